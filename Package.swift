@@ -1,0 +1,107 @@
+// swift-tools-version: 6.2
+// The target graph below is the law of the house: see ARCHITECTURE.md for what each room is for.
+// `make build` passes --explicit-target-dependency-import-check error, so a room cannot import what is not listed here.
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "postern",
+    products: [
+        .executable(name: "postern", targets: ["Appliance"]),
+        .executable(name: "postern-bench", targets: ["RelayBench"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CSQLite"),
+        .target(name: "CPlatform"),
+
+        .target(
+            name: "Storage",
+            dependencies: ["CSQLite", crypto],
+            swiftSettings: strict
+        ),
+        .target(name: "Wire", dependencies: [nioCore], swiftSettings: strict),
+        .target(
+            name: "Relay",
+            dependencies: ["Wire", nioCore, nioWebSocket],
+            swiftSettings: strict
+        ),
+        .target(name: "EndToEnd", dependencies: ["Wire", nioCore, crypto], swiftSettings: strict),
+        .target(name: "Terminal", swiftSettings: strict),
+        .target(
+            name: "Client",
+            dependencies: [
+                "Wire", "EndToEnd", "Terminal", "CPlatform",
+                nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto,
+            ],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Web",
+            dependencies: [
+                "Storage", "Wire", "Relay",
+                nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "JWTKit", package: "jwt-kit"),
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "Appliance",
+            dependencies: [
+                "Storage", "Wire", "Web", "Client", "CPlatform",
+                nioCore, nioPosix, logging, lifecycle, unixSignals, argumentParser,
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "RelayBench",
+            dependencies: [
+                "Wire", "Client", nioCore, nioPosix, nioHTTP1, nioWebSocket, argumentParser,
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            swiftSettings: strict
+        ),
+
+        .testTarget(name: "StorageTests", dependencies: ["Storage", "CSQLite"], swiftSettings: strict),
+        .testTarget(name: "WireTests", dependencies: ["Wire", nioCore], swiftSettings: strict),
+        .testTarget(name: "RelayTests", dependencies: ["Relay", "Wire", nioCore, nioEmbedded, nioWebSocket], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["EndToEnd", "Wire", nioCore, crypto], swiftSettings: strict),
+        .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
+        .testTarget(
+            name: "ClientTests",
+            dependencies: ["Client", "EndToEnd", "Wire", "Relay", "Terminal", nioCore],
+            swiftSettings: strict
+        ),
+    ]
+)

@@ -1,0 +1,34 @@
+// The few lines of C that Swift cannot say: forkpty and what must be async-signal-safe.
+#pragma once
+
+#include <sys/types.h>
+
+/// Starts a program on a new pseudo-terminal and returns the master's descriptor (close-on-exec), or -1 with errno set.
+/// `argv` and `envp` end with NULL. The child gets default signal dispositions, an empty signal mask and no other descriptor.
+/// If the program cannot be started, the child prints why on its terminal and exits with status 127.
+int postern_spawn_on_pty(char *const argv[], char *const envp[], unsigned short rows, unsigned short columns,
+                         pid_t *child);
+
+/// Sets a terminal's size; its foreground processes get SIGWINCH. 0, or -1 with errno set.
+int postern_set_window_size(int terminal, unsigned short rows, unsigned short columns);
+
+/// Reads a terminal's size. 0, or -1 with errno set (not a terminal).
+int postern_get_window_size(int terminal, unsigned short *rows, unsigned short *columns);
+
+/// Puts a terminal into raw mode and arranges that it comes back on every way out: exit, a fatal signal, a crash, and a
+/// SIGKILL (a small guardian process waits on a pipe that the kernel closes with us, and then restores the terminal).
+/// 0, or -1 with errno set. One terminal per process.
+int postern_enter_raw_mode(int terminal);
+
+/// Restores the terminal's line discipline, as postern_enter_raw_mode found it. Async-signal-safe; twice does nothing.
+/// (After a signal or a crash the screen's modes are reset as well: who leaves in order does that before, and knows which.)
+void postern_leave_raw_mode(void);
+
+/// Reads a line from a terminal without echo, for a secret. Returns its length, or -1 with errno set.
+ssize_t postern_read_secret(int terminal, char *line, size_t capacity);
+
+/// True if a descriptor is a terminal.
+int postern_is_terminal(int descriptor);
+
+/// Removes the core-dump limit, so that a crash leaves no file with keys in it.
+void postern_forbid_core_dumps(void);

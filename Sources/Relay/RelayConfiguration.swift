@@ -1,0 +1,22 @@
+public import NIOCore
+
+/// Bounds of the relay, each with its unit and its reason.
+public struct RelayConfiguration: Sendable {
+    /// How long a room waits for a host whose connection dropped, before the session ends.
+    public var hostReturn: TimeAmount = .minutes(5)
+    /// How long a guest's seat is kept after its connection dropped.
+    public var guestReturn: TimeAmount = .minutes(2)
+
+    /// Broadcast frames kept for peers that resume, in bytes per room: ten seconds of a busy terminal.
+    static let ringBytes = 2 << 20
+    /// What may wait for one peer inside the relay, in bytes: a whole ring, and as much again while it is being sent.
+    static let outboxBytes = 4 << 20
+    /// Socket writes in flight per peer: above `high` we queue, below `low` we send on, in bytes.
+    static let writeWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 128 << 10, high: 256 << 10)
+    /// Messages a peer may send while its join is being answered. A client waits for the answer, so one is plenty.
+    static let messagesWhileJoining = 16
+    /// How long a peer gets to answer our close frame, before the socket is closed.
+    static let closeGrace: TimeAmount = .seconds(2)
+
+    public init() {}
+}

@@ -1,0 +1,330 @@
+public import NIOCore
+public import Wire
+
+/// The rules of a room, as a pure state machine: who is in it, what each may do, what follows from each event.
+/// ``LiveRoom`` carries the actions out.
+public struct Room {
+    public enum Action: Equatable {
+        case send(ServerMessage, to: Slot)
+        /// To every guest that is connected.
+        case sendToGuests(ServerMessage)
+        /// The peer's connection is closed; what is queued for it goes out first.
+        case close(Slot, code: UInt16, reason: String)
+        /// After this time call ``hostWindowPassed(waitingSince:)`` with the number.
+        case waitForHost(waiting: Int)
+        /// After this time call ``guestWindowPassed(slot:attachment:)``.
+        case waitForGuest(Slot, attachment: Int)
+        case giveUpSeat(peerId: String)
+        /// The room is over: write it, tell everybody, close everything.
+        case end(SessionEnd)
+    }
+
+    /// Somebody who is in the room, connected or expected back.
+    struct Member {
+        let slot: Slot
+        let peerId: String
+        let userId: String
+        let username: String
+        let publicKey: String
+        let permission: Permission
+        let resumeToken: String
+        var isConnected = true
+        /// Counts the member's connections, so that the end of an old one is not taken for the end of the new one.
+        var attachment = 0
+    }
+
+    public let sessionId: String
+    var host: Member?
+    var guests: [Slot: Member] = [:]
+    private(set) var newestSequence: UInt64 = 0
+    /// False until the host's first broadcast after `joinAsHost`: it may start at any number.
+    private var hasSequence = false
+    private var waitingForHost = 0
+    private var lastSlot: Slot = 0
+    private(set) var hasEnded = false
+    var ring = ResumeRing(capacity: RelayConfiguration.ringBytes)
+    private let hostReturn: TimeAmount
+
+    public init(sessionId: String, hostReturn: TimeAmount) {
+        self.sessionId = sessionId
+        self.hostReturn = hostReturn
+    }
+
+    // MARK: Coming
+
+    /// A room that nobody is in waits for its host from the start.
+    public mutating func expectHost() -> [Action] {
+        waitingForHost += 1
+        return [.waitForHost(waiting: waitingForHost)]
+    }
+
+    /// A host that joins anew takes the seat from whoever held it; its broadcasts start a new numbering.
+    /// - Returns: the connection's number, and what follows.
+    mutating func hostJoined(_ admission: HostAdmission, resumeToken: String, ack: MessageId?) -> (Int, [Action]) {
+        var actions: [Action] = []
+        if let host, host.isConnected {
+            actions.append(.close(host.slot, code: CloseCode.replaced, reason: "another host connection took this seat"))
+        }
+        let returned = host != nil
+        let attachment = (host?.attachment ?? 0) + 1
+        host = Member(
+            slot: FrameHeader.hostSlot, peerId: admission.peerId, userId: admission.userId, username: admission.username,
+            publicKey: "", permission: .control, resumeToken: resumeToken, attachment: attachment)
+        waitingForHost += 1
+        hasSequence = false
+        newestSequence = 0
+        ring.removeAll()
+        var answer = ServerMessage.ack(ack)
+        answer.peerId = admission.peerId
+        answer.resumeToken = resumeToken
+        actions.append(.send(answer, to: FrameHeader.hostSlot))
+        actions += guestReplay()
+        if returned { actions.append(.sendToGuests(peerReturned(isHost: true, admission.peerId, admission.userId))) }
+        return (attachment, actions)
+    }
+
+    /// - Returns: the new guest's slot, and what follows; nil when every slot is taken.
+    mutating func guestJoined(
+        _ admission: GuestAdmission, publicKey: String, resumeToken: String, ack: MessageId?
+    ) -> (Slot, [Action])? {
+        guard let slot = freeSlot() else { return nil }
+        let guest = Member(
+            slot: slot, peerId: admission.peerId, userId: admission.userId, username: admission.username,
+            publicKey: publicKey, permission: admission.permission, resumeToken: resumeToken)
+        guests[slot] = guest
+        var answer = ServerMessage.ack(ack)
+        answer.hostPublicKey = admission.hostPublicKey
+        answer.permission = admission.permission
+        answer.hostUsername = admission.hostUsername
+        answer.sessionName = admission.sessionName
+        answer.sessionId = admission.sessionId
+        answer.peerId = admission.peerId
+        answer.slot = slot
+        answer.resumeToken = resumeToken
+        var actions: [Action] = [.send(answer, to: slot)]
+        if host?.isConnected == true { actions.append(.send(Self.joined(guest), to: FrameHeader.hostSlot)) }
+        return (slot, actions)
+    }
+
+    /// What a peer that resumes is to get: its seat, and the frames it missed.
+    struct Resumption {
+        let slot: Slot
+        let attachment: Int
+        let actions: [Action]
+        /// To send after the acknowledgement.
+        let replay: [FramedMessage]
+        /// True when the guest asked for its seat only, and waits for a snapshot.
+        let awaitsSnapshot: Bool
+    }
+
+    /// - Returns: nil when the token or the sequence is not (or no longer) good.
+    mutating func resume(token: String, lastSequence: UInt64?, ack: MessageId?) -> Resumption? {
+        if let host, constantTimeEqual(host.resumeToken, token) { return resumeHost(ack) }
+        guard let guest = guests.values.first(where: { constantTimeEqual($0.resumeToken, token) }) else { return nil }
+        var missed: [FramedMessage] = []
+        if let lastSequence {
+            guard let replay = ring.after(lastSequence, newest: newestSequence) else { return nil }
+            missed = replay
+        }
+        var actions: [Action] = []
+        if guest.isConnected {
+            actions.append(.close(guest.slot, code: CloseCode.replaced, reason: "this seat was resumed elsewhere"))
+        }
+        guests[guest.slot]?.isConnected = true
+        guests[guest.slot]?.attachment += 1
+        var answer = ServerMessage.ack(ack)
+        answer.fromSequence = (lastSequence ?? newestSequence) + 1
+        answer.slot = guest.slot
+        actions.append(.send(answer, to: guest.slot))
+        if host?.isConnected == true {
+            actions.append(.send(peerReturned(isHost: false, guest.peerId, guest.userId), to: FrameHeader.hostSlot))
+        } else {
+            actions.append(.send(hostAway(), to: guest.slot))
+        }
+        return Resumption(
+            slot: guest.slot, attachment: guest.attachment + 1, actions: actions, replay: missed,
+            awaitsSnapshot: lastSequence == nil)
+    }
+
+    private mutating func resumeHost(_ ack: MessageId?) -> Resumption? {
+        guard var returning = host else { return nil }
+        var actions: [Action] = []
+        if returning.isConnected {
+            actions.append(.close(returning.slot, code: CloseCode.replaced, reason: "this seat was resumed elsewhere"))
+        }
+        returning.isConnected = true
+        returning.attachment += 1
+        host = returning
+        waitingForHost += 1
+        var answer = ServerMessage.ack(ack)
+        answer.fromSequence = newestSequence + 1
+        actions.append(.send(answer, to: FrameHeader.hostSlot))
+        actions += guestReplay()
+        actions.append(.sendToGuests(peerReturned(isHost: true, returning.peerId, returning.userId)))
+        return Resumption(
+            slot: returning.slot, attachment: returning.attachment, actions: actions, replay: [], awaitsSnapshot: false)
+    }
+
+    // MARK: Going
+
+    /// A connection ended.
+    /// - Parameter deliberate: the peer said goodbye (close code 1000) and is not expected back.
+    public mutating func disconnected(slot: Slot, attachment: Int, deliberate: Bool) -> [Action] {
+        if hasEnded { return [] }
+        if slot == FrameHeader.hostSlot {
+            guard host?.attachment == attachment, host?.isConnected == true else { return [] }
+            host?.isConnected = false
+            waitingForHost += 1
+            return [.sendToGuests(hostAway()), .waitForHost(waiting: waitingForHost)]
+        }
+        guard let guest = guests[slot], guest.attachment == attachment, guest.isConnected else { return [] }
+        guests[slot]?.isConnected = false
+        if deliberate { return guestLeft(guest) }
+        let notice = peerDisconnected(guest, mayReturn: true)
+        return toHost(notice) + [.waitForGuest(slot, attachment: attachment)]
+    }
+
+    public mutating func hostWindowPassed(waiting: Int) -> [Action] {
+        guard waiting == waitingForHost, host?.isConnected != true else { return [] }
+        return end(.hostGone)
+    }
+
+    public mutating func guestWindowPassed(slot: Slot, attachment: Int) -> [Action] {
+        guard let guest = guests[slot], guest.attachment == attachment, !guest.isConnected else { return [] }
+        return guestLeft(guest)
+    }
+
+    /// - Returns: nil when there is no such guest.
+    mutating func kick(peerId: String) -> [Action]? {
+        guard let guest = guests.values.first(where: { $0.peerId == peerId }) else { return nil }
+        var actions: [Action] = []
+        if guest.isConnected {
+            actions.append(.close(guest.slot, code: CloseCode.notAllowed, reason: "the host removed you"))
+        }
+        return actions + guestLeft(guest)
+    }
+
+    public mutating func end(_ reason: SessionEnd) -> [Action] {
+        if hasEnded { return [] }
+        hasEnded = true
+        return [.end(reason)]
+    }
+
+    private mutating func guestLeft(_ guest: Member) -> [Action] {
+        guests[guest.slot] = nil
+        return toHost(peerDisconnected(guest, mayReturn: false)) + [.giveUpSeat(peerId: guest.peerId)]
+    }
+
+    // MARK: Frames
+
+    /// What becomes of a binary frame.
+    public enum FrameVerdict: Equatable {
+        case broadcast
+        case toGuest(Slot)
+        case toHost
+        /// The receiver is not there (any more); nothing is wrong.
+        case drop
+        case refuse(String)
+        /// The sender broke the protocol and is closed with 4400.
+        case violation(MessageError)
+    }
+
+    public mutating func accept(_ header: FrameHeader, from slot: Slot) -> FrameVerdict {
+        guard header.kind.isFromHost == (slot == FrameHeader.hostSlot) else {
+            return .violation(MessageError("frame kind \(header.kind.rawValue) is not yours to send"))
+        }
+        switch header.kind {
+        case .broadcast:
+            guard !hasSequence || header.sequence == newestSequence + 1 else {
+                return .violation(MessageError("broadcast \(header.sequence) does not follow \(newestSequence)"))
+            }
+            // 0 is "nothing yet"; the last number has no successor.
+            guard header.sequence > 0, header.sequence < .max else {
+                return .violation(MessageError("broadcasts are numbered from 1"))
+            }
+            hasSequence = true
+            newestSequence = header.sequence
+            return .broadcast
+        case .direct, .snapshot: return guests[header.slot]?.isConnected == true ? .toGuest(header.slot) : .drop
+        case .input:
+            guard guests[slot]?.permission == .control else { return .refuse("Read-only permission") }
+            return host?.isConnected == true ? .toHost : .drop
+        case .feedback: return host?.isConnected == true ? .toHost : .drop
+        }
+    }
+
+    /// The next number, for a broadcast that came as JSON.
+    mutating func numberTextBroadcast() -> UInt64 {
+        hasSequence = true
+        newestSequence += 1
+        return newestSequence
+    }
+
+    func member(_ slot: Slot) -> Member? { slot == FrameHeader.hostSlot ? host : guests[slot] }
+
+    // MARK: Events
+
+    private func guestReplay() -> [Action] {
+        guests.values.sorted { $0.slot < $1.slot }.map { .send(Self.joined($0), to: FrameHeader.hostSlot) }
+    }
+
+    private func toHost(_ message: ServerMessage) -> [Action] {
+        host?.isConnected == true ? [.send(message, to: FrameHeader.hostSlot)] : []
+    }
+
+    private static func joined(_ guest: Member) -> ServerMessage {
+        var event = ServerMessage(.guestJoined)
+        event.peerId = guest.peerId
+        event.slot = guest.slot
+        event.userId = guest.userId
+        event.username = guest.username
+        event.guestPublicKey = guest.publicKey
+        event.permission = guest.permission
+        return event
+    }
+
+    private func peerReturned(isHost: Bool, _ peerId: String, _ userId: String) -> ServerMessage {
+        var event = ServerMessage(.peerReturned)
+        event.peerId = peerId
+        event.userId = userId
+        event.isHost = isHost
+        return event
+    }
+
+    private func peerDisconnected(_ guest: Member, mayReturn: Bool) -> ServerMessage {
+        var event = ServerMessage(.peerDisconnected)
+        event.peerId = guest.peerId
+        event.slot = guest.slot
+        event.userId = guest.userId
+        event.isHost = false
+        // LiveRoom fills in the time: the rules have no clock.
+        event.mayReturnUntil = mayReturn ? "" : nil
+        return event
+    }
+
+    private func hostAway() -> ServerMessage {
+        var event = ServerMessage(.peerDisconnected)
+        event.peerId = host?.peerId
+        event.userId = host?.userId
+        event.isHost = true
+        event.mayReturnUntil = ""
+        return event
+    }
+
+    /// Slots are handed out in order and used again only after all others, so that a late frame finds nobody.
+    private mutating func freeSlot() -> Slot? {
+        for _ in 0..<Slot.max {
+            lastSlot = lastSlot == Slot.max ? 1 : lastSlot + 1
+            if guests[lastSlot] == nil { return lastSlot }
+        }
+        return nil
+    }
+}
+
+/// Compares secrets without telling by its duration how much of them was right.
+func constantTimeEqual(_ left: String, _ right: String) -> Bool {
+    let left = Array(left.utf8)
+    let right = Array(right.utf8)
+    guard left.count == right.count else { return false }
+    return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+}

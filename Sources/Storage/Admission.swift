@@ -1,0 +1,69 @@
+/// Whom a code would let in, and to what.
+public struct Invitation: Sendable {
+    public let code: ShareCode
+    public let session: ShareSession
+    public let host: User
+
+    /// Looks a code up and checks every rule that does not depend on who asks.
+    /// - Throws: ``Refusal`` with the sentence that the public API shows; ``StorageError``.
+    public static func find(code: String, now: Timestamp, in database: SQLiteConnection) throws -> Invitation {
+        guard let found = try database.first("SELECT * FROM share_codes WHERE code = ?", code, decode: ShareCode.init) else {
+            throw Refusal(.codeNotFound, "Code not found")
+        }
+        if found.revokedAt != nil { throw Refusal(.codeRevoked, "Code has been revoked") }
+        guard let session = try ShareSession.active(id: found.sessionId, in: database),
+            let host = try User.find(id: session.hostUserId, in: database)
+        else { throw Refusal(.sessionEnded, "Session has ended") }
+        if let expiresAt = found.expiresAt, expiresAt <= now { throw Refusal(.codeExpired, "Code has expired") }
+        if let maxUses = found.maxUses, found.currentUses >= maxUses {
+            throw Refusal(.codeUsedUp, "Code usage limit reached")
+        }
+        return Invitation(code: found, session: session, host: host)
+    }
+}
+
+/// A guest's seat in a share session.
+public struct Connection: Sendable {
+    /// The peer's id on the wire is the connection's id here.
+    public let id: String
+    public let invitation: Invitation
+
+    /// Takes a seat: checks the code and the plan's viewer limit, counts the use and records the guest, in one transaction.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public static func admit(
+        guest: User, code: String, now: Timestamp, in database: SQLiteConnection
+    ) throws -> Connection {
+        let invitation = try Invitation.find(code: code, now: now, in: database)
+        try checkSeats(of: invitation, in: database)
+        try database.run("UPDATE share_codes SET current_uses = current_uses + 1 WHERE code = ?", code)
+        let id = Identifier.make(now: now)
+        try database.run(
+            """
+            INSERT INTO connections (id, session_id, user_id, code, permission, joined_at) VALUES (?, ?, ?, ?, ?, ?)
+            """, id, invitation.session.id, guest.id, code, invitation.code.permission.rawValue, now)
+        return Connection(id: id, invitation: invitation)
+    }
+
+    /// Gives the seat up. Leaving twice changes nothing.
+    public static func leave(id: String, now: Timestamp, in database: SQLiteConnection) throws {
+        try database.run("UPDATE connections SET left_at = ? WHERE id = ? AND left_at IS NULL", now, id)
+    }
+
+    /// Closes every seat: after a start nobody is connected, whatever the last stop left behind.
+    public static func leaveAll(now: Timestamp, in database: SQLiteConnection) throws {
+        try database.run("UPDATE connections SET left_at = ? WHERE left_at IS NULL", now)
+    }
+
+    private static func checkSeats(of invitation: Invitation, in database: SQLiteConnection) throws {
+        guard let limit = invitation.host.plan.limits.maxViewers else { return }
+        let seated = try database.first(
+            "SELECT COUNT(*) AS seated FROM connections WHERE session_id = ? AND left_at IS NULL", invitation.session.id
+        ) { try $0.integer("seated") } ?? 0
+        guard seated < limit else {
+            let next = invitation.host.plan == .free ? "Pro" : invitation.host.plan == .pro ? "Team" : "Enterprise"
+            throw Refusal(
+                .viewerLimit, "Viewer limit reached (\(limit)). The host can upgrade to \(next) for more.",
+                limit: limit, current: seated, plan: invitation.host.plan)
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import Glibc
+
+/// The appliance's database: one file, one writing thread, a few reading threads.
+///
+/// `write` answers after the change is on the disk. `read` sees everything that was answered before it began.
+public final class Database: Sendable {
+    /// Reads run in parallel on this many threads: enough for two cores; each costs one connection (about 100 KiB).
+    private static let readerCount = 2
+    /// Reads that may wait before callers are told to try again.
+    private static let readQueueCapacity = 8192
+    /// The file's name inside the state directory.
+    public static let fileName = "postern.db"
+
+    private typealias ReadJob = @Sendable (SQLiteConnection?, StorageError?) -> Void
+
+    private let writer: DatabaseWriter
+    private let reads: BlockingQueue<ReadJob>
+    private let readers: [WorkerThread]
+
+    /// Opens, and where necessary creates or migrates, the database in a state directory.
+    /// - Throws: ``StorageError``; `.newer` when a newer version of Postern wrote the file.
+    public init(stateDirectory: String) throws {
+        let path = stateDirectory + "/" + Self.fileName
+        try Self.makePrivate(stateDirectory, file: path)
+        try Migrator(path: path).run()
+        writer = try DatabaseWriter(path: path)
+        let reads = BlockingQueue<ReadJob>(capacity: Self.readQueueCapacity)
+        self.reads = reads
+        readers = try (0..<Self.readerCount).map { _ in try WorkerThread { Self.readLoop(path, reads) } }
+    }
+
+    /// Runs a transaction on the writing thread and answers when it is durable. A body that throws leaves no change.
+    /// - Throws: what `body` throws, or ``StorageError``.
+    public func write<Success: Sendable>(
+        _ body: @escaping @Sendable (SQLiteConnection) throws -> Success
+    ) async throws -> Success {
+        try await withCheckedThrowingContinuation { continuation in
+            let job = DatabaseWriter.Job(
+                run: { connection in
+                    let outcome = Result { try body(connection) }
+                    let keep = if case .success = outcome { true } else { false }
+                    return (keep, { failure in continuation.resume(with: failure.map { .failure($0) } ?? outcome) })
+                },
+                refuse: { cause in
+                    continuation.resume(throwing: cause ?? StorageError(.unavailable, "the database is closed"))
+                })
+            if !writer.submit(job) { continuation.resume(throwing: Self.overloaded) }
+        }
+    }
+
+    /// Runs a query on a reading thread.
+    /// - Throws: what `body` throws, or ``StorageError``.
+    public func read<Success: Sendable>(
+        _ body: @escaping @Sendable (SQLiteConnection) throws -> Success
+    ) async throws -> Success {
+        try await withCheckedThrowingContinuation { continuation in
+            let accepted = reads.push { connection, failure in
+                guard let connection else {
+                    continuation.resume(throwing: failure ?? StorageError(.unavailable, "the database is closed"))
+                    return
+                }
+                continuation.resume(with: Result { try body(connection) })
+            }
+            if !accepted { continuation.resume(throwing: Self.overloaded) }
+        }
+    }
+
+    /// Finishes what waits and closes the file. Nothing can be read or written afterwards.
+    public func close() {
+        reads.close()
+        readers.forEach { $0.join() }
+        writer.close()
+    }
+
+    private static var overloaded: StorageError {
+        StorageError(.busy, "the database cannot keep up with the requests, or is closing; try again in a moment")
+    }
+
+    private static func readLoop(_ path: String, _ queue: BlockingQueue<ReadJob>) {
+        let opened = Result { try SQLiteConnection(path: path, mode: .readOnly) }
+        while let job = queue.take(upTo: 1).first {
+            switch opened {
+            case .success(let connection): job(connection, nil)
+            case .failure(let error): job(nil, error as? StorageError)
+            }
+        }
+    }
+
+    /// SQLite gives its -wal and -shm files the mode of the database file, so that one is made first, readable by us alone.
+    private static func makePrivate(_ directory: String, file: String) throws {
+        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
+            throw StorageError(.unavailable, "cannot make \(directory): \(String(cString: strerror(errno)))")
+        }
+        let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw StorageError(.unavailable, "cannot open \(file): \(String(cString: strerror(errno)))")
+        }
+        Glibc.close(descriptor)
+    }
+}

@@ -1,0 +1,83 @@
+import Glibc
+
+/// A bounded queue between callers that must not block and one or more threads that wait.
+///
+/// `@unchecked Sendable`: `items` and `closed` are touched only while `mutex` is held, and the two pointers are never
+/// reassigned.
+final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let capacity: Int
+    private var items: [Element] = []
+    private var closed = false
+
+    /// - Parameter capacity: how many elements may wait.
+    init(capacity: Int) {
+        self.capacity = capacity
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    /// False when the queue is full or closed.
+    func push(_ element: Element) -> Bool {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        guard !closed, items.count < capacity else { return false }
+        items.append(element)
+        pthread_cond_signal(condition)
+        return true
+    }
+
+    /// Waits for at least one element; empty only when the queue was closed and is drained.
+    func take(upTo most: Int) -> [Element] {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while items.isEmpty && !closed { pthread_cond_wait(condition, mutex) }
+        let taken = Array(items.prefix(most))
+        items.removeFirst(taken.count)
+        return taken
+    }
+
+    func close() {
+        pthread_mutex_lock(mutex)
+        closed = true
+        pthread_cond_broadcast(condition)
+        pthread_mutex_unlock(mutex)
+    }
+}
+
+/// A thread that runs one closure and can be waited for.
+struct WorkerThread: Sendable {
+    private final class Body {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+
+    private let thread: pthread_t
+
+    init(_ run: @escaping @Sendable () -> Void) throws {
+        var started = pthread_t()
+        let body = Unmanaged.passRetained(Body(run))
+        let result = pthread_create(
+            &started, nil,
+            { argument in
+                // The argument is the retained Body passed below, and nothing else can be.
+                argument.map { Unmanaged<Body>.fromOpaque($0).takeRetainedValue().run() }
+                return nil
+            }, body.toOpaque())
+        guard result == 0 else {
+            body.release()
+            throw StorageError(.unavailable, "the system refused a thread (error \(result)); raise the process limit")
+        }
+        thread = started
+    }
+
+    func join() { pthread_join(thread, nil) }
+}

@@ -1,0 +1,96 @@
+import CSQLite
+
+/// One connection to the database file. Confined to the thread that opened it (not `Sendable`).
+///
+/// SQL is a `StaticString`: a query is written in the source and cannot be put together from input.
+/// Each statement is prepared once and kept for the life of the connection.
+public final class SQLiteConnection {
+    /// How long a statement waits for another process (`postern user add` beside `postern serve`), in milliseconds.
+    /// The longest lock anyone holds is one group commit; 5 s is far above that and below a person's patience.
+    static let busyTimeoutMilliseconds: Int32 = 5000
+    /// The write-ahead log is truncated to this after a checkpoint, so that one burst does not keep the disk, in bytes.
+    private static let journalSizeLimit: StaticString = "PRAGMA journal_size_limit = 67108864"
+
+    enum Mode { case readWrite, readOnly }
+
+    private let handle: OpaquePointer
+    private var statements: [UInt: SQLiteStatement] = [:]
+
+    /// - Throws: ``StorageError`` if the file cannot be opened or is not a database.
+    init(path: String, mode: Mode) throws {
+        var opened: OpaquePointer?
+        let access = mode == .readWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY
+        // NOMUTEX: one thread per connection, so SQLite need not lock for us.
+        let result = sqlite3_open_v2(path, &opened, access | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+        guard result == SQLITE_OK, let opened else {
+            let reason = opened.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"
+            sqlite3_close_v2(opened)
+            throw StorageError(.unavailable, "cannot open \(path): \(reason)", sqliteCode: result)
+        }
+        handle = opened
+        // First of all, so that even the pragmas below wait instead of failing.
+        sqlite3_busy_timeout(handle, Self.busyTimeoutMilliseconds)
+        if mode == .readWrite {
+            try run("PRAGMA journal_mode = WAL")
+            // FULL: a commit is on the disk before anyone is answered.
+            try run("PRAGMA synchronous = FULL")
+            try run(Self.journalSizeLimit)
+        }
+        try run("PRAGMA foreign_keys = ON")
+        try run("PRAGMA trusted_schema = OFF")
+    }
+
+    deinit {
+        statements.values.forEach { $0.finalize() }
+        sqlite3_close_v2(handle)
+    }
+
+    /// Runs a statement and returns the number of rows it changed.
+    /// - Throws: ``StorageError``.
+    @discardableResult
+    public func run(_ sql: StaticString, _ values: (any DatabaseBindable)...) throws -> Int {
+        let statement = try prepared(sql)
+        defer { statement.reset() }
+        try statement.bind(values)
+        while try statement.step() {}
+        return Int(sqlite3_changes64(handle))
+    }
+
+    /// All rows of a query. The query itself must bound their number.
+    /// - Throws: ``StorageError``, or what `decode` throws.
+    public func rows<T>(
+        _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
+    ) throws -> [T] {
+        let statement = try prepared(sql)
+        defer { statement.reset() }
+        try statement.bind(values)
+        var found: [T] = []
+        while try statement.step() { found.append(try decode(Row(statement))) }
+        return found
+    }
+
+    /// The first row of a query, or nil.
+    /// - Throws: ``StorageError``, or what `decode` throws.
+    public func first<T>(
+        _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
+    ) throws -> T? {
+        let statement = try prepared(sql)
+        defer { statement.reset() }
+        try statement.bind(values)
+        return try statement.step() ? try decode(Row(statement)) : nil
+    }
+
+    /// Statements without parameters, separated by semicolons; for migrations.
+    func script(_ sql: StaticString) throws {
+        let result = sqlite3_exec(handle, UnsafeRawPointer(sql.utf8Start).assumingMemoryBound(to: CChar.self), nil, nil, nil)
+        guard result == SQLITE_OK else { throw SQLiteStatement.error(on: handle) }
+    }
+
+    private func prepared(_ sql: StaticString) throws -> SQLiteStatement {
+        let key = UInt(bitPattern: sql.utf8Start)
+        if let known = statements[key] { return known }
+        let statement = try SQLiteStatement(sql, on: handle)
+        statements[key] = statement
+        return statement
+    }
+}

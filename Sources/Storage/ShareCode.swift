@@ -1,0 +1,110 @@
+/// A short code that admits guests to a share session.
+public struct ShareCode: Sendable, Equatable {
+    /// What a guest may do. The relay enforces it, and the host's keys prove it again.
+    public enum Permission: String, Sendable { case read, control }
+
+    public let code: String
+    public let sessionId: String
+    public let permission: Permission
+    public let maxUses: Int?
+    public let currentUses: Int
+    public let expiresAt: Timestamp?
+    public let revokedAt: Timestamp?
+    public let createdAt: Timestamp
+
+    init(_ row: Row) throws {
+        code = try row.text("code")
+        sessionId = try row.text("session_id")
+        permission = try row.word("permission")
+        maxUses = try row.optionalInteger("max_uses")
+        currentUses = try row.integer("current_uses")
+        expiresAt = try row.optionalTime("expires_at")
+        revokedAt = try row.optionalTime("revoked_at")
+        createdAt = try row.time("created_at")
+    }
+
+    /// What the owner asks of a new code.
+    public struct Request: Sendable {
+        public let permission: Permission
+        public let maxUses: Int?
+        /// Nil or 0: as long as the plan allows.
+        public let expiresInMinutes: Int?
+
+        public init(permission: Permission, maxUses: Int?, expiresInMinutes: Int?) {
+            self.permission = permission
+            self.maxUses = maxUses
+            self.expiresInMinutes = expiresInMinutes
+        }
+    }
+
+    /// Makes a code for a session that belongs to `owner`, within the owner's plan.
+    /// - Parameter candidates: random codes to try in turn; the first that is free is taken.
+    /// - Throws: ``Refusal`` `.notFound`, `.codeLimit`, `.codeDuration`; ``StorageError``.
+    public static func create(
+        _ request: Request, sessionId: String, owner: User, candidates: [String], now: Timestamp,
+        in database: SQLiteConnection
+    ) throws -> ShareCode {
+        let session = try ShareSession.owned(id: sessionId, by: owner.id, in: database)
+        try checkCount(session: session, owner: owner, now: now, in: database)
+        let minutes = try lifetime(asked: request.expiresInMinutes, plan: owner.plan)
+        let expiresAt = minutes.map { now.advanced(bySeconds: Int64($0) * 60) }
+        for candidate in candidates {
+            let created = try database.first(
+                """
+                INSERT INTO share_codes (code, session_id, permission, max_uses, current_uses, expires_at, created_at)
+                VALUES (?, ?, ?, ?, 0, ?, ?) ON CONFLICT (code) DO NOTHING RETURNING *
+                """, candidate, session.id, request.permission.rawValue, request.maxUses, expiresAt, now,
+                decode: ShareCode.init)
+            if let created { return created }
+        }
+        throw StorageError(.failed, "no free share code among \(candidates.count) random ones; try again")
+    }
+
+    /// Revokes a code of a session that belongs to this user: no new joins. Others' codes and unknown ones change nothing.
+    public static func revoke(code: String, by userId: String, now: Timestamp, in database: SQLiteConnection) throws {
+        try database.run(
+            """
+            UPDATE share_codes SET revoked_at = ? WHERE code = ? AND revoked_at IS NULL
+            AND session_id IN (SELECT id FROM share_sessions WHERE host_user_id = ?)
+            """, now, code, userId)
+    }
+
+    /// A session's codes that are not revoked, oldest first.
+    public static func list(sessionId: String, in database: SQLiteConnection) throws -> [ShareCode] {
+        try database.rows(
+            "SELECT * FROM share_codes WHERE session_id = ? AND revoked_at IS NULL ORDER BY created_at, code LIMIT ?",
+            sessionId, listLimit, decode: ShareCode.init)
+    }
+
+    /// Plans without a limit still answer in bounded space.
+    private static let listLimit = 1000
+
+    private static func checkCount(
+        session: ShareSession, owner: User, now: Timestamp, in database: SQLiteConnection
+    ) throws {
+        guard let limit = owner.plan.limits.maxCodes else { return }
+        let live = try database.first(
+            """
+            SELECT COUNT(*) AS live FROM share_codes WHERE session_id = ? AND revoked_at IS NULL
+            AND (expires_at IS NULL OR expires_at > ?) AND (max_uses IS NULL OR current_uses < max_uses)
+            """, session.id, now
+        ) { try $0.integer("live") } ?? 0
+        guard live < limit else {
+            throw Refusal(
+                .codeLimit, "Code limit reached (\(limit)). Upgrade to Pro for unlimited.",
+                limit: limit, current: live, plan: owner.plan)
+        }
+    }
+
+    private static func lifetime(asked: Int?, plan: Plan) throws -> Int? {
+        let asked = asked == 0 ? nil : asked
+        guard let limit = plan.limits.maxCodeMinutes else { return asked }
+        guard let asked else { return limit }
+        guard asked <= limit else {
+            throw Refusal(
+                .codeDuration, "Max duration is \(limit) minutes on \(plan.rawValue) tier.",
+                limit: limit, current: asked, plan: plan)
+        }
+        return asked
+    }
+}
