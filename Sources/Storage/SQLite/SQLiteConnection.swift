@@ -94,3 +94,11 @@ public final class SQLiteConnection {
         return statement
     }
 }
+
+extension SQLiteConnection {
+    /// Reads one row, to see that the file can be read.
+    /// - Throws: ``StorageError``.
+    public func check() throws {
+        _ = try first("SELECT COUNT(*) AS tables FROM sqlite_master") { try $0.integer("tables") }
+    }
+}

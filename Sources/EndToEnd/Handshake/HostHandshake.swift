@@ -1,0 +1,67 @@
+public import Wire
+
+/// The host's side of the handshake with one guest.
+public struct HostHandshake: Sendable {
+    private let transcript: HandshakeTranscript
+    private let share: CPace.Share
+    /// Goes to the guest.
+    public let offer: HandshakeMessage
+
+    /// - Parameters:
+    ///   - hello: the guest's first message.
+    ///   - secret: of the code that the hello names, of the kind that it names.
+    /// - Throws: ``EndToEndError/malformed`` when the message is no hello.
+    public init(
+        hello: HandshakeMessage, sessionId: String, permission: Permission, secret: ShareSecret
+    ) throws(EndToEndError) {
+        guard case .hello(_, let guestNonce, _) = hello else { throw .malformed }
+        let nonce = randomBytes(16)
+        transcript = HandshakeTranscript(
+            sessionId: sessionId, permission: permission, secret: secret, hello: hello, hostNonce: nonce,
+            guestNonce: guestNonce)
+        share = try CPace.Share(generator: transcript.generator)
+        offer = .offer(nonce: nonce, point: share.publicPoint)
+    }
+
+    /// Checks the guest's proof.
+    /// - Returns: the keys, and the confirmation that goes to the guest.
+    /// - Throws: ``EndToEndError`` `.wrongSecret` or `.lowOrderPoint`; either is a failed proof, to be counted.
+    public func receive(
+        point: [UInt8], confirmation: [UInt8]
+    ) throws(EndToEndError) -> (Pairing, HandshakeMessage) {
+        let keys = try transcript.keys(own: share, peer: point, isHost: true)
+        guard keys.confirms(confirmation, byHost: false) else { throw .wrongSecret }
+        let pairing = Pairing(keys, isHost: true, sessionId: transcript.sessionId)
+        return (pairing, .accept(confirmation: keys.confirmation(byHost: true)))
+    }
+}
+
+/// The secrets of one share code, and how often somebody got them wrong. The host keeps count: the relay might lie.
+public struct CodeSecrets: Sendable {
+    /// Wrong or abandoned proofs that kill a code: with two words of 1,296 each, an attacker's chance is 5 in 1.7 million.
+    public static let failuresAllowed = 5
+
+    public let code: CodeName
+    public let permission: Permission
+    public let words: ShareSecret
+    public let link: ShareSecret
+    public private(set) var failures = 0
+
+    public init(code: CodeName, permission: Permission) {
+        self.code = code
+        self.permission = permission
+        words = .randomWords()
+        link = .randomLink()
+    }
+
+    public var isDead: Bool { failures >= Self.failuresAllowed }
+
+    /// The secret of the kind that a hello names.
+    public func secret(kind: UInt8) -> ShareSecret? { [words, link].first { $0.kind == kind } }
+
+    /// Counts a proof as failed from its start, so that breaking off is no way to guess for nothing.
+    public mutating func proofStarted() { failures += 1 }
+
+    /// Takes the count of a proof back that turned out right.
+    public mutating func proofSucceeded() { failures -= 1 }
+}

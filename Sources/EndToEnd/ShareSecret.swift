@@ -1,0 +1,80 @@
+import FoundationEssentials
+public import Wire
+
+/// The part of an invitation that the relay never sees: two spoken words, or 128 bits in a link's fragment.
+public enum ShareSecret: Sendable, Equatable {
+    /// Two words of ``Words/list``; safe only because every guess needs the host's cooperation, and it counts them.
+    case words(String)
+    /// 32 hexadecimal digits.
+    case link(String)
+
+    public static func randomWords() -> ShareSecret {
+        var generator = SystemRandomNumberGenerator()
+        let words = (0..<2).map { _ in Words.list[Int.random(in: 0..<Words.list.count, using: &generator)] }
+        return .words(words.joined(separator: "-"))
+    }
+
+    public static func randomLink() -> ShareSecret {
+        var generator = SystemRandomNumberGenerator()
+        let digits = (0..<32).map { _ in String(UInt8.random(in: 0..<16, using: &generator), radix: 16) }
+        return .link(digits.joined())
+    }
+
+    /// As it is spoken or written.
+    public var text: String {
+        switch self {
+        case .words(let text), .link(let text): text
+        }
+    }
+
+    /// The byte that says in the handshake which of a code's secrets is meant.
+    var kind: UInt8 {
+        switch self {
+        case .words: 0
+        case .link: 1
+        }
+    }
+}
+
+/// What a guest was told: a code and its secret.
+public struct ShareInvitation: Sendable, Equatable {
+    public let code: CodeName
+    public let secret: ShareSecret
+    /// The appliance's address where a link named it.
+    public let server: String?
+
+    public init(code: CodeName, secret: ShareSecret, server: String? = nil) {
+        self.code = code
+        self.secret = secret
+        self.server = server
+    }
+
+    /// `SYCLX-7K2Q9M-cactus-violin`: read aloud, so that case does not matter.
+    public var spoken: String { "\(code)-\(secret.text)" }
+
+    /// `https://appliance/j/SYCLX-7K2Q9M#…`: the fragment is never sent to a server.
+    public func link(server: String) -> String { "\(server)/j/\(code)#\(secret.text)" }
+
+    /// Reads either form.
+    /// - Returns: nil when it is neither; the words' spelling is not checked here, the host does that.
+    public init?(_ text: String) {
+        let trimmed = text.filter { !$0.isWhitespace }
+        if let fragment = trimmed.firstIndex(of: "#") {
+            let address = trimmed[..<fragment]
+            let secret = trimmed[trimmed.index(after: fragment)...].lowercased()
+            guard secret.count == 32, secret.allSatisfy(\.isHexDigit), let slash = address.firstRange(of: "/j/"),
+                let code = CodeName(String(address[slash.upperBound...]))
+            else { return nil }
+            self.init(code: code, secret: .link(secret), server: String(address[..<slash.lowerBound]))
+            return
+        }
+        // With or without the hyphen inside the code: SYCLX-7K2Q9M-a-b, SYCLX7K2Q9M-a-b.
+        let parts = trimmed.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
+        let hyphened = parts.first?.uppercased() == "SYCLX"
+        let codeParts = hyphened ? 2 : 1
+        guard parts.count == codeParts + 2, let code = CodeName(parts[..<codeParts].joined(separator: "-")),
+            parts[codeParts...].allSatisfy({ !$0.isEmpty && $0.allSatisfy(\.isLetter) })
+        else { return nil }
+        self.init(code: code, secret: .words(parts[codeParts...].joined(separator: "-").lowercased()))
+    }
+}

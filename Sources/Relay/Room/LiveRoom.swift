@@ -1,0 +1,309 @@
+import NIOCore
+import Wire
+
+/// A room at work: carries out what ``Room`` decides. Confined to one event loop.
+///
+/// Broadcast frames of one read batch are framed into one buffer, and every guest is handed that same buffer: one write
+/// and one flush per guest and batch, and one hop per other loop.
+final class LiveRoom {
+    private(set) var room: Room
+    private let loop: any EventLoop
+    private let authority: any RelayAuthority
+    private let configuration: RelayConfiguration
+    private let onEnd: @Sendable (String) -> Void
+    private var links: [Slot: PeerLink] = [:]
+    private var batch = BroadcastBatch()
+
+    init(
+        sessionId: String, loop: any EventLoop, authority: any RelayAuthority, configuration: RelayConfiguration,
+        onEnd: @escaping @Sendable (String) -> Void
+    ) {
+        room = Room(sessionId: sessionId, hostReturn: configuration.hostReturn)
+        self.loop = loop
+        self.authority = authority
+        self.configuration = configuration
+        self.onEnd = onEnd
+    }
+
+    // MARK: Coming and going
+
+    func expectHost() { carryOut(room.expectHost()) }
+
+    func joinHost(_ admission: HostAdmission, link: PeerLink, ack: MessageId?) {
+        if room.hasEnded { return refuse(link, ack, "Session has ended") }
+        flushBatch()
+        let previous = links[FrameHeader.hostSlot]
+        let (attachment, actions) = room.hostJoined(admission, resumeToken: makeResumeToken(), ack: ack)
+        take(FrameHeader.hostSlot, attachment, link, awaitsSnapshot: false)
+        carryOut(actions, replaced: previous)
+    }
+
+    func joinGuest(_ admission: GuestAdmission, publicKey: String, link: PeerLink, ack: MessageId?) {
+        flushBatch()
+        let joined =
+            room.hasEnded
+            ? nil : room.guestJoined(admission, publicKey: publicKey, resumeToken: makeResumeToken(), ack: ack)
+        guard let (slot, actions) = joined else {
+            let authority = self.authority
+            Task { await authority.seatGivenUp(peerId: admission.peerId) }
+            return refuse(link, ack, "Session has ended")
+        }
+        take(slot, 0, link, awaitsSnapshot: true)
+        carryOut(actions)
+    }
+
+    func resume(token: String, lastSequence: UInt64?, link: PeerLink, ack: MessageId?) {
+        flushBatch()
+        guard !room.hasEnded, let found = room.resume(token: token, lastSequence: lastSequence, ack: ack) else {
+            return refuse(link, ack, room.hasEnded ? "Session has ended" : "Resume window passed")
+        }
+        let previous = links[found.slot]
+        take(found.slot, found.attachment, link, awaitsSnapshot: found.awaitsSnapshot)
+        carryOut(found.actions, replaced: previous)
+        for message in found.replay {
+            link.deliver(message.isText || link.binary ? message.bytes : asText(message).bytes, .broadcast)
+        }
+    }
+
+    func disconnected(slot: Slot, attachment: Int, deliberate: Bool) {
+        flushBatch()
+        if links[slot]?.attachment == attachment { links[slot] = nil }
+        carryOut(room.disconnected(slot: slot, attachment: attachment, deliberate: deliberate))
+    }
+
+    /// The owner ended the session elsewhere, and that is durable.
+    func ended(_ reason: SessionEnd) {
+        let actions = room.end(reason)
+        if !actions.isEmpty { announceEnd(reason) }
+    }
+
+    func goAway(reconnectInMilliseconds: Int) {
+        flushBatch()
+        var notice = ServerMessage(.goingAway)
+        notice.reconnectInMilliseconds = reconnectInMilliseconds
+        let message = FramedMessage.text(notice)
+        for link in links.values {
+            link.deliver(message.bytes, .control)
+            link.close(code: CloseCode.goingAway, reason: "the server is stopping; reconnect")
+        }
+    }
+
+    private func take(_ slot: Slot, _ attachment: Int, _ link: PeerLink, awaitsSnapshot: Bool) {
+        links[slot] = link.attached(as: attachment)
+        let seat = Seat(room: RoomReference(self, loop: loop), slot: slot, attachment: attachment)
+        link.run { $0.seated(seat, awaitsSnapshot: awaitsSnapshot) }
+    }
+
+    private func refuse(_ link: PeerLink, _ ack: MessageId?, _ error: String) {
+        link.run { $0.refused(ack, error) }
+    }
+
+    // MARK: Messages
+
+    /// A binary frame, already unmasked. Call ``readComplete()`` after the last of a batch.
+    func receive(_ frame: ByteBuffer, from slot: Slot, attachment: Int) {
+        guard let link = links[slot], link.attachment == attachment else { return }
+        let header: FrameHeader
+        do { header = try FrameHeader(peeking: frame) } catch {
+            return link.close(code: CloseCode.badMessage, reason: error.description)
+        }
+        switch room.accept(header, from: slot) {
+        case .broadcast: batch.append(frame, sequence: header.sequence)
+        case .toGuest(let target):
+            flushBatch()
+            forward(frame, from: slot, to: target, header.kind == .snapshot ? .snapshot : .control)
+        case .toHost:
+            var frame = frame
+            FrameHeader.setSlot(slot, of: &frame)
+            forward(frame, from: slot, to: FrameHeader.hostSlot, .control)
+        case .drop: break
+        case .refuse(let message):
+            send(.warning(code: "read_only", message), to: link)
+        case .violation(let error): link.close(code: CloseCode.badMessage, reason: error.description)
+        }
+    }
+
+    func readComplete() { flushBatch() }
+
+    /// A text message of a seated peer.
+    func receive(_ message: ClientMessage, ack: MessageId?, from slot: Slot, attachment: Int) {
+        guard let link = links[slot], link.attachment == attachment, let sender = room.member(slot) else { return }
+        flushBatch()
+        let isHost = slot == FrameHeader.hostSlot
+        switch message {
+        case .relay(let data, let nonce, let target):
+            if !isHost && sender.permission != .control { return answer(link, ack, "Read-only permission") }
+            answer(link, ack)
+            relay(data, nonce, from: sender, to: target)
+        case .keyExchange(let target, let publicKey, let payload):
+            let receivers = isHost ? guests(target) : [FrameHeader.hostSlot]
+            let present = receivers.compactMap { links[$0] }
+            guard !present.isEmpty else { return answer(link, ack, "Not connected") }
+            var event = ServerMessage(.keyExchange)
+            event.fromUserId = sender.userId
+            event.fromPeerId = sender.peerId
+            event.publicKey = publicKey
+            event.payload = payload
+            present.forEach { send(event, to: $0) }
+            answer(link, ack)
+        case .kick(let peerId):
+            guard isHost else { return answer(link, ack, "Only the host can do that") }
+            guard let actions = room.kick(peerId: peerId) else { return answer(link, ack, "No such guest") }
+            answer(link, ack)
+            carryOut(actions)
+        case .endSession:
+            guard isHost else { return answer(link, ack, "Only the host can do that") }
+            carryOut(room.end(.hostEnded), ackWhenEnded: (link, ack))
+        case .joinAsHost, .joinAsGuest, .resume: answer(link, ack, "Already connected to a session")
+        }
+    }
+
+    private func relay(_ data: String, _ nonce: String, from sender: Room.Member, to target: MessageTarget?) {
+        var event = ServerMessage(.relayData)
+        event.from = sender.slot == FrameHeader.hostSlot ? "host" : "guest"
+        event.fromUserId = sender.userId
+        event.fromPeerId = sender.peerId
+        event.encryptedData = data
+        event.nonce = nonce
+        guard sender.slot == FrameHeader.hostSlot else { return links[FrameHeader.hostSlot].map { send(event, to: $0) } ?? () }
+        if let target { return guests(target).compactMap { links[$0] }.forEach { send(event, to: $0) } }
+        let sequence = room.numberTextBroadcast()
+        event.sequence = sequence
+        let message = FramedMessage.text(event)
+        room.ring.append(message, sequence: sequence)
+        // Not `.broadcast`: only binary broadcasts wait for a snapshot. A peer that cannot keep up with these is closed.
+        for (slot, link) in links where slot != FrameHeader.hostSlot { link.deliver(message.bytes, .control) }
+    }
+
+    private func guests(_ target: MessageTarget?) -> [Slot] {
+        switch target {
+        case .none: []
+        case .peer(let id): room.guests.values.filter { $0.peerId == id }.map(\.slot)
+        case .user(let id): room.guests.values.filter { $0.userId == id }.map(\.slot)
+        }
+    }
+
+    // MARK: Delivery
+
+    private func forward(_ frame: ByteBuffer, from sender: Slot, to slot: Slot, _ kind: PeerOutbox.Kind) {
+        guard let link = links[slot] else { return }
+        let message = FramedMessage.binary(frame)
+        link.deliver(link.binary ? message.bytes : asText(message, from: sender).bytes, kind)
+    }
+
+    private func flushBatch() {
+        guard !batch.isEmpty else { return }
+        let (bytes, messages) = batch.take()
+        for message in messages { room.ring.append(message.framed, sequence: message.sequence) }
+        var elsewhere: [ObjectIdentifier: [PeerLink]] = [:]
+        var texts: [ByteBuffer]?
+        for (slot, link) in links where slot != FrameHeader.hostSlot {
+            if !link.binary {
+                let converted = texts ?? messages.map { asText($0.framed).bytes }
+                texts = converted
+                converted.forEach { link.deliver($0, .broadcast) }
+            } else if link.loop === loop {
+                link.deliver(bytes, .broadcast)
+            } else {
+                elsewhere[ObjectIdentifier(link.loop), default: []].append(link)
+            }
+        }
+        for neighbours in elsewhere.values {
+            neighbours[0].loop.execute { neighbours.forEach { $0.deliver(bytes, .broadcast) } }
+        }
+    }
+
+    /// A binary frame for a peer that speaks only JSON: the payload in base64, the header's fields beside it.
+    private func asText(_ message: FramedMessage, from sender: Slot = FrameHeader.hostSlot) -> FramedMessage {
+        var payload = message.payload
+        guard let header = try? FrameHeader(peeking: payload), let member = room.member(sender) else { return message }
+        payload.moveReaderIndex(forwardBy: FrameHeader.size)
+        return .text(.relayData(header: header, payload: payload, userId: member.userId, peerId: member.peerId))
+    }
+
+    private func send(_ message: ServerMessage, to link: PeerLink) {
+        link.deliver(FramedMessage.text(message).bytes, .control)
+    }
+
+    private func answer(_ link: PeerLink, _ ack: MessageId?, _ error: String? = nil) {
+        send(.ack(ack, error: error), to: link)
+    }
+
+    // MARK: Actions
+
+    private func carryOut(
+        _ actions: [Room.Action], replaced: PeerLink? = nil, ackWhenEnded: (PeerLink, MessageId?)? = nil
+    ) {
+        for action in actions {
+            switch action {
+            case .send(let message, let slot): links[slot].map { send(dated(message, slot), to: $0) }
+            case .sendToGuests(let message):
+                let framed = FramedMessage.text(dated(message, FrameHeader.hostSlot))
+                for (slot, link) in links where slot != FrameHeader.hostSlot { link.deliver(framed.bytes, .control) }
+            case .close(let slot, let code, let reason):
+                // A seat that changed hands closes its old connection, not the one that has just taken it.
+                if let replaced {
+                    replaced.close(code: code, reason: reason)
+                } else {
+                    links.removeValue(forKey: slot)?.close(code: code, reason: reason)
+                }
+            case .waitForHost(let waiting):
+                after(configuration.hostReturn) { $0.carryOut($0.room.hostWindowPassed(waiting: waiting)) }
+            case .waitForGuest(let slot, let attachment):
+                after(configuration.guestReturn) {
+                    $0.carryOut($0.room.guestWindowPassed(slot: slot, attachment: attachment))
+                }
+            case .giveUpSeat(let peerId):
+                let authority = self.authority
+                Task { await authority.seatGivenUp(peerId: peerId) }
+            case .end(let reason): end(reason, ackWhenEnded)
+            }
+        }
+    }
+
+    /// The time by which somebody may return is known here and not to the rules.
+    private func dated(_ message: ServerMessage, _ slot: Slot) -> ServerMessage {
+        guard message.mayReturnUntil != nil else { return message }
+        var dated = message
+        let window = message.isHost == true ? configuration.hostReturn : configuration.guestReturn
+        dated.mayReturnUntil = ISOTime.text(millisecondsFromNow: window.nanoseconds / 1_000_000)
+        return dated
+    }
+
+    private func after(_ time: TimeAmount, _ body: @escaping @Sendable (LiveRoom) -> Void) {
+        let reference = RoomReference(self, loop: loop)
+        loop.scheduleTask(in: time) { reference.run(body) }
+    }
+
+    /// Durable first, then told.
+    private func end(_ reason: SessionEnd, _ ack: (PeerLink, MessageId?)?) {
+        let reference = RoomReference(self, loop: loop)
+        let authority = self.authority
+        let sessionId = room.sessionId
+        Task {
+            await authority.sessionEnded(sessionId: sessionId, reason: reason)
+            reference.run { live in
+                if let (link, id) = ack { live.answer(link, id) }
+                live.announceEnd(reason)
+            }
+        }
+    }
+
+    private func announceEnd(_ reason: SessionEnd) {
+        flushBatch()
+        let message = FramedMessage.text(.sessionEnded(reason: reason.rawValue))
+        for link in links.values {
+            link.deliver(message.bytes, .control)
+            link.close(code: CloseCode.normal, reason: "the session has ended")
+        }
+        links.removeAll()
+        onEnd(room.sessionId)
+    }
+
+    private func makeResumeToken() -> String {
+        var generator = SystemRandomNumberGenerator()
+        let secret = (0..<4).map { _ in String(UInt64.random(in: .min ... .max, using: &generator), radix: 36) }
+        // The session's id leads to the room; the rest is 256 random bits.
+        return ([room.sessionId] + secret).joined(separator: ".")
+    }
+}

@@ -1,0 +1,84 @@
+import Logging
+import Relay
+import Storage
+import Wire
+
+/// Answers the relay's questions from accounts and the database.
+struct Gatekeeper: RelayAuthority {
+    let database: Database
+    let authenticator: Authenticator
+    let limiter: RateLimiter
+    let logger: Logger
+
+    func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal> {
+        await admit(token: token, from: address) { user in
+            guard let session = try await database.read({ try ShareSession.active(id: sessionId, in: $0) }),
+                session.hostUserId == user.id
+            else { throw RelayRefusal("Unauthorized", closeCode: CloseCode.notAllowed) }
+            return HostAdmission(
+                sessionId: session.id, peerId: Identifier.make(), userId: user.id, username: user.username)
+        }
+    }
+
+    func admitGuest(token: String, code: String, from address: String) async -> Result<GuestAdmission, RelayRefusal> {
+        await admit(token: token, from: address) { user in
+            guard let name = CodeName(code) else { throw RelayRefusal("Code not found", closeCode: CloseCode.noSuchSession) }
+            let seat = try await database.write {
+                try Connection.admit(guest: user, code: name.description, now: .now(), in: $0)
+            }
+            let invitation = seat.invitation
+            return GuestAdmission(
+                sessionId: invitation.session.id, sessionName: invitation.session.sessionName,
+                hostPublicKey: invitation.session.hostPublicKey, hostUsername: invitation.host.username,
+                permission: Permission(invitation.code.permission), peerId: seat.id, userId: user.id,
+                username: user.username)
+        }
+    }
+
+    func seatGivenUp(peerId: String) async {
+        await log("giving up a seat") { try await database.write { try Connection.leave(id: peerId, now: .now(), in: $0) } }
+    }
+
+    func sessionEnded(sessionId: String, reason: SessionEnd) async {
+        let stored: ShareSession.EndReason =
+            switch reason {
+            case .hostEnded: .hostEnded
+            case .hostGone: .hostGone
+            case .deleted: .deleted
+            }
+        await log("ending a session") {
+            _ = try await database.write { try ShareSession.end(id: sessionId, reason: stored, now: .now(), in: $0) }
+        }
+    }
+
+    private func admit<Admission: Sendable>(
+        token: String, from address: String, _ body: (User) async throws -> Admission
+    ) async -> Result<Admission, RelayRefusal> {
+        do {
+            try checkRate("address \(address)")
+            guard let user = try await authenticator.user(of: token) else {
+                throw RelayRefusal("Invalid token", closeCode: CloseCode.notSignedIn)
+            }
+            try checkRate("user \(user.id)")
+            return .success(try await body(user))
+        } catch let refusal as RelayRefusal {
+            return .failure(refusal)
+        } catch let refusal as Refusal {
+            return .failure(RelayRefusal(refusal.message, closeCode: CloseCode.notAllowed))
+        } catch {
+            logger.error("a join failed", metadata: ["error": "\(error)"])
+            return .failure(RelayRefusal("The server has a problem; try again in a moment", closeCode: 1011))
+        }
+    }
+
+    private func checkRate(_ key: String) throws {
+        if let wait = limiter.refuse(key) {
+            throw RelayRefusal("Too many joins; try again in \(wait) s", closeCode: CloseCode.rateLimited)
+        }
+    }
+
+    /// Nobody waits for these, so that the log is where a failure goes.
+    private func log(_ what: String, _ body: () async throws -> Void) async {
+        do { try await body() } catch { logger.error("\(what) failed", metadata: ["error": "\(error)"]) }
+    }
+}

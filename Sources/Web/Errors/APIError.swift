@@ -1,0 +1,61 @@
+import HTTPTypes
+import Hummingbird
+import Storage
+import Wire
+
+/// The one error of the API: a status, a stable word and a sentence that names the remedy.
+struct APIError: Error {
+    let status: HTTPResponse.Status
+    var body: ErrorResource
+    var headers = HTTPFields()
+
+    init(_ status: HTTPResponse.Status, _ code: String, _ message: String) {
+        self.status = status
+        body = ErrorResource(statusCode: status.code, message: message, code: code)
+    }
+
+    static let unauthorized = APIError(
+        .unauthorized, "unauthorized", "Sign in: send a valid token as 'Authorization: Bearer …'.")
+
+    static func badRequest(_ message: String) -> APIError { APIError(.badRequest, "bad_request", message) }
+
+    static func rateLimited(retryAfter seconds: Int) -> APIError {
+        var error = APIError(.tooManyRequests, "rate_limited", "Too many requests; try again in \(seconds) s.")
+        error.headers[.retryAfter] = String(seconds)
+        return error
+    }
+
+    /// Any error a handler throws, as the API answers it. What is not meant for the client says so and no more.
+    init(_ error: any Error) {
+        switch error {
+        case let error as APIError: self = error
+        case let refusal as Refusal: self.init(refusal)
+        case let error as MessageError: self = .badRequest(error.description)
+        case let error as StorageError where error.code == .busy:
+            self.init(.serviceUnavailable, error.code.rawValue, "The server is overloaded; try again in a moment.")
+        case let error as StorageError where error.code == .full:
+            self.init(.init(code: 507, reasonPhrase: "Insufficient Storage"), error.code.rawValue, "The server's disk is full; its owner must free space.")
+        case let error as HTTPError: self.init(error)
+        default: self.init(.internalServerError, "internal", "Something went wrong here; the server's log says what.")
+        }
+    }
+
+    private init(_ refusal: Refusal) {
+        let status: HTTPResponse.Status = refusal.code == .notFound ? .notFound : .forbidden
+        self.init(status, refusal.code.rawValue, refusal.message)
+        body.limit = refusal.limit
+        body.current = refusal.current
+        body.plan = refusal.plan?.rawValue
+    }
+
+    /// Hummingbird's own refusals: no such route, a body beyond the bound, and the like.
+    private init(_ error: HTTPError) {
+        switch error.status {
+        case .notFound: self.init(.notFound, "not_found", "There is nothing here; see docs/api.md for what there is.")
+        case .contentTooLarge:
+            self.init(.contentTooLarge, "too_large", "A body is at most \(WebConfiguration.bodyBytes) bytes long.")
+        default:
+            self.init(error.status, "http_\(error.status.code)", error.body ?? error.status.reasonPhrase)
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import HTTPTypes
+import Hummingbird
+import Logging
+import Wire
+
+/// The outermost layer of every request: gives it an id, turns errors into the API's one shape, and logs each once.
+struct EdgeMiddleware: RouterMiddleware {
+    func handle(
+        _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
+    ) async throws -> Response {
+        var response: Response
+        do {
+            response = try await next(request, context)
+        } catch {
+            var answer = APIError(error)
+            if answer.status.code >= 500 {
+                context.logger.error("request failed", metadata: [
+                    "method": "\(request.method.rawValue)", "path": "\(request.uri.path)", "error": "\(error)",
+                    "request": "\(context.id)",
+                ])
+            }
+            answer.body.requestId = context.id
+            response = .json(answer.body, status: answer.status)
+            for field in answer.headers { response.headers[field.name] = field.value }
+        }
+        response.headers[.requestId] = context.id
+        response.headers[.contentTypeOptions] = "nosniff"
+        if request.uri.path != "/" { response.headers[.cacheControl] = "no-store" }
+        return response
+    }
+}
+
+extension HTTPField.Name {
+    // These are valid field names; only an invalid one would give nil.
+    static let requestId = Self("X-Request-Id")!
+    static let contentTypeOptions = Self("X-Content-Type-Options")!
+    static let contentSecurityPolicy = Self("Content-Security-Policy")!
+}
+
+extension Response {
+    static func json(_ value: some Encodable, status: HTTPResponse.Status = .ok) -> Response {
+        Response(
+            status: status, headers: [.contentType: "application/json; charset=utf-8"],
+            body: .init(byteBuffer: JSONText.encode(value)))
+    }
+}
+
+extension Request {
+    /// The body as a value.
+    /// - Throws: ``MessageError`` naming the field, or Hummingbird's "content too large".
+    func value<Value: Decodable>(_ type: Value.Type) async throws -> Value {
+        let bytes = try await body.collect(upTo: WebConfiguration.bodyBytes)
+        if bytes.readableBytes == 0 { throw APIError.badRequest("The body is missing; send JSON.") }
+        return try JSONText.decode(type, from: bytes)
+    }
+}

@@ -1,0 +1,66 @@
+import NIOCore
+import Synchronization
+
+/// Token buckets by key: each refills steadily and holds a minute's worth.
+final class RateLimiter: Sendable {
+    /// Keys remembered. Above it the ones that have recovered are forgotten, and if none has, newcomers are refused:
+    /// an attacker with that many addresses must not get the memory.
+    static let capacity = 20_000
+
+    private struct Bucket {
+        var tokens: Double
+        var updated: NIODeadline
+    }
+
+    private let perMinute: Double
+    private let buckets = Mutex<[String: Bucket]>([:])
+
+    init(perMinute: Int) { self.perMinute = Double(perMinute) }
+
+    /// Takes one token.
+    /// - Returns: nil, or the whole seconds after which there will be one.
+    func refuse(_ key: String, now: NIODeadline = .now()) -> Int? {
+        buckets.withLock { buckets in
+            if buckets[key] == nil, buckets.count >= Self.capacity {
+                buckets = buckets.filter { refilled($0.value, now) < perMinute }
+                if buckets.count >= Self.capacity { return 60 }
+            }
+            let bucket = buckets[key] ?? Bucket(tokens: perMinute, updated: now)
+            let tokens = refilled(bucket, now)
+            guard tokens >= 1 else {
+                buckets[key] = Bucket(tokens: tokens, updated: now)
+                return Int(((1 - tokens) * 60 / perMinute).rounded(.up))
+            }
+            buckets[key] = Bucket(tokens: tokens - 1, updated: now)
+            return nil
+        }
+    }
+
+    private func refilled(_ bucket: Bucket, _ now: NIODeadline) -> Double {
+        min(perMinute, bucket.tokens + Double((now - bucket.updated).nanoseconds) / 60e9 * perMinute)
+    }
+}
+
+/// Connections at once by address.
+final class ConnectionCounter: Sendable {
+    private let limit: Int
+    private let counts = Mutex<[String: Int]>([:])
+
+    init(limit: Int) { self.limit = limit }
+
+    /// False when the address has as many as it may have.
+    func enter(_ address: String) -> Bool {
+        counts.withLock {
+            guard $0[address, default: 0] < limit else { return false }
+            $0[address, default: 0] += 1
+            return true
+        }
+    }
+
+    func leave(_ address: String) {
+        counts.withLock {
+            let left = $0[address, default: 1] - 1
+            $0[address] = left > 0 ? left : nil
+        }
+    }
+}

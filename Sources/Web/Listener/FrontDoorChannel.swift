@@ -1,0 +1,116 @@
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+import NIOHTTPTypesHTTP1
+import NIOWebSocket
+import Relay
+import Wire
+
+/// Every accepted connection: HTTP/1.1, or the relay's WebSocket after an upgrade on `/relay`.
+struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
+    typealias HTTPValue = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
+
+    /// Closes a connection before anything is read from it.
+    struct TooManyConnections: Error {}
+
+    enum Outcome: Sendable {
+        case http(HTTPValue)
+        case webSocket
+    }
+
+    struct Value: ServerChildChannelValue {
+        let channel: any Channel
+        let outcome: EventLoopFuture<Outcome>
+    }
+
+    let responder: HTTPChannelHandler.Responder
+    let relay: RelayServer
+    let connections: ConnectionCounter
+
+    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+        channel.eventLoop.makeCompletedFuture {
+            let address = ClientAddress.text(of: channel)
+            guard connections.enter(address) else {
+                logger.warning("connection refused: too many from one address")
+                throw TooManyConnections()
+            }
+            channel.closeFuture.whenComplete { _ in connections.leave(address) }
+            var configuration = NIOUpgradableHTTPServerPipelineConfiguration(
+                upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration(
+                    upgraders: [upgrader(address)],
+                    notUpgradingCompletionHandler: { channel in makeHTTP(channel, logger) }))
+            // Pipelined requests are answered in order by the request loop.
+            configuration.enablePipelining = false
+            configuration.decoderConfiguration.maxHeaderListSize = WebConfiguration.headerBytes
+            configuration.decoderConfiguration.maxHeaderFieldSize = WebConfiguration.headerBytes
+            configuration.decoderConfiguration.maxHeaderFieldCount = WebConfiguration.headerCount
+            let outcome = try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(
+                configuration: configuration)
+            let deadline = channel.eventLoop.scheduleTask(in: WebConfiguration.firstRequest) {
+                channel.close(promise: nil)
+            }
+            outcome.whenComplete { _ in deadline.cancel() }
+            return Value(channel: channel, outcome: outcome)
+        }
+    }
+
+    func handle(value: Value, logger: Logger) async {
+        do {
+            switch try await value.outcome.get() {
+            case .http(let channel): await handleHTTP(asyncChannel: channel, logger: logger)
+            // The relay's handler does everything on the event loop; this task only keeps the shutdown waiting.
+            case .webSocket: try await value.channel.closeFuture.get()
+            }
+        } catch {
+            // The connection broke, or spoke something else, before its first request was complete.
+            logger.debug("connection ended early", metadata: ["error": "\(error)"])
+            value.channel.close(promise: nil)
+        }
+    }
+
+    private func makeHTTP(_ channel: any Channel, _ logger: Logger) -> EventLoopFuture<Outcome> {
+        channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
+            try channel.pipeline.syncOperations.addHandler(
+                HTTPConnectionStateHandler(
+                    idleTimeout: .nanoseconds(WebConfiguration.idle.nanoseconds), logger: logger))
+            return .http(
+                try HTTPValue(
+                    wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)))
+        }
+    }
+
+    private func upgrader(_ address: String) -> NIOTypedWebSocketServerUpgrader<Outcome> {
+        NIOTypedWebSocketServerUpgrader(
+            maxFrameSize: WireLimits.messageBytes, enableAutomaticErrorHandling: false,
+            shouldUpgrade: { channel, head in channel.eventLoop.makeSucceededFuture(Self.upgradeHeaders(head)) },
+            upgradePipelineHandler: { channel, _ in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    // Peers write messages that are framed already, once for all receivers.
+                    let encoder = try pipeline.context(handlerType: WebSocketFrameEncoder.self)
+                    pipeline.removeHandler(context: encoder, promise: nil)
+                    try pipeline.addHandler(
+                        NIOWebSocketFrameAggregator(
+                            minNonFinalFragmentSize: 1,
+                            maxAccumulatedFrameCount: WireLimits.fragmentsPerMessage,
+                            maxAccumulatedFrameSize: WireLimits.messageBytes))
+                    try relay.addPeer(to: channel, address: address)
+                    return .webSocket
+                }
+            })
+    }
+
+    /// - Returns: nil where this is no upgrade of ours.
+    private static func upgradeHeaders(_ head: HTTPRequestHead) -> HTTPHeaders? {
+        guard head.uri.prefix(while: { $0 != "?" }) == relayPath else { return nil }
+        let offered = head.headers[canonicalForm: "Sec-WebSocket-Protocol"]
+        // A client that names protocols must name ours (RFC 6455, section 4.1).
+        if offered.isEmpty { return [:] }
+        return offered.contains(Substring(relaySubprotocol)) ? ["Sec-WebSocket-Protocol": relaySubprotocol] : nil
+    }
+}

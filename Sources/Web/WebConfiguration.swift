@@ -1,0 +1,36 @@
+import NIOCore
+public import Relay
+
+/// What the web server can be told; each bound with its unit and its reason.
+public struct WebConfiguration: Sendable {
+    public var host: String
+    /// 0 lets the system choose.
+    public var port: Int
+    public var relay = RelayConfiguration()
+    /// Connections at once from one address: a household behind one router, or one browser's worth of tabs, times ten.
+    public var connectionsPerAddress = 256
+    /// Joins per minute, by address and by account: a person joins by hand.
+    public var joinsPerMinute = 60
+    /// Public code validations and sign-ins per minute and address: enough to mistype, too few to guess
+    /// (36^6 codes at 30 a minute take 138 years).
+    public var publicCallsPerMinute = 30
+
+    /// A JSON body, in bytes: the largest the API knows is under 2 KiB.
+    static let bodyBytes = 64 << 10
+    /// All headers of a request, in bytes: a 2 KiB token and room for proxies.
+    static let headerBytes = 16 << 10
+    static let headerCount = 100
+    /// A new connection's time to send its first request completely.
+    static let firstRequest = TimeAmount.seconds(15)
+    /// A kept-alive connection's time until the next request.
+    static let idle = TimeAmount.seconds(60)
+    /// How long an access token is good, in seconds.
+    static let accessTokenSeconds = 15 * 60
+    /// What clients are told to wait before they come back to a server that restarts.
+    static let reconnectIn = TimeAmount.seconds(1)
+
+    public init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+}

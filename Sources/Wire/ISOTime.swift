@@ -1,0 +1,16 @@
+import FoundationEssentials
+
+/// Times as the API spells them: ISO 8601 in UTC, with milliseconds.
+public enum ISOTime {
+    /// - Parameter milliseconds: since 1970-01-01T00:00:00Z.
+    public static func text(milliseconds: Int64) -> String {
+        Date(timeIntervalSince1970: Double(milliseconds) / 1000)
+            .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+    }
+
+    /// That many milliseconds from now.
+    public static func text(millisecondsFromNow: Int64) -> String {
+        Date(timeIntervalSinceNow: Double(millisecondsFromNow) / 1000)
+            .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+    }
+}
