@@ -1,0 +1,102 @@
+// A snapshot is terminal output: fed to a terminal of the same size, it makes the same screen. It is what a late joiner and
+// a guest that fell behind get, and what brings a real terminal back after something was drawn over it.
+
+extension Screen {
+    /// Output that brings any terminal of this size to this state.
+    /// - Parameter scrollback: whether to send the lines above the screen first.
+    public func snapshot(scrollback: Bool = true) -> [UInt8] {
+        var writer = SnapshotWriter()
+        writer.text += Self.resetSequence
+        if let main = state.main {
+            writer.write(scrollback ? state.scrollback.suffix(Self.scrollbackLines) + main.lines : main.lines)
+            writer.place(main.cursor, in: main)
+            writer.setStyle(main.saved.style)
+            writer.text += "\u{1B}[?1049h\u{1B}[2J\u{1B}[H"
+            writer.write(state.grid.lines)
+        } else {
+            writer.write(scrollback ? state.scrollback.suffix(Self.scrollbackLines) + state.grid.lines : state.grid.lines)
+        }
+        writer.finish(state)
+        return Array(writer.text.utf8)
+    }
+
+    /// Main screen, no region, no modes, standard charsets and colours, all cleared. Not RIS: that would also throw away
+    /// the scrollback of a person's own terminal.
+    public static let resetSequence =
+        "\u{1B}[!p\u{1B}[?1049l\u{1B}[r\u{1B}[?6l\u{1B}[?7h\u{1B}[4l\u{1B}[20l\u{1B}[?1l\u{1B}>\u{1B}[?5l"
+        + "\u{1B}[?9l\u{1B}[?1000l\u{1B}[?1002l\u{1B}[?1003l\u{1B}[?1005l\u{1B}[?1006l\u{1B}[?1015l\u{1B}[?1004l\u{1B}[?2004l"
+        + "\u{1B}(B\u{1B})B\u{0F}\u{1B}[0 q\u{1B}[?25h\u{1B}[0m\u{1B}[H\u{1B}[2J"
+}
+
+/// Writes cells and cursor as escape sequences, with as few style changes as they need.
+struct SnapshotWriter {
+    var text = ""
+    private var style = Style()
+
+    mutating func setStyle(_ new: Style) {
+        if new != style {
+            text += new.sequence
+            style = new
+        }
+    }
+
+    /// Lines from the top of a cleared screen; what does not fit scrolls off at the top.
+    mutating func write(_ lines: some Collection<[Cell]>) {
+        var isFirst = true
+        for line in lines {
+            if !isFirst { text += "\r\n" }
+            isFirst = false
+            write(line)
+        }
+    }
+
+    private mutating func write(_ line: [Cell]) {
+        let used = (line.lastIndex { !$0.isBlank } ?? -1) + 1
+        for cell in line[..<used] { write(cell) }
+        // Coloured blanks were counted as used; a style must not leak into the lines that scrolling adds.
+        setStyle(Style())
+    }
+
+    mutating func write(_ cell: Cell) {
+        guard cell.width > 0 else { return }
+        setStyle(cell.style)
+        text.unicodeScalars.append(cell.scalar)
+        if let combining = cell.combining { text += combining }
+    }
+
+    /// Puts the cursor where it was; one that is about to wrap gets there by writing the last column again.
+    mutating func place(_ cursor: Grid.Cursor, in grid: Grid, originTop: Int = 0) {
+        let row = cursor.row - originTop + 1
+        guard cursor.wrapsNext else { return text += "\u{1B}[\(row);\(cursor.column + 1)H" }
+        let line = grid.lines[cursor.row]
+        var last = grid.columns - 1
+        if line[last].width == 0 { last -= 1 }
+        text += "\u{1B}[\(row);\(last + 1)H"
+        write(line[last])
+    }
+
+    /// Everything but the cells, in an order in which nothing undoes what came before.
+    mutating func finish(_ state: ScreenState) {
+        let grid = state.grid
+        place(grid.saved.cursor, in: grid)
+        setStyle(grid.saved.style)
+        text += "\u{1B}7"
+        let tabs = ScreenState.standardTabs(grid.columns)
+        if state.tabs != tabs {
+            text += "\u{1B}[3g"
+            for column in state.tabs.sorted() { text += "\u{1B}[1;\(column + 1)H\u{1B}H" }
+        }
+        if grid.top != 0 || grid.bottom != grid.rows - 1 { text += "\u{1B}[\(grid.top + 1);\(grid.bottom + 1)r" }
+        text += state.modes.sequence(from: Modes())
+        if state.modes.origin { text += "\u{1B}[?6h" }
+        place(grid.cursor, in: grid, originTop: state.modes.origin ? grid.top : 0)
+        if !state.modes.autowrap { text += "\u{1B}[?7l" }
+        if state.modes.insert { text += "\u{1B}[4h" }
+        if state.modes.newLine { text += "\u{1B}[20h" }
+        if state.charsets.drawing[0] { text += "\u{1B}(0" }
+        if state.charsets.drawing[1] { text += "\u{1B})0" }
+        if state.charsets.active == 1 { text += "\u{0E}" }
+        setStyle(state.style)
+        if !state.title.isEmpty { text += "\u{1B}]2;\(state.title)\u{07}" }
+    }
+}
