@@ -61,7 +61,7 @@ let package = Package(
             name: "Client",
             dependencies: [
                 "Wire", "EndToEnd", "Terminal", "CPlatform",
-                nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto,
+                nioCore, nioPosix, nioHTTP1, nioWebSocket, unixSignals,
             ],
             swiftSettings: strict
         ),
@@ -82,7 +82,7 @@ let package = Package(
         .executableTarget(
             name: "Appliance",
             dependencies: [
-                "Storage", "Wire", "Web", "Client", "CPlatform",
+                "Storage", "Wire", "Relay", "Web", "Client", "CPlatform",
                 nioCore, nioPosix, logging, lifecycle, unixSignals, argumentParser,
             ],
             swiftSettings: strict

@@ -20,7 +20,7 @@ public enum MessageId: Sendable, Hashable, Codable {
 }
 
 /// A text message from client to server as it is spelled in JSON. ``ClientMessage`` is what it means.
-public struct ClientMessageText: Codable, Sendable {
+public struct ClientMessageText: Codable, Sendable, Equatable {
     public var type: String
     public var id: MessageId?
     public var token: String?

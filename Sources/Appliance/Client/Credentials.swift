@@ -1,0 +1,73 @@
+import Client
+import FoundationEssentials
+import Glibc
+
+/// Where a client command finds the server and the token: the environment first, then what `postern login` has stored.
+struct Credentials: Codable {
+    var url: String
+    var token: String
+
+    /// - Throws: ``ClientError`` that says how to sign in.
+    static func load() throws -> Credentials {
+        let stored = try read()
+        guard let url = environment("POSTERN_URL") ?? stored?.url, let token = environment("POSTERN_TOKEN") ?? stored?.token
+        else { throw ClientError("you are not signed in; run 'postern login URL', or set POSTERN_URL and POSTERN_TOKEN") }
+        return Credentials(url: url, token: token)
+    }
+
+    /// Written to a temporary file, then renamed: never half, never readable by others.
+    /// - Throws: ``ClientError``.
+    func save() throws {
+        let directory = Self.directory
+        try Self.makeDirectories(directory)
+        let (path, partial) = ("\(directory)/credentials.json", "\(directory)/credentials.json.partial")
+        guard let data = try? JSONEncoder().encode(self) else { throw ClientError("the token cannot be stored") }
+        unlink(partial)
+        let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Self.failure("write", path) }
+        defer { close(descriptor) }
+        let written = data.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        guard written == data.count, fsync(descriptor) == 0, rename(partial, path) == 0 else {
+            throw Self.failure("write", path)
+        }
+    }
+
+    static var path: String { "\(directory)/credentials.json" }
+
+    private static func read() throws -> Credentials? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        if descriptor < 0 && errno == ENOENT { return nil }
+        guard descriptor >= 0 else { throw failure("read", path) }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 16 << 10)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        guard count > 0, let stored = try? JSONDecoder().decode(Credentials.self, from: Data(bytes[..<count])) else {
+            throw ClientError("\(path) is damaged; run 'postern login URL' again")
+        }
+        return stored
+    }
+
+    /// `$XDG_CONFIG_HOME/postern`, or `~/.config/postern`.
+    private static var directory: String {
+        let base = environment("XDG_CONFIG_HOME") ?? "\(environment("HOME") ?? ".")/.config"
+        return "\(base)/postern"
+    }
+
+    private static func makeDirectories(_ path: String) throws {
+        var made = ""
+        for part in path.split(separator: "/") {
+            made += path.hasPrefix("/") || !made.isEmpty ? "/\(part)" : "\(part)"
+            guard mkdir(made, 0o700) == 0 || errno == EEXIST else { throw failure("make", made) }
+        }
+    }
+
+    private static func failure(_ what: String, _ path: String) -> ClientError {
+        ClientError("cannot \(what) \(path): \(String(cString: strerror(errno)))")
+    }
+}
+
+/// A variable that is set and not empty.
+func environment(_ name: String) -> String? {
+    guard let value = getenv(name), value[0] != 0 else { return nil }
+    return String(cString: value)
+}

@@ -1,0 +1,33 @@
+import ArgumentParser
+import Client
+
+/// `postern join`: somebody else's shared terminal.
+struct JoinCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "join", abstract: "Joins a shared terminal.",
+        discussion: """
+            Example: postern join SYCLX-7K2Q9M-cactus-violin
+                     postern join 'http://127.0.0.1:8080/j/SYCLX-7K2Q9M#…'
+
+            With no code it asks for one, so that the words stay out of the list of processes. Ctrl-] opens a menu.
+            In a pipe it writes the host's output as it is.
+            """)
+
+    @Argument(help: "The code with its words, or the link.")
+    var invitation: String?
+
+    @Option(help: "What the host sees of you; your account's name if there is none.")
+    var name = ""
+
+    func run() async throws {
+        let text = invitation ?? Self.ask()
+        let credentials = try Credentials.load()
+        try await Join.run(
+            invitation: text, address: try ServerAddress(credentials.url), token: credentials.token, name: name)
+    }
+
+    private static func ask() -> String {
+        Output.write("Invitation: ", to: 2)
+        return readLine() ?? ""
+    }
+}

@@ -1,0 +1,58 @@
+import ArgumentParser
+import Client
+
+/// `postern share`: runs a command in a terminal that others can join.
+struct ShareCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "share", abstract: "Shares a shell, or a command, with people you invite.",
+        discussion: """
+            Example: postern share
+                     postern share --read-only -- htop
+                     postern share --json --lossless -- make
+
+            Prints one code for people who may type and one for people who only watch. Ctrl-] opens a menu: list guests,
+            remove one, end sharing. The exit status is the command's.
+            """)
+
+    /// Longest title, in bytes of UTF-8.
+    private static let nameLimit = 256
+
+    @Option(help: "A title that guests see; the server does not.")
+    var name = ""
+
+    @Flag(help: "Make no code that lets anybody type.")
+    var readOnly = false
+
+    @Flag(help: "Ask before anybody is let in.")
+    var approve = false
+
+    @Flag(help: "Let the command wait for the slowest guest, so that none misses a byte.")
+    var lossless = false
+
+    @Flag(help: "Print one JSON object per line, and nothing else, on standard output.")
+    var json = false
+
+    @Argument(parsing: .captureForPassthrough, help: "The command to share; your shell if there is none.")
+    var command: [String] = []
+
+    func validate() throws {
+        if name.utf8.count > Self.nameLimit { throw ValidationError("--name is at most \(Self.nameLimit) bytes long.") }
+    }
+
+    func run() async throws {
+        let words = command.first == "--" ? Array(command.dropFirst()) : command
+        if let first = words.first, first.hasPrefix("-") {
+            throw ValidationError("Unknown option '\(first)'; put '--' before the command.")
+        }
+        let credentials = try Credentials.load()
+        let address = try ServerAddress(credentials.url)
+        var options = ShareOptions(command: words.isEmpty ? [environment("SHELL") ?? "/bin/sh"] : words)
+        options.title = name
+        options.readOnly = readOnly
+        options.approve = approve
+        options.lossless = lossless
+        options.json = json
+        let status = try await Share.run(options, address: address, token: credentials.token)
+        throw ExitCode(status)
+    }
+}

@@ -1,0 +1,76 @@
+import ArgumentParser
+import CPlatform
+import Client
+import Glibc
+import Storage
+
+/// The command line. Exit statuses: 0 done, 1 refused or failed, 2 wrong usage, 75 try again; `share` exits as its command does.
+@main
+struct Postern: AsyncParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "postern",
+        abstract: "The small back gate to your own machines.",
+        discussion: """
+            Share a terminal through a server of your own that cannot read it.
+
+            On the server:   postern serve --state /var/lib/postern --http 127.0.0.1:8080
+                             postern user add ana --state /var/lib/postern
+            Then, anywhere:  postern login http://127.0.0.1:8080
+                             postern share
+                             postern join SYCLX-7K2Q9M-cactus-violin
+            """,
+        subcommands: [
+            ServeCommand.self, UserCommand.self, LoginCommand.self, ShareCommand.self, JoinCommand.self,
+            VersionCommand.self,
+        ])
+
+    static func main() async {
+        // A crash must not write keys to a disk.
+        postern_forbid_core_dumps()
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            leave(error)
+        }
+    }
+
+    /// Says what is wrong, once, and exits with the documented status.
+    private static func leave(_ error: any Error) -> Never {
+        switch error {
+        case let error as ClientError: stop(error.message, error.status.rawValue)
+        case let error as StorageError: stop(error.message, error.code == .busy ? 75 : 1)
+        case let error as Refusal: stop(error.message, 1)
+        case let error as ExitCode: Glibc.exit(error.rawValue)
+        default: break
+        }
+        // What the parser throws: help and versions are no errors, everything else is wrong usage.
+        let code = exitCode(for: error)
+        let text = fullMessage(for: error)
+        if code == .success {
+            Output.line(text)
+            Glibc.exit(0)
+        }
+        Output.error(text)
+        Glibc.exit(code == .validationFailure ? 2 : 1)
+    }
+
+    private static func stop(_ message: String, _ status: Int32) -> Never {
+        Output.error("postern: \(message)")
+        Glibc.exit(status)
+    }
+}
+
+struct VersionCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "version", abstract: "Prints the version.", discussion: "Example: postern version")
+
+    func run() { Output.line("postern \(Postern.version)") }
+}

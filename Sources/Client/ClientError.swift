@@ -1,0 +1,20 @@
+/// Why a client command stops: one sentence that names the remedy, and the documented exit status.
+public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// Exit statuses of every verb.
+    public enum Status: Int32, Sendable {
+        case refused = 1
+        case usage = 2
+        /// Nothing is wrong but the moment: the server is down or busy.
+        case tryAgain = 75
+    }
+
+    public let message: String
+    public let status: Status
+
+    public init(_ message: String, status: Status = .refused) {
+        self.message = message
+        self.status = status
+    }
+
+    public var description: String { message }
+}

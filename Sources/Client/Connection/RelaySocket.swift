@@ -1,0 +1,199 @@
+public import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOWebSocket
+public import Wire
+
+/// What a relay connection tells its owner, on the owner's event loop.
+public enum RelayEvent: Sendable {
+    case opened
+    case text(ServerMessage)
+    case binary(ByteBuffer)
+    /// The last event of this read batch.
+    case readComplete
+    case writable(Bool)
+    /// No connection came about, or it ended. `code` is nil where no close frame came.
+    case closed(code: UInt16?, reason: String)
+}
+
+/// One WebSocket connection to `/relay`. Everything about it happens on one event loop.
+public final class RelaySocket {
+    /// Silence after which the server is taken for gone: it pings after 10 s, so that 30 s are two lost pings.
+    private static let silence = TimeAmount.seconds(30)
+    /// Bytes in flight: above `high` the owner is told to stop, in bytes.
+    private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
+    private static let connectTimeout = TimeAmount.seconds(10)
+
+    private let loop: any EventLoop
+    private let onEvent: (RelayEvent) -> Void
+    private var channel: (any Channel)?
+    private var isClosed = false
+    /// Messages written since the last flush.
+    private var needsFlush = false
+
+    /// Must be called on `loop`.
+    public init(address: ServerAddress, loop: any EventLoop, onEvent: @escaping (RelayEvent) -> Void) {
+        self.loop = loop
+        self.onEvent = onEvent
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        connect(address, bound).hop(to: loop).assumeIsolated().whenComplete { result in
+            if case .failure(let error) = result { self.closed(code: nil, reason: describe(error)) }
+        }
+    }
+
+    public var isWritable: Bool { channel?.isWritable ?? false }
+
+    public func send(_ message: ClientMessageText) { send(.text, JSONText.encode(message)) }
+
+    public func send(_ frame: ByteBuffer) { send(.binary, frame) }
+
+    public func flush() {
+        if needsFlush { channel?.flush() }
+        needsFlush = false
+    }
+
+    /// Says goodbye: the peer will not be expected back.
+    public func close(code: UInt16 = CloseCode.normal) {
+        guard let channel, !isClosed else { return }
+        var payload = ByteBuffer()
+        payload.writeInteger(code)
+        channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .connectionClose, maskKey: .random(), data: payload))
+            .whenComplete { _ in channel.close(promise: nil) }
+    }
+
+    /// Drops the connection without a word, as a failing network would.
+    public func abandon() {
+        isClosed = true
+        channel?.close(promise: nil)
+    }
+
+    /// Stops or starts reading: back-pressure towards the relay.
+    public func setReading(_ reading: Bool) {
+        channel?.setOption(.autoRead, value: reading).whenFailure { _ in }
+    }
+
+    private func send(_ opcode: WebSocketOpcode, _ data: ByteBuffer) {
+        guard let channel, !isClosed else { return }
+        channel.write(WebSocketFrame(fin: true, opcode: opcode, maskKey: .random(), data: data), promise: nil)
+        needsFlush = true
+    }
+
+    private func connect(_ address: ServerAddress, _ bound: NIOLoopBound<RelaySocket>) -> EventLoopFuture<Void> {
+        ClientBootstrap(group: loop)
+            .connectTimeout(Self.connectTimeout)
+            .channelOption(.writeBufferWaterMark, value: Self.waterMark)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try Self.addUpgrade(to: channel, address, bound) }
+            }
+            .connect(host: address.host, port: address.port)
+            .map { _ in }
+    }
+
+    private static func addUpgrade(
+        to channel: any Channel, _ address: ServerAddress, _ bound: NIOLoopBound<RelaySocket>
+    ) throws {
+        let upgrader = NIOTypedWebSocketClientUpgrader<Void>(
+            maxFrameSize: WireLimits.messageBytes,
+            upgradePipelineHandler: { channel, _ in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandler(
+                        NIOWebSocketFrameAggregator(
+                            minNonFinalFragmentSize: 1, maxAccumulatedFrameCount: WireLimits.fragmentsPerMessage,
+                            maxAccumulatedFrameSize: WireLimits.messageBytes))
+                    try pipeline.addHandler(IdleStateHandler(readTimeout: silence))
+                    try pipeline.addHandler(RelaySocketHandler(bound.value))
+                    bound.value.opened(channel)
+                }
+            })
+        let headers: HTTPHeaders = [
+            "Host": address.authority, "Content-Length": "0", "Sec-WebSocket-Protocol": relaySubprotocol,
+        ]
+        let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: relayPath, headers: headers)
+        let configuration = NIOTypedHTTPClientUpgradeConfiguration(
+            upgradeRequestHead: head, upgraders: [upgrader],
+            notUpgradingCompletionHandler: { channel in
+                channel.close(promise: nil)
+                return channel.eventLoop.makeFailedFuture(
+                    ClientError("\(address) does not offer the relay; is it a Postern?"))
+            })
+        let outcome = try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
+            configuration: .init(upgradeConfiguration: configuration))
+        outcome.assumeIsolated().whenFailure { error in bound.value.closed(code: nil, reason: describe(error)) }
+    }
+
+    // MARK: From the handler
+
+    fileprivate func opened(_ channel: any Channel) {
+        self.channel = channel
+        onEvent(.opened)
+        flush()
+    }
+
+    fileprivate func received(_ event: RelayEvent) { if !isClosed { onEvent(event) } }
+
+    fileprivate func closed(code: UInt16?, reason: String) {
+        guard !isClosed else { return }
+        isClosed = true
+        onEvent(.closed(code: code, reason: reason))
+    }
+}
+
+/// Carries frames between the socket's pipeline and its owner.
+private final class RelaySocketHandler: ChannelInboundHandler {
+    typealias InboundIn = WebSocketFrame
+    typealias OutboundOut = WebSocketFrame
+
+    private let socket: RelaySocket
+    private var closing: (code: UInt16?, reason: String) = (nil, "the connection was lost")
+
+    init(_ socket: RelaySocket) { self.socket = socket }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let frame = unwrapInboundIn(data)
+        switch frame.opcode {
+        case .binary: socket.received(.binary(frame.data))
+        case .text:
+            // An event this version does not know is none of its business.
+            if let message = try? JSONText.decode(ServerMessage.self, from: frame.data) { socket.received(.text(message)) }
+        case .ping:
+            let pong = WebSocketFrame(fin: true, opcode: .pong, maskKey: .random(), data: frame.data)
+            context.writeAndFlush(wrapOutboundOut(pong), promise: nil)
+        case .connectionClose:
+            var payload = frame.data
+            let code = payload.readInteger(as: UInt16.self)
+            closing = (code, payload.readString(length: payload.readableBytes) ?? "")
+            let answer = WebSocketFrame(fin: true, opcode: .connectionClose, maskKey: .random(), data: frame.data)
+            let channel = context.channel
+            context.writeAndFlush(wrapOutboundOut(answer)).whenComplete { _ in channel.close(promise: nil) }
+        default: break
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        socket.received(.readComplete)
+        socket.flush()
+        context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        socket.received(.writable(context.channel.isWritable))
+        socket.flush()
+        context.fireChannelWritabilityChanged()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is IdleStateHandler.IdleStateEvent { return context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        socket.closed(code: closing.code, reason: closing.reason)
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        closing = (nil, describe(error))
+        context.close(promise: nil)
+    }
+}

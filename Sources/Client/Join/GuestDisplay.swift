@@ -1,0 +1,190 @@
+import NIOCore
+import Terminal
+
+/// The guest's own terminal, or the pipe that takes the host's output as it is.
+final class GuestDisplay {
+    enum Key {
+        case type([UInt8])
+        case leave
+    }
+
+    private let interactive: Bool
+    private let loop: any EventLoop
+    private let output: OutputStream
+    private var isRaw = false
+    private var menu = Menu(role: .guest)
+    private var notice: String?
+    private var wasCovered = false
+    /// The host's screen; nil until its first snapshot.
+    private var screen: Screen?
+    /// Set while the host's window is not as large as this terminal: then its screen is drawn, not passed through.
+    private var view: FramedView?
+    private var needsDrawing = false
+    private var hostTitle = ""
+
+    init(interactive: Bool, loop: any EventLoop) {
+        self.interactive = interactive
+        self.loop = loop
+        output = OutputStream(descriptor: 1, loop: loop)
+    }
+
+    func startOutput() { output.start().whenFailure { _ in } }
+
+    /// Raw mode, and keys from now on. A second call does nothing.
+    func startInput(canType: Bool, _ onBytes: @escaping ([UInt8]?) -> Void) -> ClientError? {
+        guard !isRaw else { return nil }
+        isRaw = true
+        if interactive {
+            do { try LocalTerminal.enterRawMode() } catch { return error }
+        } else if !canType {
+            return nil
+        }
+        InputStream.start(descriptor: 0, loop: loop, onBytes: onBytes).whenFailure { _ in }
+        return nil
+    }
+
+    // MARK: The host's screen
+
+    func restart(rows: Int, columns: Int) {
+        guard interactive else { return }
+        screen = Screen(rows: rows, columns: columns)
+        chooseView()
+    }
+
+    func resize(rows: Int, columns: Int) {
+        guard interactive else { return }
+        screen?.resize(rows: rows, columns: columns)
+        chooseView()
+    }
+
+    func terminalResized() {
+        guard interactive, screen != nil else { return }
+        chooseView()
+        flush()
+    }
+
+    /// - Returns: succeeds when the bytes are out.
+    func show(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
+        guard interactive else { return output.write(bytes) }
+        screen?.feed(bytes)
+        if view != nil || isCovered {
+            needsDrawing = true
+            return loop.makeSucceededVoidFuture()
+        }
+        return output.write(bytes)
+    }
+
+    /// The end of a batch: what is drawn and not passed through is drawn once for all of it.
+    func flush() {
+        guard needsDrawing, let screen else { return }
+        needsDrawing = false
+        if view != nil { write(view?.draw(screen) ?? []) }
+        if isCovered { drawOverlay() }
+    }
+
+    private func chooseView() {
+        guard let screen, let size = LocalTerminal.size else { return }
+        if size.rows == screen.rows && size.columns == screen.columns {
+            view = nil
+            write(screen.snapshot())
+        } else {
+            view = FramedView(rows: size.rows, columns: size.columns)
+            needsDrawing = true
+        }
+        if isCovered { needsDrawing = true }
+    }
+
+    // MARK: What is drawn over it
+
+    private var isCovered: Bool { menu.isOpen || notice != nil }
+
+    private func drawOverlay() {
+        guard let size = LocalTerminal.size else { return }
+        let lines = menu.isOpen ? menu.lines(people: []) : [notice ?? ""]
+        write(Overlay.draw(lines, rows: size.rows, columns: size.columns))
+        wasCovered = true
+    }
+
+    private func refreshOverlay() {
+        guard interactive else { return }
+        if isCovered { return drawOverlay() }
+        guard wasCovered, let screen else { return }
+        wasCovered = false
+        if let size = LocalTerminal.size, view != nil {
+            view = FramedView(rows: size.rows, columns: size.columns)
+            write(view?.draw(screen) ?? [])
+        } else {
+            write(screen.snapshot(scrollback: false))
+        }
+    }
+
+    func keys(_ bytes: [UInt8]) -> [Key] {
+        guard interactive else { return [.type(bytes)] }
+        var keys: [Key] = []
+        var plain: [UInt8] = []
+        for byte in bytes {
+            if !menu.isOpen {
+                if byte == Menu.prefix { menu.open() } else { plain.append(byte) }
+                continue
+            }
+            switch menu.key(byte, people: []) {
+            case .typePrefix: plain.append(byte)
+            case .leave: keys.append(.leave)
+            default: break
+            }
+        }
+        refreshOverlay()
+        return (plain.isEmpty ? [] : [.type(plain)]) + keys
+    }
+
+    func tell(_ status: GuestStatus) {
+        let line: String?
+        switch status {
+        case .joined(let title):
+            hostTitle = title
+            line = nil
+            if !interactive { say("joined\(title.isEmpty ? "" : " “\(title)”")") }
+        case .waitingForHost: line = "the host is not there; waiting for it"
+        case .waitingForApproval: line = "waiting for the host to let you in"
+        case .hostAway: line = "the host is away; waiting for it to return"
+        case .disconnected: line = "the connection is lost; trying to come back"
+        case .back: line = nil
+        // The snapshot is on its way: there is nothing for a person to do.
+        case .skipped: return
+        }
+        if interactive && screen != nil {
+            notice = line.map { "postern  \($0) · Ctrl-] l leaves" }
+            refreshOverlay()
+        } else if let line {
+            say(line)
+        }
+    }
+
+    private func say(_ line: String) {
+        Descriptors.writeAll(Array("postern: \(line)\(isRaw && interactive ? "\r" : "")\n".utf8), to: 2)
+    }
+
+    // MARK: The end
+
+    func close(_ ending: GuestEnding) -> EventLoopFuture<Void> {
+        if interactive, let screen {
+            // Below the last picture of the host's screen, with everything switched off that its programs had on.
+            let size = LocalTerminal.size ?? (screen.rows, screen.columns)
+            write(Array("\u{1B}[?1049l\(Self.modesOff)\u{1B}[\(size.rows);1H\r\n".utf8))
+        }
+        return output.finish().hop(to: loop).assumeIsolated().map {
+            if self.isRaw && self.interactive { LocalTerminal.leaveRawMode() }
+            switch ending {
+            case .ended(let status): self.say("the session has ended\(status.map { " (the command's exit status was \($0))" } ?? "")")
+            case .left: self.say("you left")
+            default: break
+            }
+        }.nonisolated()
+    }
+
+    private static let modesOff =
+        "\u{1B}[r\u{1B}[?6l\u{1B}[?7h\u{1B}[4l\u{1B}[?1l\u{1B}>\u{1B}[?5l\u{1B}[?1000l\u{1B}[?1002l\u{1B}[?1003l\u{1B}[?1006l"
+        + "\u{1B}[?1004l\u{1B}[?2004l\u{1B}(B\u{0F}\u{1B}[0 q\u{1B}[?25h\u{1B}[0m"
+
+    private func write(_ bytes: [UInt8]) { if !bytes.isEmpty { output.write(bytes).whenFailure { _ in } } }
+}

@@ -1,0 +1,335 @@
+import EndToEnd
+import NIOCore
+import Wire
+
+/// The guest's side of a share as a state machine: events in, actions out, no socket, no terminal, no clock.
+final class GuestEngine {
+    enum Action: Equatable {
+        case text(ClientMessageText)
+        case frame(ByteBuffer)
+        /// Terminal output that the host has signed.
+        case show([UInt8])
+        /// The host's window has this size now; everything shown before is void: a snapshot follows.
+        case restart(rows: Int, columns: Int)
+        case resize(rows: Int, columns: Int)
+        /// One line for the person.
+        case status(GuestStatus)
+        /// Drop the connection and resume.
+        case reconnect
+        case finish(GuestEnding)
+    }
+
+    private enum Phase {
+        case joining
+        /// In the room; the host is not there yet.
+        case waitingForHost
+        case proving(GuestHandshake)
+        case paired
+    }
+
+    /// Frames kept for an epoch whose key is still on its way, in bytes.
+    private static let waitingLimit = 4 << 20
+    /// Acknowledgements are sent at least this often, in bytes shown: a sixteenth of the host's window.
+    private static let acknowledgeEvery = 64 << 10
+
+    private let invitation: ShareInvitation
+    private let token: String
+    private let name: String
+    private var phase = Phase.joining
+    private var resumeToken: String?
+    private var sessionId = ""
+    private var pairing: Pairing?
+    private var channel: PairwiseChannel?
+    private var rekey: Pairing.Rekey?
+    private var opener: BroadcastOpener?
+    private var welcome: DirectMessage.Welcome?
+    private var epochKeys: [(UInt32, [UInt8])] = []
+    private var waiting: [ByteBuffer] = []
+    private var waitingBytes = 0
+    private var awaitsSnapshot = true
+    private var asksForSeatOnly = false
+    private var unacknowledged = 0
+    private var exitStatus: UInt32?
+    private(set) var permission = Permission.read
+
+    init(invitation: ShareInvitation, token: String, name: String) {
+        self.invitation = invitation
+        self.token = token
+        self.name = name
+    }
+
+    var title: String { welcome?.title ?? "" }
+
+    // MARK: The connection
+
+    func opened() -> [Action] {
+        channel = nil
+        waiting.removeAll()
+        waitingBytes = 0
+        if let resumeToken {
+            var message = ClientMessageText(type: "resume")
+            message.id = .text("resume")
+            message.resumeToken = resumeToken
+            message.binary = true
+            message.lastSequence = asksForSeatOnly || awaitsSnapshot ? nil : opener?.lastSequence
+            return [.text(message)]
+        }
+        phase = .joining
+        var message = ClientMessageText(type: "joinAsGuest")
+        message.id = .text("join")
+        message.token = token
+        message.code = invitation.code.description
+        // The contract wants a key; the handshake below makes its own, which the relay cannot exchange.
+        message.guestPublicKey = "cpace"
+        message.binary = true
+        return [.text(message)]
+    }
+
+    func closed(code: UInt16?, reason: String) -> [Action] {
+        switch code {
+        case CloseCode.notAllowed, CloseCode.notSignedIn, CloseCode.noSuchSession, CloseCode.replaced,
+            CloseCode.badMessage:
+            return [.finish(.removed(reason))]
+        default: return [.status(.disconnected), .reconnect]
+        }
+    }
+
+    // MARK: Events of the relay
+
+    func received(_ message: ServerMessage) -> [Action] {
+        switch message.type {
+        case .ack: return acknowledged(message)
+        case .keyExchange: return message.payload.map(handshake) ?? []
+        case .peerDisconnected where message.isHost == true: return [.status(.hostAway)]
+        case .peerReturned where message.isHost == true: return hostReturned()
+        case .warning where message.code == "slow_consumer": return askForSnapshot() + [.status(.skipped)]
+        case .sessionEnded: return [.finish(.ended(status: exitStatus))]
+        default: return []
+        }
+    }
+
+    private func acknowledged(_ ack: ServerMessage) -> [Action] {
+        let error = ack.error ?? "refused"
+        switch ack.id {
+        case .text("join"):
+            guard ack.success == true, let session = ack.sessionId else { return [.finish(.refused(error))] }
+            sessionId = session
+            permission = ack.permission ?? .read
+            resumeToken = ack.resumeToken
+            return hello()
+        case .text("resume"):
+            if ack.success == true {
+                asksForSeatOnly = false
+                return pairing == nil ? hello() : startRekey()
+            }
+            if !asksForSeatOnly && error == "Resume window passed" {
+                // First without what was missed, then, if the seat is gone, through the front door.
+                asksForSeatOnly = true
+                awaitsSnapshot = true
+            } else {
+                forget()
+            }
+            return opened()
+        case .text("hello"), .text("rekey"):
+            return ack.success == true ? [] : waitForHost()
+        default: return []
+        }
+    }
+
+    /// The relay lost the seat, and with it the host knows this guest no more.
+    private func forget() {
+        resumeToken = nil
+        asksForSeatOnly = false
+        pairing = nil
+        opener = nil
+        welcome = nil
+        awaitsSnapshot = true
+        epochKeys.removeAll()
+    }
+
+    private func waitForHost() -> [Action] {
+        if pairing == nil { phase = .waitingForHost }
+        return [.status(.waitingForHost)]
+    }
+
+    private func hostReturned() -> [Action] { pairing == nil ? hello() : startRekey() }
+
+    private func hello() -> [Action] {
+        let handshake = GuestHandshake(sessionId: sessionId, permission: permission, invitation: invitation)
+        phase = .proving(handshake)
+        return [exchange("hello", handshake.hello)]
+    }
+
+    private func startRekey() -> [Action] {
+        guard let pairing else { return [] }
+        let own = Pairing.Rekey()
+        rekey = own
+        channel = nil
+        return [exchange("rekey", pairing.rekeyRequest(own))]
+    }
+
+    private func exchange(_ id: String, _ message: HandshakeMessage) -> Action {
+        var text = ClientMessageText(type: "keyExchange")
+        text.id = .text(id)
+        text.payload = message.payload
+        return .text(text)
+    }
+
+    private func handshake(_ payload: String) -> [Action] {
+        guard let message = try? HandshakeMessage(payload: payload) else { return [] }
+        do {
+            switch (message, phase) {
+            case (.offer(let nonce, let point), .proving(var handshake)):
+                let proof = try handshake.receive(offerNonce: nonce, point: point)
+                phase = .proving(handshake)
+                return [exchange("proof", proof)]
+            case (.accept(let confirmation), .proving(let handshake)):
+                let pairing = try handshake.receive(confirmation: confirmation)
+                self.pairing = pairing
+                phase = .paired
+                let channel = pairing.channel()
+                self.channel = channel
+                return [.frame(channel.seal(.name(name)))]
+            case (.reject(let reason), _): return [.finish(.rejected(reason))]
+            case (.rekeyed(let generation, let key, let tag), .paired):
+                guard let pairing, let rekey else { return [] }
+                channel = try pairing.finishRekey(rekey, generation: generation, key: key, tag: tag)
+                self.rekey = nil
+                return (awaitsSnapshot ? askForSnapshot() : []) + [.status(.back)]
+            default: return []
+            }
+        } catch EndToEndError.wrongSecret {
+            return [.finish(.impostor)]
+        } catch {
+            return [.finish(.tampering("\(error)"))]
+        }
+    }
+
+    // MARK: Frames
+
+    func received(_ frame: ByteBuffer) -> [Action] {
+        guard let header = try? FrameHeader(peeking: frame) else { return [] }
+        do {
+            if header.kind == .broadcast { return try broadcast(frame) }
+            guard let channel else { return [] }
+            return try direct(channel.openFromHost(frame))
+        } catch EndToEndError.staleGeneration {
+            return []
+        } catch {
+            return [.finish(.tampering("\(error)"))]
+        }
+    }
+
+    private func direct(_ message: DirectMessage) throws -> [Action] {
+        switch message {
+        case .welcome(let welcome):
+            let isFirst = self.welcome == nil
+            self.welcome = welcome
+            if opener == nil {
+                opener = try BroadcastOpener(sessionId: sessionId, signingKey: welcome.signingKey)
+                epochKeys.forEach { opener?.addEpoch($0.0, key: $0.1) }
+            }
+            return isFirst ? [.status(.joined(title: welcome.title))] : []
+        case .epochKey(let epoch, let key):
+            opener?.addEpoch(epoch, key: key)
+            return try retryWaiting()
+        case .snapshot(let snapshot):
+            opener?.reset(to: snapshot)
+            awaitsSnapshot = false
+            unacknowledged = 0
+            return [.restart(rows: Int(snapshot.rows), columns: Int(snapshot.columns))]
+                + (snapshot.output.isEmpty ? [] : [.show(snapshot.output)]) + (try retryWaiting())
+        case .approvalPending: return [.status(.waitingForApproval)]
+        }
+    }
+
+    private func broadcast(_ frame: ByteBuffer) throws -> [Action] {
+        guard opener != nil, !awaitsSnapshot else { return [] }
+        if !waiting.isEmpty { return wait(frame) }
+        do {
+            guard let messages = try opener?.open(frame) else { return [] }
+            return messages.flatMap(show)
+        } catch EndToEndError.unknownEpoch {
+            return wait(frame)
+        } catch EndToEndError.replayed {
+            return []
+        } catch EndToEndError.gap {
+            return askForSnapshot()
+        }
+    }
+
+    /// Frames of an epoch whose key is on its way are kept; too many mean that it will not come.
+    private func wait(_ frame: ByteBuffer) -> [Action] {
+        waiting.append(frame)
+        waitingBytes += frame.readableBytes
+        return waitingBytes > Self.waitingLimit ? askForSnapshot() : []
+    }
+
+    private func retryWaiting() throws -> [Action] {
+        let frames = waiting
+        waiting.removeAll()
+        waitingBytes = 0
+        return try frames.flatMap { try broadcast($0) }
+    }
+
+    private func askForSnapshot() -> [Action] {
+        awaitsSnapshot = true
+        waiting.removeAll()
+        waitingBytes = 0
+        return channel.map { [.frame($0.seal(.snapshotPlease))] } ?? []
+    }
+
+    private func show(_ message: BroadcastMessage) -> [Action] {
+        switch message {
+        case .output(let bytes):
+            unacknowledged += bytes.count
+            return [.show(bytes)]
+        case .size(let rows, let columns): return [.resize(rows: Int(rows), columns: Int(columns))]
+        case .exited(let status):
+            exitStatus = status
+            return []
+        }
+    }
+
+    // MARK: The person
+
+    /// Everything given out so far has reached the screen (or the pipe).
+    func shown() -> [Action] {
+        guard welcome?.lossless == true, unacknowledged >= Self.acknowledgeEvery, let channel, let opener else { return [] }
+        unacknowledged = 0
+        return [.frame(channel.seal(.acknowledge(sequence: opener.lastVerified)))]
+    }
+
+    /// - Returns: no action when there is nobody to type to.
+    func typed(_ bytes: [UInt8]) -> [Action] {
+        guard let channel, let frame = try? channel.sealInput(bytes) else { return [] }
+        return [.frame(frame)]
+    }
+
+    var canType: Bool { permission == .control && channel != nil && welcome != nil }
+}
+
+/// What a guest's person is told while it goes on.
+enum GuestStatus: Sendable, Equatable {
+    case joined(title: String)
+    case waitingForHost
+    case waitingForApproval
+    case hostAway
+    case disconnected
+    case back
+    case skipped
+}
+
+/// How it ended.
+enum GuestEnding: Sendable, Equatable {
+    /// The session is over; the shared command's exit status where it said so.
+    case ended(status: UInt32?)
+    case left
+    case refused(String)
+    case removed(String)
+    case rejected(HandshakeMessage.Rejection)
+    /// Whoever answered does not know the secret.
+    case impostor
+    case tampering(String)
+    case unreachable(String)
+}

@@ -1,0 +1,65 @@
+import EndToEnd
+import NIOCore
+import NIOPosix
+
+/// `postern join`: somebody else's terminal, here.
+public enum Join {
+    /// - Returns: when the session ended or the person left.
+    /// - Throws: ``ClientError`` for every other ending.
+    public static func run(invitation text: String, address: ServerAddress, token: String, name: String) async throws {
+        let invitation = try parse(text)
+        // A link says where its session lives. The token goes only to the server it belongs to.
+        if let server = invitation.server, try ServerAddress(server) != address {
+            throw ClientError(
+                "this link is for \(server) and you are signed in to \(address); run 'postern login \(server)' first")
+        }
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let ending = try await loop.flatSubmit { () -> EventLoopFuture<GuestEnding> in
+            JoinRunner(invitation: invitation, address: address, token: token, name: name, loop: loop).start()
+        }.get()
+        if let error = ending.error(invitation) { throw error }
+    }
+
+    private static func parse(_ text: String) throws(ClientError) -> ShareInvitation {
+        if let invitation = ShareInvitation(text) { return invitation }
+        throw ClientError(
+            "'\(text)' is no invitation; it looks like SYCLX-7K2Q9M-cactus-violin, or is a link with a # in it",
+            status: .usage)
+    }
+}
+
+extension GuestEnding {
+    /// The one sentence for the person, where this was not a good end.
+    func error(_ invitation: ShareInvitation) -> ClientError? {
+        switch self {
+        case .ended, .left: nil
+        case .refused("Invalid token"):
+            ClientError("the server does not accept your token; run 'postern login URL' with a new one")
+        case .refused("Code not found"):
+            ClientError("code \(invitation.code) does not exist; check the spelling, or ask the host for a new code")
+        case .refused("Code has been revoked"):
+            ClientError("code \(invitation.code) has been revoked; ask the host for a new one")
+        case .refused("Code has expired"):
+            ClientError("code \(invitation.code) has expired; ask the host for a new one")
+        case .refused("Code usage limit reached"):
+            ClientError("code \(invitation.code) has been used as often as it may be; ask the host for a new one")
+        case .refused("Session has ended"): ClientError("the session of code \(invitation.code) has ended")
+        case .refused(let reason) where reason.hasPrefix("Too many joins"):
+            ClientError(reason, status: .tryAgain)
+        case .refused(let reason): ClientError(reason)
+        case .removed(let reason): ClientError("disconnected: \(reason)")
+        case .rejected(.wrongSecret):
+            ClientError("the words are wrong; check them with the host (a code works no more after five wrong tries)")
+        case .rejected(.codeDead):
+            ClientError("code \(invitation.code) was tried too often with wrong words; ask the host for a new code")
+        case .rejected(.notApproved): ClientError("the host did not let you in")
+        case .rejected(.wrongVersion): ClientError("the host runs another version of postern; install the same on both sides")
+        case .rejected(.unknownCode):
+            ClientError("the host does not know code \(invitation.code); ask for a new one")
+        case .impostor:
+            ClientError("whoever answered does not know the words: do not trust this server, and tell the host")
+        case .tampering(let what): ClientError("the connection was tampered with (\(what)); do not trust this server")
+        case .unreachable(let what): ClientError(what, status: .tryAgain)
+        }
+    }
+}

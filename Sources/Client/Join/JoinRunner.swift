@@ -1,0 +1,164 @@
+import EndToEnd
+import NIOCore
+import UnixSignals
+import Wire
+
+/// Carries out what ``GuestEngine`` decides: the local terminal and the relay connection, on one event loop.
+final class JoinRunner {
+    /// How long to try to reach a server that does not answer, before the first join succeeded.
+    private static let firstAttempts = 3
+    /// How long to try to come back, before giving up: the relay keeps a host's seat for five minutes.
+    private static let patience = TimeAmount.minutes(6)
+    /// Bytes on their way to the screen above which no more is read, and below which it is again.
+    private static let outputHigh = 256 << 10
+    private static let outputLow = 64 << 10
+
+    private let address: ServerAddress
+    private let loop: any EventLoop
+    private let engine: GuestEngine
+    private let display: GuestDisplay
+    private let finished: EventLoopPromise<GuestEnding>
+    private var socket: RelaySocket?
+    private var backoff = Backoff()
+    private var hasJoined = false
+    private var failures = 0
+    private var lostAt: NIODeadline?
+    private var unwritten = 0
+    private var isReading = true
+    private var isDone = false
+
+    init(invitation: ShareInvitation, address: ServerAddress, token: String, name: String, loop: any EventLoop) {
+        self.address = address
+        self.loop = loop
+        engine = GuestEngine(invitation: invitation, token: token, name: name)
+        display = GuestDisplay(interactive: LocalTerminal.isInteractive, loop: loop)
+        finished = loop.makePromise(of: GuestEnding.self)
+    }
+
+    func start() -> EventLoopFuture<GuestEnding> {
+        display.startOutput()
+        connect()
+        trapSignals()
+        return finished.futureResult
+    }
+
+    // MARK: The relay
+
+    private func connect() {
+        guard !isDone else { return }
+        isReading = true
+        socket = RelaySocket(address: address, loop: loop) { self.handle($0) }
+    }
+
+    private func handle(_ event: RelayEvent) {
+        switch event {
+        case .opened: carryOut(engine.opened())
+        case .text(let message):
+            if message.type == .ack, message.success == true { connected() }
+            carryOut(engine.received(message))
+        case .binary(let frame): carryOut(engine.received(frame))
+        case .readComplete: display.flush()
+        case .writable: break
+        case .closed(let code, let reason):
+            socket = nil
+            failures += 1
+            if !hasJoined && failures >= Self.firstAttempts {
+                return finish(.unreachable("cannot reach \(address): \(reason); is the server running?"))
+            }
+            carryOut(engine.closed(code: code, reason: reason))
+        }
+    }
+
+    private func connected() {
+        hasJoined = true
+        failures = 0
+        lostAt = nil
+        backoff.reset()
+    }
+
+    private func reconnect() {
+        let since = lostAt ?? .now()
+        lostAt = since
+        guard NIODeadline.now() - since < Self.patience else {
+            return finish(.unreachable("the connection to \(address) is lost; join again when it is back"))
+        }
+        loop.assumeIsolated().scheduleTask(in: backoff.next()) { self.connect() }
+    }
+
+    // MARK: The person
+
+    private func typed(_ bytes: [UInt8]?) {
+        guard let bytes else { return }
+        for key in display.keys(bytes) {
+            switch key {
+            case .type(let typed): carryOut(engine.typed(typed))
+            case .leave: finish(.left)
+            }
+        }
+    }
+
+    private func trapSignals() {
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        let loop = self.loop
+        Task {
+            for await signal in await UnixSignalsSequence(trapping: .sigwinch, .sigterm, .sighup, .sigint) {
+                loop.execute { if signal == .sigwinch { bound.value.display.terminalResized() } else { bound.value.finish(.left) } }
+            }
+        }
+    }
+
+    private func finish(_ ending: GuestEnding) {
+        guard !isDone else { return }
+        isDone = true
+        // Code 1000: the seat is free at once.
+        socket?.close()
+        display.close(ending).assumeIsolated().whenComplete { _ in self.finished.succeed(ending) }
+    }
+
+    // MARK: Actions
+
+    private func carryOut(_ actions: [GuestEngine.Action]) {
+        guard !isDone else { return }
+        for action in actions {
+            switch action {
+            case .text(let message): socket?.send(message)
+            case .frame(let frame): socket?.send(frame)
+            case .show(let bytes): show(bytes)
+            case .restart(let rows, let columns): display.restart(rows: rows, columns: columns)
+            case .resize(let rows, let columns): display.resize(rows: rows, columns: columns)
+            case .status(let status): tell(status)
+            case .reconnect: reconnect()
+            case .finish(let ending): return finish(ending)
+            }
+        }
+        socket?.flush()
+    }
+
+    private func tell(_ status: GuestStatus) {
+        if case .joined = status {
+            // Only now: until the host has proved itself, keys belong to this terminal.
+            if let error = display.startInput(canType: engine.permission == .control, { self.typed($0) }) {
+                return finish(.unreachable(error.message))
+            }
+        }
+        display.tell(status)
+    }
+
+    private func show(_ bytes: [UInt8]) {
+        unwritten += bytes.count
+        display.show(bytes).hop(to: loop).assumeIsolated().whenComplete { _ in
+            self.unwritten -= bytes.count
+            if self.unwritten == 0 { self.carryOut(self.engine.shown()) }
+            self.pace()
+        }
+        pace()
+    }
+
+    /// Reads no faster than the terminal (or the pipe) takes it; the relay notices, and drops what a slow guest cannot take.
+    private func pace() {
+        let wanted = isReading ? unwritten < Self.outputHigh : unwritten < Self.outputLow
+        guard wanted != isReading else { return }
+        isReading = wanted
+        socket?.setReading(wanted)
+    }
+}

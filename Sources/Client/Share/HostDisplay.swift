@@ -1,0 +1,142 @@
+import NIOCore
+import Terminal
+import Wire
+
+/// The host's own terminal, or the JSON lines that stand for it.
+final class HostDisplay {
+    enum Key {
+        case type([UInt8])
+        case kick(peerId: String)
+        case end
+        case decide(peerId: String, admit: Bool)
+    }
+
+    /// How long the title says that somebody types.
+    private static let typingShown = TimeAmount.seconds(2)
+
+    private let interactive: Bool
+    private let json: Bool
+    private let loop: any EventLoop
+    private let output: OutputStream
+    private var menu = Menu(role: .host)
+    private var wasOpen = false
+    private var typist: String?
+    private var people: [Menu.Person] = []
+
+    init(interactive: Bool, json: Bool, loop: any EventLoop) {
+        self.interactive = interactive
+        self.json = json
+        self.loop = loop
+        output = OutputStream(descriptor: 1, loop: loop)
+    }
+
+    /// Says how to join: for programs on standard output, for people there too, or on standard error in a pipe.
+    func open(banner: String) {
+        if json { return Descriptors.writeAll(Array("\(banner)\n".utf8), to: 1) }
+        let text = interactive ? banner : banner.filter { $0 != "\r" && $0 != "\r\n" || $0 == "\r\n" }
+        Descriptors.writeAll(Array(text.utf8), to: interactive ? 1 : 2)
+    }
+
+    /// - Parameter onTyped: gets what the person types.
+    func start(onTyped: @escaping ([UInt8]) -> Void) throws(ClientError) {
+        if json { return }
+        if interactive { try LocalTerminal.enterRawMode() }
+        output.start().whenFailure { _ in }
+        InputStream.start(descriptor: 0, loop: loop) { bytes in if let bytes { onTyped(bytes) } }.whenFailure { _ in }
+        // The terminal's own title comes back at the end.
+        if interactive { write(Array("\u{1B}[22;2t".utf8)) }
+    }
+
+    func show(_ bytes: [UInt8], screen: Screen) {
+        // Under an open menu the screen goes on unseen; it is drawn anew when the menu closes.
+        if !json && !menu.isOpen { write(bytes) }
+    }
+
+    func close(status: Int32) {
+        if json { return Descriptors.writeAll(Array("\(ShareOutput.event("exited", status: status))\n".utf8), to: 1) }
+        guard interactive else { return }
+        Descriptors.writeAll(Array("\u{1B}[23;2t\u{1B}[0m".utf8), to: 1)
+        LocalTerminal.leaveRawMode()
+        Descriptors.writeAll(Array("The share has ended.\r\n".utf8), to: 1)
+    }
+
+    func sharingEnded(_ reason: String, screen: Screen) {
+        if json {
+            Descriptors.writeAll(Array("\(ShareOutput.event("sharing_ended", message: reason))\n".utf8), to: 1)
+        } else if interactive {
+            setTitle("postern: no longer shared (\(reason))")
+        } else {
+            Descriptors.writeAll(Array("postern: no longer shared: \(reason)\n".utf8), to: 2)
+        }
+    }
+
+    func notify(_ notice: HostNotice, screen: Screen, people: [Menu.Person]) {
+        if json { return Descriptors.writeAll(Array("\(ShareOutput.json(notice))\n".utf8), to: 1) }
+        guard interactive else {
+            if case .typing = notice { return }
+            return Descriptors.writeAll(Array("postern: \(ShareOutput.sentence(notice))\n".utf8), to: 2)
+        }
+        switch notice {
+        case .guestAsks(let peerId, let name, let permission):
+            menu.ask(peerId: peerId, name: name, canType: permission == .control)
+        case .guestLeft(let peerId, _): menu.forget(peerId: peerId)
+        case .typing(_, let name): return showTyping(name)
+        default: break
+        }
+        setTitle("postern: \(ShareOutput.sentence(notice))")
+        refresh(screen: screen, people: people)
+    }
+
+    // MARK: Keys
+
+    func keys(_ bytes: [UInt8], people: [Menu.Person]) -> [Key] {
+        guard interactive else { return [.type(bytes)] }
+        var keys: [Key] = []
+        var plain: [UInt8] = []
+        for byte in bytes {
+            if !menu.isOpen {
+                if byte == Menu.prefix { menu.open() } else { plain.append(byte) }
+                continue
+            }
+            switch menu.key(byte, people: people) {
+            case .typePrefix: plain.append(Menu.prefix)
+            case .kick(let peerId): keys.append(.kick(peerId: peerId))
+            case .end: keys.append(.end)
+            case .decide(let peerId, let admit): keys.append(.decide(peerId: peerId, admit: admit))
+            case .none, .draw, .leave: break
+            }
+        }
+        return (plain.isEmpty ? [] : [.type(plain)]) + keys
+    }
+
+    /// Draws the menu where it is open, and the screen anew where it has just closed.
+    func refresh(screen: Screen, people: [Menu.Person]) {
+        self.people = people
+        guard interactive else { return }
+        if menu.isOpen {
+            if wasOpen { write(screen.snapshot(scrollback: false)) }
+            write(Overlay.draw(menu.lines(people: people), rows: screen.rows, columns: screen.columns))
+        } else if wasOpen {
+            write(screen.snapshot(scrollback: false))
+        }
+        wasOpen = menu.isOpen
+    }
+
+    private func showTyping(_ name: String) {
+        guard typist != name else { return }
+        typist = name
+        setTitle("postern: \(name) is typing")
+        loop.assumeIsolated().scheduleTask(in: Self.typingShown) {
+            self.typist = nil
+            let count = self.people.count
+            self.setTitle("postern: shared with \(count) \(count == 1 ? "guest" : "guests")")
+        }
+    }
+
+    private func setTitle(_ title: String) {
+        let safe = title.filter { $0 >= " " && $0 != "\u{7F}" }
+        write(Array("\u{1B}]2;\(safe)\u{07}".utf8))
+    }
+
+    private func write(_ bytes: [UInt8]) { output.write(bytes).whenFailure { _ in } }
+}

@@ -1,0 +1,46 @@
+import EndToEnd
+import Wire
+
+/// What the host knows of one guest.
+final class HostGuest {
+    enum Stage {
+        /// In the room; has not shown that it knows a secret.
+        case stranger
+        case proving(HostHandshake, CodeName)
+        /// Knows the secret; waits for the host's yes.
+        case waiting
+        case admitted
+    }
+
+    let peerId: String
+    let slot: Slot
+    let username: String
+    var stage = Stage.stranger
+    var pairing: Pairing?
+    var channel: PairwiseChannel?
+    var generation: UInt32 = 0
+    /// As the guest calls itself, over the confirmed channel.
+    var name: String?
+    /// The first epoch whose key it may have.
+    var firstEpoch: UInt32 = .max
+    var needsSnapshot = false
+    var isConnected = true
+    /// The last broadcast it has shown; only kept with `--lossless`.
+    var acknowledged: UInt64 = 0
+
+    init(peerId: String, slot: Slot, username: String) {
+        self.peerId = peerId
+        self.slot = slot
+        self.username = username
+    }
+
+    var isAdmitted: Bool { if case .admitted = stage { true } else { false } }
+
+    /// For people: the name it gave, and the account it came with.
+    var title: String {
+        guard let name, name != username else { return username }
+        return "\(name) (\(username))"
+    }
+
+    var permission: Permission { pairing?.permission ?? .read }
+}

@@ -1,0 +1,13 @@
+import EndToEnd
+import Wire
+
+/// What the host's person (or a program reading `--json`) is told.
+enum HostNotice: Sendable, Equatable {
+    case guestAsks(peerId: String, name: String, permission: Permission)
+    case guestJoined(peerId: String, name: String, permission: Permission)
+    case guestLeft(peerId: String, name: String)
+    case typing(peerId: String, name: String)
+    case wrongSecret(name: String, code: CodeName)
+    case codeDied(CodeName)
+    case tampering(name: String, what: String)
+}

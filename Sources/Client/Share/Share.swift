@@ -1,0 +1,53 @@
+import EndToEnd
+import Glibc
+import NIOCore
+import NIOPosix
+import Wire
+
+/// `postern share`: a command on a pseudo-terminal, and whoever is invited.
+public enum Share {
+    /// - Returns: the command's exit status.
+    /// - Throws: ``ClientError``.
+    public static func run(_ options: ShareOptions, address: ServerAddress, token: String) async throws -> Int32 {
+        let interactive = LocalTerminal.isInteractive && !options.json
+        if options.approve && !interactive {
+            throw ClientError("--approve asks in the terminal: run it in one, without --json", status: .usage)
+        }
+        if getenv("POSTERN_SHARED") != nil && interactive {
+            throw ClientError("this terminal is shared already; leave that share first, or unset POSTERN_SHARED")
+        }
+        let api = APIClient(address: address, token: token)
+        // The contract wants a key for the session; ours travels inside the confirmed channel, where it can be believed.
+        let session = try await api.startSession(hostPublicKey: "cpace")
+        let codes: [CodeSecrets]
+        do {
+            codes = try await makeCodes(options, sessionId: session.id, api)
+        } catch {
+            // Nobody will ever come to this session: it must not count against the owner's limit.
+            do { try await api.endSession(id: session.id) } catch {}
+            throw error
+        }
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let finished = loop.flatSubmit { () -> EventLoopFuture<Int32> in
+            let runner = ShareRunner(
+                options: options, sessionId: session.id, codes: codes, api: api, token: token,
+                interactive: interactive, loop: loop)
+            return runner.start()
+        }
+        return try await finished.get()
+    }
+
+    private static func makeCodes(
+        _ options: ShareOptions, sessionId: String, _ api: APIClient
+    ) async throws -> [CodeSecrets] {
+        // Read-only means that no control code exists, not that one is kept secret.
+        let permissions: [Permission] = options.readOnly ? [.read] : [.control, .read]
+        var codes: [CodeSecrets] = []
+        for permission in permissions {
+            let made = try await api.createCode(sessionId: sessionId, permission: permission)
+            guard let name = CodeName(made.code) else { throw ClientError("the server made a code this version cannot read") }
+            codes.append(CodeSecrets(code: name, permission: permission))
+        }
+        return codes
+    }
+}

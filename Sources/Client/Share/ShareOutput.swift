@@ -1,0 +1,86 @@
+import EndToEnd
+import NIOCore
+import Wire
+
+/// What `postern share` tells its person or, with `--json`, a program.
+enum ShareOutput {
+    private struct Opening: Encodable {
+        struct Code: Encodable {
+            let permission: Permission
+            let code, secret, join, url: String
+        }
+
+        let sessionId: String
+        let codes: [Code]
+    }
+
+    private struct Event: Encodable {
+        var event: String
+        var peerId: String?
+        var name: String?
+        var permission: Permission?
+        var code: String?
+        var status: Int32?
+        var message: String?
+    }
+
+    static func opening(sessionId: String, codes: [CodeSecrets], server: String) -> String {
+        let opening = Opening(
+            sessionId: sessionId,
+            codes: codes.map { secrets in
+                let spoken = ShareInvitation(code: secrets.code, secret: secrets.words)
+                return .init(
+                    permission: secrets.permission, code: secrets.code.description, secret: secrets.words.text,
+                    join: "postern join \(spoken.spoken)",
+                    url: ShareInvitation(code: secrets.code, secret: secrets.link).link(server: server))
+            })
+        return json(opening)
+    }
+
+    static func banner(codes: [CodeSecrets], command: [String], server: String) -> String {
+        var text = "Sharing \(command.joined(separator: " ")) through \(server), encrypted from here to your guests.\r\n"
+        for secrets in codes {
+            let spoken = ShareInvitation(code: secrets.code, secret: secrets.words)
+            let link = ShareInvitation(code: secrets.code, secret: secrets.link).link(server: server)
+            text += secrets.permission == .control ? "  to type along:  " : "  to watch only:  "
+            text += "postern join \(spoken.spoken)\r\n           or:    postern join '\(link)'\r\n"
+        }
+        return text + "Ctrl-] opens a menu. The share ends when the command does.\r\n"
+    }
+
+    static func json(_ notice: HostNotice) -> String {
+        switch notice {
+        case .guestAsks(let peerId, let name, let permission):
+            json(Event(event: "guest_asks", peerId: peerId, name: name, permission: permission))
+        case .guestJoined(let peerId, let name, let permission):
+            json(Event(event: "guest_joined", peerId: peerId, name: name, permission: permission))
+        case .guestLeft(let peerId, let name): json(Event(event: "guest_left", peerId: peerId, name: name))
+        case .typing(let peerId, let name): json(Event(event: "typing", peerId: peerId, name: name))
+        case .wrongSecret(let name, let code):
+            json(Event(event: "wrong_secret", name: name, code: code.description))
+        case .codeDied(let code): json(Event(event: "code_dead", code: code.description))
+        case .tampering(let name, let what): json(Event(event: "tampering", name: name, message: what))
+        }
+    }
+
+    static func event(_ event: String, status: Int32? = nil, message: String? = nil) -> String {
+        json(Event(event: event, status: status, message: message))
+    }
+
+    static func sentence(_ notice: HostNotice) -> String {
+        switch notice {
+        case .guestAsks(_, let name, let permission): "\(name) asks to \(permission == .control ? "type" : "watch")"
+        case .guestJoined(_, let name, let permission): "\(name) joined and \(permission == .control ? "can type" : "watches")"
+        case .guestLeft(_, let name): "\(name) left"
+        case .typing(_, let name): "\(name) is typing"
+        case .wrongSecret(let name, _): "\(name) had wrong words"
+        case .codeDied(let code): "code \(code) was tried too often with wrong words and works no more"
+        case .tampering(let name, let what): "something tampers with the connection of \(name): \(what)"
+        }
+    }
+
+    private static func json(_ value: some Encodable) -> String {
+        let bytes = JSONText.encode(value)
+        return String(decoding: bytes.readableBytesView, as: UTF8.self)
+    }
+}

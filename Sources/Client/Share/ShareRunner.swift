@@ -1,0 +1,264 @@
+import EndToEnd
+import NIOCore
+import Terminal
+import UnixSignals
+import Wire
+
+/// Carries out what ``HostEngine`` decides: the command, the local terminal and the relay connection, on one event loop.
+final class ShareRunner {
+    /// How long the end of the session may take to reach the server before we leave anyway.
+    private static let farewell = TimeAmount.seconds(2)
+
+    private let options: ShareOptions
+    private let api: APIClient
+    private let token: String
+    private let loop: any EventLoop
+    private let engine: HostEngine
+    private let finished: EventLoopPromise<Int32>
+    private let display: HostDisplay
+    private var command: SharedCommand?
+    private var socket: RelaySocket?
+    private var backoff = Backoff()
+    private var resumeToken: String?
+    /// Output of the command since the last pause.
+    private var burst: [UInt8] = []
+    private var exitStatus: Int32?
+    private var outputEnded = false
+    private var isShared = true
+    private var isDone = false
+
+    init(
+        options: ShareOptions, sessionId: String, codes: [CodeSecrets], api: APIClient, token: String, interactive: Bool,
+        loop: any EventLoop
+    ) {
+        self.options = options
+        self.api = api
+        self.token = token
+        self.loop = loop
+        let size = LocalTerminal.sizeOrStandard
+        engine = HostEngine(
+            sessionId: sessionId, codes: codes,
+            options: .init(title: options.title, approve: options.approve, lossless: options.lossless),
+            rows: size.rows, columns: size.columns)
+        finished = loop.makePromise(of: Int32.self)
+        display = HostDisplay(interactive: interactive, json: options.json, loop: loop)
+        let server = api.address.description
+        display.open(
+            banner: options.json
+                ? ShareOutput.opening(sessionId: sessionId, codes: codes, server: server)
+                : ShareOutput.banner(codes: codes, command: options.command, server: server))
+    }
+
+    func start() -> EventLoopFuture<Int32> {
+        do {
+            try display.start { self.typedHere($0) }
+            let size = engine.screen
+            let command = try SharedCommand(
+                options.command, rows: size.rows, columns: size.columns, loop: loop,
+                onOutput: { self.output($0) }, onPause: { self.outputPaused() })
+            self.command = command
+            command.wait().hop(to: loop).assumeIsolated().whenComplete { result in
+                self.exitStatus = (try? result.get()) ?? 1
+                self.finishIfOver()
+                // A child that the command left behind may hold the terminal open: what it writes is not waited for.
+                self.loop.assumeIsolated().scheduleTask(in: Self.farewell) {
+                    self.outputEnded = true
+                    self.finishIfOver()
+                }
+            }
+            connect()
+            trapSignals()
+        } catch {
+            finished.fail(error)
+        }
+        return finished.futureResult
+    }
+
+    // MARK: The command
+
+    private func output(_ bytes: [UInt8]?) {
+        guard let bytes else {
+            outputEnded = true
+            outputPaused()
+            return finishIfOver()
+        }
+        burst += bytes
+    }
+
+    private func outputPaused() {
+        guard !burst.isEmpty else { return }
+        let bytes = burst
+        burst.removeAll(keepingCapacity: true)
+        let actions = engine.output(bytes) + engine.outputPaused()
+        display.show(bytes, screen: engine.screen)
+        carryOut(actions)
+    }
+
+    private func finishIfOver() {
+        guard let status = exitStatus, outputEnded, !isDone else { return }
+        isDone = true
+        if isShared, socket != nil {
+            carryOut(engine.exited(status: status))
+            loop.assumeIsolated().scheduleTask(in: Self.farewell) { self.leave(status, told: false) }
+        } else {
+            leave(status, told: !isShared)
+        }
+    }
+
+    /// - Parameter told: whether the server knows that the session is over.
+    private func leave(_ status: Int32, told: Bool) {
+        guard let finished = takeFinished() else { return }
+        socket?.abandon()
+        socket = nil
+        display.close(status: status)
+        if told { return finished.succeed(status) }
+        let (api, id) = (self.api, engine.sessionId)
+        finished.completeWithTask {
+            // The server ends the session by itself when the host does not return; this only spares it the wait.
+            do { try await api.endSession(id: id) } catch {}
+            return status
+        }
+    }
+
+    private var isLeaving = false
+
+    private func takeFinished() -> EventLoopPromise<Int32>? {
+        defer { isLeaving = true }
+        return isLeaving ? nil : finished
+    }
+
+    // MARK: The relay
+
+    private func connect() {
+        guard isShared, !isLeaving else { return }
+        socket = RelaySocket(address: api.address, loop: loop) { self.handle($0) }
+    }
+
+    private func handle(_ event: RelayEvent) {
+        switch event {
+        case .opened: join()
+        case .text(let message): received(message)
+        case .binary(let frame): carryOut(engine.received(frame))
+        case .readComplete: socket?.flush()
+        case .writable(let writable): carryOut(engine.uplink(takesMore: writable))
+        case .closed(let code, let reason): closed(code, reason)
+        }
+    }
+
+    private func join() {
+        var message = ClientMessageText(type: resumeToken == nil ? "joinAsHost" : "resume")
+        message.id = .text(message.type)
+        message.binary = true
+        if let resumeToken { message.resumeToken = resumeToken } else {
+            message.token = token
+            message.sessionId = engine.sessionId
+        }
+        socket?.send(message)
+        socket?.flush()
+    }
+
+    private func received(_ message: ServerMessage) {
+        switch (message.type, message.id) {
+        case (.ack, .text("joinAsHost")):
+            guard message.success == true else { return sharingEnded(message.error ?? "the server refused") }
+            backoff.reset()
+            resumeToken = message.resumeToken
+            carryOut(engine.connected(fromSequence: nil))
+        case (.ack, .text("resume")):
+            guard message.success == true else {
+                resumeToken = nil
+                return join()
+            }
+            backoff.reset()
+            carryOut(engine.connected(fromSequence: message.fromSequence))
+        case (.sessionEnded, _):
+            isShared = false
+            if isDone { return leave(exitStatus ?? 0, told: true) }
+            sharingEnded(message.reason == "host_ended" ? "you ended it" : "the server ended it (\(message.reason ?? "no reason given"))")
+        default: carryOut(engine.received(message))
+        }
+    }
+
+    private func closed(_ code: UInt16?, _ reason: String) {
+        socket = nil
+        carryOut(engine.disconnected())
+        guard isShared else { return }
+        if isDone { return leave(exitStatus ?? 0, told: false) }
+        if code == CloseCode.replaced || code == CloseCode.badMessage { return sharingEnded(reason) }
+        loop.assumeIsolated().scheduleTask(in: backoff.next()) { self.connect() }
+    }
+
+    /// The command goes on: somebody may have work in it.
+    private func sharingEnded(_ reason: String) {
+        isShared = false
+        socket?.close()
+        socket = nil
+        carryOut(engine.disconnected() + [.pace(reading: true)])
+        display.sharingEnded(reason, screen: engine.screen)
+    }
+
+    // MARK: The person at this terminal
+
+    private func typedHere(_ bytes: [UInt8]) {
+        for action in display.keys(bytes, people: people) {
+            switch action {
+            case .type(let typed): command?.type(typed)
+            case .kick(let peerId): carryOut([engine.kick(peerId)])
+            case .end: carryOut([.text(ClientMessageText(type: "endSession"))])
+            case .decide(let peerId, let admit): carryOut(engine.decide(peerId: peerId, admit: admit))
+            }
+        }
+        display.refresh(screen: engine.screen, people: people)
+    }
+
+    private var people: [Menu.Person] {
+        engine.people.map {
+            Menu.Person(peerId: $0.peerId, name: $0.title, canType: $0.permission == .control, isConnected: $0.isConnected)
+        }
+    }
+
+    private func trapSignals() {
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        let loop = self.loop
+        Task {
+            for await signal in await UnixSignalsSequence(trapping: .sigwinch, .sigterm, .sighup, .sigint) {
+                loop.execute { bound.value.signalled(signal) }
+            }
+        }
+    }
+
+    private func signalled(_ signal: UnixSignal) {
+        guard signal == .sigwinch else {
+            // The command ends as if its window had been closed, and with it the share.
+            command?.hangUp()
+            return
+        }
+        guard let size = LocalTerminal.size else { return }
+        command?.resize(rows: size.rows, columns: size.columns)
+        carryOut(engine.resized(rows: size.rows, columns: size.columns))
+        display.refresh(screen: engine.screen, people: people)
+    }
+
+    // MARK: Actions
+
+    private func carryOut(_ actions: [HostEngine.Action]) {
+        for action in actions {
+            switch action {
+            case .text(let message): socket?.send(message)
+            case .frame(let frame): socket?.send(frame)
+            case .type(let bytes): command?.type(bytes)
+            case .pace(let reading): command?.setReading(reading)
+            case .notify(let notice): display.notify(notice, screen: engine.screen, people: people)
+            case .start(let timer, let milliseconds):
+                loop.assumeIsolated().scheduleTask(in: .milliseconds(milliseconds)) {
+                    self.carryOut(self.engine.fired(timer))
+                }
+            case .revoke(let code):
+                let api = self.api
+                // The host refuses the code from now on by itself; the server's refusal is only the friendlier one.
+                Task { do { try await api.revoke(code: code) } catch {} }
+            }
+        }
+        socket?.flush()
+    }
+}

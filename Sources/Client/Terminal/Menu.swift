@@ -1,0 +1,127 @@
+/// What `Ctrl-]` opens: one or a few lines over the bottom of the screen, and what the keys mean while they are there.
+struct Menu {
+    /// `Ctrl-]`, as telnet has it.
+    static let prefix: UInt8 = 0x1D
+
+    enum Role { case host, guest }
+
+    enum Page: Equatable {
+        case closed
+        case main
+        case list
+        case kick
+        case confirmEnd
+        /// A guest asks to be let in.
+        case approve(peerId: String, name: String, canType: Bool)
+    }
+
+    enum Action: Equatable {
+        case none
+        /// The page changed, or nothing is shown any more: draw.
+        case draw
+        case typePrefix
+        case kick(peerId: String)
+        case end
+        case leave
+        case decide(peerId: String, admit: Bool)
+    }
+
+    struct Person: Equatable {
+        let peerId: String
+        let name: String
+        let canType: Bool
+        let isConnected: Bool
+    }
+
+    /// People a page shows: one digit each.
+    private static let listed = 9
+
+    let role: Role
+    private(set) var page = Page.closed
+    private var asking: [Page] = []
+
+    init(role: Role) { self.role = role }
+
+    var isOpen: Bool { page != .closed }
+
+    mutating func open() { page = .main }
+
+    /// Somebody asks; the question comes up at once, or after what is on the screen.
+    mutating func ask(peerId: String, name: String, canType: Bool) {
+        let question = Page.approve(peerId: peerId, name: name, canType: canType)
+        if isOpen { asking.append(question) } else { page = question }
+    }
+
+    mutating func forget(peerId: String) {
+        asking.removeAll { if case .approve(peerId, _, _) = $0 { true } else { false } }
+        if case .approve(peerId, _, _) = page { close() }
+    }
+
+    private mutating func close() { page = asking.isEmpty ? .closed : asking.removeFirst() }
+
+    mutating func key(_ byte: UInt8, people: [Person]) -> Action {
+        switch (page, Character(UnicodeScalar(byte))) {
+        case (.approve(let peerId, _, _), let key) where "yYnN".contains(key):
+            close()
+            return .decide(peerId: peerId, admit: key == "y" || key == "Y")
+        case (.approve, _), (.closed, _): return .none
+        case (.main, _) where byte == Self.prefix:
+            close()
+            return .typePrefix
+        case (.main, "l") where role == .host: page = .list
+        case (.main, "k") where role == .host: page = .kick
+        case (.main, "e") where role == .host: page = .confirmEnd
+        case (.main, "q") where role == .guest, (.main, "l") where role == .guest:
+            close()
+            return .leave
+        case (.kick, let key):
+            let chosen = key.wholeNumberValue.flatMap { $0 >= 1 && $0 <= people.count ? people[$0 - 1] : nil }
+            close()
+            if let chosen { return .kick(peerId: chosen.peerId) }
+        case (.confirmEnd, let key):
+            close()
+            if key == "y" || key == "Y" { return .end }
+        default: close()
+        }
+        return .draw
+    }
+
+    /// What the page shows, one string a line.
+    func lines(people: [Person]) -> [String] {
+        switch page {
+        case .closed: []
+        case .main where role == .host:
+            ["postern  l list guests · k remove a guest · e end sharing · Ctrl-] type Ctrl-] · any other key: back"]
+        case .main: ["postern  l leave · Ctrl-] type Ctrl-] · any other key: back"]
+        case .list: ["postern  \(people.isEmpty ? "nobody is here" : "guests:")"] + describe(people) + ["any key: back"]
+        case .kick:
+            people.isEmpty
+                ? ["postern  nobody is here · any key: back"]
+                : ["postern  remove whom?"] + describe(people) + ["number, or any other key: back"]
+        case .confirmEnd: ["postern  end sharing for everybody? The command goes on.  y yes · any other key: no"]
+        case .approve(_, let name, let canType):
+            ["postern  \(name) asks to \(canType ? "join and type" : "watch").  y let in · n refuse"]
+        }
+    }
+
+    private func describe(_ people: [Person]) -> [String] {
+        people.prefix(Self.listed).enumerated().map { index, person in
+            "  \(index + 1)  \(person.name) · \(person.canType ? "types" : "watches")\(person.isConnected ? "" : " · away")"
+        }
+    }
+}
+
+/// Lines over the bottom of a terminal, in reverse video; drawing them leaves the cursor where it was.
+enum Overlay {
+    static func draw(_ lines: [String], rows: Int, columns: Int) -> [UInt8] {
+        var text = "\u{1B}7\u{1B}[?6l"
+        for (index, line) in lines.suffix(rows).enumerated() {
+            let row = rows - min(lines.count, rows) + index + 1
+            // The last column stays free: writing it could scroll.
+            let shown = String(line.prefix(columns - 1))
+            let padding = String(repeating: " ", count: max(0, columns - 1 - shown.count))
+            text += "\u{1B}[\(row);1H\u{1B}[0;7m\(shown)\(padding)\u{1B}[0m"
+        }
+        return Array((text + "\u{1B}8").utf8)
+    }
+}

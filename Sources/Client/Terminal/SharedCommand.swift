@@ -1,0 +1,81 @@
+import CPlatform
+import Glibc
+import NIOCore
+import NIOPosix
+
+/// The command on its pseudo-terminal.
+final class SharedCommand {
+    /// Reads of one wake-up; the kernel hands out at most 4 KiB each.
+    private static let readsPerWakeUp: UInt = 16
+
+    private let descriptor: CInt
+    private let process: pid_t
+    private let loop: any EventLoop
+    private var channel: (any Channel)?
+
+    /// Starts the command. Call on `loop`.
+    /// - Parameters:
+    ///   - onOutput: called with each read, and with nil when no program has the terminal open any more.
+    ///   - onPause: called when there is nothing more to read for now.
+    init(
+        _ command: [String], rows: Int, columns: Int, loop: any EventLoop, onOutput: @escaping ([UInt8]?) -> Void,
+        onPause: @escaping () -> Void
+    ) throws(ClientError) {
+        self.loop = loop
+        var child: pid_t = 0
+        let arguments = command.map { strdup($0) } + [nil]
+        let environment = Self.environment.map { strdup($0) } + [nil]
+        defer { (arguments + environment).forEach { free($0) } }
+        descriptor = postern_spawn_on_pty(arguments, environment, UInt16(clamping: rows), UInt16(clamping: columns), &child)
+        process = child
+        guard descriptor >= 0 else { throw ClientError("cannot make a pseudo-terminal: \(String(cString: strerror(errno)))") }
+        let bound = NIOLoopBound((onOutput, onPause), eventLoop: loop)
+        NIOPipeBootstrap(group: loop)
+            .channelOption(.maxMessagesPerRead, value: Self.readsPerWakeUp)
+            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 16 << 10))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let (onOutput, onPause) = bound.value
+                    try channel.pipeline.syncOperations.addHandler(ByteHandler(onOutput, onReadComplete: onPause))
+                }
+            }
+            .takingOwnershipOfDescriptor(inputOutput: descriptor)
+            .hop(to: loop).assumeIsolated().whenSuccess { self.channel = $0 }
+    }
+
+    /// What the command finds in its environment: ours, and how to know that it is shared.
+    private static var environment: [String] {
+        var entries: [String] = []
+        var pointer = environ
+        while let entry = pointer.pointee {
+            let text = String(cString: entry)
+            // Credentials of this process are not the command's (nor its guests') business.
+            if !text.hasPrefix("POSTERN_TOKEN=") && !text.hasPrefix("POSTERN_SHARED=") { entries.append(text) }
+            pointer += 1
+        }
+        if !entries.contains(where: { $0.hasPrefix("TERM=") }) { entries.append("TERM=xterm-256color") }
+        return entries + ["POSTERN_SHARED=1"]
+    }
+
+    func type(_ bytes: [UInt8]) { channel?.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil) }
+
+    func resize(rows: Int, columns: Int) {
+        _ = postern_set_window_size(descriptor, UInt16(clamping: rows), UInt16(clamping: columns))
+    }
+
+    func setReading(_ reading: Bool) { channel?.setOption(.autoRead, value: reading).whenFailure { _ in } }
+
+    /// As a closed terminal window does.
+    func hangUp() { kill(process, SIGHUP) }
+
+    /// The command's exit status, 128 + n after signal n.
+    func wait() -> EventLoopFuture<Int32> {
+        let process = self.process
+        return NIOThreadPool.singleton.runIfActive(eventLoop: loop) {
+            var status: CInt = 0
+            while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+            let signal = status & 0x7F
+            return signal == 0 ? status >> 8 & 0xFF : 128 + signal
+        }
+    }
+}
