@@ -1,4 +1,5 @@
 public import NIOCore
+import NIOWebSocket
 import Synchronization
 import Wire
 
@@ -35,8 +36,10 @@ public final class RelayServer: Sendable {
     /// Makes a channel whose pipeline ends in a WebSocket frame decoder a peer of the relay. Call on the channel's loop.
     /// - Parameter address: the peer's network address, for rate limits.
     public func addPeer(to channel: any Channel, address: String) throws {
+        // Peers write messages that are framed already, once for all receivers: past the encoder, which cannot be removed.
+        let encoder = try channel.pipeline.syncOperations.context(handlerType: WebSocketFrameEncoder.self)
         try channel.pipeline.syncOperations.addHandler(
-            PeerHandler(relay: self, authority: authority, address: address))
+            PeerHandler(relay: self, authority: authority, address: address, pastEncoder: encoder))
     }
 
     func find(_ sessionId: String) -> RoomReference? { rooms.withLock { $0[sessionId] } }

@@ -8,16 +8,25 @@ extension Screen {
         var writer = SnapshotWriter()
         writer.text += Self.resetSequence
         if let main = state.main {
-            writer.write(scrollback ? state.scrollback.suffix(Self.scrollbackLines) + main.lines : main.lines)
+            writer.write(Self.behind(scrollback ? state.scrollback : [], main.lines))
             writer.place(main.cursor, in: main)
             writer.setStyle(main.saved.style)
             writer.text += "\u{1B}[?1049h\u{1B}[2J\u{1B}[H"
-            writer.write(state.grid.lines)
+            writer.write(Self.used(state.grid.lines))
         } else {
-            writer.write(scrollback ? state.scrollback.suffix(Self.scrollbackLines) + state.grid.lines : state.grid.lines)
+            writer.write(Self.behind(scrollback ? state.scrollback : [], state.grid.lines))
         }
         writer.finish(state)
         return Array(writer.text.utf8)
+    }
+
+    /// Scrollback pushes the screen's lines to where they stand, so that all of them are needed behind it.
+    private static func behind(_ scrollback: [[Cell]], _ lines: [[Cell]]) -> [[Cell]] {
+        scrollback.isEmpty ? used(lines) : scrollback.suffix(scrollbackLines) + lines
+    }
+
+    private static func used(_ lines: [[Cell]]) -> [[Cell]] {
+        Array(lines.prefix((lines.lastIndex { !$0.allSatisfy(\.isBlank) } ?? -1) + 1))
     }
 
     /// Main screen, no region, no modes, standard charsets and colours, all cleared. Not RIS: that would also throw away

@@ -103,7 +103,6 @@ public final class RelaySocket {
                             maxAccumulatedFrameSize: WireLimits.messageBytes))
                     try pipeline.addHandler(IdleStateHandler(readTimeout: silence))
                     try pipeline.addHandler(RelaySocketHandler(bound.value))
-                    bound.value.opened(channel)
                 }
             })
         let headers: HTTPHeaders = [
@@ -119,7 +118,13 @@ public final class RelaySocket {
             })
         let outcome = try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
             configuration: .init(upgradeConfiguration: configuration))
-        outcome.assumeIsolated().whenFailure { error in bound.value.closed(code: nil, reason: describe(error)) }
+        outcome.assumeIsolated().whenComplete { result in
+            switch result {
+            // Only now: until the HTTP handlers have left the pipeline nothing may be written.
+            case .success: bound.value.opened(channel)
+            case .failure(let error): bound.value.closed(code: nil, reason: describe(error))
+            }
+        }
     }
 
     // MARK: From the handler

@@ -38,7 +38,7 @@ final class HostGuest {
 
     /// For people: the name it gave, and the account it came with.
     var title: String {
-        guard let name, name != username else { return username }
+        guard let name, !name.isEmpty, name != username else { return username }
         return "\(name) (\(username))"
     }
 

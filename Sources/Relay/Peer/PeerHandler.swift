@@ -20,6 +20,8 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     private let relay: RelayServer
     private let authority: any RelayAuthority
     private let address: String
+    /// The frame encoder's context: what is written there has passed the encoder.
+    private let pastEncoder: ChannelHandlerContext
     private var state = State.new
     private var binary = false
     private var outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
@@ -31,10 +33,11 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var crossing: [ByteBuffer] = []
     private var saidGoodbye = false
 
-    init(relay: RelayServer, authority: any RelayAuthority, address: String) {
+    init(relay: RelayServer, authority: any RelayAuthority, address: String, pastEncoder: ChannelHandlerContext) {
         self.relay = relay
         self.authority = authority
         self.address = address
+        self.pastEncoder = pastEncoder
     }
 
     // MARK: Channel events
@@ -85,7 +88,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         var wrote = false
         while context.channel.isWritable, let bytes = outbox.next() {
-            context.write(wrapOutboundOut(bytes), promise: nil)
+            pastEncoder.write(wrapOutboundOut(bytes), promise: nil)
             wrote = true
         }
         if wrote { context.flush() }
@@ -227,7 +230,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         guard let context else { return }
         if case .closing = state { return }
         switch outbox.offer(bytes, kind, socketTakesMore: context.channel.isWritable) {
-        case .send: context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        case .send: pastEncoder.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
         case .queued, .dropped: break
         case .fellBehind:
             let warning = ServerMessage.warning(
@@ -243,7 +246,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         if case .closing = state { return }
         leaveSeat()
         state = .closing
-        if code == CloseCode.normal { while let bytes = outbox.next() { context.write(wrapOutboundOut(bytes), promise: nil) } }
+        if code == CloseCode.normal { while let bytes = outbox.next() { pastEncoder.write(wrapOutboundOut(bytes), promise: nil) } }
         write(FramedMessage.close(code: code, reason: reason))
         // The peer's own close frame ends the connection; one that does not answer is cut off.
         let channel = context.channel
@@ -280,7 +283,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func write(_ bytes: ByteBuffer) {
-        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        if context != nil { pastEncoder.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
     }
 
     // MARK: Timers

@@ -91,9 +91,6 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             upgradePipelineHandler: { channel, _ in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
-                    // Peers write messages that are framed already, once for all receivers.
-                    let encoder = try pipeline.context(handlerType: WebSocketFrameEncoder.self)
-                    pipeline.removeHandler(context: encoder, promise: nil)
                     try pipeline.addHandler(
                         NIOWebSocketFrameAggregator(
                             minNonFinalFragmentSize: 1,
