@@ -141,7 +141,10 @@ extension ScreenState {
     private mutating func eraseLine(_ part: Int) {
         let (row, column) = (grid.cursor.row, grid.cursor.column)
         switch part {
-        case 0: grid.erase(row: row, from: column, to: grid.columns, style: style)
+        // A cursor that is about to wrap stands behind the last column, as in tmux and VTE: `top` and others rely on it.
+        case 0:
+            let first = grid.cursor.wrapsNext ? grid.columns : column
+            return grid.erase(row: row, from: first, to: grid.columns, style: style)
         case 1: grid.erase(row: row, from: 0, to: column + 1, style: style)
         case 2: grid.erase(row: row, from: 0, to: grid.columns, style: style)
         default: break

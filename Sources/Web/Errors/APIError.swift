@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import NIOCore
 import Storage
 import Wire
 
@@ -35,6 +36,8 @@ struct APIError: Error {
             self.init(.serviceUnavailable, error.code.rawValue, "The server is overloaded; try again in a moment.")
         case let error as StorageError where error.code == .full:
             self.init(.init(code: 507, reasonPhrase: "Insufficient Storage"), error.code.rawValue, "The server's disk is full; its owner must free space.")
+        case is NIOTooManyBytesError:
+            self.init(.contentTooLarge, "too_large", "A body is at most \(WebConfiguration.bodyBytes) bytes long.")
         case let error as HTTPError: self.init(error)
         default: self.init(.internalServerError, "internal", "Something went wrong here; the server's log says what.")
         }
@@ -52,8 +55,6 @@ struct APIError: Error {
     private init(_ error: HTTPError) {
         switch error.status {
         case .notFound: self.init(.notFound, "not_found", "There is nothing here; see docs/api.md for what there is.")
-        case .contentTooLarge:
-            self.init(.contentTooLarge, "too_large", "A body is at most \(WebConfiguration.bodyBytes) bytes long.")
         default:
             self.init(error.status, "http_\(error.status.code)", error.body ?? error.status.reasonPhrase)
         }
