@@ -1,0 +1,179 @@
+"""Bad use of the command line: one sentence that says what is wrong and what to do, and the documented exit status."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from conftest import PATIENCE, POSTERN
+
+
+def run(*arguments, environment=None, stdin=subprocess.DEVNULL, text=None):
+    done = subprocess.run([POSTERN, *arguments], env=environment, capture_output=True, text=True, timeout=PATIENCE,
+                          **({"input": text} if text is not None else {"stdin": stdin}))
+    return done.returncode, done.stdout, done.stderr
+
+
+def one_sentence(error):
+    assert error.startswith("postern: ") and error.count("\n") == 1 and "Fatal" not in error, error
+    return error
+
+
+def empty(tmp_path):
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("POSTERN_")}
+    return {**clean, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+
+@pytest.mark.parametrize("verb", [[], ["serve"], ["user"], ["user", "add"], ["login"], ["share"], ["join"], ["version"]])
+def test_help_has_an_example(verb):
+    status, text, _ = run(*verb, "--help")
+    assert status == 0 and ("Example:" in text or "On the server:" in text)
+
+
+def test_version():
+    assert re.fullmatch(r"postern \d+\.\d+\.\d+\n", run("version")[1])
+
+
+@pytest.mark.parametrize("arguments", [
+    ["nonsense"], ["serve"], ["serve", "--state", "x", "--http", "nonsense"], ["serve", "--state", "x", "--http", "a:99999"],
+    ["user", "add", "bad name", "--state", "x"], ["user", "add", "x", "--plan", "gold", "--state", "x"], ["login"],
+    ["share", "--nonsense"], ["share", "--name", "x" * 300], ["serve", "--state", "x", "--host-return", "0"],
+])
+def test_wrong_usage_is_2(arguments, tmp_path):
+    status, _, error = run(*arguments, environment=empty(tmp_path))
+    assert status == 2 and "Error:" in error, (status, error)
+
+
+def test_not_signed_in(tmp_path):
+    for verb in (["share"], ["join", "SYCLX-000000-a-b"]):
+        status, _, error = run(*verb, environment=empty(tmp_path))
+        assert status == 1 and "postern login URL" in one_sentence(error)
+
+
+def test_login_stores_the_token_for_the_owner_alone(server, ana, tmp_path):
+    environment = empty(tmp_path)
+    file = tmp_path / "token"
+    file.write_text(ana.token + "\n")
+    for arguments, text in ((["--token-file", str(file)], None), (["--token-file", "-"], ana.token), ([], ana.token)):
+        status, out, error = run("login", server.url, *arguments, environment=environment, text=text)
+        assert status == 0 and "as ana" in out, error
+        stored = tmp_path / "config/postern/credentials.json"
+        assert stored.stat().st_mode & 0o777 == 0o600
+        stored.unlink()
+    status, _, error = run("login", server.url, environment=environment, text="pst_wrong")
+    assert status == 1 and "does not accept your token" in one_sentence(error) and not stored.exists()
+    status, _, error = run("login", server.url, "--token-file", "/nonexistent", environment=environment)
+    assert status == 1 and "cannot read /nonexistent" in one_sentence(error)
+
+
+def test_login_asks_without_echo(server, ana, tmp_path):
+    import pexpect
+    child = pexpect.spawn(POSTERN, ["login", server.url], env=empty(tmp_path), encoding="utf-8", timeout=PATIENCE)
+    child.expect("not shown")
+    child.sendline(ana.token)
+    child.expect("Signed in")
+    assert ana.token not in child.before
+    child.expect(pexpect.EOF)
+
+
+def test_wrong_addresses(server, ana):
+    def share(url):
+        return run("share", "--", "true", environment={**ana.environment, "POSTERN_URL": url})
+    assert share("ftp://x")[0] == 2
+    assert share("http://")[0] == 2
+    status, _, error = share("https://127.0.0.1:1")
+    assert status == 2 and "http://" in one_sentence(error)
+    status, _, error = share("http://127.0.0.1:1")
+    assert status == 75 and "is the server running?" in one_sentence(error)
+    status, _, error = share("http://no-such-host.invalid")
+    assert status == 75 and "name is not known" in one_sentence(error)
+
+
+def test_a_server_that_is_down(make_server):
+    server = make_server()
+    ana = server.user("ana")
+    server.stop()
+    for verb in (["share"], ["join", "SYCLX-000000-a-b"]):
+        status, _, error = run(*verb, environment=ana.environment)
+        assert status == 75 and "is the server running?" in one_sentence(error)
+
+
+def test_a_port_that_is_taken(server, tmp_path):
+    status, _, error = run("serve", "--state", str(tmp_path / "other"), "--http", server.address)
+    assert status == 1 and "cannot listen" in error and "address already in use" in error
+
+
+def test_a_database_of_a_newer_version(server, tmp_path):
+    import sqlite3
+    server.stop()
+    with sqlite3.connect(f"{server.state}/postern.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    status, _, error = run("serve", "--state", server.state)
+    assert status == 1 and "install a newer Postern" in one_sentence(error)
+
+
+def test_codes_that_let_nobody_in(server, ana, ben, shares):
+    def join(code):
+        return run("join", code, environment=ben.environment)
+    share = ana.share("--", "sleep", "1000")
+    shares.append(share)
+    name, words = share.code("control")["code"], share.code("control")["secret"]
+    for text in ("nonsense", name, f"{name}-one", "SYCLX-1-a-b"):
+        status, _, error = join(text)
+        assert status == 2 and "is no invitation" in one_sentence(error)
+    status, _, error = join("SYCLX-000000-a-b")
+    assert status == 1 and "does not exist" in one_sentence(error)
+    status, _, error = join(f"{name}-wrong-words")
+    assert status == 1 and "the words are wrong" in one_sentence(error)
+    session = share.session_id
+    once = ana.call("POST", f"/sessions/{session}/codes", {"permission": "read", "maxUses": 1})[1]["code"]
+    status, _, error = join(f"{once}-a-b")
+    assert status == 1 and "host does not know code" in one_sentence(error)
+    status, _, error = join(f"{once}-a-b")
+    assert status == 1 and "used as often as it may be" in one_sentence(error)
+    ana.call("DELETE", f"/codes/{name}")
+    status, _, error = join(f"{name}-{words}")
+    assert status == 1 and "revoked" in one_sentence(error)
+    ana.call("DELETE", f"/sessions/{session}")
+    status, _, error = join(share.invitation("read"))
+    assert status == 1 and "has ended" in one_sentence(error)
+
+
+def test_five_wrong_tries_kill_a_code_and_the_right_words_no_longer_help(server, ana, ben, shares):
+    share = ana.share("--", "sleep", "1000")
+    shares.append(share)
+    name = share.code("control")["code"]
+    for _ in range(5):
+        status, _, error = run("join", f"{name}-wrong-words", environment=ben.environment)
+        assert status == 1 and "the words are wrong" in error
+    share.wait("code_dead", code=name)
+    status, _, error = run("join", share.invitation(), environment=ben.environment)
+    assert status == 1 and ("too often" in error or "revoked" in error), error
+    # The other code is another secret.
+    assert not run("join", f"{share.code('read')['code']}-x-y", environment=ben.environment)[2].count("too often")
+
+
+def test_plan_limits_are_told_to_the_host(server):
+    free = server.user("free", "--plan", "free")
+    first = free.share("--", "sleep", "1000")
+    try:
+        status, _, error = run("share", "--", "true", environment=free.environment)
+        assert status == 1 and one_sentence(error) == "postern: Share limit reached (1). Upgrade to Pro for more.\n"
+    finally:
+        first.end()
+    # The share ended with its command: the next one may start.
+    again = free.share("--", "true")
+    again.wait("exited", status=0)
+    again.end()
+
+
+def test_approve_needs_a_terminal(ana):
+    status, _, error = run("share", "--approve", environment=ana.environment)
+    assert status == 2 and "--approve" in one_sentence(error)
+
+
+def test_a_link_for_another_server_is_refused_before_the_token_leaves(ana):
+    status, _, error = run("join", "http://127.0.0.1:1/j/SYCLX-000000#" + "0" * 32, environment=ana.environment)
+    assert status == 1 and "postern login http://127.0.0.1:1" in one_sentence(error)

@@ -1,0 +1,81 @@
+"""kill -9 of the server, over and over: what was answered is there, and nothing is half-made."""
+
+import signal
+import sqlite3
+import threading
+
+from conftest import POSTERN
+
+
+def test_fifty_kills_lose_nothing_that_was_answered(make_server):
+    server = make_server("--joins-per-minute", "100000")
+    ana = server.user("ana")
+    answered = {}
+    for round in range(50):
+        stop = threading.Event()
+
+        def create():
+            while not stop.is_set():
+                try:
+                    status, session = ana.call("POST", "/sessions", {"hostPublicKey": "k"})
+                    if status != 201:
+                        continue
+                    answered[session["id"]] = set()
+                    status, code = ana.call("POST", f"/sessions/{session['id']}/codes", {"permission": "read"})
+                    if status == 201:
+                        answered[session["id"]].add(code["code"])
+                except OSError:
+                    return
+
+        threads = [threading.Thread(target=create) for _ in range(4)]
+        before = len(answered)
+        [thread.start() for thread in threads]
+        while len(answered) < before + 8:
+            pass
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        stop.set()
+        [thread.join() for thread in threads]
+        server.process.stdout.close()
+        with sqlite3.connect(f"{server.state}/postern.db") as database:
+            assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            found = {row[0] for row in database.execute("SELECT id FROM share_sessions")}
+            codes = {row for row in database.execute("SELECT session_id, code FROM share_codes")}
+        database.close()
+        assert set(answered) <= found
+        assert {(session, code) for session, codes in answered.items() for code in codes} <= codes
+        assert {session for session, _ in codes} <= found
+        server.start()
+    assert len(answered) >= 400
+
+
+def test_users_can_be_added_while_the_server_works(make_server):
+    server = make_server()
+    ana = server.user("ana")
+    stop = threading.Event()
+    failures = []
+
+    def work():
+        while not stop.is_set():
+            status, body = ana.call("POST", "/sessions", {"hostPublicKey": "k"})
+            if status != 201:
+                failures.append(body)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    names = [server.user(f"user{number}") for number in range(10)]
+    stop.set()
+    thread.join()
+    assert not failures
+    assert all(user.call("GET", "/auth/me")[1]["username"] == user.name for user in names)
+
+
+def test_the_state_directory_is_private_and_holds_no_token(make_server):
+    import os
+    server = make_server()
+    ana = server.user("ana")
+    for name in os.listdir(server.state):
+        path = os.path.join(server.state, name)
+        assert os.stat(path).st_mode & 0o077 == 0, name
+        assert ana.token.encode() not in open(path, "rb").read()
+    assert os.stat(server.state).st_mode & 0o077 == 0
