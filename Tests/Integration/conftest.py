@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 POSTERN = os.environ.get("POSTERN", str(ROOT / ".build/release/postern"))
-PATIENCE = 60  # Seconds until a test that waits for an event gives up; no test measures time.
+PATIENCE = int(os.environ.get("POSTERN_PATIENCE", "60"))  # Seconds until a test that waits for an event gives up; no test measures time.
 
 
 def wait_for(condition, what):
@@ -27,7 +27,7 @@ def wait_for(condition, what):
         if found:
             return found
         time.sleep(0.02)
-    raise AssertionError(f"waited in vain for {what}")
+    raise AssertionError(f"waited in vain for {what() if callable(what) else what}")
 
 
 class Server:
@@ -218,11 +218,15 @@ class Tmux:
         return subprocess.run([*self.base, *arguments], check=True, capture_output=True, text=True).stdout
 
     def pane(self, name, command, environment, columns=80, rows=24):
-        variables = [part for key in ("POSTERN_URL", "POSTERN_TOKEN", "XDG_CONFIG_HOME", "PS1")
+        variables = [part for key in ("POSTERN_URL", "POSTERN_TOKEN", "XDG_CONFIG_HOME")
                      for part in ("-e", f"{key}={environment[key]}")]
         self.run("new-session", "-d", "-s", name, "-x", str(columns), "-y", str(rows), *variables,
-                 f"{command}; echo STATUS=$?; exec sleep 1000")
+                 # A shell that runs one command throws PS1 away, so that it is set behind it.
+                 f"env PS1='$ ' {command}; echo STATUS=$?; exec sleep 1000")
         return Pane(self, name)
+
+
+LINES = str.maketrans("`afgijklmnopqrstuvwxyz{|}~", "◆▒°±␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·")
 
 
 class Pane:
@@ -246,14 +250,16 @@ class Pane:
     def cells(self):
         """Text, colours, attributes and cursor: everything that can be compared."""
         cursor = self.tmux.run("display-message", "-p", "-t", self.name, "#{cursor_x},#{cursor_y},#{alternate_on}")
-        return self.tmux.run("capture-pane", "-e", "-p", "-t", self.name), cursor
+        text = self.tmux.run("capture-pane", "-e", "-p", "-t", self.name)
+        # One glyph, two spellings: the DEC line-drawing set, and Unicode's box drawing.
+        return re.sub("\x0e([^\x0f]*)\x0f", lambda run: run.group(1).translate(LINES), text), cursor
 
     @property
     def title(self):
         return self.tmux.run("display-message", "-p", "-t", self.name, "#{pane_title}")
 
     def wait(self, text):
-        return wait_for(lambda: text in self.screen and self.screen, f"{text!r} in pane {self.name}:\n{self.screen}")
+        return wait_for(lambda: text in self.screen and self.screen, lambda: f"{text!r} in pane {self.name}:\n{self.screen}")
 
 
 @pytest.fixture

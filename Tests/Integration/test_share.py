@@ -21,12 +21,15 @@ class Session:
         self.tmux, self.ben = tmux, ben
         self.host = tmux.pane("host", f"{POSTERN} share {options} -- {command}", ana.environment, columns, rows)
         screen = self.host.wait("to watch only:" if "--read-only" in options else "to type along:")
+        self.banner = tmux.run("capture-pane", "-p", "-J", "-t", "host")
         self.read = self.code("watch only")
         self.control = None if "--read-only" in options else self.code("type along")
+        # The codes stand on the host's screen only.
+        self.host.type("clear\n")
+        wait_for(lambda: "to watch only" not in self.host.screen, "a clear screen")
 
     def code(self, label):
-        text = self.tmux.run("capture-pane", "-p", "-J", "-t", "host")
-        return re.search(label + r":\s+postern join (\S+)", text).group(1)
+        return re.search(label + r":\s+postern join (\S+)", self.banner).group(1)
 
     def guest(self, name="guest", invitation=None, columns=80, rows=24, options=""):
         return self.tmux.pane(
@@ -89,8 +92,12 @@ def test_full_screen_programs_look_the_same_through_resize_scroll_and_alternate_
     for program, seen in (("top -d 1", "PID"), ("htop -d 10", "PID")):
         guest.type(program + "\n")
         guest.wait(seen)
+        share.same(guest)
         guest.type("q")
-        guest.type("clear\n")
+        # The program throws away what was typed before it left.
+        wait_for(lambda: seen not in guest.screen or guest.screen.rstrip().endswith("$"), "the prompt")
+        guest.type("clear; echo after\n")
+        guest.wait("after\n$")
         share.same(guest)
 
 
@@ -177,9 +184,11 @@ def test_approve_asks_before_anybody_is_let_in(session):
 
 def test_menus_list_kick_leave_and_end(session):
     share = session()
-    kicked, leaver, last = (share.guest(name) for name in ("kicked", "leaver", "last"))
-    for guest in (kicked, leaver, last):
-        guest.wait("$")
+    guests = []
+    for name in ("kicked", "leaver", "last"):
+        guests.append(share.guest(name))
+        guests[-1].wait("$")
+    kicked, leaver, last = guests
     share.host.key("C-]")
     share.host.wait("l list guests")
     share.host.key("l")
@@ -225,8 +234,7 @@ def test_raw_mode_is_undone_on_every_way_out(session, tmux, how, side):
 
 def test_codes_can_be_joined_by_link_and_by_prompt(session, ana, ben, tmux):
     share = session()
-    text = tmux.run("capture-pane", "-p", "-J", "-t", "host")
-    link = re.search(r"postern join '(\S+)'", text).group(1)
+    link = re.search(r"postern join '(\S+)'", share.banner).group(1)
     guest = share.guest(invitation=shlex.quote(link))
     guest.wait("$")
     asked = tmux.pane("asked", f"{POSTERN} join", ben.environment)

@@ -32,7 +32,7 @@ struct ShareCommand: AsyncParsableCommand {
     @Flag(help: "Print one JSON object per line, and nothing else, on standard output.")
     var json = false
 
-    @Argument(parsing: .captureForPassthrough, help: "The command to share; your shell if there is none.")
+    @Argument(parsing: .postTerminator, help: "The command to share, behind '--'; your shell if there is none.")
     var command: [String] = []
 
     func validate() throws {
@@ -40,13 +40,9 @@ struct ShareCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let words = command.first == "--" ? Array(command.dropFirst()) : command
-        if let first = words.first, first.hasPrefix("-") {
-            throw ValidationError("Unknown option '\(first)'; put '--' before the command.")
-        }
         let credentials = try Credentials.load()
         let address = try ServerAddress(credentials.url)
-        var options = ShareOptions(command: words.isEmpty ? [environment("SHELL") ?? "/bin/sh"] : words)
+        var options = ShareOptions(command: command.isEmpty ? [environment("SHELL") ?? "/bin/sh"] : command)
         options.title = name
         options.readOnly = readOnly
         options.approve = approve

@@ -65,6 +65,8 @@ final class JoinRunner {
             if !hasJoined && failures >= Self.firstAttempts {
                 return finish(.unreachable("cannot reach \(address): \(reason); is the server running?"))
             }
+            // Nobody has seen anything yet that could be lost.
+            if !hasJoined && code == nil { return reconnect() }
             carryOut(engine.closed(code: code, reason: reason))
         }
     }

@@ -33,8 +33,8 @@ final class HostDisplay {
     /// Says how to join: for programs on standard output, for people there too, or on standard error in a pipe.
     func open(banner: String) {
         if json { return Descriptors.writeAll(Array("\(banner)\n".utf8), to: 1) }
-        let text = interactive ? banner : banner.filter { $0 != "\r" && $0 != "\r\n" || $0 == "\r\n" }
-        Descriptors.writeAll(Array(text.utf8), to: interactive ? 1 : 2)
+        // A cleared screen: the guests' rows are counted from its top.
+        Descriptors.writeAll(Array((interactive ? "\u{1B}[H\u{1B}[2J\(banner)" : banner).utf8), to: interactive ? 1 : 2)
     }
 
     /// - Parameter onTyped: gets what the person types.

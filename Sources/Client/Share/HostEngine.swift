@@ -73,6 +73,14 @@ final class HostEngine {
 
     private var admitted: [HostGuest] { guests.values.filter(\.isAdmitted) }
 
+    /// The host's terminal starts with lines that guests must not see (the codes). Their screens start as many lines
+    /// lower, so that every row stands where the shared programs think it is.
+    func leaveRoom(for banner: String) {
+        var measured = Screen(rows: screen.rows, columns: screen.columns)
+        measured.feed(Array(banner.utf8))
+        screen.feed(Array(String(repeating: "\n", count: measured.cursor.row).utf8))
+    }
+
     // MARK: The command
 
     /// A burst of the command's output.

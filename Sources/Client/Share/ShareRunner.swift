@@ -25,6 +25,8 @@ final class ShareRunner {
     private var exitStatus: Int32?
     private var outputEnded = false
     private var isShared = true
+    /// The relay has answered the join, and the connection stands.
+    private var isSeated = false
     private var isDone = false
 
     init(
@@ -43,10 +45,12 @@ final class ShareRunner {
         finished = loop.makePromise(of: Int32.self)
         display = HostDisplay(interactive: interactive, json: options.json, loop: loop)
         let server = api.address.description
-        display.open(
-            banner: options.json
-                ? ShareOutput.opening(sessionId: sessionId, codes: codes, server: server)
-                : ShareOutput.banner(codes: codes, command: options.command, server: server))
+        let banner =
+            options.json
+            ? ShareOutput.opening(sessionId: sessionId, codes: codes, server: server)
+            : ShareOutput.banner(codes: codes, command: options.command, server: server)
+        display.open(banner: banner)
+        if interactive { engine.leaveRoom(for: banner) }
     }
 
     func start() -> EventLoopFuture<Int32> {
@@ -97,7 +101,7 @@ final class ShareRunner {
     private func finishIfOver() {
         guard let status = exitStatus, outputEnded, !isDone else { return }
         isDone = true
-        if isShared, socket != nil {
+        if isShared, isSeated {
             carryOut(engine.exited(status: status))
             loop.assumeIsolated().scheduleTask(in: Self.farewell) { self.leave(status, told: false) }
         } else {
@@ -163,6 +167,7 @@ final class ShareRunner {
             guard message.success == true else { return sharingEnded(message.error ?? "the server refused") }
             backoff.reset()
             resumeToken = message.resumeToken
+            isSeated = true
             carryOut(engine.connected(fromSequence: nil))
         case (.ack, .text("resume")):
             guard message.success == true else {
@@ -170,6 +175,7 @@ final class ShareRunner {
                 return join()
             }
             backoff.reset()
+            isSeated = true
             carryOut(engine.connected(fromSequence: message.fromSequence))
         case (.sessionEnded, _):
             isShared = false
@@ -181,6 +187,7 @@ final class ShareRunner {
 
     private func closed(_ code: UInt16?, _ reason: String) {
         socket = nil
+        isSeated = false
         carryOut(engine.disconnected())
         guard isShared else { return }
         if isDone { return leave(exitStatus ?? 0, told: false) }

@@ -95,6 +95,12 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelWritabilityChanged()
     }
 
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // The listener allows half-closed connections, for HTTP. A peer that will never send again is gone.
+        if event as? ChannelEvent == .inputClosed { return context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch error as? NIOWebSocketError {
         case .invalidFrameLength: close(code: 1009, reason: "a message is at most \(WireLimits.messageBytes) bytes long")

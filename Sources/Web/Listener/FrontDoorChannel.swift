@@ -36,6 +36,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             let address = ClientAddress.text(of: channel)
             guard connections.enter(address) else {
                 logger.warning("connection refused: too many from one address")
+                channel.close(promise: nil)
                 throw TooManyConnections()
             }
             channel.closeFuture.whenComplete { _ in connections.leave(address) }

@@ -1,0 +1,65 @@
+# The two commands of the README are `make demo` and `make test`. `make help` lists the others.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+SWIFT_BUILD := swift build --explicit-target-dependency-import-check error
+RELEASE_FLAGS = $(shell scripts/release-flags $(CURDIR)/.build/static-libs)
+POSTERN := $(CURDIR)/.build/release/postern
+PYTHON := .venv/bin/python
+# `make demo ONCE=1` ends after the proof.
+ONCE ?=
+# Random inputs that `make fuzz` gives each parser.
+FUZZ_RUNS ?= 200000
+
+.PHONY: help setup build binary release test unit integration bulk demo demo-stop bench fuzz lint format check
+
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
+
+setup: ## Install what is missing: Debian packages, and the tests' Python clients
+	@scripts/setup
+
+build: setup ## Debug build of everything, tests included
+	$(SWIFT_BUILD) --build-tests
+
+binary: setup
+	@echo "Building the release binary (the first time takes some minutes; later ones seconds) …"
+	@$(SWIFT_BUILD) --product postern $(RELEASE_FLAGS)
+
+release: binary ## The stripped static binary in dist/, with its size checked
+	@scripts/release $(POSTERN)
+
+test: unit integration ## Every test: unit tests first, then the real thing
+
+unit: build
+	swift test --skip-build --quiet
+
+integration: binary
+	POSTERN=$(POSTERN) $(PYTHON) -m pytest -q Tests/Integration
+
+bulk: binary ## The lossless test with a whole gibibyte, and the peaks of memory
+	POSTERN_BULK_MIB=1024 POSTERN=$(POSTERN) $(PYTHON) -m pytest -q -s Tests/Integration/test_bulk.py
+
+demo: binary ## Watch a guest type through a relay that cannot read it (ONCE=1: prove it and stop)
+	@POSTERN=$(POSTERN) ONCE=$(ONCE) python3 scripts/demo.py
+
+demo-stop: ## Stop what `make demo` left running
+	@POSTERN=$(POSTERN) python3 scripts/demo.py --stop
+
+bench: binary ## Measure the relay; prints the table of docs/performance.md
+	@$(SWIFT_BUILD) --product postern-bench $(RELEASE_FLAGS)
+	@POSTERN=$(POSTERN) BENCH=$(CURDIR)/.build/release/postern-bench python3 scripts/bench.py
+
+fuzz: build ## Give every parser of network bytes random and mutated input, a fixed number of times
+	FUZZ_RUNS=$(FUZZ_RUNS) swift test --skip-build --quiet --filter Fuzz
+
+lint: ## Formatting, forbidden imports, forbidden words
+	@scripts/lint
+
+format: ## Rewrite all Swift files in the project's style
+	swift format --in-place --recursive Sources Tests Package.swift
+
+check: lint test ## What CI runs, but for the demo
+	$(MAKE) demo ONCE=1
