@@ -103,7 +103,8 @@ def start(tmux, host_environment, guest_environment):
 
 
 def same(host, *guests):
-    wait_for(lambda: all(guest.cells == host.cells for guest in guests), "equal screens")
+    wait_for(lambda: all(guest.cells == host.cells for guest in guests),
+             lambda: "equal screens:\n" + "\n----\n".join(pane.screen for pane in (host, *guests)))
 
 
 def test_a_guest_comes_back_to_what_it_missed(tmux, ana, ben, gate):
@@ -163,7 +164,7 @@ def test_a_restarted_server_finds_host_and_guest_again(tmux, server, ana, ben):
 def same_after(host, guest):
     """The guest is back once what it types arrives; until then it says that somebody is away."""
     wait_for(lambda: "lost" not in guest.screen and "away" not in guest.screen and "waiting" not in guest.screen,
-             "the guest's return")
+             lambda: f"the guest's return:\n{guest.screen}")
 
 
 def test_lossless_output_survives_cut_connections(ana, ben, shares, children, gate):

@@ -48,6 +48,7 @@ final class GuestEngine {
     private var waitingBytes = 0
     private var awaitsSnapshot = true
     private var asksForSeatOnly = false
+    private var hasScreen = false
     private var unacknowledged = 0
     private var exitStatus: UInt32?
     private(set) var permission = Permission.read
@@ -223,13 +224,12 @@ final class GuestEngine {
     private func direct(_ message: DirectMessage) throws -> [Action] {
         switch message {
         case .welcome(let welcome):
-            let isFirst = self.welcome == nil
             self.welcome = welcome
             if opener == nil {
                 opener = try BroadcastOpener(sessionId: sessionId, signingKey: welcome.signingKey)
                 epochKeys.forEach { opener?.addEpoch($0.0, key: $0.1) }
             }
-            return isFirst ? [.status(.joined(title: welcome.title))] : []
+            return []
         case .epochKey(let epoch, let key):
             opener?.addEpoch(epoch, key: key)
             return try retryWaiting()
@@ -237,7 +237,10 @@ final class GuestEngine {
             opener?.reset(to: snapshot)
             awaitsSnapshot = false
             unacknowledged = 0
-            return [.restart(rows: Int(snapshot.rows), columns: Int(snapshot.columns))]
+            // Only now is there a screen to look at before one types into it.
+            let joined: [Action] = hasScreen ? [] : [.status(.joined(title: title))]
+            hasScreen = true
+            return joined + [.restart(rows: Int(snapshot.rows), columns: Int(snapshot.columns))]
                 + (snapshot.output.isEmpty ? [] : [.show(snapshot.output)]) + (try retryWaiting())
         case .approvalPending: return [.status(.waitingForApproval)]
         }
