@@ -238,7 +238,7 @@ final class GuestEngine {
             awaitsSnapshot = false
             unacknowledged = 0
             // Only now is there a screen to look at before one types into it.
-            let joined: [Action] = hasScreen ? [] : [.status(.joined(title: title))]
+            let joined: [Action] = [.status(hasScreen ? .back : .joined(title: title))]
             hasScreen = true
             return joined + [.restart(rows: Int(snapshot.rows), columns: Int(snapshot.columns))]
                 + (snapshot.output.isEmpty ? [] : [.show(snapshot.output)]) + (try retryWaiting())

@@ -58,6 +58,8 @@ final class HostEngine {
     /// False while there is no connection, or it takes no more: then nothing is sealed, and guests get a snapshot later.
     private var uplinkOpen = false
     private var hasSkipped = false
+    /// Guests from before a relay started anew that it has not announced again.
+    private var unannounced: Set<String> = []
 
     init(sessionId: String, codes: [CodeSecrets], options: Options, rows: Int, columns: Int) {
         self.sessionId = sessionId
@@ -129,7 +131,8 @@ final class HostEngine {
             // The relay knows none of the old frames: everybody goes on from a snapshot.
             sent.removeAll()
             admitted.forEach { $0.needsSnapshot = true }
-            return start(.forget, Self.announceTime) + pace()
+            unannounced = Set(guests.keys)
+            return (unannounced.isEmpty ? [] : start(.forget, Self.announceTime)) + pace()
         }
         return missing.map { .frame($0) } + catchUp() + pace()
     }
@@ -172,10 +175,13 @@ final class HostEngine {
 
     private func joined(_ message: ServerMessage) -> [Action] {
         guard let peerId = message.peerId, let slot = message.slot else { return [] }
+        unannounced.remove(peerId)
         if let known = guests[peerId] {
             known.isConnected = true
             return []
         }
+        // A relay that started anew hands slots out anew; frames for the slot's old guest must not reach the new one.
+        for old in guests.values where old.slot == slot { guests[old.peerId] = nil }
         guests[peerId] = HostGuest(peerId: peerId, slot: slot, username: message.username ?? "somebody")
         return []
     }
@@ -337,8 +343,8 @@ final class HostEngine {
         case .rotation: return rotate()
         case .snapshots: return sendSnapshots()
         case .forget:
-            let gone = guests.values.filter { !$0.isConnected }
-            gone.forEach { guests[$0.peerId] = nil }
+            let gone = unannounced.compactMap { guests.removeValue(forKey: $0) }
+            unannounced.removeAll()
             return gone.filter { $0.pairing != nil }.map { .notify(.guestLeft(peerId: $0.peerId, name: $0.title)) } + pace()
         case .proof(let peerId):
             // The failed proof stays counted; the seat goes to somebody else.
@@ -356,7 +362,7 @@ final class HostEngine {
         var actions = frames(sealer.startEpoch())
         epochs.append((sealer.epoch, sealer.epochKey))
         if epochs.count > Self.epochsKept { epochs.removeFirst() }
-        for guest in admitted {
+        for guest in admitted where guest.isConnected {
             guard let channel = guest.channel else { continue }
             actions.append(
                 .frame(channel.seal(.epochKey(epoch: sealer.epoch, key: sealer.epochKey), to: guest.slot)))
