@@ -56,8 +56,8 @@ public struct Style: Sendable, Equatable {
 public struct Cell: Sendable, Equatable {
     /// The character's first scalar; a space where nothing was written.
     public var scalar: Unicode.Scalar = " "
-    /// What combines with it: accents, joiners, variation selectors. Almost always nil.
-    public var combining: String?
+    /// What combines with it: accents, joiners, variation selectors. Almost always none.
+    var marks = CombiningMarks.none
     public var style = Style()
     /// 1, 2 for a wide character's left half, 0 for its right half.
     public var width: UInt8 = 1
@@ -72,12 +72,12 @@ public struct Cell: Sendable, Equatable {
 
     /// As text; empty for the right half of a wide character.
     public var text: String {
-        width == 0 ? "" : String(Character(scalar)) + (combining ?? "")
+        width == 0 ? "" : String(Character(scalar)) + marks.text
     }
 
     /// Nothing to see: a space without colour or decoration.
     var isBlank: Bool {
-        scalar == " " && combining == nil && width == 1 && style.background == .standard
+        scalar == " " && marks == .none && width == 1 && style.background == .standard
             && style.attributes.isDisjoint(with: [.inverse, .underline, .struck])
     }
 }

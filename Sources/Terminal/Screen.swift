@@ -113,17 +113,12 @@ struct ScreenState: Sendable, ParserSink {
         advance(to: column + count)
     }
 
-    /// Scalars that may pile up on one cell; more are dropped.
-    private static let combiningLimit = 16
-
     private mutating func combine(_ scalar: Unicode.Scalar) {
         let (row, next) = (grid.cursor.row, grid.cursor.column + (grid.cursor.wrapsNext ? 1 : 0))
         var column = next - 1
         if column >= 0, grid.lines[row][column].width == 0 { column -= 1 }
         guard column >= 0 else { return }
-        let before = grid.lines[row][column].combining ?? ""
-        guard before.unicodeScalars.count < Self.combiningLimit else { return }
-        grid.lines[row][column].combining = before + String(Character(scalar))
+        grid.lines[row][column].marks = grid.lines[row][column].marks.adding(scalar)
     }
 
     private mutating func advance(to column: Int) {

@@ -70,7 +70,7 @@ struct SnapshotWriter {
         guard cell.width > 0 else { return }
         setStyle(cell.style)
         text.unicodeScalars.append(cell.scalar)
-        if let combining = cell.combining { text += combining }
+        text += cell.marks.text
     }
 
     /// Puts the cursor where it was; one that is about to wrap gets there by writing the last column again.

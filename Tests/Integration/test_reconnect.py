@@ -97,6 +97,7 @@ def start(tmux, host_environment, guest_environment):
     host.wait("to type along")
     text = tmux.run("capture-pane", "-p", "-J", "-t", "host")
     code = re.search(r"type along:\s+postern join (\S+)", text).group(1)
+    host.type("clear\n")  # The codes stand on the host's screen only.
     guest = tmux.pane("guest", f"{POSTERN} join {code}", guest_environment)
     guest.wait("$")
     return host, guest, code

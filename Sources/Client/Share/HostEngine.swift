@@ -8,6 +8,8 @@ final class HostEngine {
     enum Timer: Hashable {
         /// Start the epoch that joins and leaves have asked for.
         case rotation
+        /// Sign what has come since the last signature.
+        case signature
         /// Send the snapshots that guests have asked for.
         case snapshots
         /// Forget guests that a relay which started anew does not announce again.
@@ -36,6 +38,8 @@ final class HostEngine {
 
     /// Joins and leaves within this time share an epoch, in milliseconds.
     private static let rotationDelay: Int64 = 50
+    /// Between two signatures while output flows, in milliseconds; less than a frame of a 60 Hz screen.
+    private static let signEvery: Int64 = 5
     /// A guest gets at most one snapshot in this time, in milliseconds.
     private static let snapshotDelay: Int64 = 100
     /// A person has typed the words before the proof starts: what remains is two round trips, in milliseconds.
@@ -102,8 +106,14 @@ final class HostEngine {
         return actions + pace()
     }
 
-    /// The burst is over: what was sent is signed, so that guests show it.
-    func outputPaused() -> [Action] { frames(sealer.sign()) }
+    /// The burst is over: what was sent is signed, so that guests show it. At once after a pause, as when somebody types;
+    /// within ``signEvery`` when one burst follows the other: checking a signature costs a guest more than opening 4 KiB.
+    func outputPaused() -> [Action] {
+        guard sealer.hasUnsigned, !timers.contains(.signature) else { return [] }
+        return sign() + start(.signature, Self.signEvery)
+    }
+
+    private func sign() -> [Action] { frames(sealer.sign()) }
 
     func resized(rows: Int, columns: Int) -> [Action] {
         screen.resize(rows: rows, columns: columns)
@@ -112,11 +122,11 @@ final class HostEngine {
             hasSkipped = true
             return []
         }
-        return broadcast(.size(rows: UInt16(screen.rows), columns: UInt16(screen.columns))) + outputPaused()
+        return broadcast(.size(rows: UInt16(screen.rows), columns: UInt16(screen.columns))) + sign()
     }
 
     func exited(status: Int32) -> [Action] {
-        let last = admitted.isEmpty ? [] : broadcast(.exited(status: UInt32(bitPattern: status))) + outputPaused()
+        let last = admitted.isEmpty ? [] : broadcast(.exited(status: UInt32(bitPattern: status))) + sign()
         return last + [.text(ClientMessageText(type: "endSession"))]
     }
 
@@ -341,6 +351,7 @@ final class HostEngine {
         timers.remove(timer)
         switch timer {
         case .rotation: return rotate()
+        case .signature: return outputPaused()
         case .snapshots: return sendSnapshots()
         case .forget:
             let gone = unannounced.compactMap { guests.removeValue(forKey: $0) }
@@ -374,7 +385,7 @@ final class HostEngine {
         // A guest whose epoch has not begun gets its snapshot when it does.
         let waiting = admitted.filter { $0.needsSnapshot && $0.isConnected && $0.firstEpoch <= sealer.epoch }
         guard !waiting.isEmpty, uplinkOpen || options.lossless else { return [] }
-        var actions = outputPaused()
+        var actions = sign()
         let output = screen.isPristine ? [] : screen.snapshot()
         let snapshot = DirectMessage.Snapshot(
             sequence: sealer.lastSequence, runningHash: sealer.runningHash, rows: UInt16(screen.rows),
