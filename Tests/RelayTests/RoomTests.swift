@@ -1,0 +1,185 @@
+import NIOCore
+import Testing
+import Wire
+
+@testable import Relay
+
+private let hostAdmission = HostAdmission(sessionId: "s", peerId: "host", userId: "ana", username: "ana")
+
+private func guestAdmission(_ peerId: String, _ permission: Permission = .control) -> GuestAdmission {
+    GuestAdmission(
+        sessionId: "s", sessionName: nil, hostPublicKey: "k", hostUsername: "ana", permission: permission, peerId: peerId,
+        userId: "u-\(peerId)", username: peerId)
+}
+
+@Suite struct RoomTests {
+    private func room(guests: [String] = []) -> Room {
+        var room = Room(sessionId: "s", hostReturn: .minutes(5))
+        _ = room.hostJoined(hostAdmission, resumeToken: "host-token", ack: nil)
+        for guest in guests { _ = room.guestJoined(guestAdmission(guest), publicKey: "", resumeToken: "\(guest)-token", ack: nil) }
+        return room
+    }
+
+    private func message(_ actions: [Room.Action], _ kind: ServerMessage.Kind) -> ServerMessage? {
+        for action in actions {
+            switch action {
+            case .send(let message, _) where message.type == kind: return message
+            case .sendToGuests(let message) where message.type == kind: return message
+            default: continue
+            }
+        }
+        return nil
+    }
+
+    private func header(_ kind: FrameKind, _ sequence: UInt64 = 1, slot: Slot = 0) -> FrameHeader {
+        FrameHeader(kind: kind, slot: slot, epoch: 1, sequence: sequence)
+    }
+
+    @Test func framesGoOnlyWhereTheirSenderMaySendThem() {
+        var room = room(guests: ["a"])
+        _ = room.guestJoined(guestAdmission("b", .read), publicKey: "", resumeToken: "t", ack: nil)
+        #expect(room.accept(header(.broadcast), from: 0) == .broadcast)
+        #expect(room.accept(header(.direct, slot: 2), from: 0) == .toGuest(2))
+        #expect(room.accept(header(.direct, slot: 7), from: 0) == .drop)
+        #expect(room.accept(header(.input), from: 1) == .toHost)
+        #expect(room.accept(header(.input), from: 2) == .refuse("Read-only permission"))
+        #expect(room.accept(header(.feedback), from: 2) == .toHost)
+        for kind in [FrameKind.broadcast, .direct, .snapshot] {
+            guard case .violation = room.accept(header(kind), from: 1) else { Issue.record("\(kind) from a guest"); continue }
+        }
+        for kind in [FrameKind.input, .feedback] {
+            guard case .violation = room.accept(header(kind), from: 0) else { Issue.record("\(kind) from the host"); continue }
+        }
+    }
+
+    @Test func broadcastsCountUpWithoutAGapAndStartAnewWithANewHost() {
+        var room = room()
+        #expect(room.accept(header(.broadcast, 10), from: 0) == .broadcast)
+        for wrong in [10, 9, 12, 0] as [UInt64] {
+            guard case .violation = room.accept(header(.broadcast, wrong), from: 0) else { Issue.record("\(wrong)"); continue }
+        }
+        #expect(room.accept(header(.broadcast, 11), from: 0) == .broadcast)
+        _ = room.hostJoined(hostAdmission, resumeToken: "t", ack: nil)
+        #expect(room.accept(header(.broadcast, 3), from: 0) == .broadcast)
+    }
+
+    @Test func aDroppedHostIsWaitedForOnceAndThenTheRoomEnds() {
+        var room = room(guests: ["a"])
+        let actions = room.disconnected(slot: 0, attachment: 1, deliberate: true)
+        #expect(message(actions, .peerDisconnected)?.isHost == true)
+        guard case .waitForHost(let waiting)? = actions.last else { Issue.record("no timer"); return }
+        // Its return makes the timer void.
+        #expect(room.resume(token: "host-token", lastSequence: nil, ack: nil) != nil)
+        #expect(room.hostWindowPassed(waiting: waiting).isEmpty)
+        let again = room.disconnected(slot: 0, attachment: 2, deliberate: false)
+        guard case .waitForHost(let second)? = again.last else { Issue.record("no timer"); return }
+        #expect(room.hostWindowPassed(waiting: second) == [.end(.hostGone)])
+        #expect(room.end(.hostEnded).isEmpty)
+    }
+
+    @Test func theEndOfAnOldConnectionIsNotTakenForTheEndOfTheNewOne() {
+        var room = room(guests: ["a"])
+        #expect(room.resume(token: "a-token", lastSequence: nil, ack: nil)?.attachment == 1)
+        #expect(room.disconnected(slot: 1, attachment: 0, deliberate: true).isEmpty)
+        #expect(room.guests[1]?.isConnected == true)
+        #expect(!room.disconnected(slot: 1, attachment: 1, deliberate: true).isEmpty)
+        #expect(room.guests[1] == nil)
+    }
+
+    @Test func aGuestThatDoesNotReturnGivesItsSeatUpExactlyOnce() {
+        var room = room(guests: ["a"])
+        let actions = room.disconnected(slot: 1, attachment: 0, deliberate: false)
+        #expect(actions.contains(.waitForGuest(1, attachment: 0)))
+        #expect(room.guestWindowPassed(slot: 1, attachment: 0).contains(.giveUpSeat(peerId: "a")))
+        #expect(room.guestWindowPassed(slot: 1, attachment: 0).isEmpty)
+        #expect(room.resume(token: "a-token", lastSequence: nil, ack: nil) == nil)
+    }
+
+    @Test func aHostThatReturnsHearsOfEveryGuestAgain() {
+        var room = room(guests: ["a", "b"])
+        _ = room.disconnected(slot: 0, attachment: 1, deliberate: false)
+        _ = room.guestJoined(guestAdmission("c"), publicKey: "", resumeToken: "t", ack: nil)
+        let resumption = room.resume(token: "host-token", lastSequence: nil, ack: .number(1))
+        let joined = resumption?.actions.compactMap { action -> String? in
+            if case .send(let message, 0) = action, message.type == .guestJoined { message.peerId } else { nil }
+        }
+        #expect(joined == ["a", "b", "c"])
+    }
+
+    @Test func slotsAreUsedAgainOnlyAfterAllOthers() {
+        var room = room(guests: ["a"])
+        _ = room.kick(peerId: "a")
+        let second = room.guestJoined(guestAdmission("b"), publicKey: "", resumeToken: "t", ack: nil)
+        #expect(second?.0 == 2)
+        #expect(room.kick(peerId: "a") == nil)
+    }
+}
+
+@Suite struct ResumeRingTests {
+    private func message(_ length: Int) -> FramedMessage { .binary(ByteBuffer(repeating: 0, count: length)) }
+
+    @Test func whatIsInTheRingIsGivenBackAndWhatIsNotIsSaid() {
+        var ring = ResumeRing(capacity: 1000)
+        for sequence in 1...5 { ring.append(message(100), sequence: UInt64(sequence)) }
+        #expect(ring.after(5, newest: 5)?.count == 0)
+        #expect(ring.after(2, newest: 5)?.count == 3)
+        #expect(ring.after(0, newest: 5)?.count == 5)
+        #expect(ring.after(6, newest: 5) == nil)
+        for sequence in 6...30 { ring.append(message(100), sequence: UInt64(sequence)) }
+        #expect(ring.bytes <= 1000)
+        #expect(ring.after(5, newest: 30) == nil)
+        #expect(ring.after(29, newest: 30)?.count == 1)
+    }
+
+    @Test func onlyTheNewestIsKeptWhenItIsLargerThanTheRing() {
+        var ring = ResumeRing(capacity: 10)
+        ring.append(message(100), sequence: 1)
+        ring.append(message(100), sequence: 2)
+        #expect(ring.after(1, newest: 2)?.count == 1 && ring.after(0, newest: 2) == nil)
+    }
+}
+
+@Suite struct PeerOutboxTests {
+    private let kilobyte = ByteBuffer(repeating: 0, count: 1024)
+
+    @Test func broadcastsWaitForASnapshot() {
+        var outbox = PeerOutbox(capacity: 10_240, awaitsSnapshot: true)
+        #expect(outbox.offer(kilobyte, .broadcast, socketTakesMore: true) == .dropped)
+        #expect(outbox.offer(kilobyte, .control, socketTakesMore: true) == .send)
+        #expect(outbox.offer(kilobyte, .snapshot, socketTakesMore: true) == .send)
+        #expect(outbox.offer(kilobyte, .broadcast, socketTakesMore: true) == .send)
+    }
+
+    @Test func aSlowPeerLosesItsBroadcastsAndKeepsItsControlMessagesInOrder() {
+        var outbox = PeerOutbox(capacity: 10_240, awaitsSnapshot: false)
+        for number in 0..<9 {
+            let kind: PeerOutbox.Kind = number % 3 == 0 ? .control : .broadcast
+            #expect(outbox.offer(ByteBuffer(repeating: UInt8(number), count: 1024), kind, socketTakesMore: false) == .queued)
+        }
+        #expect(outbox.offer(kilobyte, .broadcast, socketTakesMore: false) == .queued)
+        #expect(outbox.offer(kilobyte, .broadcast, socketTakesMore: false) == .fellBehind)
+        #expect(outbox.offer(kilobyte, .broadcast, socketTakesMore: false) == .dropped)
+        #expect([0, 3, 6].allSatisfy { outbox.next()?.readableBytesView.first == UInt8($0) })
+        #expect(outbox.next() == nil && outbox.queuedBytes == 0)
+    }
+
+    @Test func aPeerThatTakesNotEvenControlMessagesOverflows() {
+        var outbox = PeerOutbox(capacity: 2048, awaitsSnapshot: false)
+        #expect(outbox.offer(kilobyte, .control, socketTakesMore: false) == .queued)
+        #expect(outbox.offer(kilobyte, .control, socketTakesMore: false) == .queued)
+        #expect(outbox.offer(kilobyte, .control, socketTakesMore: false) == .overflowed)
+    }
+}
+
+@Suite struct PeerLivenessTests {
+    @Test func aSilentPeerIsPingedAndThenGivenUp() {
+        var liveness = PeerLiveness(now: .uptimeNanoseconds(0))
+        func at(_ seconds: UInt64) -> NIODeadline { .uptimeNanoseconds(seconds * 1_000_000_000) }
+        liveness.heard(now: at(4))
+        #expect(liveness.check(now: at(10)) == .wait(.seconds(4)))
+        #expect(liveness.check(now: at(14)) == .ping(nextCheckIn: .seconds(15)))
+        liveness.heard(now: at(15))
+        #expect(liveness.check(now: at(29)) == .ping(nextCheckIn: .seconds(15)))
+        #expect(liveness.check(now: at(40)) == .gone)
+    }
+}
