@@ -98,9 +98,12 @@ let package = Package(
 
         .testTarget(name: "StorageTests", dependencies: ["Storage", "CSQLite"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["Wire", nioCore], swiftSettings: strict),
-        .testTarget(name: "RelayTests", dependencies: ["Relay", "Wire", nioCore, nioEmbedded, nioWebSocket], swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["EndToEnd", "Wire", nioCore, crypto], resources: [.embedInCode("Vectors")],
+            name: "RelayTests", dependencies: ["Relay", "Wire", nioCore, nioEmbedded, nioWebSocket],
+            swiftSettings: strict),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["EndToEnd", "Wire", nioCore, crypto],
+            resources: [.embedInCode("Vectors")],
             swiftSettings: strict),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         .testTarget(

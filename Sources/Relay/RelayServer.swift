@@ -30,7 +30,9 @@ public final class RelayServer: Sendable {
     /// Tells every peer to come back later, and closes its connection.
     public func goAway(reconnectIn time: TimeAmount) {
         let milliseconds = Int(time.nanoseconds / 1_000_000)
-        for room in rooms.withLock({ Array($0.values) }) { room.run { $0.goAway(reconnectInMilliseconds: milliseconds) } }
+        for room in rooms.withLock({ Array($0.values) }) {
+            room.run { $0.goAway(reconnectInMilliseconds: milliseconds) }
+        }
     }
 
     /// Makes a channel whose pipeline ends in a WebSocket frame decoder a peer of the relay. Call on the channel's loop.

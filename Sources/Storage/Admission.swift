@@ -7,7 +7,8 @@ public struct Invitation: Sendable {
     /// Looks a code up and checks every rule that does not depend on who asks.
     /// - Throws: ``Refusal`` with the sentence that the public API shows; ``StorageError``.
     public static func find(code: String, now: Timestamp, in database: SQLiteConnection) throws -> Invitation {
-        guard let found = try database.first("SELECT * FROM share_codes WHERE code = ?", code, decode: ShareCode.init) else {
+        guard let found = try database.first("SELECT * FROM share_codes WHERE code = ?", code, decode: ShareCode.init)
+        else {
             throw Refusal(.codeNotFound, "Code not found")
         }
         if found.revokedAt != nil { throw Refusal(.codeRevoked, "Code has been revoked") }
@@ -56,9 +57,11 @@ public struct Connection: Sendable {
 
     private static func checkSeats(of invitation: Invitation, in database: SQLiteConnection) throws {
         guard let limit = invitation.host.plan.limits.maxViewers else { return }
-        let seated = try database.first(
-            "SELECT COUNT(*) AS seated FROM connections WHERE session_id = ? AND left_at IS NULL", invitation.session.id
-        ) { try $0.integer("seated") } ?? 0
+        let seated =
+            try database.first(
+                "SELECT COUNT(*) AS seated FROM connections WHERE session_id = ? AND left_at IS NULL",
+                invitation.session.id
+            ) { try $0.integer("seated") } ?? 0
         guard seated < limit else {
             let next = invitation.host.plan == .free ? "Pro" : invitation.host.plan == .pro ? "Team" : "Enterprise"
             throw Refusal(

@@ -83,12 +83,13 @@ public struct ShareCode: Sendable, Equatable {
         session: ShareSession, owner: User, now: Timestamp, in database: SQLiteConnection
     ) throws {
         guard let limit = owner.plan.limits.maxCodes else { return }
-        let live = try database.first(
-            """
-            SELECT COUNT(*) AS live FROM share_codes WHERE session_id = ? AND revoked_at IS NULL
-            AND (expires_at IS NULL OR expires_at > ?) AND (max_uses IS NULL OR current_uses < max_uses)
-            """, session.id, now
-        ) { try $0.integer("live") } ?? 0
+        let live =
+            try database.first(
+                """
+                SELECT COUNT(*) AS live FROM share_codes WHERE session_id = ? AND revoked_at IS NULL
+                AND (expires_at IS NULL OR expires_at > ?) AND (max_uses IS NULL OR current_uses < max_uses)
+                """, session.id, now
+            ) { try $0.integer("live") } ?? 0
         guard live < limit else {
             throw Refusal(
                 .codeLimit, "Code limit reached (\(limit)). Upgrade to Pro for unlimited.",

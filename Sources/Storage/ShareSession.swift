@@ -31,9 +31,10 @@ public struct ShareSession: Sendable, Equatable {
     public static func start(
         host: User, publicKey: String, name: String?, now: Timestamp, in database: SQLiteConnection
     ) throws -> ShareSession {
-        let active = try database.first(
-            "SELECT COUNT(*) AS active FROM share_sessions WHERE host_user_id = ? AND ended_at IS NULL", host.id
-        ) { try $0.integer("active") } ?? 0
+        let active =
+            try database.first(
+                "SELECT COUNT(*) AS active FROM share_sessions WHERE host_user_id = ? AND ended_at IS NULL", host.id
+            ) { try $0.integer("active") } ?? 0
         if let limit = host.plan.limits.maxShares, active >= limit {
             let message = "Share limit reached (\(limit)). Upgrade to \(host.plan == .free ? "Pro" : "Team") for more."
             throw Refusal(.shareLimit, message, limit: limit, current: active, plan: host.plan)

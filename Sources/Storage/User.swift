@@ -28,7 +28,9 @@ public struct User: Sendable, Equatable {
             INSERT INTO users (id, username, plan, is_admin, created_at) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (username) DO NOTHING RETURNING *
             """, Identifier.make(now: now), username, plan.rawValue, isAdmin, now, decode: User.init)
-        guard let created else { throw Refusal(.nameTaken, "There is already a user named \(username); choose another name.") }
+        guard let created else {
+            throw Refusal(.nameTaken, "There is already a user named \(username); choose another name.")
+        }
         return created
     }
 

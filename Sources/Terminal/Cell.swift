@@ -75,9 +75,8 @@ public struct Cell: Sendable, Equatable {
         width == 0 ? "" : String(Character(scalar)) + marks.text
     }
 
-    /// Nothing to see: a space without colour or decoration.
+    /// As after a reset.
     var isBlank: Bool {
-        scalar == " " && marks == .none && width == 1 && style.background == .standard
-            && style.attributes.isDisjoint(with: [.inverse, .underline, .struck])
+        scalar == " " && marks == .none && width == 1 && style == Style()
     }
 }

@@ -11,7 +11,9 @@ public struct Screen: Sendable {
     private var parser = Parser()
     var state: ScreenState
 
-    public init(rows: Int, columns: Int) { state = ScreenState(rows: Self.bounded(rows, Self.rowLimit), columns: Self.bounded(columns, Self.columnLimit)) }
+    public init(rows: Int, columns: Int) {
+        state = ScreenState(rows: Self.bounded(rows, Self.rowLimit), columns: Self.bounded(columns, Self.columnLimit))
+    }
 
     public var rows: Int { state.grid.rows }
     public var columns: Int { state.grid.columns }
@@ -243,6 +245,8 @@ struct ScreenState: Sendable, ParserSink {
         grid.cursor = grid.saved.cursor
         style = grid.saved.style
         modes.origin = grid.saved.originMode
+        // In origin mode the cursor does not leave the region.
+        if modes.origin { grid.cursor.row = min(max(grid.cursor.row, grid.top), grid.bottom) }
         charsets = grid.saved.charsets
     }
 

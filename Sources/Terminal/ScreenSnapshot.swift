@@ -9,9 +9,11 @@ extension Screen {
         writer.text += Self.resetSequence
         if let main = state.main {
             writer.write(Self.behind(scrollback ? state.scrollback : [], main.lines))
-            writer.place(main.cursor, in: main)
-            writer.setStyle(main.saved.style)
-            writer.text += "\u{1B}[?1049h\u{1B}[2J\u{1B}[H"
+            // 1049 saves the cursor as ESC 7 does, and going back restores it.
+            writer.save(main.saved, in: main, with: "\u{1B}[?1049h")
+            // Erasing takes the background colour along.
+            writer.setStyle(Style())
+            writer.text += "\u{1B}[2J\u{1B}[H"
             writer.write(Self.used(state.grid.lines))
         } else {
             writer.write(Self.behind(scrollback ? state.scrollback : [], state.grid.lines))
@@ -84,17 +86,28 @@ struct SnapshotWriter {
         write(line[last])
     }
 
+    /// Brings about what a saved cursor holds, saves it with `sequence`, and goes back to plain modes.
+    mutating func save(_ saved: Grid.SavedCursor, in grid: Grid, with sequence: String) {
+        if saved.originMode { text += "\u{1B}[?6h" }
+        place(saved.cursor, in: grid)
+        setStyle(saved.style)
+        select(saved.charsets)
+        text += sequence + "\u{1B}[?6l\u{1B}(B\u{1B})B\u{0F}"
+    }
+
+    private mutating func select(_ charsets: Charsets) {
+        if charsets.drawing[0] { text += "\u{1B}(0" }
+        if charsets.drawing[1] { text += "\u{1B})0" }
+        if charsets.active == 1 { text += "\u{0E}" }
+    }
+
     /// Everything but the cells, in an order in which nothing undoes what came before.
     mutating func finish(_ state: ScreenState) {
         let grid = state.grid
-        place(grid.saved.cursor, in: grid)
-        setStyle(grid.saved.style)
-        text += "\u{1B}7"
-        let tabs = ScreenState.standardTabs(grid.columns)
-        if state.tabs != tabs {
-            text += "\u{1B}[3g"
-            for column in state.tabs.sorted() { text += "\u{1B}[1;\(column + 1)H\u{1B}H" }
-        }
+        save(grid.saved, in: grid, with: "\u{1B}7")
+        // Always: the receiver's own may be anything, and no reset but RIS touches them.
+        text += "\u{1B}[3g"
+        for column in state.tabs.sorted() { text += "\u{1B}[1;\(column + 1)H\u{1B}H" }
         if grid.top != 0 || grid.bottom != grid.rows - 1 { text += "\u{1B}[\(grid.top + 1);\(grid.bottom + 1)r" }
         text += state.modes.sequence(from: Modes())
         if state.modes.origin { text += "\u{1B}[?6h" }
@@ -102,9 +115,7 @@ struct SnapshotWriter {
         if !state.modes.autowrap { text += "\u{1B}[?7l" }
         if state.modes.insert { text += "\u{1B}[4h" }
         if state.modes.newLine { text += "\u{1B}[20h" }
-        if state.charsets.drawing[0] { text += "\u{1B}(0" }
-        if state.charsets.drawing[1] { text += "\u{1B})0" }
-        if state.charsets.active == 1 { text += "\u{0E}" }
+        select(state.charsets)
         setStyle(state.style)
         if !state.title.isEmpty { text += "\u{1B}]2;\(state.title)\u{07}" }
     }

@@ -23,7 +23,8 @@ extension ScreenState {
 
     mutating func operatingSystemCommand(_ text: [UInt8]) {
         // 0 and 2 set the window's title; whatever else there is changes nothing on the screen.
-        guard text.count >= 2, text[1] == UInt8(ascii: ";"), text[0] == UInt8(ascii: "0") || text[0] == UInt8(ascii: "2")
+        guard text.count >= 2, text[1] == UInt8(ascii: ";"),
+            text[0] == UInt8(ascii: "0") || text[0] == UInt8(ascii: "2")
         else { return }
         title = String(decoding: text[2...], as: UTF8.self).filter { $0 >= " " && $0 != "\u{7F}" }
     }

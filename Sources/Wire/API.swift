@@ -22,7 +22,8 @@ public struct SessionResource: Codable, Sendable, Equatable {
     public var codes: [CodeResource]?
 
     public init(
-        id: String, hostUserId: String, hostPublicKey: String, sessionName: String?, startedAt: String, endedAt: String?,
+        id: String, hostUserId: String, hostPublicKey: String, sessionName: String?, startedAt: String,
+        endedAt: String?,
         codes: [CodeResource]? = nil
     ) {
         self.id = id

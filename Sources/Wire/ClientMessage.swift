@@ -7,7 +7,11 @@ public enum MessageId: Sendable, Hashable, Codable {
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
-        if let number = try? container.decode(Int.self) { self = .number(number) } else { self = .text(try container.decode(String.self)) }
+        if let number = try? container.decode(Int.self) {
+            self = .number(number)
+        } else {
+            self = .text(try container.decode(String.self))
+        }
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -86,7 +90,8 @@ public enum ClientMessage: Sendable, Equatable {
                 publicKey: try Self.require(text.guestPublicKey, "guestPublicKey"), binary: binary)
         case "resume":
             self = .resume(
-                token: try Self.require(text.resumeToken, "resumeToken"), lastSequence: text.lastSequence, binary: binary)
+                token: try Self.require(text.resumeToken, "resumeToken"), lastSequence: text.lastSequence,
+                binary: binary)
         case "relay":
             self = .relay(
                 encryptedData: try Self.require(text.encryptedData, "encryptedData", WireLimits.messageBytes),

@@ -4,7 +4,8 @@ import FoundationEssentials
 public enum ISOTime {
     /// - Parameter milliseconds: since 1970-01-01T00:00:00Z.
     public static func text(milliseconds: Int64) -> String {
-        Date(timeIntervalSince1970: Double(milliseconds) / 1000)
+        // The formatter cuts; half a millisecond keeps a binary fraction from becoming one less.
+        Date(timeIntervalSince1970: (Double(milliseconds) + 0.5) / 1000)
             .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 

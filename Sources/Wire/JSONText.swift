@@ -21,7 +21,9 @@ public enum JSONText {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Our own types hold strings, integers and booleans: there is nothing JSON cannot say.
-        guard let data = try? encoder.encode(value) else { preconditionFailure("a message type that JSON cannot express") }
+        guard let data = try? encoder.encode(value) else {
+            preconditionFailure("a message type that JSON cannot express")
+        }
         return ByteBuffer(bytes: data)
     }
 

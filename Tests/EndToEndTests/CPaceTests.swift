@@ -19,7 +19,9 @@ private struct Vectors: Decodable {
 
     static let draft: Vectors = {
         let data = Data(PackageResources.cpace_x25519_draft21_json)
-        do { return try JSONDecoder().decode(Vectors.self, from: data) } catch { fatalError("the vectors do not parse: \(error)") }
+        do { return try JSONDecoder().decode(Vectors.self, from: data) } catch {
+            fatalError("the vectors do not parse: \(error)")
+        }
     }()
 }
 
@@ -49,8 +51,10 @@ private func bytes(_ hex: String) -> [UInt8] {
         #expect(b.publicPoint == bytes(exchange.Yb))
         let (dataA, dataB) = (Array(exchange.ADa_ascii.utf8), Array(exchange.ADb_ascii.utf8))
         let sid = bytes(vectors.generator.sid)
-        let keyA = try a.sessionKey(with: b.publicPoint, isInitiator: true, sessionId: sid, ownData: dataA, peerData: dataB)
-        let keyB = try b.sessionKey(with: a.publicPoint, isInitiator: false, sessionId: sid, ownData: dataB, peerData: dataA)
+        let keyA = try a.sessionKey(
+            with: b.publicPoint, isInitiator: true, sessionId: sid, ownData: dataA, peerData: dataB)
+        let keyB = try b.sessionKey(
+            with: a.publicPoint, isInitiator: false, sessionId: sid, ownData: dataB, peerData: dataA)
         #expect(keyA == bytes(exchange.ISK_initiator_responder))
         #expect(keyB == keyA)
     }

@@ -76,7 +76,8 @@ import Wire
         var opener = try BroadcastOpener(sessionId: "s", signingKey: sealer.signingKey)
         opener.addEpoch(sealer.epoch, key: sealer.epochKey)
         opener.reset(
-            to: .init(sequence: sealer.lastSequence, runningHash: sealer.runningHash, rows: 24, columns: 80, output: []))
+            to: .init(sequence: sealer.lastSequence, runningHash: sealer.runningHash, rows: 24, columns: 80, output: [])
+        )
         return opener
     }
 
@@ -95,7 +96,9 @@ import Wire
         var opener = try opener(sealer)
         var received = 0
         for _ in 0..<64 {
-            for frame in sealer.seal(.output(Array(repeating: 1, count: 16 << 10))) { received += try opener.open(frame).count }
+            for frame in sealer.seal(.output(Array(repeating: 1, count: 16 << 10))) {
+                received += try opener.open(frame).count
+            }
         }
         #expect(received >= 60)
     }

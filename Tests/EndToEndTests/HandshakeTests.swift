@@ -22,7 +22,9 @@ struct Couple {
         let invitation = ShareInvitation(code: codes.code, secret: guestSecret)
         var guest = GuestHandshake(sessionId: guestSession, permission: guestPermission, invitation: invitation)
         let hello = try HandshakeMessage(payload: guest.hello.payload)
-        guard case .hello(let kind, _, _) = hello, let secret = codes.secret(kind: kind) else { throw EndToEndError.malformed }
+        guard case .hello(let kind, _, _) = hello, let secret = codes.secret(kind: kind) else {
+            throw EndToEndError.malformed
+        }
         let host = try HostHandshake(hello: hello, sessionId: hostSession, permission: hostPermission, secret: secret)
         guard case .offer(let nonce, let point) = host.offer,
             case .proof(let guestPoint, let tag) = try guest.receive(offerNonce: nonce, point: point)
@@ -68,7 +70,8 @@ struct Couple {
         let codes = CodeSecrets(code: CodeName.random(), permission: .read)
         var guest = GuestHandshake(
             sessionId: "s", permission: .read, invitation: ShareInvitation(code: codes.code, secret: codes.words))
-        let impostor = try HostHandshake(hello: guest.hello, sessionId: "s", permission: .read, secret: .words("a-guess"))
+        let impostor = try HostHandshake(
+            hello: guest.hello, sessionId: "s", permission: .read, secret: .words("a-guess"))
         guard case .offer(let nonce, let point) = impostor.offer else { return #expect(Bool(false)) }
         _ = try guest.receive(offerNonce: nonce, point: point)
         #expect(throws: EndToEndError.wrongSecret) { try guest.receive(confirmation: Array(repeating: 7, count: 32)) }
@@ -121,7 +124,9 @@ struct Couple {
     @Test func malformedHandshakesAreRefusedWithoutACrash() {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<10_000 {
-            let bytes = (0..<Int.random(in: 0..<100, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            let bytes = (0..<Int.random(in: 0..<100, using: &generator)).map { _ in
+                UInt8.random(in: 0...255, using: &generator)
+            }
             if let message = try? HandshakeMessage(bytes: bytes) { #expect(message.bytes == bytes) }
         }
     }
@@ -136,7 +141,9 @@ struct Couple {
         let digits = "0123456789abcdef0123456789abcdef"
         let link = ShareInvitation(code: code, secret: .link(digits), server: "http://box:8080")
         #expect(ShareInvitation(link.link(server: "http://box:8080")) == link)
-        for text in ["", "SYCLX-7K2Q9M", "SYCLX-7K2Q9M-cactus", "SYCLX-7K2Q9-cactus-violin", "http://box/j/SYCLX-7K2Q9M#12"] {
+        for text in [
+            "", "SYCLX-7K2Q9M", "SYCLX-7K2Q9M-cactus", "SYCLX-7K2Q9-cactus-violin", "http://box/j/SYCLX-7K2Q9M#12",
+        ] {
             #expect(ShareInvitation(text) == nil, "\(text)")
         }
     }

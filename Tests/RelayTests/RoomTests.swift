@@ -8,7 +8,8 @@ private let hostAdmission = HostAdmission(sessionId: "s", peerId: "host", userId
 
 private func guestAdmission(_ peerId: String, _ permission: Permission = .control) -> GuestAdmission {
     GuestAdmission(
-        sessionId: "s", sessionName: nil, hostPublicKey: "k", hostUsername: "ana", permission: permission, peerId: peerId,
+        sessionId: "s", sessionName: nil, hostPublicKey: "k", hostUsername: "ana", permission: permission,
+        peerId: peerId,
         userId: "u-\(peerId)", username: peerId)
 }
 
@@ -16,7 +17,9 @@ private func guestAdmission(_ peerId: String, _ permission: Permission = .contro
     private func room(guests: [String] = []) -> Room {
         var room = Room(sessionId: "s", hostReturn: .minutes(5))
         _ = room.hostJoined(hostAdmission, resumeToken: "host-token", ack: nil)
-        for guest in guests { _ = room.guestJoined(guestAdmission(guest), publicKey: "", resumeToken: "\(guest)-token", ack: nil) }
+        for guest in guests {
+            _ = room.guestJoined(guestAdmission(guest), publicKey: "", resumeToken: "\(guest)-token", ack: nil)
+        }
         return room
     }
 
@@ -45,10 +48,14 @@ private func guestAdmission(_ peerId: String, _ permission: Permission = .contro
         #expect(room.accept(header(.input), from: 2) == .refuse("Read-only permission"))
         #expect(room.accept(header(.feedback), from: 2) == .toHost)
         for kind in [FrameKind.broadcast, .direct, .snapshot] {
-            guard case .violation = room.accept(header(kind), from: 1) else { Issue.record("\(kind) from a guest"); continue }
+            guard case .violation = room.accept(header(kind), from: 1) else {
+                Issue.record("\(kind) from a guest"); continue
+            }
         }
         for kind in [FrameKind.input, .feedback] {
-            guard case .violation = room.accept(header(kind), from: 0) else { Issue.record("\(kind) from the host"); continue }
+            guard case .violation = room.accept(header(kind), from: 0) else {
+                Issue.record("\(kind) from the host"); continue
+            }
         }
     }
 
@@ -56,7 +63,9 @@ private func guestAdmission(_ peerId: String, _ permission: Permission = .contro
         var room = room()
         #expect(room.accept(header(.broadcast, 10), from: 0) == .broadcast)
         for wrong in [10, 9, 12, 0] as [UInt64] {
-            guard case .violation = room.accept(header(.broadcast, wrong), from: 0) else { Issue.record("\(wrong)"); continue }
+            guard case .violation = room.accept(header(.broadcast, wrong), from: 0) else {
+                Issue.record("\(wrong)"); continue
+            }
         }
         #expect(room.accept(header(.broadcast, 11), from: 0) == .broadcast)
         _ = room.hostJoined(hostAdmission, resumeToken: "t", ack: nil)
@@ -154,7 +163,9 @@ private func guestAdmission(_ peerId: String, _ permission: Permission = .contro
         var outbox = PeerOutbox(capacity: 10_240, awaitsSnapshot: false)
         for number in 0..<9 {
             let kind: PeerOutbox.Kind = number % 3 == 0 ? .control : .broadcast
-            #expect(outbox.offer(ByteBuffer(repeating: UInt8(number), count: 1024), kind, socketTakesMore: false) == .queued)
+            #expect(
+                outbox.offer(ByteBuffer(repeating: UInt8(number), count: 1024), kind, socketTakesMore: false) == .queued
+            )
         }
         #expect(outbox.offer(kilobyte, .broadcast, socketTakesMore: false) == .queued)
         #expect(outbox.offer(kilobyte, .broadcast, socketTakesMore: false) == .fellBehind)

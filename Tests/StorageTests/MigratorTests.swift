@@ -4,7 +4,8 @@ import Testing
 @testable import Storage
 
 @Suite struct MigratorTests {
-    private static let second = Migration(number: 2, script: "CREATE TABLE second (id TEXT PRIMARY KEY NOT NULL) STRICT;")
+    private static let second = Migration(
+        number: 2, script: "CREATE TABLE second (id TEXT PRIMARY KEY NOT NULL) STRICT;")
     private static let broken = Migration(
         number: 2, script: "CREATE TABLE half (id TEXT PRIMARY KEY NOT NULL) STRICT; CREATE TABLE nonsense nonsense;")
 
@@ -32,7 +33,9 @@ import Testing
             }
             let connection = try SQLiteConnection(path: path, mode: .readOnly)
             #expect(try connection.first("PRAGMA user_version") { try $0.integer("user_version") } == 1)
-            #expect(try connection.first("SELECT name FROM sqlite_master WHERE name = 'half'") { try $0.text("name") } == nil)
+            #expect(
+                try connection.first("SELECT name FROM sqlite_master WHERE name = 'half'") { try $0.text("name") }
+                    == nil)
         }
     }
 }

@@ -17,7 +17,9 @@ import Testing
 
     private func session(_ host: User) async throws -> ShareSession {
         let now = self.now
-        return try await database.write { try ShareSession.start(host: host, publicKey: "k", name: nil, now: now, in: $0) }
+        return try await database.write {
+            try ShareSession.start(host: host, publicKey: "k", name: nil, now: now, in: $0)
+        }
     }
 
     private func code(
@@ -86,7 +88,9 @@ import Testing
                 for _ in 0..<10 {
                     group.addTask {
                         await refusal {
-                            try await database.write { try Connection.admit(guest: guest, code: name, now: now, in: $0) }.id
+                            try await database.write {
+                                try Connection.admit(guest: guest, code: name, now: now, in: $0)
+                            }.id
                         } == nil
                     }
                 }
@@ -102,8 +106,10 @@ import Testing
         let start = now
         func check(_ name: String, after seconds: Int64 = 0) async -> Refusal.Code? {
             await refusal {
-                try await database.read { try Invitation.find(code: name, now: start.advanced(bySeconds: seconds), in: $0) }
-                    .code.code
+                try await database.read {
+                    try Invitation.find(code: name, now: start.advanced(bySeconds: seconds), in: $0)
+                }
+                .code.code
             }
         }
         _ = try await code(session, host, minutes: 1, name: "A")
@@ -116,7 +122,7 @@ import Testing
         try await database.write { try ShareCode.revoke(code: "A", by: host.id, now: start, in: $0) }
         #expect(await check("A") == .codeRevoked)
         _ = try await code(session, host, name: "C")
-        try await database.write { try ShareSession.end(id: session.id, reason: .hostEnded, now: start, in: $0) }
+        _ = try await database.write { try ShareSession.end(id: session.id, reason: .hostEnded, now: start, in: $0) }
         #expect(await check("C") == .sessionEnded)
     }
 

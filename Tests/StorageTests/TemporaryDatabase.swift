@@ -23,7 +23,9 @@ final class TemporaryDatabase: Sendable {
     }
 
     static func remove(_ directory: String) {
-        for name in ["", "-wal", "-shm", ".version-1", ".version-1.partial"] { unlink("\(directory)/postern.db\(name)") }
+        for name in ["", "-wal", "-shm", ".version-1", ".version-1.partial"] {
+            unlink("\(directory)/postern.db\(name)")
+        }
         rmdir(directory)
     }
 }

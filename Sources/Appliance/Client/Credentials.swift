@@ -10,8 +10,11 @@ struct Credentials: Codable {
     /// - Throws: ``ClientError`` that says how to sign in.
     static func load() throws -> Credentials {
         let stored = try read()
-        guard let url = environment("POSTERN_URL") ?? stored?.url, let token = environment("POSTERN_TOKEN") ?? stored?.token
-        else { throw ClientError("you are not signed in; run 'postern login URL', or set POSTERN_URL and POSTERN_TOKEN") }
+        guard let url = environment("POSTERN_URL") ?? stored?.url,
+            let token = environment("POSTERN_TOKEN") ?? stored?.token
+        else {
+            throw ClientError("you are not signed in; run 'postern login URL', or set POSTERN_URL and POSTERN_TOKEN")
+        }
         return Credentials(url: url, token: token)
     }
 

@@ -27,7 +27,9 @@ struct LogfmtHandler: LogHandler {
     }
 
     private static func quoted(_ text: String) -> String {
-        guard text.isEmpty || text.contains(where: { $0 == " " || $0 == "\"" || $0 == "=" || $0.isNewline }) else { return text }
+        guard text.isEmpty || text.contains(where: { $0 == " " || $0 == "\"" || $0 == "=" || $0.isNewline }) else {
+            return text
+        }
         let escaped = text.flatMap { character -> [Character] in
             switch character {
             case "\"": ["\\", "\""]

@@ -35,10 +35,13 @@ struct UserCommand: AsyncParsableCommand {
 
         func validate() throws {
             let allowed = name.unicodeScalars.allSatisfy {
-                $0.isASCII && ($0.properties.isAlphabetic || $0.properties.numericType != nil || ".-_".unicodeScalars.contains($0))
+                $0.isASCII
+                    && ($0.properties.isAlphabetic || $0.properties.numericType != nil
+                        || ".-_".unicodeScalars.contains($0))
             }
             guard allowed, (1...64).contains(name.count) else {
-                throw ValidationError("'\(name)' is no account name: use letters, digits, '.', '-' and '_', at most 64.")
+                throw ValidationError(
+                    "'\(name)' is no account name: use letters, digits, '.', '-' and '_', at most 64.")
             }
             if let plan, Plan(rawValue: plan) == nil {
                 throw ValidationError(
@@ -57,7 +60,8 @@ struct UserCommand: AsyncParsableCommand {
                 return Made(id: user.id, username: user.username, tier: user.tier, token: token.secret)
             }
             if json { return Output.line(String(buffer: JSONText.encode(made))) }
-            Output.line("id        \(made.id)\nusername  \(made.username)\ntier      \(made.tier)\ntoken     \(made.token)")
+            Output.line(
+                "id        \(made.id)\nusername  \(made.username)\ntier      \(made.tier)\ntoken     \(made.token)")
             Output.line("The token is shown only now. Use it with: postern login URL")
         }
     }

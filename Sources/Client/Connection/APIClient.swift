@@ -67,7 +67,8 @@ public struct APIClient: Sendable {
             return ClientError("\(address) answered \(answer.status) and is no Postern; check the address")
         }
         switch answer.status {
-        case 401: return ClientError("\(address) does not accept your token; run 'postern login \(address)' with a new one")
+        case 401:
+            return ClientError("\(address) does not accept your token; run 'postern login \(address)' with a new one")
         case 429, 503, 507: return ClientError(error.message, status: .tryAgain)
         default: return ClientError(error.message)
         }
@@ -104,7 +105,8 @@ public struct APIClient: Sendable {
         }
     }
 
-    private static func collect(_ inbound: NIOAsyncChannelInboundStream<HTTPClientResponsePart>) async throws -> Answer {
+    private static func collect(_ inbound: NIOAsyncChannelInboundStream<HTTPClientResponsePart>) async throws -> Answer
+    {
         var status = 0
         var collected = ByteBuffer()
         for try await part in inbound {

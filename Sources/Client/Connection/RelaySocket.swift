@@ -160,7 +160,9 @@ private final class RelaySocketHandler: ChannelInboundHandler {
         case .binary: socket.received(.binary(frame.data))
         case .text:
             // An event this version does not know is none of its business.
-            if let message = try? JSONText.decode(ServerMessage.self, from: frame.data) { socket.received(.text(message)) }
+            if let message = try? JSONText.decode(ServerMessage.self, from: frame.data) {
+                socket.received(.text(message))
+            }
         case .ping:
             let pong = WebSocketFrame(fin: true, opcode: .pong, maskKey: .random(), data: frame.data)
             context.writeAndFlush(wrapOutboundOut(pong), promise: nil)

@@ -20,7 +20,9 @@ public struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
         if rest.hasPrefix("["), let end = rest.firstIndex(of: "]") {
             host = String(rest[rest.index(after: rest.startIndex)..<end])
             let tail = rest[rest.index(after: end)...]
-            guard let port = tail.isEmpty ? 80 : Int(tail.dropFirst()), tail.isEmpty || tail.hasPrefix(":") else { throw invalid }
+            guard let port = tail.isEmpty ? 80 : Int(tail.dropFirst()), tail.isEmpty || tail.hasPrefix(":") else {
+                throw invalid
+            }
             self.port = port
         } else {
             let parts = rest.split(separator: ":", omittingEmptySubsequences: false)

@@ -175,7 +175,8 @@ final class GuestDisplay {
         return output.finish().hop(to: loop).assumeIsolated().map {
             if self.isRaw && self.interactive { LocalTerminal.leaveRawMode() }
             switch ending {
-            case .ended(let status): self.say("the session has ended\(status.map { " (the command's exit status was \($0))" } ?? "")")
+            case .ended(let status):
+                self.say("the session has ended\(status.map { " (the command's exit status was \($0))" } ?? "")")
             case .left: self.say("you left")
             default: break
             }

@@ -298,7 +298,9 @@ final class GuestEngine {
 
     /// Everything given out so far has reached the screen (or the pipe).
     func shown() -> [Action] {
-        guard welcome?.lossless == true, unacknowledged >= Self.acknowledgeEvery, let channel, let opener else { return [] }
+        guard welcome?.lossless == true, unacknowledged >= Self.acknowledgeEvery, let channel, let opener else {
+            return []
+        }
         unacknowledged = 0
         return [.frame(channel.seal(.acknowledge(sequence: opener.lastVerified)))]
     }

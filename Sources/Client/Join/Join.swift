@@ -53,7 +53,8 @@ extension GuestEnding {
         case .rejected(.codeDead):
             ClientError("code \(invitation.code) was tried too often with wrong words; ask the host for a new code")
         case .rejected(.notApproved): ClientError("the host did not let you in")
-        case .rejected(.wrongVersion): ClientError("the host runs another version of postern; install the same on both sides")
+        case .rejected(.wrongVersion):
+            ClientError("the host runs another version of postern; install the same on both sides")
         case .rejected(.unknownCode):
             ClientError("the host does not know code \(invitation.code); ask for a new one")
         case .impostor:

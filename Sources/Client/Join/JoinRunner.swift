@@ -104,7 +104,9 @@ final class JoinRunner {
         let loop = self.loop
         Task {
             for await signal in await UnixSignalsSequence(trapping: .sigwinch, .sigterm, .sighup, .sigint) {
-                loop.execute { if signal == .sigwinch { bound.value.display.terminalResized() } else { bound.value.finish(.left) } }
+                loop.execute {
+                    if signal == .sigwinch { bound.value.display.terminalResized() } else { bound.value.finish(.left) }
+                }
             }
         }
     }

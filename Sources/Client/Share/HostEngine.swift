@@ -281,7 +281,9 @@ final class HostEngine {
         guest.generation += 1
         guest.channel = channel
         guest.isConnected = true
-        if case .waiting = guest.stage { return [reply(guest, answer), .frame(channel.seal(.approvalPending, to: guest.slot))] }
+        if case .waiting = guest.stage {
+            return [reply(guest, answer), .frame(channel.seal(.approvalPending, to: guest.slot))]
+        }
         guard guest.isAdmitted else { return [reply(guest, answer)] }
         var actions = [reply(guest, answer)] + welcome(guest)
         for known in epochs where known.epoch >= guest.firstEpoch {
@@ -356,7 +358,8 @@ final class HostEngine {
         case .forget:
             let gone = unannounced.compactMap { guests.removeValue(forKey: $0) }
             unannounced.removeAll()
-            return gone.filter { $0.pairing != nil }.map { .notify(.guestLeft(peerId: $0.peerId, name: $0.title)) } + pace()
+            return gone.filter { $0.pairing != nil }.map { .notify(.guestLeft(peerId: $0.peerId, name: $0.title)) }
+                + pace()
         case .proof(let peerId):
             // The failed proof stays counted; the seat goes to somebody else.
             guard let guest = guests[peerId], case .proving(_, let name) = guest.stage else { return [] }
@@ -411,6 +414,8 @@ final class HostEngine {
     private func pace() -> [Action] {
         guard options.lossless else { return [] }
         let slowest = admitted.map(\.acknowledged).min() ?? sealer.lastSequence
-        return pacing.update(slowest: slowest, newest: sealer.lastSequence, connected: uplinkOpen).map { [.pace(reading: $0)] } ?? []
+        return pacing.update(slowest: slowest, newest: sealer.lastSequence, connected: uplinkOpen).map {
+            [.pace(reading: $0)]
+        } ?? []
     }
 }

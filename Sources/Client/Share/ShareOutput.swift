@@ -38,7 +38,8 @@ enum ShareOutput {
     }
 
     static func banner(codes: [CodeSecrets], command: [String], server: String) -> String {
-        var text = "Sharing \(command.joined(separator: " ")) through \(server), encrypted from here to your guests.\r\n"
+        var text =
+            "Sharing \(command.joined(separator: " ")) through \(server), encrypted from here to your guests.\r\n"
         for secrets in codes {
             let spoken = ShareInvitation(code: secrets.code, secret: secrets.words)
             let link = ShareInvitation(code: secrets.code, secret: secrets.link).link(server: server)
@@ -70,7 +71,8 @@ enum ShareOutput {
     static func sentence(_ notice: HostNotice) -> String {
         switch notice {
         case .guestAsks(_, let name, let permission): "\(name) asks to \(permission == .control ? "type" : "watch")"
-        case .guestJoined(_, let name, let permission): "\(name) joined and \(permission == .control ? "can type" : "watches")"
+        case .guestJoined(_, let name, let permission):
+            "\(name) joined and \(permission == .control ? "can type" : "watches")"
         case .guestLeft(_, let name): "\(name) left"
         case .typing(_, let name): "\(name) is typing"
         case .wrongSecret(let name, _): "\(name) had wrong words"

@@ -30,7 +30,8 @@ final class ShareRunner {
     private var isDone = false
 
     init(
-        options: ShareOptions, sessionId: String, codes: [CodeSecrets], api: APIClient, token: String, interactive: Bool,
+        options: ShareOptions, sessionId: String, codes: [CodeSecrets], api: APIClient, token: String,
+        interactive: Bool,
         loop: any EventLoop
     ) {
         self.options = options
@@ -153,7 +154,9 @@ final class ShareRunner {
         var message = ClientMessageText(type: resumeToken == nil ? "joinAsHost" : "resume")
         message.id = .text(message.type)
         message.binary = true
-        if let resumeToken { message.resumeToken = resumeToken } else {
+        if let resumeToken {
+            message.resumeToken = resumeToken
+        } else {
             message.token = token
             message.sessionId = engine.sessionId
         }
@@ -180,7 +183,9 @@ final class ShareRunner {
         case (.sessionEnded, _):
             isShared = false
             if isDone { return leave(exitStatus ?? 0, told: true) }
-            sharingEnded(message.reason == "host_ended" ? "you ended it" : "the server ended it (\(message.reason ?? "no reason given"))")
+            sharingEnded(
+                message.reason == "host_ended"
+                    ? "you ended it" : "the server ended it (\(message.reason ?? "no reason given"))")
         default: carryOut(engine.received(message))
         }
     }
@@ -220,7 +225,8 @@ final class ShareRunner {
 
     private var people: [Menu.Person] {
         engine.people.map {
-            Menu.Person(peerId: $0.peerId, name: $0.title, canType: $0.permission == .control, isConnected: $0.isConnected)
+            Menu.Person(
+                peerId: $0.peerId, name: $0.title, canType: $0.permission == .control, isConnected: $0.isConnected)
         }
     }
 

@@ -78,7 +78,9 @@ final class ByteHandler: ChannelInboundHandler {
         self.onReadComplete = onReadComplete
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { onBytes(Array(unwrapInboundIn(data).readableBytesView)) }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        onBytes(Array(unwrapInboundIn(data).readableBytesView))
+    }
 
     func channelReadComplete(context: ChannelHandlerContext) { onReadComplete() }
 

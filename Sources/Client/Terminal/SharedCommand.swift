@@ -26,9 +26,12 @@ final class SharedCommand {
         let arguments = command.map { strdup($0) } + [nil]
         let environment = Self.environment.map { strdup($0) } + [nil]
         defer { (arguments + environment).forEach { free($0) } }
-        descriptor = postern_spawn_on_pty(arguments, environment, UInt16(clamping: rows), UInt16(clamping: columns), &child)
+        descriptor = postern_spawn_on_pty(
+            arguments, environment, UInt16(clamping: rows), UInt16(clamping: columns), &child)
         process = child
-        guard descriptor >= 0 else { throw ClientError("cannot make a pseudo-terminal: \(String(cString: strerror(errno)))") }
+        guard descriptor >= 0 else {
+            throw ClientError("cannot make a pseudo-terminal: \(String(cString: strerror(errno)))")
+        }
         let bound = NIOLoopBound((onOutput, onPause), eventLoop: loop)
         NIOPipeBootstrap(group: loop)
             .channelOption(.maxMessagesPerRead, value: Self.readsPerWakeUp)

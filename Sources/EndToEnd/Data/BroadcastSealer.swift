@@ -13,7 +13,9 @@ struct RunningHash {
     mutating func add(_ frame: ByteBuffer) {
         var hash = SHA256()
         hash.update(data: value)
-        frame.readableBytesView.withContiguousStorageIfAvailable { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
+        frame.readableBytesView.withContiguousStorageIfAvailable {
+            hash.update(bufferPointer: UnsafeRawBufferPointer($0))
+        }
         value = Array(hash.finalize())
     }
 

@@ -25,7 +25,9 @@ struct FramePlace {
 
     /// stream ‖ sequence.
     func nonce(_ sequence: UInt64) throws(EndToEndError) -> AES.GCM.Nonce {
-        do { return try AES.GCM.Nonce(data: bigEndian(stream.rawValue) + bigEndian(sequence)) } catch { throw .malformed }
+        do { return try AES.GCM.Nonce(data: bigEndian(stream.rawValue) + bigEndian(sequence)) } catch {
+            throw .malformed
+        }
     }
 }
 

@@ -18,7 +18,9 @@ public struct GuestHandshake: Sendable {
     }
 
     /// The first message.
-    public var hello: HandshakeMessage { .hello(secretKind: invitation.secret.kind, nonce: nonce, code: invitation.code) }
+    public var hello: HandshakeMessage {
+        .hello(secretKind: invitation.secret.kind, nonce: nonce, code: invitation.code)
+    }
 
     /// Answers the host's offer with a proof.
     /// - Throws: ``EndToEndError/lowOrderPoint``.

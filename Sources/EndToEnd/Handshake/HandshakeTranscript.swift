@@ -56,7 +56,8 @@ struct PairingKeys {
 
     /// Proves that a side has the same keys, over everything that was said.
     func confirmation(byHost: Bool) -> [UInt8] {
-        Array(HMAC<SHA256>.authenticationCode(for: transcript, using: derive(byHost ? "confirm host" : "confirm guest")))
+        Array(
+            HMAC<SHA256>.authenticationCode(for: transcript, using: derive(byHost ? "confirm host" : "confirm guest")))
     }
 
     func confirms(_ tag: [UInt8], byHost: Bool) -> Bool {

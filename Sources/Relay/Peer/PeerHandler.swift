@@ -103,7 +103,8 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch error as? NIOWebSocketError {
-        case .invalidFrameLength: close(code: 1009, reason: "a message is at most \(WireLimits.messageBytes) bytes long")
+        case .invalidFrameLength:
+            close(code: 1009, reason: "a message is at most \(WireLimits.messageBytes) bytes long")
         case .some: close(code: 1002, reason: "not a valid WebSocket frame")
         case .none: context.close(promise: nil)
         }
@@ -240,7 +241,8 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         case .queued, .dropped: break
         case .fellBehind:
             let warning = ServerMessage.warning(
-                code: "slow_consumer", "You receive more slowly than the host sends; output was skipped. Ask the host for a snapshot.")
+                code: "slow_consumer",
+                "You receive more slowly than the host sends; output was skipped. Ask the host for a snapshot.")
             deliver(FramedMessage.text(warning).bytes, .control)
         case .overflowed: close(code: CloseCode.tooSlow, reason: "you receive more slowly than the room sends")
         }
@@ -252,7 +254,9 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         if case .closing = state { return }
         leaveSeat()
         state = .closing
-        if code == CloseCode.normal { while let bytes = outbox.next() { pastEncoder.write(wrapOutboundOut(bytes), promise: nil) } }
+        if code == CloseCode.normal {
+            while let bytes = outbox.next() { pastEncoder.write(wrapOutboundOut(bytes), promise: nil) }
+        }
         write(FramedMessage.close(code: code, reason: reason))
         // The peer's own close frame ends the connection; one that does not answer is cut off.
         let channel = context.channel
@@ -266,7 +270,8 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         var payload = frame.unmaskedData
         let code = payload.readInteger(as: UInt16.self)
         saidGoodbye = code == CloseCode.normal
-        if case .closing = state {} else {
+        if case .closing = state {
+        } else {
             leaveSeat()
             state = .closing
             write(FramedMessage.close(code: code ?? CloseCode.normal, reason: ""))

@@ -27,7 +27,9 @@ struct PeerLiveness {
     /// Called when the timer fires.
     mutating func check(now: NIODeadline) -> Action {
         let silent = now - lastHeard
-        if pinged { return silent >= Self.pingAfter + Self.goneAfter ? .gone : .wait(Self.pingAfter + Self.goneAfter - silent) }
+        if pinged {
+            return silent >= Self.pingAfter + Self.goneAfter ? .gone : .wait(Self.pingAfter + Self.goneAfter - silent)
+        }
         if silent < Self.pingAfter { return .wait(Self.pingAfter - silent) }
         pinged = true
         return .ping(nextCheckIn: Self.goneAfter)

@@ -165,7 +165,9 @@ final class LiveRoom {
         event.fromPeerId = sender.peerId
         event.encryptedData = data
         event.nonce = nonce
-        guard sender.slot == FrameHeader.hostSlot else { return links[FrameHeader.hostSlot].map { send(event, to: $0) } ?? () }
+        guard sender.slot == FrameHeader.hostSlot else {
+            return links[FrameHeader.hostSlot].map { send(event, to: $0) } ?? ()
+        }
         if let target { return guests(target).compactMap { links[$0] }.forEach { send(event, to: $0) } }
         let sequence = room.numberTextBroadcast()
         event.sequence = sequence

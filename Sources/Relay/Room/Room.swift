@@ -63,12 +63,14 @@ public struct Room {
     mutating func hostJoined(_ admission: HostAdmission, resumeToken: String, ack: MessageId?) -> (Int, [Action]) {
         var actions: [Action] = []
         if let host, host.isConnected {
-            actions.append(.close(host.slot, code: CloseCode.replaced, reason: "another host connection took this seat"))
+            actions.append(
+                .close(host.slot, code: CloseCode.replaced, reason: "another host connection took this seat"))
         }
         let returned = host != nil
         let attachment = (host?.attachment ?? 0) + 1
         host = Member(
-            slot: FrameHeader.hostSlot, peerId: admission.peerId, userId: admission.userId, username: admission.username,
+            slot: FrameHeader.hostSlot, peerId: admission.peerId, userId: admission.userId,
+            username: admission.username,
             publicKey: "", permission: .control, resumeToken: resumeToken, attachment: attachment)
         waitingForHost += 1
         hasSequence = false

@@ -82,7 +82,8 @@ public final class SQLiteConnection {
 
     /// Statements without parameters, separated by semicolons; for migrations.
     func script(_ sql: StaticString) throws {
-        let result = sqlite3_exec(handle, UnsafeRawPointer(sql.utf8Start).assumingMemoryBound(to: CChar.self), nil, nil, nil)
+        let result = sqlite3_exec(
+            handle, UnsafeRawPointer(sql.utf8Start).assumingMemoryBound(to: CChar.self), nil, nil, nil)
         guard result == SQLITE_OK else { throw SQLiteStatement.error(on: handle) }
     }
 

@@ -63,7 +63,8 @@ final class SQLiteStatement {
         case SQLITE_BUSY, SQLITE_LOCKED:
             return StorageError(.busy, "another process holds the database (\(reason)); try again", sqliteCode: code)
         case SQLITE_FULL:
-            return StorageError(.full, "the disk that holds the state directory is full; free space on it", sqliteCode: code)
+            return StorageError(
+                .full, "the disk that holds the state directory is full; free space on it", sqliteCode: code)
         case SQLITE_CORRUPT, SQLITE_NOTADB:
             return StorageError(.corrupt, "the database is damaged (\(reason)); restore a backup", sqliteCode: code)
         default:

@@ -38,7 +38,9 @@ struct Authenticator: Sendable {
     func user(of request: Request) async throws -> User {
         let header = request.headers[.authorization] ?? ""
         guard header.lowercased().hasPrefix("bearer ") else { throw APIError.unauthorized }
-        guard let user = try await user(of: String(header.dropFirst("bearer ".count))) else { throw APIError.unauthorized }
+        guard let user = try await user(of: String(header.dropFirst("bearer ".count))) else {
+            throw APIError.unauthorized
+        }
         return user
     }
 

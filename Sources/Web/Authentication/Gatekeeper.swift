@@ -10,7 +10,8 @@ struct Gatekeeper: RelayAuthority {
     let limiter: RateLimiter
     let logger: Logger
 
-    func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal> {
+    func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal>
+    {
         await admit(token: token, from: address) { user in
             guard let session = try await database.read({ try ShareSession.active(id: sessionId, in: $0) }),
                 session.hostUserId == user.id
@@ -22,7 +23,9 @@ struct Gatekeeper: RelayAuthority {
 
     func admitGuest(token: String, code: String, from address: String) async -> Result<GuestAdmission, RelayRefusal> {
         await admit(token: token, from: address) { user in
-            guard let name = CodeName(code) else { throw RelayRefusal("Code not found", closeCode: CloseCode.noSuchSession) }
+            guard let name = CodeName(code) else {
+                throw RelayRefusal("Code not found", closeCode: CloseCode.noSuchSession)
+            }
             let seat = try await database.write {
                 try Connection.admit(guest: user, code: name.description, now: .now(), in: $0)
             }
@@ -36,7 +39,9 @@ struct Gatekeeper: RelayAuthority {
     }
 
     func seatGivenUp(peerId: String) async {
-        await log("giving up a seat") { try await database.write { try Connection.leave(id: peerId, now: .now(), in: $0) } }
+        await log("giving up a seat") {
+            try await database.write { try Connection.leave(id: peerId, now: .now(), in: $0) }
+        }
     }
 
     func sessionEnded(sessionId: String, reason: SessionEnd) async {

@@ -19,7 +19,9 @@ struct CodeRoutes: Sendable {
             return .json(CodeValidation(error: "Code not found"))
         }
         do {
-            let invitation = try await database.read { try Invitation.find(code: code.description, now: .now(), in: $0) }
+            let invitation = try await database.read {
+                try Invitation.find(code: code.description, now: .now(), in: $0)
+            }
             return .json(CodeValidation(invitation))
         } catch let refusal as Refusal {
             return .json(CodeValidation(error: refusal.message))

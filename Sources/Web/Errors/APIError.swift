@@ -35,7 +35,9 @@ struct APIError: Error {
         case let error as StorageError where error.code == .busy:
             self.init(.serviceUnavailable, error.code.rawValue, "The server is overloaded; try again in a moment.")
         case let error as StorageError where error.code == .full:
-            self.init(.init(code: 507, reasonPhrase: "Insufficient Storage"), error.code.rawValue, "The server's disk is full; its owner must free space.")
+            self.init(
+                .init(code: 507, reasonPhrase: "Insufficient Storage"), error.code.rawValue,
+                "The server's disk is full; its owner must free space.")
         case is NIOTooManyBytesError:
             self.init(.contentTooLarge, "too_large", "A body is at most \(WebConfiguration.bodyBytes) bytes long.")
         case let error as HTTPError: self.init(error)

@@ -14,10 +14,12 @@ struct EdgeMiddleware: RouterMiddleware {
         } catch {
             var answer = APIError(error)
             if answer.status.code >= 500 {
-                context.logger.error("request failed", metadata: [
-                    "method": "\(request.method.rawValue)", "path": "\(request.uri.path)", "error": "\(error)",
-                    "request": "\(context.id)",
-                ])
+                context.logger.error(
+                    "request failed",
+                    metadata: [
+                        "method": "\(request.method.rawValue)", "path": "\(request.uri.path)", "error": "\(error)",
+                        "request": "\(context.id)",
+                    ])
             }
             answer.body.requestId = context.id
             response = .json(answer.body, status: answer.status)

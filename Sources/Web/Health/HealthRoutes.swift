@@ -34,7 +34,8 @@ struct HealthRoutes: Sendable {
             } catch {
                 context.logger.error("the database does not answer", metadata: ["error": "\(error)"])
                 return Response.json(
-                    Unhealthy(message: "The database does not answer; see the server's log."), status: .serviceUnavailable)
+                    Unhealthy(message: "The database does not answer; see the server's log."),
+                    status: .serviceUnavailable)
             }
             return Response.json(
                 Healthy(

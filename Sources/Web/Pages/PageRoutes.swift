@@ -14,7 +14,8 @@ struct PageRoutes: Sendable {
         router.get("/j/:code") { _, context in
             // The secret stands in the fragment, which browsers keep to themselves: this page cannot show the whole link.
             guard let code = CodeName(try context.parameters.require("code")) else {
-                throw APIError(.notFound, "code_not_found", "This is not a share code; ask the host for the link again.")
+                throw APIError(
+                    .notFound, "code_not_found", "This is not a share code; ask the host for the link again.")
             }
             return invitation(code).response
         }
