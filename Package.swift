@@ -90,7 +90,7 @@ let package = Package(
         .executableTarget(
             name: "RelayBench",
             dependencies: [
-                "Wire", "Client", nioCore, nioPosix, nioHTTP1, nioWebSocket, argumentParser,
+                "Wire", "Client", nioCore, nioPosix, argumentParser,
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: strict

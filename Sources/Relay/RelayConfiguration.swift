@@ -11,6 +11,10 @@ public struct RelayConfiguration: Sendable {
     static let ringBytes = 2 << 20
     /// What may wait for one peer inside the relay, in bytes: a whole ring, and as much again while it is being sent.
     static let outboxBytes = 4 << 20
+    /// What one guest may send, in bytes per second, and how much of that at once: a large paste. Above it the guest is
+    /// closed, so that it cannot fill the host's queue.
+    static let guestBytesPerSecond = 1 << 20
+    static let guestBurstBytes = 2 << 20
     /// Socket writes in flight per peer: above `high` we queue, below `low` we send on, in bytes.
     static let writeWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 128 << 10, high: 256 << 10)
     /// Messages a peer may send while its join is being answered. A client waits for the answer, so one is plenty.

@@ -368,6 +368,21 @@ def test_a_guest_that_does_not_read_skips_and_delays_nobody(server, ana, ben):
     run(body)
 
 
+def test_a_guest_that_floods_the_host_is_closed(server, ana, ben):
+    async def body():
+        room = Room(server, ana)
+        host = await room.host()
+        guest = await room.guest(ben)
+        try:
+            for number in range(100):
+                await guest.socket.send(Frame.write(4, number, bytes(500_000)))
+        except websockets.ConnectionClosed:
+            pass
+        assert (await guest.closed())[0] == 4429
+        assert (await host.ask("kick", peerId="nobody"))["error"] == "No such guest"
+    run(body)
+
+
 @pytest.mark.parametrize("message, code", [
     ("nonsense", 4400), ("[]", 4400), ('{"type":5}', 4400), ('{"type":"unknown"}', 4400), ("{}", 4400),
     ('{"type":"joinAsHost"}', 4400), ('{"type":"joinAsHost","token":5,"sessionId":"x"}', 4400),

@@ -194,3 +194,14 @@ private func guestAdmission(_ peerId: String, _ permission: Permission = .contro
         #expect(liveness.check(now: at(40)) == .gone)
     }
 }
+
+@Suite struct PeerAllowanceTests {
+    @Test func aBurstIsAllowedAndAFloodIsNot() {
+        func at(_ milliseconds: UInt64) -> NIODeadline { .uptimeNanoseconds(milliseconds * 1_000_000) }
+        var allowance = PeerAllowance(perSecond: 1000, burst: 2000, now: at(0))
+        let answers = [
+            allowance.spend(2000, now: at(0)), allowance.spend(500, now: at(500)), allowance.spend(1000, now: at(600)),
+        ]
+        #expect(answers == [true, true, false])
+    }
+}

@@ -12,6 +12,7 @@ final class LiveRoom {
     private let configuration: RelayConfiguration
     private let onEnd: @Sendable (String) -> Void
     private var links: [Slot: PeerLink] = [:]
+    private var allowances: [Slot: PeerAllowance] = [:]
     private var batch = BroadcastBatch()
 
     init(
@@ -67,7 +68,10 @@ final class LiveRoom {
 
     func disconnected(slot: Slot, attachment: Int, deliberate: Bool) {
         flushBatch()
-        if links[slot]?.attachment == attachment { links[slot] = nil }
+        if links[slot]?.attachment == attachment {
+            links[slot] = nil
+            allowances[slot] = nil
+        }
         carryOut(room.disconnected(slot: slot, attachment: attachment, deliberate: deliberate))
     }
 
@@ -113,6 +117,7 @@ final class LiveRoom {
             flushBatch()
             forward(frame, from: slot, to: target, header.kind == .snapshot ? .snapshot : .control)
         case .toHost:
+            guard spend(frame.readableBytes, slot, link) else { return }
             var frame = frame
             FrameHeader.setSlot(slot, of: &frame)
             forward(frame, from: slot, to: FrameHeader.hostSlot, .control)
@@ -133,6 +138,7 @@ final class LiveRoom {
         switch message {
         case .relay(let data, let nonce, let target):
             if !isHost && sender.permission != .control { return answer(link, ack, "Read-only permission") }
+            guard isHost || spend(data.utf8.count, slot, link) else { return }
             answer(link, ack)
             relay(data, nonce, from: sender, to: target)
         case .keyExchange(let target, let publicKey, let payload):
@@ -175,6 +181,23 @@ final class LiveRoom {
         room.ring.append(message, sequence: sequence)
         // Not `.broadcast`: only binary broadcasts wait for a snapshot. A peer that cannot keep up with these is closed.
         for (slot, link) in links where slot != FrameHeader.hostSlot { link.deliver(message.bytes, .control) }
+    }
+
+    /// Guests that send more than a person can type or paste are closed before they fill the host's queue.
+    private func spend(_ bytes: Int, _ slot: Slot, _ link: PeerLink) -> Bool {
+        var allowance =
+            allowances[slot]
+            ?? PeerAllowance(
+                perSecond: RelayConfiguration.guestBytesPerSecond, burst: RelayConfiguration.guestBurstBytes,
+                now: .now())
+        let isWithin = allowance.spend(bytes, now: .now())
+        allowances[slot] = allowance
+        if !isWithin {
+            link.close(
+                code: CloseCode.rateLimited,
+                reason: "a guest sends at most \(RelayConfiguration.guestBytesPerSecond) bytes per second")
+        }
+        return isWithin
     }
 
     private func guests(_ target: MessageTarget?) -> [Slot] {

@@ -1,0 +1,285 @@
+import EndToEnd
+import NIOCore
+import Terminal
+import Testing
+import Wire
+
+@testable import Client
+
+/// A host engine, guest engines and the least a relay does between them, without sockets and without time.
+private final class Stage {
+    let host: HostEngine
+    let codes: [CodeSecrets]
+    var guests: [GuestEngine] = []
+    var screens: [Screen] = []
+    var raw: [[UInt8]] = []
+    var endings: [GuestEnding?] = []
+    var typed: [UInt8] = []
+    var notices: [HostNotice] = []
+    var reading = true
+    private var present: [Bool] = []
+    /// Guests that get broadcasts: those that have had a snapshot since they joined or fell behind.
+    var synced: [Bool] = []
+    private var timers: [HostEngine.Timer] = []
+    private var ring: [ByteBuffer] = []
+
+    init(_ options: HostEngine.Options = .init()) {
+        codes = [
+            CodeSecrets(code: CodeName.random(), permission: .control),
+            CodeSecrets(code: CodeName.random(), permission: .read),
+        ]
+        host = HostEngine(sessionId: "s", codes: codes, options: options, rows: 24, columns: 80)
+        carryOut(host.connected(fromSequence: nil))
+    }
+
+    @discardableResult
+    func join(_ permission: Permission = .control, words: ShareSecret? = nil, name: String = "") -> Int {
+        let secrets = codes[permission == .control ? 0 : 1]
+        let invitation = ShareInvitation(code: secrets.code, secret: words ?? secrets.words)
+        let index = guests.count
+        guests.append(GuestEngine(invitation: invitation, token: "t", name: name))
+        screens.append(Screen(rows: 24, columns: 80))
+        raw.append([])
+        endings.append(nil)
+        present.append(true)
+        synced.append(false)
+        _ = guests[index].opened()
+        var joined = ServerMessage(.guestJoined)
+        joined.peerId = "p\(index)"
+        joined.slot = Slot(index + 1)
+        joined.username = "user\(index)"
+        carryOut(host.received(joined))
+        var ack = ServerMessage.ack(.text("join"))
+        ack.sessionId = "s"
+        ack.permission = permission
+        ack.resumeToken = "r"
+        carryOut(guests[index].received(ack), from: index)
+        return index
+    }
+
+    func leave(_ index: Int) {
+        present[index] = false
+        var left = ServerMessage(.peerDisconnected)
+        left.peerId = "p\(index)"
+        carryOut(host.received(left))
+    }
+
+    func output(_ text: String) {
+        carryOut(host.output(Array(text.utf8)))
+        carryOut(host.outputPaused())
+    }
+
+    func type(_ text: String, _ index: Int) { carryOut(guests[index].typed(Array(text.utf8)), from: index) }
+
+    /// Fires everything that was scheduled, and what that schedules.
+    func settle() {
+        while !timers.isEmpty {
+            let due = timers
+            timers.removeAll()
+            for timer in due { if case .proof = timer { continue } else { carryOut(host.fired(timer)) } }
+        }
+    }
+
+    func fallBehind(_ index: Int) { synced[index] = false }
+
+    func warn(_ index: Int) {
+        carryOut(guests[index].received(.warning(code: "slow_consumer", "")), from: index)
+    }
+
+    func carryOut(_ actions: [HostEngine.Action]) {
+        for action in actions {
+            switch action {
+            case .text(let message): deliver(message)
+            case .frame(let frame): deliver(frame)
+            case .type(let bytes): typed += bytes
+            case .start(let timer, _): timers.append(timer)
+            case .notify(let notice): notices.append(notice)
+            case .pace(let reading): self.reading = reading
+            case .revoke: break
+            }
+        }
+    }
+
+    private func deliver(_ message: ClientMessageText) {
+        guard let target = message.targetPeerId ?? message.peerId, let index = Int(target.dropFirst()), present[index]
+        else { return }
+        if message.type == "kick" { return leave(index) }
+        var event = ServerMessage(.keyExchange)
+        event.payload = message.payload
+        carryOut(guests[index].received(event), from: index)
+    }
+
+    private func deliver(_ frame: ByteBuffer) {
+        guard let header = try? FrameHeader(peeking: frame) else { return }
+        if header.kind != .broadcast {
+            let index = Int(header.slot) - 1
+            guard present[index] else { return }
+            if header.kind == .snapshot { synced[index] = true }
+            return carryOut(guests[index].received(frame), from: index)
+        }
+        for index in guests.indices where present[index] && synced[index] {
+            carryOut(guests[index].received(frame), from: index)
+        }
+    }
+
+    private func carryOut(_ actions: [GuestEngine.Action], from index: Int) {
+        for action in actions {
+            switch action {
+            case .text(let message):
+                var event = ServerMessage(.keyExchange)
+                event.fromPeerId = "p\(index)"
+                event.payload = message.payload
+                carryOut(host.received(event))
+            case .frame(var frame):
+                FrameHeader.setSlot(Slot(index + 1), of: &frame)
+                carryOut(host.received(frame))
+            case .show(let bytes):
+                screens[index].feed(bytes)
+                raw[index] += bytes
+                carryOut(guests[index].shown(), from: index)
+            case .restart(let rows, let columns): screens[index] = Screen(rows: rows, columns: columns)
+            case .resize(let rows, let columns): screens[index].resize(rows: rows, columns: columns)
+            case .finish(let ending): endings[index] = ending
+            case .status, .reconnect: break
+            }
+        }
+    }
+
+    func shows(_ index: Int) -> Bool { screens[index].text == host.screen.text }
+}
+
+@Suite struct EngineTests {
+    @Test func aGuestSeesWhatCameBeforeAndAfterItAndTypes() {
+        let stage = Stage()
+        stage.output("before\r\n")
+        let guest = stage.join(name: "Carla")
+        stage.settle()
+        stage.output("after\r\n")
+        stage.settle()
+        #expect(stage.shows(guest) && stage.screens[guest].text[1] == "after")
+        stage.type("ls\n", guest)
+        #expect(stage.typed == Array("ls\n".utf8))
+        #expect(stage.notices.contains(.guestJoined(peerId: "p0", name: "Carla (user0)", permission: .control)))
+    }
+
+    @Test func aReadGuestCannotType() {
+        let stage = Stage()
+        let guest = stage.join(.read)
+        stage.settle()
+        stage.type("ls\n", guest)
+        #expect(stage.typed.isEmpty && stage.guests[guest].permission == .read)
+    }
+
+    @Test func wrongWordsAreCountedAndKillTheCode() {
+        let stage = Stage()
+        for attempt in 0..<5 {
+            let guest = stage.join(words: .words("wrong-words"))
+            #expect(stage.endings[guest] == .rejected(.wrongSecret), "attempt \(attempt)")
+        }
+        #expect(stage.notices.contains(.codeDied(stage.codes[0].code)))
+        let honest = stage.join()
+        #expect(stage.endings[honest] == .rejected(.codeDead))
+        #expect(stage.endings[stage.join(.read)] == nil)
+    }
+
+    @Test func whoLeftCannotOpenWhatComesAfter() {
+        let stage = Stage()
+        let (leaver, other) = (stage.join(), stage.join())
+        stage.settle()
+        stage.output("together\r\n")
+        stage.settle()
+        stage.leave(leaver)
+        stage.settle()
+        // The relay goes on sending to it all the same.
+        var captured: [ByteBuffer] = []
+        for case .frame(let frame) in stage.host.output(Array("secret\r\n".utf8)) + stage.host.outputPaused() {
+            captured.append(frame)
+            stage.carryOut([.frame(frame)])
+        }
+        let shown = captured.flatMap { stage.guests[leaver].received($0) }.contains {
+            if case .show = $0 { true } else { false }
+        }
+        #expect(!captured.isEmpty && !shown && stage.shows(other))
+    }
+
+    @Test func aGuestThatFellBehindGoesOnFromASnapshot() {
+        let stage = Stage()
+        let (slow, quick) = (stage.join(), stage.join())
+        stage.settle()
+        stage.fallBehind(slow)
+        for number in 0..<500 { stage.output("line \(number)\r\n") }
+        stage.settle()
+        #expect(stage.shows(quick) && !stage.shows(slow))
+        stage.warn(slow)
+        stage.settle()
+        stage.output("on\r\n")
+        stage.settle()
+        #expect(stage.shows(slow) && stage.shows(quick))
+    }
+
+    @Test func aHostWhoseUplinkIsFullSkipsToASnapshot() {
+        let stage = Stage()
+        let guest = stage.join()
+        stage.settle()
+        stage.carryOut(stage.host.uplink(takesMore: false))
+        let before = stage.raw[guest].count
+        for number in 0..<2000 { stage.output("line \(number)\r\n") }
+        #expect(stage.raw[guest].count == before)
+        stage.carryOut(stage.host.uplink(takesMore: true))
+        stage.settle()
+        #expect(stage.shows(guest))
+    }
+
+    @Test func losslessPausesTheCommandUntilTheSlowestGuestHasSeenIt() {
+        let stage = Stage(.init(lossless: true))
+        let guest = stage.join()
+        stage.settle()
+        let start = stage.raw[guest].count
+        let block = String(repeating: "x", count: 16_000)
+        for _ in 0..<500 { stage.output(block) }
+        stage.settle()
+        // It acknowledges at once here: nothing pauses, and nothing is missing.
+        #expect(stage.reading && stage.raw[guest].count - start == 500 * 16_000)
+        stage.fallBehind(guest)
+        for _ in 0..<100 where stage.reading { stage.output(block) }
+        #expect(!stage.reading)
+        stage.leave(guest)
+        stage.settle()
+        #expect(stage.reading)
+    }
+
+    @Test func resizesReachGuestsInOrderWithTheOutput() {
+        let stage = Stage()
+        let guest = stage.join()
+        stage.settle()
+        stage.output("0123456789\r\n")
+        stage.carryOut(stage.host.resized(rows: 10, columns: 40))
+        stage.output("\u{1B}[2J\u{1B}[10;40Hx")
+        stage.settle()
+        #expect(stage.screens[guest].rows == 10 && stage.screens[guest].columns == 40 && stage.shows(guest))
+    }
+
+    @Test func approvalKeepsAGuestOutsideUntilItIsGiven() {
+        let stage = Stage(.init(approve: true))
+        let guest = stage.join()
+        stage.settle()
+        stage.output("secret\r\n")
+        stage.type("ls\n", guest)
+        #expect(stage.raw[guest].isEmpty && stage.typed.isEmpty)
+        stage.carryOut(stage.host.decide(peerId: "p0", admit: true))
+        stage.settle()
+        #expect(stage.shows(guest))
+        let refused = stage.join()
+        stage.carryOut(stage.host.decide(peerId: "p1", admit: false))
+        #expect(stage.endings[refused] == .rejected(.notApproved))
+    }
+
+    @Test func aFlippedBitOnTheWayShowsNothingAndEndsTheGuest() {
+        let stage = Stage()
+        let guest = stage.join()
+        stage.settle()
+        guard case .frame(var frame)? = stage.host.output(Array("x".utf8)).first else { return }
+        frame.setInteger(frame.getInteger(at: 17, as: UInt8.self).map { $0 ^ 1 } ?? 0, at: 17)
+        #expect(stage.guests[guest].received(frame) == [.finish(.tampering("a message was changed on its way"))])
+    }
+}
