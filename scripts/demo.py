@@ -42,7 +42,9 @@ class Demo:
         self.folder = Path(tempfile.mkdtemp(prefix="postern-demo-"))
         self.state = self.folder / "state"
         self.record = self.folder / "crossed.jsonl"
-        self.tmux = ["tmux", "-S", str(self.folder / "tmux"), "-f", "/dev/null"]
+        self.tmux = ["tmux", "-u", "-S", str(self.folder / "tmux"), "-f", "/dev/null"]
+        # A bare machine has no locale but this one that knows more than ASCII.
+        os.environ["LC_ALL"] = "C.UTF-8"
         self.pids = []
 
     def save(self):
@@ -214,7 +216,7 @@ def run(once):
 
     {BOLD}XDG_CONFIG_HOME={demo.folder}/carla {POSTERN} join {spoken}{PLAIN}
 
-  Watch Ana's side:  tmux -S {demo.folder}/tmux attach -t host
+  Watch Ana's side:  tmux -u -S {demo.folder}/tmux attach -t host
   Status page:       {BOLD}{demo.url}/{PLAIN}
   Stop everything:   make demo-stop""")
     return 0 if good else 1

@@ -212,10 +212,12 @@ class Tmux:
     """A tmux server of the test's own; each pane is a real terminal of a given size."""
 
     def __init__(self, socket):
-        self.base = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        self.base = ["tmux", "-u", "-S", str(socket), "-f", "/dev/null"]
 
     def run(self, *arguments):
-        return subprocess.run([*self.base, *arguments], check=True, capture_output=True, text=True).stdout
+        # A bare machine has no locale but this one that knows more than ASCII.
+        return subprocess.run([*self.base, *arguments], check=True, capture_output=True, text=True,
+                              env={**os.environ, "LC_ALL": "C.UTF-8"}).stdout
 
     def pane(self, name, command, environment, columns=80, rows=24):
         variables = [part for key in ("POSTERN_URL", "POSTERN_TOKEN", "XDG_CONFIG_HOME")
