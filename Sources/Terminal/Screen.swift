@@ -4,9 +4,9 @@
 public struct Screen: Sendable {
     /// Lines kept that have scrolled off the main screen: a screenful or four to look back at.
     public static let scrollbackLines = 200
-    /// Bounds of a window, in cells: what a pty can have, held to a size whose cells fit in 50 MB.
-    public static let rowLimit = 1000
-    public static let columnLimit = 1000
+    /// Bounds of a window, in cells: far above any monitor, and small enough that its bare text fits in one message.
+    public static let rowLimit = 500
+    public static let columnLimit = 500
 
     private var parser = Parser()
     var state: ScreenState

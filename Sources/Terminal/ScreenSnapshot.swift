@@ -22,6 +22,17 @@ extension Screen {
         return Array(writer.text.utf8)
     }
 
+    /// The best snapshot of at most `limit` bytes: first without scrollback, then without colours.
+    public func snapshot(within limit: Int) -> [UInt8] {
+        for scrollback in [true, false] {
+            let output = snapshot(scrollback: scrollback)
+            if output.count <= limit { return output }
+        }
+        var plain = self
+        plain.state.removeStyles()
+        return plain.snapshot(scrollback: false)
+    }
+
     /// Scrollback pushes the screen's lines to where they stand, so that all of them are needed behind it.
     private static func behind(_ scrollback: [[Cell]], _ lines: [[Cell]]) -> [[Cell]] {
         scrollback.isEmpty ? used(lines) : scrollback.suffix(scrollbackLines) + lines
@@ -118,5 +129,16 @@ struct SnapshotWriter {
         select(state.charsets)
         setStyle(state.style)
         if !state.title.isEmpty { text += "\u{1B}]2;\(state.title)\u{07}" }
+    }
+}
+
+extension ScreenState {
+    /// Leaves the bare characters.
+    fileprivate mutating func removeStyles() {
+        func bare(_ lines: [[Cell]]) -> [[Cell]] {
+            lines.map { $0.map { Cell($0.scalar, Style(), width: $0.width) } }
+        }
+        grid.lines = bare(grid.lines)
+        main = nil
     }
 }

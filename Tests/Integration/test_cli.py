@@ -104,6 +104,12 @@ def test_a_port_that_is_taken(server, tmp_path):
     assert status == 1 and "cannot listen" in error and "address already in use" in error
 
 
+def test_two_servers_do_not_share_a_state_directory(server):
+    status, _, error = run("serve", "--state", server.state, "--http", "127.0.0.1:0")
+    assert status == 1 and "stop it first" in one_sentence(error)
+    assert server.call("GET", "/health")[0] == 200
+
+
 def test_a_database_of_a_newer_version(server, tmp_path):
     import sqlite3
     server.stop()

@@ -15,7 +15,7 @@ private func guestAdmission(_ peerId: String, _ permission: Permission = .contro
 
 @Suite struct RoomTests {
     private func room(guests: [String] = []) -> Room {
-        var room = Room(sessionId: "s", hostReturn: .minutes(5))
+        var room = Room(sessionId: "s")
         _ = room.hostJoined(hostAdmission, resumeToken: "host-token", ack: nil)
         for guest in guests {
             _ = room.guestJoined(guestAdmission(guest), publicKey: "", resumeToken: "\(guest)-token", ack: nil)

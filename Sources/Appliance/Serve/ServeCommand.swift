@@ -58,6 +58,7 @@ struct ServeCommand: AsyncParsableCommand {
         let (host, port) = try address()
         let database = try Database(stateDirectory: state)
         defer { database.close() }
+        try ServeLock.take(stateDirectory: state)
         let key = try SigningKeyFile.load(stateDirectory: state)
         var configuration = WebConfiguration(host: host, port: port)
         configuration.relay.hostReturn = .seconds(Int64(hostReturn))

@@ -19,7 +19,7 @@ final class LiveRoom {
         sessionId: String, loop: any EventLoop, authority: any RelayAuthority, configuration: RelayConfiguration,
         onEnd: @escaping @Sendable (String) -> Void
     ) {
-        room = Room(sessionId: sessionId, hostReturn: configuration.hostReturn)
+        room = Room(sessionId: sessionId)
         self.loop = loop
         self.authority = authority
         self.configuration = configuration

@@ -1,4 +1,4 @@
-public import NIOCore
+import NIOCore
 public import Wire
 
 /// The rules of a room, as a pure state machine: who is in it, what each may do, what follows from each event.
@@ -43,12 +43,8 @@ public struct Room {
     private var lastSlot: Slot = 0
     private(set) var hasEnded = false
     var ring = ResumeRing(capacity: RelayConfiguration.ringBytes)
-    private let hostReturn: TimeAmount
 
-    public init(sessionId: String, hostReturn: TimeAmount) {
-        self.sessionId = sessionId
-        self.hostReturn = hostReturn
-    }
+    public init(sessionId: String) { self.sessionId = sessionId }
 
     // MARK: Coming
 
@@ -264,55 +260,6 @@ public struct Room {
 
     func member(_ slot: Slot) -> Member? { slot == FrameHeader.hostSlot ? host : guests[slot] }
 
-    // MARK: Events
-
-    private func guestReplay() -> [Action] {
-        guests.values.sorted { $0.slot < $1.slot }.map { .send(Self.joined($0), to: FrameHeader.hostSlot) }
-    }
-
-    private func toHost(_ message: ServerMessage) -> [Action] {
-        host?.isConnected == true ? [.send(message, to: FrameHeader.hostSlot)] : []
-    }
-
-    private static func joined(_ guest: Member) -> ServerMessage {
-        var event = ServerMessage(.guestJoined)
-        event.peerId = guest.peerId
-        event.slot = guest.slot
-        event.userId = guest.userId
-        event.username = guest.username
-        event.guestPublicKey = guest.publicKey
-        event.permission = guest.permission
-        return event
-    }
-
-    private func peerReturned(isHost: Bool, _ peerId: String, _ userId: String) -> ServerMessage {
-        var event = ServerMessage(.peerReturned)
-        event.peerId = peerId
-        event.userId = userId
-        event.isHost = isHost
-        return event
-    }
-
-    private func peerDisconnected(_ guest: Member, mayReturn: Bool) -> ServerMessage {
-        var event = ServerMessage(.peerDisconnected)
-        event.peerId = guest.peerId
-        event.slot = guest.slot
-        event.userId = guest.userId
-        event.isHost = false
-        // LiveRoom fills in the time: the rules have no clock.
-        event.mayReturnUntil = mayReturn ? "" : nil
-        return event
-    }
-
-    private func hostAway() -> ServerMessage {
-        var event = ServerMessage(.peerDisconnected)
-        event.peerId = host?.peerId
-        event.userId = host?.userId
-        event.isHost = true
-        event.mayReturnUntil = ""
-        return event
-    }
-
     /// Slots are handed out in order and used again only after all others, so that a late frame finds nobody.
     private mutating func freeSlot() -> Slot? {
         for _ in 0..<Slot.max {
@@ -321,12 +268,4 @@ public struct Room {
         }
         return nil
     }
-}
-
-/// Compares secrets without telling by its duration how much of them was right.
-func constantTimeEqual(_ left: String, _ right: String) -> Bool {
-    let left = Array(left.utf8)
-    let right = Array(right.utf8)
-    guard left.count == right.count else { return false }
-    return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
 }

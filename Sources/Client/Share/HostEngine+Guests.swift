@@ -1,0 +1,188 @@
+import EndToEnd
+import NIOCore
+import Wire
+
+/// How guests come, prove themselves, rekey, speak and go.
+extension HostEngine {
+    // MARK: Events of the relay
+
+    func received(_ message: ServerMessage) -> [Action] {
+        switch message.type {
+        case .guestJoined: return joined(message)
+        case .peerDisconnected: return left(message)
+        case .peerReturned:
+            message.peerId.flatMap { guests[$0] }?.isConnected = true
+            return []
+        case .keyExchange:
+            guard let peerId = message.fromPeerId, let guest = guests[peerId], let payload = message.payload,
+                let handshake = try? HandshakeMessage(payload: payload)
+            else { return [] }
+            return shakeHands(guest, handshake)
+        default: return []
+        }
+    }
+
+    func joined(_ message: ServerMessage) -> [Action] {
+        guard let peerId = message.peerId, let slot = message.slot else { return [] }
+        unannounced.remove(peerId)
+        if let known = guests[peerId] {
+            known.isConnected = true
+            return []
+        }
+        // A relay that started anew hands slots out anew; frames for the slot's old guest must not reach the new one.
+        for old in guests.values where old.slot == slot { guests[old.peerId] = nil }
+        guests[peerId] = HostGuest(peerId: peerId, slot: slot, username: message.username ?? "somebody")
+        return []
+    }
+
+    func left(_ message: ServerMessage) -> [Action] {
+        guard let peerId = message.peerId, let guest = guests[peerId] else { return [] }
+        guest.isConnected = false
+        if message.mayReturnUntil != nil { return [] }
+        guests[peerId] = nil
+        var actions: [Action] = []
+        if guest.pairing != nil { actions.append(.notify(.guestLeft(peerId: peerId, name: guest.title))) }
+        if guest.isAdmitted { actions += start(.rotation, Self.rotationDelay) + pace() }
+        return actions
+    }
+
+    func shakeHands(_ guest: HostGuest, _ message: HandshakeMessage) -> [Action] {
+        switch message {
+        case .hello(let kind, _, let name): return offer(guest, message, kind, name)
+        case .proof(let point, let confirmation): return check(guest, point, confirmation)
+        case .rekey(let key, let tag): return rekey(guest, key, tag)
+        case .offer, .accept, .reject, .rekeyed: return []
+        }
+    }
+
+    func offer(_ guest: HostGuest, _ hello: HandshakeMessage, _ kind: UInt8, _ name: CodeName) -> [Action] {
+        guard let secrets = codes[name], let secret = secrets.secret(kind: kind) else {
+            return [reply(guest, .reject(.unknownCode))]
+        }
+        if secrets.isDead { return [reply(guest, .reject(.codeDead))] }
+        guard
+            let handshake = try? HostHandshake(
+                hello: hello, sessionId: sessionId, permission: secrets.permission, secret: secret)
+        else { return [] }
+        // Counted from the start: breaking off is no way to guess for nothing.
+        codes[name]?.proofStarted()
+        guest.stage = .proving(handshake, name)
+        return [reply(guest, handshake.offer)] + start(.proof(peerId: guest.peerId), Self.proofTime)
+    }
+
+    func check(_ guest: HostGuest, _ point: [UInt8], _ confirmation: [UInt8]) -> [Action] {
+        guard case .proving(let handshake, let name) = guest.stage else { return [] }
+        guest.stage = .stranger
+        guard let (pairing, accept) = try? handshake.receive(point: point, confirmation: confirmation) else {
+            var actions: [Action] = [
+                reply(guest, .reject(.wrongSecret)), .notify(.wrongSecret(name: guest.title, code: name)),
+            ]
+            if codes[name]?.isDead == true { actions += [.revoke(name), .notify(.codeDied(name))] }
+            return actions
+        }
+        codes[name]?.proofSucceeded()
+        guest.pairing = pairing
+        guest.generation = 0
+        let channel = pairing.channel()
+        guest.channel = channel
+        if options.approve {
+            guest.stage = .waiting
+            return [reply(guest, accept), .frame(channel.seal(.approvalPending, to: guest.slot))]
+        }
+        return [reply(guest, accept)] + admit(guest)
+    }
+
+    /// The host's person said yes or no to a guest that waits.
+    func decide(peerId: String, admit yes: Bool) -> [Action] {
+        guard let guest = guests[peerId], case .waiting = guest.stage else { return [] }
+        return yes ? admit(guest) : [reply(guest, .reject(.notApproved)), kick(peerId)]
+    }
+
+    func kick(_ peerId: String) -> Action {
+        var message = ClientMessageText(type: "kick")
+        message.peerId = peerId
+        return .text(message)
+    }
+
+    func admit(_ guest: HostGuest) -> [Action] {
+        guest.stage = .admitted
+        guest.needsSnapshot = true
+        // The epoch that its arrival starts; nothing sealed before opens for it.
+        guest.firstEpoch = sealer.epoch + 1
+        guest.acknowledged = sealer.lastSequence
+        return welcome(guest) + start(.rotation, Self.rotationDelay)
+    }
+
+    func rekey(_ guest: HostGuest, _ key: [UInt8], _ tag: [UInt8]) -> [Action] {
+        guard let pairing = guest.pairing,
+            let (channel, answer) = try? pairing.answerRekey(key: key, tag: tag, generation: guest.generation + 1)
+        else { return [] }
+        guest.generation += 1
+        guest.channel = channel
+        guest.isConnected = true
+        if case .waiting = guest.stage {
+            return [reply(guest, answer), .frame(channel.seal(.approvalPending, to: guest.slot))]
+        }
+        guard guest.isAdmitted else { return [reply(guest, answer)] }
+        var actions = [reply(guest, answer)] + welcome(guest)
+        for known in epochs where known.epoch >= guest.firstEpoch {
+            actions.append(.frame(channel.seal(.epochKey(epoch: known.epoch, key: known.key), to: guest.slot)))
+        }
+        if guest.needsSnapshot { actions += start(.snapshots, 0) }
+        return actions
+    }
+
+    func welcome(_ guest: HostGuest) -> [Action] {
+        let welcome = DirectMessage.Welcome(
+            signingKey: sealer.signingKey, lossless: options.lossless, title: options.title)
+        return guest.channel.map { [.frame($0.seal(.welcome(welcome), to: guest.slot))] } ?? []
+    }
+
+    func reply(_ guest: HostGuest, _ message: HandshakeMessage) -> Action {
+        var text = ClientMessageText(type: "keyExchange")
+        text.targetPeerId = guest.peerId
+        text.payload = message.payload
+        return .text(text)
+    }
+
+    // MARK: Frames of guests
+
+    func received(_ frame: ByteBuffer) -> [Action] {
+        guard let header = try? FrameHeader(peeking: frame),
+            let guest = guests.values.first(where: { $0.slot == header.slot }), let channel = guest.channel
+        else { return [] }
+        do {
+            switch try channel.openFromGuest(frame) {
+            case .input(let bytes):
+                guard guest.isAdmitted else { return [] }
+                return [.type(bytes), .notify(.typing(peerId: guest.peerId, name: guest.title))]
+            case .feedback(let message): return feedback(guest, message)
+            }
+        } catch EndToEndError.staleGeneration {
+            // On its way when the keys changed; the guest will say it again or not.
+            return []
+        } catch {
+            return [.notify(.tampering(name: guest.title, what: error.description))]
+        }
+    }
+
+    func feedback(_ guest: HostGuest, _ message: FeedbackMessage) -> [Action] {
+        switch message {
+        case .name(let name):
+            let isNew = guest.name == nil
+            guest.name = name.filter { $0 >= " " && $0 != "\u{7F}" }
+            guard isNew else { return [] }
+            if case .waiting = guest.stage {
+                return [.notify(.guestAsks(peerId: guest.peerId, name: guest.title, permission: guest.permission))]
+            }
+            return [.notify(.guestJoined(peerId: guest.peerId, name: guest.title, permission: guest.permission))]
+        case .acknowledge(let sequence):
+            guest.acknowledged = max(guest.acknowledged, min(sequence, sealer.lastSequence))
+            return pace()
+        case .snapshotPlease:
+            guard guest.isAdmitted else { return [] }
+            guest.needsSnapshot = true
+            return start(.snapshots, Self.snapshotDelay)
+        }
+    }
+}
