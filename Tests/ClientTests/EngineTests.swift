@@ -230,6 +230,17 @@ private final class Stage {
         #expect(stage.shows(guest))
     }
 
+    @Test func aGuestThatJoinsWhileTheUplinkIsFullGetsItsSnapshotWhenItOpens() {
+        let stage = Stage()
+        stage.output("before\r\n")
+        stage.carryOut(stage.host.uplink(takesMore: false))
+        let guest = stage.join()
+        stage.settle()
+        #expect(!stage.shows(guest))
+        stage.carryOut(stage.host.uplink(takesMore: true))
+        #expect(stage.shows(guest))
+    }
+
     @Test func losslessPausesTheCommandUntilTheSlowestGuestHasSeenIt() {
         let stage = Stage(.init(lossless: true))
         let guest = stage.join()

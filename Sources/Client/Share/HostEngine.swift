@@ -161,9 +161,9 @@ final class HostEngine {
 
     /// After output was skipped everybody needs a snapshot.
     func catchUp() -> [Action] {
-        guard hasSkipped else { return [] }
+        if hasSkipped { admitted.forEach { $0.needsSnapshot = true } }
         hasSkipped = false
-        admitted.forEach { $0.needsSnapshot = true }
+        // Also to who joined while nothing could be sent.
         return sendSnapshots()
     }
 
