@@ -90,7 +90,7 @@ let package = Package(
         .executableTarget(
             name: "RelayBench",
             dependencies: [
-                "Wire", "Client", nioCore, nioPosix, argumentParser,
+                "Wire", "Client", "CPlatform", nioCore, nioPosix, argumentParser,
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: strict

@@ -21,6 +21,8 @@ public struct RelayConfiguration: Sendable {
     static let messagesWhileJoining = 16
     /// How long a peer gets to answer our close frame, before the socket is closed.
     static let closeGrace: TimeAmount = .seconds(2)
+    /// The same at the end of a session, when up to a whole outbox goes out first over a slow line.
+    static let farewellGrace: TimeAmount = .seconds(60)
 
     public init() {}
 }

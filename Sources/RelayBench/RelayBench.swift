@@ -1,4 +1,5 @@
 import ArgumentParser
+import CPlatform
 import Client
 import Glibc
 import Histogram
@@ -31,6 +32,7 @@ struct RelayBench: AsyncParsableCommand {
     @Option var rate = 200
 
     func run() async throws {
+        postern_raise_file_limit()
         let address = try ServerAddress(url)
         guard let token = getenv("POSTERN_TOKEN").map({ String(cString: $0) }) else { throw ExitCode(2) }
         let loop = MultiThreadedEventLoopGroup.singleton.next()

@@ -100,6 +100,9 @@ public enum ClientMessage: Sendable, Equatable {
             guard text.publicKey != nil || text.payload != nil else {
                 throw MessageError("publicKey or payload is missing")
             }
+            for (value, field) in [(text.publicKey, "publicKey"), (text.payload, "payload")] where value != nil {
+                _ = try Self.require(value, field, WireLimits.handshakeBytes)
+            }
             self = .keyExchange(
                 target: try Self.target(text), publicKey: text.publicKey, payload: text.payload)
         case "kick": self = .kick(peerId: try Self.require(text.peerId, "peerId"))

@@ -4,6 +4,10 @@ public enum WireLimits {
     public static let messageBytes = 1 << 20
     /// A text message that is not `relay`, in bytes: the largest is a handshake payload of under 1 KiB.
     public static let controlMessageBytes = 64 << 10
+    /// What a server sends, in bytes: a client's largest message in base64, with its envelope.
+    public static let serverMessageBytes = 2 << 20
+    /// A handshake payload or public key in `keyExchange`, in bytes; ours have under 200.
+    public static let handshakeBytes = 4096
     /// Fragments of one WebSocket message. No client in the field sends more than one.
     public static let fragmentsPerMessage = 64
     /// How long a WebSocket may stay silent before it is pinged, in seconds.

@@ -182,6 +182,89 @@ private final class Stage {
         #expect(stage.endings[stage.join(.read)] == nil)
     }
 
+    @Test func aRelayThatOffersAgainAndAgainGetsOneProofPerHelloAndFiveInAll() throws {
+        let codes = CodeSecrets(code: CodeName.random(), permission: .control)
+        let guest = GuestEngine(
+            invitation: ShareInvitation(code: codes.code, secret: codes.words), token: "t", name: "")
+        _ = guest.opened()
+        var ack = ServerMessage.ack(.text("join"))
+        ack.sessionId = "s"
+        ack.permission = .control
+        var actions = guest.received(ack)
+        var proofs = 0
+        for _ in 0..<6 {
+            guard case .text(let text)? = actions.first, let payload = text.payload else { break }
+            // The relay tries a guess of its own with each offer, and makes the guest say hello again.
+            let hello = try HandshakeMessage(payload: payload)
+            for _ in 0..<3 {
+                let impostor = try HostHandshake(
+                    hello: hello, sessionId: "s", permission: .control, secret: .words("a-guess"))
+                var event = ServerMessage(.keyExchange)
+                event.payload = impostor.offer.payload
+                let answer = guest.received(event)
+                if answer == [.finish(.impostor)] {
+                    #expect(proofs == 5)
+                    return
+                }
+                proofs += answer.count
+            }
+            var returned = ServerMessage(.peerReturned)
+            returned.isHost = true
+            actions = guest.received(returned)
+        }
+        Issue.record("the guest went on after \(proofs) proofs")
+    }
+
+    @Test func aRemovedGuestIsRemovedEvenIfTheRelayDoesNotListen() {
+        let stage = Stage()
+        let guest = stage.join()
+        stage.settle()
+        // The kick is thrown away; the guest goes on typing and listening.
+        let actions = stage.host.kick("p0").filter { if case .text = $0 { false } else { true } }
+        stage.carryOut(actions)
+        stage.settle()
+        stage.type("rm\n", guest)
+        let before = stage.raw[guest].count
+        stage.output("secret\r\n")
+        stage.settle()
+        #expect(stage.typed.isEmpty && stage.raw[guest].count == before)
+    }
+
+    @Test func tenGuestsThatComeAtOnceDoNotKillTheCode() throws {
+        let stage = Stage()
+        let codes = stage.codes[0]
+        var handshakes: [GuestHandshake] = []
+        for index in 0..<10 {
+            var joined = ServerMessage(.guestJoined)
+            joined.peerId = "q\(index)"
+            joined.slot = Slot(100 + index)
+            _ = stage.host.received(joined)
+            handshakes.append(
+                GuestHandshake(
+                    sessionId: "s", permission: .control,
+                    invitation: ShareInvitation(code: codes.code, secret: codes.words)))
+        }
+        func say(_ message: HandshakeMessage, _ index: Int) -> HandshakeMessage? {
+            var event = ServerMessage(.keyExchange)
+            event.fromPeerId = "q\(index)"
+            event.payload = message.payload
+            for case .text(let text) in stage.host.received(event) {
+                return text.payload.flatMap { try? HandshakeMessage(payload: $0) }
+            }
+            return nil
+        }
+        let offers = handshakes.indices.map { say(handshakes[$0].hello, $0) }
+        for index in handshakes.indices {
+            guard case .offer(let nonce, let point, let echo)? = offers[index],
+                let proof = try handshakes[index].receive(offerNonce: nonce, point: point, guestNonce: echo),
+                case .accept? = say(proof, index)
+            else {
+                Issue.record("guest \(index) was refused")
+                return
+            }
+        }
+    }
+
     @Test func whoLeftCannotOpenWhatComesAfter() {
         let stage = Stage()
         let (leaver, other) = (stage.join(), stage.join())

@@ -420,6 +420,52 @@ def test_broadcasts_must_be_numbered_without_gaps(server, ana):
     run(body)
 
 
+def test_numbers_at_the_end_of_their_range_stop_the_sender_and_not_the_server(server, ana):
+    async def body():
+        room = Room(server, ana)
+        for sequence in (2**64 - 1, 2**64 - 2, 2**62):
+            host = await room.host()
+            await host.socket.send(Frame.write(1, sequence, b""))
+            assert (await host.closed())[0] == 4400
+        host = await room.host()
+        await host.socket.send(Frame.write(1, 2**62 - 1, b""))
+        for _ in range(3):
+            assert (await host.ask("relay", encryptedData="x", nonce="n"))["success"]
+        assert server.call("GET", "/health")[0] == 200
+    run(body)
+
+
+def test_guests_that_came_before_their_host_hear_of_it(server, ana, ben):
+    async def body():
+        room = Room(server, ana)
+        guest = await room.guest(ben)
+        assert (await guest.ask("keyExchange", payload="hello"))["error"] == "Not connected"
+        host = await room.host()
+        assert (await guest.event("peerReturned"))["isHost"]
+        assert (await host.event("guestJoined"))["peerId"] == guest.ack["peerId"]
+    run(body)
+
+
+def test_pings_of_a_peer_that_does_not_read_do_not_pile_up(server, ana):
+    async def body():
+        host = await Room(server, ana).host()
+        host.socket.transport.pause_reading()
+        before = server.rss()
+        try:
+            for _ in range(400_000):
+                host.socket.protocol.send_ping(bytes(125))
+                host.socket.transport.write(b"".join(host.socket.protocol.data_to_send()))
+                if host.socket.transport.get_write_buffer_size() > 1 << 20:
+                    await asyncio.sleep(0)
+                    if host.socket.transport.get_write_buffer_size() > 4 << 20:
+                        break
+        except websockets.ConnectionClosed:
+            pass
+        assert server.rss() < before + 20
+        host.drop()
+    run(body)
+
+
 def test_too_large_a_message_is_refused(server, ana):
     async def body():
         host = await Room(server, ana).host()

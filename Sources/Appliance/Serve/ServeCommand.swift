@@ -1,4 +1,5 @@
 import ArgumentParser
+import CPlatform
 import Glibc
 import Logging
 import NIOCore
@@ -52,6 +53,7 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         umask(0o077)
+        postern_raise_file_limit()
         let hasTime = getenv("JOURNAL_STREAM") == nil
         LoggingSystem.bootstrap { _ in LogfmtHandler(hasTime: hasTime) }
         let logger = Logger(label: "postern")

@@ -30,5 +30,8 @@ ssize_t postern_read_secret(int terminal, char *line, size_t capacity);
 /// True if a descriptor is a terminal.
 int postern_is_terminal(int descriptor);
 
+/// Raises the limit of open files to what the system allows this process: a connection is a descriptor.
+void postern_raise_file_limit(void);
+
 /// Removes the core-dump limit, so that a crash leaves no file with keys in it.
 void postern_forbid_core_dumps(void);

@@ -23,11 +23,18 @@ public final class RelaySocket {
     /// Bytes in flight: above `high` the owner is told to stop, in bytes.
     private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
     private static let connectTimeout = TimeAmount.seconds(10)
+    /// From the first packet to the finished upgrade.
+    private static let openTimeout = TimeAmount.seconds(15)
+    /// While nothing is read, the server is shown a sign of life in this interval: it gives silent peers up after 25 s.
+    private static let keepAlive = TimeAmount.seconds(10)
 
     private let loop: any EventLoop
     private let onEvent: (RelayEvent) -> Void
     private var channel: (any Channel)?
+    /// The channel before its upgrade.
+    private var opening: (any Channel)?
     private var isClosed = false
+    fileprivate private(set) var isPaused = false
     /// Messages written since the last flush.
     private var needsFlush = false
 
@@ -36,6 +43,12 @@ public final class RelaySocket {
         self.loop = loop
         self.onEvent = onEvent
         let bound = NIOLoopBound(self, eventLoop: loop)
+        // A path that dies after the connect would otherwise be noticed by nobody for a quarter of an hour.
+        loop.assumeIsolated().scheduleTask(in: Self.openTimeout) {
+            guard self.channel == nil else { return }
+            self.closed(code: nil, reason: "no answer within \(Self.openTimeout.nanoseconds / 1_000_000_000) s")
+            self.opening?.close(promise: nil)
+        }
         connect(address, bound).hop(to: loop).assumeIsolated().whenComplete { result in
             if case .failure(let error) = result { self.closed(code: nil, reason: describe(error)) }
         }
@@ -70,6 +83,18 @@ public final class RelaySocket {
     /// Stops or starts reading: back-pressure towards the relay.
     public func setReading(_ reading: Bool) {
         channel?.setOption(.autoRead, value: reading).whenFailure { _ in }
+        if reading == isPaused {
+            isPaused = !reading
+            if isPaused { stayAlive() }
+        }
+    }
+
+    /// Pings cannot be answered while nothing is read.
+    private func stayAlive() {
+        guard isPaused, !isClosed, let channel else { return }
+        channel.writeAndFlush(
+            WebSocketFrame(fin: true, opcode: .pong, maskKey: .random(), data: ByteBuffer()), promise: nil)
+        loop.assumeIsolated().scheduleTask(in: Self.keepAlive) { self.stayAlive() }
     }
 
     private func send(_ opcode: WebSocketOpcode, _ data: ByteBuffer) {
@@ -83,7 +108,10 @@ public final class RelaySocket {
             .connectTimeout(Self.connectTimeout)
             .channelOption(.writeBufferWaterMark, value: Self.waterMark)
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try Self.addUpgrade(to: channel, address, bound) }
+                channel.eventLoop.makeCompletedFuture {
+                    bound.value.opening = channel
+                    try Self.addUpgrade(to: channel, address, bound)
+                }
             }
             .connect(host: address.host, port: address.port)
             .map { _ in }
@@ -93,14 +121,14 @@ public final class RelaySocket {
         to channel: any Channel, _ address: ServerAddress, _ bound: NIOLoopBound<RelaySocket>
     ) throws {
         let upgrader = NIOTypedWebSocketClientUpgrader<Void>(
-            maxFrameSize: WireLimits.messageBytes,
+            maxFrameSize: WireLimits.serverMessageBytes,
             upgradePipelineHandler: { channel, _ in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.addHandler(
                         NIOWebSocketFrameAggregator(
                             minNonFinalFragmentSize: 1, maxAccumulatedFrameCount: WireLimits.fragmentsPerMessage,
-                            maxAccumulatedFrameSize: WireLimits.messageBytes))
+                            maxAccumulatedFrameSize: WireLimits.serverMessageBytes))
                     try pipeline.addHandler(IdleStateHandler(readTimeout: silence))
                     try pipeline.addHandler(RelaySocketHandler(bound.value))
                 }
@@ -130,6 +158,7 @@ public final class RelaySocket {
     // MARK: From the handler
 
     fileprivate func opened(_ channel: any Channel) {
+        guard !isClosed else { return channel.close(promise: nil) }
         self.channel = channel
         onEvent(.opened)
         flush()
@@ -190,7 +219,10 @@ private final class RelaySocketHandler: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is IdleStateHandler.IdleStateEvent { return context.close(promise: nil) }
+        if event is IdleStateHandler.IdleStateEvent {
+            if !socket.isPaused { context.close(promise: nil) }
+            return
+        }
         context.fireUserInboundEventTriggered(event)
     }
 

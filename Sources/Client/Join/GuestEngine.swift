@@ -49,6 +49,7 @@ final class GuestEngine {
     private var awaitsSnapshot = true
     private var asksForSeatOnly = false
     private var hasScreen = false
+    private var unconfirmedProofs = 0
     private var unacknowledged = 0
     private var exitStatus: UInt32?
     private(set) var permission = Permission.read
@@ -180,23 +181,31 @@ final class GuestEngine {
         guard let message = try? HandshakeMessage(payload: payload) else { return [] }
         do {
             switch (message, phase) {
-            case (.offer(let nonce, let point), .proving(var handshake)):
-                let proof = try handshake.receive(offerNonce: nonce, point: point)
+            case (.offer(let nonce, let point, let guestNonce), .proving(var handshake)):
+                guard
+                    let proof = try handshake.receive(offerNonce: nonce, point: point, guestNonce: guestNonce)
+                else { return [] }
                 phase = .proving(handshake)
+                unconfirmedProofs += 1
+                guard unconfirmedProofs <= GuestHandshake.unconfirmedProofsAllowed else { return [.finish(.impostor)] }
                 return [exchange("proof", proof)]
             case (.accept(let confirmation), .proving(let handshake)):
                 let pairing = try handshake.receive(confirmation: confirmation)
                 self.pairing = pairing
+                unconfirmedProofs = 0
                 phase = .paired
                 let channel = pairing.channel()
                 self.channel = channel
                 return [.frame(channel.seal(.name(name)))]
             case (.reject(let reason), _): return [.finish(.rejected(reason))]
             case (.rekeyed(let generation, let key, let tag), .paired):
-                guard let pairing, let rekey else { return [] }
-                channel = try pairing.finishRekey(rekey, generation: generation, key: key, tag: tag)
+                // An answer to an earlier request (both sides came back at once) fits no longer; the right one follows.
+                guard let pairing, let rekey,
+                    let channel = try? pairing.finishRekey(rekey, generation: generation, key: key, tag: tag)
+                else { return [] }
+                self.channel = channel
                 self.rekey = nil
-                return (awaitsSnapshot ? askForSnapshot() : []) + [.status(.back)]
+                return (awaitsSnapshot ? askForSnapshot() : acknowledge()) + [.status(.back)]
             default: return []
             }
         } catch EndToEndError.wrongSecret {
@@ -298,9 +307,12 @@ final class GuestEngine {
 
     /// Everything given out so far has reached the screen (or the pipe).
     func shown() -> [Action] {
-        guard welcome?.lossless == true, unacknowledged >= Self.acknowledgeEvery, let channel, let opener else {
-            return []
-        }
+        unacknowledged >= Self.acknowledgeEvery ? acknowledge() : []
+    }
+
+    /// Also after a rekey: the last acknowledgement may have been lost, and the host may wait for it.
+    private func acknowledge() -> [Action] {
+        guard welcome?.lossless == true, let channel, let opener else { return [] }
         unacknowledged = 0
         return [.frame(channel.seal(.acknowledge(sequence: opener.lastVerified)))]
     }

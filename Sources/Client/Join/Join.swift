@@ -44,8 +44,7 @@ extension GuestEnding {
         case .refused("Code usage limit reached"):
             ClientError("code \(invitation.code) has been used as often as it may be; ask the host for a new one")
         case .refused("Session has ended"): ClientError("the session of code \(invitation.code) has ended")
-        case .refused(let reason) where reason.hasPrefix("Too many joins"):
-            ClientError(reason, status: .tryAgain)
+        case .refused(let reason) where reason.contains("try again"): ClientError(reason, status: .tryAgain)
         case .refused(let reason): ClientError(reason)
         case .removed(let reason): ClientError("disconnected: \(reason)")
         case .rejected(.wrongSecret):

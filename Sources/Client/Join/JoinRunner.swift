@@ -46,13 +46,15 @@ final class JoinRunner {
 
     private func connect() {
         guard !isDone else { return }
-        isReading = true
         socket = RelaySocket(address: address, loop: loop) { self.handle($0) }
     }
 
     private func handle(_ event: RelayEvent) {
         switch event {
-        case .opened: carryOut(engine.opened())
+        case .opened:
+            // A screen that was full before the connection dropped is full still.
+            socket?.setReading(isReading)
+            carryOut(engine.opened())
         case .text(let message):
             if message.type == .ack, message.success == true { connected() }
             carryOut(engine.received(message))

@@ -25,25 +25,22 @@ extension HostEngine {
     func joined(_ message: ServerMessage) -> [Action] {
         guard let peerId = message.peerId, let slot = message.slot else { return [] }
         unannounced.remove(peerId)
+        // Removed while the relay was away, or by one that does not listen.
+        if removed.contains(peerId) { return kick(peerId) }
         if let known = guests[peerId] {
             known.isConnected = true
             return []
         }
         // A relay that started anew hands slots out anew; frames for the slot's old guest must not reach the new one.
-        for old in guests.values where old.slot == slot { guests[old.peerId] = nil }
+        let gone = guests.values.filter { $0.slot == slot }.flatMap { forget($0.peerId) }
         guests[peerId] = HostGuest(peerId: peerId, slot: slot, username: message.username ?? "somebody")
-        return []
+        return gone
     }
 
     func left(_ message: ServerMessage) -> [Action] {
         guard let peerId = message.peerId, let guest = guests[peerId] else { return [] }
         guest.isConnected = false
-        if message.mayReturnUntil != nil { return [] }
-        guests[peerId] = nil
-        var actions: [Action] = []
-        if guest.pairing != nil { actions.append(.notify(.guestLeft(peerId: peerId, name: guest.title))) }
-        if guest.isAdmitted { actions += start(.rotation, Self.rotationDelay) + pace() }
-        return actions
+        return message.mayReturnUntil == nil ? forget(peerId) : []
     }
 
     func shakeHands(_ guest: HostGuest, _ message: HandshakeMessage) -> [Action] {
@@ -64,23 +61,21 @@ extension HostEngine {
             let handshake = try? HostHandshake(
                 hello: hello, sessionId: sessionId, permission: secrets.permission, secret: secret)
         else { return [] }
-        // Counted from the start: breaking off is no way to guess for nothing.
-        codes[name]?.proofStarted()
         guest.stage = .proving(handshake, name)
-        return [reply(guest, handshake.offer)] + start(.proof(peerId: guest.peerId), Self.proofTime)
+        guest.proofs += 1
+        return [reply(guest, handshake.offer)]
+            + start(.proof(peerId: guest.peerId, number: guest.proofs), Self.proofTime)
     }
 
     func check(_ guest: HostGuest, _ point: [UInt8], _ confirmation: [UInt8]) -> [Action] {
         guard case .proving(let handshake, let name) = guest.stage else { return [] }
         guest.stage = .stranger
+        // Proofs that were under way when the code died are not looked at: each would be one more guess.
+        if codes[name]?.isDead != false { return [reply(guest, .reject(.codeDead))] }
         guard let (pairing, accept) = try? handshake.receive(point: point, confirmation: confirmation) else {
-            var actions: [Action] = [
-                reply(guest, .reject(.wrongSecret)), .notify(.wrongSecret(name: guest.title, code: name)),
-            ]
-            if codes[name]?.isDead == true { actions += [.revoke(name), .notify(.codeDied(name))] }
-            return actions
+            return [reply(guest, .reject(.wrongSecret)), .notify(.wrongSecret(name: guest.title, code: name))]
+                + proofFailed(name)
         }
-        codes[name]?.proofSucceeded()
         guest.pairing = pairing
         guest.generation = 0
         let channel = pairing.channel()
@@ -92,16 +87,33 @@ extension HostEngine {
         return [reply(guest, accept)] + admit(guest)
     }
 
+    func proofFailed(_ name: CodeName) -> [Action] {
+        codes[name]?.proofFailed()
+        return codes[name]?.isDead == true ? [.revoke(name), .notify(.codeDied(name))] : []
+    }
+
     /// The host's person said yes or no to a guest that waits.
     func decide(peerId: String, admit yes: Bool) -> [Action] {
         guard let guest = guests[peerId], case .waiting = guest.stage else { return [] }
-        return yes ? admit(guest) : [reply(guest, .reject(.notApproved)), kick(peerId)]
+        return yes ? admit(guest) : [reply(guest, .reject(.notApproved))] + kick(peerId)
     }
 
-    func kick(_ peerId: String) -> Action {
+    /// Removes a guest for good, here and now; the relay is asked to do the same, but not trusted to.
+    func kick(_ peerId: String) -> [Action] {
+        removed.insert(peerId)
         var message = ClientMessageText(type: "kick")
         message.peerId = peerId
-        return .text(message)
+        return [.text(message)] + forget(peerId)
+    }
+
+    /// A guest is gone: what comes after is not for it.
+    func forget(_ peerId: String) -> [Action] {
+        guard let guest = guests.removeValue(forKey: peerId) else { return [] }
+        var actions: [Action] = []
+        if case .proving(_, let name) = guest.stage { actions += proofFailed(name) }
+        if guest.pairing != nil { actions.append(.notify(.guestLeft(peerId: peerId, name: guest.title))) }
+        if guest.isAdmitted { actions += start(.rotation, Self.rotationDelay) + pace() }
+        return actions
     }
 
     func admit(_ guest: HostGuest) -> [Action] {

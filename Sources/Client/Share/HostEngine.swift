@@ -15,7 +15,7 @@ final class HostEngine {
         /// Forget guests that a relay which started anew does not announce again.
         case forget
         /// A guest's proof must be complete by then.
-        case proof(peerId: String)
+        case proof(peerId: String, number: Int)
     }
 
     enum Action {
@@ -66,6 +66,8 @@ final class HostEngine {
     var hasSkipped = false
     /// Guests from before a relay started anew that it has not announced again.
     var unannounced: Set<String> = []
+    /// Guests that were removed; they never come back. A few bytes each, and a person removes them by hand.
+    var removed: Set<String> = []
 
     init(sessionId: String, codes: [CodeSecrets], options: Options, rows: Int, columns: Int) {
         self.sessionId = sessionId
@@ -149,6 +151,9 @@ final class HostEngine {
         return missing.map { .frame($0) } + catchUp() + pace()
     }
 
+    /// False while the command waits for guests (`--lossless`).
+    var isReading: Bool { pacing.isReading }
+
     func disconnected() -> [Action] {
         uplinkOpen = false
         return pace()
@@ -176,15 +181,13 @@ final class HostEngine {
         case .signature: return outputPaused()
         case .snapshots: return sendSnapshots()
         case .forget:
-            let gone = unannounced.compactMap { guests.removeValue(forKey: $0) }
+            let gone = unannounced
             unannounced.removeAll()
-            return gone.filter { $0.pairing != nil }.map { .notify(.guestLeft(peerId: $0.peerId, name: $0.title)) }
-                + pace()
-        case .proof(let peerId):
-            // The failed proof stays counted; the seat goes to somebody else.
-            guard let guest = guests[peerId], case .proving(_, let name) = guest.stage else { return [] }
-            guest.stage = .stranger
-            return [kick(peerId)] + (codes[name]?.isDead == true ? [.revoke(name), .notify(.codeDied(name))] : [])
+            return gone.flatMap { forget($0) }
+        case .proof(let peerId, let number):
+            // Abandoned: it counts as a failure (see `forget`), and the seat goes to somebody else.
+            guard let guest = guests[peerId], case .proving = guest.stage, guest.proofs == number else { return [] }
+            return kick(peerId)
         }
     }
 

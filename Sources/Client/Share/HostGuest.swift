@@ -19,6 +19,8 @@ final class HostGuest {
     var pairing: Pairing?
     var channel: PairwiseChannel?
     var generation: UInt32 = 0
+    /// Proofs begun, so that the deadline of one is not taken for that of the next.
+    var proofs = 0
     /// As the guest calls itself, over the confirmed channel.
     var name: String?
     /// The first epoch whose key it may have.

@@ -35,7 +35,7 @@ struct Pacing {
 
     private var sizes = CircularBuffer<Int>()
     private var outstanding = 0
-    private var isReading = true
+    private(set) var isReading = true
 
     mutating func sent(_ bytes: Int) {
         sizes.append(bytes)

@@ -8,6 +8,8 @@ import Wire
 final class ShareRunner {
     /// How long the end of the session may take to reach the server before we leave anyway.
     private static let farewell = TimeAmount.seconds(2)
+    /// The same where the last frames must arrive over a slow line.
+    private static let losslessFarewell = TimeAmount.seconds(60)
 
     private let options: ShareOptions
     private let api: APIClient
@@ -65,11 +67,7 @@ final class ShareRunner {
             command.wait().hop(to: loop).assumeIsolated().whenComplete { result in
                 self.exitStatus = (try? result.get()) ?? 1
                 self.finishIfOver()
-                // A child that the command left behind may hold the terminal open: what it writes is not waited for.
-                self.loop.assumeIsolated().scheduleTask(in: Self.farewell) {
-                    self.outputEnded = true
-                    self.finishIfOver()
-                }
+                self.drain()
             }
             connect()
             trapSignals()
@@ -99,12 +97,23 @@ final class ShareRunner {
         carryOut(actions)
     }
 
+    /// A child that the command left behind may hold the terminal open: what it writes is not waited for. What the command
+    /// wrote before is, however long slow guests take.
+    private func drain() {
+        loop.assumeIsolated().scheduleTask(in: Self.farewell) {
+            guard self.engine.isReading || !self.isShared else { return self.drain() }
+            self.outputEnded = true
+            self.finishIfOver()
+        }
+    }
+
     private func finishIfOver() {
         guard let status = exitStatus, outputEnded, !isDone else { return }
         isDone = true
         if isShared, isSeated {
             carryOut(engine.exited(status: status))
-            loop.assumeIsolated().scheduleTask(in: Self.farewell) { self.leave(status, told: false) }
+            let patience = options.lossless ? Self.losslessFarewell : Self.farewell
+            loop.assumeIsolated().scheduleTask(in: patience) { self.leave(status, told: false) }
         } else {
             leave(status, told: !isShared)
         }
@@ -200,6 +209,16 @@ final class ShareRunner {
         loop.assumeIsolated().scheduleTask(in: backoff.next()) { self.connect() }
     }
 
+    /// The person's word ends it here, whatever becomes of the messages.
+    private func endSharing() {
+        guard isShared else { return }
+        carryOut([.text(ClientMessageText(type: "endSession"))])
+        let (api, id) = (self.api, engine.sessionId)
+        // Also when there is no connection now; a session that has ended already stays ended.
+        Task { do { try await api.endSession(id: id) } catch {} }
+        sharingEnded("you ended it")
+    }
+
     /// The command goes on: somebody may have work in it.
     private func sharingEnded(_ reason: String) {
         isShared = false
@@ -215,8 +234,8 @@ final class ShareRunner {
         for action in display.keys(bytes, people: people) {
             switch action {
             case .type(let typed): command?.type(typed)
-            case .kick(let peerId): carryOut([engine.kick(peerId)])
-            case .end: carryOut([.text(ClientMessageText(type: "endSession"))])
+            case .kick(let peerId): carryOut(engine.kick(peerId))
+            case .end: endSharing()
             case .decide(let peerId, let admit): carryOut(engine.decide(peerId: peerId, admit: admit))
             }
         }

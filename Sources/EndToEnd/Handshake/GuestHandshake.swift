@@ -9,6 +9,10 @@ public struct GuestHandshake: Sendable {
     private let nonce: [UInt8]
     private var keys: PairingKeys?
 
+    /// Proofs that a guest sends without ever seeing one confirmed: whoever made the offer can test one guess against each,
+    /// so that they are counted like the host counts its guests' failures.
+    public static let unconfirmedProofsAllowed = 5
+
     /// - Parameter permission: what the relay said the code gives; a lie makes the proof fail.
     public init(sessionId: String, permission: Permission, invitation: ShareInvitation) {
         self.sessionId = sessionId
@@ -22,9 +26,13 @@ public struct GuestHandshake: Sendable {
         .hello(secretKind: invitation.secret.kind, nonce: nonce, code: invitation.code)
     }
 
-    /// Answers the host's offer with a proof.
+    /// Answers the host's offer with a proof; once, for a proof lets the other side test one guess.
+    /// - Returns: nil for an offer that answers another hello, and for any offer but the first.
     /// - Throws: ``EndToEndError/lowOrderPoint``.
-    public mutating func receive(offerNonce: [UInt8], point: [UInt8]) throws(EndToEndError) -> HandshakeMessage {
+    public mutating func receive(
+        offerNonce: [UInt8], point: [UInt8], guestNonce: [UInt8]
+    ) throws(EndToEndError) -> HandshakeMessage? {
+        guard keys == nil, guestNonce == nonce else { return nil }
         let transcript = HandshakeTranscript(
             sessionId: sessionId, permission: permission, secret: invitation.secret, hello: hello,
             hostNonce: offerNonce, guestNonce: nonce)

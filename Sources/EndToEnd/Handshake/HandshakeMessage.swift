@@ -1,7 +1,7 @@
 // The handshake's messages, as they travel base64-coded in `keyExchange.payload`. The first byte says which it is.
 //
 //   1 hello   guest → host   version u8, secret kind u8 (0 words, 1 link), nonce 16, share code 12 (ASCII)
-//   2 offer   host → guest   nonce 16, point 32
+//   2 offer   host → guest   nonce 16, point 32, the nonce of the hello it answers 16
 //   3 proof   guest → host   point 32, confirmation 32
 //   4 accept  host → guest   confirmation 32
 //   5 reject  host → guest   reason u8
@@ -22,7 +22,7 @@ public enum HandshakeMessage: Sendable, Equatable {
     }
 
     case hello(secretKind: UInt8, nonce: [UInt8], code: CodeName)
-    case offer(nonce: [UInt8], point: [UInt8])
+    case offer(nonce: [UInt8], point: [UInt8], guestNonce: [UInt8])
     case proof(point: [UInt8], confirmation: [UInt8])
     case accept(confirmation: [UInt8])
     case reject(Rejection)
@@ -34,7 +34,7 @@ public enum HandshakeMessage: Sendable, Equatable {
     public var bytes: [UInt8] {
         switch self {
         case .hello(let kind, let nonce, let code): [1, Self.version, kind] + nonce + Array(code.description.utf8)
-        case .offer(let nonce, let point): [2] + nonce + point
+        case .offer(let nonce, let point, let guestNonce): [2] + nonce + point + guestNonce
         case .proof(let point, let confirmation): [3] + point + confirmation
         case .accept(let confirmation): [4] + confirmation
         case .reject(let reason): [5, reason.rawValue]
@@ -53,7 +53,7 @@ public enum HandshakeMessage: Sendable, Equatable {
             let nonce = try reader.take(16)
             guard let code = CodeName(String(decoding: try reader.take(12), as: UTF8.self)) else { throw .malformed }
             self = .hello(secretKind: kind, nonce: nonce, code: code)
-        case 2: self = .offer(nonce: try reader.take(16), point: try reader.take(32))
+        case 2: self = .offer(nonce: try reader.take(16), point: try reader.take(32), guestNonce: try reader.take(16))
         case 3: self = .proof(point: try reader.take(32), confirmation: try reader.take(32))
         case 4: self = .accept(confirmation: try reader.take(32))
         case 5:

@@ -20,7 +20,7 @@ public struct HostHandshake: Sendable {
             sessionId: sessionId, permission: permission, secret: secret, hello: hello, hostNonce: nonce,
             guestNonce: guestNonce)
         share = try CPace.Share(generator: transcript.generator)
-        offer = .offer(nonce: nonce, point: share.publicPoint)
+        offer = .offer(nonce: nonce, point: share.publicPoint, guestNonce: guestNonce)
     }
 
     /// Checks the guest's proof.
@@ -59,9 +59,6 @@ public struct CodeSecrets: Sendable {
     /// The secret of the kind that a hello names.
     public func secret(kind: UInt8) -> ShareSecret? { [words, link].first { $0.kind == kind } }
 
-    /// Counts a proof as failed from its start, so that breaking off is no way to guess for nothing.
-    public mutating func proofStarted() { failures += 1 }
-
-    /// Takes the count of a proof back that turned out right.
-    public mutating func proofSucceeded() { failures -= 1 }
+    /// A proof was wrong, or was begun and never given.
+    public mutating func proofFailed() { failures += 1 }
 }

@@ -63,7 +63,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
             return close(code: 1002, reason: "client frames are masked (RFC 6455, section 5.1)")
         }
         switch frame.opcode {
-        case .ping: write(FramedMessage.control(opcode: 0xA, frame.unmaskedData))
+        case .ping: answerPing(frame)
         case .pong: break
         case .connectionClose: peerCloses(frame, context)
         case .text, .binary: receive(frame)
@@ -108,6 +108,12 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         case .some: close(code: 1002, reason: "not a valid WebSocket frame")
         case .none: context.close(promise: nil)
         }
+    }
+
+    /// Not while the socket is full: pongs for a peer that does not read would pile up.
+    private func answerPing(_ frame: WebSocketFrame) {
+        if case .closing = state { return }
+        if context?.channel.isWritable == true { write(FramedMessage.control(opcode: 0xA, frame.unmaskedData)) }
     }
 
     // MARK: Towards the room
@@ -169,15 +175,21 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
             join(binary: binary, ack: ack) {
                 await authority.admitHost(token: token, sessionId: sessionId, from: address)
             } then: { handler, admission, link in
-                handler.relay.room(admission.sessionId, on: loop).run { $0.joinHost(admission, link: link, ack: ack) }
+                // No room: the session ended while the question was on its way.
+                guard let room = handler.relay.find(admission.sessionId) else {
+                    return handler.refused(ack, "Session has ended")
+                }
+                room.run { $0.joinHost(admission, link: link, ack: ack) }
             }
         case .joinAsGuest(let token, let code, let publicKey, let binary):
             join(binary: binary, ack: ack) {
                 await authority.admitGuest(token: token, code: code, from: address)
             } then: { handler, admission, link in
-                handler.relay.room(admission.sessionId, on: loop).run {
-                    $0.joinGuest(admission, publicKey: publicKey, link: link, ack: ack)
+                guard let room = handler.relay.find(admission.sessionId) else {
+                    Task { await authority.seatGivenUp(peerId: admission.peerId) }
+                    return handler.refused(ack, "Session has ended")
                 }
+                room.run { $0.joinGuest(admission, publicKey: publicKey, link: link, ack: ack) }
             }
         case .resume(let token, let lastSequence, let binary):
             let sessionId = String(token.prefix { $0 != "." })
@@ -261,7 +273,8 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         // The peer's own close frame ends the connection; one that does not answer is cut off.
         let channel = context.channel
         timer?.cancel()
-        timer = context.eventLoop.scheduleTask(in: RelayConfiguration.closeGrace) { channel.close(promise: nil) }
+        let grace = code == CloseCode.normal ? RelayConfiguration.farewellGrace : RelayConfiguration.closeGrace
+        timer = context.eventLoop.scheduleTask(in: grace) { channel.close(promise: nil) }
     }
 
     // MARK: Ending

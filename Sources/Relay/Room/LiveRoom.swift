@@ -142,6 +142,7 @@ final class LiveRoom {
             answer(link, ack)
             relay(data, nonce, from: sender, to: target)
         case .keyExchange(let target, let publicKey, let payload):
+            guard isHost || spend(WireLimits.handshakeBytes, slot, link) else { return }
             let receivers = isHost ? guests(target) : [FrameHeader.hostSlot]
             let present = receivers.compactMap { links[$0] }
             guard !present.isEmpty else { return answer(link, ack, "Not connected") }

@@ -62,7 +62,6 @@ public struct Room {
             actions.append(
                 .close(host.slot, code: CloseCode.replaced, reason: "another host connection took this seat"))
         }
-        let returned = host != nil
         let attachment = (host?.attachment ?? 0) + 1
         host = Member(
             slot: FrameHeader.hostSlot, peerId: admission.peerId, userId: admission.userId,
@@ -77,7 +76,8 @@ public struct Room {
         answer.resumeToken = resumeToken
         actions.append(.send(answer, to: FrameHeader.hostSlot))
         actions += guestReplay()
-        if returned { actions.append(.sendToGuests(peerReturned(isHost: true, admission.peerId, admission.userId))) }
+        // Also the first time: guests may have been here before their host.
+        actions.append(.sendToGuests(peerReturned(isHost: true, admission.peerId, admission.userId)))
         return (attachment, actions)
     }
 
@@ -236,9 +236,9 @@ public struct Room {
             guard !hasSequence || header.sequence == newestSequence + 1 else {
                 return .violation(MessageError("broadcast \(header.sequence) does not follow \(newestSequence)"))
             }
-            // 0 is "nothing yet"; the last number has no successor.
-            guard header.sequence > 0, header.sequence < .max else {
-                return .violation(MessageError("broadcasts are numbered from 1"))
+            // 0 is "nothing yet"; the upper bound leaves room to count on for ever.
+            guard header.sequence > 0, header.sequence < 1 << 62 else {
+                return .violation(MessageError("broadcasts are numbered from 1 to 2^62"))
             }
             hasSequence = true
             newestSequence = header.sequence
