@@ -47,6 +47,10 @@ class Relay:
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
+    def delete(self, path):
+        request = urllib.request.Request(self.url + path, method="DELETE", headers={"Authorization": f"Bearer {self.token}"})
+        urllib.request.urlopen(request).close()
+
     def cpu(self):
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -65,6 +69,8 @@ class Relay:
         before = self.cpu()
         report = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
         report["cpu"] = self.cpu() - before
+        # A session whose host just goes waits five minutes for it, with its ring.
+        self.delete(f"/sessions/{session}")
         return report
 
 

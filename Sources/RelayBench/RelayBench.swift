@@ -40,7 +40,9 @@ struct RelayBench: AsyncParsableCommand {
             address: address, token: token, session: session, code: code, mode: mode, guests: guests, bytes: bytes,
             frames: frames, window: window, rate: rate)
         let report = try await loop.flatSubmit { Load(plan, loop: loop).start() }.get()
-        print(report)
+        // Not `print`: in a pipe it would keep the line until the end.
+        let line = Array((report + "\n").utf8)
+        _ = write(1, line, line.count)
         // `idle` holds its connections until the script has looked at the relay's memory.
         if mode == .idle { _ = readLine() }
     }
