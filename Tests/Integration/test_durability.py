@@ -79,3 +79,15 @@ def test_the_state_directory_is_private_and_holds_no_token(make_server):
         assert os.stat(path).st_mode & 0o077 == 0, name
         assert ana.token.encode() not in open(path, "rb").read()
     assert os.stat(server.state).st_mode & 0o077 == 0
+
+
+def test_health_says_so_when_the_database_does_not_answer(make_server):
+    import os
+    server = make_server()
+    for name in ("postern.db-wal", "postern.db"):
+        with open(os.path.join(server.state, name), "r+b") as file:
+            file.write(b"\xff" * max(4096, os.path.getsize(file.name)))
+    status, body = server.call("GET", "/health")
+    assert status == 503 and body == {
+        "status": "error", "message": "The database does not answer; see the server's log."}
+    assert "level=error" in server.log.read_text()
