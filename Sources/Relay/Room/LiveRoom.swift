@@ -323,6 +323,8 @@ final class LiveRoom {
             link.close(code: CloseCode.normal, reason: "the session has ended")
         }
         links.removeAll()
+        // Timers hold the room for some minutes more; its memory need not wait for them.
+        room.ring.removeAll()
         onEnd(room.sessionId)
     }
 
