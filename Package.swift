@@ -16,6 +16,7 @@ let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -42,25 +43,34 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CSQLite"),
+        .systemLibrary(name: "COpenSSL"),
+        .systemLibrary(name: "CSystemd"),
+        .systemLibrary(name: "CYAML"),
         .target(name: "CPlatform"),
 
+        .target(name: "Telemetry", swiftSettings: strict),
         .target(
             name: "Storage",
-            dependencies: ["CSQLite", crypto],
+            dependencies: ["CSQLite", "Telemetry", crypto],
             swiftSettings: strict
         ),
         .target(name: "Wire", dependencies: [nioCore], swiftSettings: strict),
         .target(
             name: "Relay",
-            dependencies: ["Wire", nioCore, nioWebSocket],
+            dependencies: ["Wire", "Telemetry", nioCore, nioWebSocket],
             swiftSettings: strict
         ),
         .target(name: "EndToEnd", dependencies: ["Wire", nioCore, crypto], swiftSettings: strict),
+        .target(
+            name: "TransportSecurity",
+            dependencies: ["COpenSSL", nioCore, nioPosix, nioHTTP1, nioTLS, crypto, logging],
+            swiftSettings: strict
+        ),
         .target(name: "Terminal", swiftSettings: strict),
         .target(
             name: "Client",
             dependencies: [
-                "Wire", "EndToEnd", "Terminal", "CPlatform",
+                "Wire", "EndToEnd", "Terminal", "CPlatform", "TransportSecurity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, unixSignals,
             ],
             swiftSettings: strict
@@ -68,11 +78,12 @@ let package = Package(
         .target(
             name: "Web",
             dependencies: [
-                "Storage", "Wire", "Relay",
+                "Storage", "Wire", "Relay", "TransportSecurity", "Telemetry",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOExtras", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "JWTKit", package: "jwt-kit"),
@@ -82,8 +93,8 @@ let package = Package(
         .executableTarget(
             name: "Appliance",
             dependencies: [
-                "Storage", "Wire", "Relay", "Web", "Client", "CPlatform",
-                nioCore, nioPosix, logging, lifecycle, unixSignals, argumentParser,
+                "Storage", "Wire", "Relay", "Web", "Client", "CPlatform", "Telemetry", "CSystemd", "CYAML",
+                "TransportSecurity", nioCore, nioPosix, logging, lifecycle, unixSignals, argumentParser,
             ],
             swiftSettings: strict
         ),
@@ -104,6 +115,10 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests", dependencies: ["EndToEnd", "Wire", nioCore, crypto],
             resources: [.embedInCode("Vectors")],
+            swiftSettings: strict),
+        .testTarget(
+            name: "TransportSecurityTests",
+            dependencies: ["TransportSecurity", "COpenSSL", nioCore, nioPosix, nioEmbedded, nioTLS],
             swiftSettings: strict),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         .testTarget(

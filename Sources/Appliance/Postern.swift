@@ -3,6 +3,7 @@ import CPlatform
 import Client
 import Glibc
 import Storage
+import TransportSecurity
 
 /// The command line. Exit statuses: 0 done, 1 refused or failed, 2 wrong usage, 75 try again; `share` exits as its command does.
 @main
@@ -15,14 +16,16 @@ struct Postern: AsyncParsableCommand {
         discussion: """
             Share a terminal through a server of your own that cannot read it.
 
-            On the server:   postern serve --state /var/lib/postern --http 127.0.0.1:8080
+            On the server:   postern serve --state /var/lib/postern
                              postern user add ana --state /var/lib/postern
-            Then, anywhere:  postern login http://127.0.0.1:8080
+            Then, anywhere:  postern login https://box.example
                              postern share
                              postern join SYCLX-7K2Q9M-cactus-violin
             """,
         subcommands: [
-            ServeCommand.self, UserCommand.self, LoginCommand.self, ShareCommand.self, JoinCommand.self,
+            ShareCommand.self, JoinCommand.self, LoginCommand.self,
+            ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, ConfigCommand.self,
+            CertCommand.self, IncidentCommand.self,
             VersionCommand.self,
         ])
 
@@ -48,6 +51,8 @@ struct Postern: AsyncParsableCommand {
         case let error as ClientError: stop(error.message, error.status.rawValue)
         case let error as StorageError: stop(error.message, error.code == .busy ? 75 : 1)
         case let error as Refusal: stop(error.message, 1)
+        case let error as CommandFailure: stop(error.message, error.status)
+        case let error as TLSError: stop(error.message, 1)
         case let error as ExitCode: Glibc.exit(error.rawValue)
         default: break
         }

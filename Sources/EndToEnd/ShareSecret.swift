@@ -42,18 +42,24 @@ public struct ShareInvitation: Sendable, Equatable {
     public let secret: ShareSecret
     /// The appliance's address where a link named it.
     public let server: String?
+    /// The SHA-256 of the appliance's certificate, 64 hexadecimal digits, where a link carried it.
+    public let fingerprint: String?
 
-    public init(code: CodeName, secret: ShareSecret, server: String? = nil) {
+    public init(code: CodeName, secret: ShareSecret, server: String? = nil, fingerprint: String? = nil) {
         self.code = code
         self.secret = secret
         self.server = server
+        self.fingerprint = fingerprint
     }
 
     /// `SYCLX-7K2Q9M-cactus-violin`: read aloud, so that case does not matter.
     public var spoken: String { "\(code)-\(secret.text)" }
 
-    /// `https://appliance/j/SYCLX-7K2Q9M#…`: the fragment is never sent to a server.
-    public func link(server: String) -> String { "\(server)/j/\(code)#\(secret.text)" }
+    /// `https://appliance/j/SYCLX-7K2Q9M#…`, with `.` and the certificate's fingerprint behind the secret where the
+    /// appliance vouches for itself. The fragment is never sent to a server.
+    public func link(server: String) -> String {
+        "\(server)/j/\(code)#\(secret.text)\(fingerprint.map { ".\($0)" } ?? "")"
+    }
 
     /// Reads either form.
     /// - Returns: nil when it is neither; the words' spelling is not checked here, the host does that.
@@ -61,11 +67,16 @@ public struct ShareInvitation: Sendable, Equatable {
         let trimmed = text.filter { !$0.isWhitespace }
         if let fragment = trimmed.firstIndex(of: "#") {
             let address = trimmed[..<fragment]
-            let secret = trimmed[trimmed.index(after: fragment)...].lowercased()
-            guard secret.count == 32, secret.allSatisfy(\.isHexDigit), let slash = address.firstRange(of: "/j/"),
+            let parts = trimmed[trimmed.index(after: fragment)...].lowercased()
+                .split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+            let secret = parts[0]
+            guard secret.count == 32, parts.count <= 2, parts.allSatisfy({ $0.allSatisfy(\.isHexDigit) }),
+                parts.count == 1 || parts[1].count == 64, let slash = address.firstRange(of: "/j/"),
                 let code = CodeName(String(address[slash.upperBound...]))
             else { return nil }
-            self.init(code: code, secret: .link(secret), server: String(address[..<slash.lowerBound]))
+            self.init(
+                code: code, secret: .link(secret), server: String(address[..<slash.lowerBound]),
+                fingerprint: parts.count == 2 ? parts[1] : nil)
             return
         }
         // With or without the hyphen inside the code: SYCLX-7K2Q9M-a-b, SYCLX7K2Q9M-a-b.

@@ -1,17 +1,22 @@
 public import NIOCore
 import NIOWebSocket
 import Synchronization
+public import Telemetry
 import Wire
 
 /// The relay: all rooms, and the handler that makes a WebSocket a peer.
 public final class RelayServer: Sendable {
     private let authority: any RelayAuthority
     let configuration: RelayConfiguration
+    let metrics: ServerMetrics
     private let rooms = Mutex<[String: RoomReference]>([:])
 
-    public init(authority: any RelayAuthority, configuration: RelayConfiguration = .init()) {
+    public init(
+        authority: any RelayAuthority, configuration: RelayConfiguration = .init(), metrics: ServerMetrics = .init()
+    ) {
         self.authority = authority
         self.configuration = configuration
+        self.metrics = metrics
     }
 
     /// How many rooms are open, with or without their host.

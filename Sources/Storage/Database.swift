@@ -1,4 +1,5 @@
 import Glibc
+public import Telemetry
 
 /// The appliance's database: one file, one writing thread, a few reading threads.
 ///
@@ -19,14 +20,16 @@ public final class Database: Sendable {
 
     /// Opens, and where necessary creates or migrates, the database in a state directory.
     /// - Throws: ``StorageError``; `.newer` when a newer version of Postern wrote the file.
-    public init(stateDirectory: String) throws {
+    public init(stateDirectory: String, metrics: ServerMetrics = ServerMetrics()) throws {
         let path = stateDirectory + "/" + Self.fileName
         try Self.makePrivate(stateDirectory, file: path)
         try Migrator(path: path).run()
-        writer = try DatabaseWriter(path: path)
+        writer = try DatabaseWriter(path: path, metrics: metrics)
         let reads = BlockingQueue<ReadJob>(capacity: Self.readQueueCapacity)
         self.reads = reads
-        readers = try (0..<Self.readerCount).map { _ in try WorkerThread { Self.readLoop(path, reads) } }
+        readers = try (0..<Self.readerCount).map { _ in
+            try WorkerThread(name: "db-reader") { Self.readLoop(path, reads) }
+        }
     }
 
     /// Runs a transaction on the writing thread and answers when it is durable. A body that throws leaves no change.
@@ -86,11 +89,17 @@ public final class Database: Sendable {
         }
     }
 
-    /// SQLite gives its -wal and -shm files the mode of the database file, so that one is made first, readable by us alone.
-    private static func makePrivate(_ directory: String, file: String) throws {
+    /// Makes the state directory, readable by us alone, if it is missing.
+    /// - Throws: ``StorageError``.
+    public static func makeDirectory(_ directory: String) throws {
         guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
             throw StorageError(.unavailable, "cannot make \(directory): \(String(cString: strerror(errno)))")
         }
+    }
+
+    /// SQLite gives its -wal and -shm files the mode of the database file, so that one is made first, readable by us alone.
+    private static func makePrivate(_ directory: String, file: String) throws {
+        try makeDirectory(directory)
         let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw StorageError(.unavailable, "cannot open \(file): \(String(cString: strerror(errno)))")

@@ -41,6 +41,9 @@ public struct Refusal: Error, Sendable, Equatable {
         case codeExpired = "code_expired"
         case codeUsedUp = "code_used_up"
         case sessionEnded = "session_ended"
+        case setUp = "set_up"
+        case lastAdministrator = "last_administrator"
+        case invalid = "invalid"
     }
 
     public let code: Code

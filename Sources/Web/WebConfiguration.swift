@@ -3,9 +3,11 @@ public import Relay
 
 /// What the web server can be told; each bound with its unit and its reason.
 public struct WebConfiguration: Sendable {
-    public var host: String
-    /// 0 lets the system choose.
-    public var port: Int
+    public var listeners: [ListenerConfiguration]
+    /// Tell browsers to come back by HTTPS only: for certificates that they trust.
+    public var hsts = false
+    /// The port people reach HTTPS on, for redirects; nil for 443.
+    public var redirectPort: Int?
     public var relay = RelayConfiguration()
     /// Connections at once from one address: a household behind one router, or one browser's worth of tabs, times ten.
     public var connectionsPerAddress = 256
@@ -22,6 +24,10 @@ public struct WebConfiguration: Sendable {
     static let headerCount = 100
     /// A new connection's time to send its first request completely.
     static let firstRequest = TimeAmount.seconds(15)
+    /// The same once the server is on its way down.
+    static let firstRequestWhileDraining = TimeAmount.seconds(2)
+    /// From a request's head to the end of its body: 64 KiB over a very bad line.
+    static let wholeRequest = TimeAmount.seconds(30)
     /// A kept-alive connection's time until the next request.
     static let idle = TimeAmount.seconds(60)
     /// How long an access token is good, in seconds.
@@ -29,8 +35,5 @@ public struct WebConfiguration: Sendable {
     /// What clients are told to wait before they come back to a server that restarts.
     static let reconnectIn = TimeAmount.seconds(1)
 
-    public init(host: String, port: Int) {
-        self.host = host
-        self.port = port
-    }
+    public init(listeners: [ListenerConfiguration]) { self.listeners = listeners }
 }

@@ -6,74 +6,123 @@ import NIOPosix
 import Relay
 public import ServiceLifecycle
 public import Storage
+public import Telemetry
+public import TransportSecurity
 
-/// The appliance seen from outside: REST, pages and the relay, on one listener.
+/// The appliance seen from outside: REST, pages and the relay, on its listeners.
 public struct WebServer: Service {
     private let configuration: WebConfiguration
-    private let database: Database
+    private let parts: WebParts
     private let group: any EventLoopGroup
     private let relay: RelayServer
     private let responder: RouterResponder<WebContext>
-    private let logger: Logger
-    private let onRunning: @Sendable (SocketAddress?) -> Void
+    private let redirects: RouterResponder<WebContext>
+    private let onRunning: @Sendable ([BoundListener]) -> Void
+    private var logger: Logger { parts.logger }
 
-    /// - Parameters:
-    ///   - signingKey: signs access tokens; at least 32 random bytes.
-    ///   - onRunning: called once with the bound address.
+    /// - Parameter onRunning: called once, with where it listens.
     public init(
-        configuration: WebConfiguration, database: Database, signingKey: [UInt8], version: String,
-        group: any EventLoopGroup, logger: Logger, onRunning: @escaping @Sendable (SocketAddress?) -> Void
+        configuration: WebConfiguration, parts: WebParts, group: any EventLoopGroup,
+        onRunning: @escaping @Sendable ([BoundListener]) -> Void
     ) async {
         self.configuration = configuration
-        self.database = database
+        self.parts = parts
         self.group = group
-        self.logger = logger
         self.onRunning = onRunning
-        let authenticator = await Authenticator(database: database, signingKey: signingKey)
+        let database = parts.database
+        let authenticator = await Authenticator(database: database, signingKey: parts.signingKey)
         let joins = RateLimiter(perMinute: configuration.joinsPerMinute)
         let publicCalls = RateLimiter(perMinute: configuration.publicCallsPerMinute)
         relay = RelayServer(
             authority: Gatekeeper(
-                database: database, authenticator: authenticator, limiter: joins, logger: logger),
-            configuration: configuration.relay)
-        let started = NIODeadline.now()
+                database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
+            configuration: configuration.relay, metrics: parts.metrics)
         let router = Router(context: WebContext.self)
-        router.add(middleware: EdgeMiddleware())
-        HealthRoutes(database: database, version: version, started: started).add(to: router)
+        router.add(middleware: EdgeMiddleware(metrics: parts.metrics, hsts: configuration.hsts))
+        HealthRoutes(database: database, version: parts.version, metrics: parts.metrics).add(to: router)
         AuthenticationRoutes(authenticator: authenticator, limiter: publicCalls).add(to: router)
         SessionRoutes(database: database, authenticator: authenticator, relay: relay, group: group).add(to: router)
         CodeRoutes(database: database, authenticator: authenticator, limiter: publicCalls).add(to: router)
-        PageRoutes(version: version, started: started, relay: relay).add(to: router)
+        PageRoutes(version: parts.version, metrics: parts.metrics, relay: relay).add(to: router)
         responder = router.buildResponder()
+        let redirects = Router(context: WebContext.self)
+        RedirectRoutes(port: configuration.redirectPort, answers: parts.challenges).add(to: redirects)
+        self.redirects = redirects.buildResponder()
     }
 
     /// Serves until a graceful shutdown, then tells every peer to come back and waits for connections to end.
     public func run() async throws {
         try await reopenRooms()
-        let relay = self.relay
+        let draining = Draining()
         let connections = ConnectionCounter(limit: configuration.connectionsPerAddress)
-        let onRunning = self.onRunning
-        let application = Application(
-            responder: responder,
-            server: HTTPServerBuilder { responder in
-                FrontDoorChannel(responder: responder, relay: relay, connections: connections)
-            },
-            configuration: .init(address: .hostname(configuration.host, port: configuration.port)),
-            onServerRunning: { channel in onRunning(channel.localAddress) },
-            eventLoopGroupProvider: .shared(group), logger: logger)
-        try await withGracefulShutdownHandler {
-            try await application.run()
+        let refusals = RefusalLog()
+        let relay = self.relay
+        let listeners = try await Listeners(
+            configuration.listeners, group: group, logger: logger, draining: draining
+        ) { listener in
+            FrontDoorChannel(
+                responder: Self.respond(
+                    with: listener.role == .redirect ? redirects : responder, logger: logger),
+                relay: relay, connections: connections, refusals: refusals, draining: draining, metrics: parts.metrics,
+                tls: listener.role == .https ? parts.tls : nil, offersRelay: listener.role != .redirect)
+        }
+        onRunning(listeners.bound)
+        await withGracefulShutdownHandler {
+            await listeners.serve()
         } onGracefulShutdown: {
             relay.goAway(reconnectIn: WebConfiguration.reconnectIn)
+            listeners.drain()
+        }
+    }
+
+    /// Runs one request through a router.
+    private static func respond(
+        with responder: RouterResponder<WebContext>, logger: Logger
+    ) -> HTTPChannelHandler.Responder {
+        { request, writer, channel in
+            var logger = logger
+            // Where the context keeps the request's id.
+            logger[metadataKey: "hb.request.id"] = .stringConvertible(RequestID())
+            let context = WebContext(source: .init(channel: channel, logger: logger))
+            // The router's outermost middleware answers every error; nothing else throws.
+            var response = try await responder.respond(to: request, context: context)
+            response.headers[.date] = DateHeader.now
+            try await writer.write(response: response.head, body: response.body)
         }
     }
 
     /// After a start nobody is connected. Sessions that were active wait for their hosts.
     private func reopenRooms() async throws {
-        let ids = try await database.write { connection in
+        let ids = try await parts.database.write { connection in
             try Connection.leaveAll(now: .now(), in: connection)
             return try ShareSession.activeIds(in: connection)
         }
         for id in ids { relay.expectHost(sessionId: id, on: group.next()) }
+    }
+}
+
+/// What the web server is put together from.
+public struct WebParts: Sendable {
+    public var database: Database
+    /// Signs access tokens; at least 32 random bytes.
+    public var signingKey: [UInt8]
+    public var version: String
+    public var metrics: ServerMetrics
+    /// For `https` listeners.
+    public var tls: TLSContext?
+    public var challenges: ChallengeAnswers
+    public var logger: Logger
+
+    public init(
+        database: Database, signingKey: [UInt8], version: String, metrics: ServerMetrics, tls: TLSContext?,
+        challenges: ChallengeAnswers, logger: Logger
+    ) {
+        self.database = database
+        self.signingKey = signingKey
+        self.version = version
+        self.metrics = metrics
+        self.tls = tls
+        self.challenges = challenges
+        self.logger = logger
     }
 }

@@ -27,6 +27,9 @@ public enum JSONText {
         return ByteBuffer(bytes: data)
     }
 
+    /// A string as a JSON literal.
+    public static func quoted(_ text: String) -> String { String(buffer: encode(text)) }
+
     private static func describe(_ error: DecodingError) -> String {
         switch error {
         case .keyNotFound(let key, let context): return "\(path(context.codingPath + [key])) is missing"

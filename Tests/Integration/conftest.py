@@ -42,7 +42,7 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen(
-            [POSTERN, "serve", "--state", self.state, "--http", self.address, *self.options],
+            [POSTERN, "serve", "--state", self.state, "--https", "off", "--http", self.address, *self.options],
             stdout=subprocess.PIPE, stderr=self.log.open("ab"), text=True)
         line = self.process.stdout.readline()
         match = re.match(r"Postern is up: (http://(\S+))/$", line)

@@ -1,11 +1,24 @@
 import Client
 import FoundationEssentials
 import Glibc
+import TransportSecurity
 
 /// Where a client command finds the server and the token: the environment first, then what `postern login` has stored.
 struct Credentials: Codable {
     var url: String
     var token: String
+    /// `sha256:…` of a server that vouches for itself; nil trusts what the system trusts.
+    var fingerprint: String?
+
+    /// - Throws: ``ClientError``.
+    func address() throws -> ServerAddress {
+        guard let fingerprint else { return try ServerAddress(url) }
+        guard let pin = Fingerprint(fingerprint) else {
+            throw ClientError(
+                "'\(fingerprint)' is no fingerprint; it is sha256: and 64 hexadecimal digits", status: .usage)
+        }
+        return try ServerAddress(url, pin: pin)
+    }
 
     /// - Throws: ``ClientError`` that says how to sign in.
     static func load() throws -> Credentials {
@@ -15,7 +28,9 @@ struct Credentials: Codable {
         else {
             throw ClientError("you are not signed in; run 'postern login URL', or set POSTERN_URL and POSTERN_TOKEN")
         }
-        return Credentials(url: url, token: token)
+        // A pin belongs to the address it was stored with.
+        let pinned = url == stored?.url ? stored?.fingerprint : nil
+        return Credentials(url: url, token: token, fingerprint: environment("POSTERN_FINGERPRINT") ?? pinned)
     }
 
     /// Written to a temporary file, then renamed: never half, never readable by others.

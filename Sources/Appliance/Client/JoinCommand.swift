@@ -1,5 +1,6 @@
 import ArgumentParser
 import Client
+import TransportSecurity
 
 /// `postern join`: somebody else's shared terminal.
 struct JoinCommand: AsyncParsableCommand {
@@ -7,7 +8,7 @@ struct JoinCommand: AsyncParsableCommand {
         commandName: "join", abstract: "Joins a shared terminal.",
         discussion: """
             Example: postern join SYCLX-7K2Q9M-cactus-violin
-                     postern join 'http://127.0.0.1:8080/j/SYCLX-7K2Q9M#…'
+                     postern join 'https://box.example/j/SYCLX-7K2Q9M#…'
 
             With no code it asks for one, so that the words stay out of the list of processes. Ctrl-] opens a menu.
             In a pipe it writes the host's output as it is.
@@ -19,11 +20,17 @@ struct JoinCommand: AsyncParsableCommand {
     @Option(help: "What the host sees of you; your account's name if there is none.")
     var name = ""
 
+    @Option(
+        help: ArgumentHelp("The server's certificate, as the host sees it; a link carries it.", valueName: "sha256:…"),
+        transform: Fingerprint.argument)
+    var fingerprint: Fingerprint?
+
     func run() async throws {
         let text = invitation ?? Self.ask()
         let credentials = try Credentials.load()
         try await Join.run(
-            invitation: text, address: try ServerAddress(credentials.url), token: credentials.token, name: name)
+            invitation: text, address: try credentials.address(), token: credentials.token, name: name,
+            fingerprint: fingerprint)
     }
 
     private static func ask() -> String {

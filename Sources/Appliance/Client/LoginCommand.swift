@@ -2,6 +2,7 @@ import ArgumentParser
 import CPlatform
 import Client
 import Glibc
+import TransportSecurity
 import Wire
 
 /// `postern login`: keeps a server's address and one's token for the other commands.
@@ -9,8 +10,11 @@ struct LoginCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "login", abstract: "Signs in to a server with an API token.",
         discussion: """
-            Example: postern login http://127.0.0.1:8080
-                     postern login http://127.0.0.1:8080 --token-file token.txt
+            Example: postern login https://box.example
+                     postern login https://192.0.2.7 --fingerprint sha256:… --token-file token.txt
+
+            A server whose certificate no authority has signed is known by its fingerprint: 'postern cert status' prints it
+            on the server. In a terminal you are shown it and asked; everything else needs --fingerprint.
 
             The token is asked for without echo, or read from a file, or from standard input in a pipe. It is stored
             in $XDG_CONFIG_HOME/postern (or ~/.config/postern), readable by you alone. POSTERN_URL and POSTERN_TOKEN in
@@ -20,18 +24,47 @@ struct LoginCommand: AsyncParsableCommand {
     /// A token, in bytes: the longest the server accepts.
     private static let tokenLimit = 2048
 
-    @Argument(help: "The server's address, as in http://127.0.0.1:8080.")
+    @Argument(help: "The server's address, as in https://box.example.")
     var url: String
 
     @Option(help: ArgumentHelp("A file that holds the token; '-' is standard input.", valueName: "file"))
     var tokenFile: String?
 
+    @Option(
+        help: ArgumentHelp("The server's certificate; nothing else is believed.", valueName: "sha256:…"),
+        transform: Fingerprint.argument)
+    var fingerprint: Fingerprint?
+
     func run() async throws {
-        let address = try ServerAddress(url)
+        var address = try ServerAddress(url, pin: fingerprint)
+        if address.isSecure && address.pin == nil { address.pin = try await Self.pin(of: address) }
         let token = try readToken()
         let user = try await APIClient(address: address, token: token).me()
-        try Credentials(url: address.description, token: token).save()
+        try Credentials(
+            url: address.description, token: token, fingerprint: address.pin?.description
+        ).save()
         Output.line("Signed in to \(address) as \(user.username) (\(user.tier)).")
+    }
+
+    /// Nil where the system trusts the certificate; else what the person says yes to. Asked before the token is sent anywhere.
+    private static func pin(of address: ServerAddress) async throws -> Fingerprint? {
+        guard let shown = try await APIClient(address: address, token: "").untrustedFingerprint() else { return nil }
+        guard postern_is_terminal(0) == 1 else {
+            throw ClientError(
+                """
+                no authority vouches for the certificate of \(address). If 'postern cert status' on the server prints
+                  \(shown)
+                run this again with --fingerprint \(shown)
+                """)
+        }
+        Output.write(
+            """
+            No authority vouches for the certificate of \(address). Its fingerprint is
+              \(shown)
+            Is that what 'postern cert status' prints on the server? Type yes to trust it from now on: 
+            """, to: 2)
+        guard readLine()?.lowercased() == "yes" else { throw ClientError("not trusted; nothing was sent") }
+        return shown
     }
 
     private func readToken() throws -> String {
@@ -71,5 +104,13 @@ struct LoginCommand: AsyncParsableCommand {
             collected += chunk[..<count]
         }
         return collected
+    }
+}
+
+extension Fingerprint {
+    /// For a command's options.
+    static func argument(_ text: String) throws -> Fingerprint {
+        if let fingerprint = Fingerprint(text) { return fingerprint }
+        throw ValidationError("'\(text)' is no fingerprint; it is sha256: and 64 hexadecimal digits.")
     }
 }

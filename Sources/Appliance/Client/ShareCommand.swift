@@ -41,7 +41,7 @@ struct ShareCommand: AsyncParsableCommand {
 
     func run() async throws {
         let credentials = try Credentials.load()
-        let address = try ServerAddress(credentials.url)
+        let address = try credentials.address()
         var options = ShareOptions(command: command.isEmpty ? [environment("SHELL") ?? "/bin/sh"] : command)
         options.title = name
         options.readOnly = readOnly

@@ -17,4 +17,18 @@ enum ServeLock {
             throw StorageError(.unavailable, "another 'postern serve' uses \(stateDirectory); stop it first")
         }
     }
+
+    /// Whether a server runs on this directory now.
+    /// - Throws: ``StorageError`` when the directory cannot be read.
+    static func isTaken(stateDirectory: String) throws -> Bool {
+        let path = "\(stateDirectory)/\(name)"
+        let descriptor = open(path, O_RDWR | O_CLOEXEC)
+        if descriptor < 0 && errno == ENOENT { return false }
+        guard descriptor >= 0 else {
+            throw StorageError(.unavailable, "cannot open \(path): \(String(cString: strerror(errno)))")
+        }
+        // Closing gives the lock back at once.
+        defer { close(descriptor) }
+        return flock(descriptor, LOCK_EX | LOCK_NB) != 0
+    }
 }

@@ -1,27 +1,35 @@
-import Glibc
 import NIOCore
 import NIOHTTP1
-import NIOPosix
+public import TransportSecurity
 public import Wire
 
 /// The appliance's REST calls, one connection each: a client makes a handful in its life.
 public struct APIClient: Sendable {
-    /// An answer, in bytes: a list of codes at most.
-    private static let bodyLimit = 1 << 20
-    /// Connecting, and then the whole exchange.
-    private static let timeout = TimeAmount.seconds(15)
-
-    private struct Answer: Sendable {
-        let status: Int
-        let body: ByteBuffer
-    }
-
     public let address: ServerAddress
     private let token: String
 
     public init(address: ServerAddress, token: String) {
         self.address = address
         self.token = token
+    }
+
+    /// Looks at the server's certificate, and sends nothing.
+    /// - Returns: its fingerprint where the system does not trust it; nil where it does.
+    /// - Throws: ``ClientError`` when the server cannot be reached.
+    public func untrustedFingerprint() async throws -> Fingerprint? {
+        do {
+            _ = try await HTTPExchange(host: address.host, port: address.port, tls: ClientContexts.context(.system))
+                .send(.GET, "/health", headers: ["Host": address.authority])
+            return nil
+        } catch let error as TLSError where error.code == .untrusted {
+            let probe = try TLSContext.client(trust: .pinned(.none))
+            do {
+                _ = try await HTTPExchange(host: address.host, port: address.port, tls: probe).send(.GET, "/health")
+            } catch let error as TLSError { if let found = error.found { return found } }
+            throw ClientError(error.message)
+        } catch {
+            throw ClientError("cannot reach \(address): \(describe(error)); is the server running?", status: .tryAgain)
+        }
     }
 
     public func me() async throws -> UserResource { try await call(.GET, "/auth/me", UserResource.self) }
@@ -51,18 +59,20 @@ public struct APIClient: Sendable {
         _ = try await exchange(method, path, body: nil)
     }
 
-    private func exchange(_ method: HTTPMethod, _ path: String, body: ByteBuffer?) async throws -> Answer {
-        let answer: Answer
+    private func exchange(_ method: HTTPMethod, _ path: String, body: ByteBuffer?) async throws -> HTTPAnswer {
+        let answer: HTTPAnswer
         do {
             answer = try await send(method, path, body)
-        } catch let error as ClientError { throw error } catch {
+        } catch let error as TLSError where error.code == .untrusted {
+            throw ClientError(error.message)
+        } catch {
             throw ClientError("cannot reach \(address): \(describe(error)); is the server running?", status: .tryAgain)
         }
         if (200..<300).contains(answer.status) { return answer }
         throw refusal(answer)
     }
 
-    private func refusal(_ answer: Answer) -> ClientError {
+    private func refusal(_ answer: HTTPAnswer) -> ClientError {
         guard let error = try? JSONText.decode(ErrorResource.self, from: answer.body) else {
             return ClientError("\(address) answered \(answer.status) and is no Postern; check the address")
         }
@@ -74,66 +84,13 @@ public struct APIClient: Sendable {
         }
     }
 
-    private func send(_ method: HTTPMethod, _ path: String, _ body: ByteBuffer?) async throws -> Answer {
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .connectTimeout(Self.timeout)
-            .connect(host: address.host, port: address.port) { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHTTPClientHandlers()
-                    return try NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>(
-                        wrappingChannelSynchronously: channel)
-                }
-            }
-        let loop = channel.channel.eventLoop
-        let deadline = loop.scheduleTask(in: Self.timeout) { channel.channel.close(promise: nil) }
-        defer { deadline.cancel() }
-        return try await channel.executeThenClose { inbound, outbound in
-            var headers: HTTPHeaders = [
-                "Host": address.authority, "Authorization": "Bearer \(token)", "Connection": "close",
-            ]
-            if let body {
-                headers.add(name: "Content-Type", value: "application/json")
-                headers.add(name: "Content-Length", value: String(body.readableBytes))
-            } else if method == .POST {
-                headers.add(name: "Content-Length", value: "0")
-            }
-            let head = HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: headers)
-            try await outbound.write(.head(head))
-            if let body { try await outbound.write(.body(.byteBuffer(body))) }
-            try await outbound.write(.end(nil))
-            return try await Self.collect(inbound)
-        }
-    }
-
-    private static func collect(_ inbound: NIOAsyncChannelInboundStream<HTTPClientResponsePart>) async throws -> Answer
-    {
-        var status = 0
-        var collected = ByteBuffer()
-        for try await part in inbound {
-            switch part {
-            case .head(let head): status = Int(head.status.code)
-            case .body(let bytes):
-                collected.writeImmutableBuffer(bytes)
-                guard collected.readableBytes <= bodyLimit else { throw ClientError("the server's answer is too long") }
-            case .end: return Answer(status: status, body: collected)
-            }
-        }
-        throw ChannelError.inputClosed
+    private func send(_ method: HTTPMethod, _ path: String, _ body: ByteBuffer?) async throws -> HTTPAnswer {
+        var headers: HTTPHeaders = ["Host": address.authority, "Authorization": "Bearer \(token)"]
+        if body != nil { headers.add(name: "Content-Type", value: "application/json") }
+        let exchange = HTTPExchange(host: address.host, port: address.port, tls: try address.tls())
+        return try await exchange.send(method, path, headers: headers, body: body)
     }
 }
 
 /// A network error in words a person knows.
-func describe(_ error: any Error) -> String {
-    switch error {
-    case let error as NIOConnectionError:
-        if let first = error.connectionErrors.first { return describe(first.error) }
-        return error.dnsAError != nil || error.dnsAAAAError != nil ? "the name is not known" : "no connection"
-    case let error as IOError:
-        return String(cString: strerror(error.errnoCode)).lowercased()
-    case is SocketAddressError: return "the name is not known"
-    case let error as ChannelError where error == .inputClosed || error == .ioOnClosedChannel:
-        return "the connection was closed before an answer came"
-    case ChannelError.connectTimeout: return "no answer within 15 s"
-    default: return "\(error)"
-    }
-}
+func describe(_ error: any Error) -> String { NetworkError.sentence(error) }

@@ -2,6 +2,7 @@ public import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOWebSocket
+import TransportSecurity
 public import Wire
 
 /// What a relay connection tells its owner, on the owner's event loop.
@@ -12,6 +13,8 @@ public enum RelayEvent: Sendable {
     /// The last event of this read batch.
     case readComplete
     case writable(Bool)
+    /// The server is not the one that is expected; trying again would be no better.
+    case untrusted(String)
     /// No connection came about, or it ended. `code` is nil where no close frame came.
     case closed(code: UInt16?, reason: String)
 }
@@ -110,6 +113,11 @@ public final class RelaySocket {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     bound.value.opening = channel
+                    if let tls = try address.tls() {
+                        let pipeline = channel.pipeline.syncOperations
+                        try pipeline.addHandler(TLSHandler.client(tls, serverName: address.host))
+                        try pipeline.addHandler(TLSFailureHandler(bound.value))
+                    }
                     try Self.addUpgrade(to: channel, address, bound)
                 }
             }
@@ -166,10 +174,30 @@ public final class RelaySocket {
 
     fileprivate func received(_ event: RelayEvent) { if !isClosed { onEvent(event) } }
 
+    fileprivate func failed(_ error: TLSError) {
+        guard error.code == .untrusted, !isClosed else { return closed(code: nil, reason: error.message) }
+        isClosed = true
+        onEvent(.untrusted(error.message))
+    }
+
     fileprivate func closed(code: UInt16?, reason: String) {
         guard !isClosed else { return }
         isClosed = true
         onEvent(.closed(code: code, reason: reason))
+    }
+}
+
+/// Says why TLS failed before the handlers behind it say that the connection has gone.
+private final class TLSFailureHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let socket: RelaySocket
+
+    init(_ socket: RelaySocket) { self.socket = socket }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if let error = error as? TLSError { socket.failed(error) }
+        context.fireErrorCaught(error)
     }
 }
 

@@ -1,45 +1,51 @@
-/// The appliance a client talks to.
+public import TransportSecurity
+
+/// The appliance a client talks to, and by what it knows it.
 public struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
     public let host: String
     public let port: Int
+    public let isSecure: Bool
+    /// The one certificate to believe; nil believes what the system believes. Without meaning over plain HTTP.
+    public var pin: Fingerprint?
 
-    /// Reads `http://host[:port]`.
+    /// Reads `https://host[:port]` or `http://host[:port]`.
     /// - Throws: ``ClientError`` that says what is wrong with it.
-    public init(_ url: String) throws(ClientError) {
+    public init(_ url: String, pin: Fingerprint? = nil) throws(ClientError) {
+        let invalid = ClientError(
+            "'\(url)' is not a server address; write https://HOST or http://HOST:PORT", status: .usage)
         let lower = url.lowercased()
-        if lower.hasPrefix("https://") {
-            throw ClientError(
-                "this version speaks http:// only; run the appliance on loopback or inside a private network, "
-                    + "or put a TLS proxy in front of it and reach that through a tunnel", status: .usage)
-        }
-        guard lower.hasPrefix("http://") else {
-            throw ClientError("'\(url)' is not a server address; write http://HOST:PORT", status: .usage)
-        }
-        let rest = url.dropFirst("http://".count).prefix { $0 != "/" }
-        let invalid = ClientError("'\(url)' is not a server address; write http://HOST:PORT", status: .usage)
+        guard let scheme = ["https://", "http://"].first(where: lower.hasPrefix) else { throw invalid }
+        isSecure = scheme == "https://"
+        self.pin = isSecure ? pin : nil
+        let standard = isSecure ? 443 : 80
+        let rest = url.dropFirst(scheme.count).prefix { $0 != "/" }
+        let name: Substring
+        let tail: Substring
         if rest.hasPrefix("["), let end = rest.firstIndex(of: "]") {
-            host = String(rest[rest.index(after: rest.startIndex)..<end])
-            let tail = rest[rest.index(after: end)...]
-            guard let port = tail.isEmpty ? 80 : Int(tail.dropFirst()), tail.isEmpty || tail.hasPrefix(":") else {
-                throw invalid
-            }
-            self.port = port
+            name = rest[rest.index(after: rest.startIndex)..<end]
+            tail = rest[rest.index(after: end)...]
         } else {
-            let parts = rest.split(separator: ":", omittingEmptySubsequences: false)
-            guard parts.count <= 2, let name = parts.first, !name.isEmpty,
-                let port = parts.count == 2 ? Int(parts[1]) : 80
-            else { throw invalid }
-            host = String(name)
-            self.port = port
+            name = rest.prefix { $0 != ":" }
+            tail = rest[name.endIndex...]
         }
-        guard (1...65535).contains(port) else { throw invalid }
+        guard !name.isEmpty, tail.isEmpty || tail.hasPrefix(":"),
+            let port = tail.isEmpty ? standard : Int(tail.dropFirst()), (1...65535).contains(port)
+        else { throw invalid }
+        host = String(name)
+        self.port = port
     }
 
-    public var description: String {
-        let name = host.contains(":") ? "[\(host)]" : host
-        return port == 80 ? "http://\(name)" : "http://\(name):\(port)"
-    }
+    public var description: String { (isSecure ? "https://" : "http://") + authority }
 
     /// For the `Host` header.
-    var authority: String { String(description.dropFirst("http://".count)) }
+    var authority: String {
+        let name = host.contains(":") ? "[\(host)]" : host
+        return port == (isSecure ? 443 : 80) ? name : "\(name):\(port)"
+    }
+
+    /// Nil over plain HTTP.
+    /// - Throws: `TLSError`.
+    func tls() throws(TLSError) -> TLSContext? {
+        isSecure ? try ClientContexts.context(pin.map { .pinned($0) } ?? .system) : nil
+    }
 }

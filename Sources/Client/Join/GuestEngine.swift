@@ -348,5 +348,7 @@ enum GuestEnding: Sendable, Equatable {
     /// Whoever answered does not know the secret.
     case impostor
     case tampering(String)
+    /// The server is not the one that is expected.
+    case untrusted(String)
     case unreachable(String)
 }

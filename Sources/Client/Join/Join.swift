@@ -1,23 +1,47 @@
 import EndToEnd
 import NIOCore
 import NIOPosix
+public import TransportSecurity
 
 /// `postern join`: somebody else's terminal, here.
 public enum Join {
     /// - Returns: when the session ended or the person left.
+    /// - Parameter fingerprint: the server's certificate as somebody told it; a link may carry it as well.
     /// - Throws: ``ClientError`` for every other ending.
-    public static func run(invitation text: String, address: ServerAddress, token: String, name: String) async throws {
+    public static func run(
+        invitation text: String, address: ServerAddress, token: String, name: String, fingerprint: Fingerprint? = nil
+    ) async throws {
         let invitation = try parse(text)
         // A link says where its session lives. The token goes only to the server it belongs to.
-        if let server = invitation.server, try ServerAddress(server) != address {
+        if let server = invitation.server, try ServerAddress(server).description != address.description {
             throw ClientError(
                 "this link is for \(server) and you are signed in to \(address); run 'postern login \(server)' first")
         }
+        var address = address
+        for told in [invitation.fingerprint.flatMap { Fingerprint($0) }, fingerprint] {
+            if let told { try pin(told, &address) }
+        }
         let loop = MultiThreadedEventLoopGroup.singleton.next()
-        let ending = try await loop.flatSubmit { () -> EventLoopFuture<GuestEnding> in
+        let ending = try await loop.flatSubmit { [address] () -> EventLoopFuture<GuestEnding> in
             JoinRunner(invitation: invitation, address: address, token: token, name: name, loop: loop).start()
         }.get()
         if let error = ending.error(invitation) { throw error }
+    }
+
+    /// What the host's side sees of the server must be what this side sees of it.
+    private static func pin(_ told: Fingerprint, _ address: inout ServerAddress) throws(ClientError) {
+        guard address.isSecure else {
+            throw ClientError("a certificate is expected and \(address) is plain HTTP; log in to its https:// address")
+        }
+        guard let known = address.pin, known != told else { return address.pin = told }
+        throw ClientError(
+            """
+            the host knows another certificate of \(address) than you do:
+              expected \(known)
+              found    \(told)
+            Ask the server's owner ('postern cert status' prints it there). If the new one is right, run \
+            'postern login \(address) --fingerprint \(told)'; if not, somebody stands in between
+            """)
     }
 
     private static func parse(_ text: String) throws(ClientError) -> ShareInvitation {
@@ -59,6 +83,7 @@ extension GuestEnding {
         case .impostor:
             ClientError("whoever answered does not know the words: do not trust this server, and tell the host")
         case .tampering(let what): ClientError("the connection was tampered with (\(what)); do not trust this server")
+        case .untrusted(let what): ClientError(what)
         case .unreachable(let what): ClientError(what, status: .tryAgain)
         }
     }

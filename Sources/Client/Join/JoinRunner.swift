@@ -61,6 +61,9 @@ final class JoinRunner {
         case .binary(let frame): carryOut(engine.received(frame))
         case .readComplete: display.flush()
         case .writable: break
+        case .untrusted(let reason):
+            socket = nil
+            finish(.untrusted(reason))
         case .closed(let code, let reason):
             socket = nil
             failures += 1

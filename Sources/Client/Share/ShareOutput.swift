@@ -1,5 +1,6 @@
 import EndToEnd
 import NIOCore
+import TransportSecurity
 import Wire
 
 /// What `postern share` tells its person or, with `--json`, a program.
@@ -11,6 +12,8 @@ enum ShareOutput {
         }
 
         let sessionId: String
+        /// The server's certificate, where it vouches for itself.
+        let fingerprint: String?
         let codes: [Code]
     }
 
@@ -24,29 +27,35 @@ enum ShareOutput {
         var message: String?
     }
 
-    static func opening(sessionId: String, codes: [CodeSecrets], server: String) -> String {
+    static func opening(sessionId: String, codes: [CodeSecrets], server: ServerAddress) -> String {
         let opening = Opening(
-            sessionId: sessionId,
+            sessionId: sessionId, fingerprint: server.pin?.description,
             codes: codes.map { secrets in
                 let spoken = ShareInvitation(code: secrets.code, secret: secrets.words)
                 return .init(
                     permission: secrets.permission, code: secrets.code.description, secret: secrets.words.text,
                     join: "postern join \(spoken.spoken)",
-                    url: ShareInvitation(code: secrets.code, secret: secrets.link).link(server: server))
+                    url: link(secrets, server))
             })
         return json(opening)
     }
 
-    static func banner(codes: [CodeSecrets], command: [String], server: String) -> String {
+    static func banner(codes: [CodeSecrets], command: [String], server: ServerAddress) -> String {
         var text =
             "Sharing \(command.joined(separator: " ")) through \(server), encrypted from here to your guests.\r\n"
         for secrets in codes {
             let spoken = ShareInvitation(code: secrets.code, secret: secrets.words)
-            let link = ShareInvitation(code: secrets.code, secret: secrets.link).link(server: server)
+            let link = link(secrets, server)
             text += secrets.permission == .control ? "  to type along:  " : "  to watch only:  "
             text += "postern join \(spoken.spoken)\r\n           or:    postern join '\(link)'\r\n"
         }
+        if let pin = server.pin { text += "  certificate:     \(pin) (in the link already)\r\n" }
         return text + "Ctrl-] opens a menu. The share ends when the command does.\r\n"
+    }
+
+    private static func link(_ secrets: CodeSecrets, _ server: ServerAddress) -> String {
+        ShareInvitation(code: secrets.code, secret: secrets.link, fingerprint: server.pin?.hexadecimal)
+            .link(server: server.description)
     }
 
     static func json(_ notice: HostNotice) -> String {

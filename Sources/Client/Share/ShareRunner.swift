@@ -47,7 +47,7 @@ final class ShareRunner {
             rows: size.rows, columns: size.columns)
         finished = loop.makePromise(of: Int32.self)
         display = HostDisplay(interactive: interactive, json: options.json, loop: loop)
-        let server = api.address.description
+        let server = api.address
         let banner =
             options.json
             ? ShareOutput.opening(sessionId: sessionId, codes: codes, server: server)
@@ -155,6 +155,7 @@ final class ShareRunner {
         case .binary(let frame): carryOut(engine.received(frame))
         case .readComplete: socket?.flush()
         case .writable(let writable): carryOut(engine.uplink(takesMore: writable))
+        case .untrusted(let reason): untrusted(reason)
         case .closed(let code, let reason): closed(code, reason)
         }
     }
@@ -197,6 +198,12 @@ final class ShareRunner {
                     ? "you ended it" : "the server ended it (\(message.reason ?? "no reason given"))")
         default: carryOut(engine.received(message))
         }
+    }
+
+    private func untrusted(_ reason: String) {
+        socket = nil
+        if isDone { return leave(exitStatus ?? 0, told: false) }
+        sharingEnded(reason)
     }
 
     private func closed(_ code: UInt16?, _ reason: String) {

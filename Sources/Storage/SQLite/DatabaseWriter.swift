@@ -1,3 +1,5 @@
+import Telemetry
+
 /// The one thread that writes, with group commit: everything that waits becomes one transaction and one fsync,
 /// and each caller is answered after that fsync.
 ///
@@ -22,9 +24,9 @@ final class DatabaseWriter: Sendable {
     private let thread: WorkerThread
 
     /// - Throws: ``StorageError`` if the system refuses a thread.
-    init(path: String) throws {
+    init(path: String, metrics: ServerMetrics) throws {
         let queue = self.queue
-        thread = try WorkerThread { Self.loop(path, queue) }
+        thread = try WorkerThread(name: "db-writer") { Self.loop(path, queue, metrics) }
     }
 
     /// False when the queue is full or closed: then the job will not run.
@@ -36,13 +38,17 @@ final class DatabaseWriter: Sendable {
         thread.join()
     }
 
-    private static func loop(_ path: String, _ queue: BlockingQueue<Job>) {
+    private static func loop(_ path: String, _ queue: BlockingQueue<Job>, _ metrics: ServerMetrics) {
         let opened = Result { try SQLiteConnection(path: path, mode: .readWrite) }
         while true {
             let group = queue.take(upTo: groupCapacity)
             if group.isEmpty { return }
             switch opened {
-            case .success(let connection): commit(group, on: connection)
+            case .success(let connection):
+                let start = ContinuousClock.now
+                commit(group, on: connection)
+                metrics.commitSize.record(Double(group.count))
+                metrics.commitSeconds.record(since: start)
             case .failure(let error): refuse(group, error)
             }
         }

@@ -1,13 +1,22 @@
 import HTTPTypes
 import Hummingbird
 import Logging
+import Telemetry
 import Wire
 
 /// The outermost layer of every request: gives it an id, turns errors into the API's one shape, and logs each once.
 struct EdgeMiddleware: RouterMiddleware {
+    /// A year, in seconds: what browsers ask for.
+    private static let hstsSeconds = 31_536_000
+
+    let metrics: ServerMetrics
+    let hsts: Bool
+
     func handle(
         _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
     ) async throws -> Response {
+        let start = ContinuousClock.now
+        defer { metrics.requestSeconds.record(since: start) }
         var response: Response
         do {
             response = try await next(request, context)
@@ -27,6 +36,8 @@ struct EdgeMiddleware: RouterMiddleware {
         }
         response.headers[.requestId] = context.id
         response.headers[.contentTypeOptions] = "nosniff"
+        if hsts { response.headers[.strictTransportSecurity] = "max-age=\(Self.hstsSeconds)" }
+        metrics.responses[min(response.status.code / 100, metrics.responses.count - 1)].add()
         if request.uri.path != "/" { response.headers[.cacheControl] = "no-store" }
         return response
     }

@@ -3,6 +3,7 @@ import Hummingbird
 import Logging
 import NIOCore
 import Storage
+import Telemetry
 import Wire
 
 /// `/health`: is the process up, and does its database answer?
@@ -25,7 +26,7 @@ struct HealthRoutes: Sendable {
 
     let database: Database
     let version: String
-    let started: NIODeadline
+    let metrics: ServerMetrics
 
     func add(to router: Router<WebContext>) {
         router.get("/health") { _, context in
@@ -40,7 +41,7 @@ struct HealthRoutes: Sendable {
             return Response.json(
                 Healthy(
                     timestamp: ISOTime.text(millisecondsFromNow: 0), version: version,
-                    uptimeSeconds: Int((NIODeadline.now() - started).nanoseconds / 1_000_000_000)))
+                    uptimeSeconds: metrics.uptimeSeconds))
         }
     }
 }

@@ -8,6 +8,8 @@ import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 import NIOWebSocket
 import Relay
+import Telemetry
+import TransportSecurity
 import Wire
 
 /// Every accepted connection: HTTP/1.1, or the relay's WebSocket after an upgrade on `/relay`.
@@ -30,16 +32,32 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
     let responder: HTTPChannelHandler.Responder
     let relay: RelayServer
     let connections: ConnectionCounter
+    let refusals: RefusalLog
+    let draining: Draining
+    let metrics: ServerMetrics
+    /// Nil speaks plain HTTP.
+    let tls: TLSContext?
+    /// False where the listener only redirects.
+    let offersRelay: Bool
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
             let address = ClientAddress.text(of: channel)
             guard connections.enter(address) else {
-                logger.warning("connection refused: too many from one address")
+                metrics.connectionsRefused.add()
+                refusals.note(logger)
                 channel.close(promise: nil)
                 throw TooManyConnections()
             }
-            channel.closeFuture.whenComplete { _ in connections.leave(address) }
+            metrics.connectionsAccepted.add()
+            metrics.connections.add(1)
+            channel.closeFuture.whenComplete { _ in
+                connections.leave(address)
+                metrics.connections.add(-1)
+            }
+            let first = FirstRequestHandler(metrics: metrics)
+            try channel.pipeline.syncOperations.addHandler(first)
+            if let tls { try channel.pipeline.syncOperations.addHandler(TLSHandler.server(tls, onHandshake: count)) }
             var configuration = NIOUpgradableHTTPServerPipelineConfiguration(
                 upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration(
                     upgraders: [upgrader(address)],
@@ -51,10 +69,9 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             configuration.decoderConfiguration.maxHeaderFieldCount = WebConfiguration.headerCount
             let outcome = try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(
                 configuration: configuration)
-            let deadline = channel.eventLoop.scheduleTask(in: WebConfiguration.firstRequest) {
-                channel.close(promise: nil)
+            outcome.assumeIsolated().whenSuccess { _ in
+                channel.pipeline.syncOperations.removeHandler(first, promise: nil)
             }
-            outcome.whenComplete { _ in deadline.cancel() }
             return Value(channel: channel, outcome: outcome)
         }
     }
@@ -68,6 +85,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             }
         } catch {
             // The connection broke, or spoke something else, before its first request was complete.
+            metrics.badRequests.add()
             logger.debug("connection ended early", metadata: ["error": "\(error)"])
             value.channel.close(promise: nil)
         }
@@ -75,10 +93,17 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
 
     private func makeHTTP(_ channel: any Channel, _ logger: Logger) -> EventLoopFuture<Outcome> {
         channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
+            try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: tls != nil))
+            try channel.pipeline.syncOperations.addHandler(RequestDeadlineHandler(metrics: metrics))
             try channel.pipeline.syncOperations.addHandler(
                 HTTPConnectionStateHandler(
                     idleTimeout: .nanoseconds(WebConfiguration.idle.nanoseconds), logger: logger))
+            if draining.isUnderWay {
+                // The listener's own word came before there was anybody to hear it. By the next tick the request is read.
+                channel.eventLoop.execute {
+                    channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+                }
+            }
             return .http(
                 try HTTPValue(
                     wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)))
@@ -88,7 +113,9 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
     private func upgrader(_ address: String) -> NIOTypedWebSocketServerUpgrader<Outcome> {
         NIOTypedWebSocketServerUpgrader(
             maxFrameSize: WireLimits.messageBytes, enableAutomaticErrorHandling: false,
-            shouldUpgrade: { channel, head in channel.eventLoop.makeSucceededFuture(Self.upgradeHeaders(head)) },
+            shouldUpgrade: { channel, head in
+                channel.eventLoop.makeSucceededFuture(offersRelay ? Self.upgradeHeaders(head) : nil)
+            },
             upgradePipelineHandler: { channel, _ in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
@@ -101,6 +128,14 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
                     return .webSocket
                 }
             })
+    }
+
+    private func count(_ outcome: TLSHandler.Outcome) {
+        switch outcome {
+        case .full: metrics.handshakesFull.add()
+        case .resumed: metrics.handshakesResumed.add()
+        case .failed: metrics.handshakesFailed.add()
+        }
     }
 
     /// - Returns: nil where this is no upgrade of ours.

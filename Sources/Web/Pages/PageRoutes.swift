@@ -1,12 +1,13 @@
 import Hummingbird
 import NIOCore
 import Relay
+import Telemetry
 import Wire
 
 /// What a person sees in a browser.
 struct PageRoutes: Sendable {
     let version: String
-    let started: NIODeadline
+    let metrics: ServerMetrics
     let relay: RelayServer
 
     func add(to router: Router<WebContext>) {
@@ -22,7 +23,7 @@ struct PageRoutes: Sendable {
     }
 
     private var status: Page {
-        let uptime = Int((NIODeadline.now() - started).nanoseconds / 1_000_000_000)
+        let uptime = metrics.uptimeSeconds
         return Page(
             title: "Postern is up",
             body: """

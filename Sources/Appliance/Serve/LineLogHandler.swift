@@ -1,14 +1,26 @@
 import Glibc
 import Logging
+import Wire
 
-/// One line per event on standard error: `level=info msg="…" key=value`. The journal adds the time; elsewhere we do.
-struct LogfmtHandler: LogHandler {
-    var logLevel = Logger.Level.info
+/// One line per event on standard error: `level=info msg="…" key=value`, or the same as a JSON object. The journal adds the
+/// time; elsewhere we do.
+struct LineLogHandler: LogHandler {
+    enum Format: Sendable { case logfmt, json }
+
+    /// The whole process has one level, so that a reload reaches every logger.
+    var logLevel: Logger.Level {
+        get { LogSettings.shared.level }
+        set { LogSettings.shared.level = newValue }
+    }
     var metadata = Logger.Metadata()
+    private let format: Format
     private let hasTime: Bool
 
     /// - Parameter hasTime: false where the reader adds the time itself.
-    init(hasTime: Bool) { self.hasTime = hasTime }
+    init(format: Format, hasTime: Bool) {
+        self.format = format
+        self.hasTime = hasTime
+    }
 
     subscript(metadataKey key: String) -> Logger.MetadataValue? {
         get { metadata[key] }
@@ -16,14 +28,17 @@ struct LogfmtHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        var line = hasTime ? "time=\(Self.time()) " : ""
-        line += "level=\(event.level) msg=\(Self.quoted(event.message.description))"
+        var fields: [(String, String)] = hasTime ? [("time", Self.time())] : []
+        fields += [("level", event.level.rawValue), ("msg", event.message.description)]
         let all = metadata.merging(event.metadata ?? [:]) { $1 }
-        for (key, value) in all.sorted(by: { $0.key < $1.key }) where !key.hasPrefix("hb.") {
-            line += " \(key)=\(Self.quoted(value.description))"
-        }
+        fields += all.filter { !$0.key.hasPrefix("hb.") }.map { ($0.key, $0.value.description) }.sorted { $0.0 < $1.0 }
         // One write, so that lines of several threads do not mix.
-        Output.error(line)
+        switch format {
+        case .logfmt: Output.error(fields.map { "\($0.0)=\(Self.quoted($0.1))" }.joined(separator: " "))
+        case .json:
+            Output.error(
+                "{\(fields.map { "\(JSONText.quoted($0.0)):\(JSONText.quoted($0.1))" }.joined(separator: ","))}")
+        }
     }
 
     private static func quoted(_ text: String) -> String {

@@ -1,0 +1,93 @@
+import ArgumentParser
+import NIOCore
+import Wire
+
+/// `postern config …`
+struct ConfigCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "config", abstract: "Checks and shows the server's configuration.",
+        discussion: "Example: postern config check --config /etc/postern/postern.yml",
+        subcommands: [ConfigCheck.self, ConfigShow.self, ConfigExample.self])
+}
+
+struct ConfigCheck: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Prints every mistake with its line; exits with 1 if there is one.",
+        discussion: "Example: postern config check && systemctl reload postern")
+
+    @OptionGroup var server: ServerOptions
+
+    func run() throws {
+        let configuration = try server.load()
+        Output.line("\(configuration.file ?? "No configuration file, and the environment"): no mistakes")
+    }
+}
+
+struct ConfigShow: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Prints every setting in force, and where it came from; secrets stay hidden.",
+        discussion: "Example: postern config show --json | jq .")
+
+    private struct Shown: Encodable {
+        let key: String
+        let value: String?
+        let source: String
+    }
+
+    @Flag(help: "Print one JSON object per line.")
+    var json = false
+
+    @OptionGroup var server: ServerOptions
+
+    func run() throws {
+        let configuration = try server.load()
+        for setting in Setting.all {
+            let value = configuration[setting.key]
+            let text = setting.isSecret && value != nil ? "(hidden)" : value?.text
+            let source = value?.source ?? "not set"
+            if json {
+                Output.line(
+                    String(buffer: JSONText.encode(Shown(key: setting.key, value: text, source: source))))
+            } else {
+                let padded = setting.key + String(repeating: " ", count: max(0, 24 - setting.key.count))
+                Output.line("\(padded) \(text ?? "-")  (\(source))")
+            }
+        }
+    }
+}
+
+struct ConfigExample: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "example", abstract: "Prints a configuration file with every setting, commented.",
+        discussion: "Example: postern config example > /etc/postern/postern.yml")
+
+    func run() {
+        var text = """
+            # Postern's configuration. Every line here is what holds without it; remove the # to change something.
+            # Each is also a variable (tls-mode: POSTERN_TLS_MODE) and a flag (--tls-mode) of 'postern serve'.
+            # After a change: 'postern config check', then 'systemctl reload postern' (or restart; it says which).
+
+            """
+        for setting in Setting.all {
+            let note = setting.reloads ? "" : " Needs a restart."
+            let secret =
+                setting.isSecret
+                ? " Secret: better a systemd credential of this name, or \(setting.variable)_FILE." : ""
+            text +=
+                "\n# \(setting.help)\(choices(setting))\(note)\(secret)\n#\(setting.key): \(setting.standard.map(quoted) ?? "")\n"
+        }
+        Output.write(text, to: 1)
+    }
+
+    private func choices(_ setting: Setting) -> String {
+        switch setting.kind {
+        case .choice(let words): " One of \(words.joined(separator: ", "))."
+        case .number(let range): " From \(range.lowerBound) to \(range.upperBound)."
+        case .list: " A list: [box.example, 192.0.2.7]."
+        case .text, .path, .yesNo, .address: ""
+        }
+    }
+
+    /// `*` begins an alias in YAML.
+    private func quoted(_ text: String) -> String { text.hasPrefix("*") ? "\"\(text)\"" : text }
+}

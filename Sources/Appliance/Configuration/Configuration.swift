@@ -1,0 +1,155 @@
+import Glibc
+
+/// The effective settings: flag before environment before file before default; where each came from is remembered.
+struct Configuration: Sendable {
+    struct Value: Sendable {
+        let text: String
+        /// As `config show` says it: `flag`, `POSTERN_TLS_MODE`, `line 12`, `default`.
+        let source: String
+    }
+
+    static let standardFile = "/etc/postern/postern.yml"
+    /// A configuration file is a page; this is a hundred, in bytes.
+    private static let fileLimit = 1 << 20
+
+    /// The file that was read, if there was one.
+    let file: String?
+    private let values: [String: Value]
+    let problems: [String]
+
+    /// Collects every mistake; nothing is thrown, so that `config check` can say them all.
+    /// - Parameters:
+    ///   - file: nil reads ``standardFile`` if there is one.
+    ///   - flags: by key.
+    init(file: String?, flags: [String: String]) {
+        var problems: [String] = []
+        var values: [String: Value] = [:]
+        let path = file ?? Self.standardFile
+        let text = TextFile.read(path, limit: Self.fileLimit)
+        if case .success(let text) = text {
+            let parsed = ConfigurationFile(yaml: text)
+            problems += parsed.problems.map { "\(path), \($0)" }
+            for (key, entry) in parsed.entries { values[key] = Value(text: entry.value, source: "line \(entry.line)") }
+            self.file = path
+        } else {
+            self.file = nil
+            if case .failure(let error) = text, file != nil || error.number != ENOENT {
+                problems.append("cannot read \(path): \(error.message)")
+            }
+        }
+        for setting in Setting.all {
+            for (source, found) in Self.outside(setting, flags, &problems) {
+                if let problem = setting.problem(with: found) {
+                    problems.append("\(source): '\(setting.key)' \(problem), not '\(setting.isSecret ? "…" : found)'")
+                } else {
+                    values[setting.key] = Value(text: found, source: source)
+                }
+            }
+            if values[setting.key] == nil, let standard = setting.standard {
+                values[setting.key] = Value(text: standard, source: "default")
+            }
+        }
+        self.values = values
+        self.problems = problems + Self.contradictions(values)
+    }
+
+    /// What stands outside the file, weakest first.
+    private static func outside(
+        _ setting: Setting, _ flags: [String: String], _ problems: inout [String]
+    ) -> [(String, String)] {
+        var found: [(String, String)] = []
+        // systemd gives a service its state directory and its credentials.
+        if setting.key == "state", let directory = environment("STATE_DIRECTORY") {
+            found.append(("STATE_DIRECTORY", directory))
+        }
+        if setting.isSecret, let directory = environment("CREDENTIALS_DIRECTORY"),
+            case .success(let text) = TextFile.read("\(directory)/\(setting.key)", limit: fileLimit)
+        {
+            found.append(("credential", text.trimmed))
+        }
+        if setting.isSecret, let path = environment(setting.variable + "_FILE") {
+            switch TextFile.read(path, limit: fileLimit) {
+            case .success(let text): found.append((setting.variable + "_FILE", text.trimmed))
+            case .failure(let error): problems.append("\(setting.variable)_FILE: cannot read \(path): \(error.message)")
+            }
+        }
+        if let value = environment(setting.variable) { found.append((setting.variable, value)) }
+        if let value = flags[setting.key] { found.append((setting.flag, value)) }
+        return found
+    }
+
+    /// Settings that are each right and do not go together.
+    private static func contradictions(_ values: [String: Value]) -> [String] {
+        var problems: [String] = []
+        func text(_ key: String) -> String? { values[key]?.text }
+        if text("https") == "off" && text("http") == "off" {
+            problems.append("https and http are both off; turn one on")
+        }
+        if text("https") != "off" {
+            switch text("tls-mode") {
+            case "files":
+                for key in ["tls-certificate", "tls-key"] where text(key) == nil {
+                    problems.append("tls-mode is files, and \(key) is not set")
+                }
+            case "acme":
+                if text("tls-names") == nil { problems.append("tls-mode is acme, and tls-names is not set") }
+                if text("acme-agree").map(Self.isYes) != true {
+                    problems.append("tls-mode is acme: read the authority's terms, then set acme-agree: yes")
+                }
+                if (text("acme-eab-key-id") == nil) != (text("acme-eab-hmac-key") == nil) {
+                    problems.append("acme-eab-key-id and acme-eab-hmac-key go together; set both or none")
+                }
+            default: break
+            }
+        }
+        return problems
+    }
+
+    // MARK: Reading
+
+    subscript(key: String) -> Value? { values[key] }
+
+    func text(_ key: String) -> String? { values[key]?.text }
+
+    /// For settings with a default, which have been checked.
+    func number(_ key: String) -> Int { values[key].flatMap { Int($0.text) } ?? 0 }
+
+    func isYes(_ key: String) -> Bool { values[key].map { Self.isYes($0.text) } ?? false }
+
+    func list(_ key: String) -> [String] {
+        values[key].map { $0.text.split(separator: ",").map { String($0).trimmed }.filter { !$0.isEmpty } } ?? []
+    }
+
+    func address(_ key: String) -> ListenAddress { values[key].flatMap { ListenAddress($0.text) } ?? .off }
+
+    var stateDirectory: String { text("state") ?? "" }
+
+    /// - Throws: ``CommandFailure`` with every mistake, one a line.
+    func checked() throws -> Configuration {
+        if problems.isEmpty { return self }
+        // A wrong flag is wrong usage, like any other command's.
+        throw CommandFailure(
+            "the configuration has mistakes:\n  " + problems.joined(separator: "\n  "),
+            status: problems.contains { $0.hasPrefix("--") } ? 2 : 1)
+    }
+
+    private static func isYes(_ text: String) -> Bool { text == "yes" || text == "true" }
+}
+
+extension ServerOptions {
+    /// The configuration, or every mistake in it.
+    /// - Throws: ``CommandFailure``.
+    func load(_ others: [String: String] = [:]) throws -> Configuration {
+        var flags = others
+        flags["state"] = state
+        // A relative directory is meant from here, wherever the file came from.
+        if let state, !state.hasPrefix("/") { flags["state"] = "\(currentDirectory())/\(state)" }
+        return try Configuration(file: config, flags: flags).checked()
+    }
+
+    private func currentDirectory() -> String {
+        guard let path = getcwd(nil, 0) else { return "" }
+        defer { free(path) }
+        return String(cString: path)
+    }
+}

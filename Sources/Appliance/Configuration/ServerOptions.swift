@@ -1,0 +1,63 @@
+import ArgumentParser
+
+/// The flags of commands that work on the server's own files. A flag wins over the environment, that over the file.
+struct ServerOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The configuration file; without it /etc/postern/postern.yml, if there is one.", valueName: "file"))
+    var config: String?
+
+    @Option(help: "Directory of the database and keys (/var/lib/postern).")
+    var state: String?
+}
+
+/// The other flags of `postern serve`, one for each setting; the texts stand in ``Setting``.
+struct ServeOptions: ParsableArguments {
+    @Option(help: Self.help("https")) var https: String?
+    @Option(help: Self.help("http")) var http: String?
+    @Option(help: Self.help("public-url")) var publicUrl: String?
+    @Option(help: Self.help("tls-mode")) var tlsMode: String?
+    @Option(help: Self.help("tls-names")) var tlsNames: String?
+    @Option(help: Self.help("tls-certificate")) var tlsCertificate: String?
+    @Option(help: Self.help("tls-key")) var tlsKey: String?
+    @Option(help: Self.help("acme-directory")) var acmeDirectory: String?
+    @Option(help: Self.help("acme-email")) var acmeEmail: String?
+    @Option(help: Self.help("acme-agree")) var acmeAgree: String?
+    @Option(help: Self.help("acme-challenge")) var acmeChallenge: String?
+    @Option(help: Self.help("acme-ca-file")) var acmeCaFile: String?
+    @Option(help: Self.help("acme-eab-key-id")) var acmeEabKeyId: String?
+    // acme-eab-hmac-key has no flag: secrets do not belong into a list of processes.
+    @Option(help: Self.help("host-return")) var hostReturn: String?
+    @Option(help: Self.help("joins-per-minute")) var joinsPerMinute: String?
+    @Option(help: Self.help("public-calls-per-minute")) var publicCallsPerMinute: String?
+    @Option(help: Self.help("connections-per-address")) var connectionsPerAddress: String?
+    @Option(help: Self.help("backup-every-hours")) var backupEveryHours: String?
+    @Option(help: Self.help("backup-keep")) var backupKeep: String?
+    @Option(help: Self.help("backup-directory")) var backupDirectory: String?
+    @Option(help: Self.help("disk-reserve-mib")) var diskReserveMib: String?
+    @Option(help: Self.help("public-numbers")) var publicNumbers: String?
+    @Option(help: Self.help("log-level")) var logLevel: String?
+    @Option(help: Self.help("log-format")) var logFormat: String?
+    @Option(help: Self.help("log-addresses")) var logAddresses: String?
+
+    /// What was given, by key.
+    var values: [String: String] {
+        [
+            "https": https, "http": http, "public-url": publicUrl, "tls-mode": tlsMode, "tls-names": tlsNames,
+            "tls-certificate": tlsCertificate, "tls-key": tlsKey, "acme-directory": acmeDirectory,
+            "acme-email": acmeEmail, "acme-agree": acmeAgree, "acme-challenge": acmeChallenge,
+            "acme-ca-file": acmeCaFile, "acme-eab-key-id": acmeEabKeyId, "host-return": hostReturn,
+            "joins-per-minute": joinsPerMinute, "public-calls-per-minute": publicCallsPerMinute,
+            "connections-per-address": connectionsPerAddress, "backup-every-hours": backupEveryHours,
+            "backup-keep": backupKeep, "backup-directory": backupDirectory, "disk-reserve-mib": diskReserveMib,
+            "public-numbers": publicNumbers, "log-level": logLevel, "log-format": logFormat,
+            "log-addresses": logAddresses,
+        ].compactMapValues { $0 }
+    }
+
+    private static func help(_ key: String) -> ArgumentHelp {
+        guard let setting = Setting.named(key) else { return "" }
+        let value = setting.standard.map { " (default: \($0))" } ?? ""
+        return ArgumentHelp("\(setting.help)\(value)")
+    }
+}

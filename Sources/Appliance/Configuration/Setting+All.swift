@@ -1,0 +1,119 @@
+extension Setting {
+    /// Every setting, in the order of the configuration file.
+    static let all: [Setting] = [
+        Setting(
+            key: "state", kind: .path, standard: "/var/lib/postern",
+            help: "Directory of the database, keys and certificates; made if it is missing."),
+
+        Setting(
+            key: "https", kind: .address, standard: "*:8443",
+            help: "Address for HTTPS. Sockets that systemd hands over win over it."),
+        Setting(
+            key: "http", kind: .address, standard: "off",
+            help:
+                "Address for plain HTTP: redirects to HTTPS and answers ACME checks; serves everything where https is off."
+        ),
+        Setting(
+            key: "public-url", kind: .text, standard: nil,
+            help:
+                "Address that people reach this server by, as in https://box.example; guessed from tls-names if it is not set."
+        ),
+
+        Setting(
+            key: "tls-mode", kind: .choice(["self-signed", "files", "acme"]), standard: "self-signed",
+            help: "Where the certificate comes from."),
+        Setting(
+            key: "tls-names", kind: .list, standard: nil,
+            help: "Names and addresses of this server; acme orders a certificate for them."),
+        Setting(
+            key: "tls-certificate", kind: .path, standard: nil,
+            help: "With tls-mode files: the certificate and its chain, PEM.", reloads: true),
+        Setting(
+            key: "tls-key", kind: .path, standard: nil,
+            help: "With tls-mode files: the certificate's private key, PEM.", reloads: true),
+
+        Setting(
+            key: "acme-directory", kind: .text, standard: "https://acme-v02.api.letsencrypt.org/directory",
+            help: "With tls-mode acme: the certificate authority's directory."),
+        Setting(
+            key: "acme-email", kind: .text, standard: nil,
+            help: "Where the certificate authority may write to."),
+        Setting(
+            key: "acme-agree", kind: .yesNo, standard: "no",
+            help: "You agree to the certificate authority's terms of service; acme needs a yes."),
+        Setting(
+            key: "acme-challenge", kind: .choice(["http-01", "tls-alpn-01"]), standard: "http-01",
+            help: "How names are proved: on port 80, or on port 443."),
+        Setting(
+            key: "acme-ca-file", kind: .path, standard: nil,
+            help: "Root certificates of the directory's own HTTPS, PEM, where the system does not know them."),
+        Setting(
+            key: "acme-eab-key-id", kind: .text, standard: nil,
+            help: "External account binding: the key's name, from the authority."),
+        Setting(
+            key: "acme-eab-hmac-key", kind: .text, standard: nil,
+            help: "External account binding: the key, base64url.", isSecret: true),
+
+        Setting(
+            key: "host-return", kind: .number(1...86400), standard: "300",
+            help: "Seconds that a session waits for a host whose connection dropped."),
+        Setting(
+            key: "joins-per-minute", kind: .number(1...1_000_000), standard: "60",
+            help: "Joins per minute, from one address and by one account."),
+        Setting(
+            key: "public-calls-per-minute", kind: .number(1...1_000_000), standard: "30",
+            help: "Sign-ins and code checks per minute from one address."),
+        Setting(
+            key: "connections-per-address", kind: .number(1...1_000_000), standard: "256",
+            help: "Connections at once from one address."),
+
+        Setting(
+            key: "backup-every-hours", kind: .number(0...8760), standard: "24",
+            help: "Hours between backups of the database; 0 makes none."),
+        Setting(
+            key: "backup-keep", kind: .number(1...1000), standard: "7",
+            help: "Scheduled backups that are kept; older ones are removed."),
+        Setting(
+            key: "backup-directory", kind: .path, standard: nil,
+            help: "Where scheduled backups go; backups/ in the state directory if it is not set."),
+        Setting(
+            key: "disk-reserve-mib", kind: .number(1...1_000_000), standard: "64",
+            help: "Free space on the state directory's disk, in MiB, below which writes are refused while reads go on."),
+
+        Setting(
+            key: "public-numbers", kind: .yesNo, standard: "no",
+            help: "Show counts of sessions, guests and bytes on the status page to everybody."),
+        Setting(
+            key: "log-level", kind: .choice(["debug", "info", "warning", "error"]), standard: "info",
+            help: "How much is logged.", reloads: true),
+        Setting(
+            key: "log-format", kind: .choice(["logfmt", "json"]), standard: "logfmt",
+            help: "How log lines are written."),
+        Setting(
+            key: "log-addresses", kind: .yesNo, standard: "no",
+            help: "Put clients' network addresses into the log."),
+    ]
+
+    static func named(_ key: String) -> Setting? { all.first { $0.key == key } }
+
+    /// The known key that a wrong one is most like, if any is near.
+    static func nearest(to key: String) -> String? {
+        all.map { ($0.key, distance($0.key, key)) }.filter { $0.1 <= 3 }.min { $0.1 < $1.1 }?.0
+    }
+
+    /// Levenshtein's: insertions, deletions and substitutions.
+    private static func distance(_ left: String, _ right: String) -> Int {
+        let (left, right) = (Array(left), Array(right))
+        var row = Array(0...right.count)
+        for (i, character) in left.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for (j, other) in right.enumerated() {
+                let cost = min(diagonal + (character == other ? 0 : 1), row[j] + 1, row[j + 1] + 1)
+                diagonal = row[j + 1]
+                row[j + 1] = cost
+            }
+        }
+        return row[right.count]
+    }
+}

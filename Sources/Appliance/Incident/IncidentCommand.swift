@@ -1,0 +1,85 @@
+import ArgumentParser
+import NIOCore
+import Storage
+import Wire
+
+/// `postern incident …`: what the status page tells people.
+struct IncidentCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "incident", abstract: "Posts, lists and ends incidents on the status page.",
+        discussion: "Example: postern incident post 'The disk is being replaced; back at 18:00 UTC'",
+        subcommands: [IncidentPost.self, IncidentResolve.self, IncidentList.self])
+}
+
+struct IncidentPost: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "post", abstract: "Shows a sentence on the status page, from now on.",
+        discussion: "Example: postern incident post 'Guests may have to join again at 18:00 UTC'")
+
+    @Argument(help: "The sentence, at most 500 bytes.")
+    var text: String
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let text = self.text
+        let incident = try await server.withDatabase { database, _ in
+            try await database.write { try Incident.post(text, now: .now(), in: $0) }
+        }
+        Output.line("Posted. End it with: postern incident resolve \(incident.id.suffix(12))")
+    }
+}
+
+struct IncidentResolve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "resolve", abstract: "Ends an incident.",
+        discussion: "Example: postern incident resolve 3f2a9c017b44")
+
+    @Argument(help: "The incident's id, or the end of it.")
+    var id: String
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let id = self.id
+        let incident = try await server.withDatabase { database, _ in
+            try await database.write { try Incident.resolve(id: id, now: .now(), in: $0) }
+        }
+        Output.line("Ended: \(incident.text)")
+    }
+}
+
+struct IncidentList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "Lists incidents, the newest first.",
+        discussion: "Example: postern incident list --all")
+
+    private struct Listed: Encodable { let id, text, startedAt: String; let resolvedAt: String? }
+
+    @Flag(help: "With the ones that have ended.")
+    var all = false
+
+    @Flag(help: "Print one JSON object per line.")
+    var json = false
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let all = self.all
+        let incidents = try await server.withDatabase { database, _ in
+            try await database.read { try Incident.list(includingResolved: all, in: $0) }
+        }
+        for incident in incidents {
+            let started = ISOTime.text(milliseconds: incident.startedAt.milliseconds)
+            let resolved = incident.resolvedAt.map { ISOTime.text(milliseconds: $0.milliseconds) }
+            if json {
+                let listed = Listed(id: incident.id, text: incident.text, startedAt: started, resolvedAt: resolved)
+                Output.line(String(buffer: JSONText.encode(listed)))
+            } else {
+                Output.line(
+                    "\(incident.id.suffix(12))\t\(started)\t\(resolved.map { "ended \($0)" } ?? "open")\t\(incident.text)"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+import Glibc
+import TransportSecurity
+
+/// The certificate that the server makes for itself, once: clients pin it, so that it must stay.
+enum SelfSigned {
+    private static let limit = 1 << 20
+
+    static func path(_ configuration: Configuration) -> String { "\(configuration.stateDirectory)/self-signed.pem" }
+
+    /// Reads it, or makes it on the first start.
+    /// - Throws: `TLSError`, ``CommandFailure``.
+    static func pair(_ configuration: Configuration) throws -> CertificatePair {
+        let path = path(configuration)
+        switch TextFile.read(path, limit: limit) {
+        case .success(let text):
+            do { return try CertificatePair(certificatePEM: text, keyPEM: text) } catch {
+                throw CommandFailure(
+                    "\(path) is damaged (\(error)); restore it from a backup, or remove it and give everybody the new fingerprint"
+                )
+            }
+        case .failure(let error) where error.number == ENOENT: break
+        case .failure(let error): throw CommandFailure("cannot read \(path): \(error.message)")
+        }
+        let pair = try Issuing.selfSigned(names: names(configuration), now: time(nil))
+        if case .failure(let error) = TextFile.write(try pair.key.pem() + pair.certificatePEM(), to: path) {
+            throw CommandFailure("cannot write \(path): \(error.message)")
+        }
+        return pair
+    }
+
+    private static func names(_ configuration: Configuration) -> [String] {
+        let asked = configuration.list("tls-names")
+        if !asked.isEmpty { return asked }
+        var name = [CChar](repeating: 0, count: 256)
+        let hasName = gethostname(&name, name.count - 1) == 0 && name[0] != 0
+        let host = String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return (hasName ? [host] : []) + ["localhost", "127.0.0.1", "::1"]
+    }
+}

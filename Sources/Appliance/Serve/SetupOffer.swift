@@ -1,0 +1,28 @@
+import Glibc
+import Storage
+
+/// The setup link as the owner sees it: printed, and in a file that only he can read.
+extension SetupLink {
+    static let fileName = "setup-link"
+
+    var path: String { "/setup/\(secret)" }
+
+    /// Makes a link where nobody administers the server yet, and keeps it in the state directory.
+    /// - Returns: nil where there is an administrator.
+    /// - Throws: `StorageError`, ``CommandFailure``.
+    static func offer(database: Database, _ configuration: Configuration) async throws -> SetupLink? {
+        let file = "\(configuration.stateDirectory)/\(fileName)"
+        let link: SetupLink
+        do {
+            link = try await database.write { try SetupLink.create(now: .now(), in: $0) }
+        } catch let refusal as Refusal where refusal.code == .setUp {
+            unlink(file)
+            return nil
+        }
+        let base = configuration.publicURL ?? "https://THIS-SERVER"
+        if case .failure(let error) = TextFile.write("\(base)\(link.path)\n", to: file) {
+            throw CommandFailure("cannot write \(file): \(error.message)")
+        }
+        return link
+    }
+}

@@ -1,0 +1,51 @@
+import Logging
+import NIOCore
+import ServiceLifecycle
+import Storage
+import Synchronization
+import Telemetry
+
+/// Feeds systemd's watchdog, but only while the database's writer and every event loop answer; measures both on the way.
+///
+/// Nothing is fed on a timer of its own: a part that hangs leaves its question unanswered, and the round never ends.
+struct Watchdog: Service {
+    /// Between two rounds where there is no watchdog to feed, in seconds.
+    private static let measureSeconds = 5
+
+    let database: Database
+    let group: any EventLoopGroup
+    let metrics: ServerMetrics
+    let logger: Logger
+    /// One line for `systemctl status`.
+    let status: @Sendable () -> String
+
+    func run() async throws {
+        let interval = Systemd.watchdogInterval
+        // Three rounds in an interval: one may be slow.
+        let pause = interval.map { Duration.microseconds(Int64($0 / 3)) } ?? .seconds(Self.measureSeconds)
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                await round()
+                do { try await Task.sleep(for: pause) } catch { return }
+            }
+        }
+    }
+
+    private func round() async {
+        for loop in group.makeIterator() {
+            let asked = ContinuousClock.now
+            // Submitting to a loop that runs cannot fail.
+            try? await loop.submit {}.get()
+            metrics.loopLagSeconds.record(since: asked)
+        }
+        do {
+            try await database.write { try $0.check() }
+        } catch let error as StorageError where error.code == .busy || error.code == .full {
+            // The writer answered; that it had to refuse is the status page's business, and no reason to be killed.
+        } catch {
+            return logger.error("the database's writer fails; the watchdog is not fed", metadata: ["error": "\(error)"])
+        }
+        Systemd.feedWatchdog()
+        Systemd.status(status())
+    }
+}

@@ -1,0 +1,32 @@
+import ArgumentParser
+import Glibc
+import Storage
+
+/// `postern setup`: the one-time link, once more.
+struct SetupCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "setup", abstract: "Prints a one-time link that makes the first administrator.",
+        discussion: """
+            Example: sudo postern setup
+
+            The link works once and for 30 minutes; links printed before stop working. Where there is an administrator
+            already, 'postern user add NAME --admin' makes another.
+            """)
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        try await server.withDatabase { database, configuration in
+            guard let link = try await SetupLink.offer(database: database, configuration) else {
+                throw CommandFailure(
+                    "this server has an administrator already; 'postern user add NAME --admin' makes another")
+            }
+            let base = configuration.publicURL ?? "https://THIS-SERVER"
+            Output.line("\(base)\(link.path)")
+            Output.line("Works once, until \(link.expiresAt.milliseconds / 1000 - Int64(time(nil))) seconds from now.")
+            if configuration.publicURL == nil {
+                Output.line("Put the address of this server in the place of THIS-SERVER, or set public-url.")
+            }
+        }
+    }
+}

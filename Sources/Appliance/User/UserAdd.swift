@@ -1,0 +1,57 @@
+import ArgumentParser
+import NIOCore
+import Storage
+import Wire
+
+/// `postern user add`
+struct UserAdd: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "add", abstract: "Makes an account and prints its API token, which is shown this once.",
+        discussion: "Example: postern user add ana --plan pro --state /var/lib/postern --json")
+
+    struct Made: Encodable {
+        let id, username, tier, token: String
+    }
+
+    @Argument(help: "The account's name: letters, digits, '.', '-' and '_', at most 64.")
+    var name: String
+
+    @Flag(help: "The account administers this server.")
+    var admin = false
+
+    @Option(help: ArgumentHelp("free, pro, team, enterprise or admin.", valueName: "plan"))
+    var plan: String?
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    @OptionGroup var server: ServerOptions
+
+    func validate() throws {
+        guard Username.isValid(name) else { throw ValidationError("'\(name)' is no account name: \(Username.rule).") }
+        _ = try plan.map(Plan.argument)
+    }
+
+    func run() async throws {
+        let plan = try self.plan.map(Plan.argument) ?? (admin ? .admin : .default)
+        let (name, admin) = (self.name, self.admin)
+        let made = try await server.withDatabase { database, _ in
+            try await database.write { connection in
+                let user = try User.create(username: name, plan: plan, isAdmin: admin, now: .now(), in: connection)
+                let token = try APIToken.create(name: "first", userId: user.id, now: .now(), in: connection)
+                return Made(id: user.id, username: user.username, tier: user.tier, token: token.secret)
+            }
+        }
+        if json { return Output.line(String(buffer: JSONText.encode(made))) }
+        Output.line("id        \(made.id)\nusername  \(made.username)\ntier      \(made.tier)\ntoken     \(made.token)")
+        Output.line("The token is shown only now. Use it with: postern login URL")
+    }
+}
+
+extension Plan {
+    /// - Throws: `ValidationError` that names the plans.
+    static func argument(_ text: String) throws -> Plan {
+        if let plan = Plan(rawValue: text) { return plan }
+        throw ValidationError("'\(text)' is no plan: use \(allCases.map(\.rawValue).joined(separator: ", ")).")
+    }
+}

@@ -1,0 +1,45 @@
+#pragma once
+#include <openssl/bio.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+// OpenSSL's macros, which Swift does not see. One line each; nothing is decided here.
+static inline long postern_SSL_CTX_set_min_proto_version(SSL_CTX *c, int v) { return SSL_CTX_set_min_proto_version(c, v); }
+static inline long postern_SSL_CTX_set_mode(SSL_CTX *c, long m) { return SSL_CTX_set_mode(c, m); }
+static inline long postern_SSL_CTX_set_session_cache_mode(SSL_CTX *c, long m) { return SSL_CTX_set_session_cache_mode(c, m); }
+static inline long postern_SSL_CTX_set1_groups_list(SSL_CTX *c, const char *l) { return SSL_CTX_set1_groups_list(c, l); }
+static inline long postern_SSL_CTX_add1_chain_cert(SSL_CTX *c, X509 *x) { return SSL_CTX_add1_chain_cert(c, x); }
+static inline int postern_SSL_CTX_set_ticket_keys(
+    SSL_CTX *c, int (*cb)(SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)) {
+    return SSL_CTX_set_tlsext_ticket_key_evp_cb(c, cb);
+}
+static inline long postern_SSL_set_tlsext_host_name(SSL *s, const char *n) { return SSL_set_tlsext_host_name(s, n); }
+static inline int postern_EVP_MAC_init_sha256(EVP_MAC_CTX *m, unsigned char *key, size_t length) {
+    OSSL_PARAM params[3];
+    params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key, length);
+    params[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0);
+    params[2] = OSSL_PARAM_construct_end();
+    return EVP_MAC_CTX_set_params(m, params);
+}
+static inline EVP_PKEY *postern_EVP_EC_gen_P256(void) { return EVP_EC_gen("P-256"); }
+static inline long postern_BIO_get_mem_data(BIO *b, char **p) { return BIO_get_mem_data(b, p); }
+static inline int postern_BIO_should_retry_read(BIO *b) { BIO_clear_retry_flags(b); BIO_set_retry_read(b); return -1; }
+static inline int postern_ERR_reason(unsigned long e) { return ERR_GET_REASON(e); }
+static inline int postern_names_count(GENERAL_NAMES *n) { return sk_GENERAL_NAME_num(n); }
+static inline GENERAL_NAME *postern_names_at(GENERAL_NAMES *n, int i) { return sk_GENERAL_NAME_value(n, i); }
+static inline void postern_names_free(GENERAL_NAMES *n) { GENERAL_NAMES_free(n); }
+static inline X509_EXTENSIONS *postern_extensions_new(void) { return sk_X509_EXTENSION_new_null(); }
+static inline int postern_extensions_push(X509_EXTENSIONS *s, X509_EXTENSION *e) { return sk_X509_EXTENSION_push(s, e); }
+static inline void postern_extensions_free(X509_EXTENSIONS *s) { sk_X509_EXTENSION_pop_free(s, X509_EXTENSION_free); }
+static inline int postern_X509_NAME_print(BIO *b, const X509_NAME *n) {
+    return X509_NAME_print_ex(b, n, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB);
+}
+static inline uint64_t postern_SSL_options_server(void) { return SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA; }
+static inline uint64_t postern_SSL_options_always(void) { return SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION; }

@@ -1,0 +1,12 @@
+/// Secrets without a character that a shell or a URL would mind.
+public enum RandomText {
+    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
+
+    /// - Parameter letters: 43 of 62 hold 256 bits.
+    public static func make(letters count: Int) -> String {
+        var generator = SystemRandomNumberGenerator()
+        return String(
+            decoding: (0..<count).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &generator)] },
+            as: UTF8.self)
+    }
+}

@@ -1,0 +1,52 @@
+import Crypto
+
+/// The way in for the first administrator: a secret that works once, for a while.
+public struct SetupLink: Sendable {
+    /// Long enough to walk to another machine, too short to be found in a log, in seconds.
+    public static let lifetimeSeconds: Int64 = 30 * 60
+
+    /// 256 random bits, as they stand in the link.
+    public let secret: String
+    public let expiresAt: Timestamp
+
+    /// Makes a link; links made before stop working.
+    /// - Throws: ``Refusal`` `.setUp` when there is an administrator; ``StorageError``.
+    public static func create(now: Timestamp, in database: SQLiteConnection) throws -> SetupLink {
+        guard try !User.hasAdministrator(in: database) else { throw refusal }
+        let link = SetupLink(
+            secret: RandomText.make(letters: 43), expiresAt: now.advanced(bySeconds: lifetimeSeconds))
+        try database.run("DELETE FROM setup_links")
+        try database.run(
+            "INSERT INTO setup_links (digest, expires_at) VALUES (?, ?)", digest(link.secret), link.expiresAt)
+        return link
+    }
+
+    /// Whether the secret would work now.
+    public static func isGood(_ secret: String, now: Timestamp, in database: SQLiteConnection) throws -> Bool {
+        let found = try database.first(
+            "SELECT 1 AS found FROM setup_links WHERE digest = ? AND used_at IS NULL AND expires_at > ?",
+            digest(secret), now
+        ) { try $0.integer("found") }
+        return try found != nil && !User.hasAdministrator(in: database)
+    }
+
+    /// Uses the link up and makes the first administrator with a token, in one transaction.
+    /// - Throws: ``Refusal`` `.setUp`, `.nameTaken`; ``StorageError``.
+    public static func use(
+        _ secret: String, username: String, now: Timestamp, in database: SQLiteConnection
+    ) throws -> (User, APIToken) {
+        guard try isGood(secret, now: now, in: database) else { throw refusal }
+        try database.run("UPDATE setup_links SET used_at = ? WHERE digest = ?", now, digest(secret))
+        let user = try User.create(username: username, plan: .admin, isAdmin: true, now: now, in: database)
+        return (user, try APIToken.create(name: "setup", userId: user.id, now: now, in: database))
+    }
+
+    private static var refusal: Refusal {
+        Refusal(
+            .setUp,
+            "This link does not work any more, or the server is set up already; 'postern setup' on the server says which."
+        )
+    }
+
+    private static func digest(_ secret: String) -> [UInt8] { Array(SHA256.hash(data: Array(secret.utf8))) }
+}

@@ -1,0 +1,25 @@
+import Synchronization
+
+/// A number that only grows; counted from any thread without a lock.
+public final class Counter: Sendable {
+    private let number = Atomic<Int>(0)
+
+    public init() {}
+
+    public func add(_ amount: Int = 1) { number.add(amount, ordering: .relaxed) }
+
+    public var value: Int { number.load(ordering: .relaxed) }
+}
+
+/// A number that goes up and down.
+public final class Gauge: Sendable {
+    private let number = Atomic<Int>(0)
+
+    public init() {}
+
+    public func add(_ amount: Int) { number.add(amount, ordering: .relaxed) }
+
+    public func set(_ value: Int) { number.store(value, ordering: .relaxed) }
+
+    public var value: Int { number.load(ordering: .relaxed) }
+}

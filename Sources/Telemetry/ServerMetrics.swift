@@ -1,0 +1,41 @@
+/// What a server counts about itself. One object, made at the start and handed to whoever counts.
+public final class ServerMetrics: Sendable {
+    public let started = ContinuousClock.now
+
+    public var uptimeSeconds: Int { Int((ContinuousClock.now - started).components.seconds) }
+
+    // Connections
+    public let connections = Gauge()
+    public let connectionsAccepted = Counter()
+    public let connectionsRefused = Counter()
+    /// Connections cut because something took too long: the first request, a body, an idle wait.
+    public let slowRequests = Counter()
+    public let badRequests = Counter()
+    public let handshakesFull = Counter()
+    public let handshakesResumed = Counter()
+    public let handshakesFailed = Counter()
+
+    // Requests, by the first digit of their status
+    public let responses: [Counter] = (0..<6).map { _ in Counter() }
+    public let requestSeconds = Histogram(bounds: Histogram.latencySeconds)
+
+    // Relay
+    public let rooms = Gauge()
+    public let peers = Gauge()
+    public let framesReceived = Counter()
+    public let bytesReceived = Counter()
+    public let bytesDelivered = Counter()
+    /// From the end of a socket read until its broadcasts are handed to the guests' sockets.
+    public let relaySeconds = Histogram(bounds: Histogram.latencySeconds)
+    public let queueBytes = Gauge()
+    public let slowConsumers = Counter()
+
+    // Storage
+    public let commitSize = Histogram(bounds: Histogram.batchSizes)
+    public let commitSeconds = Histogram(bounds: Histogram.latencySeconds)
+
+    // Event loops
+    public let loopLagSeconds = Histogram(bounds: Histogram.latencySeconds)
+
+    public init() {}
+}

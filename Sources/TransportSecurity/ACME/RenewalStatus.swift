@@ -1,0 +1,12 @@
+/// How ACME stands, for `cert status`, the status page and the next start.
+public struct RenewalStatus: Sendable, Codable, Equatable {
+    /// What is being done, or was done last.
+    public var doing: String
+    /// The authority's own words of the last failure; nil after a success.
+    public var problem: String?
+    /// Epoch seconds.
+    public var lastAttempt: Int?
+    /// Epoch seconds.
+    public var nextAttempt: Int
+    public var failures: Int
+}

@@ -1,0 +1,30 @@
+/// A certificate with its chain and its key, checked to belong together.
+public struct CertificatePair: Sendable {
+    /// The leaf first.
+    public let chain: [Certificate]
+    public let key: PrivateKey
+
+    // `init` refuses an empty chain.
+    public var leaf: Certificate { chain[0] }
+
+    /// - Throws: ``TLSError`` that says which half is wrong.
+    public init(chain: [Certificate], key: PrivateKey) throws(TLSError) {
+        guard !chain.isEmpty else { throw TLSError(.badCertificate, "there is no certificate") }
+        self.chain = chain
+        self.key = key
+        // Making a context checks the pair.
+        _ = try TLSContext.certificate(self)
+    }
+
+    /// - Throws: ``TLSError`` that says which half is wrong.
+    public init(certificatePEM: String, keyPEM: String) throws(TLSError) {
+        try self.init(chain: Certificate.chain(pem: certificatePEM), key: PrivateKey(pem: keyPEM))
+    }
+
+    /// - Throws: ``TLSError``.
+    public func certificatePEM() throws(TLSError) -> String {
+        var text = ""
+        for certificate in chain { text += try certificate.pem() }
+        return text
+    }
+}

@@ -1,0 +1,44 @@
+import COpenSSL
+
+/// A certificate's SHA-256: what a client pins, and what two people compare.
+public struct Fingerprint: Sendable, Equatable, CustomStringConvertible {
+    /// 32 bytes.
+    let bytes: [UInt8]
+
+    /// Reads 64 hexadecimal digits, with or without colons, with or without `sha256:` in front.
+    public init?(_ text: String) {
+        var digits = text.lowercased()[...]
+        if digits.hasPrefix("sha256:") { digits = digits.dropFirst("sha256:".count) }
+        let nibbles = digits.filter { $0 != ":" }.map(\.hexDigitValue)
+        guard nibbles.count == 64 else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: 64, by: 2) {
+            guard let high = nibbles[index], let low = nibbles[index + 1] else { return nil }
+            bytes.append(UInt8(high << 4 | low))
+        }
+        self.bytes = bytes
+    }
+
+    /// No certificate's: with it as a pin, a handshake fails and tells what was found.
+    public static let none = Fingerprint(bytes: [UInt8](repeating: 0, count: 32))
+
+    private init(bytes: [UInt8]) { self.bytes = bytes }
+
+    init(of certificate: OpaquePointer) {
+        var digest = [UInt8](repeating: 0, count: 32)
+        var length: UInt32 = 32
+        X509_digest(certificate, EVP_sha256(), &digest, &length)
+        bytes = digest
+    }
+
+    /// 64 hexadecimal digits.
+    public var hexadecimal: String {
+        bytes.map { byte in
+            let text = String(byte, radix: 16)
+            return text.count == 1 ? "0\(text)" : text
+        }.joined()
+    }
+
+    /// `sha256:…`
+    public var description: String { "sha256:\(hexadecimal)" }
+}

@@ -1,0 +1,73 @@
+import COpenSSL
+import NIOCore
+
+/// What lies between OpenSSL and the socket: a BIO that reads from one `ByteBuffer` and appends to another.
+///
+/// OpenSSL's own memory BIO would copy everything once more on either way.
+final class CiphertextBuffers {
+    /// Received and not yet read by OpenSSL.
+    private var inbound = ByteBuffer()
+    /// Written by OpenSSL and not yet sent.
+    private var outbound = ByteBuffer()
+
+    /// A BIO over these buffers. It holds no reference: the owner keeps both, and frees the BIO (by freeing its SSL) first.
+    /// - Throws: ``TLSError`` when there is no memory.
+    func makeBIO() throws(TLSError) -> OpaquePointer {
+        guard let method = Self.method.pointer, let bio = BIO_new(method) else { throw .last(.failed, "no BIO") }
+        BIO_set_data(bio, Unmanaged.passUnretained(self).toOpaque())
+        BIO_set_init(bio, 1)
+        return bio
+    }
+
+    func append(_ bytes: ByteBuffer) {
+        if inbound.readableBytes == 0 { inbound = bytes } else { inbound.writeImmutableBuffer(bytes) }
+    }
+
+    /// Bytes received that OpenSSL has not read, which is less than one record after it said that it wants more.
+    var waitingBytes: Int { inbound.readableBytes }
+
+    /// Gives up the storage of what was read.
+    func releaseRead() {
+        if inbound.readableBytes == 0 { inbound = ByteBuffer() }
+    }
+
+    /// Makes room before a known amount is sealed, in bytes.
+    func reserve(_ bytes: Int) { outbound.reserveCapacity(minimumWritableBytes: bytes) }
+
+    func takeOutbound() -> ByteBuffer? {
+        guard outbound.readableBytes > 0 else { return nil }
+        defer { outbound = ByteBuffer() }
+        return outbound
+    }
+
+    private static func of(_ bio: OpaquePointer?) -> CiphertextBuffers? {
+        BIO_get_data(bio).map { Unmanaged<CiphertextBuffers>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// Made once and never changed afterwards, which is all that sending a pointer between threads asks for.
+    private struct Method: @unchecked Sendable { let pointer: OpaquePointer? }
+
+    private static let method: Method = {
+        let method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "ByteBuffer")
+        BIO_meth_set_read(method) { bio, target, count in
+            guard let buffers = CiphertextBuffers.of(bio), let target, count > 0 else { return -1 }
+            let take = min(Int(count), buffers.inbound.readableBytes)
+            guard take > 0 else { return postern_BIO_should_retry_read(bio) }
+            buffers.inbound.readWithUnsafeReadableBytes { source in
+                // `take` is at most what is readable, so there is a base address.
+                if let base = source.baseAddress {
+                    target.update(from: base.assumingMemoryBound(to: CChar.self), count: take)
+                }
+                return take
+            }
+            return CInt(take)
+        }
+        BIO_meth_set_write(method) { bio, source, count in
+            guard let buffers = CiphertextBuffers.of(bio), let source, count > 0 else { return -1 }
+            buffers.outbound.writeBytes(UnsafeRawBufferPointer(start: source, count: Int(count)))
+            return count
+        }
+        BIO_meth_set_ctrl(method) { _, command, _, _ in command == BIO_CTRL_FLUSH ? 1 : 0 }
+        return Method(pointer: method)
+    }()
+}

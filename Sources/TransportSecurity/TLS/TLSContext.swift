@@ -1,0 +1,174 @@
+import COpenSSL
+
+/// How a side does TLS: versions, ciphers, certificate, trust. Set up once, then shared by its connections.
+///
+/// `@unchecked Sendable`: the SSL_CTX is changed in the initializers only; afterwards OpenSSL itself reads it and counts its
+/// references atomically ("SSL_CTX objects may be used from several threads once they are set up").
+public final class TLSContext: @unchecked Sendable {
+    /// Whom a client believes.
+    public enum Trust: Sendable, Equatable {
+        /// The system's certificate authorities, and the name must match.
+        case system
+        /// This one certificate, whatever it says of itself.
+        case pinned(Fingerprint)
+        /// The certificates in a file (PEM), and the name must match.
+        case authorities(file: String)
+    }
+
+    /// TLS 1.2 ciphers: forward secrecy and authenticated encryption only, ECDHE only. TLS 1.3 has its own, all good.
+    private static let ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20"
+    private static let groups = "X25519:P-256:P-384"
+    /// What ALPN (RFC 7301) offers. `h2` goes in front of it on the day there is a handler for it.
+    static let httpProtocol = "http/1.1"
+    static let challengeProtocol = "acme-tls/1"
+
+    let pointer: OpaquePointer
+    private let trust: Trust?
+    /// Keeps the callback's argument alive as long as OpenSSL may call it.
+    private let store: CertificateStore?
+
+    var verifiesNames: Bool { if case .pinned = trust { false } else { trust != nil } }
+
+    deinit { SSL_CTX_free(pointer) }
+
+    private init(_ method: OpaquePointer?, trust: Trust?, store: CertificateStore?) throws(TLSError) {
+        guard let pointer = SSL_CTX_new(method) else { throw .last(.failed, "no TLS context") }
+        self.pointer = pointer
+        self.trust = trust
+        self.store = store
+        _ = postern_SSL_CTX_set_min_proto_version(pointer, TLS1_2_VERSION)
+        // An idle connection holds no record buffers (saves about 34 KiB each).
+        _ = postern_SSL_CTX_set_mode(pointer, Int(SSL_MODE_RELEASE_BUFFERS))
+        // Nothing needs renegotiation and compression; attacks do.
+        SSL_CTX_set_options(pointer, postern_SSL_options_always())
+        guard SSL_CTX_set_cipher_list(pointer, Self.ciphers) == 1,
+            postern_SSL_CTX_set1_groups_list(pointer, Self.groups) == 1
+        else { throw .last(.failed, "the TLS ciphers are not available") }
+    }
+
+    // MARK: Client
+
+    /// - Throws: ``TLSError``.
+    public static func client(trust: Trust) throws(TLSError) -> TLSContext {
+        let context = try TLSContext(TLS_client_method(), trust: trust, store: nil)
+        switch trust {
+        case .pinned: SSL_CTX_set_verify(context.pointer, SSL_VERIFY_NONE, nil)
+        case .system:
+            SSL_CTX_set_default_verify_paths(context.pointer)
+            // Where the static library's own default is not this system's.
+            for file in systemAuthorities { SSL_CTX_load_verify_file(context.pointer, file) }
+            ERR_clear_error()
+            SSL_CTX_set_verify(context.pointer, SSL_VERIFY_PEER, nil)
+        case .authorities(let file):
+            guard SSL_CTX_load_verify_file(context.pointer, file) == 1 else {
+                throw .last(.badCertificate, "cannot read the certificates in \(file)")
+            }
+            SSL_CTX_set_verify(context.pointer, SSL_VERIFY_PEER, nil)
+        }
+        try context.offer([httpProtocol])
+        return context
+    }
+
+    /// Debian and its relatives; Fedora and its relatives.
+    private static let systemAuthorities = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"]
+
+    private func offer(_ protocols: [String]) throws(TLSError) {
+        let wire = protocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
+        guard SSL_CTX_set_alpn_protos(pointer, wire, UInt32(wire.count)) == 0 else {
+            throw .last(.failed, "ALPN cannot be set")
+        }
+    }
+
+    /// After the handshake and before a byte of ours is sent: is it the certificate that we were told?
+    func checkPin(of ssl: OpaquePointer) -> TLSError? {
+        guard case .pinned(let expected) = trust else { return nil }
+        guard let certificate = SSL_get1_peer_certificate(ssl) else {
+            return TLSError(.untrusted, "the server shows no certificate")
+        }
+        defer { X509_free(certificate) }
+        let found = Fingerprint(of: certificate)
+        if found == expected { return nil }
+        return TLSError(
+            .untrusted,
+            "the server's certificate is not the one you know:\n  expected \(expected)\n  found    \(found)\n"
+                + "Ask its owner over another channel ('postern cert status' prints it there). If the new one is "
+                + "right, run 'postern login URL --fingerprint \(found)'; if not, somebody stands in between",
+            found: found)
+    }
+
+    // MARK: Server
+
+    /// What a listener uses: it picks the certificate by the name that each client asks for.
+    /// - Throws: ``TLSError``.
+    public static func listener(_ store: CertificateStore) throws(TLSError) -> TLSContext {
+        let context = try TLSContext(TLS_server_method(), trust: nil, store: store)
+        context.serve()
+        let argument = Unmanaged.passUnretained(store).toOpaque()
+        SSL_CTX_set_client_hello_cb(
+            context.pointer,
+            { ssl, alert, argument in
+                guard let ssl, let argument else { return SSL_CLIENT_HELLO_ERROR }
+                let store = Unmanaged<CertificateStore>.fromOpaque(argument).takeUnretainedValue()
+                let hello = ClientHello(ssl)
+                guard let chosen = store.context(for: hello) else {
+                    alert?.pointee = SSL_AD_UNRECOGNIZED_NAME
+                    return SSL_CLIENT_HELLO_ERROR
+                }
+                SSL_set_SSL_CTX(ssl, chosen.pointer)
+                return SSL_CLIENT_HELLO_SUCCESS
+            }, argument)
+        return context
+    }
+
+    /// One certificate with its key, as the store keeps it.
+    /// - Throws: ``TLSError`` when they do not belong together.
+    static func certificate(_ pair: CertificatePair) throws(TLSError) -> TLSContext {
+        let context = try TLSContext(TLS_server_method(), trust: nil, store: nil)
+        context.serve()
+        guard SSL_CTX_use_certificate(context.pointer, pair.leaf.pointer) == 1 else {
+            throw .last(.badCertificate, "the certificate cannot be used")
+        }
+        for authority in pair.chain.dropFirst() {
+            guard postern_SSL_CTX_add1_chain_cert(context.pointer, authority.pointer) == 1 else {
+                throw .last(.badCertificate, "the certificate's chain cannot be used")
+            }
+        }
+        guard SSL_CTX_use_PrivateKey(context.pointer, pair.key.pointer) == 1,
+            SSL_CTX_check_private_key(context.pointer) == 1
+        else { throw .last(.badCertificate, "the key does not belong to the certificate") }
+        return context
+    }
+
+    private func serve() {
+        // Our order, but a phone without AES in hardware gets ChaCha20.
+        SSL_CTX_set_options(pointer, postern_SSL_options_server())
+        // Resumption by ticket: the server remembers nothing.
+        _ = postern_SSL_CTX_set_session_cache_mode(pointer, Int(SSL_SESS_CACHE_OFF))
+        _ = postern_SSL_CTX_set_ticket_keys(pointer, ticketKeyCallback)
+        SSL_CTX_set_session_id_context(pointer, Self.sessionContext, UInt32(Self.sessionContext.count))
+        SSL_CTX_set_alpn_select_cb(
+            pointer,
+            { _, out, outLength, offered, offeredLength, _ in
+                guard let offered, let out, let outLength else { return SSL_TLSEXT_ERR_NOACK }
+                var index = 0
+                let count = Int(offeredLength)
+                while index < count {
+                    let length = Int(offered[index])
+                    guard index + 1 + length <= count else { break }
+                    let name = UnsafeBufferPointer(start: offered + index + 1, count: length)
+                    if name.elementsEqual(TLSContext.httpProtocol.utf8)
+                        || name.elementsEqual(TLSContext.challengeProtocol.utf8)
+                    {
+                        out.pointee = offered + index + 1
+                        outLength.pointee = UInt8(length)
+                        return SSL_TLSEXT_ERR_OK
+                    }
+                    index += 1 + length
+                }
+                // RFC 7301, section 3.2: no protocol in common is an error, not a guess.
+                return SSL_TLSEXT_ERR_ALERT_FATAL
+            }, nil)
+    }
+
+    private static let sessionContext = Array("postern".utf8)
+}

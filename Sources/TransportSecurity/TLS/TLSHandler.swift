@@ -1,0 +1,311 @@
+public import NIOCore
+import NIOTLS
+
+/// TLS in a channel's pipeline, on libssl: behaves towards its neighbours as swift-nio-ssl's handler does.
+///
+/// Starts the handshake when the channel is active, holds writes until it is done, fires `TLSUserEvent.handshakeCompleted`,
+/// turns the peer's close_notify into `ChannelEvent.inputClosed`, and takes the end of the stream inside a handshake for an
+/// error. Writes between two flushes are sealed into full records, and leave in one write.
+public final class TLSHandler: ChannelDuplexHandler {
+    public typealias InboundIn = ByteBuffer
+    public typealias InboundOut = ByteBuffer
+    public typealias OutboundIn = ByteBuffer
+    public typealias OutboundOut = ByteBuffer
+
+    /// How a handshake ended, for metrics.
+    public enum Outcome: Sendable { case full, resumed, failed(TLSError) }
+
+    private enum State {
+        case idle, handshaking, active
+        /// Our close_notify is sent.
+        case closing
+        case closed
+    }
+
+    private let connection: TLSConnection
+    private let isServer: Bool
+    private let onHandshake: (@Sendable (Outcome) -> Void)?
+    private var state = State.idle
+    private var writes = MarkedCircularBuffer<(bytes: ByteBuffer, promise: EventLoopPromise<Void>?)>(initialCapacity: 0)
+    private var heldBytes = 0
+    private var timer: Scheduled<Void>?
+    private var closePromise: EventLoopPromise<Void>?
+    private var isWaitingForFarewell = false
+    /// The peer's close_notify has come.
+    private var inputClosed = false
+
+    /// - Throws: ``TLSError`` when there is no memory.
+    public static func server(
+        _ context: TLSContext, onHandshake: (@Sendable (Outcome) -> Void)? = nil
+    ) throws(TLSError) -> TLSHandler {
+        TLSHandler(try TLSConnection(context: context, isServer: true, serverName: nil), isServer: true, onHandshake)
+    }
+
+    /// - Parameter serverName: the name or address that the certificate must carry.
+    /// - Throws: ``TLSError``.
+    public static func client(_ context: TLSContext, serverName: String) throws(TLSError) -> TLSHandler {
+        TLSHandler(try TLSConnection(context: context, isServer: false, serverName: serverName), isServer: false, nil)
+    }
+
+    private init(_ connection: TLSConnection, isServer: Bool, _ onHandshake: (@Sendable (Outcome) -> Void)?) {
+        self.connection = connection
+        self.isServer = isServer
+        self.onHandshake = onHandshake
+    }
+
+    // MARK: Life
+
+    public func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { begin(context) }
+    }
+
+    public func handlerRemoved(context: ChannelHandlerContext) { finish(ChannelError.ioOnClosedChannel) }
+
+    public func channelActive(context: ChannelHandlerContext) {
+        begin(context)
+        context.fireChannelActive()
+    }
+
+    public func channelInactive(context: ChannelHandlerContext) {
+        switch state {
+        case .handshaking: fail(context, TLSError(.handshakeFailed, "the connection ended inside the TLS handshake"))
+        case .active where !inputClosed:
+            context.fireErrorCaught(TLSError(.truncated, "the connection ended without a TLS farewell"))
+        case .idle, .active, .closing, .closed: break
+        }
+        finish(ChannelError.eof)
+        context.fireChannelInactive()
+    }
+
+    private func begin(_ context: ChannelHandlerContext) {
+        guard case .idle = state else { return }
+        state = .handshaking
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(in: TLSLimits.handshakeDeadline) {
+            let (handler, context) = bound.value
+            guard case .handshaking = handler.state else { return }
+            handler.fail(
+                context,
+                TLSError(
+                    .handshakeTimeout,
+                    "no TLS handshake within \(TLSLimits.handshakeDeadline.nanoseconds / 1_000_000_000) s"))
+        }
+        if !isServer { advance(context) }
+    }
+
+    private func finish(_ error: any Error) {
+        timer?.cancel()
+        timer = nil
+        state = .closed
+        closePromise?.succeed()
+        closePromise = nil
+        while let write = writes.popFirst() { write.promise?.fail(error) }
+    }
+
+    // MARK: In
+
+    public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        connection.receive(unwrapInboundIn(data))
+        switch state {
+        case .handshaking: advance(context)
+        case .active, .closing: decrypt(context)
+        case .idle, .closed: break
+        }
+    }
+
+    public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case ChannelEvent.inputClosed = event else { return context.fireUserInboundEventTriggered(event) }
+        switch state {
+        case .handshaking: fail(context, TLSError(.handshakeFailed, "the peer hung up inside the TLS handshake"))
+        // The end of TCP without a farewell: nothing more can come, and nobody waits for an answer in good order.
+        case .active where !inputClosed:
+            context.fireErrorCaught(TLSError(.truncated, "the connection ended without a TLS farewell"))
+            context.close(promise: nil)
+        case .closing: context.close(promise: nil)
+        case .idle, .active, .closed: break
+        }
+    }
+
+    private func advance(_ context: ChannelHandlerContext) {
+        switch connection.handshake() {
+        case .wantsMore: sendCiphertext(context)
+        case .failed(let error): fail(context, error)
+        case .closed: fail(context, TLSError(.handshakeFailed, "the peer broke the TLS handshake off"))
+        case .done:
+            timer?.cancel()
+            state = .active
+            sendCiphertext(context)
+            onHandshake?(connection.isResumed ? .resumed : .full)
+            context.fireUserInboundEventTriggered(
+                TLSUserEvent.handshakeCompleted(negotiatedProtocol: connection.negotiatedProtocol))
+            seal(context)
+            decrypt(context)
+        }
+    }
+
+    private func decrypt(_ context: ChannelHandlerContext) {
+        let (plaintext, progress) = connection.read()
+        // A key update or a ticket may have to be answered.
+        sendCiphertext(context)
+        if let plaintext, case .active = state { context.fireChannelRead(wrapInboundOut(plaintext)) }
+        switch progress {
+        case .done, .wantsMore: break
+        case .closed: peerSaidGoodbye(context)
+        case .failed(let error): if case .active = state { fail(context, error) } else { context.close(promise: nil) }
+        }
+    }
+
+    private func peerSaidGoodbye(_ context: ChannelHandlerContext) {
+        switch state {
+        case .closing: context.close(promise: nil)
+        case .active where !inputClosed:
+            inputClosed = true
+            // Half-open where the channel allows it, as with a TCP FIN; closed altogether where it does not.
+            let halfClosure = (try? context.channel.syncOptions?.getOption(.allowRemoteHalfClosure)) ?? false
+            if halfClosure {
+                context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+            } else {
+                close(context: context, mode: .all, promise: nil)
+            }
+        case .idle, .handshaking, .active, .closed: break
+        }
+    }
+
+    // MARK: Out
+
+    public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        let bytes = unwrapOutboundIn(data)
+        switch state {
+        case .closing, .closed:
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        case .idle, .handshaking:
+            heldBytes += bytes.readableBytes
+            if heldBytes > TLSLimits.heldBytes {
+                promise?.fail(TLSError(.overflow, "too much was written before the TLS handshake ended"))
+                return fail(context, TLSError(.overflow, "too much was written before the TLS handshake ended"))
+            }
+        case .active: break
+        }
+        writes.append((bytes, promise))
+    }
+
+    public func flush(context: ChannelHandlerContext) {
+        writes.mark()
+        if case .active = state { seal(context) }
+        context.flush()
+    }
+
+    /// Seals what is marked: long writes as they are, short ones gathered into full records.
+    private func seal(_ context: ChannelHandlerContext) {
+        guard writes.hasMark else { return }
+        var promises: [EventLoopPromise<Void>] = []
+        var gathered = ByteBuffer()
+        do throws(TLSError) {
+            while writes.hasMark, let write = writes.popFirst() {
+                if let promise = write.promise { promises.append(promise) }
+                try append(write.bytes, to: &gathered, isLast: !writes.hasMark)
+            }
+            try gathered.withUnsafeReadableBytes { bytes throws(TLSError) in try connection.write(bytes) }
+        } catch {
+            promises.forEach { $0.fail(error) }
+            return fail(context, error)
+        }
+        heldBytes = 0
+        guard let ciphertext = connection.takeCiphertext() else { return promises.forEach { $0.succeed() } }
+        context.writeAndFlush(wrapOutboundOut(ciphertext), promise: joined(promises, context))
+    }
+
+    private func append(_ bytes: ByteBuffer, to gathered: inout ByteBuffer, isLast: Bool) throws(TLSError) {
+        var rest = bytes
+        if gathered.readableBytes > 0 {
+            let missing = TLSLimits.recordBytes - gathered.readableBytes
+            if var fill = rest.readSlice(length: min(rest.readableBytes, missing)) { gathered.writeBuffer(&fill) }
+            guard gathered.readableBytes == TLSLimits.recordBytes else { return }
+            try gathered.withUnsafeReadableBytes { bytes throws(TLSError) in try connection.write(bytes) }
+            gathered.clear()
+        }
+        // Whole records, and a last write, need no gathering: no copy.
+        let direct = isLast ? rest.readableBytes : rest.readableBytes / TLSLimits.recordBytes * TLSLimits.recordBytes
+        if direct > 0, let whole = rest.readSlice(length: direct) {
+            try whole.withUnsafeReadableBytes { bytes throws(TLSError) in try connection.write(bytes) }
+        }
+        if rest.readableBytes > 0 {
+            if gathered.capacity == 0 { gathered.reserveCapacity(TLSLimits.recordBytes) }
+            gathered.writeBuffer(&rest)
+        }
+    }
+
+    private func joined(
+        _ promises: [EventLoopPromise<Void>], _ context: ChannelHandlerContext
+    ) -> EventLoopPromise<Void>? {
+        guard promises.count > 1 else { return promises.first }
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.whenComplete { result in promises.forEach { $0.completeWith(result) } }
+        return promise
+    }
+
+    private func sendCiphertext(_ context: ChannelHandlerContext) {
+        if let ciphertext = connection.takeCiphertext() {
+            context.writeAndFlush(wrapOutboundOut(ciphertext), promise: nil)
+        }
+    }
+
+    // MARK: The end
+
+    public func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        switch (state, mode) {
+        case (.active, .output):
+            sayGoodbye(context)
+            context.close(mode: .output, promise: promise)
+        case (.active, .all):
+            sayGoodbye(context)
+            waitForFarewell(context, promise)
+        case (.closing, .all): waitForFarewell(context, promise)
+        case (.idle, _), (.handshaking, _), (.closed, _), (_, .input): context.close(mode: mode, promise: promise)
+        case (.closing, .output): promise?.succeed()
+        }
+    }
+
+    private func sayGoodbye(_ context: ChannelHandlerContext) {
+        writes.mark()
+        seal(context)
+        guard case .active = state else { return }
+        state = .closing
+        connection.sendCloseNotify()
+        sendCiphertext(context)
+    }
+
+    /// Closing at once with unread bytes would make TCP throw away what the peer has not read yet.
+    private func waitForFarewell(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
+        if case .closed = state { return context.close(promise: promise) }
+        if inputClosed { return context.close(promise: promise) }
+        if let closePromise {
+            closePromise.futureResult.cascade(to: promise)
+        } else {
+            closePromise = promise ?? context.eventLoop.makePromise()
+        }
+        guard !isWaitingForFarewell else { return }
+        isWaitingForFarewell = true
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(in: TLSLimits.farewell) { bound.value.close(promise: nil) }
+    }
+
+    private func fail(_ context: ChannelHandlerContext, _ error: TLSError) {
+        if case .closed = state { return }
+        let wasHandshaking = if case .handshaking = state { true } else { false }
+        // The alert that OpenSSL has written tells the peer why.
+        sendCiphertext(context)
+        if error.code == .plainHTTP {
+            context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: Self.plainHTTPAnswer)), promise: nil)
+        }
+        if wasHandshaking { onHandshake?(.failed(error)) }
+        finish(error)
+        context.fireErrorCaught(error)
+        context.close(promise: nil)
+    }
+
+    private static let plainHTTPAnswer =
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 41\r\n\r\n"
+        + "This port speaks TLS; write https://HOST\n"
+}

@@ -1,0 +1,42 @@
+import NIOCore
+import Telemetry
+
+/// Holds a new connection to its deadline until its first request is whole, TLS handshake included.
+///
+/// A silent client must neither live for ever nor hold a shutdown open.
+final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private let metrics: ServerMetrics
+    private var deadline: Scheduled<Void>?
+
+    init(metrics: ServerMetrics) { self.metrics = metrics }
+
+    func handlerAdded(context: ChannelHandlerContext) { schedule(context, WebConfiguration.firstRequest, isSlow: true) }
+
+    func handlerRemoved(context: ChannelHandlerContext) { deadline?.cancel() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        deadline?.cancel()
+        context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent {
+            schedule(context, WebConfiguration.firstRequestWhileDraining, isSlow: false)
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func schedule(_ context: ChannelHandlerContext, _ time: TimeAmount, isSlow: Bool) {
+        deadline?.cancel()
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        deadline = context.eventLoop.scheduleTask(in: time) {
+            let (handler, context) = bound.value
+            if isSlow { handler.metrics.slowRequests.add() }
+            // Not `close` through TLS: this peer does not deserve a farewell.
+            context.channel.close(promise: nil)
+        }
+    }
+}

@@ -1,0 +1,40 @@
+/// One listening socket and what is spoken on it.
+public struct ListenerConfiguration: Sendable {
+    public enum Role: String, Sendable {
+        /// Plain HTTP, everything: behind somebody else's TLS, or on loopback.
+        case http
+        /// Plain HTTP that only sends people to HTTPS and answers certificate authorities.
+        case redirect
+        case https
+    }
+
+    public enum Source: Sendable, Equatable {
+        /// An address of this machine, `*` for all; port 0 lets the system choose.
+        case bind(host: String, port: Int)
+        /// A listening socket that systemd has opened.
+        case inherited(descriptor: CInt)
+    }
+
+    public let role: Role
+    public let source: Source
+
+    public init(role: Role, source: Source) {
+        self.role = role
+        self.source = source
+    }
+}
+
+/// Where a listener turned out to listen.
+public struct BoundListener: Sendable {
+    public let role: ListenerConfiguration.Role
+    /// Numeric; nil for a socket without one.
+    public let host: String?
+    public let port: Int
+
+    /// As people write it: `https://127.0.0.1:8443`.
+    public var url: String {
+        let scheme = role == .https ? "https" : "http"
+        let name = host.map { $0.contains(":") ? "[\($0)]" : $0 } ?? "?"
+        return port == (role == .https ? 443 : 80) ? "\(scheme)://\(name)" : "\(scheme)://\(name):\(port)"
+    }
+}

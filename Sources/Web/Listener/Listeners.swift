@@ -1,0 +1,128 @@
+import Glibc
+import Logging
+import NIOCore
+import NIOExtras
+import NIOPosix
+import Synchronization
+
+/// All listening sockets of the server: bound here or inherited, served until they are told to stop, then drained.
+final class Listeners: Sendable {
+    /// Connections that wait to be accepted: a burst of a second at a rate one core can take.
+    private static let backlog: CInt = 1024
+
+    private typealias Accepted = NIOAsyncChannel<FrontDoorChannel.Value, Never>
+
+    private let accepted: [(channel: Accepted, door: FrontDoorChannel)]
+    private let quiescing: ServerQuiescingHelper
+    private let draining: Draining
+    private let group: any EventLoopGroup
+    private let logger: Logger
+    let bound: [BoundListener]
+
+    /// Opens every socket, or none.
+    /// - Throws: what the system says; the ones already open are closed again.
+    init(
+        _ configurations: [ListenerConfiguration], group: any EventLoopGroup, logger: Logger, draining: Draining,
+        door: (ListenerConfiguration) -> FrontDoorChannel
+    ) async throws {
+        let quiescing = ServerQuiescingHelper(group: group)
+        var accepted: [(Accepted, FrontDoorChannel)] = []
+        var bound: [BoundListener] = []
+        do {
+            for configuration in configurations {
+                let door = door(configuration)
+                let channel = try await Self.open(configuration.source, door, quiescing, group, logger)
+                let address = channel.channel.localAddress
+                bound.append(
+                    BoundListener(role: configuration.role, host: address?.ipAddress, port: address?.port ?? 0))
+                accepted.append((channel, door))
+            }
+        } catch {
+            for (channel, _) in accepted { try? await channel.channel.close() }
+            throw error
+        }
+        self.accepted = accepted
+        self.bound = bound
+        self.quiescing = quiescing
+        self.draining = draining
+        self.group = group
+        self.logger = logger
+    }
+
+    /// Serves until ``drain()``, then until the last connection has ended.
+    func serve() async {
+        await withDiscardingTaskGroup { tasks in
+            for (channel, door) in accepted {
+                tasks.addTask { await self.accept(from: channel, door) }
+            }
+        }
+    }
+
+    private func accept(from channel: Accepted, _ door: FrontDoorChannel) async {
+        let logger = self.logger
+        await withDiscardingTaskGroup { tasks in
+            do {
+                try await channel.executeThenClose { inbound in
+                    for try await connection in inbound {
+                        tasks.addTask { await door.handle(value: connection, logger: logger) }
+                    }
+                }
+            } catch {
+                logger.error("a listener broke", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// Accepts no more and lets what goes on end: answers are finished, idle connections closed.
+    func drain() {
+        draining.begin()
+        quiescing.initiateShutdown(promise: group.next().makePromise(of: Void.self))
+    }
+
+    private static func open(
+        _ source: ListenerConfiguration.Source, _ door: FrontDoorChannel, _ quiescing: ServerQuiescingHelper,
+        _ group: any EventLoopGroup, _ logger: Logger
+    ) async throws -> Accepted {
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: backlog)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            // Frames are flushed when they are whole: waiting for more would only delay keystrokes.
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        quiescing.makeServerChannelHandler(channel: channel))
+                }
+            }
+        let initializer: @Sendable (any Channel) -> EventLoopFuture<FrontDoorChannel.Value> = {
+            door.setup(channel: $0, logger: logger)
+        }
+        switch source {
+        case .inherited(let descriptor):
+            return try await bootstrap.bind(
+                descriptor, serverBackPressureStrategy: nil, childChannelInitializer: initializer)
+        case .bind("*", let port):
+            // Both families on one socket where the system has IPv6; IPv4 alone where it does not.
+            do {
+                return try await bootstrap.bind(
+                    host: "::", port: port, serverBackPressureStrategy: nil, childChannelInitializer: initializer)
+            } catch let error as IOError where error.errnoCode == EAFNOSUPPORT || error.errnoCode == EADDRNOTAVAIL {
+                return try await bootstrap.bind(
+                    host: "0.0.0.0", port: port, serverBackPressureStrategy: nil, childChannelInitializer: initializer)
+            }
+        case .bind(let host, let port):
+            return try await bootstrap.bind(
+                host: host, port: port, serverBackPressureStrategy: nil, childChannelInitializer: initializer)
+        }
+    }
+}
+
+/// Whether the server is on its way down: connections that are accepted just before are answered and then closed.
+final class Draining: Sendable {
+    private let began = Atomic<Bool>(false)
+
+    func begin() { began.store(true, ordering: .relaxed) }
+
+    var isUnderWay: Bool { began.load(ordering: .relaxed) }
+}

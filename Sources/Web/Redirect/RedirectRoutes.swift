@@ -1,0 +1,54 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import TransportSecurity
+
+/// What port 80 does: answers certificate authorities, and sends everybody else to HTTPS.
+struct RedirectRoutes: Sendable {
+    /// The port people reach HTTPS on; nil for the standard one.
+    let port: Int?
+    let answers: ChallengeAnswers
+
+    func add(to router: Router<WebContext>) {
+        let (port, answers) = (self.port, self.answers)
+        router.get("/.well-known/acme-challenge/:token") { _, context in
+            guard let answer = answers.answer(token: try context.parameters.require("token")) else {
+                return Response(status: .notFound)
+            }
+            return Response(
+                status: .ok, headers: [.contentType: "application/octet-stream"],
+                body: .init(byteBuffer: ByteBuffer(string: answer)))
+        }
+        router.add(middleware: RedirectMiddleware(port: port))
+    }
+}
+
+/// Sends what no route answers to the same path on HTTPS. 308: a POST stays a POST.
+private struct RedirectMiddleware: RouterMiddleware {
+    let port: Int?
+
+    func handle(
+        _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
+    ) async throws -> Response {
+        if request.uri.path.hasPrefix("/.well-known/acme-challenge/") {
+            do { return try await next(request, context) } catch { return Response(status: .notFound) }
+        }
+        guard let host = Self.host(request.head.authority) else { return Response(status: .badRequest) }
+        let target = "https://\(host)\(port.map { ":\($0)" } ?? "")\(request.head.path ?? "/")"
+        return Response(status: .permanentRedirect, headers: [.location: target, .connection: "close"])
+    }
+
+    /// The host without its port; nil for anything that could break out of a header.
+    private static func host(_ authority: String?) -> Substring? {
+        guard let authority, authority.utf8.count <= 255 else { return nil }
+        let end = authority.hasPrefix("[") ? authority.firstIndex(of: "]").map(authority.index(after:)) : nil
+        let host = end.map { authority[..<$0] } ?? authority.prefix { $0 != ":" }
+        let allowed = host.utf8.allSatisfy {
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20)
+                || (UInt8(ascii: "0")...UInt8(ascii: ":")).contains($0)
+                || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "[")
+                || $0 == UInt8(ascii: "]")
+        }
+        return allowed && !host.isEmpty ? host : nil
+    }
+}
