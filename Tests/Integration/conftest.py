@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -30,24 +31,56 @@ def wait_for(condition, what):
     raise AssertionError(f"waited in vain for {what() if callable(what) else what}")
 
 
+def clean_environment():
+    return {key: value for key, value in os.environ.items() if not key.startswith("POSTERN_")}
+
+
+def make_pair(directory, *names):
+    """A certificate authority, and a certificate of its for these names: cert.pem, key.pem. Returns the authority's file."""
+    directory = Path(directory)
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=directory)
+    if not (directory / "ca.pem").exists():
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key",
+                "-out", "ca.pem", "-subj", "/CN=Test authority", "-days", "30")
+    names = ",".join(("IP:" if re.match(r"[\d.]+$", name) else "DNS:") + name for name in names)
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.next",
+            "-out", "request.pem", "-subj", "/CN=test")
+    (directory / "extensions").write_text(f"subjectAltName={names}\n")
+    openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+            "-out", "cert.next", "-days", "20", "-extfile", "extensions")
+    (directory / "key.next").rename(directory / "key.pem")
+    (directory / "cert.next").rename(directory / "cert.pem")
+    return str(directory / "ca.pem")
+
+
 class Server:
     """`postern serve` on a port that the system chose."""
 
-    def __init__(self, state, *options):
+    def __init__(self, state, *options, tls=False, at="127.0.0.1:0", environment=None):
         self.state = str(state)
+        self.tls = tls
+        self.fingerprint = None
         self.options = list(options)
-        self.address = "127.0.0.1:0"
+        self.address = at
+        self.environment = environment or {}
         self.process = None
         self.log = Path(self.state + ".log")
 
     def start(self):
         self.process = subprocess.Popen(
-            [POSTERN, "serve", "--state", self.state, "--https", "off", "--http", self.address, *self.options],
-            stdout=subprocess.PIPE, stderr=self.log.open("ab"), text=True)
+            [POSTERN, "serve", "--state", self.state, "--https", self.address if self.tls else "off",
+             *(["--http", "off" if self.tls else self.address] if "--http" not in self.options else []),
+             *self.options],
+            stdout=subprocess.PIPE, stderr=self.log.open("ab"), text=True, env={**clean_environment(), **self.environment})
         line = self.process.stdout.readline()
-        match = re.match(r"Postern is up: (http://(\S+))/$", line)
+        match = re.match(r"Postern is up: (https?://(\S+))/$", line)
         assert match, f"no start: {line!r} {self.log.read_text()}"
         self.url, self.address = match.group(1), match.group(2)
+        if self.tls:
+            status = subprocess.run(
+                [POSTERN, "cert", "status", "--json", "--state", self.state], capture_output=True, text=True)
+            self.fingerprint = json.loads(status.stdout)["fingerprint"] if status.returncode == 0 else None
         return self
 
     def stop(self, how=signal.SIGTERM):
@@ -74,7 +107,8 @@ class Server:
         if token:
             request.add_header("Authorization", f"Bearer {token}")
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            context = ssl._create_unverified_context() if self.tls else None
+            with urllib.request.urlopen(request, timeout=PATIENCE, context=context) as answer:
                 status, text = answer.status, answer.read()
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read()
@@ -102,8 +136,8 @@ class User:
 
     @property
     def environment(self):
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("POSTERN_")}
-        return {**clean, "POSTERN_URL": self.server.url, "POSTERN_TOKEN": self.token,
+        pin = {"POSTERN_FINGERPRINT": self.server.fingerprint} if self.server.fingerprint else {}
+        return {**clean_environment(), **pin, "POSTERN_URL": self.server.url, "POSTERN_TOKEN": self.token,
                 "XDG_CONFIG_HOME": self.server.state + ".config", "PS1": "$ ", "TERM": "xterm-256color"}
 
     def share(self, *arguments, **options):
@@ -158,8 +192,8 @@ class Share:
 def make_server(tmp_path):
     servers = []
 
-    def make(*options, name="state"):
-        server = Server(tmp_path / name, *options)
+    def make(*options, name="state", **keywords):
+        server = Server(tmp_path / name, *options, **keywords)
         servers.append(server)
         return server.start()
 

@@ -176,7 +176,8 @@ struct ACMEIssuance: Sendable {
         let proof = try files.accountKey().authorization(token: token)
         try begin(name: name, token: token, proof: proof)
         defer { end(name: name, token: token) }
-        _ = try await connection.post(challenge.url, "{}")
+        // After a crash the authority may be at it already.
+        if challenge.status != "processing" { _ = try await connection.post(challenge.url, "{}") }
         let answered = try await poll(connection, url, "the proof of \(name)") { (answer: ACMEAuthorization) in
             answer.status != "pending"
         }

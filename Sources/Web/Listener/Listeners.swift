@@ -13,7 +13,8 @@ final class Listeners: Sendable {
     private typealias Accepted = NIOAsyncChannel<FrontDoorChannel.Value, Never>
 
     private let accepted: [(channel: Accepted, door: FrontDoorChannel)]
-    private let quiescing: ServerQuiescingHelper
+    /// One for each socket: a helper knows one.
+    private let quiescing: [ServerQuiescingHelper]
     private let draining: Draining
     private let group: any EventLoopGroup
     private let logger: Logger
@@ -25,13 +26,15 @@ final class Listeners: Sendable {
         _ configurations: [ListenerConfiguration], group: any EventLoopGroup, logger: Logger, draining: Draining,
         door: (ListenerConfiguration) -> FrontDoorChannel
     ) async throws {
-        let quiescing = ServerQuiescingHelper(group: group)
+        var quiescing: [ServerQuiescingHelper] = []
         var accepted: [(Accepted, FrontDoorChannel)] = []
         var bound: [BoundListener] = []
         do {
             for configuration in configurations {
                 let door = door(configuration)
-                let channel = try await Self.open(configuration.source, door, quiescing, group, logger)
+                let helper = ServerQuiescingHelper(group: group)
+                let channel = try await Self.open(configuration.source, door, helper, group, logger)
+                quiescing.append(helper)
                 let address = channel.channel.localAddress
                 bound.append(
                     BoundListener(role: configuration.role, host: address?.ipAddress, port: address?.port ?? 0))
@@ -76,7 +79,7 @@ final class Listeners: Sendable {
     /// Accepts no more and lets what goes on end: answers are finished, idle connections closed.
     func drain() {
         draining.begin()
-        quiescing.initiateShutdown(promise: group.next().makePromise(of: Void.self))
+        for helper in quiescing { helper.initiateShutdown(promise: nil) }
     }
 
     private static func open(

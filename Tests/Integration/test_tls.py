@@ -1,0 +1,265 @@
+"""TLS, checked by peers that others wrote: OpenSSL's own client, curl, Python's ssl."""
+
+import json
+import re
+import socket
+import ssl
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from conftest import PATIENCE, POSTERN, make_pair, wait_for
+
+
+@pytest.fixture
+def secure(make_server):
+    return make_server(tls=True)
+
+
+def s_client(server, *options, stdin=b"", check=True):
+    host, port = server.address.rsplit(":", 1)
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", f"{host}:{port}", *options], input=stdin, capture_output=True,
+        timeout=PATIENCE)
+    return done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
+def test_openssl_talks_to_us(secure, version):
+    text = s_client(secure, f"-{version}", "-alpn", "h2,http/1.1", "-ign_eof", stdin=GET)
+    assert "200 OK" in text and '"status":"ok"' in text
+    assert "ALPN protocol: http/1.1" in text
+    assert ("TLSv1.3" if version == "tls1_3" else "TLSv1.2") in text
+    assert re.search(r"Cipher is (ECDHE-|TLS_)", text)
+
+
+@pytest.mark.parametrize("version", ["tls1", "tls1_1"])
+def test_old_versions_are_refused(secure, version):
+    text = s_client(secure, f"-{version}", "-cipher", "ALL:@SECLEVEL=0")
+    assert "Cipher is (NONE)" in text
+
+
+def test_ciphers_without_forward_secrecy_are_refused(secure):
+    text = s_client(secure, "-tls1_2", "-cipher", "AES128-SHA:AES256-GCM-SHA384:AES128-GCM-SHA256")
+    assert "Cipher is (NONE)" in text
+
+
+def test_no_protocol_in_common_is_an_alert(secure):
+    assert "no application protocol" in s_client(secure, "-alpn", "gopher")
+
+
+@pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
+def test_sessions_are_resumed_by_ticket(secure, tmp_path, version):
+    session = str(tmp_path / "session")
+    first = s_client(secure, f"-{version}", "-sess_out", session, "-ign_eof", stdin=GET)
+    assert "New, TLS" in first
+    again = s_client(secure, f"-{version}", "-sess_in", session, "-ign_eof", stdin=GET)
+    assert "Reused, TLS" in again and "200 OK" in again
+
+
+def test_a_ticket_of_before_a_restart_costs_a_full_handshake_and_nothing_else(secure, tmp_path):
+    session = str(tmp_path / "session")
+    s_client(secure, "-sess_out", session, "-ign_eof", stdin=GET)
+    secure.restart()
+    again = s_client(secure, "-sess_in", session, "-ign_eof", stdin=GET)
+    assert "New, TLS" in again and "200 OK" in again
+
+
+def test_renegotiation_is_refused(secure):
+    host, port = secure.address.rsplit(":", 1)
+    client = subprocess.Popen(
+        ["openssl", "s_client", "-tls1_2", "-connect", f"{host}:{port}"], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    seen = b""
+    while b"Verify return code" not in seen:
+        seen += client.stdout.readline()
+    client.stdin.write(b"R\n")
+    client.stdin.flush()
+    rest = client.communicate(timeout=PATIENCE)[0]
+    assert b"no renegotiation" in rest
+
+
+def test_the_connection_ends_with_a_farewell_both_ways(secure):
+    context = ssl._create_unverified_context()
+    with socket.create_connection(tuple([secure.address.split(":")[0], int(secure.address.split(":")[1])])) as raw:
+        # suppress_ragged_eofs=False: an end without close_notify is an error.
+        with context.wrap_socket(raw, suppress_ragged_eofs=False) as tls:
+            tls.sendall(GET)
+            text = b""
+            while chunk := tls.recv(65536):
+                text += chunk
+            assert b"200 OK" in text
+
+
+def test_a_client_that_hangs_up_inside_the_handshake_leaves_nothing(secure):
+    host, port = secure.address.rsplit(":", 1)
+    for cut in (0, 1, 5, 40):
+        with socket.create_connection((host, int(port))) as raw:
+            raw.sendall(bytes.fromhex("16030100f8010000f40303") [:cut] + bytes(max(0, cut - 11)))
+    assert secure.call("GET", "/health")[0] == 200
+
+
+def test_plain_http_on_the_tls_port_is_told_so(secure):
+    host, port = secure.address.rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as raw:
+        raw.sendall(GET)
+        answer = b""
+        while chunk := raw.recv(4096):
+            answer += chunk
+    assert answer.startswith(b"HTTP/1.1 400") and b"https://" in answer
+
+
+def test_curl_and_large_bodies(secure, tmp_path):
+    ana = secure.user("ana")
+    # 60 KB up, refused or not: every byte of it crosses TLS.
+    (tmp_path / "body").write_text(json.dumps({"hostPublicKey": "k", "junk": "x" * 60_000}))
+    done = subprocess.run(
+        ["curl", "-sk", "-X", "POST", "-H", f"Authorization: Bearer {ana.token}", "--data-binary",
+         f"@{tmp_path / 'body'}", "-w", "%{http_code}", f"{secure.url}/sessions"],
+        capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.endswith("201")
+
+
+def test_python_clients_do_many_requests_on_one_connection(secure):
+    import http.client
+    host, port = secure.address.rsplit(":", 1)
+    connection = http.client.HTTPSConnection(host, int(port), context=ssl._create_unverified_context())
+    for _ in range(50):
+        connection.request("GET", "/health")
+        assert connection.getresponse().read().startswith(b"{")
+    connection.close()
+
+
+# Files
+
+
+def test_files_are_served_by_name_and_unknown_names_get_an_alert(make_server, tmp_path):
+    authority = make_pair(tmp_path, "box.example", "192.0.2.1")
+    server = make_server("--tls-mode", "files", "--tls-certificate", str(tmp_path / "cert.pem"),
+                         "--tls-key", str(tmp_path / "key.pem"), tls=True)
+    assert "200 OK" in s_client(server, "-servername", "box.example", "-CAfile", authority, "-verify_return_error",
+                                "-verify_hostname", "box.example", "-ign_eof", stdin=GET)
+    assert "unrecognized name" in s_client(server, "-servername", "other.example")
+    assert "200 OK" in s_client(server, "-noservername", "-ign_eof", stdin=GET)
+    assert "strict-transport-security: max-age" in s_client(server, "-servername", "box.example", "-ign_eof", stdin=GET).lower()
+
+
+def test_a_new_pair_is_taken_under_load_and_no_request_fails(make_server, tmp_path):
+    make_pair(tmp_path, "box.example")
+    server = make_server("--tls-mode", "files", "--tls-certificate", str(tmp_path / "cert.pem"),
+                         "--tls-key", str(tmp_path / "key.pem"), tls=True)
+    context = ssl._create_unverified_context()
+    host, port = server.address.rsplit(":", 1)
+    stop, failures, seen = threading.Event(), [], set()
+
+    def load():
+        while not stop.is_set():
+            try:
+                with socket.create_connection((host, int(port)), timeout=PATIENCE) as raw:
+                    with context.wrap_socket(raw, server_hostname="box.example") as tls:
+                        seen.add(tls.getpeercert(True))
+                        tls.sendall(GET)
+                        answer = b""
+                        while chunk := tls.recv(65536):
+                            answer += chunk
+                        if b"200 OK" not in answer:
+                            failures.append(answer)
+            except OSError as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    [thread.start() for thread in threads]
+    try:
+        for count in range(1, 4):
+            wait_for(lambda: len(seen) >= count, "the certificate of before")
+            make_pair(tmp_path, "box.example")
+            server.process.send_signal(1)  # SIGHUP
+            wait_for(lambda: len(seen) > count, "the new certificate")
+    finally:
+        stop.set()
+        [thread.join() for thread in threads]
+    assert not failures and len(seen) == 4
+
+
+def test_a_pair_that_does_not_fit_leaves_the_old_one(make_server, tmp_path):
+    make_pair(tmp_path, "box.example")
+    server = make_server("--tls-mode", "files", "--tls-certificate", str(tmp_path / "cert.pem"),
+                         "--tls-key", str(tmp_path / "key.pem"), tls=True)
+    before = s_client(server, "-servername", "box.example")
+    (tmp_path / "other").mkdir()
+    make_pair(tmp_path / "other", "box.example")
+    (tmp_path / "key.pem").write_text((tmp_path / "other/key.pem").read_text())
+    server.process.send_signal(1)
+    wait_for(lambda: "the old one stays" in server.log.read_text(), "the complaint")
+    certificate = lambda text: re.search("-----BEGIN CERTIFICATE-----.*?-----END", text, re.S).group()
+    assert certificate(s_client(server, "-servername", "box.example")) == certificate(before)
+
+
+# The client
+
+
+def test_login_wants_the_fingerprint_and_share_and_join_work(secure, tmp_path):
+    ana = secure.user("ana")
+    environment = {**ana.environment, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    for name in ("POSTERN_URL", "POSTERN_TOKEN", "POSTERN_FINGERPRINT"):
+        environment.pop(name)
+    def login(*options):
+        return subprocess.run([POSTERN, "login", secure.url, *options], input=ana.token, env=environment,
+                              capture_output=True, text=True, timeout=PATIENCE)
+    refused = login()
+    assert refused.returncode == 1 and secure.fingerprint in refused.stderr
+    wrong = "sha256:" + "0" * 64
+    refused = login("--fingerprint", wrong)
+    assert refused.returncode == 1 and wrong in refused.stderr and secure.fingerprint in refused.stderr
+    assert login("--fingerprint", secure.fingerprint).returncode == 0
+    assert json.loads((tmp_path / "config/postern/credentials.json").read_text())["fingerprint"] == secure.fingerprint
+
+
+def test_a_session_over_tls_and_the_link_carries_the_fingerprint(secure):
+    ana, ben = secure.user("ana"), secure.user("ben")
+    share = ana.share("--", "sh", "-c", "read word; echo got $word; exit 7")
+    try:
+        assert share.opening["fingerprint"] == secure.fingerprint
+        link = share.code("control")["url"]
+        assert link.endswith("." + secure.fingerprint.removeprefix("sha256:"))
+        guest = ben.join(link, stdin=subprocess.PIPE)
+        share.wait("guest_joined")
+        guest.stdin.write(b"tls\n")
+        guest.stdin.flush()
+        output, error = guest.communicate(timeout=PATIENCE)
+        assert b"got tls" in output, error
+        assert share.process.wait(PATIENCE) == 7
+    finally:
+        share.end()
+
+
+def test_a_changed_fingerprint_is_refused_with_both_shown(secure):
+    ana, ben = secure.user("ana"), secure.user("ben")
+    share = ana.share("--", "sleep", "1000")
+    try:
+        other = "0" * 63 + "1"
+        link = share.code("control")["url"].rsplit(".", 1)[0] + "." + other
+        guest = ben.join(link)
+        _, error = guest.communicate(timeout=PATIENCE)
+        assert guest.returncode == 1 and other in error.decode() and secure.fingerprint in error.decode()
+    finally:
+        share.end()
+
+
+def test_a_server_that_changes_its_certificate_ends_the_share_with_a_word(secure):
+    ana = secure.user("ana")
+    share = ana.share("--", "sleep", "1000")
+    try:
+        secure.stop()
+        Path(secure.state, "self-signed.pem").unlink()
+        before = secure.fingerprint
+        secure.start()
+        event = share.wait("sharing_ended")
+        assert before in event["message"] and secure.fingerprint in event["message"]
+    finally:
+        share.end()
