@@ -13,7 +13,7 @@ ONCE ?=
 # Random inputs that `make fuzz` gives each parser.
 FUZZ_RUNS ?= 200000
 
-.PHONY: help setup build binary release test unit integration bulk demo demo-stop bench fuzz lint format check
+.PHONY: help setup build binary release deb test unit integration bulk demo demo-stop bench fuzz lint format check
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -30,6 +30,9 @@ binary: setup
 
 release: binary ## The stripped static binary in dist/, with its size checked
 	@scripts/release $(POSTERN)
+
+deb: release ## The Debian package in dist/, checked by lintian
+	@scripts/deb
 
 test: unit integration ## Every test: unit tests first, then the real thing
 

@@ -57,7 +57,7 @@ let package = Package(
         .target(name: "Wire", dependencies: [nioCore], swiftSettings: strict),
         .target(
             name: "Relay",
-            dependencies: ["Wire", "Telemetry", nioCore, nioWebSocket],
+            dependencies: ["Wire", "Telemetry", nioCore, nioWebSocket, crypto],
             swiftSettings: strict
         ),
         .target(name: "EndToEnd", dependencies: ["Wire", nioCore, crypto], swiftSettings: strict),

@@ -1,3 +1,4 @@
+import Crypto
 public import Wire
 
 /// What the relay asks of whoever knows accounts and sessions. The relay itself knows neither a URL nor a table.
@@ -5,7 +6,10 @@ public protocol RelayAuthority: Sendable {
     /// May this token's owner host this session?
     func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal>
     /// Does this code let this token's owner in? The use is counted and the seat taken before this answers.
-    func admitGuest(token: String, code: String, from address: String) async -> Result<GuestAdmission, RelayRefusal>
+    /// - Parameter publicKey: what the guest shows the host; kept, so that a room comes back whole after a restart.
+    func admitGuest(
+        token: String, code: String, publicKey: String, from address: String
+    ) async -> Result<GuestAdmission, RelayRefusal>
     /// A guest's seat is free again.
     func seatGivenUp(peerId: String) async
     /// A session has ended; answers when that is durable.
@@ -38,12 +42,15 @@ public struct HostAdmission: Sendable {
     public let peerId: String
     public let userId: String
     public let username: String
+    /// Gives the seat back after a dropped connection, and after a restart: only its SHA-256 is kept.
+    public let resumeToken: String
 
-    public init(sessionId: String, peerId: String, userId: String, username: String) {
+    public init(sessionId: String, peerId: String, userId: String, username: String, resumeToken: String) {
         self.sessionId = sessionId
         self.peerId = peerId
         self.userId = userId
         self.username = username
+        self.resumeToken = resumeToken
     }
 }
 
@@ -56,10 +63,14 @@ public struct GuestAdmission: Sendable {
     public let peerId: String
     public let userId: String
     public let username: String
+    /// As with the host's.
+    public let resumeToken: String
+    /// The guest's place in the room, which is its own for as long as the session lasts.
+    public let slot: Slot
 
     public init(
         sessionId: String, sessionName: String?, hostPublicKey: String, hostUsername: String, permission: Permission,
-        peerId: String, userId: String, username: String
+        peerId: String, userId: String, username: String, resumeToken: String, slot: Slot
     ) {
         self.sessionId = sessionId
         self.sessionName = sessionName
@@ -69,5 +80,54 @@ public struct GuestAdmission: Sendable {
         self.peerId = peerId
         self.userId = userId
         self.username = username
+        self.resumeToken = resumeToken
+        self.slot = slot
+    }
+}
+
+/// What the relay hands out as resume tokens.
+public enum ResumeToken {
+    /// The session's id leads to the room; the rest is 256 random bits.
+    public static func make(sessionId: String) -> String {
+        var generator = SystemRandomNumberGenerator()
+        let secret = (0..<4).map { _ in String(UInt64.random(in: .min ... .max, using: &generator), radix: 36) }
+        return ([sessionId] + secret).joined(separator: ".")
+    }
+
+    /// What is kept of it.
+    public static func digest(_ token: String) -> [UInt8] { Array(SHA256.hash(data: Array(token.utf8))) }
+}
+
+/// The seats of a session as they were when the server stopped.
+public struct StoredRoom: Sendable {
+    public struct Seat: Sendable {
+        public let slot: Slot
+        public let peerId, userId, username, publicKey: String
+        public let permission: Permission
+        public let resumeDigest: [UInt8]
+
+        public init(
+            slot: Slot, peerId: String, userId: String, username: String, publicKey: String, permission: Permission,
+            resumeDigest: [UInt8]
+        ) {
+            self.slot = slot
+            self.peerId = peerId
+            self.userId = userId
+            self.username = username
+            self.publicKey = publicKey
+            self.permission = permission
+            self.resumeDigest = resumeDigest
+        }
+    }
+
+    public let sessionId: String
+    /// Nil where the host had not come yet.
+    public let host: Seat?
+    public let guests: [Seat]
+
+    public init(sessionId: String, host: Seat?, guests: [Seat]) {
+        self.sessionId = sessionId
+        self.host = host
+        self.guests = guests
     }
 }

@@ -27,6 +27,11 @@ public final class RelayServer: Sendable {
         loop.execute { self.room(sessionId, on: loop).run { $0.expectHost() } }
     }
 
+    /// Opens a room that the last run left behind, on `loop`: its people may take their seats again.
+    public func restore(_ stored: StoredRoom, on loop: any EventLoop) {
+        loop.execute { self.room(stored.sessionId, on: loop).run { $0.restore(stored) } }
+    }
+
     /// Tells the room of a session, if there is one, that it has ended; the caller has made that durable.
     public func sessionEnded(sessionId: String, reason: SessionEnd) {
         find(sessionId)?.run { $0.ended(reason) }
@@ -56,8 +61,12 @@ public final class RelayServer: Sendable {
         rooms.withLock { rooms in
             if let known = rooms[sessionId] { return known }
             let live = LiveRoom(
-                sessionId: sessionId, loop: loop, authority: authority, configuration: configuration,
-                onEnd: { [weak self] id in self?.rooms.withLock { $0[id] = nil } })
+                sessionId: sessionId, loop: loop, authority: authority, configuration: configuration, metrics: metrics,
+                onEnd: { [weak self] id in
+                    guard let self, self.rooms.withLock({ $0.removeValue(forKey: id) }) != nil else { return }
+                    self.metrics.rooms.add(-1)
+                })
+            metrics.rooms.add(1)
             let opened = RoomReference(live, loop: loop)
             rooms[sessionId] = opened
             return opened

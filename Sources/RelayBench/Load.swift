@@ -66,6 +66,7 @@ final class Load {
             } else if message.type == .guestJoined, let slot = message.slot {
                 greet(slot)
             }
+        case .untrusted(let reason): fail(reason)
         case .closed(_, let reason): fail("host: \(reason)")
         case .binary, .readComplete, .writable: break
         }
@@ -92,6 +93,7 @@ final class Load {
             seated += 1
             if guests.count < plan.guests { addGuest() }
         case .binary(let frame): received(frame)
+        case .untrusted(let reason): fail(reason)
         case .closed(_, let reason): fail("guest \(index): \(reason)")
         case .readComplete, .writable: break
         }

@@ -28,31 +28,60 @@ public struct Connection: Sendable {
     /// The peer's id on the wire is the connection's id here.
     public let id: String
     public let invitation: Invitation
+    /// The guest's place in the room: 1 to 65,535, its own for as long as the session lasts.
+    public let slot: Int
 
     /// Takes a seat: checks the code and the plan's viewer limit, counts the use and records the guest, in one transaction.
     /// - Throws: ``Refusal``; ``StorageError``.
     public static func admit(
-        guest: User, code: String, now: Timestamp, in database: SQLiteConnection
+        guest: User, code: String, publicKey: String, resumeDigest: (String) -> [UInt8], now: Timestamp,
+        in database: SQLiteConnection
     ) throws -> Connection {
         let invitation = try Invitation.find(code: code, now: now, in: database)
         try checkSeats(of: invitation, in: database)
         try database.run("UPDATE share_codes SET current_uses = current_uses + 1 WHERE code = ?", code)
         let id = Identifier.make(now: now)
+        let slot = try freeSlot(sessionId: invitation.session.id, in: database)
         try database.run(
             """
-            INSERT INTO connections (id, session_id, user_id, code, permission, joined_at) VALUES (?, ?, ?, ?, ?, ?)
-            """, id, invitation.session.id, guest.id, code, invitation.code.permission.rawValue, now)
-        return Connection(id: id, invitation: invitation)
+            INSERT INTO connections (id, session_id, user_id, code, permission, joined_at, slot, public_key, resume_digest)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """, id, invitation.session.id, guest.id, code, invitation.code.permission.rawValue, now, slot, publicKey,
+            resumeDigest(invitation.session.id))
+        return Connection(id: id, invitation: invitation, slot: slot)
     }
+
+    /// Slots are handed out in order and used again only after all others, so that a late frame finds nobody.
+    private static func freeSlot(sessionId: String, in database: SQLiteConnection) throws -> Int {
+        let last =
+            try database.first("SELECT MAX(slot) AS last FROM connections WHERE session_id = ?", sessionId) {
+                try $0.optionalInteger("last")
+            } ?? nil
+        if let last, last >= lastSlot {
+            let taken = try database.rows(
+                "SELECT slot FROM connections WHERE session_id = ? AND left_at IS NULL", sessionId
+            ) { try $0.integer("slot") }
+            if let free = (1...lastSlot).first(where: { !taken.contains($0) }) { return free }
+            throw Refusal(.viewerLimit, "Viewer limit reached (\(lastSlot)).", limit: lastSlot, current: taken.count)
+        }
+        return (last ?? 0) + 1
+    }
+
+    /// Slots are 16 bits on the wire, and 0 is the host.
+    private static let lastSlot = 65_535
 
     /// Gives the seat up. Leaving twice changes nothing.
     public static func leave(id: String, now: Timestamp, in database: SQLiteConnection) throws {
         try database.run("UPDATE connections SET left_at = ? WHERE id = ? AND left_at IS NULL", now, id)
     }
 
-    /// Closes every seat: after a start nobody is connected, whatever the last stop left behind.
-    public static func leaveAll(now: Timestamp, in database: SQLiteConnection) throws {
-        try database.run("UPDATE connections SET left_at = ? WHERE left_at IS NULL", now)
+    /// Closes the seats that nobody can come back to: those of ended sessions, and of versions that kept no token.
+    public static func leaveLost(now: Timestamp, in database: SQLiteConnection) throws {
+        try database.run(
+            """
+            UPDATE connections SET left_at = ? WHERE left_at IS NULL AND (resume_digest IS NULL
+                OR session_id IN (SELECT id FROM share_sessions WHERE ended_at IS NOT NULL))
+            """, now)
     }
 
     private static func checkSeats(of invitation: Invitation, in database: SQLiteConnection) throws {

@@ -72,6 +72,14 @@ public struct ShareSession: Sendable, Equatable {
             """, userId, listLimit, decode: ShareSession.init)
     }
 
+    /// Keeps the host's seat, so that the host can come back to it after a restart.
+    public static func seatHost(
+        id: String, peerId: String, resumeDigest: [UInt8], in database: SQLiteConnection
+    ) throws {
+        try database.run(
+            "UPDATE share_sessions SET host_peer_id = ?, host_resume_digest = ? WHERE id = ?", peerId, resumeDigest, id)
+    }
+
     /// The ids of all active sessions, for the relay to wait for their hosts after a start.
     public static func activeIds(in database: SQLiteConnection) throws -> [String] {
         try database.rows("SELECT id FROM share_sessions WHERE ended_at IS NULL") { try $0.text("id") }

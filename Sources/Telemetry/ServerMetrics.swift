@@ -25,7 +25,7 @@ public final class ServerMetrics: Sendable {
     public let framesReceived = Counter()
     public let bytesReceived = Counter()
     public let bytesDelivered = Counter()
-    /// From the end of a socket read until its broadcasts are handed to the guests' sockets.
+    /// Handing the broadcasts of one socket read to the guests' sockets.
     public let relaySeconds = Histogram(bounds: Histogram.latencySeconds)
     public let queueBytes = Gauge()
     public let slowConsumers = Counter()

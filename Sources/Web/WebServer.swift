@@ -91,13 +91,10 @@ public struct WebServer: Service {
         }
     }
 
-    /// After a start nobody is connected. Sessions that were active wait for their hosts.
+    /// After a start nobody is connected. Sessions that were active wait for their people to take their seats again.
     private func reopenRooms() async throws {
-        let ids = try await parts.database.write { connection in
-            try Connection.leaveAll(now: .now(), in: connection)
-            return try ShareSession.activeIds(in: connection)
-        }
-        for id in ids { relay.expectHost(sessionId: id, on: group.next()) }
+        let stored = try await parts.database.write { try StoredSeats.takeOver(now: .now(), in: $0) }
+        for room in stored { relay.restore(StoredRoom(room), on: group.next()) }
     }
 }
 

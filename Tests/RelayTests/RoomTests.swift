@@ -4,21 +4,25 @@ import Wire
 
 @testable import Relay
 
-private let hostAdmission = HostAdmission(sessionId: "s", peerId: "host", userId: "ana", username: "ana")
+private let hostAdmission = HostAdmission(
+    sessionId: "s", peerId: "host", userId: "ana", username: "ana", resumeToken: "host-token")
 
-private func guestAdmission(_ peerId: String, _ permission: Permission = .control) -> GuestAdmission {
+private func guestAdmission(
+    _ peerId: String, _ permission: Permission = .control, slot: Slot = 1
+) -> GuestAdmission {
     GuestAdmission(
         sessionId: "s", sessionName: nil, hostPublicKey: "k", hostUsername: "ana", permission: permission,
         peerId: peerId,
-        userId: "u-\(peerId)", username: peerId)
+        userId: "u-\(peerId)", username: peerId, resumeToken: "\(peerId)-token", slot: slot)
 }
 
 @Suite struct RoomTests {
     private func room(guests: [String] = []) -> Room {
         var room = Room(sessionId: "s")
         _ = room.hostJoined(hostAdmission, resumeToken: "host-token", ack: nil)
-        for guest in guests {
-            _ = room.guestJoined(guestAdmission(guest), publicKey: "", resumeToken: "\(guest)-token", ack: nil)
+        for (index, guest) in guests.enumerated() {
+            _ = room.guestJoined(
+                guestAdmission(guest, slot: Slot(index + 1)), publicKey: "", resumeToken: "\(guest)-token", ack: nil)
         }
         return room
     }
@@ -40,7 +44,7 @@ private func guestAdmission(_ peerId: String, _ permission: Permission = .contro
 
     @Test func framesGoOnlyWhereTheirSenderMaySendThem() {
         var room = room(guests: ["a"])
-        _ = room.guestJoined(guestAdmission("b", .read), publicKey: "", resumeToken: "t", ack: nil)
+        _ = room.guestJoined(guestAdmission("b", .read, slot: 2), publicKey: "", resumeToken: "t", ack: nil)
         #expect(room.accept(header(.broadcast), from: 0) == .broadcast)
         #expect(room.accept(header(.direct, slot: 2), from: 0) == .toGuest(2))
         #expect(room.accept(header(.direct, slot: 7), from: 0) == .drop)
@@ -107,7 +111,7 @@ private func guestAdmission(_ peerId: String, _ permission: Permission = .contro
     @Test func aHostThatReturnsHearsOfEveryGuestAgain() {
         var room = room(guests: ["a", "b"])
         _ = room.disconnected(slot: 0, attachment: 1, deliberate: false)
-        _ = room.guestJoined(guestAdmission("c"), publicKey: "", resumeToken: "t", ack: nil)
+        _ = room.guestJoined(guestAdmission("c", slot: 3), publicKey: "", resumeToken: "t", ack: nil)
         let resumption = room.resume(token: "host-token", lastSequence: nil, ack: .number(1))
         let joined = resumption?.actions.compactMap { action -> String? in
             if case .send(let message, 0) = action, message.type == .guestJoined { message.peerId } else { nil }
@@ -115,12 +119,47 @@ private func guestAdmission(_ peerId: String, _ permission: Permission = .contro
         #expect(joined == ["a", "b", "c"])
     }
 
-    @Test func slotsAreUsedAgainOnlyAfterAllOthers() {
+    @Test func aSlotIsNeverGivenToTwo() {
         var room = room(guests: ["a"])
-        _ = room.kick(peerId: "a")
-        let second = room.guestJoined(guestAdmission("b"), publicKey: "", resumeToken: "t", ack: nil)
-        #expect(second?.0 == 2)
-        #expect(room.kick(peerId: "a") == nil)
+        #expect(room.guestJoined(guestAdmission("b", slot: 1), publicKey: "", resumeToken: "t", ack: nil) == nil)
+        #expect(room.guestJoined(guestAdmission("b", slot: 0), publicKey: "", resumeToken: "t", ack: nil) == nil)
+    }
+
+    // A room that came back from the disk
+
+    private var stored: StoredRoom {
+        func seat(_ slot: Slot, _ name: String) -> StoredRoom.Seat {
+            StoredRoom.Seat(
+                slot: slot, peerId: name, userId: "u-\(name)", username: name, publicKey: "", permission: .control,
+                resumeDigest: ResumeToken.digest("\(name)-token"))
+        }
+        return StoredRoom(sessionId: "s", host: seat(0, "host"), guests: [seat(1, "a"), seat(4, "b")])
+    }
+
+    @Test func aRestoredRoomWaitsForEverybodyAndKnowsThemByTheirTokens() {
+        var (room, actions) = Room.restored(stored)
+        #expect(actions.count == 3)
+        #expect(room.resume(token: "nobody", lastSequence: nil, ack: nil) == nil)
+        #expect(room.resume(token: "b-token", lastSequence: 57, ack: nil)?.slot == 4)
+        // Nothing is left of what the host sent: it is asked for all it has.
+        let host = room.resume(token: "host-token", lastSequence: nil, ack: .number(1))
+        guard case .send(let ack, 0)? = host?.actions.first else { Issue.record("no answer"); return }
+        #expect(ack.fromSequence == 0)
+    }
+
+    @Test func aGuestOfARestoredRoomGoesOnWhereItWasWhoeverComesFirst() {
+        var (room, _) = Room.restored(stored)
+        #expect(room.resume(token: "a-token", lastSequence: 57, ack: nil)?.skipsTo == 57)
+        _ = room.resume(token: "host-token", lastSequence: nil, ack: nil)
+        #expect(room.accept(header(.broadcast, 40), from: 0) == .broadcast)
+        // Further than what the host has sent again so far.
+        #expect(room.resume(token: "b-token", lastSequence: 60, ack: nil)?.skipsTo == 60)
+    }
+
+    @Test func inARoomThatLostNothingAGuestFromTheFutureIsRefused() {
+        var room = room(guests: ["a"])
+        #expect(room.accept(header(.broadcast, 40), from: 0) == .broadcast)
+        #expect(room.resume(token: "a-token", lastSequence: 60, ack: nil) == nil)
     }
 }
 

@@ -89,7 +89,9 @@ import Testing
                     group.addTask {
                         await refusal {
                             try await database.write {
-                                try Connection.admit(guest: guest, code: name, now: now, in: $0)
+                                try Connection.admit(
+                                    guest: guest, code: name, publicKey: "", resumeDigest: { _ in [1] }, now: now,
+                                    in: $0)
                             }.id
                         } == nil
                     }
@@ -132,15 +134,44 @@ import Testing
         _ = try await code(session, host, name: "A")
         let now = self.now
         func admit() async throws -> String {
-            try await database.write { try Connection.admit(guest: guest, code: "A", now: now, in: $0) }.id
+            try await database.write {
+                try Connection.admit(
+                    guest: guest, code: "A", publicKey: "", resumeDigest: { _ in [1] }, now: now, in: $0)
+            }.id
         }
         let first = try await admit()
         _ = try await admit()
         #expect(await refusal { try await admit() } == .viewerLimit)
         try await database.write { try Connection.leave(id: first, now: now, in: $0) }
         #expect(await refusal { try await admit() } == nil)
-        try await database.write { try Connection.leaveAll(now: now, in: $0) }
-        #expect(await refusal { try await admit() } == nil)
+    }
+
+    @Test func seatsOutliveARestartEachWithItsOwnSlot() async throws {
+        let (host, guest) = (try await user("host", .enterprise), try await user("guest", .free))
+        let session = try await session(host)
+        _ = try await code(session, host, name: "A")
+        let now = self.now
+        func admit(_ number: UInt8) async throws -> Connection {
+            try await database.write {
+                try Connection.admit(
+                    guest: guest, code: "A", publicKey: "key", resumeDigest: { _ in [number] }, now: now, in: $0)
+            }
+        }
+        let seats = [try await admit(1), try await admit(2), try await admit(3)]
+        #expect(seats.map(\.slot) == [1, 2, 3])
+        try await database.write { try Connection.leave(id: seats[1].id, now: now, in: $0) }
+        // A slot is not used again while there are others: a late frame finds nobody.
+        #expect(try await admit(4).slot == 4)
+        try await database.write {
+            try ShareSession.seatHost(id: session.id, peerId: "h", resumeDigest: [9], in: $0)
+        }
+        let stored = try await database.write { try StoredSeats.takeOver(now: now, in: $0) }
+        #expect(stored.count == 1)
+        #expect(stored.first?.host?.resumeDigest == [9])
+        #expect(stored.first?.guests.map(\.slot).sorted() == [1, 3, 4])
+        #expect(stored.first?.guests.first?.publicKey == "key")
+        _ = try await database.write { try ShareSession.end(id: session.id, reason: .hostEnded, now: now, in: $0) }
+        #expect(try await database.write { try StoredSeats.takeOver(now: now, in: $0) }.isEmpty)
     }
 
     @Test func aTakenCodeIsPassedOverAndRunningOutIsAnError() async throws {

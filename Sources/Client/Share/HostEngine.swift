@@ -137,11 +137,14 @@ final class HostEngine {
     // MARK: The connection
 
     /// The relay gave the seat back. Whoever is in the room is announced again, and rekeys.
-    /// - Parameter fromSequence: the next broadcast that the relay expects; nil when the numbering starts anew.
+    /// - Parameter fromSequence: the next broadcast that the relay expects; 0 when it has none left and takes all that are
+    ///   still here; nil when the numbering starts anew.
     func connected(fromSequence: UInt64?) -> [Action] {
         uplinkOpen = true
         for guest in guests.values { guest.isConnected = false }
-        guard let fromSequence, let missing = sent.from(fromSequence, next: sealer.lastSequence + 1) else {
+        guard let fromSequence,
+            let missing = fromSequence == 0 ? sent.all : sent.from(fromSequence, next: sealer.lastSequence + 1)
+        else {
             // The relay knows none of the old frames: everybody goes on from a snapshot.
             sent.removeAll()
             admitted.forEach { $0.needsSnapshot = true }

@@ -19,6 +19,9 @@ struct SentFrames {
         bytes = 0
     }
 
+    /// Everything that is still here.
+    var all: [ByteBuffer] { Array(frames) }
+
     /// Frames from `sequence` on, or nil if one of them is gone.
     /// - Parameter next: the number that the next new frame will have.
     func from(_ sequence: UInt64, next: UInt64) -> [ByteBuffer]? {

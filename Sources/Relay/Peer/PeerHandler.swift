@@ -1,5 +1,6 @@
 import NIOCore
 import NIOWebSocket
+import Telemetry
 import Wire
 
 /// One WebSocket connection to the relay: from the upgrade through the join to the end.
@@ -183,7 +184,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
             }
         case .joinAsGuest(let token, let code, let publicKey, let binary):
             join(binary: binary, ack: ack) {
-                await authority.admitGuest(token: token, code: code, from: address)
+                await authority.admitGuest(token: token, code: code, publicKey: publicKey, from: address)
             } then: { handler, admission, link in
                 guard let room = handler.relay.find(admission.sessionId) else {
                     Task { await authority.seatGivenUp(peerId: admission.peerId) }
@@ -234,6 +235,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         deadline?.cancel()
         outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: awaitsSnapshot)
         state = .seated(seat)
+        relay.metrics.peers.add(1)
         held.forEach(receive)
     }
 
@@ -252,12 +254,23 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         case .send: pastEncoder.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
         case .queued, .dropped: break
         case .fellBehind:
-            let warning = ServerMessage.warning(
-                code: "slow_consumer",
-                "You receive more slowly than the host sends; output was skipped. Ask the host for a snapshot.")
-            deliver(FramedMessage.text(warning).bytes, .control)
+            relay.metrics.slowConsumers.add()
+            warnOfGap()
         case .overflowed: close(code: CloseCode.tooSlow, reason: "you receive more slowly than the room sends")
         }
+    }
+
+    /// Frames are gone that nobody can send again.
+    func fellBehind() {
+        outbox.awaitSnapshot()
+        warnOfGap()
+    }
+
+    private func warnOfGap() {
+        let warning = ServerMessage.warning(
+            code: "slow_consumer",
+            "You receive more slowly than the host sends; output was skipped. Ask the host for a snapshot.")
+        deliver(FramedMessage.text(warning).bytes, .control)
     }
 
     /// Says why, then closes. What is queued is dropped, except when the room ends in order (code 1000).
@@ -302,6 +315,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private func leaveSeat() {
         guard case .seated(let seat) = state else { return }
+        relay.metrics.peers.add(-1)
         let deliberate = saidGoodbye
         seat.room.run { $0.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: deliberate) }
     }

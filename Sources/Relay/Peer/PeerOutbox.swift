@@ -55,6 +55,9 @@ struct PeerOutbox {
         return dropBroadcasts() && queuedBytes <= capacity ? .fellBehind : .overflowed
     }
 
+    /// Broadcasts make no sense any more until the next snapshot.
+    mutating func awaitSnapshot() { _ = dropBroadcasts() }
+
     mutating func next() -> ByteBuffer? {
         guard let entry = entries.popFirst() else { return nil }
         queuedBytes -= entry.bytes.readableBytes

@@ -1,4 +1,5 @@
 import NIOCore
+import Telemetry
 import Wire
 
 /// A room at work: carries out what ``Room`` decides. Confined to one event loop.
@@ -10,23 +11,33 @@ final class LiveRoom {
     private let loop: any EventLoop
     private let authority: any RelayAuthority
     private let configuration: RelayConfiguration
+    private let metrics: ServerMetrics
     private let onEnd: @Sendable (String) -> Void
     private var links: [Slot: PeerLink] = [:]
     private var allowances: [Slot: PeerAllowance] = [:]
     private var batch = BroadcastBatch()
+    /// Guests of a room that came back from the disk, and how far each has heard: they get no frame twice.
+    private var behind: [Slot: UInt64] = [:]
 
     init(
         sessionId: String, loop: any EventLoop, authority: any RelayAuthority, configuration: RelayConfiguration,
-        onEnd: @escaping @Sendable (String) -> Void
+        metrics: ServerMetrics, onEnd: @escaping @Sendable (String) -> Void
     ) {
         room = Room(sessionId: sessionId)
         self.loop = loop
         self.authority = authority
         self.configuration = configuration
+        self.metrics = metrics
         self.onEnd = onEnd
     }
 
     // MARK: Coming and going
+
+    func restore(_ stored: StoredRoom) {
+        let (room, actions) = Room.restored(stored)
+        self.room = room
+        carryOut(actions)
+    }
 
     func expectHost() { carryOut(room.expectHost()) }
 
@@ -34,7 +45,9 @@ final class LiveRoom {
         if room.hasEnded { return refuse(link, ack, "Session has ended") }
         flushBatch()
         let previous = links[FrameHeader.hostSlot]
-        let (attachment, actions) = room.hostJoined(admission, resumeToken: makeResumeToken(), ack: ack)
+        let (attachment, actions) = room.hostJoined(
+            admission, resumeToken: admission.resumeToken, ack: ack)
+        behind.removeAll()
         take(FrameHeader.hostSlot, attachment, link, awaitsSnapshot: false)
         carryOut(actions, replaced: previous)
     }
@@ -43,7 +56,9 @@ final class LiveRoom {
         flushBatch()
         let joined =
             room.hasEnded
-            ? nil : room.guestJoined(admission, publicKey: publicKey, resumeToken: makeResumeToken(), ack: ack)
+            ? nil
+            : room.guestJoined(
+                admission, publicKey: publicKey, resumeToken: admission.resumeToken, ack: ack)
         guard let (slot, actions) = joined else {
             let authority = self.authority
             Task { await authority.seatGivenUp(peerId: admission.peerId) }
@@ -60,6 +75,7 @@ final class LiveRoom {
         }
         let previous = links[found.slot]
         take(found.slot, found.attachment, link, awaitsSnapshot: found.awaitsSnapshot)
+        behind[found.slot] = found.skipsTo
         carryOut(found.actions, replaced: previous)
         for message in found.replay {
             link.deliver(message.isText || link.binary ? message.bytes : asText(message).bytes, .broadcast)
@@ -177,6 +193,7 @@ final class LiveRoom {
         }
         if let target { return guests(target).compactMap { links[$0] }.forEach { send(event, to: $0) } }
         let sequence = room.numberTextBroadcast()
+        behind.removeAll()
         event.sequence = sequence
         let message = FramedMessage.text(event)
         room.ring.append(message, sequence: sequence)
@@ -219,12 +236,20 @@ final class LiveRoom {
 
     private func flushBatch() {
         guard !batch.isEmpty else { return }
+        let start = ContinuousClock.now
+        defer { metrics.relaySeconds.record(since: start) }
         let (bytes, messages) = batch.take()
+        metrics.framesReceived.add(messages.count)
+        metrics.bytesReceived.add(bytes.readableBytes)
+        metrics.bytesDelivered.add(
+            bytes.readableBytes * max(0, links.count - (links[FrameHeader.hostSlot] == nil ? 0 : 1)))
         for message in messages { room.ring.append(message.framed, sequence: message.sequence) }
         var elsewhere: [ObjectIdentifier: [PeerLink]] = [:]
         var texts: [ByteBuffer]?
         for (slot, link) in links where slot != FrameHeader.hostSlot {
-            if !link.binary {
+            if behind[slot] != nil {
+                catchUp(slot, link, messages)
+            } else if !link.binary {
                 let converted = texts ?? messages.map { asText($0.framed).bytes }
                 texts = converted
                 converted.forEach { link.deliver($0, .broadcast) }
@@ -236,6 +261,17 @@ final class LiveRoom {
         }
         for neighbours in elsewhere.values {
             neighbours[0].loop.execute { neighbours.forEach { $0.deliver(bytes, .broadcast) } }
+        }
+    }
+
+    /// What the host sends again after a restart, from where this guest had heard it.
+    private func catchUp(_ slot: Slot, _ link: PeerLink, _ messages: [(sequence: UInt64, framed: FramedMessage)]) {
+        guard let last = behind[slot], let first = messages.first(where: { $0.sequence > last }) else { return }
+        behind[slot] = nil
+        // The host has forgotten some of it: only a snapshot helps.
+        guard first.sequence == last + 1 else { return link.run { $0.fellBehind() } }
+        for message in messages where message.sequence > last {
+            link.deliver(link.binary ? message.framed.bytes : asText(message.framed).bytes, .broadcast)
         }
     }
 
@@ -326,12 +362,5 @@ final class LiveRoom {
         // Timers hold the room for some minutes more; its memory need not wait for them.
         room.ring.removeAll()
         onEnd(room.sessionId)
-    }
-
-    private func makeResumeToken() -> String {
-        var generator = SystemRandomNumberGenerator()
-        let secret = (0..<4).map { _ in String(UInt64.random(in: .min ... .max, using: &generator), radix: 36) }
-        // The session's id leads to the room; the rest is 256 random bits.
-        return ([room.sessionId] + secret).joined(separator: ".")
     }
 }

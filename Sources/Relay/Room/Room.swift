@@ -27,7 +27,7 @@ public struct Room {
         let username: String
         let publicKey: String
         let permission: Permission
-        let resumeToken: String
+        let resumeDigest: [UInt8]
         var isConnected = true
         /// Counts the member's connections, so that the end of an old one is not taken for the end of the new one.
         var attachment = 0
@@ -40,11 +40,27 @@ public struct Room {
     /// False until the host's first broadcast after `joinAsHost`: it may start at any number.
     private var hasSequence = false
     private var waitingForHost = 0
-    private var lastSlot: Slot = 0
     private(set) var hasEnded = false
     var ring = ResumeRing(capacity: RelayConfiguration.ringBytes)
 
+    /// The room came back from the disk without its frames: the host is asked to send them again.
+    private var lostRing = false
+
     public init(sessionId: String) { self.sessionId = sessionId }
+
+    /// The room as it was when the server stopped: everybody's seat is kept for a while, nobody is connected.
+    /// - Returns: the room and what follows.
+    static func restored(_ stored: StoredRoom) -> (Room, [Action]) {
+        var room = Room(sessionId: stored.sessionId)
+        room.lostRing = true
+        room.host = stored.host.map(Member.init(away:))
+        var actions = room.expectHost()
+        for seat in stored.guests {
+            room.guests[seat.slot] = Member(away: seat)
+            actions.append(.waitForGuest(seat.slot, attachment: 0))
+        }
+        return (room, actions)
+    }
 
     // MARK: Coming
 
@@ -66,7 +82,8 @@ public struct Room {
         host = Member(
             slot: FrameHeader.hostSlot, peerId: admission.peerId, userId: admission.userId,
             username: admission.username,
-            publicKey: "", permission: .control, resumeToken: resumeToken, attachment: attachment)
+            publicKey: "", permission: .control, resumeDigest: ResumeToken.digest(resumeToken), attachment: attachment)
+        lostRing = false
         waitingForHost += 1
         hasSequence = false
         newestSequence = 0
@@ -85,10 +102,12 @@ public struct Room {
     mutating func guestJoined(
         _ admission: GuestAdmission, publicKey: String, resumeToken: String, ack: MessageId?
     ) -> (Slot, [Action])? {
-        guard let slot = freeSlot() else { return nil }
+        let slot = admission.slot
+        guard slot != FrameHeader.hostSlot, guests[slot] == nil else { return nil }
         let guest = Member(
             slot: slot, peerId: admission.peerId, userId: admission.userId, username: admission.username,
-            publicKey: publicKey, permission: admission.permission, resumeToken: resumeToken)
+            publicKey: publicKey, permission: admission.permission,
+            resumeDigest: ResumeToken.digest(resumeToken))
         guests[slot] = guest
         var answer = ServerMessage.ack(ack)
         answer.hostPublicKey = admission.hostPublicKey
@@ -113,16 +132,27 @@ public struct Room {
         let replay: [FramedMessage]
         /// True when the guest asked for its seat only, and waits for a snapshot.
         let awaitsSnapshot: Bool
+        /// In a room that came back from the disk: the guest has everything up to here, and gets the host's frames from then
+        /// on when the host has sent them again.
+        var skipsTo: UInt64?
     }
 
     /// - Returns: nil when the token or the sequence is not (or no longer) good.
     mutating func resume(token: String, lastSequence: UInt64?, ack: MessageId?) -> Resumption? {
-        if let host, constantTimeEqual(host.resumeToken, token) { return resumeHost(ack) }
-        guard let guest = guests.values.first(where: { constantTimeEqual($0.resumeToken, token) }) else { return nil }
+        // Digests of 256 random bits: how long a comparison takes tells nobody anything.
+        let digest = ResumeToken.digest(token)
+        if let host, host.resumeDigest == digest { return resumeHost(ack) }
+        guard let guest = guests.values.first(where: { $0.resumeDigest == digest }) else { return nil }
         var missed: [FramedMessage] = []
+        var skipsTo: UInt64?
         if let lastSequence {
-            guard let replay = ring.after(lastSequence, newest: newestSequence) else { return nil }
-            missed = replay
+            if let replay = ring.after(lastSequence, newest: newestSequence) {
+                missed = replay
+            } else if lostRing && lastSequence >= newestSequence {
+                skipsTo = lastSequence
+            } else {
+                return nil
+            }
         }
         var actions: [Action] = []
         if guest.isConnected {
@@ -141,7 +171,7 @@ public struct Room {
         }
         return Resumption(
             slot: guest.slot, attachment: guest.attachment + 1, actions: actions, replay: missed,
-            awaitsSnapshot: lastSequence == nil)
+            awaitsSnapshot: lastSequence == nil, skipsTo: skipsTo)
     }
 
     private mutating func resumeHost(_ ack: MessageId?) -> Resumption? {
@@ -155,7 +185,8 @@ public struct Room {
         host = returning
         waitingForHost += 1
         var answer = ServerMessage.ack(ack)
-        answer.fromSequence = newestSequence + 1
+        // 0: the relay has nothing any more, and takes whatever the host still has.
+        answer.fromSequence = lostRing && !hasSequence ? 0 : newestSequence + 1
         actions.append(.send(answer, to: FrameHeader.hostSlot))
         actions += guestReplay()
         actions.append(.sendToGuests(peerReturned(isHost: true, returning.peerId, returning.userId)))
@@ -254,18 +285,19 @@ public struct Room {
     /// The next number, for a broadcast that came as JSON.
     mutating func numberTextBroadcast() -> UInt64 {
         hasSequence = true
+        lostRing = false
         newestSequence += 1
         return newestSequence
     }
 
     func member(_ slot: Slot) -> Member? { slot == FrameHeader.hostSlot ? host : guests[slot] }
+}
 
-    /// Slots are handed out in order and used again only after all others, so that a late frame finds nobody.
-    private mutating func freeSlot() -> Slot? {
-        for _ in 0..<Slot.max {
-            lastSlot = lastSlot == Slot.max ? 1 : lastSlot + 1
-            if guests[lastSlot] == nil { return lastSlot }
-        }
-        return nil
+extension Room.Member {
+    /// Somebody who is expected back.
+    init(away seat: StoredRoom.Seat) {
+        self.init(
+            slot: seat.slot, peerId: seat.peerId, userId: seat.userId, username: seat.username,
+            publicKey: seat.publicKey, permission: seat.permission, resumeDigest: seat.resumeDigest, isConnected: false)
     }
 }

@@ -28,6 +28,13 @@ public struct Row {
         try index(column, is: SQLITE_INTEGER).map { Int(sqlite3_column_int64(statement.pointer, $0)) }
     }
 
+    public func blob(_ column: String) throws -> [UInt8] {
+        guard let index = try index(column, is: SQLITE_BLOB) else { throw unexpected(column, "null") }
+        let count = Int(sqlite3_column_bytes(statement.pointer, index))
+        guard count > 0, let bytes = sqlite3_column_blob(statement.pointer, index) else { return [] }
+        return Array(UnsafeRawBufferPointer(start: bytes, count: count))
+    }
+
     public func time(_ column: String) throws -> Timestamp {
         Timestamp(milliseconds: Int64(try integer(column)))
     }

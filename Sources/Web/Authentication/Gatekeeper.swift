@@ -13,28 +13,46 @@ struct Gatekeeper: RelayAuthority {
     func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal>
     {
         await admit(token: token, from: address) { user in
-            guard let session = try await database.read({ try ShareSession.active(id: sessionId, in: $0) }),
-                session.hostUserId == user.id
-            else { throw RelayRefusal("Unauthorized", closeCode: CloseCode.notAllowed) }
+            let peerId = Identifier.make()
+            let resumeToken = ResumeToken.make(sessionId: sessionId)
+            let isAllowed = try await database.write { connection in
+                guard let session = try ShareSession.active(id: sessionId, in: connection),
+                    session.hostUserId == user.id
+                else { return false }
+                try ShareSession.seatHost(
+                    id: sessionId, peerId: peerId, resumeDigest: ResumeToken.digest(resumeToken), in: connection)
+                return true
+            }
+            guard isAllowed else { throw RelayRefusal("Unauthorized", closeCode: CloseCode.notAllowed) }
             return HostAdmission(
-                sessionId: session.id, peerId: Identifier.make(), userId: user.id, username: user.username)
+                sessionId: sessionId, peerId: peerId, userId: user.id, username: user.username, resumeToken: resumeToken
+            )
         }
     }
 
-    func admitGuest(token: String, code: String, from address: String) async -> Result<GuestAdmission, RelayRefusal> {
+    func admitGuest(
+        token: String, code: String, publicKey: String, from address: String
+    ) async -> Result<GuestAdmission, RelayRefusal> {
         await admit(token: token, from: address) { user in
             guard let name = CodeName(code) else {
                 throw RelayRefusal("Code not found", closeCode: CloseCode.noSuchSession)
             }
-            let seat = try await database.write {
-                try Connection.admit(guest: user, code: name.description, now: .now(), in: $0)
+            let (seat, resumeToken) = try await database.write { connection in
+                var token = ""
+                let seat = try Connection.admit(
+                    guest: user, code: name.description, publicKey: publicKey,
+                    resumeDigest: { sessionId in
+                        token = ResumeToken.make(sessionId: sessionId)
+                        return ResumeToken.digest(token)
+                    }, now: .now(), in: connection)
+                return (seat, token)
             }
             let invitation = seat.invitation
             return GuestAdmission(
                 sessionId: invitation.session.id, sessionName: invitation.session.sessionName,
                 hostPublicKey: invitation.session.hostPublicKey, hostUsername: invitation.host.username,
                 permission: Permission(invitation.code.permission), peerId: seat.id, userId: user.id,
-                username: user.username)
+                username: user.username, resumeToken: resumeToken, slot: Slot(clamping: seat.slot))
         }
     }
 

@@ -1,0 +1,18 @@
+import Relay
+import Storage
+import Wire
+
+extension StoredRoom {
+    init(_ stored: StoredSeats) {
+        self.init(
+            sessionId: stored.sessionId, host: stored.host.map(Seat.init), guests: stored.guests.map(Seat.init))
+    }
+}
+
+extension StoredRoom.Seat {
+    fileprivate init(_ seat: StoredSeats.Seat) {
+        self.init(
+            slot: Slot(clamping: seat.slot), peerId: seat.peerId, userId: seat.userId, username: seat.username,
+            publicKey: seat.publicKey, permission: Permission(seat.permission), resumeDigest: seat.resumeDigest)
+    }
+}
