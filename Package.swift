@@ -88,13 +88,15 @@ let package = Package(
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "JWTKit", package: "jwt-kit"),
             ],
+            resources: [.embedInCode("OpenAPI/openapi.json")],
             swiftSettings: strict
         ),
         .executableTarget(
             name: "Appliance",
             dependencies: [
-                "Storage", "Wire", "Relay", "Web", "Client", "CPlatform", "Telemetry", "CSystemd", "CYAML",
-                "TransportSecurity", nioCore, nioPosix, logging, lifecycle, unixSignals, argumentParser,
+                "Storage", "Wire", "Relay", "Web", "Client", "CPlatform", "Telemetry", "COpenSSL", "CSystemd", "CYAML",
+                "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto, logging, lifecycle, unixSignals,
+                argumentParser,
             ],
             swiftSettings: strict
         ),
@@ -115,6 +117,10 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests", dependencies: ["EndToEnd", "Wire", nioCore, crypto],
             resources: [.embedInCode("Vectors")],
+            swiftSettings: strict),
+        .testTarget(
+            name: "WebTests",
+            dependencies: ["Web", "Storage", "Telemetry", "TransportSecurity", nioCore, nioPosix, logging],
             swiftSettings: strict),
         .testTarget(
             name: "TransportSecurityTests",

@@ -25,7 +25,7 @@ struct Postern: AsyncParsableCommand {
         subcommands: [
             ShareCommand.self, JoinCommand.self, LoginCommand.self,
             ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, ConfigCommand.self,
-            CertCommand.self, IncidentCommand.self,
+            CertCommand.self, IncidentCommand.self, BackupCommand.self, RestoreCommand.self, DoctorCommand.self,
             VersionCommand.self,
         ])
 

@@ -21,11 +21,11 @@ struct SetupCommand: AsyncParsableCommand {
                 throw CommandFailure(
                     "this server has an administrator already; 'postern user add NAME --admin' makes another")
             }
-            let base = configuration.publicURL ?? "https://THIS-SERVER"
+            let base = configuration.publicURL ?? "https://\(HostName.own ?? "localhost")"
             Output.line("\(base)\(link.path)")
             Output.line("Works once, until \(link.expiresAt.milliseconds / 1000 - Int64(time(nil))) seconds from now.")
             if configuration.publicURL == nil {
-                Output.line("Put the address of this server in the place of THIS-SERVER, or set public-url.")
+                Output.line("If people reach this server by another address, put that in, or set public-url.")
             }
         }
     }

@@ -14,17 +14,21 @@ public final class Database: Sendable {
 
     private typealias ReadJob = @Sendable (SQLiteConnection?, StorageError?) -> Void
 
+    private let path: String
     private let writer: DatabaseWriter
     private let reads: BlockingQueue<ReadJob>
     private let readers: [WorkerThread]
 
     /// Opens, and where necessary creates or migrates, the database in a state directory.
+    /// - Parameter reserveBytes: free disk space below which writes are refused, in bytes; 0 never refuses.
     /// - Throws: ``StorageError``; `.newer` when a newer version of Postern wrote the file.
-    public init(stateDirectory: String, metrics: ServerMetrics = ServerMetrics()) throws {
+    public init(stateDirectory: String, metrics: ServerMetrics = ServerMetrics(), reserveBytes: Int = 0) throws {
         let path = stateDirectory + "/" + Self.fileName
+        self.path = path
         try Self.makePrivate(stateDirectory, file: path)
         try Migrator(path: path).run()
-        writer = try DatabaseWriter(path: path, metrics: metrics)
+        writer = try DatabaseWriter(
+            path: path, metrics: metrics, reserve: DiskReserve(directory: stateDirectory, bytes: reserveBytes))
         let reads = BlockingQueue<ReadJob>(capacity: Self.readQueueCapacity)
         self.reads = reads
         readers = try (0..<Self.readerCount).map { _ in
@@ -66,6 +70,12 @@ public final class Database: Sendable {
             }
             if !accepted { continuation.resume(throwing: Self.overloaded) }
         }
+    }
+
+    /// Size of the write-ahead log, in bytes.
+    public var walBytes: Int {
+        var found = stat()
+        return stat(path + "-wal", &found) == 0 ? Int(found.st_size) : 0
     }
 
     /// Finishes what waits and closes the file. Nothing can be read or written afterwards.

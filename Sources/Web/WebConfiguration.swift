@@ -6,6 +6,8 @@ public struct WebConfiguration: Sendable {
     public var listeners: [ListenerConfiguration]
     /// Tell browsers to come back by HTTPS only: for certificates that they trust.
     public var hsts = false
+    /// Show counts of sessions, people and bytes on the status page to everybody.
+    public var publicNumbers = false
     /// The port people reach HTTPS on, for redirects; nil for 443.
     public var redirectPort: Int?
     public var relay = RelayConfiguration()

@@ -7,10 +7,14 @@ struct WebContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     /// The peer's network address, for rate limits; never logged.
     let address: String
+    /// The peer is a program on this machine.
+    let isLoopback: Bool
 
     init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
         address = ClientAddress.text(of: source.channel)
+        let numeric = source.channel.remoteAddress?.ipAddress ?? ""
+        isLoopback = numeric == "::1" || numeric.hasPrefix("127.") || numeric.hasPrefix("::ffff:127.")
     }
 }
 

@@ -17,6 +17,9 @@ public struct WebServer: Service {
     private let relay: RelayServer
     private let responder: RouterResponder<WebContext>
     private let redirects: RouterResponder<WebContext>
+    private let recorder: AvailabilityRecorder
+    /// `GET /health`, …: what the API's description must name.
+    let routes: [String]
     private let onRunning: @Sendable ([BoundListener]) -> Void
     private var logger: Logger { parts.logger }
 
@@ -39,11 +42,20 @@ public struct WebServer: Service {
             configuration: configuration.relay, metrics: parts.metrics)
         let router = Router(context: WebContext.self)
         router.add(middleware: EdgeMiddleware(metrics: parts.metrics, hsts: configuration.hsts))
-        HealthRoutes(database: database, version: parts.version, metrics: parts.metrics).add(to: router)
+        let board = StatusBoard(parts)
+        recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
+        HealthRoutes(parts: parts, board: board).add(to: router)
+        MetricsRoutes(parts: parts, authenticator: authenticator).add(to: router)
+        OpenAPIRoutes(version: parts.version).add(to: router)
+        SetupRoutes(database: database, limiter: publicCalls).add(to: router)
+        StatusRoutes(
+            parts: parts, board: board, authenticator: authenticator, publicNumbers: configuration.publicNumbers
+        ).add(to: router)
         AuthenticationRoutes(authenticator: authenticator, limiter: publicCalls).add(to: router)
         SessionRoutes(database: database, authenticator: authenticator, relay: relay, group: group).add(to: router)
         CodeRoutes(database: database, authenticator: authenticator, limiter: publicCalls).add(to: router)
-        PageRoutes(version: parts.version, metrics: parts.metrics, relay: relay).add(to: router)
+        PageRoutes().add(to: router)
+        routes = router.routes.map { "\($0.method.rawValue) \($0.path)" }
         responder = router.buildResponder()
         let redirects = Router(context: WebContext.self)
         RedirectRoutes(port: configuration.redirectPort, answers: parts.challenges).add(to: redirects)
@@ -74,6 +86,9 @@ public struct WebServer: Service {
             listeners.drain()
         }
     }
+
+    /// Writes down every minute whether the server could serve; runs beside it.
+    public var availability: any Service { recorder }
 
     /// Runs one request through a router.
     private static func respond(
@@ -108,12 +123,22 @@ public struct WebParts: Sendable {
     /// For `https` listeners.
     public var tls: TLSContext?
     public var challenges: ChallengeAnswers
+    public var certificate: @Sendable () -> CertificateReport?
+    public var backups: @Sendable () -> BackupReport
+    public var stateDirectory: String
+    /// Free disk space below which writes are refused, in bytes.
+    public var reserveBytes: Int
     public var logger: Logger
 
     public init(
         database: Database, signingKey: [UInt8], version: String, metrics: ServerMetrics, tls: TLSContext?,
-        challenges: ChallengeAnswers, logger: Logger
+        challenges: ChallengeAnswers, certificate: @escaping @Sendable () -> CertificateReport?,
+        backups: @escaping @Sendable () -> BackupReport, stateDirectory: String, reserveBytes: Int, logger: Logger
     ) {
+        self.certificate = certificate
+        self.backups = backups
+        self.stateDirectory = stateDirectory
+        self.reserveBytes = reserveBytes
         self.database = database
         self.signingKey = signingKey
         self.version = version

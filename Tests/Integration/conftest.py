@@ -57,7 +57,7 @@ def make_pair(directory, *names):
 class Server:
     """`postern serve` on a port that the system chose."""
 
-    def __init__(self, state, *options, tls=False, at="127.0.0.1:0", environment=None):
+    def __init__(self, state, *options, tls=False, at="127.0.0.1:0", environment=None, log=None):
         self.state = str(state)
         self.tls = tls
         self.fingerprint = None
@@ -65,7 +65,7 @@ class Server:
         self.address = at
         self.environment = environment or {}
         self.process = None
-        self.log = Path(self.state + ".log")
+        self.log = Path(log or self.state + ".log")
 
     def start(self):
         self.process = subprocess.Popen(

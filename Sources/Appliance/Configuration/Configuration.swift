@@ -140,11 +140,14 @@ extension ServerOptions {
     /// The configuration, or every mistake in it.
     /// - Throws: ``CommandFailure``.
     func load(_ others: [String: String] = [:]) throws -> Configuration {
-        var flags = others
-        flags["state"] = state
+        try Configuration(file: config, flags: others.merging(flags) { $1 }).checked()
+    }
+
+    /// What was given, by key.
+    var flags: [String: String] {
+        guard let state else { return [:] }
         // A relative directory is meant from here, wherever the file came from.
-        if let state, !state.hasPrefix("/") { flags["state"] = "\(currentDirectory())/\(state)" }
-        return try Configuration(file: config, flags: flags).checked()
+        return ["state": state.hasPrefix("/") ? state : "\(currentDirectory())/\(state)"]
     }
 
     private func currentDirectory() -> String {

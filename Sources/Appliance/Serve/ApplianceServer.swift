@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import Logging
 import NIOCore
@@ -26,7 +27,9 @@ final class ApplianceServer: Sendable {
         // Before anything is opened: two servers on one directory would give each other's seats away.
         try Database.makeDirectory(state)
         try ServeLock.take(stateDirectory: state)
-        database = try Database(stateDirectory: state, metrics: metrics)
+        let reserve = configuration.number("disk-reserve-mib") << 20
+        database = try Database(stateDirectory: state, metrics: metrics, reserveBytes: reserve)
+        let backups = BackupSchedule(configuration, logger: logger)
         let key = try SigningKeyFile.load(stateDirectory: state)
         let answers = ChallengeAnswers()
         let https = configuration.address("https") != .off
@@ -36,7 +39,9 @@ final class ApplianceServer: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         let parts = WebParts(
             database: database, signingKey: key, version: Postern.version, metrics: metrics,
-            tls: try keeper.map { try TLSContext.listener($0.store) }, challenges: answers, logger: logger)
+            tls: try keeper.map { try TLSContext.listener($0.store) }, challenges: answers,
+            certificate: { keeper?.report }, backups: { backups.report }, stateDirectory: state, reserveBytes: reserve,
+            logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration)
         let summary: @Sendable () -> String = { Self.summary(metrics, keeper) }
         let server = await WebServer(
@@ -44,12 +49,13 @@ final class ApplianceServer: Sendable {
         ) { bound in
             Self.announce(bound, keeper?.report, setup?.path, configuration)
             Systemd.ready(summary())
+            postern_forget_startup_code()
         }
         let watchdog = Watchdog(database: database, group: group, metrics: metrics, logger: logger, status: summary)
         let reloader = Reloader(
             configuration: configuration, reload: reloaded, keeper: keeper, logger: logger, status: summary)
         // Stopped from the last to the first: peers are sent away while everything behind the web server still works.
-        let behind: [any Service] = [watchdog, reloader] + (keeper.map { [$0] } ?? [])
+        let behind: [any Service] = [watchdog, reloader, backups, server.availability] + (keeper.map { [$0] } ?? [])
         services = behind + [server, StopNotice()]
     }
 
@@ -84,6 +90,7 @@ final class ApplianceServer: Sendable {
         web.joinsPerMinute = configuration.number("joins-per-minute")
         web.publicCallsPerMinute = configuration.number("public-calls-per-minute")
         web.connectionsPerAddress = configuration.number("connections-per-address")
+        web.publicNumbers = configuration.isYes("public-numbers")
         web.hsts = configuration.text("tls-mode") != "self-signed"
         if case .at(_, let port) = configuration.address("https"), port != 443,
             !listeners.contains(where: { if case .inherited = $0.source { true } else { false } })
@@ -107,14 +114,14 @@ final class ApplianceServer: Sendable {
         _ bound: [BoundListener], _ certificate: CertificateReport?, _ setupPath: String?,
         _ configuration: Configuration
     ) {
-        guard let first = bound.first else { return }
+        guard let first = bound.first(where: { $0.role != .redirect }) ?? bound.first else { return }
         Output.line("Postern is up: \(first.url)/")
         if let certificate, certificate.isSelfSigned {
             Output.line(
                 "Certificate:   \(certificate.fingerprint) (signed by itself; people compare this when they log in)")
         }
         if let setupPath {
-            let base = configuration.publicURL ?? first.url
+            let base = configuration.publicURL ?? first.reachableURL
             Output.line(
                 "Set it up:     \(base)\(setupPath) (works once, for 30 minutes; 'postern setup' prints it again)")
         }
@@ -127,6 +134,14 @@ extension Configuration {
         if let url = text("public-url") { return url.hasSuffix("/") ? String(url.dropLast()) : url }
         guard let name = list("tls-names").first, case .at(_, let port) = address("https") else { return nil }
         return port == 443 || port == 0 ? "https://\(name)" : "https://\(name):\(port)"
+    }
+}
+
+extension BoundListener {
+    /// A socket on every address has no name that a browser could use: this machine's own stands in.
+    fileprivate var reachableURL: String {
+        guard host == "::" || host == "0.0.0.0" else { return url }
+        return BoundListener(role: role, host: HostName.own ?? "localhost", port: port).url
     }
 }
 

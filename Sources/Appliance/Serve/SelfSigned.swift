@@ -31,9 +31,18 @@ enum SelfSigned {
     private static func names(_ configuration: Configuration) -> [String] {
         let asked = configuration.list("tls-names")
         if !asked.isEmpty { return asked }
-        var name = [CChar](repeating: 0, count: 256)
-        let hasName = gethostname(&name, name.count - 1) == 0 && name[0] != 0
-        let host = String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-        return (hasName ? [host] : []) + ["localhost", "127.0.0.1", "::1"]
+        return (HostName.own.map { [$0] } ?? []) + ["localhost", "127.0.0.1", "::1"]
+    }
+}
+
+/// This machine's name.
+enum HostName {
+    /// Longest host name, in bytes (POSIX).
+    private static let limit = 255
+
+    static var own: String? {
+        var name = [CChar](repeating: 0, count: limit + 1)
+        guard gethostname(&name, limit) == 0, name[0] != 0 else { return nil }
+        return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 }

@@ -19,7 +19,7 @@ extension SetupLink {
             unlink(file)
             return nil
         }
-        let base = configuration.publicURL ?? "https://THIS-SERVER"
+        let base = configuration.publicURL ?? "https://\(HostName.own ?? "localhost")"
         if case .failure(let error) = TextFile.write("\(base)\(link.path)\n", to: file) {
             throw CommandFailure("cannot write \(file): \(error.message)")
         }

@@ -35,3 +35,7 @@ void postern_raise_file_limit(void);
 
 /// Removes the core-dump limit, so that a crash leaves no file with keys in it.
 void postern_forbid_core_dumps(void);
+
+/// Gives back the pages of this program's own code that only the start needed: they are the file's, unchanged, and come back
+/// when they are called again.
+void postern_forget_startup_code(void);

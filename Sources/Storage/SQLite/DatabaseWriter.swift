@@ -24,9 +24,9 @@ final class DatabaseWriter: Sendable {
     private let thread: WorkerThread
 
     /// - Throws: ``StorageError`` if the system refuses a thread.
-    init(path: String, metrics: ServerMetrics) throws {
+    init(path: String, metrics: ServerMetrics, reserve: DiskReserve) throws {
         let queue = self.queue
-        thread = try WorkerThread(name: "db-writer") { Self.loop(path, queue, metrics) }
+        thread = try WorkerThread(name: "db-writer") { Self.loop(path, queue, metrics, reserve) }
     }
 
     /// False when the queue is full or closed: then the job will not run.
@@ -38,7 +38,9 @@ final class DatabaseWriter: Sendable {
         thread.join()
     }
 
-    private static func loop(_ path: String, _ queue: BlockingQueue<Job>, _ metrics: ServerMetrics) {
+    private static func loop(
+        _ path: String, _ queue: BlockingQueue<Job>, _ metrics: ServerMetrics, _ reserve: DiskReserve
+    ) {
         let opened = Result { try SQLiteConnection(path: path, mode: .readWrite) }
         while true {
             let group = queue.take(upTo: groupCapacity)
@@ -46,6 +48,10 @@ final class DatabaseWriter: Sendable {
             switch opened {
             case .success(let connection):
                 let start = ContinuousClock.now
+                do { try reserve.check() } catch {
+                    refuse(group, error)
+                    continue
+                }
                 commit(group, on: connection)
                 metrics.commitSize.record(Double(group.count))
                 metrics.commitSeconds.record(since: start)

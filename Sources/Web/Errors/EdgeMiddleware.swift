@@ -38,7 +38,7 @@ struct EdgeMiddleware: RouterMiddleware {
         response.headers[.contentTypeOptions] = "nosniff"
         if hsts { response.headers[.strictTransportSecurity] = "max-age=\(Self.hstsSeconds)" }
         metrics.responses[min(response.status.code / 100, metrics.responses.count - 1)].add()
-        if request.uri.path != "/" { response.headers[.cacheControl] = "no-store" }
+        if request.uri.path != "/" && request.uri.path != "/status" { response.headers[.cacheControl] = "no-store" }
         return response
     }
 }
@@ -47,6 +47,7 @@ extension HTTPField.Name {
     // These are valid field names; only an invalid one would give nil.
     static let requestId = Self("X-Request-Id")!
     static let contentTypeOptions = Self("X-Content-Type-Options")!
+    static let referrerPolicy = Self("Referrer-Policy")!
     static let contentSecurityPolicy = Self("Content-Security-Policy")!
 }
 

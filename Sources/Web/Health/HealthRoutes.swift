@@ -6,15 +6,18 @@ import Storage
 import Telemetry
 import Wire
 
-/// `/health`: is the process up, and does its database answer?
+/// `/health`: is the process up, and does its database answer? `/ready`: can it serve, and if not, why?
 struct HealthRoutes: Sendable {
     struct Healthy: Encodable {
-        let status = "ok"
+        /// `ok`, or `degraded` where something is refused while the rest goes on.
+        let status: String
         let timestamp: String
         let version: String
         let uptimeSeconds: Int
+        /// With `degraded`: what is wrong.
+        var message: String?
 
-        private enum CodingKeys: String, CodingKey { case status, timestamp, version, uptimeSeconds }
+        private enum CodingKeys: String, CodingKey { case status, timestamp, version, uptimeSeconds, message }
     }
 
     struct Unhealthy: Encodable {
@@ -24,24 +27,39 @@ struct HealthRoutes: Sendable {
         private enum CodingKeys: String, CodingKey { case status, message }
     }
 
-    let database: Database
-    let version: String
-    let metrics: ServerMetrics
+    struct Ready: Encodable {
+        let ready: Bool
+        let components: [Component]
+
+        private enum CodingKeys: String, CodingKey { case ready, components }
+    }
+
+    let parts: WebParts
+    let board: StatusBoard
 
     func add(to router: Router<WebContext>) {
-        router.get("/health") { _, context in
-            do {
-                try await database.read { try $0.check() }
-            } catch {
-                context.logger.error("the database does not answer", metadata: ["error": "\(error)"])
-                return Response.json(
-                    Unhealthy(message: "The database does not answer; see the server's log."),
-                    status: .serviceUnavailable)
-            }
+        router.get("/health", use: health)
+        router.get("/ready") { _, _ in
+            let report = await board.report()
             return Response.json(
-                Healthy(
-                    timestamp: ISOTime.text(millisecondsFromNow: 0), version: version,
-                    uptimeSeconds: metrics.uptimeSeconds))
+                Ready(ready: report.isReady, components: report.components),
+                status: report.isReady ? .ok : .serviceUnavailable)
         }
+    }
+
+    @Sendable private func health(_ request: Request, _ context: WebContext) async throws -> Response {
+        do {
+            try await parts.database.read { try $0.check() }
+        } catch {
+            context.logger.error("the database does not answer", metadata: ["error": "\(error)"])
+            return Response.json(
+                Unhealthy(message: "The database does not answer; see the server's log."), status: .serviceUnavailable)
+        }
+        let isFull = (DiskSpace(of: parts.stateDirectory)?.freeBytes ?? .max) < parts.reserveBytes
+        return Response.json(
+            Healthy(
+                status: isFull ? "degraded" : "ok", timestamp: ISOTime.text(millisecondsFromNow: 0),
+                version: parts.version, uptimeSeconds: parts.metrics.uptimeSeconds,
+                message: isFull ? "The disk is nearly full: nothing new is written until its owner frees space." : nil))
     }
 }

@@ -31,6 +31,12 @@ public struct BoundListener: Sendable {
     public let host: String?
     public let port: Int
 
+    public init(role: ListenerConfiguration.Role, host: String?, port: Int) {
+        self.role = role
+        self.host = host
+        self.port = port
+    }
+
     /// As people write it: `https://127.0.0.1:8443`.
     public var url: String {
         let scheme = role == .https ? "https" : "http"

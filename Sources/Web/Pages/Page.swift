@@ -7,22 +7,45 @@ struct Page {
     let title: String
     /// HTML; every text in it has gone through ``escaped(_:)``.
     let body: String
+    /// Whether it may send its own form back here.
+    var hasForm = false
 
     private static let style = """
-        :root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}
-        h1{font-size:1.4rem}code{font-family:ui-monospace,monospace;overflow-wrap:anywhere}
-        dt{font-weight:600}dd{margin:0 0 .6rem}.ok::before{content:"● ";color:#2a8f4c}
+        :root{color-scheme:light dark;--line:#8884;--ok:#1a7f43;--warning:#8a5a00;--failed:#b3261e}
+        @media(prefers-color-scheme:dark){:root{--ok:#5fd38d;--warning:#f0b95b;--failed:#ff8a80}}
+        body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}
+        h1{font-size:1.6rem;margin:.2rem 0 1rem}h2{font-size:1.1rem;margin-top:2rem}
+        .brand{margin:0;font-weight:600;letter-spacing:.04em;opacity:.7}
+        code{font-family:ui-monospace,monospace;overflow-wrap:anywhere}
+        h1::before,td.ok::before,td.warning::before,td.failed::before{content:"● "}
+        .ok{color:var(--ok)}.warning{color:var(--warning)}.failed{color:var(--failed)}
+        h1:not([class])::before{content:""}
+        table{border-collapse:collapse;width:100%}caption{text-align:left;position:absolute;clip-path:inset(50%)}
+        th,td{text-align:left;vertical-align:top;padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line)}
+        td+td{overflow-wrap:anywhere}td.ok,td.warning,td.failed{white-space:nowrap}
+        .small{font-size:.875rem;opacity:.8}.notice{border-left:4px solid var(--warning);padding:.3rem .8rem;margin:1rem 0}
+        .bars{display:flex;gap:1px;height:2.5rem;list-style:none;padding:0;margin:.5rem 0}
+        .bars li{flex:1;background:currentColor;border-radius:1px;min-width:1px}.bars .none{color:var(--line)}
+        .bars span{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
+        dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}
+        input,button{font:inherit;padding:.4rem .6rem}label{display:block;margin:.8rem 0 .3rem}
+        @media(max-width:32rem){table,tbody,tr,th,td{display:block;border:0;padding:0}thead{display:none}
+        tr{padding:.5rem 0;border-bottom:1px solid var(--line)}}
+        @media print{body{margin:0;max-width:none}.bars{print-color-adjust:exact}}
         """
 
     var response: Response {
         let html = """
-            <!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-            <title>\(Self.escaped(title))</title><style>\(Self.style)</style></head><body>\(body)</body></html>
+            <!doctype html><html lang="en"><head><meta charset="utf-8">\
+            <meta name="viewport" content="width=device-width,initial-scale=1">
+            <title>\(Self.escaped(title)) · Postern</title><style>\(Self.style)</style></head><body>\(body)</body></html>
             """
+        let form = hasForm ? "'self'" : "'none'"
         let headers: HTTPFields = [
             .contentType: "text/html; charset=utf-8",
-            .contentSecurityPolicy:
-                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+            .contentSecurityPolicy: "default-src 'none'; style-src 'unsafe-inline'; form-action \(form); "
+                + "frame-ancestors 'none'; base-uri 'none'",
+            .referrerPolicy: "no-referrer",
         ]
         return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: html)))
     }

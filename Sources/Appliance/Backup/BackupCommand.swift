@@ -1,0 +1,97 @@
+import ArgumentParser
+import CPlatform
+import Glibc
+import Storage
+
+/// `postern backup`
+struct BackupCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "backup", abstract: "Copies the database while the server runs, and checks the copy.",
+        discussion: """
+            Example: postern backup /root/postern.db
+                     postern backup /root/                      (named by the time)
+                     postern backup --with-keys /root/postern.sealed --passphrase-file /root/phrase
+
+            Without keys the file is a plain SQLite database, readable by you alone; the server's keys and certificates are
+            not in it. With keys it is sealed with a passphrase. 'postern restore' takes both.
+            """)
+
+    @Argument(help: "The new file, or a directory.")
+    var file: String
+
+    @Flag(help: "With the server's keys and certificates, sealed with a passphrase.")
+    var withKeys = false
+
+    @Option(
+        help: ArgumentHelp("A file whose first line is the passphrase; it is asked for otherwise.", valueName: "file"))
+    var passphraseFile: String?
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let configuration = try server.load()
+        var target = file
+        var found = Glibc.stat()
+        if stat(file, &found) == 0, found.st_mode & S_IFMT == S_IFDIR {
+            target = "\(file)/\(BackupName.make(now: time(nil)))\(withKeys ? ".sealed" : "")"
+        }
+        guard access(target, F_OK) != 0 else { throw CommandFailure("\(target) exists; choose another name") }
+        guard withKeys else {
+            try Backup.make(stateDirectory: configuration.stateDirectory, to: target)
+            return Output.line("\(target): \(try Backup.check(target).users) accounts, checked.")
+        }
+        let passphrase = try Passphrase.read(from: passphraseFile, twice: true)
+        let scratch = target + ".plain"
+        defer { unlink(scratch) }
+        try Backup.make(stateDirectory: configuration.stateDirectory, to: scratch)
+        var files = [(name: Database.fileName, contents: try BinaryFile.read(scratch, limit: SealedArchive.limit))]
+        for name in KeyFiles.names {
+            let path = "\(configuration.stateDirectory)/\(name)"
+            if access(path, F_OK) == 0 { files.append((name, try BinaryFile.read(path, limit: SealedArchive.limit))) }
+        }
+        try BinaryFile.write(try SealedArchive.seal(files, passphrase: passphrase), to: target)
+        Output.line("\(target): the database and \(files.count - 1) keys and certificates, sealed.")
+    }
+}
+
+/// What a server needs beside its database to be the same server.
+enum KeyFiles {
+    static let names = [
+        "access-token.key", "self-signed.pem", "acme/account.key", "acme/account.json", "acme/certificate.pem",
+    ]
+}
+
+/// A passphrase from a file or a person.
+enum Passphrase {
+    private static let limit = 1024
+
+    static func read(from file: String?, twice: Bool) throws -> String {
+        let text: String
+        if let file {
+            switch TextFile.read(file, limit: limit) {
+            case .success(let found): text = found.split(separator: "\n").first.map(String.init) ?? ""
+            case .failure(let error): throw CommandFailure("cannot read \(file): \(error.message)")
+            }
+        } else {
+            guard postern_is_terminal(0) == 1 else {
+                throw CommandFailure(
+                    "there is no terminal to ask for the passphrase in; use --passphrase-file", status: 2)
+            }
+            text = try ask("Passphrase (not shown): ")
+            if twice, try ask("Once more: ") != text { throw CommandFailure("the two differ; nothing was written") }
+        }
+        guard text.count >= SealedArchive.shortestPassphrase else {
+            throw CommandFailure("a passphrase has at least \(SealedArchive.shortestPassphrase) characters")
+        }
+        return text
+    }
+
+    private static func ask(_ question: String) throws -> String {
+        Output.write(question, to: 2)
+        var line = [CChar](repeating: 0, count: limit)
+        let count = postern_read_secret(0, &line, line.count)
+        Output.error("")
+        guard count >= 0 else { throw CommandFailure("interrupted") }
+        return String(decoding: line.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+}

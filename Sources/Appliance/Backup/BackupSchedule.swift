@@ -1,0 +1,93 @@
+import Glibc
+import Logging
+import ServiceLifecycle
+import Storage
+import Synchronization
+import Web
+
+/// Backs the database up every so often, and keeps the newest few.
+final class BackupSchedule: Service {
+    /// Between two looks at the clock, in seconds.
+    private static let tickSeconds = 60
+
+    private let state: String
+    private let directory: String
+    /// Seconds between two; 0 makes none.
+    private let interval: Int
+    private let keep: Int
+    private let logger: Logger
+    private let problem = Mutex<String?>(nil)
+
+    init(_ configuration: Configuration, logger: Logger) {
+        state = configuration.stateDirectory
+        directory = configuration.text("backup-directory") ?? "\(state)/backups"
+        interval = configuration.number("backup-every-hours") * 3600
+        keep = configuration.number("backup-keep")
+        self.logger = logger
+    }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                if self.interval > 0 && Int(time(nil)) - (self.newest ?? 0) >= self.interval { self.make() }
+                do { try await Task.sleep(for: .seconds(Self.tickSeconds)) } catch { return }
+            }
+        }
+    }
+
+    var report: BackupReport {
+        BackupReport(newest: newest, interval: interval > 0 ? interval : nil, problem: problem.withLock { $0 })
+    }
+
+    private func make() {
+        do {
+            guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
+                throw CommandFailure("cannot make \(directory): \(String(cString: strerror(errno)))")
+            }
+            let path = "\(directory)/\(BackupName.make(now: time(nil)))"
+            try Backup.make(stateDirectory: state, to: path)
+            for old in BackupName.list(in: directory).dropLast(keep) { unlink("\(directory)/\(old)") }
+            problem.withLock { $0 = nil }
+            logger.info("backup made", metadata: ["file": "\(path)"])
+        } catch {
+            problem.withLock { $0 = "\(error)" }
+            logger.error("no backup was made", metadata: ["problem": "\(error)"])
+        }
+    }
+
+    /// When the newest was made, in epoch seconds.
+    private var newest: Int? {
+        guard let name = BackupName.list(in: directory).last else { return nil }
+        var found = Glibc.stat()
+        return stat("\(directory)/\(name)", &found) == 0 ? found.st_mtim.tv_sec : nil
+    }
+}
+
+/// What scheduled backups are called: `postern-20261121T070000Z.db`.
+enum BackupName {
+    static func make(now: time_t) -> String { "postern-\(stamp(now)).db" }
+
+    /// `20261121T070000Z`
+    static func stamp(_ now: time_t) -> String {
+        var now = now
+        var parts = tm()
+        gmtime_r(&now, &parts)
+        var text = [CChar](repeating: 0, count: 32)
+        let count = strftime(&text, text.count, "%Y%m%dT%H%M%SZ", &parts)
+        return String(decoding: text.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    /// Oldest first.
+    static func list(in directory: String) -> [String] {
+        guard let stream = opendir(directory) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasPrefix("postern-") && name.hasSuffix("Z.db") { names.append(name) }
+        }
+        return names.sorted()
+    }
+}

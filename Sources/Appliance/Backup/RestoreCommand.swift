@@ -1,0 +1,66 @@
+import ArgumentParser
+import Glibc
+import Storage
+
+/// `postern restore`
+struct RestoreCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restore", abstract: "Puts a backup in the place of the database; the server must be stopped.",
+        discussion: """
+            Example: systemctl stop postern.socket postern-http.socket postern
+                     postern restore /root/postern.db
+                     systemctl start postern.socket postern-http.socket postern
+
+            The backup is checked first, and the old database is kept beside the new one. A backup of an older Postern is
+            brought up to date at the next start; one of a newer Postern is refused.
+            """)
+
+    @Argument(help: "What 'postern backup' has written.")
+    var file: String
+
+    @Option(help: ArgumentHelp("For a sealed backup: a file whose first line is the passphrase.", valueName: "file"))
+    var passphraseFile: String?
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let configuration = try server.load()
+        let state = configuration.stateDirectory
+        // Read as who we are, written as who owns the data.
+        let bytes = try BinaryFile.read(file, limit: SealedArchive.limit)
+        try Database.makeDirectory(state)
+        try StateOwner.become(ownerOf: state)
+        guard try !ServeLock.isTaken(stateDirectory: state) else {
+            throw CommandFailure(
+                "the server runs on \(state); stop it first (systemctl stop postern.socket postern-http.socket postern)"
+            )
+        }
+        try ServeLock.take(stateDirectory: state)
+        let scratch = "\(state)/restore.scratch"
+        defer { unlink(scratch) }
+        if bytes.starts(with: SealedArchive.magic) {
+            let files = try SealedArchive.open(bytes, passphrase: Passphrase.read(from: passphraseFile, twice: false))
+            guard let database = files.first(where: { $0.name == Database.fileName }) else {
+                throw CommandFailure("there is no database in \(file)")
+            }
+            try put(database.contents, scratch, state)
+            // Only names that we know: a file cannot choose where it goes.
+            for key in files where KeyFiles.names.contains(key.name) {
+                if key.name.hasPrefix("acme/") { mkdir("\(state)/acme", 0o700) }
+                try BinaryFile.write(key.contents, to: "\(state)/\(key.name)")
+            }
+        } else {
+            try put(bytes, scratch, state)
+        }
+    }
+
+    private func put(_ database: [UInt8], _ scratch: String, _ state: String) throws {
+        try BinaryFile.write(database, to: scratch)
+        let checked: Backup.Checked
+        do { checked = try Backup.check(scratch) } catch let error as StorageError {
+            throw CommandFailure(error.message.split(separator: scratch).joined(separator: file))
+        }
+        let kept = try Backup.restore(scratch, stateDirectory: state, now: BackupName.stamp(time(nil)))
+        Output.line("Restored \(checked.users) accounts.\(kept.map { " The old database is \($0)." } ?? "")")
+    }
+}

@@ -1,0 +1,112 @@
+import Glibc
+import NIOCore
+import NIOHTTP1
+import Storage
+import TransportSecurity
+
+/// One thing that was looked at.
+struct Finding {
+    let check: String
+    let isGood: Bool
+    /// Where it is not good, the sentence names the remedy.
+    let text: String
+
+    init(_ check: String, good text: String) { (self.check, isGood, self.text) = (check, true, text) }
+    init(_ check: String, bad text: String) { (self.check, isGood, self.text) = (check, false, text) }
+}
+
+/// The checks of `postern doctor`. None changes anything.
+enum Examination {
+    static func configuration(_ configuration: Configuration) -> [Finding] {
+        guard configuration.problems.isEmpty else {
+            return configuration.problems.map { Finding("configuration", bad: $0) }
+        }
+        return [
+            Finding(
+                "configuration", good: configuration.file.map { "\($0) has no mistakes" } ?? "no file; defaults hold")
+        ]
+    }
+
+    static func files(_ configuration: Configuration) -> [Finding] {
+        let directory = configuration.stateDirectory
+        var found = Glibc.stat()
+        guard stat(directory, &found) == 0 else {
+            return [Finding("files", bad: "\(directory) is not there; start the server once, or set state")]
+        }
+        var findings: [Finding] = []
+        for name in ["", Database.fileName] + KeyFiles.names {
+            let path = name.isEmpty ? directory : "\(directory)/\(name)"
+            guard stat(path, &found) == 0 else { continue }
+            if found.st_mode & 0o077 != 0 {
+                let mode = name.isEmpty ? "700" : "600"
+                findings.append(Finding("files", bad: "others can read \(path); chmod \(mode) \(path)"))
+            }
+        }
+        return findings.isEmpty ? [Finding("files", good: "\(directory) is its owner's alone")] : findings
+    }
+
+    static func database(_ configuration: Configuration) -> [Finding] {
+        let path = "\(configuration.stateDirectory)/\(Database.fileName)"
+        guard access(path, F_OK) == 0 else {
+            return [Finding("database", bad: "\(path) is not there yet; start the server once")]
+        }
+        do {
+            let checked = try Backup.check(path)
+            return [Finding("database", good: "whole, version \(checked.version), \(checked.users) accounts")]
+        } catch { return [Finding("database", bad: (error as? StorageError)?.message ?? "\(error)")] }
+    }
+
+    static func disk(_ configuration: Configuration) -> [Finding] {
+        guard let space = DiskSpace(of: configuration.stateDirectory) else { return [] }
+        let reserve = configuration.number("disk-reserve-mib")
+        let free = space.freeBytes >> 20
+        return [
+            free < reserve
+                ? Finding("disk", bad: "\(free) MiB free, and below \(reserve) nothing is written; free some space")
+                : Finding("disk", good: "\(free) MiB free")
+        ]
+    }
+
+    static func certificate(_ configuration: Configuration) -> [Finding] {
+        guard configuration.address("https") != .off else { return [Finding("certificate", good: "https is off")] }
+        do {
+            let report = try CertStatus.report(configuration)
+            let days = report.daysLeft(now: time(nil))
+            if let problem = report.problem { return [Finding("certificate", bad: "\(days) days left; \(problem)")] }
+            if report.urgency != .good { return [Finding("certificate", bad: "only \(days) days left; renew it")] }
+            return [Finding("certificate", good: "\(days) days left, \(report.fingerprint)")]
+        } catch { return [Finding("certificate", bad: "\(error)")] }
+    }
+
+    /// Asks the running server over its own listener.
+    static func server(_ configuration: Configuration) async -> [Finding] {
+        guard (try? ServeLock.isTaken(stateDirectory: configuration.stateDirectory)) == true else {
+            return [Finding("server", bad: "does not run; 'systemctl start postern' or 'postern serve'")]
+        }
+        let isSecure = configuration.address("https") != .off
+        // Under systemd the sockets are its own; the standard ports are the ones it has.
+        let standard = isSecure ? 443 : 80
+        var ports = [standard]
+        if case .at(_, let port) = configuration.address(isSecure ? "https" : "http"), port != 0 {
+            ports.insert(port, at: 0)
+        }
+        for port in ports {
+            do {
+                let tls =
+                    isSecure ? try TLSContext.client(trust: .pinned(CertStatus.report(configuration).fingerprint)) : nil
+                var exchange = HTTPExchange(host: "127.0.0.1", port: port, tls: tls)
+                exchange.limits.time = .seconds(5)
+                let answer = try await exchange.send(.GET, "/ready", headers: ["Host": "localhost"])
+                return [
+                    answer.status == 200
+                        ? Finding("server", good: "answers on port \(port)")
+                        : Finding("server", bad: "is not ready: \(String(buffer: answer.body))")
+                ]
+            } catch { continue }
+        }
+        return [
+            Finding(
+                "server", bad: "runs and does not answer on port \(ports.map(String.init).joined(separator: " or "))")
+        ]
+    }
+}

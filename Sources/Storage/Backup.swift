@@ -1,0 +1,105 @@
+import Glibc
+
+/// Whole copies of a database, made while it is in use.
+public enum Backup {
+    /// What a file that is to be restored turned out to be.
+    public struct Checked: Sendable {
+        /// The version of its shape, as migrations count.
+        public let version: Int
+        public let users: Int
+    }
+
+    /// Copies the database of a state directory to a new file that only we can read, and checks the copy.
+    ///
+    /// Everything that was answered before this began is in it.
+    /// - Throws: ``StorageError``; then there is no file.
+    public static func make(stateDirectory: String, to path: String) throws {
+        let source = "\(stateDirectory)/\(Database.fileName)"
+        guard access(source, F_OK) == 0 else {
+            throw StorageError(.unavailable, "there is no database in \(stateDirectory); is --state right?")
+        }
+        guard access(path, F_OK) != 0 else {
+            throw StorageError(.unavailable, "\(path) exists; choose another name")
+        }
+        let partial = path + ".partial"
+        unlink(partial)
+        do {
+            try copy(source, partial)
+            _ = try check(partial)
+            try sync(partial)
+        } catch {
+            unlink(partial)
+            throw error
+        }
+        guard rename(partial, path) == 0 else {
+            throw StorageError(.failed, "cannot rename \(partial): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    private static func copy(_ source: String, _ target: String) throws {
+        let mask = umask(0o077)
+        defer { umask(mask) }
+        let connection = try SQLiteConnection(path: source, mode: .readOnly)
+        try connection.run("VACUUM INTO ?", target)
+    }
+
+    private static func sync(_ path: String) throws {
+        let descriptor = open(path, O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw StorageError(.failed, "cannot open \(path): \(String(cString: strerror(errno)))")
+        }
+        defer { close(descriptor) }
+        guard fchmod(descriptor, 0o600) == 0, fsync(descriptor) == 0 else {
+            throw StorageError(.failed, "cannot sync \(path): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    /// Reads a copy through, every page and index.
+    /// - Throws: ``StorageError``: `.corrupt`, or `.newer` when this Postern is too old for it.
+    public static func check(_ path: String) throws -> Checked {
+        let connection = try SQLiteConnection(path: path, mode: .readOnly)
+        let verdict = try connection.first("PRAGMA integrity_check(1)") { try $0.text("integrity_check") }
+        guard verdict == "ok" else {
+            throw StorageError(.corrupt, "\(path) is damaged (\(verdict ?? "no answer")); use another backup")
+        }
+        let version = try connection.first("PRAGMA user_version") { try $0.integer("user_version") } ?? 0
+        let newest = Migration.all.last?.number ?? 0
+        guard version > 0 else { throw StorageError(.corrupt, "\(path) is no database of Postern's") }
+        guard version <= newest else {
+            throw StorageError(
+                .newer,
+                "\(path) is of version \(version) and this Postern knows versions up to \(newest); install a newer Postern first"
+            )
+        }
+        let users = try connection.first("SELECT COUNT(*) AS users FROM users") { try $0.integer("users") } ?? 0
+        return Checked(version: version, users: users)
+    }
+
+    /// Puts a checked copy in the place of the database, and the old files beside it. Nobody may serve meanwhile.
+    /// - Returns: where the old database is now, if there was one.
+    /// - Throws: ``StorageError``.
+    public static func restore(_ path: String, stateDirectory: String, now: String) throws -> String? {
+        let target = "\(stateDirectory)/\(Database.fileName)"
+        let partial = target + ".restoring"
+        unlink(partial)
+        // VACUUM INTO once more: a whole new file on the right disk, whatever the backup lies on.
+        try copy(path, partial)
+        _ = try check(partial)
+        try sync(partial)
+        var kept: String?
+        if access(target, F_OK) == 0 {
+            let beside = "\(target).before-restore-\(now)"
+            // The log belongs to its database: both move, the log first, so that the pair is never split the wrong way.
+            for suffix in ["-wal", "-shm", ""] where access(target + suffix, F_OK) == 0 {
+                guard rename(target + suffix, beside + suffix) == 0 else {
+                    throw StorageError(.failed, "cannot move \(target): \(String(cString: strerror(errno)))")
+                }
+            }
+            kept = beside
+        }
+        guard rename(partial, target) == 0 else {
+            throw StorageError(.failed, "cannot rename \(partial): \(String(cString: strerror(errno)))")
+        }
+        return kept
+    }
+}

@@ -1,0 +1,100 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Relay
+import Storage
+import Telemetry
+import TransportSecurity
+
+/// `/metrics`: Prometheus text, for this machine and for administrators.
+struct MetricsRoutes: Sendable {
+    let parts: WebParts
+    let authenticator: Authenticator
+
+    func add(to router: Router<WebContext>) {
+        router.get("/metrics") { request, context in
+            if !context.isLoopback {
+                guard try await authenticator.user(of: request).isAdmin else {
+                    throw APIError(.forbidden, "forbidden", "Metrics are for this machine and for administrators.")
+                }
+            }
+            return Response(
+                status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+                body: .init(byteBuffer: ByteBuffer(string: text())))
+        }
+    }
+
+    private func text() -> String {
+        var out = Exposition()
+        connections(&out)
+        relay(&out)
+        storage(&out)
+        return out.text
+    }
+
+    private func connections(_ out: inout Exposition) {
+        let metrics = parts.metrics
+        out.gauge("postern_uptime_seconds", "Time since the start.", Double(metrics.uptimeSeconds))
+        out.gauge("postern_connections", "Open connections.", Double(metrics.connections.value))
+        out.counter("postern_connections_accepted_total", "Connections accepted.", metrics.connectionsAccepted.value)
+        out.counter(
+            "postern_connections_refused_total", "Connections refused: too many from one address.",
+            metrics.connectionsRefused.value)
+        out.counter(
+            "postern_slow_requests_total", "Connections cut: no whole request within its deadline.",
+            metrics.slowRequests.value)
+        out.counter(
+            "postern_bad_requests_total", "Connections that ended before a first valid request.",
+            metrics.badRequests.value)
+        for (result, counter) in [
+            ("full", metrics.handshakesFull), ("resumed", metrics.handshakesResumed),
+            ("failed", metrics.handshakesFailed),
+        ] {
+            out.counter(
+                "postern_tls_handshakes_total", "TLS handshakes by result.", counter.value, labels: [("result", result)]
+            )
+        }
+        for (index, counter) in metrics.responses.enumerated() where index > 0 {
+            out.counter(
+                "postern_http_responses_total", "Answers by the first digit of their status.", counter.value,
+                labels: [("status", "\(index)xx")])
+        }
+        out.histogram("postern_http_request_seconds", "Time to answer a request.", metrics.requestSeconds)
+        out.histogram("postern_event_loop_lag_seconds", "Time until an event loop answers.", metrics.loopLagSeconds)
+        if let report = parts.certificate() {
+            out.gauge(
+                "postern_certificate_expiry_timestamp_seconds", "When the certificate ends.", Double(report.notAfter))
+        }
+    }
+
+    private func relay(_ out: inout Exposition) {
+        let metrics = parts.metrics
+        out.gauge("postern_relay_rooms", "Open rooms.", Double(metrics.rooms.value))
+        out.gauge("postern_relay_peers", "People in rooms.", Double(metrics.peers.value))
+        out.counter("postern_relay_frames_received_total", "Broadcast frames from hosts.", metrics.framesReceived.value)
+        out.counter(
+            "postern_relay_bytes_received_total", "Bytes of broadcast frames from hosts.", metrics.bytesReceived.value)
+        out.counter(
+            "postern_relay_bytes_delivered_total", "Bytes of broadcast frames handed to guests.",
+            metrics.bytesDelivered.value)
+        out.histogram(
+            "postern_relay_delivery_seconds", "Time to hand one batch of broadcasts to all guests.",
+            metrics.relaySeconds)
+        out.gauge("postern_relay_queue_bytes", "Bytes that wait for slow guests.", Double(metrics.queueBytes.value))
+        out.counter(
+            "postern_relay_slow_consumers_total", "Times that a guest fell behind and was skipped.",
+            metrics.slowConsumers.value)
+    }
+
+    private func storage(_ out: inout Exposition) {
+        let metrics = parts.metrics
+        out.histogram("postern_database_commit_transactions", "Transactions in one commit.", metrics.commitSize)
+        out.histogram("postern_database_commit_seconds", "Time of one commit.", metrics.commitSeconds)
+        out.gauge(
+            "postern_database_wal_bytes", "Size of the write-ahead log.",
+            Double(parts.database.walBytes))
+        if let space = DiskSpace(of: parts.stateDirectory) {
+            out.gauge("postern_disk_free_bytes", "Free space for the state directory.", Double(space.freeBytes))
+        }
+    }
+}

@@ -1,0 +1,29 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+/// `/openapi.json`: the API's description, for programs.
+struct OpenAPIRoutes: Sendable {
+    let version: String
+
+    func add(to router: Router<WebContext>) {
+        let text = Self.text(version: version)
+        router.get("/openapi.json") { _, _ in
+            Response(
+                status: .ok, headers: [.contentType: "application/json; charset=utf-8"],
+                body: .init(byteBuffer: ByteBuffer(string: text)))
+        }
+    }
+
+    static func text(version: String) -> String {
+        let document = String(decoding: PackageResources.openapi_json, as: UTF8.self)
+        guard let place = document.firstRange(of: "VERSION") else { return document }
+        return document.replacingCharacters(in: place, with: version)
+    }
+}
+
+extension String {
+    fileprivate func replacingCharacters(in range: Range<Index>, with text: String) -> String {
+        String(self[..<range.lowerBound]) + text + String(self[range.upperBound...])
+    }
+}

@@ -1,0 +1,108 @@
+import Glibc
+import NIOCore
+import Relay
+import Storage
+import Synchronization
+import Telemetry
+import TransportSecurity
+
+/// What the newest backup is; for the status page.
+public struct BackupReport: Sendable {
+    /// Epoch seconds of the newest one; nil where there is none.
+    public let newest: Int?
+    /// Seconds between two; nil where none are made.
+    public let interval: Int?
+    /// What went wrong last time.
+    public let problem: String?
+
+    public init(newest: Int?, interval: Int?, problem: String?) {
+        self.newest = newest
+        self.interval = interval
+        self.problem = problem
+    }
+}
+
+/// Looks at every part of the server, at most once in a few seconds however many ask.
+final class StatusBoard: Sendable {
+    /// How long one look serves everybody.
+    private static let freshness = Duration.seconds(5)
+    /// Free space of which a warning is due: twice what is kept in reserve.
+    private static let warningFactor = 2
+
+    private let parts: WebParts
+    private let last = Mutex<StatusReport?>(nil)
+
+    init(_ parts: WebParts) { self.parts = parts }
+
+    func report() async -> StatusReport {
+        if let known = last.withLock({ $0 }), ContinuousClock.now - known.checkedAt < Self.freshness { return known }
+        let components = [await database(), relay(), certificate(), disk(), backups()].compactMap { $0 }
+        let report = StatusReport(components: components, checkedAt: .now)
+        last.withLock { $0 = report }
+        return report
+    }
+
+    private func database() async -> Component {
+        let start = ContinuousClock.now
+        do {
+            try await parts.database.read { try $0.check() }
+            try await parts.database.write { try $0.check() }
+            let elapsed = (ContinuousClock.now - start).components
+            let milliseconds = elapsed.seconds * 1000 + elapsed.attoseconds / 1_000_000_000_000_000
+            return Component("database", .ok, "Reads and writes, in \(max(1, milliseconds)) ms.")
+        } catch let error as StorageError where error.code == .full {
+            return Component("database", .warning, "Reads; writes are refused: \(error.message).")
+        } catch let error as StorageError where error.code == .busy {
+            return Component("database", .warning, "Busy: \(error.message).")
+        } catch {
+            return Component("database", .failed, "Does not answer; see the server's log.")
+        }
+    }
+
+    private func relay() -> Component {
+        let metrics = parts.metrics
+        let slow = metrics.slowConsumers.value
+        return Component(
+            "relay", .ok,
+            slow == 0 ? "Passes on what comes." : "Passes on what comes; \(slow) times a guest was too slow.")
+    }
+
+    private func certificate() -> Component? {
+        guard let report = parts.certificate() else { return nil }
+        let days = report.daysLeft(now: Int(time(nil)))
+        let issuer = report.isSelfSigned ? "signed by itself" : "from \(report.mode == "acme" ? "ACME" : "files")"
+        if days < 0 { return Component("certificate", .failed, "Has ended; renew it ('postern cert renew').") }
+        if let problem = report.problem {
+            let state: Component.State = report.urgency == .alarm ? .failed : .warning
+            return Component(
+                "certificate", state, "Good for \(days) days, \(issuer). The last attempt to renew failed: \(problem)")
+        }
+        switch report.urgency {
+        case .good: return Component("certificate", .ok, "Good for \(days) days, \(issuer).")
+        case .warning: return Component("certificate", .warning, "Good for only \(days) days, \(issuer).")
+        case .alarm: return Component("certificate", .warning, "Ends in \(days) days, \(issuer): renew it now.")
+        }
+    }
+
+    private func disk() -> Component? {
+        guard let space = DiskSpace(of: parts.stateDirectory) else { return nil }
+        let free = "\(space.freeBytes >> 20) MiB free"
+        if space.freeBytes < parts.reserveBytes {
+            return Component("disk", .failed, "\(free): too little to write; free some space.")
+        }
+        let isLow = space.freeBytes < parts.reserveBytes * Self.warningFactor
+        return Component("disk", isLow ? .warning : .ok, isLow ? "\(free): free some space soon." : "\(free).")
+    }
+
+    private func backups() -> Component? {
+        let report = parts.backups()
+        if let problem = report.problem { return Component("backups", .warning, "The last one failed: \(problem)") }
+        guard let interval = report.interval else {
+            return Component("backups", .ok, "Not scheduled (backup-every-hours is 0).")
+        }
+        guard let newest = report.newest else { return Component("backups", .ok, "The first one is yet to be made.") }
+        let age = Int(time(nil)) - newest
+        let text = "The newest is \(PageRoutes.duration(max(0, age))) old."
+        return Component("backups", age > interval * 2 ? .warning : .ok, text)
+    }
+}

@@ -1,0 +1,94 @@
+import Hummingbird
+import Storage
+import Wire
+
+/// The status page, as a pure value: what is known in, HTML out.
+struct StatusPage {
+    let report: StatusReport
+    let incidents: [Incident]
+    /// Oldest first.
+    let days: [Availability]
+    let version: String
+    let uptime: String
+    let now: Timestamp
+    /// Private figures; empty for strangers.
+    let numbers: [(String, String)]
+
+    var response: Response {
+        Page(title: headline, body: body).response
+    }
+
+    private var headline: String {
+        switch report.worst {
+        case .ok: incidents.isEmpty ? "Everything works" : "Everything works, with a notice"
+        case .warning: "Works, and something needs its owner"
+        case .failed: "Something is broken"
+        }
+    }
+
+    private var body: String {
+        """
+        <main><p class="brand">Postern</p>
+        <h1 class="\(report.worst.rawValue)" role="status">\(headline)</h1>
+        \(incidents.isEmpty ? "" : "<section aria-label=\"Notices\">\(incidents.map(notice).joined())</section>")
+        <table><caption>Parts</caption><thead><tr><th scope="col">Part</th><th scope="col">State</th>\
+        <th scope="col">What is known</th></tr></thead><tbody>\(report.components.map(row).joined())</tbody></table>
+        <p class="small">Checked \(age) ago. Version \(Page.escaped(version)), up for \(Page.escaped(uptime)).</p>
+        \(numbers.isEmpty ? "" : "<dl>\(numbers.map { "<dt>\($0.0)</dt><dd>\($0.1)</dd>" }.joined())</dl>")
+        <h2>The last \(Availability.days) days</h2>
+        \(bars)
+        <p class="small">Share a terminal with <code>postern share</code>, join one with <code>postern join CODE</code>.
+        What crosses this server is encrypted between the people who share; it cannot read it.
+        For programs: <a href="/health">health</a>, <a href="/ready">ready</a>, <a href="/openapi.json">API</a>.</p></main>
+        """
+    }
+
+    private var age: String {
+        PageRoutes.duration(Int((ContinuousClock.now - report.checkedAt).components.seconds))
+    }
+
+    private func notice(_ incident: Incident) -> String {
+        let since = ISOTime.text(milliseconds: incident.startedAt.milliseconds).prefix(16)
+        return "<p class=\"notice\"><strong>\(Page.escaped(incident.text))</strong><br>"
+            + "<span class=\"small\">since \(since.split(separator: "T").joined(separator: " ")) UTC</span></p>"
+    }
+
+    private func row(_ component: Component) -> String {
+        let word =
+            switch component.state {
+            case .ok: "works"
+            case .warning: "needs care"
+            case .failed: "broken"
+            }
+        return "<tr><th scope=\"row\">\(component.name)</th>"
+            + "<td class=\"\(component.state.rawValue)\">\(word)</td><td>\(Page.escaped(component.text))</td></tr>"
+    }
+
+    /// One bar a day, the newest at the right; each has its words for those who do not see it.
+    private var bars: String {
+        let today = Int(now.milliseconds / 86_400_000)
+        let known = Dictionary(days.map { ($0.day, $0) }) { $1 }
+        // Before the first record there was nothing to measure.
+        let first = days.first?.day ?? today
+        let items = (today - Availability.days + 1...today).map { day -> String in
+            let date = ISOTime.text(milliseconds: Int64(day) * 86_400_000).prefix(10)
+            guard day >= first else { return "<li class=\"none\"><span>\(date): not measured</span></li>" }
+            let share = Self.share(known[day], isFirst: day == first, isToday: day == today, now: now)
+            let state = share >= 0.999 ? "ok" : share >= 0.95 ? "warning" : "failed"
+            let percent = String((share * 1000).rounded() / 10)
+            return
+                "<li class=\"\(state)\" title=\"\(date): \(percent) %\"><span>\(date): \(percent) % available</span></li>"
+        }
+        return "<ol class=\"bars\" aria-label=\"Availability by day\">\(items.joined())</ol>"
+    }
+
+    /// The part of a day in which the server was there and worked. The first and the last day are not whole.
+    static func share(_ day: Availability?, isFirst: Bool, isToday: Bool, now: Timestamp) -> Double {
+        guard let day else { return 0 }
+        let measured = day.readySeconds + day.degradedSeconds
+        let elapsed = isFirst ? measured : isToday ? Int(now.milliseconds / 1000 % 86400) : 86400
+        // Records come once a minute: the minute that is not over yet is nobody's fault.
+        let expected = max(measured, elapsed - 120)
+        return expected <= 0 ? 1 : min(1, Double(day.readySeconds) / Double(expected))
+    }
+}

@@ -1,0 +1,43 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Relay
+import Storage
+import Telemetry
+import TransportSecurity
+import Wire
+
+/// `/` and `/status`: how the server is, for people.
+struct StatusRoutes: Sendable {
+    let parts: WebParts
+    let board: StatusBoard
+    let authenticator: Authenticator
+    let publicNumbers: Bool
+
+    func add(to router: Router<WebContext>) {
+        router.get("/", use: page)
+        router.get("/status", use: page)
+    }
+
+    @Sendable private func page(_ request: Request, _ context: WebContext) async throws -> Response {
+        let report = await board.report()
+        let (incidents, days) =
+            (try? await parts.database.read {
+                (try Incident.list(includingResolved: false, in: $0), try Availability.all(in: $0))
+            }) ?? ([], [])
+        let isSignedIn = (try? await authenticator.user(of: request)) != nil
+        let page = StatusPage(
+            report: report, incidents: incidents, days: days, version: parts.version,
+            uptime: PageRoutes.duration(parts.metrics.uptimeSeconds), now: .now(),
+            numbers: publicNumbers || isSignedIn ? numbers : [])
+        return page.response
+    }
+
+    private var numbers: [(String, String)] {
+        let metrics = parts.metrics
+        return [
+            ("Open sessions", "\(metrics.rooms.value)"), ("People connected", "\(metrics.peers.value)"),
+            ("Relayed since the start", "\(metrics.bytesDelivered.value >> 20) MiB"),
+        ]
+    }
+}

@@ -1,0 +1,160 @@
+"""Fresh Debian 12 machines: a debootstrap root each, booted with a real systemd in a container of its own network."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = ROOT / ".build/debian-root"
+PACKAGES = "systemd,systemd-sysv,dbus,curl,ca-certificates,procps"
+PATIENCE = int(os.environ.get("POSTERN_PATIENCE", "90"))
+
+
+def wait_for(condition, what):
+    """Polls for an event that nothing announces; fails by name."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+def package(version=None):
+    """Builds dist/…deb (of another version, where one is asked for) and returns its path."""
+    environment = dict(os.environ, **({"POSTERN_DEB_VERSION": version} if version else {}))
+    done = subprocess.run([ROOT / "scripts/deb"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return ROOT / done.stdout.split(":")[0]
+
+
+class Machine:
+    def __init__(self, directory):
+        self.directory = directory
+        self.console = open(str(directory) + ".console", "wb")
+        # The console never becomes a terminal of ours, and `timeout` ends what a killed test left behind.
+        self.process = subprocess.Popen(
+            ["timeout", "900", "systemd-nspawn", "--quiet", "--boot", "-D", directory, "--register=no", "--keep-unit",
+             "--private-network", "--console=pipe"],
+            stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT)
+        self.leader = None
+        wait_for(self._booted, f"the boot: {Path(self.console.name).read_text(errors='replace')[-2000:]}")
+
+    def _booted(self):
+        if self.leader is None:
+            nspawn = children(self.process.pid)
+            leaders = children(nspawn[0]) if nspawn else []
+            if not leaders:
+                return False
+            self.leader = leaders[0]
+        state = self.run("systemctl", "is-system-running", check=False)
+        return state.stdout.strip() in ("running", "degraded")
+
+    def run(self, *command, check=True, stdin=""):
+        done = subprocess.run(
+            ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-r", "-w",
+             "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", *map(str, command)],
+            input=stdin, capture_output=True, text=True)
+        assert not check or done.returncode == 0, (command, done.stdout, done.stderr)
+        return done
+
+    def out(self, *command):
+        return self.run(*command).stdout.strip()
+
+    def show(self, what, unit="postern.service"):
+        return self.out("systemctl", "show", "--value", "-p", what, unit)
+
+    def install(self, deb):
+        target = self.directory / deb.name
+        shutil.copy(deb, target)
+        return self.run("apt-get", "install", "-y", "--no-install-recommends", f"/{deb.name}").stdout
+
+    def in_network(self, *command, **options):
+        """A program of this machine in the container's network."""
+        return subprocess.Popen(["nsenter", "-t", str(self.leader), "-n", *map(str, command)], **options)
+
+    def pid(self):
+        """The service's process as this machine numbers it."""
+        inside = self.show("MainPID")
+        for status in Path("/proc").glob("[0-9]*/status"):
+            try:
+                numbers = [line.split()[1:] for line in status.read_text().splitlines() if line.startswith("NSpid:")][0]
+            except (OSError, IndexError):
+                continue
+            if len(numbers) == 2 and numbers[1] == inside and (status.parent / "comm").read_text().strip() == "postern":
+                return int(numbers[0])
+        return None
+
+    def journal(self):
+        return self.out("journalctl", "-u", "postern", "--no-pager", "-o", "cat")
+
+    def close(self):
+        self.process.kill()
+        for pid in children(self.process.pid):
+            os.kill(pid, 9)
+        self.process.wait()
+        if self.leader:
+            try:
+                os.kill(self.leader, 9)
+            except ProcessLookupError:
+                pass
+        self.console.close()
+
+
+def children(pid):
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+    return [int(one) for one in found]
+
+
+class Wedge:
+    """Stops one thread of a process, as a thread that hangs would be stopped; the others go on."""
+
+    SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
+
+    def __init__(self, pid, name):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        threads = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()
+                   if (task / "comm").read_text().strip().startswith(name)]
+        assert threads, [(task / "comm").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+        self.thread = threads[0]
+        assert self.libc.ptrace(self.SEIZE, self.thread, None, None) == 0, os.strerror(ctypes.get_errno())
+        assert self.libc.ptrace(self.INTERRUPT, self.thread, None, None) == 0, os.strerror(ctypes.get_errno())
+
+    def forget(self):
+        # The tracer must take note of the end, or the process stays a zombie.
+        try:
+            os.waitpid(self.thread, 0x40000000)
+        except ChildProcessError:
+            pass
+
+
+@pytest.fixture(scope="session")
+def base():
+    if not (BASE / "ready").exists():
+        shutil.rmtree(BASE, ignore_errors=True)
+        subprocess.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", BASE,
+                        "http://deb.debian.org/debian"], check=True, capture_output=True)
+        (BASE / "ready").touch()
+    return BASE
+
+
+@pytest.fixture
+def machine(base, tmp_path):
+    directory = tmp_path / "machine"
+    subprocess.run(["cp", "-a", "--reflink=auto", base, directory], check=True)
+    machine = Machine(directory)
+    yield machine
+    machine.close()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def deb():
+    return package()

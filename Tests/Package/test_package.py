@@ -1,0 +1,154 @@
+"""The Debian package on a fresh machine, under a real systemd: install, use, upgrade, remove, reinstall, purge."""
+
+import json
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from conftest import Wedge, package, wait_for
+
+
+def health(machine):
+    return machine.run("curl", "-sk", "--max-time", "20", "https://localhost/health", check=False).stdout
+
+
+def test_install_use_upgrade_remove_reinstall_purge(machine, deb):
+    old = package("0.0.9")
+    machine.install(old)
+    assert '"status":"ok"' in health(machine)
+    # Everything that belongs to the service is the service's, and nobody else's to read.
+    assert machine.out("stat", "-c", "%U %a", "/var/lib/postern") == "postern 700"
+    made = json.loads(machine.out("postern", "user", "add", "ana", "--json"))
+    assert machine.out("stat", "-c", "%U", "/var/lib/postern/postern.db-wal") == "postern"
+    token = made["token"]
+    me = ["curl", "-sk", "-H", f"Authorization: Bearer {token}", "https://localhost/auth/me"]
+    assert json.loads(machine.out(*me))["username"] == "ana"
+    # http sends people to https.
+    assert "308" in machine.out("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://localhost/x")
+
+    # An edited configuration survives, the data survives, and there is one restart.
+    machine.run("sh", "-c", "echo 'joins-per-minute: 61' >> /etc/postern/postern.yml")
+    started = machine.show("ExecMainStartTimestampMonotonic")
+    machine.install(deb)
+    assert machine.show("ExecMainStartTimestampMonotonic") != started and machine.show("NRestarts") == "0"
+    assert json.loads(machine.out(*me))["username"] == "ana"
+    assert "joins-per-minute         61" in machine.out("postern", "config", "show")
+
+    # The maintainer scripts may run any number of times.
+    machine.run("dpkg-reconfigure", "postern")
+    machine.run("dpkg-reconfigure", "postern")
+    assert '"status":"ok"' in health(machine)
+
+    machine.run("apt-get", "remove", "-y", "postern")
+    assert machine.show("ActiveState") == "inactive" and health(machine) == ""
+    assert machine.out("stat", "-c", "%U", "/var/lib/postern/postern.db")
+    machine.install(deb)
+    assert json.loads(machine.out(*me))["username"] == "ana"
+
+    machine.run("apt-get", "purge", "-y", "postern")
+    assert machine.run("ls", "/var/lib/postern", check=False).returncode != 0
+    assert machine.run("ls", "/etc/postern", check=False).returncode != 0
+    assert machine.out("sh", "-c", "dpkg -L postern 2>/dev/null | wc -l") == "0"
+    assert "postern" not in machine.out("systemctl", "list-unit-files", "--no-pager")
+
+
+def test_the_first_request_starts_the_service(machine, deb):
+    machine.install(deb)
+    machine.run("systemctl", "stop", "postern.service")
+    assert machine.show("ActiveState") == "inactive"
+    assert '"status":"ok"' in health(machine)
+    assert machine.show("ActiveState") == "active"
+
+
+def test_status_reload_and_hardening(machine, deb):
+    machine.install(deb)
+    status = machine.run("systemctl", "status", "postern", "--no-pager").stdout
+    assert re.search(r'Status: "0 sessions, 0 peers, certificate good for \d+ days"', status)
+    # The journal has the time already.
+    machine.run("sh", "-c", "echo 'log-level: debug' >> /etc/postern/postern.yml")
+    machine.run("systemctl", "reload", "postern")
+    wait_for(lambda: "msg=reloaded changed=log-level" in machine.journal(), "the reload")
+    assert "time=" not in machine.journal()
+    assert machine.show("ActiveState") == "active"
+    score = machine.out("systemd-analyze", "security", "postern", "--no-pager").splitlines()[-1]
+    print("\n" + score)
+    assert float(re.search(r": ([\d.]+) ", score).group(1)) <= 1.5
+    assert machine.show("NRestarts") == "0"
+    # The kernel agrees that there is no privilege.
+    assert "CapEff:\t0000000000000000" in machine.out("cat", f"/proc/{machine.show('MainPID')}/status")
+
+
+def test_a_mistake_in_the_configuration_is_named_in_the_journal(machine, deb):
+    machine.install(deb)
+    machine.run("sh", "-c", "echo 'tls-mod: acme' >> /etc/postern/postern.yml")
+    check = machine.run("postern", "config", "check", check=False)
+    assert check.returncode == 1 and "did you mean 'tls-mode'?" in check.stderr
+    machine.run("systemctl", "restart", "postern", check=False)
+    wait_for(lambda: "unknown key 'tls-mod'; did you mean 'tls-mode'?" in machine.journal(), "the mistake")
+
+
+LOAD = textwrap.dedent("""
+    import http.client, os, ssl, sys
+    context = ssl._create_unverified_context()
+    done = failed = 0
+    while not os.path.exists(sys.argv[1]):
+        try:
+            connection = http.client.HTTPSConnection("127.0.0.1", 443, context=context, timeout=60)
+            connection.request("GET", "/health", headers={"Connection": "close"})
+            answer = connection.getresponse()
+            assert answer.status == 200 and answer.read()
+            done += 1
+        except Exception as error:
+            failed += 1
+            print("failed:", repr(error), file=sys.stderr)
+    print(done, failed)
+""")
+
+
+def test_restarts_under_load_refuse_no_connection(machine, deb, tmp_path):
+    machine.install(deb)
+    stop = tmp_path / "stop"
+    clients = [machine.in_network(sys.executable, "-c", LOAD, stop, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+               for _ in range(3)]
+    for _ in range(5):
+        machine.run("systemctl", "restart", "postern")
+    stop.touch()
+    done, failed, said = 0, 0, ""
+    for client in clients:
+        out, error = client.communicate()
+        done, failed, said = done + int(out.split()[0]), failed + int(out.split()[1]), said + error
+    print(f"\n{done} requests over five restarts, {failed} failed")
+    assert done > 50 and failed == 0, said
+
+
+@pytest.mark.parametrize("thread", ["NIO-ELT-", "db-writer"])
+def test_a_part_that_hangs_is_killed_by_the_watchdog_and_comes_back(machine, deb, thread):
+    machine.install(deb)
+    # The same watchdog with less patience.
+    machine.run("sh", "-c", "mkdir -p /etc/systemd/system/postern.service.d; "
+                "printf '[Service]\\nWatchdogSec=3\\n' > /etc/systemd/system/postern.service.d/quick.conf; "
+                "systemctl daemon-reload; systemctl restart postern")
+    assert machine.show("WatchdogUSec") == "3s"
+    pid = wait_for(machine.pid, "the process")
+    wedge = Wedge(pid, thread)
+    wait_for(lambda: "watchdog" in machine.out("journalctl", "--no-pager", "-o", "cat", "-u", "postern").lower(),
+             "the watchdog")
+    wedge.forget()
+    wait_for(lambda: machine.show("NRestarts") == "1" and machine.show("ActiveState") == "active", "the restart")
+    assert '"status":"ok"' in health(machine)
+
+
+def test_two_builds_of_one_commit_are_the_same_bytes(deb):
+    first = deb.read_bytes()
+    assert package().read_bytes() == first
+
+
+def test_idle_memory_after_the_start(machine, deb):
+    machine.install(deb)
+    health(machine)
+    rss = int(re.search(r"VmRSS:\s+(\d+)", machine.out("cat", f"/proc/{machine.show('MainPID')}/status")).group(1)) / 1024
+    print(f"\nidle RSS {rss:.1f} MiB")
+    assert rss <= 30 * 1e6 / (1 << 20)

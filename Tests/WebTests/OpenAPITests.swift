@@ -1,0 +1,44 @@
+import FoundationEssentials
+import Logging
+import NIOPosix
+import Storage
+import Telemetry
+import Testing
+import TransportSecurity
+
+@testable import Web
+
+@Suite struct OpenAPITests {
+    /// Every route of the router is described, and nothing else is.
+    @Test func theRouterAndItsDescriptionAgree() async throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("postern-\(UUID())").path
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let database = try Database(stateDirectory: directory)
+        defer { database.close() }
+        let parts = WebParts(
+            database: database, signingKey: [UInt8](repeating: 1, count: 32), version: "1.2.3",
+            metrics: ServerMetrics(), tls: nil, challenges: ChallengeAnswers(), certificate: { nil },
+            backups: { BackupReport(newest: nil, interval: nil, problem: nil) }, stateDirectory: directory,
+            reserveBytes: 0, logger: Logger(label: "test"))
+        let server = await WebServer(
+            configuration: WebConfiguration(listeners: []), parts: parts,
+            group: MultiThreadedEventLoopGroup.singleton, onRunning: { _ in })
+        #expect(Set(server.routes) == Set(try Self.described()))
+    }
+
+    private struct Document: Decodable {
+        let paths: [String: [String: Anything]]
+    }
+
+    /// Only the keys matter.
+    private struct Anything: Decodable { init(from decoder: any Decoder) {} }
+
+    private static func described() throws -> [String] {
+        let text = OpenAPIRoutes.text(version: "1.2.3")
+        #expect(text.contains("1.2.3"))
+        let document = try JSONDecoder().decode(Document.self, from: Data(text.utf8))
+        return document.paths.flatMap { path, item in
+            item.keys.filter { $0 != "parameters" }.map { "\($0.uppercased()) \(path)" }
+        }
+    }
+}
