@@ -28,6 +28,8 @@ public struct WebConfiguration: Sendable {
     static let firstRequest = TimeAmount.seconds(15)
     /// The same once the server is on its way down.
     static let firstRequestWhileDraining = TimeAmount.seconds(2)
+    /// How long a peer gets to read a refusal before its connection is closed.
+    static let farewell = TimeAmount.seconds(1)
     /// From a request's head to the end of its body: 64 KiB over a very bad line.
     static let wholeRequest = TimeAmount.seconds(30)
     /// A kept-alive connection's time until the next request.

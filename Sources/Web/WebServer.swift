@@ -67,7 +67,7 @@ public struct WebServer: Service {
         try await reopenRooms()
         let draining = Draining()
         let connections = ConnectionCounter(limit: configuration.connectionsPerAddress)
-        let refusals = RefusalLog()
+        let events = DoorEvents(metrics: parts.metrics, logger: logger)
         let relay = self.relay
         let listeners = try await Listeners(
             configuration.listeners, group: group, logger: logger, draining: draining
@@ -75,7 +75,7 @@ public struct WebServer: Service {
             FrontDoorChannel(
                 responder: Self.respond(
                     with: listener.role == .redirect ? redirects : responder, logger: logger),
-                relay: relay, connections: connections, refusals: refusals, draining: draining, metrics: parts.metrics,
+                relay: relay, connections: connections, events: events, draining: draining, metrics: parts.metrics,
                 tls: listener.role == .https ? parts.tls : nil, offersRelay: listener.role != .redirect)
         }
         onRunning(listeners.bound)

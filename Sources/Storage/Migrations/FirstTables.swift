@@ -68,6 +68,7 @@ extension SQLiteConnection {
         switch number {
         case 1: try run("PRAGMA user_version = 1")
         case 2: try run("PRAGMA user_version = 2")
+        case 3: try run("PRAGMA user_version = 3")
         default: throw StorageError(.failed, "migration \(number) has no user_version statement")
         }
     }

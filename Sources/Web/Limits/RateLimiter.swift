@@ -1,4 +1,3 @@
-import Logging
 import NIOCore
 import Synchronization
 
@@ -62,25 +61,6 @@ final class ConnectionCounter: Sendable {
         counts.withLock {
             let left = $0[address, default: 1] - 1
             $0[address] = left > 0 ? left : nil
-        }
-    }
-}
-
-/// Says that connections are refused, at most once in ``interval``: a flood must not become a flood of log lines.
-final class RefusalLog: Sendable {
-    private static let interval = TimeAmount.seconds(10)
-    private let state = Mutex<(last: NIODeadline?, unsaid: Int)>((nil, 0))
-
-    func note(_ logger: Logger) {
-        let count = state.withLock { state -> Int? in
-            state.unsaid += 1
-            if let last = state.last, NIODeadline.now() - last < Self.interval { return nil }
-            defer { state = (.now(), 0) }
-            return state.unsaid
-        }
-        if let count {
-            logger.warning(
-                "connections refused: too many at once from one address", metadata: ["count": "\(count)"])
         }
     }
 }

@@ -1,5 +1,4 @@
 import NIOCore
-import Telemetry
 
 /// Holds a new connection to its deadline until its first request is whole, TLS handshake included.
 ///
@@ -8,10 +7,10 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
 
-    private let metrics: ServerMetrics
+    private let events: DoorEvents
     private var deadline: Scheduled<Void>?
 
-    init(metrics: ServerMetrics) { self.metrics = metrics }
+    init(events: DoorEvents) { self.events = events }
 
     func handlerAdded(context: ChannelHandlerContext) { schedule(context, WebConfiguration.firstRequest, isSlow: true) }
 
@@ -34,7 +33,7 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         deadline = context.eventLoop.scheduleTask(in: time) {
             let (handler, context) = bound.value
-            if isSlow { handler.metrics.slowRequests.add() }
+            if isSlow { handler.events.slow() }
             // Not `close` through TLS: this peer does not deserve a farewell.
             context.channel.close(promise: nil)
         }

@@ -32,7 +32,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
     let responder: HTTPChannelHandler.Responder
     let relay: RelayServer
     let connections: ConnectionCounter
-    let refusals: RefusalLog
+    let events: DoorEvents
     let draining: Draining
     let metrics: ServerMetrics
     /// Nil speaks plain HTTP.
@@ -44,8 +44,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
         channel.eventLoop.makeCompletedFuture {
             let address = ClientAddress.text(of: channel)
             guard connections.enter(address) else {
-                metrics.connectionsRefused.add()
-                refusals.note(logger)
+                events.refused()
                 channel.close(promise: nil)
                 throw TooManyConnections()
             }
@@ -55,9 +54,11 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
                 connections.leave(address)
                 metrics.connections.add(-1)
             }
-            let first = FirstRequestHandler(metrics: metrics)
+            let first = FirstRequestHandler(events: events)
             try channel.pipeline.syncOperations.addHandler(first)
-            if let tls { try channel.pipeline.syncOperations.addHandler(TLSHandler.server(tls, onHandshake: count)) }
+            if let tls {
+                try channel.pipeline.syncOperations.addHandler(TLSHandler.server(tls, onHandshake: events.handshake))
+            }
             var configuration = NIOUpgradableHTTPServerPipelineConfiguration(
                 upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration(
                     upgraders: [upgrader(address)],
@@ -69,8 +70,11 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             configuration.decoderConfiguration.maxHeaderFieldCount = WebConfiguration.headerCount
             let outcome = try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(
                 configuration: configuration)
+            let last = BadRequestHandler(events: events)
+            try channel.pipeline.syncOperations.addHandler(last)
             outcome.assumeIsolated().whenSuccess { _ in
                 channel.pipeline.syncOperations.removeHandler(first, promise: nil)
+                channel.pipeline.syncOperations.removeHandler(last, promise: nil)
             }
             return Value(channel: channel, outcome: outcome)
         }
@@ -85,7 +89,6 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             }
         } catch {
             // The connection broke, or spoke something else, before its first request was complete.
-            metrics.badRequests.add()
             logger.debug("connection ended early", metadata: ["error": "\(error)"])
             value.channel.close(promise: nil)
         }
@@ -94,7 +97,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
     private func makeHTTP(_ channel: any Channel, _ logger: Logger) -> EventLoopFuture<Outcome> {
         channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: tls != nil))
-            try channel.pipeline.syncOperations.addHandler(RequestDeadlineHandler(metrics: metrics))
+            try channel.pipeline.syncOperations.addHandler(RequestGuardHandler(events: events))
             try channel.pipeline.syncOperations.addHandler(
                 HTTPConnectionStateHandler(
                     idleTimeout: .nanoseconds(WebConfiguration.idle.nanoseconds), logger: logger))
@@ -128,14 +131,6 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
                     return .webSocket
                 }
             })
-    }
-
-    private func count(_ outcome: TLSHandler.Outcome) {
-        switch outcome {
-        case .full: metrics.handshakesFull.add()
-        case .resumed: metrics.handshakesResumed.add()
-        case .failed: metrics.handshakesFailed.add()
-        }
     }
 
     /// - Returns: nil where this is no upgrade of ours.

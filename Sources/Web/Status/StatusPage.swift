@@ -84,7 +84,8 @@ struct StatusPage {
 
     /// The part of a day in which the server was there and worked. The first and the last day are not whole.
     static func share(_ day: Availability?, isFirst: Bool, isToday: Bool, now: Timestamp) -> Double {
-        guard let day else { return 0 }
+        // The first minute of a day has not been written down yet.
+        guard let day else { return isToday ? 1 : 0 }
         let measured = day.readySeconds + day.degradedSeconds
         let elapsed = isFirst ? measured : isToday ? Int(now.milliseconds / 1000 % 86400) : 86400
         // Records come once a minute: the minute that is not over yet is nobody's fault.

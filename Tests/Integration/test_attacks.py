@@ -1,0 +1,269 @@
+"""Bad input and attacks: each meets its bound, its metric and its log line, and other people's requests go on meanwhile."""
+
+import asyncio
+import re
+import socket
+import ssl
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from conftest import PATIENCE, wait_for
+
+
+def connect(server, tls=False):
+    host, port = server.address.rsplit(":", 1)
+    raw = socket.create_connection((host, int(port)), timeout=PATIENCE)
+    return ssl._create_unverified_context().wrap_socket(raw) if tls else raw
+
+
+def metric(server, name):
+    with urllib.request.urlopen(urllib.request.Request(server.url + "/metrics"), timeout=PATIENCE,
+                                context=ssl._create_unverified_context() if server.tls else None) as answer:
+        found = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.M)
+    return float(found.group(1))
+
+
+def everything(connection):
+    """Reads to the end, however the other side makes it."""
+    text = b""
+    try:
+        while chunk := connection.recv(65536):
+            text += chunk
+    except (ConnectionError, ssl.SSLError):
+        pass
+    return text
+
+
+class Others(threading.Thread):
+    """Other people's requests, all the time; any that fails is an error."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.done, self.failures, self.stopped = server, 0, [], threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.stopped.wait(0.02):
+            try:
+                assert self.server.call("GET", "/health")[0] == 200
+                self.done += 1
+            except Exception as error:
+                self.failures.append(error)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        done = self.done
+        wait_for(lambda: self.done > done or self.failures, "another request")
+        self.stopped.set()
+        self.join()
+        assert not self.failures, self.failures[:3]
+        return False
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def target(request, make_server):
+    return make_server("--connections-per-address", "1000", tls=request.param)
+
+
+# Slow
+
+
+def test_slow_headers_are_cut_at_their_deadline_and_counted(target):
+    with Others(target):
+        slow = [connect(target, target.tls) for _ in range(20)]
+        for one in slow:
+            one.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n")
+        deadline = time.monotonic() + PATIENCE
+        open_ones = set(slow)
+        # A byte now and then does not buy time.
+        while open_ones and time.monotonic() < deadline:
+            for one in list(open_ones):
+                try:
+                    one.sendall(b"X")
+                    one.settimeout(0.02)
+                    if one.recv(1) == b"":
+                        open_ones.remove(one)
+                except TimeoutError:
+                    pass
+                except OSError:
+                    open_ones.remove(one)
+        assert not open_ones
+    assert metric(target, "postern_slow_requests_total") >= 20
+    # One line for all of them.
+    assert target.log.read_text().count("no whole request within the time for one") <= 3
+    assert "no whole request within the time for one" in target.log.read_text()
+
+
+def test_a_slow_handshake_is_cut(make_server):
+    server = make_server(tls=True)
+    with Others(server):
+        slow = connect(server)
+        slow.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        everything(slow)
+    assert metric(server, 'postern_tls_handshakes_total{result="failed"}') >= 1
+
+
+def test_a_slow_body_is_cut(target):
+    ana = target.user("ana")
+    with Others(target):
+        slow = connect(target, target.tls)
+        slow.sendall(b"POST /sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + ana.token.encode() +
+                     b"\r\nContent-Length: 1000\r\n\r\n{")
+        deadline = time.monotonic() + PATIENCE
+        slow.settimeout(0.2)
+        while time.monotonic() < deadline:
+            try:
+                slow.sendall(b" ")
+                if slow.recv(1) == b"":
+                    break
+            except TimeoutError:
+                pass
+            except OSError:
+                break
+        else:
+            raise AssertionError("never cut")
+    assert metric(target, "postern_slow_requests_total") >= 1
+
+
+def test_half_open_sockets_go(target):
+    with Others(target):
+        before = metric(target, "postern_connections")
+        gone = [connect(target) for _ in range(50)]
+        for one in gone:
+            one.shutdown(socket.SHUT_WR)
+        for one in gone:
+            everything(one)
+        wait_for(lambda: metric(target, "postern_connections") <= before + 3, "the end of the half-open")
+
+
+# Large and malformed
+
+
+@pytest.mark.parametrize("head", [
+    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X%d: y\r\n" % n for n in range(5000)) + b"\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 50_000,
+], ids=["uri", "one", "many", "long"])
+def test_huge_headers_are_refused(target, head):
+    with Others(target):
+        connection = connect(target, target.tls)
+        try:
+            connection.sendall(head)
+        except OSError:
+            pass
+        answer = everything(connection)
+        assert re.match(rb"HTTP/1.1 4\d\d", answer), answer[:200]
+    assert metric(target, "postern_bad_requests_total") >= 1 and "not valid HTTP" in target.log.read_text()
+
+
+@pytest.mark.parametrize("body", [
+    b"zz\r\nhello\r\n0\r\n\r\n", b"-5\r\nhello\r\n0\r\n\r\n", b"5\r\nhelloX0\r\n\r\n", b"ffffffffffffffffff\r\nx",
+    b"5;" + b"a" * 100_000 + b"\r\nhello\r\n0\r\n\r\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"5 \r\nhello\r\n0\r\n\r\n\r\n",
+])
+def test_bad_chunks_never_pass_as_a_body(server, body):
+    ana = server.user("ana")
+    with Others(server):
+        connection = connect(server)
+        try:
+            connection.sendall(b"POST /sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + ana.token.encode() +
+                               b"\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + body)
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        answer = everything(connection)
+        assert not answer.startswith(b"HTTP/1.1 2"), answer
+
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("headers", [
+    b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+    b"Content-Length: 5\r\nContent-Length: 6\r\n",
+    b"Content-Length: 5, 6\r\n",
+    b"Content-Length: +5\r\n", b"Content-Length: -5\r\n", b"Content-Length: 5a\r\n", b"Content-Length: 0x5\r\n",
+    b"Content-Length : 5\r\n", b" Content-Length: 5\r\n", b"Content-Length:\x0b5\r\n",
+    b"Content-Length: 99999999999999999999\r\n",
+    b"Transfer-Encoding: chunked, identity\r\n", b"Transfer-Encoding: identity, chunked\r\n",
+    b"Transfer-Encoding: xchunked\r\n", b"Transfer-Encoding : chunked\r\n", b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+    b"Transfer-Encoding:\x0bchunked\r\n", b"Transfer-Encoding: \"chunked\"\r\n", b"X: y\nTransfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+])
+def test_requests_whose_length_is_in_doubt_are_never_answered_twice(server, headers):
+    """What a proxy in front might take for a body must not be answered as a request of its own."""
+    with Others(server):
+        connection = connect(server)
+        connection.sendall(b"POST /auth/token HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n0\r\n\r\n" + SMUGGLED)
+        connection.shutdown(socket.SHUT_WR)
+        answers = re.findall(rb"HTTP/1.1 (\d\d\d)", everything(connection))
+        # Refused outright, or read in the one way that the RFC knows, with the connection closed behind it.
+        assert len(answers) <= 1 or answers[0] in (b"400",), answers
+
+
+# Many
+
+
+def test_a_flood_from_one_address_is_refused_with_one_log_line_and_others_go_on(make_server):
+    server = make_server("--connections-per-address", "50")
+    held = [connect(server) for _ in range(50)]
+    # The address has its share; what comes now is closed before anything is read.
+    refused = 0
+    for _ in range(500):
+        one = connect(server)
+        try:
+            one.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            refused += everything(one) == b""
+        except OSError:
+            refused += 1
+    assert refused == 500
+    held.pop().close()
+    wait_for(lambda: attempt(server), "a place")
+    assert metric(server, "postern_connections_refused_total") >= 500
+    lines = [line for line in server.log.read_text().splitlines() if "too many at once from one address" in line]
+    assert 1 <= len(lines) <= 3
+    for one in held:
+        one.close()
+
+
+def attempt(server):
+    try:
+        return server.call("GET", "/health")[0] == 200
+    except OSError:
+        return False
+
+
+def test_ten_thousand_idle_connections_keep_nobody_out(make_server):
+    import resource
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = 10_000
+    if hard < count + 500:
+        pytest.skip("this machine allows too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 500), hard))
+    server = make_server("--connections-per-address", "20000")
+    before = server.rss()
+    host, port = server.address.rsplit(":", 1)
+
+    async def body():
+        streams = []
+        for start in range(0, count, 500):
+            streams += await asyncio.gather(*(asyncio.open_connection(host, int(port)) for _ in range(500)))
+        loop = asyncio.get_running_loop()
+        answered = await asyncio.gather(*(loop.run_in_executor(None, server.call, "GET", "/health") for _ in range(50)))
+        assert all(status == 200 for status, _ in answered)
+        held = await loop.run_in_executor(None, metric, server, "postern_connections")
+        each = (server.rss() - before) * 1024 / count
+        print(f"\n{count} idle connections, {each:.1f} KiB each")
+        assert held >= count and each < 32
+        # None sent a request: all are cut at their deadline.
+        for reader, writer in streams:
+            assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
+            writer.close()
+    asyncio.run(body())
+    assert metric(server, "postern_slow_requests_total") >= count
