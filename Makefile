@@ -13,7 +13,7 @@ ONCE ?=
 # Random inputs that `make fuzz` gives each parser.
 FUZZ_RUNS ?= 200000
 
-.PHONY: help setup build binary release deb test unit integration bulk demo demo-stop bench fuzz lint format check
+.PHONY: help setup build binary release deb test unit integration package bulk demo demo-stop bench fuzz lint format check
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -34,13 +34,16 @@ release: binary ## The stripped static binary in dist/, with its size checked
 deb: release ## The Debian package in dist/, checked by lintian
 	@scripts/deb
 
-test: unit integration ## Every test: unit tests first, then the real thing
+test: unit integration package ## Every test: unit tests first, then the real thing, then the package on a fresh machine
 
 unit: build
 	swift test --skip-build --quiet
 
 integration: binary
 	POSTERN=$(POSTERN) $(PYTHON) -m pytest -q Tests/Integration
+
+package: deb ## The Debian package on fresh Debian 12 machines under a real systemd (as root)
+	$(PYTHON) -m pytest -q -s Tests/Package
 
 bulk: binary ## The lossless test with a whole gibibyte, and the peaks of memory
 	POSTERN_BULK_MIB=1024 POSTERN=$(POSTERN) $(PYTHON) -m pytest -q -s Tests/Integration/test_bulk.py
@@ -54,6 +57,7 @@ demo-stop: ## Stop what `make demo` left running
 bench: binary ## Measure the relay; prints the table of docs/performance.md
 	@$(SWIFT_BUILD) --product postern-bench $(RELEASE_FLAGS)
 	@POSTERN=$(POSTERN) BENCH=$(CURDIR)/.build/release/postern-bench python3 scripts/bench.py
+	@POSTERN=$(POSTERN) BENCH=$(CURDIR)/.build/release/postern-bench python3 scripts/bench_tls.py
 
 fuzz: build ## Give every parser of network bytes random and mutated input, a fixed number of times
 	FUZZ_RUNS=$(FUZZ_RUNS) swift test --skip-build --quiet --filter Fuzz

@@ -83,7 +83,6 @@ let package = Package(
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "NIOExtras", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "JWTKit", package: "jwt-kit"),
@@ -103,7 +102,7 @@ let package = Package(
         .executableTarget(
             name: "RelayBench",
             dependencies: [
-                "Wire", "Client", "CPlatform", nioCore, nioPosix, argumentParser,
+                "Wire", "Client", "CPlatform", "TransportSecurity", nioCore, nioPosix, argumentParser,
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: strict

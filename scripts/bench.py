@@ -27,7 +27,7 @@ class Relay:
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="postern-bench-"))
         self.process = subprocess.Popen(
-            [POSTERN, "serve", "--state", str(self.folder / "state"), "--http", "127.0.0.1:0",
+            [POSTERN, "serve", "--state", str(self.folder / "state"), "--https", "off", "--http", "127.0.0.1:0",
              "--joins-per-minute", "1000000", "--connections-per-address", "100000"],
             stdout=subprocess.PIPE, stderr=(self.folder / "log").open("w"), text=True)
         self.url = re.search(r"http://\S+?(?=/$)", self.process.stdout.readline().strip()).group(0)

@@ -62,7 +62,7 @@ class Demo:
         return line.strip()
 
     def serve(self):
-        line = self.launch([POSTERN, "serve", "--state", str(self.state), "--http", "127.0.0.1:0"], "serve.log")
+        line = self.launch([POSTERN, "serve", "--state", str(self.state), "--https", "off", "--http", "127.0.0.1:0"], "serve.log")
         self.url = re.search(r"http://\S+?(?=/$)", line).group(0)
         port = self.url.rsplit(":", 1)[1]
         tap = self.launch([sys.executable, str(ROOT / "scripts/tap.py"), "127.0.0.1", port, str(self.record)], "tap.log")
@@ -170,7 +170,7 @@ def run(once):
     demo = Demo()
     step("A server with an empty state directory, on loopback")
     demo.serve()
-    print(f"  postern serve --state {demo.state} --http {demo.url.removeprefix('http://')}")
+    print(f"  postern serve --state {demo.state} --https off --http {demo.url.removeprefix('http://')}")
     for name in ("ana", "ben", "carla"):
         demo.user(name)
     print("  postern user add ana, ben, carla; postern login")

@@ -8,7 +8,7 @@ import TransportSecurity
 /// The command line. Exit statuses: 0 done, 1 refused or failed, 2 wrong usage, 75 try again; `share` exits as its command does.
 @main
 struct Postern: AsyncParsableCommand {
-    static let version = "0.1.0"
+    static let version = "0.2.0"
 
     static let configuration = CommandConfiguration(
         commandName: "postern",

@@ -5,6 +5,7 @@ import Glibc
 import Histogram
 import NIOCore
 import NIOPosix
+import TransportSecurity
 import Wire
 
 /// The load generator of `make bench`: one process, one event loop, real WebSockets. It reports what it measured as one
@@ -17,6 +18,8 @@ struct RelayBench: AsyncParsableCommand {
     enum Mode: String, ExpressibleByArgument, Sendable { case throughput, latency, idle }
 
     @Option var url: String
+    /// The server's certificate, where it vouches for itself.
+    @Option var fingerprint: String?
     /// Read from POSTERN_TOKEN, so that it is in no argument list.
     @Option var session: String
     @Option var code: String
@@ -33,7 +36,7 @@ struct RelayBench: AsyncParsableCommand {
 
     func run() async throws {
         postern_raise_file_limit()
-        let address = try ServerAddress(url)
+        let address = try ServerAddress(url, pin: fingerprint.flatMap { Fingerprint($0) })
         guard let token = getenv("POSTERN_TOKEN").map({ String(cString: $0) }) else { throw ExitCode(2) }
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let plan = Load.Plan(

@@ -1,6 +1,7 @@
 """Fresh Debian 12 machines: a debootstrap root each, booted with a real systemd in a container of its own network."""
 
 import ctypes
+import itertools
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / ".build/debian-root"
 PACKAGES = "systemd,systemd-sysv,dbus,curl,ca-certificates,procps"
+NUMBERS = itertools.count()
 PATIENCE = int(os.environ.get("POSTERN_PATIENCE", "90"))
 
 
@@ -23,7 +25,7 @@ def wait_for(condition, what):
         if found:
             return found
         time.sleep(0.05)
-    raise AssertionError(f"waited in vain for {what}")
+    raise AssertionError(f"waited in vain for {what() if callable(what) else what}")
 
 
 def package(version=None):
@@ -41,18 +43,19 @@ class Machine:
         # The console never becomes a terminal of ours, and `timeout` ends what a killed test left behind.
         self.process = subprocess.Popen(
             ["timeout", "900", "systemd-nspawn", "--quiet", "--boot", "-D", directory, "--register=no", "--keep-unit",
-             "--private-network", "--console=pipe"],
+             # A name of its own: machines of one name wait for each other.
+             "--private-network", "--console=pipe", f"--machine=postern-{os.getpid()}-{next(NUMBERS)}"],
             stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT)
         self.leader = None
-        wait_for(self._booted, f"the boot: {Path(self.console.name).read_text(errors='replace')[-2000:]}")
+        wait_for(self._booted, lambda: "the boot: " + Path(self.console.name).read_text(errors="replace")[-2000:])
 
     def _booted(self):
-        if self.leader is None:
-            nspawn = children(self.process.pid)
-            leaders = children(nspawn[0]) if nspawn else []
-            if not leaders:
-                return False
-            self.leader = leaders[0]
+        # nspawn has helpers of its own before there is the machine's first process.
+        nspawn = children(self.process.pid)
+        leaders = [pid for pid in (children(nspawn[0]) if nspawn else []) if command(pid) == "systemd"]
+        if not leaders:
+            return False
+        self.leader = leaders[0]
         state = self.run("systemctl", "is-system-running", check=False)
         return state.stdout.strip() in ("running", "degraded")
 
@@ -95,16 +98,20 @@ class Machine:
         return self.out("journalctl", "-u", "postern", "--no-pager", "-o", "cat")
 
     def close(self):
-        self.process.kill()
-        for pid in children(self.process.pid):
-            os.kill(pid, 9)
-        self.process.wait()
+        """Kills the machine as a power cut would; nspawn ends with it and clears up."""
         if self.leader:
-            try:
-                os.kill(self.leader, 9)
-            except ProcessLookupError:
-                pass
+            os.kill(self.leader, 9)
+        else:
+            self.process.terminate()
+        self.process.wait(PATIENCE)
         self.console.close()
+
+
+def command(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
 
 
 def children(pid):

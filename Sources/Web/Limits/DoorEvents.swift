@@ -52,6 +52,12 @@ final class DoorEvents: Sendable {
         malformedLines.note(logger)
     }
 
+    /// A pipeline's error: what is not HTTP counts, connections that end as networks end do not.
+    func failed(_ error: any Error) {
+        if error is TLSError || error is ChannelError || error is IOError { return }
+        malformed()
+    }
+
     func handshake(_ outcome: TLSHandler.Outcome) {
         switch outcome {
         case .full: metrics.handshakesFull.add()

@@ -1,5 +1,4 @@
 import NIOCore
-import TransportSecurity
 
 /// Ends a connection whose first bytes were no HTTP, behind the 400 that NIO has written.
 ///
@@ -12,8 +11,7 @@ final class BadRequestHandler: ChannelInboundHandler, RemovableChannelHandler {
     init(events: DoorEvents) { self.events = events }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // TLS counts its own.
-        if !(error is TLSError) { events.malformed() }
+        events.failed(error)
         let channel = context.channel
         context.close(mode: .output, promise: nil)
         context.eventLoop.scheduleTask(in: WebConfiguration.farewell) { channel.close(promise: nil) }

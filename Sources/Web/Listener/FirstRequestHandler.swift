@@ -10,9 +10,17 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
     private let events: DoorEvents
     private var deadline: Scheduled<Void>?
 
-    init(events: DoorEvents) { self.events = events }
+    private let isDraining: Bool
 
-    func handlerAdded(context: ChannelHandlerContext) { schedule(context, WebConfiguration.firstRequest, isSlow: true) }
+    init(events: DoorEvents, isDraining: Bool) {
+        self.events = events
+        self.isDraining = isDraining
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let time = isDraining ? WebConfiguration.firstRequestWhileDraining : WebConfiguration.firstRequest
+        schedule(context, time, isSlow: !isDraining)
+    }
 
     func handlerRemoved(context: ChannelHandlerContext) { deadline?.cancel() }
 

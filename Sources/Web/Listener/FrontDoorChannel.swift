@@ -48,13 +48,14 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
                 channel.close(promise: nil)
                 throw TooManyConnections()
             }
+            draining.add(channel)
             metrics.connectionsAccepted.add()
             metrics.connections.add(1)
             channel.closeFuture.whenComplete { _ in
                 connections.leave(address)
                 metrics.connections.add(-1)
             }
-            let first = FirstRequestHandler(events: events)
+            let first = FirstRequestHandler(events: events, isDraining: draining.isUnderWay)
             try channel.pipeline.syncOperations.addHandler(first)
             if let tls {
                 try channel.pipeline.syncOperations.addHandler(TLSHandler.server(tls, onHandshake: events.handshake))
@@ -97,16 +98,10 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
     private func makeHTTP(_ channel: any Channel, _ logger: Logger) -> EventLoopFuture<Outcome> {
         channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: tls != nil))
-            try channel.pipeline.syncOperations.addHandler(RequestGuardHandler(events: events))
+            try channel.pipeline.syncOperations.addHandler(RequestGuardHandler(events: events, draining: draining))
             try channel.pipeline.syncOperations.addHandler(
                 HTTPConnectionStateHandler(
                     idleTimeout: .nanoseconds(WebConfiguration.idle.nanoseconds), logger: logger))
-            if draining.isUnderWay {
-                // The listener's own word came before there was anybody to hear it. By the next tick the request is read.
-                channel.eventLoop.execute {
-                    channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
-                }
-            }
             return .http(
                 try HTTPValue(
                     wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)))

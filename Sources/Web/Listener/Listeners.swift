@@ -1,9 +1,7 @@
 import Glibc
 import Logging
 import NIOCore
-import NIOExtras
 import NIOPosix
-import Synchronization
 
 /// All listening sockets of the server: bound here or inherited, served until they are told to stop, then drained.
 final class Listeners: Sendable {
@@ -13,8 +11,6 @@ final class Listeners: Sendable {
     private typealias Accepted = NIOAsyncChannel<FrontDoorChannel.Value, Never>
 
     private let accepted: [(channel: Accepted, door: FrontDoorChannel)]
-    /// One for each socket: a helper knows one.
-    private let quiescing: [ServerQuiescingHelper]
     private let draining: Draining
     private let group: any EventLoopGroup
     private let logger: Logger
@@ -26,15 +22,12 @@ final class Listeners: Sendable {
         _ configurations: [ListenerConfiguration], group: any EventLoopGroup, logger: Logger, draining: Draining,
         door: (ListenerConfiguration) -> FrontDoorChannel
     ) async throws {
-        var quiescing: [ServerQuiescingHelper] = []
         var accepted: [(Accepted, FrontDoorChannel)] = []
         var bound: [BoundListener] = []
         do {
             for configuration in configurations {
                 let door = door(configuration)
-                let helper = ServerQuiescingHelper(group: group)
-                let channel = try await Self.open(configuration.source, door, helper, group, logger)
-                quiescing.append(helper)
+                let channel = try await Self.open(configuration.source, door, group, logger)
                 let address = channel.channel.localAddress
                 bound.append(
                     BoundListener(role: configuration.role, host: address?.ipAddress, port: address?.port ?? 0))
@@ -46,7 +39,6 @@ final class Listeners: Sendable {
         }
         self.accepted = accepted
         self.bound = bound
-        self.quiescing = quiescing
         self.draining = draining
         self.group = group
         self.logger = logger
@@ -78,13 +70,24 @@ final class Listeners: Sendable {
 
     /// Accepts no more and lets what goes on end: answers are finished, idle connections closed.
     func drain() {
-        draining.begin()
-        for helper in quiescing { helper.initiateShutdown(promise: nil) }
+        Task {
+            for (channel, _) in accepted {
+                // What waits in the backlog stays there: systemd's next service gets it.
+                do { try await channel.channel.setOption(.autoRead, value: false).get() } catch {}
+            }
+            // NIO drops a connection that is still being set up when its listener closes. Set-up runs on the connection's
+            // loop and comes back to the listener's: after two rounds over all loops none is under way.
+            for _ in 0..<2 {
+                for loop in group.makeIterator() { do { try await loop.submit {}.get() } catch {} }
+            }
+            for (channel, _) in accepted { channel.channel.close(promise: nil) }
+            draining.begin()
+        }
     }
 
     private static func open(
-        _ source: ListenerConfiguration.Source, _ door: FrontDoorChannel, _ quiescing: ServerQuiescingHelper,
-        _ group: any EventLoopGroup, _ logger: Logger
+        _ source: ListenerConfiguration.Source, _ door: FrontDoorChannel, _ group: any EventLoopGroup,
+        _ logger: Logger
     ) async throws -> Accepted {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: backlog)
@@ -92,12 +95,6 @@ final class Listeners: Sendable {
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             // Frames are flushed when they are whole: waiting for more would only delay keystrokes.
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .serverChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(
-                        quiescing.makeServerChannelHandler(channel: channel))
-                }
-            }
         let initializer: @Sendable (any Channel) -> EventLoopFuture<FrontDoorChannel.Value> = {
             door.setup(channel: $0, logger: logger)
         }
@@ -119,13 +116,4 @@ final class Listeners: Sendable {
                 host: host, port: port, serverBackPressureStrategy: nil, childChannelInitializer: initializer)
         }
     }
-}
-
-/// Whether the server is on its way down: connections that are accepted just before are answered and then closed.
-final class Draining: Sendable {
-    private let began = Atomic<Bool>(false)
-
-    func begin() { began.store(true, ordering: .relaxed) }
-
-    var isUnderWay: Bool { began.load(ordering: .relaxed) }
 }

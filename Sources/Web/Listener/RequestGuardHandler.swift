@@ -13,10 +13,14 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     typealias OutboundOut = HTTPResponsePart
 
     private let events: DoorEvents
+    private let draining: Draining
     private var deadline: Scheduled<Void>?
     private var isRefused = false
 
-    init(events: DoorEvents) { self.events = events }
+    init(events: DoorEvents, draining: Draining) {
+        self.events = events
+        self.draining = draining
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if isRefused { return }
@@ -24,6 +28,10 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         case .head(let request):
             guard Self.hasCertainLength(request) else { return refuse(context) }
             startDeadline(context)
+            context.fireChannelRead(data)
+            // Only now: who hears it between two requests closes at once, and this one is to be answered.
+            if draining.isUnderWay { context.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+            return
         case .body: break
         case .end: deadline?.cancel()
         }
@@ -36,7 +44,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        events.malformed()
+        events.failed(error)
         context.fireErrorCaught(error)
     }
 
