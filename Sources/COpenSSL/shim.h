@@ -4,11 +4,13 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <string.h>
 
 // OpenSSL's macros, which Swift does not see. One line each; nothing is decided here.
 static inline long postern_SSL_CTX_set_min_proto_version(SSL_CTX *c, int v) { return SSL_CTX_set_min_proto_version(c, v); }
@@ -43,3 +45,29 @@ static inline int postern_X509_NAME_print(BIO *b, const X509_NAME *n) {
 }
 static inline uint64_t postern_SSL_options_server(void) { return SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA; }
 static inline uint64_t postern_SSL_options_always(void) { return SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION; }
+static inline long postern_SSL_CTX_set_status_cb(SSL_CTX *c, int (*cb)(SSL *, void *), void *arg) {
+    SSL_CTX_set_tlsext_status_arg(c, arg);
+    return SSL_CTX_set_tlsext_status_cb(c, cb);
+}
+// Takes a copy: OpenSSL frees what it is given.
+static inline int postern_SSL_set_status(SSL *s, const unsigned char *bytes, size_t count) {
+    unsigned char *copy = OPENSSL_memdup(bytes, count);
+    return copy && SSL_set_tlsext_status_ocsp_resp(s, copy, (long)count) == 1;
+}
+// The first responder that a certificate names, or 0.
+static inline int postern_ocsp_url(X509 *x, char *out, size_t capacity) {
+    STACK_OF(OPENSSL_STRING) *all = X509_get1_ocsp(x);
+    int found = 0;
+    if (all && sk_OPENSSL_STRING_num(all) > 0) {
+        const char *first = sk_OPENSSL_STRING_value(all, 0);
+        if (strlen(first) < capacity) {
+            strcpy(out, first);
+            found = 1;
+        }
+    }
+    X509_email_free(all);
+    return found;
+}
+static inline STACK_OF(X509) *postern_certificates_new(void) { return sk_X509_new_null(); }
+static inline int postern_certificates_push(STACK_OF(X509) *s, X509 *x) { return sk_X509_push(s, x); }
+static inline void postern_certificates_free(STACK_OF(X509) *s) { sk_X509_free(s); }

@@ -28,8 +28,9 @@ public final class RelayServer: Sendable {
     }
 
     /// Opens a room that the last run left behind, on `loop`: its people may take their seats again.
-    public func restore(_ stored: StoredRoom, on loop: any EventLoop) {
-        loop.execute { self.room(stored.sessionId, on: loop).run { $0.restore(stored) } }
+    /// - Returns: when the room is open.
+    public func restore(_ stored: StoredRoom, on loop: any EventLoop) -> EventLoopFuture<Void> {
+        loop.submit { self.room(stored.sessionId, on: loop).run { $0.restore(stored) } }
     }
 
     /// Tells the room of a session, if there is one, that it has ended; the caller has made that durable.

@@ -53,18 +53,19 @@ public struct Connection: Sendable {
 
     /// Slots are handed out in order and used again only after all others, so that a late frame finds nobody.
     private static func freeSlot(sessionId: String, in database: SQLiteConnection) throws -> Int {
-        let last =
-            try database.first("SELECT MAX(slot) AS last FROM connections WHERE session_id = ?", sessionId) {
-                try $0.optionalInteger("last")
-            } ?? nil
-        if let last, last >= lastSlot {
+        // Counted in the session and not by its guests: one whose account is removed may still sit in the room.
+        let next =
+            try database.first(
+                "UPDATE share_sessions SET last_slot = last_slot + 1 WHERE id = ? RETURNING last_slot", sessionId
+            ) { try $0.integer("last_slot") } ?? 1
+        if next > lastSlot {
             let taken = try database.rows(
                 "SELECT slot FROM connections WHERE session_id = ? AND left_at IS NULL", sessionId
             ) { try $0.integer("slot") }
             if let free = (1...lastSlot).first(where: { !taken.contains($0) }) { return free }
             throw Refusal(.viewerLimit, "Viewer limit reached (\(lastSlot)).", limit: lastSlot, current: taken.count)
         }
-        return (last ?? 0) + 1
+        return next
     }
 
     /// Slots are 16 bits on the wire, and 0 is the host.

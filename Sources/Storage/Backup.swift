@@ -86,20 +86,42 @@ public enum Backup {
         try copy(path, partial)
         _ = try check(partial)
         try sync(partial)
-        var kept: String?
-        if access(target, F_OK) == 0 {
-            let beside = "\(target).before-restore-\(now)"
-            // The log belongs to its database: both move, the log first, so that the pair is never split the wrong way.
-            for suffix in ["-wal", "-shm", ""] where access(target + suffix, F_OK) == 0 {
-                guard rename(target + suffix, beside + suffix) == 0 else {
-                    throw StorageError(.failed, "cannot move \(target): \(String(cString: strerror(errno)))")
-                }
-            }
-            kept = beside
-        }
+        let kept = try setAside(target, now: now)
+        // One step: at every moment there is a whole database under the name.
         guard rename(partial, target) == 0 else {
             throw StorageError(.failed, "cannot rename \(partial): \(String(cString: strerror(errno)))")
         }
+        try syncDirectory(stateDirectory)
         return kept
+    }
+
+    /// Gives the database a second name, after its log has gone into it: a log beside another database would be read as its own.
+    private static func setAside(_ target: String, now: String) throws -> String? {
+        guard access(target, F_OK) == 0 else { return nil }
+        let beside = "\(target).before-restore-\(now)"
+        var isWhole = true
+        do {
+            let connection = try SQLiteConnection(path: target, mode: .readWrite)
+            try connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        } catch { isWhole = false }
+        for suffix in ["-wal", "-shm"] where access(target + suffix, F_OK) == 0 {
+            // Too damaged to take its log in: the log is kept beside it, for whoever wants to save something.
+            guard isWhole ? unlink(target + suffix) == 0 : rename(target + suffix, beside + suffix) == 0 else {
+                throw StorageError(.failed, "cannot move \(target): \(String(cString: strerror(errno)))")
+            }
+        }
+        guard link(target, beside) == 0 else {
+            throw StorageError(.failed, "cannot keep \(target): \(String(cString: strerror(errno)))")
+        }
+        return beside
+    }
+
+    private static func syncDirectory(_ path: String) throws {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw StorageError(.failed, "cannot open \(path): \(String(cString: strerror(errno)))")
+        }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw StorageError(.failed, "cannot sync \(path)") }
     }
 }

@@ -37,12 +37,14 @@ public final class Database: Sendable {
     }
 
     /// Runs a transaction on the writing thread and answers when it is durable. A body that throws leaves no change.
+    /// - Parameter essential: goes ahead into the disk's reserve: what ends or frees something, and what a start needs.
     /// - Throws: what `body` throws, or ``StorageError``.
     public func write<Success: Sendable>(
-        _ body: @escaping @Sendable (SQLiteConnection) throws -> Success
+        essential: Bool = false, _ body: @escaping @Sendable (SQLiteConnection) throws -> Success
     ) async throws -> Success {
         try await withCheckedThrowingContinuation { continuation in
             let job = DatabaseWriter.Job(
+                isEssential: essential,
                 run: { connection in
                     let outcome = Result { try body(connection) }
                     let keep = if case .success = outcome { true } else { false }

@@ -6,6 +6,8 @@ public struct WebConfiguration: Sendable {
     public var listeners: [ListenerConfiguration]
     /// Tell browsers to come back by HTTPS only: for certificates that they trust.
     public var hsts = false
+    /// Put clients' network addresses into the log.
+    public var logAddresses = false
     /// Show counts of sessions, people and bytes on the status page to everybody.
     public var publicNumbers = false
     /// The port people reach HTTPS on, for redirects; nil for 443.
@@ -28,6 +30,8 @@ public struct WebConfiguration: Sendable {
     static let firstRequest = TimeAmount.seconds(15)
     /// The same once the server is on its way down.
     static let firstRequestWhileDraining = TimeAmount.seconds(2)
+    /// How long a peer may leave its answer unread.
+    static let stalledAnswer = TimeAmount.seconds(30)
     /// How long a peer gets to read a refusal before its connection is closed.
     static let farewell = TimeAmount.seconds(1)
     /// From a request's head to the end of its body: 64 KiB over a very bad line.

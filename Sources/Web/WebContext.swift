@@ -1,3 +1,4 @@
+import Glibc
 import Hummingbird
 import Logging
 import NIOCore
@@ -22,8 +23,14 @@ struct WebContext: RequestContext {
 enum ClientAddress {
     /// IPv4 whole; IPv6 by its /64, which is what one customer has.
     static func text(of channel: any Channel) -> String {
-        guard let address = channel.remoteAddress?.ipAddress else { return "local" }
-        guard address.contains(":") else { return address }
-        return address.split(separator: ":", omittingEmptySubsequences: false).prefix(4).joined(separator: ":")
+        guard let text = channel.remoteAddress?.ipAddress else { return "local" }
+        var address = in6_addr()
+        guard inet_pton(AF_INET6, text, &address) == 1 else { return text }
+        return withUnsafeBytes(of: &address) { bytes in
+            // An IPv4 client on a socket for both families.
+            let isMapped = bytes.prefix(10).allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
+            if isMapped { return bytes.suffix(4).map { "\($0)" }.joined(separator: ".") }
+            return bytes.prefix(8).map { String($0, radix: 16) }.joined(separator: ":")
+        }
     }
 }

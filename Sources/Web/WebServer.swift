@@ -67,14 +67,16 @@ public struct WebServer: Service {
         try await reopenRooms()
         let draining = Draining()
         let connections = ConnectionCounter(limit: configuration.connectionsPerAddress)
-        let events = DoorEvents(metrics: parts.metrics, logger: logger)
+        let events = DoorEvents(
+            metrics: parts.metrics, logger: logger, logAddresses: configuration.logAddresses)
         let relay = self.relay
         let listeners = try await Listeners(
             configuration.listeners, group: group, logger: logger, draining: draining
         ) { listener in
             FrontDoorChannel(
                 responder: Self.respond(
-                    with: listener.role == .redirect ? redirects : responder, logger: logger),
+                    with: listener.role == .redirect ? redirects : responder, logger: logger,
+                    logAddresses: configuration.logAddresses),
                 relay: relay, connections: connections, events: events, draining: draining, metrics: parts.metrics,
                 tls: listener.role == .https ? parts.tls : nil, offersRelay: listener.role != .redirect)
         }
@@ -92,12 +94,13 @@ public struct WebServer: Service {
 
     /// Runs one request through a router.
     private static func respond(
-        with responder: RouterResponder<WebContext>, logger: Logger
+        with responder: RouterResponder<WebContext>, logger: Logger, logAddresses: Bool
     ) -> HTTPChannelHandler.Responder {
         { request, writer, channel in
             var logger = logger
             // Where the context keeps the request's id.
             logger[metadataKey: "hb.request.id"] = .stringConvertible(RequestID())
+            if logAddresses { logger[metadataKey: "address"] = "\(ClientAddress.text(of: channel))" }
             let context = WebContext(source: .init(channel: channel, logger: logger))
             // The router's outermost middleware answers every error; nothing else throws.
             var response = try await responder.respond(to: request, context: context)
@@ -108,8 +111,10 @@ public struct WebServer: Service {
 
     /// After a start nobody is connected. Sessions that were active wait for their people to take their seats again.
     private func reopenRooms() async throws {
-        let stored = try await parts.database.write { try StoredSeats.takeOver(now: .now(), in: $0) }
-        for room in stored { relay.restore(StoredRoom(room), on: group.next()) }
+        let stored = try await parts.database.write(essential: true) { try StoredSeats.takeOver(now: .now(), in: $0) }
+        // All are open before the first connection is taken: a peer that finds no room would start over.
+        let opened = stored.map { relay.restore(StoredRoom($0), on: group.next()) }
+        for room in opened { try await room.get() }
     }
 }
 

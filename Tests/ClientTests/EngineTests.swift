@@ -342,6 +342,48 @@ private final class Stage {
         #expect(stage.reading)
     }
 
+    @Test func aGuestThatLeftWhileTheHostWasAwayIsForgottenAndHoldsNobodyUp() {
+        let stage = Stage(.init(lossless: true))
+        stage.join()
+        stage.settle()
+        stage.output("before")
+        stage.carryOut(stage.host.disconnected())
+        // The relay came back without that guest: it is not announced.
+        stage.carryOut(stage.host.connected(fromSequence: 0))
+        stage.settle()
+        #expect(stage.host.people.isEmpty)
+        stage.output(String(repeating: "x", count: 3 << 20))
+        #expect(stage.reading)
+    }
+
+    @Test func aDropInsideTheAnnouncementsForgetsNobody() {
+        let stage = Stage()
+        stage.join()
+        stage.settle()
+        stage.carryOut(stage.host.disconnected())
+        stage.carryOut(stage.host.connected(fromSequence: 0))
+        stage.carryOut(stage.host.disconnected())
+        stage.settle()
+        #expect(stage.host.people.count == 1)
+    }
+
+    @Test func aGuestThatIsAnnouncedButNotBackYetKeepsItsClaimToASnapshot() {
+        let stage = Stage()
+        stage.join()
+        stage.settle()
+        stage.carryOut(stage.host.disconnected())
+        stage.output("nobody hears this")
+        stage.carryOut(stage.host.connected(fromSequence: 0))
+        var joined = ServerMessage(.guestJoined)
+        joined.peerId = "p0"
+        joined.slot = 1
+        stage.carryOut(stage.host.received(joined))
+        stage.carryOut(stage.host.uplink(takesMore: false))
+        stage.carryOut(stage.host.uplink(takesMore: true))
+        stage.settle()
+        #expect(stage.host.guests["p0"]?.needsSnapshot == true)
+    }
+
     @Test func resizesReachGuestsInOrderWithTheOutput() {
         let stage = Stage()
         let guest = stage.join()

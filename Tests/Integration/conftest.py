@@ -35,7 +35,7 @@ def clean_environment():
     return {key: value for key, value in os.environ.items() if not key.startswith("POSTERN_")}
 
 
-def make_pair(directory, *names):
+def make_pair(directory, *names, ocsp=None):
     """A certificate authority, and a certificate of its for these names: cert.pem, key.pem. Returns the authority's file."""
     directory = Path(directory)
     def openssl(*arguments):
@@ -46,7 +46,8 @@ def make_pair(directory, *names):
     names = ",".join(("IP:" if re.match(r"[\d.]+$", name) else "DNS:") + name for name in names)
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.next",
             "-out", "request.pem", "-subj", "/CN=test")
-    (directory / "extensions").write_text(f"subjectAltName={names}\n")
+    (directory / "extensions").write_text(
+        f"subjectAltName={names}\n" + (f"authorityInfoAccess=OCSP;URI:{ocsp}\n" if ocsp else ""))
     openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
             "-out", "cert.next", "-days", "20", "-extfile", "extensions")
     (directory / "key.next").rename(directory / "key.pem")

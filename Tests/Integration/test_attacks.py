@@ -232,6 +232,16 @@ def test_a_flood_from_one_address_is_refused_with_one_log_line_and_others_go_on(
         one.close()
 
 
+@pytest.mark.parametrize("wanted", ["yes", "no"])
+def test_addresses_are_logged_only_when_they_are_wanted(make_server, wanted):
+    server = make_server("--connections-per-address", "1", "--log-addresses", wanted)
+    held, refused = connect(server), connect(server)
+    everything(refused)
+    wait_for(lambda: "too many at once" in server.log.read_text(), "the line")
+    assert ("address=127.0.0.1" in server.log.read_text()) == (wanted == "yes")
+    held.close()
+
+
 def attempt(server):
     try:
         return server.call("GET", "/health")[0] == 200

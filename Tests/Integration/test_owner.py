@@ -357,6 +357,10 @@ def test_a_disk_nearly_full_refuses_writes_in_words_and_reads_and_relays_go_on(s
     assert any(part["name"] == "disk" and part["state"] == "failed" for part in ready["components"]) and status == 503
     done = run("doctor", "--state", server.state)
     assert done.returncode == 1 and "free some space" in done.stdout
+    # What ends something may still be written, and a restart is no worse than no restart.
+    server.restart()
+    assert ana.call("GET", "/sessions")[1][0]["id"] == session["id"]
+    assert ana.call("DELETE", f"/sessions/{session['id']}")[0] == 204 and ana.call("GET", "/sessions")[1] == []
     ballast.unlink()
     assert ana.call("POST", "/sessions", {"hostPublicKey": "k"})[0] == 201
 

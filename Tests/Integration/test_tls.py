@@ -200,6 +200,49 @@ def test_a_pair_that_does_not_fit_leaves_the_old_one(make_server, tmp_path):
     assert certificate(s_client(server, "-servername", "box.example")) == certificate(before)
 
 
+# Stapling
+
+@pytest.fixture
+def responder(tmp_path, children):
+    """OpenSSL's own OCSP responder, for a certificate that names it."""
+    from acme import free_ports
+    port = free_ports(1)[0]
+    authority = make_pair(tmp_path, "box.example", ocsp=f"http://127.0.0.1:{port}/")
+    serial = subprocess.run(["openssl", "x509", "-in", tmp_path / "cert.pem", "-noout", "-serial"], check=True,
+                            capture_output=True, text=True).stdout.strip().split("=")[1]
+    (tmp_path / "index").write_text(f"V\t491231235959Z\t\t{serial}\tunknown\t/CN=test\n")
+
+    def start():
+        children.append(subprocess.Popen(
+            ["openssl", "ocsp", "-index", tmp_path / "index", "-port", str(port), "-rsigner", authority, "-rkey",
+             tmp_path / "ca.key", "-CA", authority, "-ndays", "3"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        wait_for(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), "the responder")
+
+    chain = tmp_path / "chain.pem"
+    chain.write_text((tmp_path / "cert.pem").read_text() + (tmp_path / "ca.pem").read_text())
+    start.chain, start.key, start.index, start.serial = chain, tmp_path / "key.pem", tmp_path / "index", serial
+    return start
+
+
+def test_the_issuers_word_is_stapled_where_the_certificate_names_a_responder(make_server, responder):
+    responder()
+    server = make_server("--tls-mode", "files", "--tls-certificate", str(responder.chain), "--tls-key",
+                         str(responder.key), tls=True)
+    stapled = lambda: s_client(server, "-servername", "box.example", "-status")
+    wait_for(lambda: "Cert Status: good" in stapled(), "the staple")
+    assert "OCSP Response Status: successful" in stapled()
+
+
+def test_a_revoked_or_silent_answer_is_not_stapled_and_the_server_serves(make_server, responder):
+    responder.index.write_text(f"R\t491231235959Z\t260101000000Z\t{responder.serial}\tunknown\t/CN=test\n")
+    responder()
+    server = make_server("--tls-mode", "files", "--tls-certificate", str(responder.chain), "--tls-key",
+                         str(responder.key), tls=True)
+    wait_for(lambda: "is revoked" in server.log.read_text(), "the answer")
+    text = s_client(server, "-servername", "box.example", "-status", "-ign_eof", stdin=GET)
+    assert "no response sent" in text and "200 OK" in text
+
+
 # The client
 
 

@@ -156,6 +156,13 @@ private func guestAdmission(
         #expect(room.resume(token: "b-token", lastSequence: 60, ack: nil)?.skipsTo == 60)
     }
 
+    @Test func noNumberThatAGuestNamesStopsTheServer() {
+        var (room, _) = Room.restored(stored)
+        #expect(room.resume(token: "a-token", lastSequence: .max, ack: nil) == nil)
+        #expect(room.resume(token: "a-token", lastSequence: 1 << 62, ack: nil) == nil)
+        #expect(room.resume(token: "a-token", lastSequence: (1 << 62) - 1, ack: nil)?.slot == 1)
+    }
+
     @Test func inARoomThatLostNothingAGuestFromTheFutureIsRefused() {
         var room = room(guests: ["a"])
         #expect(room.accept(header(.broadcast, 40), from: 0) == .broadcast)

@@ -69,16 +69,17 @@ import Testing
     }
 }
 
-@Suite struct HTTPSTargetTests {
+@Suite struct WebAddressTests {
     @Test func addressesAreTakenApart() {
-        #expect(HTTPSTarget("https://ca.example/dir")?.path == "/dir")
-        #expect(HTTPSTarget("https://ca.example")?.path == "/")
-        #expect(HTTPSTarget("https://[::1]:14000/dir?x=1")?.host == "::1")
-        #expect(HTTPSTarget("https://[::1]:14000/dir?x=1")?.port == 14000)
-        #expect(HTTPSTarget("https://ca.example:14000/a")?.authority == "ca.example:14000")
+        #expect(WebAddress("https://ca.example/dir", scheme: "https")?.path == "/dir")
+        #expect(WebAddress("https://ca.example", scheme: "https")?.path == "/")
+        #expect(WebAddress("https://[::1]:14000/dir?x=1", scheme: "https")?.host == "::1")
+        #expect(WebAddress("https://[::1]:14000/dir?x=1", scheme: "https")?.port == 14000)
+        #expect(WebAddress("https://ca.example:14000/a", scheme: "https")?.authority == "ca.example:14000")
         for wrong in ["http://ca.example/", "https://", "https://:443/", "https://x:0/", "https://x:y/", ""] {
-            #expect(HTTPSTarget(wrong) == nil, "\(wrong)")
+            #expect(WebAddress(wrong, scheme: "https") == nil, "\(wrong)")
         }
+        #expect(WebAddress("http://ocsp.example", scheme: "http")?.port == 80)
     }
 }
 

@@ -41,10 +41,12 @@ struct BackupCommand: AsyncParsableCommand {
             return Output.line("\(target): \(try Backup.check(target).users) accounts, checked.")
         }
         let passphrase = try Passphrase.read(from: passphraseFile, twice: true)
-        let scratch = target + ".plain"
+        // Where the database itself lies, not where the sealed file goes: nothing unsealed reaches that medium.
+        let scratch = "\(configuration.stateDirectory)/backup-\(getpid()).scratch"
         defer { unlink(scratch) }
         try Backup.make(stateDirectory: configuration.stateDirectory, to: scratch)
         var files = [(name: Database.fileName, contents: try BinaryFile.read(scratch, limit: SealedArchive.limit))]
+        unlink(scratch)
         for name in KeyFiles.names {
             let path = "\(configuration.stateDirectory)/\(name)"
             if access(path, F_OK) == 0 { files.append((name, try BinaryFile.read(path, limit: SealedArchive.limit))) }

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import NIOPosix
 import ServiceLifecycle
 import Storage
 import Synchronization
@@ -15,6 +16,8 @@ final class BackupSchedule: Service {
     /// Seconds between two; 0 makes none.
     private let interval: Int
     private let keep: Int
+    /// Free space that a backup leaves, in bytes.
+    private let reserve: Int
     private let logger: Logger
     private let problem = Mutex<String?>(nil)
 
@@ -23,13 +26,14 @@ final class BackupSchedule: Service {
         directory = configuration.text("backup-directory") ?? "\(state)/backups"
         interval = configuration.number("backup-every-hours") * 3600
         keep = configuration.number("backup-keep")
+        reserve = configuration.number("disk-reserve-mib") << 20
         self.logger = logger
     }
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                if self.interval > 0 && Int(time(nil)) - (self.newest ?? 0) >= self.interval { self.make() }
+                if self.interval > 0 && Int(time(nil)) - (self.newest ?? 0) >= self.interval { await self.make() }
                 do { try await Task.sleep(for: .seconds(Self.tickSeconds)) } catch { return }
             }
         }
@@ -39,11 +43,20 @@ final class BackupSchedule: Service {
         BackupReport(newest: newest, interval: interval > 0 ? interval : nil, problem: problem.withLock { $0 })
     }
 
-    private func make() {
+    /// On a thread of its own: reading a large database takes seconds, and everybody else's tasks would wait.
+    private func make() async {
+        do { try await NIOThreadPool.singleton.runIfActive { self.makeNow() } } catch {
+            logger.error("no backup was made", metadata: ["problem": "\(error)"])
+        }
+    }
+
+    private func makeNow() {
         do {
             guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
                 throw CommandFailure("cannot make \(directory): \(String(cString: strerror(errno)))")
             }
+            for left in BackupName.partial(in: directory) { unlink("\(directory)/\(left)") }
+            try checkRoom()
             let path = "\(directory)/\(BackupName.make(now: time(nil)))"
             try Backup.make(stateDirectory: state, to: path)
             for old in BackupName.list(in: directory).dropLast(keep) { unlink("\(directory)/\(old)") }
@@ -53,6 +66,15 @@ final class BackupSchedule: Service {
             problem.withLock { $0 = "\(error)" }
             logger.error("no backup was made", metadata: ["problem": "\(error)"])
         }
+    }
+
+    /// A backup must not be what fills the disk.
+    /// - Throws: ``CommandFailure``.
+    private func checkRoom() throws {
+        var found = Glibc.stat()
+        guard stat("\(state)/\(Database.fileName)", &found) == 0, let space = DiskSpace(of: directory) else { return }
+        guard space.freeBytes - Int(found.st_size) < reserve else { return }
+        throw CommandFailure("there is too little room in \(directory); free some, or set backup-keep lower")
     }
 
     /// When the newest was made, in epoch seconds.
@@ -78,7 +100,12 @@ enum BackupName {
     }
 
     /// Oldest first.
-    static func list(in directory: String) -> [String] {
+    static func list(in directory: String) -> [String] { names(in: directory) { $0.hasSuffix("Z.db") } }
+
+    /// What a crash left half-made.
+    static func partial(in directory: String) -> [String] { names(in: directory) { $0.hasSuffix("Z.db.partial") } }
+
+    private static func names(in directory: String, where isWanted: (String) -> Bool) -> [String] {
         guard let stream = opendir(directory) else { return [] }
         defer { closedir(stream) }
         var names: [String] = []
@@ -86,7 +113,7 @@ enum BackupName {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
-            if name.hasPrefix("postern-") && name.hasSuffix("Z.db") { names.append(name) }
+            if name.hasPrefix("postern-") && isWanted(name) { names.append(name) }
         }
         return names.sorted()
     }

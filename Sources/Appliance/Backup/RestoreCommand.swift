@@ -28,6 +28,8 @@ struct RestoreCommand: AsyncParsableCommand {
         let state = configuration.stateDirectory
         // Read as who we are, written as who owns the data.
         let bytes = try BinaryFile.read(file, limit: SealedArchive.limit)
+        let isSealed = bytes.starts(with: SealedArchive.magic)
+        let passphrase = isSealed ? try Passphrase.read(from: passphraseFile, twice: false) : ""
         try Database.makeDirectory(state)
         try StateOwner.become(ownerOf: state)
         guard try !ServeLock.isTaken(stateDirectory: state) else {
@@ -38,8 +40,8 @@ struct RestoreCommand: AsyncParsableCommand {
         try ServeLock.take(stateDirectory: state)
         let scratch = "\(state)/restore.scratch"
         defer { unlink(scratch) }
-        if bytes.starts(with: SealedArchive.magic) {
-            let files = try SealedArchive.open(bytes, passphrase: Passphrase.read(from: passphraseFile, twice: false))
+        if isSealed {
+            let files = try SealedArchive.open(bytes, passphrase: passphrase)
             guard let database = files.first(where: { $0.name == Database.fileName }) else {
                 throw CommandFailure("there is no database in \(file)")
             }

@@ -45,12 +45,18 @@ struct Configuration: Sendable {
                     values[setting.key] = Value(text: found, source: source)
                 }
             }
-            if values[setting.key] == nil, let standard = setting.standard {
-                values[setting.key] = Value(text: standard, source: "default")
-            }
+            if values[setting.key] == nil { values[setting.key] = Self.standard(setting) }
         }
         self.values = values
         self.problems = problems + Self.contradictions(values)
+    }
+
+    private static func standard(_ setting: Setting) -> Value? {
+        // Weaker than the file: the owner's verbs do not see it, and must find the same database.
+        if setting.key == "state", let directory = environment("STATE_DIRECTORY") {
+            return Value(text: directory, source: "STATE_DIRECTORY")
+        }
+        return setting.standard.map { Value(text: $0, source: "default") }
     }
 
     /// What stands outside the file, weakest first.
@@ -58,10 +64,7 @@ struct Configuration: Sendable {
         _ setting: Setting, _ flags: [String: String], _ problems: inout [String]
     ) -> [(String, String)] {
         var found: [(String, String)] = []
-        // systemd gives a service its state directory and its credentials.
-        if setting.key == "state", let directory = environment("STATE_DIRECTORY") {
-            found.append(("STATE_DIRECTORY", directory))
-        }
+        // systemd gives a service its credentials.
         if setting.isSecret, let directory = environment("CREDENTIALS_DIRECTORY"),
             case .success(let text) = TextFile.read("\(directory)/\(setting.key)", limit: fileLimit)
         {

@@ -86,15 +86,15 @@ enum Examination {
         let isSecure = configuration.address("https") != .off
         // Under systemd the sockets are its own; the standard ports are the ones it has.
         let standard = isSecure ? 443 : 80
-        var ports = [standard]
-        if case .at(_, let port) = configuration.address(isSecure ? "https" : "http"), port != 0 {
-            ports.insert(port, at: 0)
+        var places = [("127.0.0.1", standard)]
+        if case .at(let host, let port) = configuration.address(isSecure ? "https" : "http"), port != 0 {
+            places.insert((["*", "::", "0.0.0.0"].contains(host) ? "127.0.0.1" : host, port), at: 0)
         }
-        for port in ports {
+        for (host, port) in places {
             do {
                 let tls =
                     isSecure ? try TLSContext.client(trust: .pinned(CertStatus.report(configuration).fingerprint)) : nil
-                var exchange = HTTPExchange(host: "127.0.0.1", port: port, tls: tls)
+                var exchange = HTTPExchange(host: host, port: port, tls: tls)
                 exchange.limits.time = .seconds(5)
                 let answer = try await exchange.send(.GET, "/ready", headers: ["Host": "localhost"])
                 return [
@@ -106,7 +106,7 @@ enum Examination {
         }
         return [
             Finding(
-                "server", bad: "runs and does not answer on port \(ports.map(String.init).joined(separator: " or "))")
+                "server", bad: "runs and does not answer on port \(places.map { "\($0.1)" }.joined(separator: " or "))")
         ]
     }
 }

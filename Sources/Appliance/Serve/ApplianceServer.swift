@@ -90,6 +90,7 @@ final class ApplianceServer: Sendable {
         web.joinsPerMinute = configuration.number("joins-per-minute")
         web.publicCallsPerMinute = configuration.number("public-calls-per-minute")
         web.connectionsPerAddress = configuration.number("connections-per-address")
+        web.logAddresses = configuration.isYes("log-addresses")
         web.publicNumbers = configuration.isYes("public-numbers")
         web.hsts = configuration.text("tls-mode") != "self-signed"
         if case .at(_, let port) = configuration.address("https"), port != 443,

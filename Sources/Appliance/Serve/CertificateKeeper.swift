@@ -58,13 +58,25 @@ final class CertificateKeeper: Service {
         // A graceful shutdown cancels the wait, and that is the good end of this service.
         await cancelWhenGracefulShutdown {
             do {
-                if let acme = self.acme { try await acme.run() }
-                while !Task.isCancelled {
-                    try await Task.sleep(for: .seconds(Self.watchSeconds))
-                    if self.mode == "files" { self.reload(force: false) }
-                }
+                async let stapling: Void = self.staple()
+                async let renewing: Void = self.renew()
+                _ = try await (stapling, renewing)
             } catch is CancellationError {
             } catch { self.logger.error("the certificate keeper stopped", metadata: ["error": "\(error)"]) }
+        }
+    }
+
+    /// Both run until they are cancelled: a service that returns ends the server.
+    private func staple() async throws {
+        if mode != "self-signed" { return try await OCSPKeeper(store: store, logger: logger).run() }
+        while true { try await Task.sleep(for: .seconds(3600)) }
+    }
+
+    private func renew() async throws {
+        if let acme { return try await acme.run() }
+        while true {
+            try await Task.sleep(for: .seconds(Self.watchSeconds))
+            reload(force: false)
         }
     }
 

@@ -14,7 +14,7 @@ extension SetupLink {
         let file = "\(configuration.stateDirectory)/\(fileName)"
         let link: SetupLink
         do {
-            link = try await database.write { try SetupLink.create(now: .now(), in: $0) }
+            link = try await database.write(essential: true) { try SetupLink.create(now: .now(), in: $0) }
         } catch let refusal as Refusal where refusal.code == .setUp {
             unlink(file)
             return nil

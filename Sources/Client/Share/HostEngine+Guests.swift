@@ -40,6 +40,7 @@ extension HostEngine {
     func left(_ message: ServerMessage) -> [Action] {
         guard let peerId = message.peerId, let guest = guests[peerId] else { return [] }
         guest.isConnected = false
+        guest.hasRekeyed = false
         return message.mayReturnUntil == nil ? forget(peerId) : []
     }
 
@@ -132,6 +133,7 @@ extension HostEngine {
         guest.generation += 1
         guest.channel = channel
         guest.isConnected = true
+        guest.hasRekeyed = true
         if case .waiting = guest.stage {
             return [reply(guest, answer), .frame(channel.seal(.approvalPending, to: guest.slot))]
         }

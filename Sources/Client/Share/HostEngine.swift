@@ -141,17 +141,22 @@ final class HostEngine {
     ///   still here; nil when the numbering starts anew.
     func connected(fromSequence: UInt64?) -> [Action] {
         uplinkOpen = true
-        for guest in guests.values { guest.isConnected = false }
+        for guest in guests.values {
+            guest.isConnected = false
+            guest.hasRekeyed = false
+        }
+        // Who is not announced again has gone while nobody could tell.
+        unannounced = Set(guests.keys)
+        let announcements = unannounced.isEmpty ? [] : start(.forget, Self.announceTime)
         guard let fromSequence,
             let missing = fromSequence == 0 ? sent.all : sent.from(fromSequence, next: sealer.lastSequence + 1)
         else {
             // The relay knows none of the old frames: everybody goes on from a snapshot.
             sent.removeAll()
             admitted.forEach { $0.needsSnapshot = true }
-            unannounced = Set(guests.keys)
-            return (unannounced.isEmpty ? [] : start(.forget, Self.announceTime)) + pace()
+            return announcements + pace()
         }
-        return missing.map { .frame($0) } + catchUp() + pace()
+        return missing.map { .frame($0) } + catchUp() + announcements + pace()
     }
 
     /// False while the command waits for guests (`--lossless`).
@@ -159,6 +164,8 @@ final class HostEngine {
 
     func disconnected() -> [Action] {
         uplinkOpen = false
+        // The announcements were not complete; they begin anew with the next connection.
+        unannounced.removeAll()
         return pace()
     }
 
@@ -202,7 +209,7 @@ final class HostEngine {
         var actions = frames(sealer.startEpoch())
         epochs.append((sealer.epoch, sealer.epochKey))
         if epochs.count > Self.epochsKept { epochs.removeFirst() }
-        for guest in admitted where guest.isConnected {
+        for guest in admitted where guest.hasRekeyed {
             guard let channel = guest.channel else { continue }
             actions.append(
                 .frame(channel.seal(.epochKey(epoch: sealer.epoch, key: sealer.epochKey), to: guest.slot)))
@@ -212,7 +219,7 @@ final class HostEngine {
 
     func sendSnapshots() -> [Action] {
         // A guest whose epoch has not begun gets its snapshot when it does.
-        let waiting = admitted.filter { $0.needsSnapshot && $0.isConnected && $0.firstEpoch <= sealer.epoch }
+        let waiting = admitted.filter { $0.needsSnapshot && $0.hasRekeyed && $0.firstEpoch <= sealer.epoch }
         guard !waiting.isEmpty, uplinkOpen || options.lossless else { return [] }
         var actions = sign()
         let output = screen.isPristine ? [] : screen.snapshot(within: Self.snapshotBytes)

@@ -27,6 +27,9 @@ final class HostGuest {
     var firstEpoch: UInt32 = .max
     var needsSnapshot = false
     var isConnected = true
+    /// It has the keys of this connection: only then can it open what is sent to it alone. A guest that is announced and has
+    /// not come back yet would lose a snapshot without noticing.
+    var hasRekeyed = true
     /// The last broadcast it has shown; only kept with `--lossless`.
     var acknowledged: UInt64 = 0
 

@@ -26,6 +26,8 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var state = State.new
     private var binary = false
     private var outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
+    /// What of the outbox is in the server's count, in bytes.
+    private var countedBytes = 0
     private var liveness = PeerLiveness(now: .now())
     private var context: ChannelHandlerContext?
     private var timer: Scheduled<Void>?
@@ -93,6 +95,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
             wrote = true
         }
         if wrote { context.flush() }
+        countQueue(outbox.queuedBytes)
         context.fireChannelWritabilityChanged()
     }
 
@@ -258,6 +261,13 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
             warnOfGap()
         case .overflowed: close(code: CloseCode.tooSlow, reason: "you receive more slowly than the room sends")
         }
+        countQueue(outbox.queuedBytes)
+    }
+
+    /// Keeps the server's count of waiting bytes right.
+    private func countQueue(_ bytes: Int) {
+        if bytes != countedBytes { relay.metrics.queueBytes.add(bytes - countedBytes) }
+        countedBytes = bytes
     }
 
     /// Frames are gone that nobody can send again.
@@ -306,6 +316,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func finish() {
+        countQueue(0)
         timer?.cancel()
         deadline?.cancel()
         leaveSeat()

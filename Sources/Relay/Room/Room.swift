@@ -33,6 +33,9 @@ public struct Room {
         var attachment = 0
     }
 
+    /// Broadcasts are numbered below this, which leaves room to count on for ever.
+    static let sequenceLimit: UInt64 = 1 << 62
+
     public let sessionId: String
     var host: Member?
     var guests: [Slot: Member] = [:]
@@ -148,7 +151,7 @@ public struct Room {
         if let lastSequence {
             if let replay = ring.after(lastSequence, newest: newestSequence) {
                 missed = replay
-            } else if lostRing && lastSequence >= newestSequence {
+            } else if lostRing && lastSequence >= newestSequence && lastSequence < Self.sequenceLimit {
                 skipsTo = lastSequence
             } else {
                 return nil
@@ -268,7 +271,7 @@ public struct Room {
                 return .violation(MessageError("broadcast \(header.sequence) does not follow \(newestSequence)"))
             }
             // 0 is "nothing yet"; the upper bound leaves room to count on for ever.
-            guard header.sequence > 0, header.sequence < 1 << 62 else {
+            guard header.sequence > 0, header.sequence < Self.sequenceLimit else {
                 return .violation(MessageError("broadcasts are numbered from 1 to 2^62"))
             }
             hasSequence = true

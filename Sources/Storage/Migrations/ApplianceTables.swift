@@ -26,6 +26,8 @@ extension Migration {
             ALTER TABLE connections ADD COLUMN slot INTEGER NOT NULL DEFAULT 0;
             ALTER TABLE connections ADD COLUMN public_key TEXT NOT NULL DEFAULT '';
             ALTER TABLE connections ADD COLUMN resume_digest BLOB;
+            CREATE INDEX connections_by_session ON connections (session_id, slot);
+            ALTER TABLE share_sessions ADD COLUMN last_slot INTEGER NOT NULL DEFAULT 0;
             ALTER TABLE share_sessions ADD COLUMN host_peer_id TEXT;
             ALTER TABLE share_sessions ADD COLUMN host_resume_digest BLOB;
             """)

@@ -14,6 +14,8 @@ final class DatabaseWriter: Sendable {
     typealias Answer = @Sendable (StorageError?) -> Void
 
     struct Job: Sendable {
+        /// Runs also when the disk is nearly full.
+        let isEssential: Bool
         /// Runs inside the savepoint; `keep` says whether its changes stay.
         let run: @Sendable (SQLiteConnection) -> (keep: Bool, answer: Answer)
         /// Answers a job that could not be run.
@@ -48,11 +50,7 @@ final class DatabaseWriter: Sendable {
             switch opened {
             case .success(let connection):
                 let start = ContinuousClock.now
-                do { try reserve.check() } catch {
-                    refuse(group, error)
-                    continue
-                }
-                commit(group, on: connection)
+                commit(affordable(group, reserve), on: connection)
                 metrics.commitSize.record(Double(group.count))
                 metrics.commitSeconds.record(since: start)
             case .failure(let error): refuse(group, error)
@@ -60,7 +58,19 @@ final class DatabaseWriter: Sendable {
         }
     }
 
+    /// What may be written with the disk as full as it is; the rest is refused.
+    private static func affordable(_ group: [Job], _ reserve: DiskReserve) -> [Job] {
+        do {
+            try reserve.check()
+            return group
+        } catch {
+            refuse(group.filter { !$0.isEssential }, error)
+            return group.filter(\.isEssential)
+        }
+    }
+
     private static func commit(_ group: [Job], on connection: SQLiteConnection) {
+        if group.isEmpty { return }
         var answers: [Answer] = []
         do {
             // IMMEDIATE: take the write lock now, when waiting for it is still free of side effects.

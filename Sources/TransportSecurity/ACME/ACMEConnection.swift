@@ -83,7 +83,7 @@ actor ACMEConnection {
     }
 
     private func exchange(_ method: HTTPMethod, _ url: String, body: ByteBuffer?) async throws -> Answer {
-        guard let target = HTTPSTarget(url) else {
+        guard let target = WebAddress(url, scheme: "https") else {
             throw ACMEError("unexpected", "'\(url)' is no https:// address")
         }
         var headers: HTTPHeaders = ["Host": target.authority, "User-Agent": Self.agent]
@@ -107,32 +107,5 @@ actor ACMEConnection {
                 "unexpected", "the certificate authority answered \(answer.status)", retryAfter: answer.retryAfter)
         }
         return ACMEError(problem.word, problem.sentence, retryAfter: answer.retryAfter)
-    }
-}
-
-/// The parts of an `https://` address.
-struct HTTPSTarget: Equatable {
-    let host: String
-    let port: Int
-    let path: String
-
-    init?(_ url: String) {
-        guard url.lowercased().hasPrefix("https://") else { return nil }
-        let rest = url.dropFirst("https://".count)
-        let authority = rest.prefix { $0 != "/" && $0 != "?" }
-        let tail = rest[authority.endIndex...]
-        path = tail.hasPrefix("/") ? String(tail) : "/\(tail)"
-        let colon = authority.hasSuffix("]") ? nil : authority.lastIndex(of: ":")
-        let name = authority[..<(colon ?? authority.endIndex)].filter { $0 != "[" && $0 != "]" }
-        guard !name.isEmpty, let port = colon.map({ Int(authority[authority.index(after: $0)...]) }) ?? 443,
-            (1...65535).contains(port)
-        else { return nil }
-        host = String(name)
-        self.port = port
-    }
-
-    var authority: String {
-        let name = host.contains(":") ? "[\(host)]" : host
-        return port == 443 ? name : "\(name):\(port)"
     }
 }

@@ -26,13 +26,13 @@ struct ACMEIssuance: Sendable {
     /// - Throws: ``ACMEError``, ``TLSError``.
     func run(replacing: Certificate?) async throws -> CertificatePair {
         let connection = try await connect()
-        try await rollOverIfAsked(connection)
         do {
+            try await rollOverIfAsked(connection)
             return try await issue(connection, replacing: replacing)
         } catch let error as ACMEError where error.type == "accountDoesNotExist" {
             // The authority has forgotten us (a test authority restarted): introduce ourselves anew, once.
             files.forgetAccount()
-            return try await issue(try await connect(), replacing: replacing)
+            return try await issue(try await connect(), replacing: nil)
         }
     }
 
@@ -83,8 +83,16 @@ struct ACMEIssuance: Sendable {
             #"{"account":\#(JSONString.quoted(account)),"oldKey":\#(old.jwk)}"#, url: url, nonce: nil, as: .jwk)
         do {
             _ = try await connection.post(url, inner)
-        } catch let error as ACMEError where error.type == "conflict" {
-            // A crash between the authority's yes and our rename: the new key is in force already.
+        } catch let error as ACMEError where error.type != "unreachable" && error.type != "accountDoesNotExist" {
+            // After a crash between the authority's yes and our rename the new key is in force already, and the old one
+            // signs nothing any more.
+            await connection.use(key: new, account: nil)
+            let newAccount = try await connection.directory().newAccount
+            let known = try? await connection.post(newAccount, #"{"onlyReturnExisting":true}"#, asNewAccount: true)
+            guard known?.location == account else {
+                await connection.use(key: old, account: account)
+                throw error
+            }
         }
         try files.adoptNextAccountKey()
         await connection.use(key: new, account: account)
@@ -130,11 +138,21 @@ struct ACMEIssuance: Sendable {
                 progress("going on with the order of before")
                 return (url, order)
             }
-        } catch let error as ACMEError where error.type != "unreachable" && error.type != "accountDoesNotExist" {
+        } catch let error as ACMEError where Self.saysUnknown(error) {
             // Forgotten by the authority: a new one follows.
         }
         files.forgetOrder()
         return nil
+    }
+
+    /// The authority knows no such order (any more).
+    private static func saysUnknown(_ error: ACMEError) -> Bool {
+        ["malformed", "unauthorized", "notFound", "orderNotFound"].contains(error.type)
+    }
+
+    /// Would go the same way whatever was asked.
+    private static func isOfTheMoment(_ error: ACMEError) -> Bool {
+        ["unreachable", "rateLimited", "badNonce", "accountDoesNotExist", "serverInternal"].contains(error.type)
     }
 
     private func newOrder(_ connection: ACMEConnection, _ replacing: Certificate?) async throws -> (String, ACMEOrder) {
@@ -151,7 +169,8 @@ struct ACMEIssuance: Sendable {
         let answer: ACMEConnection.Answer
         do {
             answer = try await connection.post(directory.newOrder, "{\(fields.joined(separator: ","))}")
-        } catch let error as ACMEError where error.type == "alreadyReplaced" && fields.count > 1 {
+        } catch let error as ACMEError where fields.count > 1 && !Self.isOfTheMoment(error) {
+            // Replaced already, of another account, or of another authority: then without the hint.
             answer = try await connection.post(directory.newOrder, "{\(fields[0])}")
         }
         guard let url = answer.location else { throw ACMEError("unexpected", "the order has no address") }

@@ -82,6 +82,8 @@ public final class ACMEKeeper: Sendable {
                 $0.failures = 0
             }
             logger.info("acme: new certificate", metadata: ["fingerprint": "\(pair.leaf.fingerprint)"])
+        } catch is CancellationError {
+            // The server stops; the order is taken up again at the next start, and nobody has failed.
         } catch {
             schedule.failed(now: time(nil), retryAfter: (error as? ACMEError)?.retryAfter)
             let failures = schedule.failures

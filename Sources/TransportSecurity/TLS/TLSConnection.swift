@@ -23,14 +23,10 @@ final class TLSConnection {
         guard let ssl = SSL_new(context.pointer) else { throw .last(.failed, "no TLS connection") }
         self.ssl = ssl
         self.context = context
-        do {
-            let bio = try buffers.makeBIO()
-            // One BIO for both ways: SSL_set_bio takes one reference when they are the same.
-            SSL_set_bio(ssl, bio, bio)
-        } catch {
-            SSL_free(ssl)
-            throw error
-        }
+        // Everything is set by now: whatever throws below, `deinit` frees the connection.
+        let bio = try buffers.makeBIO()
+        // One BIO for both ways: SSL_set_bio takes one reference when they are the same.
+        SSL_set_bio(ssl, bio, bio)
         if isServer { SSL_set_accept_state(ssl) } else { SSL_set_connect_state(ssl) }
         if let serverName { try expect(serverName) }
     }
@@ -157,6 +153,8 @@ public enum TLSLimits {
     static let heldBytes = 1 << 20
     /// From the first packet to the finished handshake: three lost packets' worth of retries, far below a person's patience.
     public static let handshakeDeadline = TimeAmount.seconds(10)
+    /// Answers to key updates in a row without data between them: what BoringSSL allows.
+    static let unaskedAnswers = 32
     /// How long the peer gets to answer our farewell before the socket is closed.
     static let farewell = TimeAmount.seconds(2)
 }

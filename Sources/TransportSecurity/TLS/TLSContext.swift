@@ -26,16 +26,20 @@ public final class TLSContext: @unchecked Sendable {
     private let trust: Trust?
     /// Keeps the callback's argument alive as long as OpenSSL may call it.
     private let store: CertificateStore?
+    private let staple: Staple?
 
     var verifiesNames: Bool { if case .pinned = trust { false } else { trust != nil } }
 
     deinit { SSL_CTX_free(pointer) }
 
-    private init(_ method: OpaquePointer?, trust: Trust?, store: CertificateStore?) throws(TLSError) {
+    private init(
+        _ method: OpaquePointer?, trust: Trust?, store: CertificateStore?, staple: Staple? = nil
+    ) throws(TLSError) {
         guard let pointer = SSL_CTX_new(method) else { throw .last(.failed, "no TLS context") }
         self.pointer = pointer
         self.trust = trust
         self.store = store
+        self.staple = staple
         _ = postern_SSL_CTX_set_min_proto_version(pointer, TLS1_2_VERSION)
         // An idle connection holds no record buffers (saves about 34 KiB each).
         _ = postern_SSL_CTX_set_mode(pointer, Int(SSL_MODE_RELEASE_BUFFERS))
@@ -122,8 +126,12 @@ public final class TLSContext: @unchecked Sendable {
 
     /// One certificate with its key, as the store keeps it.
     /// - Throws: ``TLSError`` when they do not belong together.
-    static func certificate(_ pair: CertificatePair) throws(TLSError) -> TLSContext {
-        let context = try TLSContext(TLS_server_method(), trust: nil, store: nil)
+    static func certificate(_ pair: CertificatePair, staple: Staple? = nil) throws(TLSError) -> TLSContext {
+        let context = try TLSContext(TLS_server_method(), trust: nil, store: nil, staple: staple)
+        if let staple {
+            _ = postern_SSL_CTX_set_status_cb(
+                context.pointer, stapleCallback, UnsafeMutableRawPointer(bitPattern: staple.number))
+        }
         context.serve()
         guard SSL_CTX_use_certificate(context.pointer, pair.leaf.pointer) == 1 else {
             throw .last(.badCertificate, "the certificate cannot be used")
@@ -156,9 +164,10 @@ public final class TLSContext: @unchecked Sendable {
                     let length = Int(offered[index])
                     guard index + 1 + length <= count else { break }
                     let name = UnsafeBufferPointer(start: offered + index + 1, count: length)
-                    if name.elementsEqual(TLSContext.httpProtocol.utf8)
-                        || name.elementsEqual(TLSContext.challengeProtocol.utf8)
-                    {
+                    // RFC 8737: only a connection that offers nothing else is a check.
+                    let isCheck =
+                        index == 0 && length + 1 == count && name.elementsEqual(TLSContext.challengeProtocol.utf8)
+                    if isCheck || name.elementsEqual(TLSContext.httpProtocol.utf8) {
                         out.pointee = offered + index + 1
                         outLength.pointee = UInt8(length)
                         return SSL_TLSEXT_ERR_OK

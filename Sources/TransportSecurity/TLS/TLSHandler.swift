@@ -17,9 +17,19 @@ public final class TLSHandler: ChannelDuplexHandler {
 
     private enum State {
         case idle, handshaking, active
+        /// Our close_notify is sent, and the peer may still say something.
+        case outputClosed
         /// Our close_notify is sent.
         case closing
         case closed
+
+        /// Whether the neighbour is still to get what comes.
+        var delivers: Bool {
+            switch self {
+            case .active, .outputClosed: true
+            case .idle, .handshaking, .closing, .closed: false
+            }
+        }
     }
 
     private let connection: TLSConnection
@@ -31,6 +41,8 @@ public final class TLSHandler: ChannelDuplexHandler {
     private var timer: Scheduled<Void>?
     private var closePromise: EventLoopPromise<Void>?
     private var isWaitingForFarewell = false
+    /// Records sent in a row because the peer asked for them and not we for anything.
+    private var unaskedAnswers = 0
     /// The peer's close_notify has come.
     private var inputClosed = false
 
@@ -71,7 +83,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         case .handshaking: fail(context, TLSError(.handshakeFailed, "the connection ended inside the TLS handshake"))
         case .active where !inputClosed:
             context.fireErrorCaught(TLSError(.truncated, "the connection ended without a TLS farewell"))
-        case .idle, .active, .closing, .closed: break
+        case .idle, .active, .outputClosed, .closing, .closed: break
         }
         finish(ChannelError.eof)
         context.fireChannelInactive()
@@ -105,10 +117,15 @@ public final class TLSHandler: ChannelDuplexHandler {
     // MARK: In
 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        connection.receive(unwrapInboundIn(data))
+        // What comes behind a farewell is nobody's, and must not pile up.
+        if inputClosed { return }
         switch state {
-        case .handshaking: advance(context)
-        case .active, .closing: decrypt(context)
+        case .handshaking:
+            connection.receive(unwrapInboundIn(data))
+            advance(context)
+        case .active, .outputClosed, .closing:
+            connection.receive(unwrapInboundIn(data))
+            decrypt(context)
         case .idle, .closed: break
         }
     }
@@ -121,7 +138,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         case .active where !inputClosed:
             context.fireErrorCaught(TLSError(.truncated, "the connection ended without a TLS farewell"))
             context.close(promise: nil)
-        case .closing: context.close(promise: nil)
+        case .outputClosed, .closing: context.close(promise: nil)
         case .idle, .active, .closed: break
         }
     }
@@ -145,19 +162,25 @@ public final class TLSHandler: ChannelDuplexHandler {
 
     private func decrypt(_ context: ChannelHandlerContext) {
         let (plaintext, progress) = connection.read()
-        // A key update or a ticket may have to be answered.
-        sendCiphertext(context)
-        if let plaintext, case .active = state { context.fireChannelRead(wrapInboundOut(plaintext)) }
+        // A key update may have to be answered; a peer that sends nothing else wants our time and memory.
+        let answered = sendCiphertext(context)
+        unaskedAnswers = plaintext == nil && answered ? unaskedAnswers + 1 : 0
+        if unaskedAnswers > TLSLimits.unaskedAnswers {
+            return fail(context, TLSError(.overflow, "the peer renews its keys again and again"))
+        }
+        if let plaintext, state.delivers { context.fireChannelRead(wrapInboundOut(plaintext)) }
         switch progress {
         case .done, .wantsMore: break
         case .closed: peerSaidGoodbye(context)
-        case .failed(let error): if case .active = state { fail(context, error) } else { context.close(promise: nil) }
+        case .failed(let error): if state.delivers { fail(context, error) } else { context.close(promise: nil) }
         }
     }
 
     private func peerSaidGoodbye(_ context: ChannelHandlerContext) {
         switch state {
-        case .closing: context.close(promise: nil)
+        case .outputClosed, .closing:
+            inputClosed = true
+            context.close(promise: nil)
         case .active where !inputClosed:
             inputClosed = true
             // Half-open where the channel allows it, as with a TCP FIN; closed altogether where it does not.
@@ -176,7 +199,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let bytes = unwrapOutboundIn(data)
         switch state {
-        case .closing, .closed:
+        case .outputClosed, .closing, .closed:
             promise?.fail(ChannelError.ioOnClosedChannel)
             return
         case .idle, .handshaking:
@@ -245,10 +268,12 @@ public final class TLSHandler: ChannelDuplexHandler {
         return promise
     }
 
-    private func sendCiphertext(_ context: ChannelHandlerContext) {
-        if let ciphertext = connection.takeCiphertext() {
-            context.writeAndFlush(wrapOutboundOut(ciphertext), promise: nil)
-        }
+    /// - Returns: whether there was any.
+    @discardableResult
+    private func sendCiphertext(_ context: ChannelHandlerContext) -> Bool {
+        guard let ciphertext = connection.takeCiphertext() else { return false }
+        context.writeAndFlush(wrapOutboundOut(ciphertext), promise: nil)
+        return true
     }
 
     // MARK: The end
@@ -256,22 +281,25 @@ public final class TLSHandler: ChannelDuplexHandler {
     public func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         switch (state, mode) {
         case (.active, .output):
-            sayGoodbye(context)
+            sayGoodbye(context, then: .outputClosed)
             context.close(mode: .output, promise: promise)
         case (.active, .all):
-            sayGoodbye(context)
+            sayGoodbye(context, then: .closing)
+            waitForFarewell(context, promise)
+        case (.outputClosed, .all):
+            state = .closing
             waitForFarewell(context, promise)
         case (.closing, .all): waitForFarewell(context, promise)
         case (.idle, _), (.handshaking, _), (.closed, _), (_, .input): context.close(mode: mode, promise: promise)
-        case (.closing, .output): promise?.succeed()
+        case (.outputClosed, .output), (.closing, .output): promise?.succeed()
         }
     }
 
-    private func sayGoodbye(_ context: ChannelHandlerContext) {
+    private func sayGoodbye(_ context: ChannelHandlerContext, then next: State) {
         writes.mark()
         seal(context)
         guard case .active = state else { return }
-        state = .closing
+        state = next
         connection.sendCloseNotify()
         sendCiphertext(context)
     }

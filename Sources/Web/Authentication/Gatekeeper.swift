@@ -58,7 +58,7 @@ struct Gatekeeper: RelayAuthority {
 
     func seatGivenUp(peerId: String) async {
         await log("giving up a seat") {
-            try await database.write { try Connection.leave(id: peerId, now: .now(), in: $0) }
+            try await database.write(essential: true) { try Connection.leave(id: peerId, now: .now(), in: $0) }
         }
     }
 
@@ -70,7 +70,9 @@ struct Gatekeeper: RelayAuthority {
             case .deleted: .deleted
             }
         await log("ending a session") {
-            _ = try await database.write { try ShareSession.end(id: sessionId, reason: stored, now: .now(), in: $0) }
+            _ = try await database.write(essential: true) {
+                try ShareSession.end(id: sessionId, reason: stored, now: .now(), in: $0)
+            }
         }
     }
 

@@ -31,7 +31,7 @@ struct CodeRoutes: Sendable {
     @Sendable private func revoke(_ request: Request, _ context: WebContext) async throws -> Response {
         let user = try await authenticator.user(of: request)
         if let code = CodeName(try context.parameters.require("code")) {
-            try await database.write {
+            try await database.write(essential: true) {
                 try ShareCode.revoke(code: code.description, by: user.id, now: .now(), in: $0)
             }
         }

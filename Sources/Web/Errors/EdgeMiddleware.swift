@@ -26,7 +26,8 @@ struct EdgeMiddleware: RouterMiddleware {
                 context.logger.error(
                     "request failed",
                     metadata: [
-                        "method": "\(request.method.rawValue)", "path": "\(request.uri.path)", "error": "\(error)",
+                        "method": "\(request.method.rawValue)",  // The route and not the path: a path may hold a secret.
+                        "route": "\(context.endpointPath ?? "-")", "error": "\(error)",
                         "request": "\(context.id)",
                     ])
             }

@@ -12,14 +12,18 @@ final class RepeatedEvent: Sendable {
 
     init(_ message: Logger.Message) { self.message = message }
 
-    func note(_ logger: Logger) {
+    /// - Parameter address: of the one that was last, where it may be logged.
+    func note(_ logger: Logger, address: String? = nil) {
         let count = state.withLock { state -> Int? in
             state.unsaid += 1
             if let last = state.last, NIODeadline.now() - last < Self.interval { return nil }
             defer { state = (.now(), 0) }
             return state.unsaid
         }
-        if let count { logger.warning(message, metadata: ["count": "\(count)"]) }
+        guard let count else { return }
+        var metadata: Logger.Metadata = ["count": "\(count)"]
+        if let address { metadata["address"] = "\(address)" }
+        logger.warning(message, metadata: metadata)
     }
 }
 
@@ -32,14 +36,17 @@ final class DoorEvents: Sendable {
     private let malformedLines = RepeatedEvent("connections closed: not valid HTTP")
     private let handshakeLines = RepeatedEvent("TLS handshakes failed")
 
-    init(metrics: ServerMetrics, logger: Logger) {
+    private let logAddresses: Bool
+
+    init(metrics: ServerMetrics, logger: Logger, logAddresses: Bool) {
         self.metrics = metrics
         self.logger = logger
+        self.logAddresses = logAddresses
     }
 
-    func refused() {
+    func refused(_ address: String) {
         metrics.connectionsRefused.add()
-        refusedLines.note(logger)
+        refusedLines.note(logger, address: logAddresses ? address : nil)
     }
 
     func slow() {

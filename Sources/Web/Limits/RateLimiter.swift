@@ -13,25 +13,28 @@ final class RateLimiter: Sendable {
     }
 
     private let perMinute: Double
-    private let buckets = Mutex<[String: Bucket]>([:])
+    private let state = Mutex<(buckets: [String: Bucket], sweptAt: NIODeadline)>(([:], .uptimeNanoseconds(0)))
 
     init(perMinute: Int) { self.perMinute = Double(perMinute) }
 
     /// Takes one token.
     /// - Returns: nil, or the whole seconds after which there will be one.
     func refuse(_ key: String, now: NIODeadline = .now()) -> Int? {
-        buckets.withLock { buckets in
-            if buckets[key] == nil, buckets.count >= Self.capacity {
-                buckets = buckets.filter { refilled($0.value, now) < perMinute }
-                if buckets.count >= Self.capacity { return 60 }
+        state.withLock { state in
+            if state.buckets[key] == nil, state.buckets.count >= Self.capacity {
+                // At most once a second: going through all of them is what an attacker would make us do.
+                guard now - state.sweptAt >= .seconds(1) else { return 60 }
+                state.sweptAt = now
+                state.buckets = state.buckets.filter { refilled($0.value, now) < perMinute }
+                if state.buckets.count >= Self.capacity { return 60 }
             }
-            let bucket = buckets[key] ?? Bucket(tokens: perMinute, updated: now)
+            let bucket = state.buckets[key] ?? Bucket(tokens: perMinute, updated: now)
             let tokens = refilled(bucket, now)
             guard tokens >= 1 else {
-                buckets[key] = Bucket(tokens: tokens, updated: now)
+                state.buckets[key] = Bucket(tokens: tokens, updated: now)
                 return Int(((1 - tokens) * 60 / perMinute).rounded(.up))
             }
-            buckets[key] = Bucket(tokens: tokens - 1, updated: now)
+            state.buckets[key] = Bucket(tokens: tokens - 1, updated: now)
             return nil
         }
     }

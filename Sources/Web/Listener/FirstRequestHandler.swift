@@ -43,7 +43,7 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
             let (handler, context) = bound.value
             if isSlow { handler.events.slow() }
             // Not `close` through TLS: this peer does not deserve a farewell.
-            context.channel.close(promise: nil)
+            context.close(promise: nil)
         }
     }
 }

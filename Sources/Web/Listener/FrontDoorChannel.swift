@@ -44,7 +44,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
         channel.eventLoop.makeCompletedFuture {
             let address = ClientAddress.text(of: channel)
             guard connections.enter(address) else {
-                events.refused()
+                events.refused(address)
                 channel.close(promise: nil)
                 throw TooManyConnections()
             }

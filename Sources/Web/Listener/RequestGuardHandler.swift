@@ -15,6 +15,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     private let events: DoorEvents
     private let draining: Draining
     private var deadline: Scheduled<Void>?
+    private var stalled: Scheduled<Void>?
     private var isRefused = false
 
     init(events: DoorEvents, draining: Draining) {
@@ -38,8 +39,23 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         context.fireChannelRead(data)
     }
 
+    /// A peer that does not read its answer holds a connection, and a shutdown.
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        stalled?.cancel()
+        if !context.channel.isWritable {
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            stalled = context.eventLoop.scheduleTask(in: WebConfiguration.stalledAnswer) {
+                let (handler, context) = bound.value
+                handler.events.slow()
+                context.close(promise: nil)
+            }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
     func channelInactive(context: ChannelHandlerContext) {
         deadline?.cancel()
+        stalled?.cancel()
         context.fireChannelInactive()
     }
 

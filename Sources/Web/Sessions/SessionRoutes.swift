@@ -49,7 +49,7 @@ struct SessionRoutes: Sendable {
     @Sendable private func end(_ request: Request, _ context: WebContext) async throws -> Response {
         let host = try await authenticator.user(of: request)
         let id = try context.parameters.require("id")
-        let ended = try await database.write { connection in
+        let ended = try await database.write(essential: true) { connection in
             guard let session = try ShareSession.active(id: id, in: connection), session.hostUserId == host.id else {
                 return false
             }
