@@ -24,13 +24,11 @@ enum ClientAddress {
     /// IPv4 whole; IPv6 by its /64, which is what one customer has.
     static func text(of channel: any Channel) -> String {
         guard let text = channel.remoteAddress?.ipAddress else { return "local" }
-        var address = in6_addr()
-        guard inet_pton(AF_INET6, text, &address) == 1 else { return text }
-        return withUnsafeBytes(of: &address) { bytes in
-            // An IPv4 client on a socket for both families.
-            let isMapped = bytes.prefix(10).allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
-            if isMapped { return bytes.suffix(4).map { "\($0)" }.joined(separator: ".") }
-            return bytes.prefix(8).map { String($0, radix: 16) }.joined(separator: ":")
-        }
+        var bytes = [UInt8](repeating: 0, count: 16)
+        guard inet_pton(AF_INET6, text, &bytes) == 1 else { return text }
+        // An IPv4 client on a socket for both families.
+        let isMapped = bytes.prefix(10).allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
+        if isMapped { return bytes.suffix(4).map { "\($0)" }.joined(separator: ".") }
+        return bytes.prefix(8).map { String($0, radix: 16) }.joined(separator: ":")
     }
 }

@@ -74,10 +74,12 @@ def test_the_state_directory_is_private_and_holds_no_token(make_server):
     import os
     server = make_server()
     ana = server.user("ana")
-    for name in os.listdir(server.state):
-        path = os.path.join(server.state, name)
-        assert os.stat(path).st_mode & 0o077 == 0, name
-        assert ana.token.encode() not in open(path, "rb").read()
+    for directory, _, names in os.walk(server.state):
+        assert os.stat(directory).st_mode & 0o077 == 0, directory
+        for name in names:
+            path = os.path.join(directory, name)
+            assert os.stat(path).st_mode & 0o077 == 0, path
+            assert ana.token.encode() not in open(path, "rb").read()
     assert os.stat(server.state).st_mode & 0o077 == 0
 
 

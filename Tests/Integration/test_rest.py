@@ -17,7 +17,7 @@ def test_status_page_is_html_without_script(server):
     import urllib.request
     with urllib.request.urlopen(server.url + "/") as answer:
         page = answer.read().decode()
-    assert answer.status == 200 and "This Postern is up" in page and "<script" not in page
+    assert answer.status == 200 and "Everything works" in page and "<script" not in page
 
 
 def test_signing_in_by_token_and_by_the_jwt_made_from_it(server, ana):

@@ -58,7 +58,9 @@ def test_restarts_under_ten_megabytes_a_second_lose_and_repeat_nothing(server, a
     for _ in guests:
         share.wait("guest_joined")
     for guest in guests:
-        assert b"joined" in guest.stderr.readline()
+        # On a busy machine it may have to wait for its host first, and says so.
+        while b"joined" not in (line := guest.stderr.readline()):
+            assert b"waiting" in line, line
     readers = [Records(guest.stdout) for guest in guests]
     guests[0].stdin.write(b"go\n")
     guests[0].stdin.flush()

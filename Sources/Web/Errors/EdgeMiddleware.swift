@@ -26,9 +26,9 @@ struct EdgeMiddleware: RouterMiddleware {
                 context.logger.error(
                     "request failed",
                     metadata: [
-                        "method": "\(request.method.rawValue)",  // The route and not the path: a path may hold a secret.
-                        "route": "\(context.endpointPath ?? "-")", "error": "\(error)",
-                        "request": "\(context.id)",
+                        // The route and not the path: a path may hold a secret.
+                        "method": "\(request.method.rawValue)", "route": "\(context.endpointPath ?? "-")",
+                        "error": "\(error)", "request": "\(context.id)",
                     ])
             }
             answer.body.requestId = context.id
