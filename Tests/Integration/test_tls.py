@@ -213,10 +213,13 @@ def responder(tmp_path, children):
     (tmp_path / "index").write_text(f"V\t491231235959Z\t\t{serial}\tunknown\t/CN=test\n")
 
     def start():
-        children.append(subprocess.Popen(
+        process = subprocess.Popen(
             ["openssl", "ocsp", "-index", tmp_path / "index", "-port", str(port), "-rsigner", authority, "-rkey",
-             tmp_path / "ca.key", "-CA", authority, "-ndays", "3"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        wait_for(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), "the responder")
+             tmp_path / "ca.key", "-CA", authority, "-ndays", "3"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        children.append(process)
+        # Not by connecting: it serves one connection after the other, and a silent one for ever.
+        while b"waiting" not in (line := process.stdout.readline()):
+            assert line, "the responder ended"
 
     chain = tmp_path / "chain.pem"
     chain.write_text((tmp_path / "cert.pem").read_text() + (tmp_path / "ca.pem").read_text())

@@ -36,7 +36,7 @@ final class StatusBoard: Sendable {
 
     func report() async -> StatusReport {
         if let known = last.withLock({ $0 }), ContinuousClock.now - known.checkedAt < Self.freshness { return known }
-        let components = [await database(), relay(), certificate(), disk(), backups()].compactMap { $0 }
+        let components = [await database(), relay(), certificate(), acme(), disk(), backups()].compactMap { $0 }
         let report = StatusReport(components: components, checkedAt: .now)
         last.withLock { $0 = report }
         return report
@@ -82,6 +82,15 @@ final class StatusBoard: Sendable {
         case .warning: return Component("certificate", .warning, "Good for only \(days) days, \(issuer).")
         case .alarm: return Component("certificate", .warning, "Ends in \(days) days, \(issuer): renew it now.")
         }
+    }
+
+    /// With tls-mode acme: what is going on with the authority, in its own words where it refuses.
+    private func acme() -> Component? {
+        guard let renewal = parts.certificate()?.renewal else { return nil }
+        let wait = max(0, renewal.nextAttempt - Int(time(nil)))
+        let next = "The next look is in \(PageRoutes.duration(wait))."
+        if let problem = renewal.problem { return Component("acme", .warning, "\(problem). \(next)") }
+        return Component("acme", .ok, "\(renewal.doing.prefix(1).uppercased() + renewal.doing.dropFirst()). \(next)")
     }
 
     private func disk() -> Component? {
