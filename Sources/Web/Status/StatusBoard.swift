@@ -51,7 +51,8 @@ final class StatusBoard: Sendable {
             let milliseconds = elapsed.seconds * 1000 + elapsed.attoseconds / 1_000_000_000_000_000
             return Component("database", .ok, "Reads and writes, in \(max(1, milliseconds)) ms.")
         } catch let error as StorageError where error.code == .full {
-            return Component("database", .warning, "Reads; writes are refused: \(error.message).")
+            // Paths are the owner's business: the log and 'postern doctor' name them.
+            return Component("database", .warning, "Reads; writes are refused until its disk has more room.")
         } catch let error as StorageError where error.code == .busy {
             return Component("database", .warning, "Busy: \(error.message).")
         } catch {
@@ -105,7 +106,7 @@ final class StatusBoard: Sendable {
 
     private func backups() -> Component? {
         let report = parts.backups()
-        if let problem = report.problem { return Component("backups", .warning, "The last one failed: \(problem)") }
+        if report.problem != nil { return Component("backups", .warning, "The last one failed; see the server's log.") }
         guard let interval = report.interval else {
             return Component("backups", .ok, "Not scheduled (backup-every-hours is 0).")
         }
