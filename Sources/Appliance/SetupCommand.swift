@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import Storage
 
 /// `postern setup`: the one-time link, once more.
@@ -23,7 +22,7 @@ struct SetupCommand: AsyncParsableCommand {
             }
             let base = configuration.publicURL ?? "https://\(HostName.own ?? "localhost")"
             Output.line("\(base)\(link.path)")
-            Output.line("Works once, until \(link.expiresAt.milliseconds / 1000 - Int64(time(nil))) seconds from now.")
+            Output.line("Works once, for \(SetupLink.lifetimeSeconds / 60) minutes.")
             if configuration.publicURL == nil {
                 Output.line("If people reach this server by another address, put that in, or set public-url.")
             }

@@ -110,7 +110,7 @@ private final class Events: ChannelInboundHandler {
         #expect(arrived == expected)
     }
 
-    @Test func anotherCertificateThanThePinnedOneEndsItBeforeABytewasSent() throws {
+    @Test func anotherCertificateThanThePinnedOneEndsItBeforeAByteWasSent() throws {
         let wire = try Wire(trust: { _ in .pinned(.none) })
         wire.client.writeAndFlush(ByteBuffer(string: "secret"), promise: nil)
         try wire.run()

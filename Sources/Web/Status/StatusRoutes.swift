@@ -21,6 +21,7 @@ struct StatusRoutes: Sendable {
 
     @Sendable private func page(_ request: Request, _ context: WebContext) async throws -> Response {
         let report = await board.report()
+        // A database that does not answer is said in the report; the page shows that instead of failing with it.
         let (incidents, days) =
             (try? await parts.database.read {
                 (try Incident.list(includingResolved: false, in: $0), try Availability.all(in: $0))
