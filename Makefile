@@ -37,7 +37,7 @@ deb: release ## The Debian package in dist/, checked by lintian
 test: unit integration package ## Every test: unit tests first, then the real thing, then the package on a fresh machine
 
 unit: build
-	swift test --skip-build --quiet
+	swift test --skip-build
 
 integration: binary
 	POSTERN=$(POSTERN) $(PYTHON) -m pytest -q Tests/Integration

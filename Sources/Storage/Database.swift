@@ -80,7 +80,7 @@ public final class Database: Sendable {
         return stat(path + "-wal", &found) == 0 ? Int(found.st_size) : 0
     }
 
-    /// Finishes what waits and closes the file. Nothing can be read or written afterwards.
+    /// Finishes what waits and closes the file. Nothing can be read or written afterwards; closing again changes nothing.
     public func close() {
         reads.close()
         readers.forEach { $0.join() }

@@ -39,6 +39,20 @@ import Testing
         await #expect(throws: StorageError.self) { try await temporary.database.write { try $0.check() } }
     }
 
+    /// A thread that is joined twice is another thread the second time: the process hung or died, once in some dozen runs.
+    @Test func closingManyTimesAtOnceWaitsForTheSameEnd() async throws {
+        for _ in 0..<20 {
+            let temporary = try TemporaryDatabase()
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<4 { group.addTask { temporary.database.close() } }
+            }
+            // Takes the numbers of the threads that have gone.
+            let other = try TemporaryDatabase()
+            temporary.database.close()
+            try await other.database.write { try $0.check() }
+        }
+    }
+
     @Test func aNewerDatabaseIsRefusedAndUntouched() async throws {
         let directory = try TemporaryDatabase.makeDirectory()
         defer { TemporaryDatabase.remove(directory) }

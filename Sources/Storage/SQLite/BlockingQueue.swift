@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// A bounded queue between callers that must not block and one or more threads that wait.
 ///
@@ -53,14 +54,15 @@ final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
     }
 }
 
-/// A thread that runs one closure and can be waited for.
-struct WorkerThread: Sendable {
+/// A thread that runs one closure and can be waited for, by whoever and as often as they like.
+final class WorkerThread: Sendable {
     private final class Body {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    private let thread: pthread_t
+    /// Nil once it has been joined: to join a thread twice is to wait for whichever has its number by then.
+    private let thread: Mutex<pthread_t?>
 
     /// - Parameter name: at most 15 bytes, as debuggers and `top -H` show it.
     init(name: String, _ run: @escaping @Sendable () -> Void) throws {
@@ -81,7 +83,7 @@ struct WorkerThread: Sendable {
             body.release()
             throw StorageError(.unavailable, "the system refused a thread (error \(result)); raise the process limit")
         }
-        thread = started
+        thread = Mutex(started)
     }
 
     /// The name is for people: where /proc is hidden, the thread goes without.
@@ -92,5 +94,16 @@ struct WorkerThread: Sendable {
         close(descriptor)
     }
 
-    func join() { pthread_join(thread, nil) }
+    /// Waits for the end of the closure; not from within it.
+    func join() {
+        thread.withLock { thread in
+            if let running = thread { pthread_join(running, nil) }
+            thread = nil
+        }
+    }
+
+    deinit {
+        // Nobody waits for it: its resources are the system's to free when it ends.
+        if let running = thread.withLock({ $0 }) { pthread_detach(running) }
+    }
 }
