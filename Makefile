@@ -40,6 +40,7 @@ unit: build
 	swift test --skip-build
 
 integration: binary
+	@$(SWIFT_BUILD) --product postern-echo $(RELEASE_FLAGS)
 	POSTERN=$(POSTERN) $(PYTHON) -m pytest -q Tests/Integration
 
 package: deb ## The Debian package on fresh Debian 12 machines under a real systemd (as root)

@@ -28,6 +28,7 @@ let package = Package(
     products: [
         .executable(name: "postern", targets: ["Appliance"]),
         .executable(name: "postern-bench", targets: ["RelayBench"]),
+        .executable(name: "postern-echo", targets: ["WebSocketEcho"]),
     ],
     dependencies: [
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
@@ -55,9 +56,10 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "Wire", dependencies: [nioCore], swiftSettings: strict),
+        .target(name: "WebSocket", dependencies: [nioCore], swiftSettings: strict),
         .target(
             name: "Relay",
-            dependencies: ["Wire", "Telemetry", nioCore, nioWebSocket, crypto],
+            dependencies: ["Wire", "WebSocket", "Telemetry", nioCore, crypto],
             swiftSettings: strict
         ),
         .target(name: "EndToEnd", dependencies: ["Wire", nioCore, crypto], swiftSettings: strict),
@@ -70,7 +72,7 @@ let package = Package(
         .target(
             name: "Client",
             dependencies: [
-                "Wire", "EndToEnd", "Terminal", "CPlatform", "TransportSecurity",
+                "Wire", "WebSocket", "EndToEnd", "Terminal", "CPlatform", "TransportSecurity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, unixSignals,
             ],
             swiftSettings: strict
@@ -102,16 +104,22 @@ let package = Package(
         .executableTarget(
             name: "RelayBench",
             dependencies: [
-                "Wire", "Client", "CPlatform", "TransportSecurity", nioCore, nioPosix, argumentParser,
+                "Wire", "WebSocket", "Client", "CPlatform", "TransportSecurity", nioCore, nioPosix, argumentParser,
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: strict
         ),
 
+        .executableTarget(
+            name: "WebSocketEcho", dependencies: ["WebSocket", nioCore, nioPosix, nioHTTP1, nioWebSocket],
+            swiftSettings: strict
+        ),
+
         .testTarget(name: "StorageTests", dependencies: ["Storage", "CSQLite"], swiftSettings: strict),
+        .testTarget(name: "WebSocketTests", dependencies: ["WebSocket", nioCore], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["Wire", nioCore], swiftSettings: strict),
         .testTarget(
-            name: "RelayTests", dependencies: ["Relay", "Wire", nioCore, nioEmbedded, nioWebSocket],
+            name: "RelayTests", dependencies: ["Relay", "Wire", "WebSocket", nioCore, nioEmbedded],
             swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests", dependencies: ["EndToEnd", "Wire", nioCore, crypto],

@@ -1,142 +1,189 @@
-"""`make bench`: the relay measured from outside, by a generator in its own process (Sources/RelayBench).
+"""`make bench`: the relay beside others that could do its work, measured from outside by one generator (Sources/RelayBench).
 
-Absolute times move by a factor of two on shared machines: compare only figures of one run. Every figure is the median of
-five rounds (RUNS=n for another number). The table goes to standard output, ready for docs/performance.md.
+Every case is run round after round, and within each round by every relay, so that a slow minute of the machine is everybody's.
+Absolute times move by a factor of two on shared machines: compare only figures of one run, best as the ratios that come first.
+Figures are medians of RUNS rounds (five; QUICK=1: three minutes' worth). What is printed is ready for docs/performance.md; the
+numbers themselves go to dist/bench.json, and with --plot the picture to docs/performance.svg.
 """
 
 import json
 import os
 import platform
-import re
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
-import threading
-import time
-import urllib.request
 from pathlib import Path
 
-POSTERN, BENCH = os.environ["POSTERN"], os.environ["BENCH"]
-RUNS = int(os.environ.get("RUNS", "5"))
-IDLE_PEERS = int(os.environ.get("IDLE_PEERS", "1000"))
+sys.path.insert(0, str(Path(__file__).parent))
+from benchmarks import peers, plot  # noqa: E402
+
+QUICK = bool(os.environ.get("QUICK"))
+RUNS = int(os.environ.get("RUNS", "3" if QUICK else "5"))
+IDLE_PEERS = int(os.environ.get("IDLE_PEERS", "2000" if QUICK else "10000"))
+ROOT = Path(__file__).resolve().parents[1]
+
+# (payload bytes, guests, messages under way)
+PLAIN = [(256, 1, 32), (256, 10, 32), (256, 100, 32), (1024, 10, 32), (1024, 100, 32),
+         (16384, 1, 32), (16384, 10, 32), (16384, 100, 32), (256, 1, 512), (256, 100, 512), (1024, 100, 512)]
+TLS = [(1024, 10, 32), (1024, 100, 32), (16384, 10, 32)]
+LATENCY = [(200, 1), (1000, 1), (5000, 1), (200, 100), (1000, 100)]
+if QUICK:
+    PLAIN, TLS, LATENCY = [(256, 1, 32), (256, 100, 32), (16384, 10, 32)], [(1024, 10, 32)], [(1000, 1)]
 
 
-class Relay:
-    def __enter__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="postern-bench-"))
-        self.process = subprocess.Popen(
-            [POSTERN, "serve", "--state", str(self.folder / "state"), "--https", "off", "--http", "127.0.0.1:0",
-             "--joins-per-minute", "1000000", "--connections-per-address", "100000"],
-            stdout=subprocess.PIPE, stderr=(self.folder / "log").open("w"), text=True)
-        self.url = re.search(r"http://\S+?(?=/$)", self.process.stdout.readline().strip()).group(0)
-        made = subprocess.run([POSTERN, "user", "add", "ana", "--state", str(self.folder / "state"), "--json"],
-                              check=True, capture_output=True, text=True)
-        self.token = json.loads(made.stdout)["token"]
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
-        shutil.rmtree(self.folder)
-
-    def post(self, path, body):
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST",
-                                         headers={"Authorization": f"Bearer {self.token}"})
-        with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
-
-    def delete(self, path):
-        request = urllib.request.Request(self.url + path, method="DELETE", headers={"Authorization": f"Bearer {self.token}"})
-        urllib.request.urlopen(request).close()
-
-    def cpu(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def rss(self):
-        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text()).group(1))
-
-    def load(self, mode, **options):
-        session = self.post("/sessions", {"hostPublicKey": "k"})["id"]
-        code = self.post(f"/sessions/{session}/codes", {"permission": "read"})["code"]
-        arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-        command = [BENCH, "--url", self.url, "--session", session, "--code", code, "--mode", mode, *arguments]
-        environment = {**os.environ, "POSTERN_TOKEN": self.token}
-        if mode == "idle":
-            return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        before = self.cpu()
-        report = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
-        report["cpu"] = self.cpu() - before
-        # A session whose host just goes waits five minutes for it, with its ring.
-        self.delete(f"/sessions/{session}")
-        return report
+def size(count):
+    return f"{count} B" if count < 1024 else f"{count // 1024} KiB"
 
 
-def median(reports, key):
-    return statistics.median(report[key] if isinstance(key, str) else key(report) for report in reports)
+def installed():
+    """The relays that are here; what is missing is fetched where that is possible, and named where it is not."""
+    for peer in peers.ALL:
+        if peer.missing() and os.geteuid() == 0:
+            subprocess.run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *peer.missing().split()],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                           env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    for peer in peers.ALL:
+        if peer.missing():
+            print(f"Without {peer.name}: install {peer.missing()}.")
+    return [peer for peer in peers.ALL if not peer.missing()]
 
 
-def throughput(relay):
-    print("\n| payload | guests | deliveries/s | CPU s of the relay per million deliveries | generator busy |")
-    print("|---|---|---|---|---|")
-    for size, name in ((256, "256 B"), (1024, "1 KiB"), (16384, "16 KiB")):
-        for guests in (1, 10, 100):
-            frames = max(300, min(60_000, 400_000 // guests // (1 + size // 2048)))
-            reports = [relay.load("throughput", guests=guests, bytes=size, frames=frames) for _ in range(RUNS)]
-            rate = median(reports, lambda r: r["deliveries"] / r["seconds"])
-            cost = median(reports, lambda r: r["cpu"] * 1e6 / r["deliveries"])
-            print(f"| {name} | {guests} | {rate:,.0f} | {cost:.2f} | {median(reports, 'generatorBusy'):.0%} |", flush=True)
+def unsuited(peer, payload):
+    """Loads that a relay is known to stall on: they would say nothing about its speed."""
+    return peer.name == "Mosquitto" and payload > 4096
 
 
-def latency(relay):
-    print("\n| frames/s | guests | p50 µs | p99 µs |\n|---|---|---|---|")
-    for rate, guests in ((200, 1), (1000, 1), (200, 10), (200, 100)):
-        reports = [relay.load("latency", guests=guests, bytes=256, frames=rate * 2, rate=rate) for _ in range(RUNS)]
-        print(f"| {rate} | {guests} | {median(reports, 'p50'):,.0f} | {median(reports, 'p99'):,.0f} |", flush=True)
-
-
-def idle():
-    figures = []
+def interleaved(running, mode, **options):
+    """{name: [reports]} of RUNS rounds."""
+    reports = {}
     for _ in range(RUNS):
-        with Relay() as relay:
-            before = relay.rss()
-            process = relay.load("idle", guests=IDLE_PEERS)
-            assert process.stdout.readline().strip() == "ready"
-            figures.append((relay.rss() - before) / IDLE_PEERS)
-            process.communicate("\n")
-    print(f"\nIdle peers: {statistics.median(figures):.1f} KiB of resident memory each (at {IDLE_PEERS:,} peers).")
+        for peer in running:
+            if unsuited(peer, options["bytes"]):
+                continue
+            try:
+                reports.setdefault(peer.name, []).append(peer.load(mode, **options))
+            except RuntimeError as error:
+                print(f"({error})", file=sys.stderr)
+    return reports
 
 
-def durable(relay):
-    rates = []
-    for _ in range(RUNS):
-        count, threads, start = 100, 8, time.perf_counter()
-        def create():
-            for _ in range(count):
-                relay.post("/sessions", {"hostPublicKey": "k"})
-        workers = [threading.Thread(target=create) for _ in range(threads)]
-        [worker.start() for worker in workers]
-        [worker.join() for worker in workers]
-        rates.append(count * threads / (time.perf_counter() - start))
-    print(f"\nShare sessions created durably (fsync before the answer, 8 callers, one connection per call): "
-          f"{statistics.median(rates):,.0f} per second.")
+def middle(reports, key):
+    return statistics.median(report[key] for report in reports)
+
+
+def deliveries(title, kinds, cases, tls, results):
+    running = [kind(tls) for kind in kinds]
+    names = [peer.name for peer in running]
+    print(f"\n### {title}\n\nCPU seconds of the relay per million deliveries; in brackets the ratio to Postern, above 1 where Postern is cheaper.\n")
+    print("| payload × guests, under way | " + " | ".join(names) + " | Postern's deliveries/s | generator busy |")
+    print("|---|" + "---|" * (len(names) + 2))
+    try:
+        for payload, guests, window in cases:
+            frames = max(300, min(60_000, 400_000 // guests // (1 + payload // 2048)))
+            reports = interleaved(running, "throughput", guests=guests, bytes=payload, frames=frames, window=window)
+            costs = {name: middle(found, "cost") for name, found in reports.items()}
+            cells = []
+            for name in names:
+                if name not in costs:
+                    cells.append("–")
+                    continue
+                lost = max(report["lost"] for report in reports[name])
+                spread = max(r["cost"] for r in reports[name]) / min(r["cost"] for r in reports[name])
+                ratio = "" if name == "Postern" else f" ({costs[name] / costs['Postern']:.1f})"
+                cells.append(f"{costs[name]:.2f}{ratio}{' lossy' if lost else ''}")
+                results.append({"case": "deliveries", "tls": tls, "bytes": payload, "guests": guests, "window": window,
+                                "relay": name, "cost": costs[name], "rate": middle(reports[name], "rate"),
+                                "spread": spread, "lost": lost})
+            print(f"| {size(payload)} × {guests}, {window} | " + " | ".join(cells)
+                  + f" | {middle(reports['Postern'], 'rate'):,.0f} | {middle(reports['Postern'], 'generatorBusy'):.0%} |", flush=True)
+    finally:
+        for peer in running:
+            peer.close()
+
+
+def latency(kinds, results):
+    running = [kind() for kind in kinds]
+    names = [peer.name for peer in running]
+    print("\n### Latency\n\nFrom the moment a message was due to be sent until a guest has it, 256 B, p50 / p99 in µs.\n")
+    print("| messages/s × guests | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
+    try:
+        for rate, guests in LATENCY:
+            reports = interleaved(running, "latency", guests=guests, bytes=256, frames=rate * 2, rate=rate)
+            cells = []
+            for name in names:
+                found = reports.get(name, [])
+                if not found or max(r["lost"] for r in found):
+                    cells.append("lossy" if found else "–")
+                    continue
+                p50, p99 = middle(found, "p50"), middle(found, "p99")
+                cells.append(f"{p50:,.0f} / {p99:,.0f}")
+                results.append({"case": "latency", "rate": rate, "guests": guests, "relay": name, "p50": p50, "p99": p99})
+            print(f"| {rate:,} × {guests} | " + " | ".join(cells) + " |", flush=True)
+    finally:
+        for peer in running:
+            peer.close()
+
+
+def idle(kinds, results):
+    print(f"\n### Idle peers\n\nResident memory of the relay per connected peer that says nothing, at {IDLE_PEERS:,} peers, in KiB.\n")
+    print("| | " + " | ".join(kind.name for kind in kinds) + " |\n|---|" + "---|" * len(kinds))
+    for tls in (False, True):
+        cells = []
+        for kind in kinds:
+            peer = kind(tls)
+            try:
+                before = peer.rss()
+                # Rooms of a hundred: a session has as many seats as its plan allows, and slots for 65,535.
+                process = peer.begin("idle", rooms=max(1, IDLE_PEERS // 100), guests=99)
+                ready = process.stdout.readline().strip() == "ready"
+                each = (peer.rss() - before) / IDLE_PEERS
+                process.communicate("\n")
+                cells.append(f"{each:.1f}" if ready else "–")
+                results.append({"case": "idle", "tls": tls, "relay": kind.name, "kib": each if ready else None})
+            finally:
+                peer.close()
+        print(f"| {'TLS' if tls else 'plain'} | " + " | ".join(cells) + " |", flush=True)
+
+
+def many_rooms(results):
+    print("\n### Rooms\n\nOne host and two guests each, 256 B, the same number of messages in all, eight under way per room.\n")
+    print("| rooms | CPU s per million deliveries |\n|---|---|")
+    for rooms in ((1, 100) if QUICK else (1, 10, 100, 1000, 3000)):
+        peer = peers.Postern()
+        try:
+            frames = max(20, 60_000 // rooms)
+            found = [peer.load("throughput", rooms=rooms, guests=2, bytes=256, frames=frames, window=8) for _ in range(RUNS if rooms < 1000 else 3)]
+            print(f"| {rooms:,} | {middle(found, 'cost'):.2f} |", flush=True)
+            results.append({"case": "rooms", "rooms": rooms, "cost": middle(found, "cost")})
+        finally:
+            peer.close()
 
 
 def main():
+    kinds = installed()
     cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.machine())
-    version = subprocess.run([POSTERN, "version"], capture_output=True, text=True).stdout.strip()
-    print(f"{version}; {os.cpu_count()} × {cpu}; Linux {platform.release().split('-')[0]}; medians of {RUNS} runs; "
-          "the generator shares the machine; 32 frames under way")
-    with Relay() as relay:
-        before = relay.rss()
-        throughput(relay)
-        latency(relay)
-        durable(relay)
-        print(f"\nResident memory of the relay: {before / 1024:.0f} MiB after start, {relay.rss() / 1024:.0f} MiB after all of this.")
-    idle()
+    started = [kind() for kind in kinds]
+    versions = ", ".join(f"{peer.name} {peer.version()}" for peer in started)
+    [peer.close() for peer in started]
+    print(f"{os.cpu_count()} × {cpu}; Linux {platform.release().split('-')[0]}; medians of {RUNS} rounds; the generator shares the machine.\n{versions}.")
+    results = []
+    wanted = sys.argv[1:]
+    if not wanted or "plain" in wanted:
+        deliveries("Deliveries", kinds, PLAIN, False, results)
+    if not wanted or "tls" in wanted:
+        deliveries("Deliveries over TLS", kinds, TLS, True, results)
+    if not wanted or "latency" in wanted:
+        latency(kinds, results)
+    if not wanted or "idle" in wanted:
+        idle(kinds, results)
+    if not wanted or "rooms" in wanted:
+        many_rooms(results)
+    (ROOT / "dist").mkdir(exist_ok=True)
+    (ROOT / "dist/bench.json").write_text(json.dumps(
+        {"machine": cpu, "cores": os.cpu_count(), "runs": RUNS, "versions": versions, "results": results}, indent=1))
+    (ROOT / "dist/bench.svg").write_text(plot.deliveries(results))
+    print("\nThe numbers: dist/bench.json. The picture: dist/bench.svg.")
 
 
 if __name__ == "__main__":

@@ -116,10 +116,12 @@ def relayed(servers, guests, size):
         return json.load(urllib.request.urlopen(request, context=ssl._create_unverified_context()))
     session = post("/sessions", {"hostPublicKey": "k"})["id"]
     code = post(f"/sessions/{session}/codes", {"permission": "read"})["code"]
+    rooms = servers.folder / "rooms"
+    rooms.write_text(f"{session} {code}\n")
     before = cpu([servers.postern.pid])
     report = json.loads(subprocess.run(
-        [BENCH, "--url", f"https://127.0.0.1:{servers.port}", "--fingerprint", servers.fingerprint, "--session", session,
-         "--code", code, "--mode", "throughput", "--guests", str(guests), "--bytes", str(size), "--frames",
+        [BENCH, "--url", f"https://127.0.0.1:{servers.port}", "--fingerprint", servers.fingerprint, "--rooms", str(rooms),
+         "--mode", "throughput", "--guests", str(guests), "--bytes", str(size), "--frames",
          str(40_000 // guests)], env={**os.environ, "POSTERN_TOKEN": servers.token}, check=True, capture_output=True,
         text=True).stdout)
     bytes = report["deliveries"] * size

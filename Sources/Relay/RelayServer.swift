@@ -1,15 +1,16 @@
 public import NIOCore
-import NIOWebSocket
 import Synchronization
 public import Telemetry
 import Wire
 
 /// The relay: all rooms, and the handler that makes a WebSocket a peer.
 public final class RelayServer: Sendable {
-    private let authority: any RelayAuthority
+    let authority: any RelayAuthority
     let configuration: RelayConfiguration
     let metrics: ServerMetrics
     private let rooms = Mutex<[String: RoomReference]>([:])
+    /// One for each event loop that has had a peer.
+    private let clocks = Mutex<[ObjectIdentifier: NIOLoopBound<PeerClock>]>([:])
 
     public init(
         authority: any RelayAuthority, configuration: RelayConfiguration = .init(), metrics: ServerMetrics = .init()
@@ -46,31 +47,54 @@ public final class RelayServer: Sendable {
         }
     }
 
-    /// Makes a channel whose pipeline ends in a WebSocket frame decoder a peer of the relay. Call on the channel's loop.
-    /// - Parameter address: the peer's network address, for rate limits.
-    public func addPeer(to channel: any Channel, address: String) throws {
-        // Peers write messages that are framed already, once for all receivers: past the encoder, which cannot be removed.
-        let encoder = try channel.pipeline.syncOperations.context(handlerType: WebSocketFrameEncoder.self)
-        try channel.pipeline.syncOperations.addHandler(
-            PeerHandler(relay: self, authority: authority, address: address, pastEncoder: encoder))
+    /// Makes a channel a peer of the relay: from here on it speaks RFC 6455. Call on the channel's loop.
+    /// - Parameters:
+    ///   - address: the peer's network address, for rate limits.
+    ///   - isSocketIO: the peer speaks Socket.IO inside its WebSocket messages.
+    public func addPeer(to channel: any Channel, address: String, isSocketIO: Bool) throws {
+        let handler = PeerHandler(
+            relay: self, authority: authority, address: address, clock: clock(of: channel.eventLoop),
+            isSocketIO: isSocketIO)
+        try channel.pipeline.syncOperations.addHandler(handler)
+    }
+
+    /// - Parameter loop: the current one.
+    private func clock(of loop: any EventLoop) -> PeerClock {
+        clocks.withLock { clocks in
+            let id = ObjectIdentifier(loop)
+            let clock = clocks[id] ?? NIOLoopBound(PeerClock(loop: loop), eventLoop: loop)
+            clocks[id] = clock
+            return clock
+        }.value
     }
 
     func find(_ sessionId: String) -> RoomReference? { rooms.withLock { $0[sessionId] } }
 
     /// The room of a session; if there is none yet, it is opened on `loop`, which must be the current one.
-    func room(_ sessionId: String, on loop: any EventLoop) -> RoomReference {
+    private func room(_ sessionId: String, on loop: any EventLoop) -> RoomReference {
         rooms.withLock { rooms in
             if let known = rooms[sessionId] { return known }
-            let live = LiveRoom(
-                sessionId: sessionId, loop: loop, authority: authority, configuration: configuration, metrics: metrics,
-                onEnd: { [weak self] id in
-                    guard let self, self.rooms.withLock({ $0.removeValue(forKey: id) }) != nil else { return }
-                    self.metrics.rooms.add(-1)
-                })
             metrics.rooms.add(1)
-            let opened = RoomReference(live, loop: loop)
+            let opened = open(sessionId, on: loop)
             rooms[sessionId] = opened
             return opened
+        }
+    }
+
+    private func open(_ sessionId: String, on loop: any EventLoop) -> RoomReference {
+        RoomReference(LiveRoom(sessionId: sessionId, loop: loop, relay: self), loop: loop)
+    }
+
+    func ended(sessionId: String) {
+        if rooms.withLock({ $0.removeValue(forKey: sessionId) }) != nil { metrics.rooms.add(-1) }
+    }
+
+    /// Opens a room that nobody has entered on another loop instead; what is executed there afterwards finds it.
+    func move(_ sessionId: String, to loop: any EventLoop) {
+        loop.execute {
+            let opened = self.open(sessionId, on: loop)
+            // Ended in between: then it is gone for good.
+            self.rooms.withLock { if $0[sessionId] != nil { $0[sessionId] = opened } }
         }
     }
 }

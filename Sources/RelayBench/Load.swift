@@ -1,39 +1,27 @@
-import Client
 import Glibc
 import Histogram
 import NIOCore
-import Wire
 
-/// One host and its guests, from the first join to the last frame.
+/// All rooms of a plan, from the first join to the last message, and what was seen of it.
 final class Load {
-    struct Plan: Sendable {
-        let address: ServerAddress
-        let token: String
-        let session: String
-        let code: String
-        let mode: RelayBench.Mode
-        let guests: Int
-        let bytes: Int
-        let frames: Int
-        let window: Int
-        let rate: Int
-    }
-
-    /// Joins under way at once: the relay's own limits are not what is measured.
-    private static let joinsAtOnce = 64
+    /// Rooms that are filled at once.
+    private static let roomsAtOnce = 32
+    /// Between the last join and the first message: some relays answer before a subscription stands.
+    private static let settle = TimeAmount.milliseconds(200)
+    /// Without a delivery for so long, what is missing is lost.
+    private static let patience = TimeAmount.seconds(3)
 
     private let plan: Plan
     private let loop: any EventLoop
     private let done: EventLoopPromise<String>
-    private var host: RelaySocket?
-    private var guests: [RelaySocket] = []
-    private var seated = 0
-    private var ready = 0
-    private var published = 0
-    /// Deliveries seen, and the frames that every guest has.
+    private let filler: ByteBuffer
+    private var rooms: [LoadRoom] = []
+    private var readyRooms = 0
     private var delivered = 0
+    private var isFinished = false
+    private var lastDelivery = NIODeadline.now()
     private var begun: Int64 = 0
-    private var usageBefore: Double = 0
+    private var busyBefore: Double = 0
     private var histogram = Histogram<UInt64>(
         highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
 
@@ -41,145 +29,107 @@ final class Load {
         self.plan = plan
         self.loop = loop
         done = loop.makePromise(of: String.self)
+        filler = ByteBuffer(repeating: 7, count: max(0, plan.bytes - 8))
     }
 
+    private var expected: Int { plan.frames * plan.guests * plan.rooms.count }
+
     func start() -> EventLoopFuture<String> {
-        host = RelaySocket(address: plan.address, loop: loop) { self.hostEvent($0) }
+        for _ in 0..<min(Self.roomsAtOnce, plan.rooms.count) { addRoom() }
         return done.futureResult
     }
 
-    // MARK: Joining
+    private func addRoom() {
+        let index = rooms.count
+        rooms.append(LoadRoom(plan, plan.rooms[index], loop: loop) { self.handle($0, index) })
+    }
 
-    private func hostEvent(_ event: RelayEvent) {
+    private func handle(_ event: LoadRoom.Event, _ index: Int) {
         switch event {
-        case .opened:
-            var join = ClientMessageText(type: "joinAsHost")
-            join.token = plan.token
-            join.sessionId = plan.session
-            join.binary = true
-            host?.send(join)
-            host?.flush()
-        case .text(let message):
-            if message.type == .ack {
-                guard message.success == true else { return fail(message.error) }
-                for _ in 0..<min(Self.joinsAtOnce, plan.guests) { addGuest() }
-            } else if message.type == .guestJoined, let slot = message.slot {
-                greet(slot)
+        case .ready:
+            readyRooms += 1
+            if rooms.count < plan.rooms.count { addRoom() }
+            if readyRooms == plan.rooms.count {
+                loop.assumeIsolated().scheduleTask(in: Self.settle) { self.begin() }
             }
-        case .untrusted(let reason): fail(reason)
-        case .closed(_, let reason): fail("host: \(reason)")
-        case .binary, .readComplete, .writable: break
+        case .delivery(let payload):
+            delivered += 1
+            if plan.mode == .latency, let sent = payload.getInteger(at: payload.readerIndex, as: Int64.self) {
+                histogram.record(UInt64(max(0, Self.now() - sent)))
+            }
+            if delivered == expected { finish() }
+        case .readComplete:
+            if plan.mode == .throughput { publish(rooms[index]) }
+        case .failed(let reason): if !isFinished { done.fail(LoadError("the load ended early: \(reason)")) }
         }
-    }
-
-    private func addGuest() {
-        let index = guests.count
-        guests.append(RelaySocket(address: plan.address, loop: loop) { self.guestEvent($0, index) })
-    }
-
-    private func guestEvent(_ event: RelayEvent, _ index: Int) {
-        switch event {
-        case .opened:
-            var join = ClientMessageText(type: "joinAsGuest")
-            join.token = plan.token
-            join.code = plan.code
-            join.guestPublicKey = "k"
-            join.binary = true
-            guests[index].send(join)
-            guests[index].flush()
-        case .text(let message):
-            guard message.type == .ack else { return }
-            guard message.success == true else { return fail(message.error) }
-            seated += 1
-            if guests.count < plan.guests { addGuest() }
-        case .binary(let frame): received(frame)
-        case .untrusted(let reason): fail(reason)
-        case .closed(_, let reason): fail("guest \(index): \(reason)")
-        case .readComplete, .writable: break
-        }
-    }
-
-    /// Broadcasts begin with a snapshot.
-    private func greet(_ slot: Slot) {
-        host?.send(frame(.snapshot, sequence: 0, slot: slot, bytes: 16))
-        host?.flush()
     }
 
     // MARK: Publishing
 
-    private func received(_ frame: ByteBuffer) {
-        if frame.getInteger(at: frame.readerIndex + 1, as: UInt8.self) == FrameKind.snapshot.rawValue {
-            ready += 1
-            if ready == plan.guests { begin() }
-            return
-        }
-        delivered += 1
-        if plan.mode == .latency, let sent = frame.getInteger(at: frame.readerIndex + FrameHeader.size, as: Int64.self)
-        {
-            histogram.record(UInt64(max(0, Self.now() - sent)))
-        }
-        if delivered == plan.frames * plan.guests { return finish() }
-        if plan.mode == .throughput, delivered % plan.guests == 0 { publish() }
-    }
-
     private func begin() {
         if plan.mode == .idle { return done.succeed("ready") }
         begun = Self.now()
-        usageBefore = Self.processorSeconds()
-        if plan.mode == .throughput { return publish() }
+        busyBefore = Self.processorSeconds()
+        lastDelivery = .now()
+        watch(0)
+        if plan.mode == .throughput { return rooms.forEach(publish) }
         publishAtRate(next: .now())
     }
 
-    /// At absolute times: a late frame does not make all that follow late.
+    /// At absolute times, and stamped with them: a late message does not make itself look early.
     private func publishAtRate(next: NIODeadline) {
-        publishOne()
-        guard published < plan.frames else { return }
+        for room in rooms {
+            room.publish(payload(stamp: Int64(next.uptimeNanoseconds)))
+            room.flush()
+        }
+        guard rooms[0].published < plan.frames else { return }
         let following = next + .nanoseconds(1_000_000_000 / Int64(plan.rate))
+        if following <= .now() { return loop.assumeIsolated().execute { self.publishAtRate(next: following) } }
         loop.assumeIsolated().scheduleTask(deadline: following) { self.publishAtRate(next: following) }
     }
 
-    /// Keeps `window` frames under way.
-    private func publish() {
-        let complete = delivered / plan.guests
-        while published < plan.frames, published - complete < plan.window { publishOne(flush: false) }
-        host?.flush()
+    /// Keeps `window` messages under way.
+    private func publish(_ room: LoadRoom) {
+        guard begun > 0, !isFinished else { return }
+        while room.published < plan.frames, room.published - room.complete < plan.window {
+            room.publish(payload(stamp: 0))
+        }
+        room.flush()
     }
 
-    private func publishOne(flush: Bool = true) {
-        published += 1
-        host?.send(frame(.broadcast, sequence: UInt64(published), slot: 0, bytes: plan.bytes))
-        if flush { host?.flush() }
-    }
-
-    private func frame(_ kind: FrameKind, sequence: UInt64, slot: Slot, bytes: Int) -> ByteBuffer {
-        var frame = ByteBuffer()
-        FrameHeader(kind: kind, slot: slot, epoch: 1, sequence: sequence).write(into: &frame)
-        frame.writeInteger(Self.now())
-        frame.writeRepeatingByte(7, count: max(0, bytes - 8))
-        return frame
+    private func payload(stamp: Int64) -> ByteBuffer {
+        var payload = ByteBufferAllocator().buffer(capacity: plan.bytes)
+        payload.writeInteger(stamp)
+        payload.writeImmutableBuffer(filler)
+        return payload
     }
 
     // MARK: Reporting
 
+    private func watch(_ before: Int) {
+        let now = delivered
+        loop.assumeIsolated().scheduleTask(in: Self.patience) {
+            guard !self.isFinished else { return }
+            if self.delivered == now { self.finish() } else { self.watch(now) }
+        }
+    }
+
     private func finish() {
+        guard !isFinished else { return }
+        isFinished = true
         let seconds = Double(Self.now() - begun) / 1e9
-        let busy = (Self.processorSeconds() - usageBefore) / seconds
+        let busy = (Self.processorSeconds() - busyBefore) / seconds
         let p50 = Double(histogram.valueAtPercentile(50)) / 1000
         let p99 = Double(histogram.valueAtPercentile(99)) / 1000
         done.succeed(
-            #"{"seconds":\#(seconds),"deliveries":\#(delivered),"generatorBusy":\#(busy),"p50":\#(p50),"p99":\#(p99)}"#)
+            """
+            {"seconds":\(seconds),"deliveries":\(delivered),"lost":\(expected - delivered),\
+            "generatorBusy":\(busy),"p50":\(p50),"p99":\(p99)}
+            """)
     }
 
-    private func fail(_ reason: String?) {
-        done.fail(ClientError("the load ended early: \(reason ?? "refused")"))
-    }
-
-    /// Nanoseconds of the monotonic clock.
-    private static func now() -> Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
-    }
+    /// Nanoseconds of the clock that `NIODeadline` counts by.
+    private static func now() -> Int64 { Int64(NIODeadline.now().uptimeNanoseconds) }
 
     private static func processorSeconds() -> Double {
         var time = timespec()

@@ -47,6 +47,7 @@ public struct WebServer: Service {
         HealthRoutes(parts: parts, board: board).add(to: router)
         MetricsRoutes(parts: parts, authenticator: authenticator).add(to: router)
         OpenAPIRoutes(version: parts.version).add(to: router)
+        SocketIORoutes().add(to: router)
         SetupRoutes(database: database, limiter: publicCalls).add(to: router)
         StatusRoutes(
             parts: parts, board: board, authenticator: authenticator, publicNumbers: configuration.publicNumbers

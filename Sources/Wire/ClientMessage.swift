@@ -25,7 +25,8 @@ public enum MessageId: Sendable, Hashable, Codable {
 
 /// A text message from client to server as it is spelled in JSON. ``ClientMessage`` is what it means.
 public struct ClientMessageText: Codable, Sendable, Equatable {
-    public var type: String
+    /// Absent where the protocol around it names the event.
+    public var type: String?
     public var id: MessageId?
     public var token: String?
     public var sessionId: String?
@@ -44,7 +45,7 @@ public struct ClientMessageText: Codable, Sendable, Equatable {
     public var payload: String?
     public var peerId: String?
 
-    public init(type: String) { self.type = type }
+    public init(type: String? = nil) { self.type = type }
 }
 
 /// Whom a `relay` or `keyExchange` is for.
@@ -70,15 +71,21 @@ public enum ClientMessage: Sendable, Equatable {
     /// - Throws: ``MessageError`` naming the field.
     public static func parse(_ text: ByteBuffer) throws(MessageError) -> (message: ClientMessage, id: MessageId?) {
         let spelled = try JSONText.decode(ClientMessageText.self, from: text)
-        if spelled.type != "relay", text.readableBytes > WireLimits.controlMessageBytes {
-            throw MessageError("a control message is at most \(WireLimits.controlMessageBytes) bytes long")
-        }
-        return (try ClientMessage(spelled), spelled.id)
+        guard let type = spelled.type else { throw MessageError("type is missing") }
+        return (try ClientMessage(spelled, type: type, bytes: text.readableBytes), spelled.id)
     }
 
-    private init(_ text: ClientMessageText) throws(MessageError) {
+    /// Checks a message.
+    /// - Parameters:
+    ///   - type: its name.
+    ///   - bytes: its length as JSON.
+    /// - Throws: ``MessageError`` naming the field.
+    public init(_ text: ClientMessageText, type: String, bytes: Int) throws(MessageError) {
+        if type != "relay", bytes > WireLimits.controlMessageBytes {
+            throw MessageError("a control message is at most \(WireLimits.controlMessageBytes) bytes long")
+        }
         let binary = text.binary ?? false
-        switch text.type {
+        switch type {
         case "joinAsHost":
             self = .joinAsHost(
                 token: try Self.require(text.token, "token", WireLimits.tokenBytes),

@@ -62,8 +62,13 @@ public struct FrameHeader: Sendable, Equatable {
     /// Reads the header at the reader index, without moving it.
     /// - Throws: ``MessageError`` when the bytes are no frame of this version.
     public init(peeking buffer: ByteBuffer) throws(MessageError) {
-        let start = buffer.readerIndex
-        guard buffer.readableBytes >= Self.size,
+        try self.init(peeking: buffer, at: buffer.readerIndex)
+    }
+
+    /// Reads the header at an index of the readable bytes.
+    /// - Throws: ``MessageError`` when the bytes are no frame of this version.
+    public init(peeking buffer: ByteBuffer, at start: Int) throws(MessageError) {
+        guard buffer.writerIndex - start >= Self.size,
             let version = buffer.getInteger(at: start, as: UInt8.self),
             let rawKind = buffer.getInteger(at: start + 1, as: UInt8.self),
             let slot = buffer.getInteger(at: start + 2, as: UInt16.self),

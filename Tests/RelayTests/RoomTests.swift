@@ -170,30 +170,6 @@ private func guestAdmission(
     }
 }
 
-@Suite struct ResumeRingTests {
-    private func message(_ length: Int) -> FramedMessage { .binary(ByteBuffer(repeating: 0, count: length)) }
-
-    @Test func whatIsInTheRingIsGivenBackAndWhatIsNotIsSaid() {
-        var ring = ResumeRing(capacity: 1000)
-        for sequence in 1...5 { ring.append(message(100), sequence: UInt64(sequence)) }
-        #expect(ring.after(5, newest: 5)?.count == 0)
-        #expect(ring.after(2, newest: 5)?.count == 3)
-        #expect(ring.after(0, newest: 5)?.count == 5)
-        #expect(ring.after(6, newest: 5) == nil)
-        for sequence in 6...30 { ring.append(message(100), sequence: UInt64(sequence)) }
-        #expect(ring.bytes <= 1000)
-        #expect(ring.after(5, newest: 30) == nil)
-        #expect(ring.after(29, newest: 30)?.count == 1)
-    }
-
-    @Test func onlyTheNewestIsKeptWhenItIsLargerThanTheRing() {
-        var ring = ResumeRing(capacity: 10)
-        ring.append(message(100), sequence: 1)
-        ring.append(message(100), sequence: 2)
-        #expect(ring.after(1, newest: 2)?.count == 1 && ring.after(0, newest: 2) == nil)
-    }
-}
-
 @Suite struct PeerOutboxTests {
     private let kilobyte = ByteBuffer(repeating: 0, count: 1024)
 

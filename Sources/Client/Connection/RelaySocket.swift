@@ -1,8 +1,8 @@
 public import NIOCore
 import NIOHTTP1
 import NIOPosix
-import NIOWebSocket
 import TransportSecurity
+import WebSocket
 public import Wire
 
 /// What a relay connection tells its owner, on the owner's event loop.
@@ -38,8 +38,12 @@ public final class RelaySocket {
     private var opening: (any Channel)?
     private var isClosed = false
     fileprivate private(set) var isPaused = false
-    /// Messages written since the last flush.
+    /// Messages sent since the last flush, ready for the socket.
+    private var outgoing = ByteBuffer()
+    /// Some are with the channel already.
     private var needsFlush = false
+    /// They are handed to the channel above this, in bytes.
+    private static let gathered = 64 << 10
 
     /// Must be called on `loop`.
     public init(address: ServerAddress, loop: any EventLoop, onEvent: @escaping (RelayEvent) -> Void) {
@@ -64,17 +68,27 @@ public final class RelaySocket {
     public func send(_ frame: ByteBuffer) { send(.binary, frame) }
 
     public func flush() {
-        if needsFlush { channel?.flush() }
+        guard needsFlush || outgoing.readableBytes > 0, let channel, !isClosed else { return }
+        handOver()
         needsFlush = false
+        channel.flush()
+    }
+
+    private func handOver() {
+        guard outgoing.readableBytes > 0 else { return }
+        let bytes = outgoing
+        outgoing = ByteBuffer()
+        needsFlush = true
+        channel?.write(bytes, promise: nil)
     }
 
     /// Says goodbye: the peer will not be expected back.
     public func close(code: UInt16 = CloseCode.normal) {
         guard let channel, !isClosed else { return }
-        var payload = ByteBuffer()
-        payload.writeInteger(code)
-        channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .connectionClose, maskKey: .random(), data: payload))
-            .whenComplete { _ in channel.close(promise: nil) }
+        outgoing.writeMaskedWebSocketMessage(.close, ByteBuffer(integer: code))
+        let last = outgoing
+        outgoing = ByteBuffer()
+        channel.writeAndFlush(last).whenComplete { _ in channel.close(promise: nil) }
     }
 
     /// Drops the connection without a word, as a failing network would.
@@ -94,16 +108,17 @@ public final class RelaySocket {
 
     /// Pings cannot be answered while nothing is read.
     private func stayAlive() {
-        guard isPaused, !isClosed, let channel else { return }
-        channel.writeAndFlush(
-            WebSocketFrame(fin: true, opcode: .pong, maskKey: .random(), data: ByteBuffer()), promise: nil)
+        guard isPaused, !isClosed, channel != nil else { return }
+        send(.pong, ByteBuffer())
+        flush()
         loop.assumeIsolated().scheduleTask(in: Self.keepAlive) { self.stayAlive() }
     }
 
-    private func send(_ opcode: WebSocketOpcode, _ data: ByteBuffer) {
-        guard let channel, !isClosed else { return }
-        channel.write(WebSocketFrame(fin: true, opcode: opcode, maskKey: .random(), data: data), promise: nil)
-        needsFlush = true
+    fileprivate func send(_ opcode: WebSocketOpcode, _ data: ByteBuffer) {
+        guard channel != nil, !isClosed else { return }
+        outgoing.writeMaskedWebSocketMessage(opcode, data)
+        // Not flushed: the owner, in the middle of what it has to say, would hear that the socket takes more, and say more.
+        if outgoing.readableBytes > Self.gathered { handOver() }
     }
 
     private func connect(_ address: ServerAddress, _ bound: NIOLoopBound<RelaySocket>) -> EventLoopFuture<Void> {
@@ -128,19 +143,11 @@ public final class RelaySocket {
     private static func addUpgrade(
         to channel: any Channel, _ address: ServerAddress, _ bound: NIOLoopBound<RelaySocket>
     ) throws {
-        let upgrader = NIOTypedWebSocketClientUpgrader<Void>(
-            maxFrameSize: WireLimits.serverMessageBytes,
-            upgradePipelineHandler: { channel, _ in
-                channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandler(
-                        NIOWebSocketFrameAggregator(
-                            minNonFinalFragmentSize: 1, maxAccumulatedFrameCount: WireLimits.fragmentsPerMessage,
-                            maxAccumulatedFrameSize: WireLimits.serverMessageBytes))
-                    try pipeline.addHandler(IdleStateHandler(readTimeout: silence))
-                    try pipeline.addHandler(RelaySocketHandler(bound.value))
-                }
-            })
+        let upgrader = RelayClientUpgrader { channel in
+            let pipeline = channel.pipeline.syncOperations
+            try pipeline.addHandler(IdleStateHandler(readTimeout: silence))
+            try pipeline.addHandler(RelaySocketHandler(bound.value))
+        }
         let headers: HTTPHeaders = [
             "Host": address.authority, "Content-Length": "0", "Sec-WebSocket-Protocol": relaySubprotocol,
         ]
@@ -201,36 +208,49 @@ private final class TLSFailureHandler: ChannelInboundHandler {
     }
 }
 
-/// Carries frames between the socket's pipeline and its owner.
+/// Carries messages between the socket's pipeline and its owner.
 private final class RelaySocketHandler: ChannelInboundHandler {
-    typealias InboundIn = WebSocketFrame
-    typealias OutboundOut = WebSocketFrame
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
 
     private let socket: RelaySocket
+    private var reader = WebSocketReader(
+        role: .client, maxMessageBytes: WireLimits.serverMessageBytes, maxFragments: WireLimits.fragmentsPerMessage)
     private var closing: (code: UInt16?, reason: String) = (nil, "the connection was lost")
+    private var isDeaf = false
 
     init(_ socket: RelaySocket) { self.socket = socket }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let frame = unwrapInboundIn(data)
-        switch frame.opcode {
-        case .binary: socket.received(.binary(frame.data))
+        guard !isDeaf else { return }
+        reader.receive(unwrapInboundIn(data))
+        do {
+            while let message = try reader.next() { receive(message, context) }
+        } catch {
+            isDeaf = true
+            closing = (nil, error.description)
+            context.close(promise: nil)
+        }
+    }
+
+    private func receive(_ message: WebSocketMessage, _ context: ChannelHandlerContext) {
+        switch message.kind {
+        case .binary: socket.received(.binary(message.payload))
         case .text:
             // An event this version does not know is none of its business.
-            if let message = try? JSONText.decode(ServerMessage.self, from: frame.data) {
+            if let message = try? JSONText.decode(ServerMessage.self, from: message.payload) {
                 socket.received(.text(message))
             }
-        case .ping:
-            let pong = WebSocketFrame(fin: true, opcode: .pong, maskKey: .random(), data: frame.data)
-            context.writeAndFlush(wrapOutboundOut(pong), promise: nil)
-        case .connectionClose:
-            var payload = frame.data
-            let code = payload.readInteger(as: UInt16.self)
-            closing = (code, payload.readString(length: payload.readableBytes) ?? "")
-            let answer = WebSocketFrame(fin: true, opcode: .connectionClose, maskKey: .random(), data: frame.data)
+        case .ping: socket.send(.pong, message.payload)
+        case .pong: break
+        case .close:
+            let close = WebSocketClose(message.payload)
+            closing = (close.code, close.reason)
+            isDeaf = true
+            var answer = ByteBuffer()
+            answer.writeMaskedWebSocketMessage(.close, message.payload)
             let channel = context.channel
             context.writeAndFlush(wrapOutboundOut(answer)).whenComplete { _ in channel.close(promise: nil) }
-        default: break
         }
     }
 

@@ -38,14 +38,14 @@ public struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
     public var description: String { (isSecure ? "https://" : "http://") + authority }
 
     /// For the `Host` header.
-    var authority: String {
+    public var authority: String {
         let name = host.contains(":") ? "[\(host)]" : host
         return port == (isSecure ? 443 : 80) ? name : "\(name):\(port)"
     }
 
     /// Nil over plain HTTP.
     /// - Throws: `TLSError`.
-    func tls() throws(TLSError) -> TLSContext? {
+    public func tls() throws(TLSError) -> TLSContext? {
         isSecure ? try ClientContexts.context(pin.map { .pinned($0) } ?? .system) : nil
     }
 }

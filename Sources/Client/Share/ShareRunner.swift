@@ -161,8 +161,9 @@ final class ShareRunner {
     }
 
     private func join() {
-        var message = ClientMessageText(type: resumeToken == nil ? "joinAsHost" : "resume")
-        message.id = .text(message.type)
+        let type = resumeToken == nil ? "joinAsHost" : "resume"
+        var message = ClientMessageText(type: type)
+        message.id = .text(type)
         message.binary = true
         if let resumeToken {
             message.resumeToken = resumeToken

@@ -1,55 +1,67 @@
 import NIOCore
-import NIOWebSocket
 import Telemetry
+import WebSocket
 import Wire
 
-/// One WebSocket connection to the relay: from the upgrade through the join to the end.
-///
-/// It carries frames between the socket and a room; the rules are in ``Room``, ``PeerOutbox`` and ``PeerLiveness``.
-final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = WebSocketFrame
+/// One peer's connection, confined to its channel's loop: carries messages between the socket and a room. The rules are in
+/// ``Room``, ``PeerOutbox``, ``PeerLiveness`` and ``SocketIODoor``; how a peer comes to its seat is in PeerHandler+Joining.
+final class PeerHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private enum State {
+    enum State {
         case new
         /// A join is being answered; what comes meanwhile is held.
-        case joining(held: [WebSocketFrame])
+        case joining(held: [WebSocketMessage])
         case seated(Seat)
         case closing
     }
 
-    private let relay: RelayServer
-    private let authority: any RelayAuthority
-    private let address: String
-    /// The frame encoder's context: what is written there has passed the encoder.
-    private let pastEncoder: ChannelHandlerContext
-    private var state = State.new
-    private var binary = false
-    private var outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
+    let relay: RelayServer
+    let authority: any RelayAuthority
+    let address: String
+    private let clock: PeerClock
+    var state = State.new
+    var dialect: PeerDialect
+    var outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
+    var context: ChannelHandlerContext?
+    /// When somebody who has not joined is sent away.
+    var joinBy: NIODeadline?
+    private var door: SocketIODoor?
+    private var reader = WebSocketReader(
+        role: .server, maxMessageBytes: WireLimits.messageBytes, maxFragments: WireLimits.fragmentsPerMessage)
     /// What of the outbox is in the server's count, in bytes.
     private var countedBytes = 0
     private var liveness = PeerLiveness(now: .now())
-    private var context: ChannelHandlerContext?
-    private var timer: Scheduled<Void>?
-    private var deadline: Scheduled<Void>?
-    /// Binary frames of this read batch for a room on another loop.
-    private var crossing: [ByteBuffer] = []
-    private var saidGoodbye = false
+    private var checkAt = NIODeadline.now() + PeerLiveness.firstCheck
+    /// When a peer that does not answer our close frame is cut off.
+    private var cutAt: NIODeadline?
+    /// Binary messages of this read for a room on another loop.
+    private var crossing: [WebSocketMessage] = []
+    /// The room on this loop has got something in this read.
+    private var hasDelivered = false
+    /// The peer broke the framing: what it sends means nothing any more.
+    private var isDeaf = false
+    var saidGoodbye = false
 
-    init(relay: RelayServer, authority: any RelayAuthority, address: String, pastEncoder: ChannelHandlerContext) {
+    init(
+        relay: RelayServer, authority: any RelayAuthority, address: String, clock: PeerClock, isSocketIO: Bool
+    ) {
         self.relay = relay
         self.authority = authority
         self.address = address
-        self.pastEncoder = pastEncoder
+        self.clock = clock
+        dialect = isSocketIO ? .socketIO : .json
+        door = isSocketIO ? SocketIODoor(sid: ResumeToken.make(sessionId: "io")) : nil
     }
 
     // MARK: Channel events
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        liveness = PeerLiveness(now: .now())
-        startDeadline(context)
-        scheduleCheck(context, in: PeerLiveness.firstCheck)
+        joinBy = .now() + .seconds(WireLimits.firstMessageSeconds)
+        clock.add(self)
+        if let door { write(SocketIOPacket.text(door.open).bytes) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { finish() }
@@ -60,29 +72,25 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let frame = unwrapInboundIn(data)
+        guard !isDeaf else { return }
         liveness.heard(now: .now())
-        guard frame.maskKey != nil else {
-            return close(code: 1002, reason: "client frames are masked (RFC 6455, section 5.1)")
-        }
-        switch frame.opcode {
-        case .ping: answerPing(frame)
-        case .pong: break
-        case .connectionClose: peerCloses(frame, context)
-        case .text, .binary: receive(frame)
-        default: close(code: 1002, reason: "an opcode that RFC 6455 does not know")
+        reader.receive(unwrapInboundIn(data))
+        do {
+            while let message = try reader.next() { receive(message, context) }
+        } catch {
+            isDeaf = true
+            close(code: error.closeCode, reason: error.description)
+            // Nothing more is listened to, the peer's farewell included: it need not wait for ours to be answered.
+            context.close(mode: .output, promise: nil)
         }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
         if case .seated(let seat) = state {
-            let frames = crossing
-            crossing.removeAll(keepingCapacity: true)
-            if seat.room.loop === context.eventLoop || !frames.isEmpty {
-                seat.room.run { live in
-                    frames.forEach { live.receive($0, from: seat.slot, attachment: seat.attachment) }
-                    live.readComplete()
-                }
+            flushCrossing(seat)
+            if hasDelivered {
+                hasDelivered = false
+                seat.room.here?.readComplete()
             }
         }
         context.fireChannelReadComplete()
@@ -91,7 +99,7 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         var wrote = false
         while context.channel.isWritable, let bytes = outbox.next() {
-            pastEncoder.write(wrapOutboundOut(bytes), promise: nil)
+            context.write(wrapOutboundOut(bytes), promise: nil)
             wrote = true
         }
         if wrote { context.flush() }
@@ -105,156 +113,96 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        switch error as? NIOWebSocketError {
-        case .invalidFrameLength:
-            close(code: 1009, reason: "a message is at most \(WireLimits.messageBytes) bytes long")
-        case .some: close(code: 1002, reason: "not a valid WebSocket frame")
-        case .none: context.close(promise: nil)
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    // MARK: Messages in
+
+    private func receive(_ message: WebSocketMessage, _ context: ChannelHandlerContext) {
+        switch message.kind {
+        case .binary, .text: receive(message)
+        case .ping:
+            // Not while the socket is full: pongs for a peer that does not read would pile up.
+            if case .closing = state { return }
+            if context.channel.isWritable { write(FramedMessage.control(.pong, message.payload).bytes) }
+        case .pong: break
+        case .close: peerCloses(WebSocketClose(message.payload), context)
         }
     }
 
-    /// Not while the socket is full: pongs for a peer that does not read would pile up.
-    private func answerPing(_ frame: WebSocketFrame) {
-        if case .closing = state { return }
-        if context?.channel.isWritable == true { write(FramedMessage.control(opcode: 0xA, frame.unmaskedData)) }
-    }
-
-    // MARK: Towards the room
-
-    private func receive(_ frame: WebSocketFrame) {
+    /// Also what was held while a join was answered.
+    func receive(_ message: WebSocketMessage) {
         switch state {
         case .closing: return
         case .joining(var held):
             guard held.count < RelayConfiguration.messagesWhileJoining else {
                 return close(code: CloseCode.badMessage, reason: "wait for the answer to the join")
             }
-            held.append(frame)
+            held.append(message)
             state = .joining(held: held)
-        case .seated(let seat) where frame.opcode == .binary:
-            let payload = frame.unmaskedData
-            if let context, seat.room.loop === context.eventLoop {
-                seat.room.run { $0.receive(payload, from: seat.slot, attachment: seat.attachment) }
+        case .seated(let seat) where message.kind == .binary && dialect != .socketIO:
+            if let room = seat.room.here {
+                hasDelivered = true
+                room.receive(message, from: seat.slot, attachment: seat.attachment)
             } else {
-                crossing.append(payload)
+                crossing.append(message)
             }
         case .new, .seated:
-            guard frame.opcode == .text else {
-                return close(code: CloseCode.badMessage, reason: "join before you send frames")
+            guard message.kind == .text else {
+                let reason = door == nil ? "join before you send frames" : "send strings: binary packets are not spoken"
+                return close(code: CloseCode.badMessage, reason: reason)
             }
-            receiveText(frame.unmaskedData)
+            receiveText(message.payload)
         }
     }
 
     private func receiveText(_ text: ByteBuffer) {
         do {
-            let (message, id) = try ClientMessage.parse(text)
-            switch state {
-            case .new: begin(message, ack: id)
-            case .seated(let seat):
-                flushCrossing(seat)
-                seat.room.run { $0.receive(message, ack: id, from: seat.slot, attachment: seat.attachment) }
-            case .joining, .closing: break
+            guard door != nil else {
+                let (message, id) = try ClientMessage.parse(text)
+                return handle(message, ack: id)
+            }
+            switch try door?.receive(text) {
+            case .send(let answer): write(SocketIOPacket.text(answer).bytes)
+            case .message(let message, let ack): handle(message, ack: ack)
+            case .refuse(let ack, let reason): say(.ack(ack, error: reason))
+            case .leave:
+                saidGoodbye = true
+                close(code: CloseCode.normal, reason: "goodbye")
+            case nil: break
             }
         } catch {
             close(code: CloseCode.badMessage, reason: error.description)
         }
     }
 
+    private func handle(_ message: ClientMessage, ack: MessageId?) {
+        switch state {
+        case .new: begin(message, ack: ack)
+        case .seated(let seat):
+            flushCrossing(seat)
+            seat.room.run { $0.receive(message, ack: ack, from: seat.slot, attachment: seat.attachment) }
+        case .joining, .closing: break
+        }
+    }
+
     /// Frames that came before a text message reach the room before it.
     private func flushCrossing(_ seat: Seat) {
         guard !crossing.isEmpty else { return }
-        let frames = crossing
+        let messages = crossing
         crossing.removeAll(keepingCapacity: true)
-        seat.room.run { live in frames.forEach { live.receive($0, from: seat.slot, attachment: seat.attachment) } }
-    }
-
-    private func begin(_ message: ClientMessage, ack: MessageId?) {
-        guard let context else { return }
-        let loop = context.eventLoop
-        let authority = self.authority
-        let address = self.address
-        switch message {
-        case .joinAsHost(let token, let sessionId, let binary):
-            join(binary: binary, ack: ack) {
-                await authority.admitHost(token: token, sessionId: sessionId, from: address)
-            } then: { handler, admission, link in
-                // No room: the session ended while the question was on its way.
-                guard let room = handler.relay.find(admission.sessionId) else {
-                    return handler.refused(ack, "Session has ended")
-                }
-                room.run { $0.joinHost(admission, link: link, ack: ack) }
-            }
-        case .joinAsGuest(let token, let code, let publicKey, let binary):
-            join(binary: binary, ack: ack) {
-                await authority.admitGuest(token: token, code: code, publicKey: publicKey, from: address)
-            } then: { handler, admission, link in
-                guard let room = handler.relay.find(admission.sessionId) else {
-                    Task { await authority.seatGivenUp(peerId: admission.peerId) }
-                    return handler.refused(ack, "Session has ended")
-                }
-                room.run { $0.joinGuest(admission, publicKey: publicKey, link: link, ack: ack) }
-            }
-        case .resume(let token, let lastSequence, let binary):
-            let sessionId = String(token.prefix { $0 != "." })
-            guard let room = relay.find(sessionId) else { return refused(ack, "Resume window passed") }
-            self.binary = binary
-            state = .joining(held: [])
-            let link = PeerLink(self, loop: loop, binary: binary)
-            room.run { $0.resume(token: token, lastSequence: lastSequence, link: link, ack: ack) }
-        case .relay: write(FramedMessage.text(.ack(ack, error: "Not connected to a session")).bytes)
-        case .keyExchange, .kick, .endSession: write(FramedMessage.text(.ack(ack, error: "Not connected")).bytes)
+        seat.room.run { live in
+            messages.forEach { live.receive($0, from: seat.slot, attachment: seat.attachment) }
+            live.readComplete()
         }
     }
 
-    private func join<Admission: Sendable>(
-        binary: Bool, ack: MessageId?, ask: @escaping @Sendable () async -> Result<Admission, RelayRefusal>,
-        then enter: @escaping (PeerHandler, Admission, PeerLink) -> Void
-    ) {
-        guard let loop = context?.eventLoop else { return }
-        self.binary = binary
-        state = .joining(held: [])
-        let promise = loop.makePromise(of: Result<Admission, RelayRefusal>.self)
-        promise.completeWithTask(ask)
-        promise.futureResult.assumeIsolated().whenSuccess { result in
-            switch result {
-            // Also when the socket has closed meanwhile: the seat is taken and must be given back, which `seated` does.
-            case .success(let admission): enter(self, admission, PeerLink(self, loop: loop, binary: binary))
-            case .failure(let refusal):
-                self.refused(ack, refusal.message)
-                if refusal.closeCode == CloseCode.rateLimited {
-                    self.close(code: refusal.closeCode, reason: refusal.message)
-                }
-            }
-        }
-    }
-
-    // MARK: From the room
-
-    func seated(_ seat: Seat, awaitsSnapshot: Bool) {
-        guard case .joining(let held) = state else {
-            return seat.room.run { $0.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: true) }
-        }
-        deadline?.cancel()
-        outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: awaitsSnapshot)
-        state = .seated(seat)
-        relay.metrics.peers.add(1)
-        held.forEach(receive)
-    }
-
-    func refused(_ ack: MessageId?, _ error: String) {
-        write(FramedMessage.text(.ack(ack, error: error)).bytes)
-        guard case .joining(let held) = state else { return }
-        state = .new
-        if let context { startDeadline(context) }
-        held.forEach(receive)
-    }
+    // MARK: Messages out
 
     func deliver(_ bytes: ByteBuffer, _ kind: PeerOutbox.Kind) {
         guard let context else { return }
         if case .closing = state { return }
         switch outbox.offer(bytes, kind, socketTakesMore: context.channel.isWritable) {
-        case .send: pastEncoder.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        case .send: context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
         case .queued, .dropped: break
         case .fellBehind:
             relay.metrics.slowConsumers.add()
@@ -280,8 +228,17 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         let warning = ServerMessage.warning(
             code: "slow_consumer",
             "You receive more slowly than the host sends; output was skipped. Ask the host for a snapshot.")
-        deliver(FramedMessage.text(warning).bytes, .control)
+        if let framed = dialect.framed(warning) { deliver(framed.bytes, .control) }
     }
+
+    /// Says something before, or besides, what a room has to say.
+    func say(_ message: ServerMessage) {
+        if let framed = dialect.framed(message) { write(framed.bytes) }
+    }
+
+    private func write(_ bytes: ByteBuffer) { context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
+
+    // MARK: The end
 
     /// Says why, then closes. What is queued is dropped, except when the room ends in order (code 1000).
     func close(code: UInt16, reason: String) {
@@ -290,35 +247,29 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         leaveSeat()
         state = .closing
         if code == CloseCode.normal {
-            while let bytes = outbox.next() { pastEncoder.write(wrapOutboundOut(bytes), promise: nil) }
+            while let bytes = outbox.next() { context.write(wrapOutboundOut(bytes), promise: nil) }
         }
-        write(FramedMessage.close(code: code, reason: reason))
+        // A Socket.IO client comes back by itself from any other end.
+        if door != nil, code != CloseCode.goingAway { write(SocketIOPacket.text(SocketIODoor.disconnect).bytes) }
+        write(WebSocketClose.frame(code: code, reason: reason))
         // The peer's own close frame ends the connection; one that does not answer is cut off.
-        let channel = context.channel
-        timer?.cancel()
-        let grace = code == CloseCode.normal ? RelayConfiguration.farewellGrace : RelayConfiguration.closeGrace
-        timer = context.eventLoop.scheduleTask(in: grace) { channel.close(promise: nil) }
+        cutAt = .now() + (code == CloseCode.normal ? RelayConfiguration.farewellGrace : RelayConfiguration.closeGrace)
     }
 
-    // MARK: Ending
-
-    private func peerCloses(_ frame: WebSocketFrame, _ context: ChannelHandlerContext) {
-        var payload = frame.unmaskedData
-        let code = payload.readInteger(as: UInt16.self)
-        saidGoodbye = code == CloseCode.normal
+    private func peerCloses(_ close: WebSocketClose, _ context: ChannelHandlerContext) {
+        if close.code == CloseCode.normal { saidGoodbye = true }
         if case .closing = state {
         } else {
             leaveSeat()
             state = .closing
-            write(FramedMessage.close(code: code ?? CloseCode.normal, reason: ""))
+            write(WebSocketClose.frame(code: close.code ?? CloseCode.normal, reason: ""))
         }
         context.close(promise: nil)
     }
 
     private func finish() {
         countQueue(0)
-        timer?.cancel()
-        deadline?.cancel()
+        clock.remove(self)
         leaveSeat()
         state = .closing
         context = nil
@@ -331,35 +282,31 @@ final class PeerHandler: ChannelInboundHandler, RemovableChannelHandler {
         seat.room.run { $0.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: deliberate) }
     }
 
-    private func write(_ bytes: ByteBuffer) {
-        if context != nil { pastEncoder.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
-    }
+    // MARK: Time
 
-    // MARK: Timers
-
-    private func startDeadline(_ context: ChannelHandlerContext) {
-        deadline?.cancel()
-        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
-        deadline = context.eventLoop.scheduleTask(in: .seconds(WireLimits.firstMessageSeconds)) {
-            guard case .new = handler.value.state else { return }
-            handler.value.close(
+    func tick(_ now: NIODeadline) {
+        if let cutAt {
+            if now >= cutAt { context?.close(promise: nil) }
+            return
+        }
+        if let joinBy, now >= joinBy, case .new = state {
+            return close(
                 code: CloseCode.badMessage, reason: "nobody joined within \(WireLimits.firstMessageSeconds) s")
         }
+        if now >= checkAt { checkLiveness(now) }
     }
 
-    private func scheduleCheck(_ context: ChannelHandlerContext, in time: TimeAmount) {
-        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(in: time) { handler.value.checkLiveness() }
-    }
-
-    private func checkLiveness() {
-        guard let context else { return }
-        switch liveness.check(now: .now()) {
-        case .wait(let time): scheduleCheck(context, in: time)
+    private func checkLiveness(_ now: NIODeadline) {
+        switch liveness.check(now: now) {
+        case .wait(let time): checkAt = now + time
         case .ping(let next):
-            write(FramedMessage.control(opcode: 0x9, ByteBuffer()))
-            scheduleCheck(context, in: next)
-        case .gone: context.close(promise: nil)
+            checkAt = now + next
+            if door == nil { write(FramedMessage.control(.ping).bytes) }
+        case .gone: context?.close(promise: nil)
         }
+        // Engine.IO expects its pings also while it talks.
+        guard door != nil else { return }
+        checkAt = now + .milliseconds(SocketIODoor.pingMilliseconds)
+        write(SocketIOPacket.text(SocketIODoor.ping).bytes)
     }
 }

@@ -6,21 +6,20 @@ struct PeerLink: Sendable {
     let loop: any EventLoop
     /// Number of the connection within its seat.
     let attachment: Int
-    /// False for a peer that speaks only JSON.
-    let binary: Bool
+    let dialect: PeerDialect
     private let handler: NIOLoopBound<PeerHandler>
 
     /// Must be made on the peer's own loop.
-    init(_ handler: PeerHandler, loop: any EventLoop, binary: Bool) {
+    init(_ handler: PeerHandler, loop: any EventLoop, dialect: PeerDialect) {
         self.loop = loop
-        self.binary = binary
+        self.dialect = dialect
         attachment = 0
         self.handler = NIOLoopBound(handler, eventLoop: loop)
     }
 
     private init(_ link: PeerLink, attachment: Int) {
         loop = link.loop
-        binary = link.binary
+        dialect = link.dialect
         handler = link.handler
         self.attachment = attachment
     }
@@ -32,7 +31,13 @@ struct PeerLink: Sendable {
     }
 
     func deliver(_ bytes: ByteBuffer, _ kind: PeerOutbox.Kind) {
-        run { $0.deliver(bytes, kind) }
+        // The hot path: no closure where none is needed.
+        if loop.inEventLoop { handler.value.deliver(bytes, kind) } else { run { $0.deliver(bytes, kind) } }
+    }
+
+    /// Says something in the peer's own dialect.
+    func say(_ message: ServerMessage) {
+        if let framed = dialect.framed(message) { deliver(framed.bytes, .control) }
     }
 
     func close(code: UInt16, reason: String) {
@@ -57,6 +62,9 @@ struct RoomReference: Sendable {
         self.loop = loop
         self.room = NIOLoopBound(room, eventLoop: loop)
     }
+
+    /// The room itself, where it lives on the current loop.
+    var here: LiveRoom? { loop.inEventLoop ? room.value : nil }
 
     func run(_ body: @escaping @Sendable (LiveRoom) -> Void) {
         if loop.inEventLoop { body(room.value) } else { loop.execute { body(room.value) } }

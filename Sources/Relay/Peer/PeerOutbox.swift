@@ -27,7 +27,7 @@ struct PeerOutbox {
     }
 
     private let capacity: Int
-    private var entries = CircularBuffer<(kind: Kind, bytes: ByteBuffer)>()
+    private var entries = CircularBuffer<(kind: Kind, bytes: ByteBuffer)>(initialCapacity: 0)
     private(set) var queuedBytes = 0
     private(set) var awaitsSnapshot: Bool
 

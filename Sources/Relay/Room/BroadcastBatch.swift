@@ -1,29 +1,95 @@
 import NIOCore
+import WebSocket
+import Wire
 
-/// The broadcast frames of one read batch, framed one behind the other in one buffer.
+/// Broadcast frames framed one behind the other in one buffer: what every guest is handed, and what the ring keeps.
+///
+/// A message is staged first, unmasked on the way, and then kept or taken out again: its header is read where it will stay.
 struct BroadcastBatch {
-    private var buffer = ByteBuffer()
-    private var parts: [(sequence: UInt64, offset: Int, framing: Int)] = []
+    /// The first batch is given this much room, in bytes; later ones what the last one needed, up to the second bound.
+    private static let firstRoom = 1024
+    private static let mostRoom = 64 << 10
 
-    var isEmpty: Bool { parts.isEmpty }
+    private(set) var bytes = ByteBuffer()
+    /// Where each message begins in the buffer.
+    private var offsets: [Int] = []
+    /// Sequence of the first message; the others follow without a gap.
+    private(set) var firstSequence: UInt64 = 0
+    private var room = firstRoom
+    private var staged: (offset: Int, frame: Int)?
 
-    mutating func append(_ frame: ByteBuffer, sequence: UInt64) {
-        let offset = buffer.writerIndex
-        let framing = FramedMessage.appendBinary(frame, to: &buffer)
-        parts.append((sequence, offset, framing))
+    var isEmpty: Bool { offsets.isEmpty }
+    var count: Int { offsets.count }
+    /// Sequence of the last message; one below the first where there is none.
+    var lastSequence: UInt64 { firstSequence + UInt64(offsets.count) - 1 }
+
+    /// Appends a message for the time being.
+    /// - Returns: where its frame begins in ``bytes``.
+    mutating func stage(_ message: WebSocketMessage) -> Int {
+        if bytes.writerIndex == 0 { bytes.reserveCapacity(max(room, message.count + 10)) }
+        let offset = bytes.writerIndex
+        let framing = bytes.writeWebSocketHeader(.binary, payloadBytes: message.count)
+        message.append(to: &bytes)
+        staged = (offset, offset + framing)
+        return offset + framing
     }
 
-    /// The whole buffer, and each message as a slice of it. The batch is empty afterwards.
-    mutating func take() -> (bytes: ByteBuffer, messages: [(sequence: UInt64, framed: FramedMessage)]) {
-        let bytes = buffer
-        let ends = parts.dropFirst().map(\.offset) + [bytes.writerIndex]
-        let messages = zip(parts, ends).compactMap { part, end -> (UInt64, FramedMessage)? in
-            guard let slice = bytes.getSlice(at: part.offset, length: end - part.offset) else { return nil }
-            return (part.sequence, FramedMessage(bytes: slice, framing: part.framing, isText: false))
-        }
+    /// What is staged is a broadcast with this number.
+    mutating func keep(_ sequence: UInt64) {
+        guard let staged else { return }
+        if offsets.isEmpty { firstSequence = sequence }
+        offsets.append(staged.offset)
+        self.staged = nil
+    }
+
+    /// What is staged is something else: it leaves the batch.
+    mutating func takeStaged() -> ByteBuffer {
+        guard let staged else { return ByteBuffer() }
+        self.staged = nil
+        // A copy: a slice would share the storage, and the next write would copy all of it.
+        let frame = ByteBuffer(bytes.viewBytes(at: staged.frame, length: bytes.writerIndex - staged.frame) ?? .init())
+        bytes.moveWriterIndex(to: staged.offset)
+        return frame
+    }
+
+    /// The batch as it is now; this one is empty afterwards.
+    mutating func take() -> BroadcastBatch {
+        let taken = self
         // A new buffer, not a cleared one: the receivers and the ring hold on to this one.
-        buffer = ByteBuffer()
-        parts.removeAll(keepingCapacity: true)
-        return (bytes, messages)
+        bytes = ByteBuffer()
+        offsets = []
+        room = min(max(taken.bytes.readableBytes, Self.firstRoom), Self.mostRoom)
+        return taken
+    }
+
+    /// What it is charged for in a ring, in bytes: its frames, and the bookkeeping, which is most of a keystroke's batch. Its
+    /// storage may be up to twice as long.
+    var cost: Int { bytes.readableBytes + 160 + offsets.count * MemoryLayout<Int>.size }
+
+    /// The messages after a sequence, in the same storage; nil when there are none.
+    func after(_ last: UInt64) -> BroadcastBatch? {
+        guard last >= firstSequence else { return self }
+        guard last < lastSequence else { return nil }
+        var rest = self
+        let gone = Int(last + 1 - firstSequence)
+        rest.offsets = Array(offsets.dropFirst(gone))
+        rest.firstSequence = last + 1
+        rest.bytes.moveReaderIndex(to: offsets[gone])
+        return rest
+    }
+
+    /// Each message by itself.
+    var messages: [FramedMessage] {
+        zip(offsets, offsets.dropFirst() + [bytes.writerIndex]).compactMap { start, end in
+            bytes.getSlice(at: start, length: end - start).map { FramedMessage(framed: $0, isText: false) }
+        }
+    }
+}
+
+extension ByteBuffer {
+    fileprivate init(_ view: ByteBufferView) { self.init(bytes: view) }
+
+    fileprivate func viewBytes(at index: Int, length: Int) -> ByteBufferView? {
+        getSlice(at: index, length: length)?.readableBytesView
     }
 }

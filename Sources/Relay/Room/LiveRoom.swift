@@ -1,5 +1,6 @@
 import NIOCore
 import Telemetry
+import WebSocket
 import Wire
 
 /// A room at work: carries out what ``Room`` decides. Confined to one event loop.
@@ -9,26 +10,29 @@ import Wire
 final class LiveRoom {
     private(set) var room: Room
     private let loop: any EventLoop
+    /// Both live as long as the server does.
+    private let relay: RelayServer
     private let authority: any RelayAuthority
     private let configuration: RelayConfiguration
     private let metrics: ServerMetrics
-    private let onEnd: @Sendable (String) -> Void
+    /// The room has moved there; whoever still comes here is sent on.
+    private var movedTo: (any EventLoop)?
     private var links: [Slot: PeerLink] = [:]
     private var allowances: [Slot: PeerAllowance] = [:]
     private var batch = BroadcastBatch()
+    /// Until then broadcasts wait for more of their kind.
+    private var joinUntil = NIODeadline.uptimeNanoseconds(0)
+    private var isJoining = false
     /// Guests of a room that came back from the disk, and how far each has heard: they get no frame twice.
     private var behind: [Slot: UInt64] = [:]
 
-    init(
-        sessionId: String, loop: any EventLoop, authority: any RelayAuthority, configuration: RelayConfiguration,
-        metrics: ServerMetrics, onEnd: @escaping @Sendable (String) -> Void
-    ) {
+    init(sessionId: String, loop: any EventLoop, relay: RelayServer) {
         room = Room(sessionId: sessionId)
         self.loop = loop
-        self.authority = authority
-        self.configuration = configuration
-        self.metrics = metrics
-        self.onEnd = onEnd
+        self.relay = relay
+        authority = relay.authority
+        configuration = relay.configuration
+        metrics = relay.metrics
     }
 
     // MARK: Coming and going
@@ -42,6 +46,14 @@ final class LiveRoom {
     func expectHost() { carryOut(room.expectHost()) }
 
     func joinHost(_ admission: HostAdmission, link: PeerLink, ack: MessageId?) {
+        if sendOn(link, ack, { $0.joinHost(admission, link: link, ack: ack) }) { return }
+        if room.isUntouched, link.loop !== loop {
+            // To where its host is: what the host says then crosses no thread on its way in.
+            movedTo = link.loop
+            relay.move(room.sessionId, to: link.loop)
+            _ = sendOn(link, ack) { $0.joinHost(admission, link: link, ack: ack) }
+            return
+        }
         if room.hasEnded { return refuse(link, ack, "Session has ended") }
         flushBatch()
         let previous = links[FrameHeader.hostSlot]
@@ -53,6 +65,7 @@ final class LiveRoom {
     }
 
     func joinGuest(_ admission: GuestAdmission, publicKey: String, link: PeerLink, ack: MessageId?) {
+        if sendOn(link, ack, { $0.joinGuest(admission, publicKey: publicKey, link: link, ack: ack) }) { return }
         flushBatch()
         let joined =
             room.hasEnded
@@ -69,6 +82,7 @@ final class LiveRoom {
     }
 
     func resume(token: String, lastSequence: UInt64?, link: PeerLink, ack: MessageId?) {
+        if sendOn(link, ack, { $0.resume(token: token, lastSequence: lastSequence, link: link, ack: ack) }) { return }
         flushBatch()
         guard !room.hasEnded, let found = room.resume(token: token, lastSequence: lastSequence, ack: ack) else {
             return refuse(link, ack, room.hasEnded ? "Session has ended" : "Resume window passed")
@@ -77,9 +91,7 @@ final class LiveRoom {
         take(found.slot, found.attachment, link, awaitsSnapshot: found.awaitsSnapshot)
         behind[found.slot] = found.skipsTo
         carryOut(found.actions, replaced: previous)
-        for message in found.replay {
-            link.deliver(message.isText || link.binary ? message.bytes : asText(message).bytes, .broadcast)
-        }
+        found.replay.forEach { deliver($0, to: link) }
     }
 
     func disconnected(slot: Slot, attachment: Int, deliberate: Bool) {
@@ -93,6 +105,10 @@ final class LiveRoom {
 
     /// The owner ended the session elsewhere, and that is durable.
     func ended(_ reason: SessionEnd) {
+        if let movedTo {
+            let (relay, sessionId) = (self.relay, room.sessionId)
+            return movedTo.execute { relay.find(sessionId)?.run { $0.ended(reason) } }
+        }
         let actions = room.end(reason)
         if !actions.isEmpty { announceEnd(reason) }
     }
@@ -101,11 +117,25 @@ final class LiveRoom {
         flushBatch()
         var notice = ServerMessage(.goingAway)
         notice.reconnectInMilliseconds = reconnectInMilliseconds
-        let message = FramedMessage.text(notice)
+        var message = SpokenMessage(notice)
         for link in links.values {
-            link.deliver(message.bytes, .control)
+            if let bytes = message.bytes(for: link.dialect) { link.deliver(bytes, .control) }
             link.close(code: CloseCode.goingAway, reason: "the server is stopping; reconnect")
         }
+    }
+
+    /// False where the room is here.
+    private func sendOn(
+        _ link: PeerLink, _ ack: MessageId?, _ body: @escaping @Sendable (LiveRoom) -> Void
+    ) -> Bool {
+        guard let movedTo else { return false }
+        let (relay, sessionId) = (self.relay, room.sessionId)
+        // Behind the move itself, which was begun there before.
+        movedTo.execute {
+            guard let room = relay.find(sessionId) else { return link.run { $0.refused(ack, "Session has ended") } }
+            room.run(body)
+        }
+        return true
     }
 
     private func take(_ slot: Slot, _ attachment: Int, _ link: PeerLink, awaitsSnapshot: Bool) {
@@ -120,15 +150,20 @@ final class LiveRoom {
 
     // MARK: Messages
 
-    /// A binary frame, already unmasked. Call ``readComplete()`` after the last of a batch.
-    func receive(_ frame: ByteBuffer, from slot: Slot, attachment: Int) {
+    /// A binary message. Call ``readComplete()`` after the last of a read.
+    func receive(_ message: WebSocketMessage, from slot: Slot, attachment: Int) {
         guard let link = links[slot], link.attachment == attachment else { return }
+        let index = batch.stage(message)
         let header: FrameHeader
-        do { header = try FrameHeader(peeking: frame) } catch {
+        do { header = try FrameHeader(peeking: batch.bytes, at: index) } catch {
+            _ = batch.takeStaged()
             return link.close(code: CloseCode.badMessage, reason: error.description)
         }
-        switch room.accept(header, from: slot) {
-        case .broadcast: batch.append(frame, sequence: header.sequence)
+        let verdict = room.accept(header, from: slot)
+        if verdict == .broadcast { return batch.keep(header.sequence) }
+        let frame = batch.takeStaged()
+        switch verdict {
+        case .broadcast, .drop: break
         case .toGuest(let target):
             flushBatch()
             forward(frame, from: slot, to: target, header.kind == .snapshot ? .snapshot : .control)
@@ -137,14 +172,29 @@ final class LiveRoom {
             var frame = frame
             FrameHeader.setSlot(slot, of: &frame)
             forward(frame, from: slot, to: FrameHeader.hostSlot, .control)
-        case .drop: break
-        case .refuse(let message):
-            send(.warning(code: "read_only", message), to: link)
+        case .refuse(let message): link.say(.warning(code: "read_only", message))
         case .violation(let error): link.close(code: CloseCode.badMessage, reason: error.description)
         }
     }
 
-    func readComplete() { flushBatch() }
+    /// Broadcasts leave at once after a pause, and then together: a host that sends without a pause costs as many writes as
+    /// there are joins, not as it makes messages.
+    func readComplete() {
+        guard !batch.isEmpty else { return }
+        let now = NIODeadline.now()
+        let isLarge =
+            batch.count >= RelayConfiguration.joinCount || batch.bytes.readableBytes >= RelayConfiguration.joinBytes
+        if now >= joinUntil || isLarge { return flushBatch(now) }
+        guard !isJoining else { return }
+        isJoining = true
+        let reference = RoomReference(self, loop: loop)
+        loop.scheduleTask(deadline: joinUntil) {
+            reference.run { live in
+                live.isJoining = false
+                live.flushBatch()
+            }
+        }
+    }
 
     /// A text message of a seated peer.
     func receive(_ message: ClientMessage, ack: MessageId?, from slot: Slot, attachment: Int) {
@@ -167,7 +217,7 @@ final class LiveRoom {
             event.fromPeerId = sender.peerId
             event.publicKey = publicKey
             event.payload = payload
-            present.forEach { send(event, to: $0) }
+            present.forEach { $0.say(event) }
             answer(link, ack)
         case .kick(let peerId):
             guard isHost else { return answer(link, ack, "Only the host can do that") }
@@ -189,16 +239,15 @@ final class LiveRoom {
         event.encryptedData = data
         event.nonce = nonce
         guard sender.slot == FrameHeader.hostSlot else {
-            return links[FrameHeader.hostSlot].map { send(event, to: $0) } ?? ()
+            return links[FrameHeader.hostSlot].map { $0.say(event) } ?? ()
         }
-        if let target { return guests(target).compactMap { links[$0] }.forEach { send(event, to: $0) } }
+        if let target { return guests(target).compactMap { links[$0] }.forEach { $0.say(event) } }
         let sequence = room.numberTextBroadcast()
         behind.removeAll()
         event.sequence = sequence
-        let message = FramedMessage.text(event)
-        room.ring.append(message, sequence: sequence)
+        room.ring.append(.text(event, sequence: sequence))
         // Not `.broadcast`: only binary broadcasts wait for a snapshot. A peer that cannot keep up with these is closed.
-        for (slot, link) in links where slot != FrameHeader.hostSlot { link.deliver(message.bytes, .control) }
+        tellGuests(event)
     }
 
     /// Guests that send more than a person can type or paste are closed before they fill the host's queue.
@@ -231,28 +280,31 @@ final class LiveRoom {
     private func forward(_ frame: ByteBuffer, from sender: Slot, to slot: Slot, _ kind: PeerOutbox.Kind) {
         guard let link = links[slot] else { return }
         let message = FramedMessage.binary(frame)
-        link.deliver(link.binary ? message.bytes : asText(message, from: sender).bytes, kind)
+        if link.dialect == .frames {
+            link.deliver(message.bytes, kind)
+        } else if let text = asText(message, from: sender, for: link.dialect) {
+            link.deliver(text, kind)
+        }
     }
 
-    private func flushBatch() {
+    private func flushBatch(_ now: NIODeadline = .now()) {
         guard !batch.isEmpty else { return }
+        joinUntil = now + RelayConfiguration.joinTime
         let start = ContinuousClock.now
         defer { metrics.relaySeconds.record(since: start) }
-        let (bytes, messages) = batch.take()
-        metrics.framesReceived.add(messages.count)
+        let frames = batch.take()
+        let bytes = frames.bytes
+        metrics.framesReceived.add(frames.count)
         metrics.bytesReceived.add(bytes.readableBytes)
         metrics.bytesDelivered.add(
             bytes.readableBytes * max(0, links.count - (links[FrameHeader.hostSlot] == nil ? 0 : 1)))
-        for message in messages { room.ring.append(message.framed, sequence: message.sequence) }
+        room.ring.append(.frames(frames))
         var elsewhere: [ObjectIdentifier: [PeerLink]] = [:]
-        var texts: [ByteBuffer]?
         for (slot, link) in links where slot != FrameHeader.hostSlot {
             if behind[slot] != nil {
-                catchUp(slot, link, messages)
-            } else if !link.binary {
-                let converted = texts ?? messages.map { asText($0.framed).bytes }
-                texts = converted
-                converted.forEach { link.deliver($0, .broadcast) }
+                catchUp(slot, link, frames)
+            } else if link.dialect != .frames {
+                deliver(.frames(frames), to: link)
             } else if link.loop === loop {
                 link.deliver(bytes, .broadcast)
             } else {
@@ -265,30 +317,46 @@ final class LiveRoom {
     }
 
     /// What the host sends again after a restart, from where this guest had heard it.
-    private func catchUp(_ slot: Slot, _ link: PeerLink, _ messages: [(sequence: UInt64, framed: FramedMessage)]) {
-        guard let last = behind[slot], let first = messages.first(where: { $0.sequence > last }) else { return }
+    private func catchUp(_ slot: Slot, _ link: PeerLink, _ frames: BroadcastBatch) {
+        guard let last = behind[slot], let rest = frames.after(last) else { return }
         behind[slot] = nil
         // The host has forgotten some of it: only a snapshot helps.
-        guard first.sequence == last + 1 else { return link.run { $0.fellBehind() } }
-        for message in messages where message.sequence > last {
-            link.deliver(link.binary ? message.framed.bytes : asText(message.framed).bytes, .broadcast)
+        guard rest.firstSequence == last + 1 else { return link.run { $0.fellBehind() } }
+        deliver(.frames(rest), to: link)
+    }
+
+    /// Broadcasts in the form that a guest understands.
+    private func deliver(_ broadcasts: ResumeRing.Entry, to link: PeerLink) {
+        switch broadcasts {
+        case .text(let event, _): if let framed = link.dialect.framed(event) { link.deliver(framed.bytes, .broadcast) }
+        case .frames(let batch) where link.dialect == .frames: link.deliver(batch.bytes, .broadcast)
+        case .frames(let batch):
+            for message in batch.messages {
+                if let text = asText(message, for: link.dialect) { link.deliver(text, .broadcast) }
+            }
         }
     }
 
     /// A binary frame for a peer that speaks only JSON: the payload in base64, the header's fields beside it.
-    private func asText(_ message: FramedMessage, from sender: Slot = FrameHeader.hostSlot) -> FramedMessage {
+    private func asText(
+        _ message: FramedMessage, from sender: Slot = FrameHeader.hostSlot, for dialect: PeerDialect
+    ) -> ByteBuffer? {
         var payload = message.payload
-        guard let header = try? FrameHeader(peeking: payload), let member = room.member(sender) else { return message }
+        guard let header = try? FrameHeader(peeking: payload), let member = room.member(sender) else { return nil }
         payload.moveReaderIndex(forwardBy: FrameHeader.size)
-        return .text(.relayData(header: header, payload: payload, userId: member.userId, peerId: member.peerId))
+        return dialect.framed(
+            .relayData(header: header, payload: payload, userId: member.userId, peerId: member.peerId))?.bytes
     }
 
-    private func send(_ message: ServerMessage, to link: PeerLink) {
-        link.deliver(FramedMessage.text(message).bytes, .control)
+    private func tellGuests(_ event: ServerMessage) {
+        var message = SpokenMessage(event)
+        for (slot, link) in links where slot != FrameHeader.hostSlot {
+            if let bytes = message.bytes(for: link.dialect) { link.deliver(bytes, .control) }
+        }
     }
 
     private func answer(_ link: PeerLink, _ ack: MessageId?, _ error: String? = nil) {
-        send(.ack(ack, error: error), to: link)
+        link.say(.ack(ack, error: error))
     }
 
     // MARK: Actions
@@ -298,10 +366,8 @@ final class LiveRoom {
     ) {
         for action in actions {
             switch action {
-            case .send(let message, let slot): links[slot].map { send(dated(message, slot), to: $0) }
-            case .sendToGuests(let message):
-                let framed = FramedMessage.text(dated(message, FrameHeader.hostSlot))
-                for (slot, link) in links where slot != FrameHeader.hostSlot { link.deliver(framed.bytes, .control) }
+            case .send(let message, let slot): links[slot]?.say(dated(message, slot))
+            case .sendToGuests(let message): tellGuests(dated(message, FrameHeader.hostSlot))
             case .close(let slot, let code, let reason):
                 // A seat that changed hands closes its old connection, not the one that has just taken it.
                 if let replaced {
@@ -310,7 +376,9 @@ final class LiveRoom {
                     links.removeValue(forKey: slot)?.close(code: code, reason: reason)
                 }
             case .waitForHost(let waiting):
-                after(configuration.hostReturn) { $0.carryOut($0.room.hostWindowPassed(waiting: waiting)) }
+                after(configuration.hostReturn) { live in
+                    if live.movedTo == nil { live.carryOut(live.room.hostWindowPassed(waiting: waiting)) }
+                }
             case .waitForGuest(let slot, let attachment):
                 after(configuration.guestReturn) {
                     $0.carryOut($0.room.guestWindowPassed(slot: slot, attachment: attachment))
@@ -353,14 +421,13 @@ final class LiveRoom {
 
     private func announceEnd(_ reason: SessionEnd) {
         flushBatch()
-        let message = FramedMessage.text(.sessionEnded(reason: reason.rawValue))
         for link in links.values {
-            link.deliver(message.bytes, .control)
+            link.say(.sessionEnded(reason: reason.rawValue))
             link.close(code: CloseCode.normal, reason: "the session has ended")
         }
         links.removeAll()
         // Timers hold the room for some minutes more; its memory need not wait for them.
         room.ring.removeAll()
-        onEnd(room.sessionId)
+        relay.ended(sessionId: room.sessionId)
     }
 }

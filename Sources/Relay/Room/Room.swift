@@ -65,6 +65,9 @@ public struct Room {
         return (room, actions)
     }
 
+    /// Nobody has been here yet.
+    var isUntouched: Bool { host == nil && guests.isEmpty && !hasEnded }
+
     // MARK: Coming
 
     /// A room that nobody is in waits for its host from the start.
@@ -132,7 +135,7 @@ public struct Room {
         let attachment: Int
         let actions: [Action]
         /// To send after the acknowledgement.
-        let replay: [FramedMessage]
+        let replay: [ResumeRing.Entry]
         /// True when the guest asked for its seat only, and waits for a snapshot.
         let awaitsSnapshot: Bool
         /// In a room that came back from the disk: the guest has everything up to here, and gets the host's frames from then
@@ -146,7 +149,7 @@ public struct Room {
         let digest = ResumeToken.digest(token)
         if let host, host.resumeDigest == digest { return resumeHost(ack) }
         guard let guest = guests.values.first(where: { $0.resumeDigest == digest }) else { return nil }
-        var missed: [FramedMessage] = []
+        var missed: [ResumeRing.Entry] = []
         var skipsTo: UInt64?
         if let lastSequence {
             if let replay = ring.after(lastSequence, newest: newestSequence) {

@@ -6,13 +6,11 @@ import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
-import NIOWebSocket
 import Relay
 import Telemetry
 import TransportSecurity
-import Wire
 
-/// Every accepted connection: HTTP/1.1, or the relay's WebSocket after an upgrade on `/relay`.
+/// Every accepted connection: HTTP/1.1, or the relay's WebSocket after an upgrade (``RelayUpgrader``).
 struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
     typealias HTTPValue = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
 
@@ -62,7 +60,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             }
             var configuration = NIOUpgradableHTTPServerPipelineConfiguration(
                 upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration(
-                    upgraders: [upgrader(address)],
+                    upgraders: [RelayUpgrader(relay: relay, address: address, offersRelay: offersRelay)],
                     notUpgradingCompletionHandler: { channel in makeHTTP(channel, logger) }))
             // Pipelined requests are answered in order by the request loop.
             configuration.enablePipelining = false
@@ -106,34 +104,5 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
                 try HTTPValue(
                     wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)))
         }
-    }
-
-    private func upgrader(_ address: String) -> NIOTypedWebSocketServerUpgrader<Outcome> {
-        NIOTypedWebSocketServerUpgrader(
-            maxFrameSize: WireLimits.messageBytes, enableAutomaticErrorHandling: false,
-            shouldUpgrade: { channel, head in
-                channel.eventLoop.makeSucceededFuture(offersRelay ? Self.upgradeHeaders(head) : nil)
-            },
-            upgradePipelineHandler: { channel, _ in
-                channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandler(
-                        NIOWebSocketFrameAggregator(
-                            minNonFinalFragmentSize: 1,
-                            maxAccumulatedFrameCount: WireLimits.fragmentsPerMessage,
-                            maxAccumulatedFrameSize: WireLimits.messageBytes))
-                    try relay.addPeer(to: channel, address: address)
-                    return .webSocket
-                }
-            })
-    }
-
-    /// - Returns: nil where this is no upgrade of ours.
-    private static func upgradeHeaders(_ head: HTTPRequestHead) -> HTTPHeaders? {
-        guard head.uri.prefix(while: { $0 != "?" }) == relayPath else { return nil }
-        let offered = head.headers[canonicalForm: "Sec-WebSocket-Protocol"]
-        // A client that names protocols must name ours (RFC 6455, section 4.1).
-        if offered.isEmpty { return [:] }
-        return offered.contains(Substring(relaySubprotocol)) ? ["Sec-WebSocket-Protocol": relaySubprotocol] : nil
     }
 }

@@ -1,0 +1,35 @@
+import NIOCore
+import Wire
+
+/// What a peer speaks. A room knows messages and frames; here they get the form that each peer understands.
+enum PeerDialect: Sendable, Equatable {
+    /// `postern.v1` with binary frames.
+    case frames
+    /// `postern.v1`, JSON only.
+    case json
+    /// Socket.IO, always JSON.
+    case socketIO
+
+    /// An event or an acknowledgement, ready for the socket; nil where the dialect has no way to say it.
+    func framed(_ message: ServerMessage) -> FramedMessage? {
+        switch self {
+        case .frames, .json: .text(message)
+        case .socketIO: SocketIOPacket.framed(message)
+        }
+    }
+}
+
+/// One message for many peers: framed once for each dialect that is spoken among them.
+struct SpokenMessage {
+    private let message: ServerMessage
+    private var framed: [(dialect: PeerDialect, message: FramedMessage?)] = []
+
+    init(_ message: ServerMessage) { self.message = message }
+
+    mutating func bytes(for dialect: PeerDialect) -> ByteBuffer? {
+        if let known = framed.first(where: { $0.dialect == dialect }) { return known.message?.bytes }
+        let made = dialect.framed(message)
+        framed.append((dialect, made))
+        return made?.bytes
+    }
+}

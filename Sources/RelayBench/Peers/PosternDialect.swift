@@ -1,0 +1,66 @@
+import NIOCore
+import WebSocket
+import Wire
+
+/// Postern itself: a host that broadcasts binary frames, and its guests.
+struct PosternDialect: Dialect {
+    let role: Role
+    let token: String
+    let session: String
+    let code: String
+    private var sequence: UInt64 = 0
+
+    init(role: Role, token: String, session: String, code: String) {
+        self.role = role
+        self.token = token
+        self.session = session
+        self.code = code
+    }
+
+    var path: String { relayPath }
+    var subprotocol: String { relaySubprotocol }
+
+    func opened() -> [Outgoing] {
+        var join = ClientMessageText(type: role == .publisher ? "joinAsHost" : "joinAsGuest")
+        join.token = token
+        join.binary = true
+        if role == .publisher {
+            join.sessionId = session
+        } else {
+            join.code = code
+            join.guestPublicKey = "k"
+        }
+        return [Outgoing(opcode: .text, bytes: JSONText.encode(join))]
+    }
+
+    func received(_ message: WebSocketMessage) throws -> [Incoming] {
+        var bytes = message.payload
+        if message.kind == .binary {
+            let header = try FrameHeader(peeking: bytes)
+            bytes.moveReaderIndex(forwardBy: FrameHeader.size)
+            // Broadcasts begin with a snapshot.
+            return header.kind == .snapshot ? [.ready] : [.delivery(bytes)]
+        }
+        let event = try JSONText.decode(ServerMessage.self, from: bytes)
+        switch event.type {
+        case .ack:
+            guard event.success == true else { throw LoadError(event.error ?? "refused") }
+            return role == .publisher ? [.ready] : []
+        case .guestJoined: return event.slot.map { [.reply(.binary(frame(.snapshot, $0, 0, ByteBuffer())))] } ?? []
+        case .warning: throw LoadError(event.message ?? "warned")
+        default: return []
+        }
+    }
+
+    mutating func publish(_ payload: ByteBuffer) -> Outgoing {
+        sequence += 1
+        return .binary(frame(.broadcast, FrameHeader.hostSlot, sequence, payload))
+    }
+
+    private func frame(_ kind: FrameKind, _ slot: Slot, _ sequence: UInt64, _ payload: ByteBuffer) -> ByteBuffer {
+        var frame = ByteBufferAllocator().buffer(capacity: FrameHeader.size + payload.readableBytes)
+        FrameHeader(kind: kind, slot: slot, epoch: 1, sequence: sequence).write(into: &frame)
+        frame.writeImmutableBuffer(payload)
+        return frame
+    }
+}

@@ -1,0 +1,68 @@
+import NIOCore
+import NIOHTTP1
+import NIOWebSocket
+import Relay
+import Wire
+
+/// Turns a request into a peer of the relay. The library checks the request and answers it (RFC 6455, section 4.2); from then
+/// on the relay's own framing reads the socket.
+struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
+    typealias UpgradeResult = FrontDoorChannel.Outcome
+
+    /// Where Socket.IO clients come.
+    static let socketIOPath = "/socket.io/"
+
+    let supportedProtocol = "websocket"
+    let requiredUpgradeHeaders: [String] = []
+    private let relay: RelayServer
+    private let address: String
+    private let handshake: NIOTypedWebSocketServerUpgrader<FrontDoorChannel.Outcome>
+
+    /// - Parameters:
+    ///   - address: the peer's network address.
+    ///   - offersRelay: false where the listener only redirects.
+    init(relay: RelayServer, address: String, offersRelay: Bool) {
+        self.relay = relay
+        self.address = address
+        handshake = NIOTypedWebSocketServerUpgrader(
+            shouldUpgrade: { channel, head in
+                channel.eventLoop.makeSucceededFuture(offersRelay ? Self.headers(head) : nil)
+            },
+            // Never called: `upgrade` below is ours.
+            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(.webSocket) })
+    }
+
+    func buildUpgradeResponse(
+        channel: any Channel, upgradeRequest: HTTPRequestHead, initialResponseHeaders: HTTPHeaders
+    ) -> EventLoopFuture<HTTPHeaders> {
+        handshake.buildUpgradeResponse(
+            channel: channel, upgradeRequest: upgradeRequest, initialResponseHeaders: initialResponseHeaders)
+    }
+
+    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<FrontDoorChannel.Outcome> {
+        channel.eventLoop.makeCompletedFuture {
+            let isSocketIO = upgradeRequest.path != relayPath
+            try relay.addPeer(to: channel, address: address, isSocketIO: isSocketIO)
+            return .webSocket
+        }
+    }
+
+    /// - Returns: nil where this is no upgrade of ours.
+    private static func headers(_ head: HTTPRequestHead) -> HTTPHeaders? {
+        switch head.path {
+        case relayPath:
+            let offered = head.headers[canonicalForm: "Sec-WebSocket-Protocol"]
+            // A client that names protocols must name ours (RFC 6455, section 4.1).
+            if offered.isEmpty { return [:] }
+            return offered.contains(Substring(relaySubprotocol)) ? ["Sec-WebSocket-Protocol": relaySubprotocol] : nil
+        case socketIOPath:
+            let query = head.uri.dropFirst(socketIOPath.utf8.count + 1).split(separator: "&")
+            return query.contains("EIO=4") && query.contains("transport=websocket") ? [:] : nil
+        default: return nil
+        }
+    }
+}
+
+extension HTTPRequestHead {
+    fileprivate var path: String { String(uri.prefix { $0 != "?" }) }
+}

@@ -1,0 +1,15 @@
+/// What a peer did that RFC 6455 does not allow, with the close code that says so.
+public struct WebSocketError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The close code (RFC 6455, section 7.4.1).
+    public let closeCode: UInt16
+    /// For the close frame: at most 123 bytes.
+    public let description: String
+
+    /// The framing is wrong.
+    static func violation(_ reason: String) -> WebSocketError { WebSocketError(closeCode: 1002, description: reason) }
+    /// A text is not UTF-8.
+    static let notUTF8 = WebSocketError(closeCode: 1007, description: "text is UTF-8 (RFC 6455, section 8.1)")
+    static func tooLong(_ bound: Int) -> WebSocketError {
+        WebSocketError(closeCode: 1009, description: "a message is at most \(bound) bytes long")
+    }
+}

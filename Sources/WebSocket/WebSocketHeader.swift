@@ -1,0 +1,111 @@
+public import NIOCore
+
+/// The kind of a frame (RFC 6455, section 5.2).
+public enum WebSocketOpcode: UInt8, Sendable {
+    case continuation = 0x0
+    case text = 0x1
+    case binary = 0x2
+    case close = 0x8
+    case ping = 0x9
+    case pong = 0xA
+
+    var isControl: Bool { rawValue & 0x8 != 0 }
+}
+
+/// A frame's header (RFC 6455, section 5.2): two to fourteen bytes before the payload.
+struct WebSocketHeader {
+    /// The longest: two bytes, an eight-byte length and a mask.
+    static let longest = 14
+    /// The longest payload of a control frame (section 5.5), in bytes.
+    static let controlBytes = 125
+
+    let isFinal: Bool
+    let opcode: WebSocketOpcode
+    let mask: WebSocketMask?
+    /// Of the header itself, in bytes.
+    let size: Int
+    /// Of the payload, in bytes.
+    let payloadBytes: Int
+
+    /// Reads the header at the reader index, without moving it.
+    /// - Returns: nil when more bytes are needed.
+    /// - Throws: ``WebSocketError`` when no valid header can begin like this.
+    init?(peeking buffer: ByteBuffer, maxPayloadBytes: Int) throws(WebSocketError) {
+        let start = buffer.readerIndex
+        guard let first = buffer.getInteger(at: start, as: UInt8.self),
+            let second = buffer.getInteger(at: start + 1, as: UInt8.self)
+        else { return nil }
+        guard first & 0x70 == 0 else { throw .violation("a reserved bit is set, and no extension was agreed on") }
+        guard let opcode = WebSocketOpcode(rawValue: first & 0x0F) else {
+            throw .violation("an opcode that RFC 6455 does not know")
+        }
+        isFinal = first & 0x80 != 0
+        self.opcode = opcode
+        var size = 2
+        switch second & 0x7F {
+        case 126:
+            guard let length = buffer.getInteger(at: start + 2, as: UInt16.self) else { return nil }
+            guard length > 125 else { throw .violation("a length is written as short as it can be") }
+            payloadBytes = Int(length)
+            size += 2
+        case 127:
+            guard let length = buffer.getInteger(at: start + 2, as: UInt64.self) else { return nil }
+            guard length > UInt16.max, length >> 63 == 0 else {
+                throw .violation("a length is written as short as it can be, in 63 bits")
+            }
+            payloadBytes = Int(length)
+            size += 8
+        case let length: payloadBytes = Int(length)
+        }
+        if opcode.isControl {
+            guard isFinal else { throw .violation("a control frame is never fragmented") }
+            guard payloadBytes <= Self.controlBytes else { throw .violation("a control frame holds at most 125 bytes") }
+        }
+        guard payloadBytes <= maxPayloadBytes else { throw .tooLong(maxPayloadBytes) }
+        if second & 0x80 != 0 {
+            // Not as an integer of the network's order: a mask is four bytes, used one after the other.
+            guard let key = buffer.getInteger(at: start + size, endianness: .host, as: UInt32.self) else { return nil }
+            mask = WebSocketMask(key)
+            size += 4
+        } else {
+            mask = nil
+        }
+        self.size = size
+    }
+}
+
+extension ByteBuffer {
+    /// Appends the header of a whole message as servers send it: final and not masked.
+    /// - Returns: its length, in bytes.
+    @discardableResult
+    public mutating func writeWebSocketHeader(_ opcode: WebSocketOpcode, payloadBytes: Int) -> Int {
+        writeWebSocketHeader(opcode, payloadBytes: payloadBytes, maskBit: 0)
+    }
+
+    private mutating func writeWebSocketHeader(_ opcode: WebSocketOpcode, payloadBytes: Int, maskBit: UInt8) -> Int {
+        let first = 0x80 | opcode.rawValue
+        switch payloadBytes {
+        case ..<126: return writeMultipleIntegers(first, maskBit | UInt8(payloadBytes))
+        case ..<65536: return writeMultipleIntegers(first, maskBit | 126, UInt16(payloadBytes))
+        default: return writeMultipleIntegers(first, maskBit | 127, UInt64(payloadBytes))
+        }
+    }
+
+    /// Length of the header, in bytes, of a server's message that begins at the reader index.
+    public var webSocketHeaderBytes: Int {
+        switch getInteger(at: readerIndex + 1, as: UInt8.self) ?? 0 {
+        case 126: 4
+        case 127: 10
+        default: 2
+        }
+    }
+
+    /// Appends a whole message as clients send it: masked, with a key of its own (RFC 6455, section 5.3).
+    public mutating func writeMaskedWebSocketMessage(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) {
+        let mask = WebSocketMask(.random(in: .min ... .max))
+        reserveCapacity(minimumWritableBytes: payload.readableBytes + WebSocketHeader.longest)
+        _ = writeWebSocketHeader(opcode, payloadBytes: payload.readableBytes, maskBit: 0x80)
+        writeInteger(mask.key, endianness: .host)
+        mask.append(payload, to: &self)
+    }
+}

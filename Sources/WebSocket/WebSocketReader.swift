@@ -1,0 +1,166 @@
+public import NIOCore
+
+/// RFC 6455 from the receiver's side, as a pure state machine: bytes in, whole messages out.
+///
+/// A frame that lies whole in what was read is handed on as a slice of it. Only a frame that is cut by the end of a read is
+/// gathered, and then without what follows it.
+public struct WebSocketReader {
+    public enum Role: Sendable {
+        /// Reads what clients send: always masked (section 5.1).
+        case server
+        /// Reads what servers send: never masked.
+        case client
+    }
+
+    /// A message in fragments (section 5.4).
+    private struct Assembly {
+        let kind: WebSocketMessage.Kind
+        var bytes: ByteBuffer
+        var fragments = 1
+    }
+
+    /// A cut frame of up to this length gets its room at once, a longer one as it comes: nobody gets memory by announcing
+    /// a length. In bytes.
+    private static let reservedBytes = 64 << 10
+
+    private let role: Role
+    private let maxMessageBytes: Int
+    private let maxFragments: Int
+    /// The beginning of a frame whose end has not come.
+    private var cut = ByteBuffer()
+    /// Read, and behind ``cut``.
+    private var fresh = ByteBuffer()
+    private var assembly: Assembly?
+
+    /// - Parameters:
+    ///   - maxMessageBytes: length of one message, all fragments together.
+    ///   - maxFragments: frames of one message.
+    public init(role: Role, maxMessageBytes: Int, maxFragments: Int) {
+        self.role = role
+        self.maxMessageBytes = maxMessageBytes
+        self.maxFragments = maxFragments
+    }
+
+    /// Takes what the socket gave. Call ``next()`` until it has no more before the next call.
+    public mutating func receive(_ bytes: ByteBuffer) {
+        if fresh.readableBytes == 0 { fresh = bytes } else { fresh.writeImmutableBuffer(bytes) }
+    }
+
+    /// - Returns: nil when more bytes are needed.
+    /// - Throws: ``WebSocketError``; nothing after it can be trusted, and the connection is to be closed with its code.
+    public mutating func next() throws(WebSocketError) -> WebSocketMessage? {
+        while let (header, payload) = try nextFrame() {
+            guard (header.mask != nil) == (role == .server) else {
+                throw .violation(
+                    role == .server
+                        ? "client frames are masked (RFC 6455, section 5.1)"
+                        : "server frames are not masked (RFC 6455, section 5.1)")
+            }
+            if let message = try message(header, payload) { return message }
+        }
+        return nil
+    }
+
+    // MARK: Frames
+
+    private mutating func nextFrame() throws(WebSocketError) -> (WebSocketHeader, ByteBuffer)? {
+        if cut.readableBytes > 0 { return try finishCut() }
+        guard fresh.readableBytes > 0 else { return nil }
+        guard let header = try WebSocketHeader(peeking: fresh, maxPayloadBytes: maxMessageBytes) else {
+            return beginCut(expecting: WebSocketHeader.longest)
+        }
+        guard fresh.readableBytes >= header.size + header.payloadBytes else {
+            return beginCut(expecting: header.size + header.payloadBytes)
+        }
+        fresh.moveReaderIndex(forwardBy: header.size)
+        let payload = fresh.readSlice(length: header.payloadBytes) ?? ByteBuffer()
+        // Gives the storage back to whoever reads from the socket.
+        if fresh.readableBytes == 0 { fresh = ByteBuffer() }
+        return (header, payload)
+    }
+
+    private mutating func beginCut(expecting bytes: Int) -> (WebSocketHeader, ByteBuffer)? {
+        cut.reserveCapacity(min(bytes, Self.reservedBytes))
+        cut.writeBuffer(&fresh)
+        fresh = ByteBuffer()
+        return nil
+    }
+
+    private mutating func finishCut() throws(WebSocketError) -> (WebSocketHeader, ByteBuffer)? {
+        fill(to: 2)
+        var header = try WebSocketHeader(peeking: cut, maxPayloadBytes: maxMessageBytes)
+        while header == nil, fresh.readableBytes > 0 {
+            fill(to: cut.readableBytes + 1)
+            header = try WebSocketHeader(peeking: cut, maxPayloadBytes: maxMessageBytes)
+        }
+        guard let header else { return nil }
+        let total = header.size + header.payloadBytes
+        fill(to: total)
+        guard cut.readableBytes == total else { return nil }
+        cut.moveReaderIndex(forwardBy: header.size)
+        let payload = cut
+        cut = ByteBuffer()
+        return (header, payload)
+    }
+
+    /// Moves bytes behind the cut until it has so many, or there are no more.
+    private mutating func fill(to bytes: Int) {
+        let missing = min(bytes - cut.readableBytes, fresh.readableBytes)
+        guard missing > 0, var part = fresh.readSlice(length: missing) else { return }
+        cut.writeBuffer(&part)
+        if fresh.readableBytes == 0 { fresh = ByteBuffer() }
+    }
+
+    // MARK: Messages
+
+    private mutating func message(
+        _ header: WebSocketHeader, _ payload: ByteBuffer
+    ) throws(WebSocketError) -> WebSocketMessage? {
+        switch header.opcode {
+        case .ping: return WebSocketMessage(.ping, payload, mask: header.mask)
+        case .pong: return WebSocketMessage(.pong, payload, mask: header.mask)
+        case .close:
+            let close = WebSocketMessage(.close, payload, mask: header.mask)
+            try WebSocketClose.check(close.payload)
+            return close
+        case .text, .binary:
+            guard assembly == nil else { throw .violation("a message began inside another") }
+            let message = WebSocketMessage(header.opcode == .text ? .text : .binary, payload, mask: header.mask)
+            if header.isFinal { return try checked(message) }
+            assembly = Assembly(kind: message.kind, bytes: message.payload)
+            return nil
+        case .continuation: return try continuation(header, payload)
+        }
+    }
+
+    private mutating func continuation(
+        _ header: WebSocketHeader, _ payload: ByteBuffer
+    ) throws(WebSocketError) -> WebSocketMessage? {
+        guard var whole = assembly else { throw .violation("nothing is there to be continued") }
+        assembly = nil
+        guard whole.bytes.readableBytes + payload.readableBytes <= maxMessageBytes else {
+            throw .tooLong(maxMessageBytes)
+        }
+        whole.fragments += 1
+        guard whole.fragments <= maxFragments else {
+            throw WebSocketError(closeCode: 1009, description: "a message has at most \(maxFragments) fragments")
+        }
+        WebSocketMessage(.binary, payload, mask: header.mask).append(to: &whole.bytes)
+        if header.isFinal { return try checked(WebSocketMessage(whole.kind, whole.bytes, mask: nil)) }
+        assembly = whole
+        return nil
+    }
+
+    /// A text is handed on without its mask, since it had to be looked at.
+    private func checked(_ message: WebSocketMessage) throws(WebSocketError) -> WebSocketMessage {
+        guard message.kind == .text else { return message }
+        let text = message.payload
+        guard text.isUTF8 else { throw .notUTF8 }
+        return WebSocketMessage(.text, text, mask: nil)
+    }
+}
+
+extension ByteBuffer {
+    /// Whether what is readable is UTF-8 (RFC 3629).
+    var isUTF8: Bool { (try? UTF8Span(validating: readableBytesUInt8Span)) != nil }
+}
