@@ -135,6 +135,12 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         .testTarget(
+            name: "ResumeTests",
+            dependencies: [
+                "Client", "Relay", "EndToEnd", "Terminal", "WebSocket", "Wire", nioCore, nioEmbedded,
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "ClientTests",
             dependencies: ["Client", "EndToEnd", "Wire", "Relay", "Terminal", nioCore],
             swiftSettings: strict

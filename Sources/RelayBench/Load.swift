@@ -9,7 +9,7 @@ final class Load {
     /// Between the last join and the first message: some relays answer before a subscription stands.
     private static let settle = TimeAmount.milliseconds(200)
     /// Without a delivery for so long, what is missing is lost.
-    private static let patience = TimeAmount.seconds(3)
+    private static let patience = TimeAmount.milliseconds(1500)
 
     private let plan: Plan
     private let loop: any EventLoop

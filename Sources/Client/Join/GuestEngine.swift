@@ -300,6 +300,10 @@ final class GuestEngine {
         case .exited(let status):
             exitStatus = status
             return []
+        case .skipped:
+            // The host sends one right behind; if that is lost, the guest asks when it is back.
+            awaitsSnapshot = true
+            return []
         }
     }
 

@@ -63,6 +63,8 @@ final class HostEngine {
     var timers: Set<Timer> = []
     /// False while there is no connection, or it takes no more: then nothing is sealed, and guests get a snapshot later.
     var uplinkOpen = false
+    /// The relay has given the seat (back). Before that nothing is sent: it would arrive in front of what is sent again.
+    private var isSeated = false
     var hasSkipped = false
     /// Guests from before a relay started anew that it has not announced again.
     var unannounced: Set<String> = []
@@ -141,6 +143,7 @@ final class HostEngine {
     ///   still here; nil when the numbering starts anew.
     func connected(fromSequence: UInt64?) -> [Action] {
         uplinkOpen = true
+        isSeated = true
         for guest in guests.values {
             guest.isConnected = false
             guest.hasRekeyed = false
@@ -164,22 +167,28 @@ final class HostEngine {
 
     func disconnected() -> [Action] {
         uplinkOpen = false
+        isSeated = false
         // The announcements were not complete; they begin anew with the next connection.
         unannounced.removeAll()
         return pace()
     }
 
     func uplink(takesMore: Bool) -> [Action] {
-        uplinkOpen = takesMore
-        return takesMore ? catchUp() : []
+        uplinkOpen = takesMore && isSeated
+        return uplinkOpen ? catchUp() : []
     }
 
-    /// After output was skipped everybody needs a snapshot.
+    /// After output was skipped everybody needs a snapshot. The stream says so itself: a snapshot can be lost, or come under keys
+    /// that its guest has just replaced, and then nothing else would tell the guest that something is missing.
     func catchUp() -> [Action] {
-        if hasSkipped { admitted.forEach { $0.needsSnapshot = true } }
+        var actions: [Action] = []
+        if hasSkipped, !admitted.isEmpty {
+            admitted.forEach { $0.needsSnapshot = true }
+            actions = broadcast(.skipped) + sign()
+        }
         hasSkipped = false
         // Also to who joined while nothing could be sent.
-        return sendSnapshots()
+        return actions + sendSnapshots()
     }
 
     // MARK: Timers
@@ -220,7 +229,7 @@ final class HostEngine {
     func sendSnapshots() -> [Action] {
         // A guest whose epoch has not begun gets its snapshot when it does.
         let waiting = admitted.filter { $0.needsSnapshot && $0.hasRekeyed && $0.firstEpoch <= sealer.epoch }
-        guard !waiting.isEmpty, uplinkOpen || options.lossless else { return [] }
+        guard !waiting.isEmpty, isSeated, uplinkOpen || options.lossless else { return [] }
         var actions = sign()
         let output = screen.isPristine ? [] : screen.snapshot(within: Self.snapshotBytes)
         let snapshot = DirectMessage.Snapshot(
@@ -241,7 +250,7 @@ final class HostEngine {
             sent.append(frame)
             if options.lossless { pacing.sent(frame.readableBytes) }
         }
-        return sealed.map { .frame($0) }
+        return isSeated ? sealed.map { .frame($0) } : []
     }
 
     func pace() -> [Action] {

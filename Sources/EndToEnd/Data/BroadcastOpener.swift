@@ -80,6 +80,7 @@ public struct BroadcastOpener: Sendable {
         case 0: .output(reader.rest())
         case 1: .size(rows: try reader.uint16(), columns: try reader.uint16())
         case 3: .exited(status: try reader.uint32())
+        case 4: .skipped
         default: throw .malformed
         }
     }

@@ -1,6 +1,6 @@
 // What is inside the ciphertext. The first byte says which message it is; integers are big-endian.
 //
-// Broadcast (kind 1)    0 output: bytes · 1 size: rows u16, columns u16 · 2 signature: 64 bytes · 3 exited: status u32
+// Broadcast (kind 1)    0 output: bytes · 1 size: rows u16, columns u16 · 2 signature: 64 bytes · 3 exited: status u32 · 4 skipped
 // Host → guest (2, 3)   0 welcome: Ed25519 key 32, flags u8 (1 lossless), title UTF-8
 //                       1 epoch key: epoch u32, key 32
 //                       2 snapshot: sequence u64, running hash 32, rows u16, columns u16, bytes (the only kind-3 message)
@@ -14,12 +14,15 @@ public enum BroadcastMessage: Sendable, Equatable {
     case output([UInt8])
     case size(rows: UInt16, columns: UInt16)
     case exited(status: UInt32)
+    /// Output is missing here: what follows makes sense from a snapshot on.
+    case skipped
 
     var bytes: [UInt8] {
         switch self {
         case .output(let bytes): [0] + bytes
         case .size(let rows, let columns): [1] + bigEndian(rows) + bigEndian(columns)
         case .exited(let status): [3] + bigEndian(status)
+        case .skipped: [4]
         }
     }
 }

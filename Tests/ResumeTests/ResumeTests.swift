@@ -1,0 +1,84 @@
+import Glibc
+import Relay
+import Terminal
+import Testing
+import Wire
+
+@testable import Client
+
+/// Schedules of faults from a fixed seed: `make fuzz` runs more of them.
+private let schedules = getenv("SCHEDULES").flatMap { Int(String(cString: $0)) } ?? 10_000
+/// Schedules that share one session: a handshake costs more than all of them.
+private let perWorld = 100
+
+private struct Dice: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
+    mutating func next() -> UInt64 {
+        // xorshift64*: repeatable, and random enough to choose a fault.
+        state ^= state >> 12
+        state ^= state << 25
+        state ^= state >> 27
+        return state &* 0x2545_F491_4F6C_DD1D
+    }
+}
+
+/// Host, guests and the real relay, through faults of every kind: afterwards every guest's screen is the host's, what was typed
+/// arrived at most once and in order, and a lossless share's output arrived exactly once.
+@Suite struct ResumeTests {
+    @Test(arguments: 0..<max(1, schedules / perWorld)) func everyScreenIsTheHostsAfterAnyFaults(seed: Int) throws {
+        var dice = Dice(seed: UInt64(seed + 1))
+        let world = try World(guests: 2, lossless: seed % 2 == 1)
+        let joined = world.guests.map(\.restarts)
+        for schedule in 0..<perWorld {
+            try run(world, &dice)
+            try world.settle()
+            for guest in world.guests {
+                let label = "seed \(seed), schedule \(schedule), guest \(guest.seat.slot)"
+                // One difference is enough: what follows from it says nothing new.
+                try #require(guest.screen.text == world.host.screen.text, "\(label)")
+                check(typedBy: guest, in: world, label)
+                if world.lossless {
+                    #expect(guest.restarts == joined[Int(guest.seat.slot) - 1], "\(label): a lossless guest skipped")
+                    #expect(guest.raw == world.printed, "\(label): lost or repeated output")
+                }
+            }
+        }
+    }
+
+    private func run(_ world: World, _ dice: inout Dice) throws {
+        var line = 0
+        for _ in 0..<Int.random(in: 3...25, using: &dice) {
+            guard let guest = world.guests.randomElement(using: &dice) else { return }
+            let some = Int.random(in: 0...4, using: &dice)
+            switch Int.random(in: 0..<24, using: &dice) {
+            case 0...5:
+                line += 1
+                let style = [
+                    "", "\u{1B}[1m", "\u{1B}[3;7H", "\u{1B}[2J", "\u{1B}[0m", "\u{1B}[?1049h", "\u{1B}[?1049l",
+                ]
+                world.output((style.randomElement(using: &dice) ?? "") + "line \(line) of \(some)\r\n")
+            case 6...7: world.output(String(repeating: "flood \(line) ", count: 300 * some) + "\r\n")
+            case 8...9: world.type(guest)
+            case 10...12: try world.carryHost(some)
+            case 13...15: try world.carry(guest, some)
+            case 16: world.cut(guest)
+            case 17: world.cutHost()
+            case 18: try world.duplicate(guest)
+            case 19: try world.restart()
+            case 20: guest.line?.setWritable(some > 2)
+            case 21: try world.reconnect(guest)
+            case 22: try world.reconnectHost()
+            default: world.fireTimers()
+            }
+        }
+    }
+
+    /// `<slot:number>` in the order in which it was typed, each once or not at all.
+    private func check(typedBy guest: World.Guest, in world: World, _ label: String) {
+        let text = String(decoding: world.typed, as: UTF8.self)
+        let mine = text.split(separator: "<").filter { $0.hasPrefix("\(guest.seat.slot):") }
+            .compactMap { Int($0.dropFirst(2).dropLast()) }
+        #expect(zip(mine, mine.dropFirst()).allSatisfy { $0 < $1 }, "\(label): typed twice or out of order: \(mine)")
+    }
+}
