@@ -2,8 +2,8 @@
 
 Every case is run round after round, and within each round by every relay, so that a slow minute of the machine is everybody's.
 Absolute times move by a factor of two on shared machines: compare only figures of one run, best as the ratios that come first.
-Figures are medians of RUNS rounds (five; QUICK=1: three minutes' worth). What is printed is ready for docs/performance.md; the
-numbers themselves go to dist/bench.json, and with --plot the picture to docs/performance.svg.
+Figures are medians of RUNS rounds (five; QUICK=1: three, of fewer cases). Name parts (plain, tls, latency, idle, rooms) for less. What is printed is ready for docs/performance.md; the
+numbers themselves go to dist/bench.json, and the picture to dist/bench.svg.
 """
 
 import json
@@ -29,10 +29,6 @@ TLS = [(1024, 10, 32), (1024, 100, 32), (16384, 10, 32)]
 LATENCY = [(200, 1), (1000, 1), (5000, 1), (200, 100), (1000, 100)]
 if QUICK:
     PLAIN, TLS, LATENCY = [(256, 1, 32), (256, 100, 32), (16384, 10, 32)], [(1024, 10, 32)], [(1000, 1)]
-
-
-def size(count):
-    return f"{count} B" if count < 1024 else f"{count // 1024} KiB"
 
 
 def installed():
@@ -94,7 +90,7 @@ def deliveries(title, kinds, cases, tls, results):
                 results.append({"case": "deliveries", "tls": tls, "bytes": payload, "guests": guests, "window": window,
                                 "relay": name, "cost": costs[name], "rate": middle(reports[name], "rate"),
                                 "spread": spread, "lost": lost})
-            print(f"| {size(payload)} × {guests}, {window} | " + " | ".join(cells)
+            print(f"| {plot.size(payload)} × {guests}, {window} | " + " | ".join(cells)
                   + f" | {middle(reports['Postern'], 'rate'):,.0f} | {middle(reports['Postern'], 'generatorBusy'):.0%} |", flush=True)
     finally:
         for peer in running:

@@ -3,8 +3,12 @@
 import math
 from html import escape
 
-WIDTH, LEFT, RIGHT, BAR, GAP = 760, 190, 70, 11, 14
+WIDTH, LEFT, RIGHT, BAR, GAP = 800, 225, 70, 11, 14
 COLOURS = {"Postern": "#c2410c", "NATS": "#2563eb", "nginx+nchan": "#15803d", "Mosquitto": "#7c3aed", "node ws": "#64748b"}
+
+
+def size(count):
+    return f"{count} B" if count < 1024 else f"{count // 1024} KiB"
 
 
 def deliveries(results):
@@ -20,7 +24,7 @@ def deliveries(results):
     parts, y = [], 64
     for case in cases:
         tls, payload, guests, window = case
-        label = f"{payload if payload < 1024 else str(payload // 1024) + ' Ki'}B × {guests}, {window} under way{', TLS' if tls else ''}"
+        label = f"{size(payload)} × {guests}, {window} under way{', TLS' if tls else ''}"
         top = y
         for relay in relays:
             cost = next((r["cost"] for r in found if (r["tls"], r["bytes"], r["guests"], r["window"]) == case and r["relay"] == relay), None)
