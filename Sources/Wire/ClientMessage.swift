@@ -72,6 +72,8 @@ public enum ClientMessage: Sendable, Equatable {
     public static func parse(_ text: ByteBuffer) throws(MessageError) -> (message: ClientMessage, id: MessageId?) {
         let spelled = try JSONText.decode(ClientMessageText.self, from: text)
         guard let type = spelled.type else { throw MessageError("type is missing") }
+        // It comes back with the acknowledgement.
+        if case .text(let id)? = spelled.id { _ = try require(id, "id") }
         return (try ClientMessage(spelled, type: type, bytes: text.readableBytes), spelled.id)
     }
 

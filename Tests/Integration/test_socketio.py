@@ -151,7 +151,7 @@ def socket_url(server):
 @pytest.mark.parametrize("packet,reason", [
     ("9", "not an Engine.IO 4 packet"), ("4", "an empty Socket.IO packet"), ("49", "not a Socket.IO 5 packet"),
     ('42/relay,["relay",{}]', "connect to the namespace /relay first"), ('451-/relay,["a"]', "send strings"),
-    ("40/relay," + "1" * 16 + "[]", "too long"), (b"\x04binary", "send strings"),
+    ("40/relay," + "1" * 16 + "[]", "too long"), ("2" + "x" * 126, "at most 125 bytes"), (b"\x04binary", "send strings"),
 ])
 def test_nonsense_is_refused_with_a_reason(server, packet, reason):
     async def body():
@@ -162,6 +162,19 @@ def test_nonsense_is_refused_with_a_reason(server, packet, reason):
                 while True:
                     await asyncio.wait_for(raw.recv(), PATIENCE)
             assert end.value.rcvd.code == 4400 and reason in end.value.rcvd.reason
+    run(body)
+
+
+def test_a_client_that_asks_and_does_not_read_is_put_out_and_fills_no_memory(server):
+    async def body():
+        before = server.rss()
+        raw = await websockets.connect(socket_url(server), compression=None, max_queue=1)
+        await raw.recv()
+        raw.transport.pause_reading()
+        with pytest.raises(websockets.ConnectionClosed):
+            for _ in range(2_000_000):
+                await raw.send("2" + "x" * 125)
+        assert server.rss() < before + 30
     run(body)
 
 

@@ -70,6 +70,23 @@ import Wire
         #expect(ring.after(0, newest: 2) == nil)
     }
 
+    /// A guest's megabyte, refused, must not be kept with the host's next keystroke.
+    @Test func aBatchIsKeptInStorageOfItsOwnLength() throws {
+        var batch = BroadcastBatch()
+        for round in 0..<3 {
+            _ = try stage(77, 1 << 19, in: &batch)
+            _ = batch.takeStaged()
+            _ = try stage(UInt64(round + 1), 5, in: &batch)
+            batch.keep(UInt64(round + 1))
+            if round == 1 {
+                _ = try stage(78, 1 << 19, in: &batch)
+                _ = batch.takeStaged()
+            }
+            let kept = batch.take()
+            #expect(kept.bytes.storageCapacity <= 64 && kept.messages.count == 1)
+        }
+    }
+
     @Test func whatIsStagedAndTakenLeavesNothingBehind() throws {
         var batch = BroadcastBatch()
         _ = try stage(1, 50, in: &batch)

@@ -218,7 +218,8 @@ final class HostEngine {
         var actions = frames(sealer.startEpoch())
         epochs.append((sealer.epoch, sealer.epochKey))
         if epochs.count > Self.epochsKept { epochs.removeFirst() }
-        for guest in admitted where guest.hasRekeyed {
+        // Whoever has no keys yet gets all of them when it rekeys.
+        for guest in admitted where guest.hasRekeyed && isSeated {
             guard let channel = guest.channel else { continue }
             actions.append(
                 .frame(channel.seal(.epochKey(epoch: sealer.epoch, key: sealer.epochKey), to: guest.slot)))

@@ -162,7 +162,7 @@ final class PeerHandler: ChannelInboundHandler {
                 return handle(message, ack: id)
             }
             switch try door?.receive(text) {
-            case .send(let answer): write(SocketIOPacket.text(answer).bytes)
+            case .send(let text): answer(SocketIOPacket.text(text).bytes)
             case .message(let message, let ack): handle(message, ack: ack)
             case .refuse(let ack, let reason): say(.ack(ack, error: reason))
             case .leave:
@@ -183,6 +183,15 @@ final class PeerHandler: ChannelInboundHandler {
             seat.room.run { $0.receive(message, ack: ack, from: seat.slot, attachment: seat.attachment) }
         case .joining, .closing: break
         }
+    }
+
+    /// What was held while a join was answered, once that is answered.
+    func release(_ held: [WebSocketMessage]) {
+        held.forEach(receive)
+        guard case .seated(let seat) = state else { return }
+        flushCrossing(seat)
+        hasDelivered = false
+        seat.room.here?.readComplete()
     }
 
     /// Frames that came before a text message reach the room before it.
@@ -233,7 +242,20 @@ final class PeerHandler: ChannelInboundHandler {
 
     /// Says something before, or besides, what a room has to say.
     func say(_ message: ServerMessage) {
-        if let framed = dialect.framed(message) { write(framed.bytes) }
+        if let framed = dialect.framed(message) { answer(framed.bytes) }
+    }
+
+    /// Nobody gets answers faster than it reads them: they would pile up here.
+    private func answer(_ bytes: ByteBuffer) {
+        switch state {
+        case .closing: break
+        case .seated: deliver(bytes, .control)
+        case .new, .joining:
+            guard context?.channel.isWritable == true else {
+                return close(code: CloseCode.tooSlow, reason: "you ask faster than you read the answers")
+            }
+            write(bytes)
+        }
     }
 
     private func write(_ bytes: ByteBuffer) { context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
@@ -249,6 +271,7 @@ final class PeerHandler: ChannelInboundHandler {
         if code == CloseCode.normal {
             while let bytes = outbox.next() { context.write(wrapOutboundOut(bytes), promise: nil) }
         }
+        dropQueue()
         // A Socket.IO client comes back by itself from any other end.
         if door != nil, code != CloseCode.goingAway { write(SocketIOPacket.text(SocketIODoor.disconnect).bytes) }
         write(WebSocketClose.frame(code: code, reason: reason))
@@ -262,9 +285,16 @@ final class PeerHandler: ChannelInboundHandler {
         } else {
             leaveSeat()
             state = .closing
+            dropQueue()
             write(WebSocketClose.frame(code: close.code ?? CloseCode.normal, reason: ""))
         }
         context.close(promise: nil)
+    }
+
+    /// Behind a close frame nothing may follow (RFC 6455, section 5.5.1).
+    private func dropQueue() {
+        outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
+        countQueue(0)
     }
 
     private func finish() {
@@ -277,6 +307,8 @@ final class PeerHandler: ChannelInboundHandler {
 
     private func leaveSeat() {
         guard case .seated(let seat) = state else { return }
+        // What came in the same read as the farewell is still for the room.
+        flushCrossing(seat)
         relay.metrics.peers.add(-1)
         let deliberate = saidGoodbye
         seat.room.run { $0.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: deliberate) }

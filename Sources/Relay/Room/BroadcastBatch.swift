@@ -49,12 +49,19 @@ struct BroadcastBatch {
         // A copy: a slice would share the storage, and the next write would copy all of it.
         let frame = ByteBuffer(bytes.viewBytes(at: staged.frame, length: bytes.writerIndex - staged.frame) ?? .init())
         bytes.moveWriterIndex(to: staged.offset)
+        // What was staged may have been long, and what follows need not be.
+        if offsets.isEmpty { bytes = ByteBuffer() }
         return frame
     }
 
     /// The batch as it is now; this one is empty afterwards.
     mutating func take() -> BroadcastBatch {
-        let taken = self
+        var taken = self
+        // Kept for long, perhaps: not in the storage of a longer message that was staged among these.
+        if bytes.storageCapacity > 2 * bytes.readableBytes {
+            taken.bytes = ByteBufferAllocator().buffer(capacity: bytes.readableBytes)
+            taken.bytes.writeImmutableBuffer(bytes)
+        }
         // A new buffer, not a cleared one: the receivers and the ring hold on to this one.
         bytes = ByteBuffer()
         offsets = []

@@ -105,15 +105,13 @@ final class LiveRoom {
 
     /// The owner ended the session elsewhere, and that is durable.
     func ended(_ reason: SessionEnd) {
-        if let movedTo {
-            let (relay, sessionId) = (self.relay, room.sessionId)
-            return movedTo.execute { relay.find(sessionId)?.run { $0.ended(reason) } }
-        }
+        if passOn({ $0.ended(reason) }) { return }
         let actions = room.end(reason)
         if !actions.isEmpty { announceEnd(reason) }
     }
 
     func goAway(reconnectInMilliseconds: Int) {
+        if passOn({ $0.goAway(reconnectInMilliseconds: reconnectInMilliseconds) }) { return }
         flushBatch()
         var notice = ServerMessage(.goingAway)
         notice.reconnectInMilliseconds = reconnectInMilliseconds
@@ -135,6 +133,14 @@ final class LiveRoom {
             guard let room = relay.find(sessionId) else { return link.run { $0.refused(ack, "Session has ended") } }
             room.run(body)
         }
+        return true
+    }
+
+    /// The same for what is nobody's request.
+    private func passOn(_ body: @escaping @Sendable (LiveRoom) -> Void) -> Bool {
+        guard let movedTo else { return false }
+        let (relay, sessionId) = (self.relay, room.sessionId)
+        movedTo.execute { relay.find(sessionId)?.run(body) }
         return true
     }
 

@@ -6,7 +6,7 @@ struct ResumeRing {
     enum Entry {
         case frames(BroadcastBatch)
         /// A broadcast that came as JSON, for whatever its receivers speak.
-        case text(ServerMessage, sequence: UInt64)
+        indirect case text(ServerMessage, sequence: UInt64)
 
         var firstSequence: UInt64 {
             switch self {

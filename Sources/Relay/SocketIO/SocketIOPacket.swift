@@ -25,6 +25,8 @@ enum SocketIOPacket: Equatable {
     static let namespace = "/relay"
     /// Digits of an acknowledgement's number: more than a client can count to.
     private static let ackDigits = 15
+    /// What a ping may carry, which comes back with its pong, in bytes: as with WebSocket's own.
+    private static let pingBytes = 125
     /// Length of a namespace, in bytes.
     private static let namespaceBytes = 64
 
@@ -33,7 +35,11 @@ enum SocketIOPacket: Equatable {
         var rest = text
         switch rest.readInteger(as: UInt8.self) {
         case UInt8(ascii: "1"): return .close
-        case UInt8(ascii: "2"): return .ping(rest)
+        case UInt8(ascii: "2"):
+            guard rest.readableBytes <= pingBytes else {
+                throw MessageError("a ping is at most \(pingBytes) bytes long")
+            }
+            return .ping(rest)
         case UInt8(ascii: "3"): return .pong
         case UInt8(ascii: "4"): return try message(&rest)
         default: throw MessageError("not an Engine.IO 4 packet")
