@@ -132,7 +132,8 @@ def test_a_crash_between_order_and_finalise_resumes_the_order(make_server, pebbl
         wait_for(lambda: "proving box.test" in server.log.read_text(), "the proof")
         server.stop(signal.SIGKILL)
         server.start()
-        in_force(server)
+        wait_for(lambda: "new certificate" in server.log.read_text()
+                 or status(server)["doing"] == "waiting after a failure", "the end of the order")
         log = server.log.read_text()
         if "going on with the order of before" in log and log.count("ordering a certificate") == 1:
             return

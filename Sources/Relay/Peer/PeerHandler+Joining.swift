@@ -73,19 +73,14 @@ extension PeerHandler {
     // MARK: From the room
 
     func seated(_ seat: Seat, awaitsSnapshot: Bool) {
-        // Neither happens inside the room's own work: it has yet to say who came.
         guard case .joining(let held) = state else {
-            return seat.room.loop.execute {
-                seat.room.run { $0.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: true) }
-            }
+            return seat.room.run { $0.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: true) }
         }
         joinBy = nil
         outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: awaitsSnapshot)
         state = .seated(seat)
         relay.metrics.peers.add(1)
-        guard !held.isEmpty, let loop = context?.eventLoop else { return }
-        let bound = NIOLoopBound(self, eventLoop: loop)
-        loop.execute { bound.value.release(held) }
+        held.forEach(receive)
     }
 
     func refused(_ ack: MessageId?, _ error: String) {

@@ -185,15 +185,6 @@ final class PeerHandler: ChannelInboundHandler {
         }
     }
 
-    /// What was held while a join was answered, once that is answered.
-    func release(_ held: [WebSocketMessage]) {
-        held.forEach(receive)
-        guard case .seated(let seat) = state else { return }
-        flushCrossing(seat)
-        hasDelivered = false
-        seat.room.here?.readComplete()
-    }
-
     /// Frames that came before a text message reach the room before it.
     private func flushCrossing(_ seat: Seat) {
         guard !crossing.isEmpty else { return }
@@ -271,7 +262,6 @@ final class PeerHandler: ChannelInboundHandler {
         if code == CloseCode.normal {
             while let bytes = outbox.next() { context.write(wrapOutboundOut(bytes), promise: nil) }
         }
-        dropQueue()
         // A Socket.IO client comes back by itself from any other end.
         if door != nil, code != CloseCode.goingAway { write(SocketIOPacket.text(SocketIODoor.disconnect).bytes) }
         write(WebSocketClose.frame(code: code, reason: reason))
@@ -285,16 +275,9 @@ final class PeerHandler: ChannelInboundHandler {
         } else {
             leaveSeat()
             state = .closing
-            dropQueue()
             write(WebSocketClose.frame(code: close.code ?? CloseCode.normal, reason: ""))
         }
         context.close(promise: nil)
-    }
-
-    /// Behind a close frame nothing may follow (RFC 6455, section 5.5.1).
-    private func dropQueue() {
-        outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
-        countQueue(0)
     }
 
     private func finish() {
@@ -307,8 +290,6 @@ final class PeerHandler: ChannelInboundHandler {
 
     private func leaveSeat() {
         guard case .seated(let seat) = state else { return }
-        // What came in the same read as the farewell is still for the room.
-        flushCrossing(seat)
         relay.metrics.peers.add(-1)
         let deliberate = saidGoodbye
         seat.room.run { $0.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: deliberate) }
