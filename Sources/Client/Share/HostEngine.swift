@@ -175,7 +175,8 @@ final class HostEngine {
 
     func uplink(takesMore: Bool) -> [Action] {
         uplinkOpen = takesMore && isSeated
-        return uplinkOpen ? catchUp() : []
+        // The last acknowledgement may have come while the socket was full: nothing else would start the command again.
+        return (uplinkOpen ? catchUp() : []) + pace()
     }
 
     /// After output was skipped everybody needs a snapshot. The stream says so itself: a snapshot can be lost, or come under keys
