@@ -44,17 +44,27 @@ private final class Stage {
         present.append(true)
         synced.append(false)
         _ = guests[index].opened()
-        var joined = ServerMessage(.guestJoined)
-        joined.peerId = "p\(index)"
-        joined.slot = Slot(index + 1)
-        joined.username = "user\(index)"
-        carryOut(host.received(joined))
+        announce(index)
         var ack = ServerMessage.ack(.text("join"))
         ack.sessionId = "s"
         ack.permission = permission
         ack.resumeToken = "r"
         carryOut(guests[index].received(ack), from: index)
         return index
+    }
+
+    func announce(_ index: Int) {
+        var joined = ServerMessage(.guestJoined)
+        joined.peerId = "p\(index)"
+        joined.slot = Slot(index + 1)
+        joined.username = "user\(index)"
+        carryOut(host.received(joined))
+    }
+
+    func hostReturned(_ index: Int) {
+        var returned = ServerMessage(.peerReturned)
+        returned.isHost = true
+        carryOut(guests[index].received(returned), from: index)
     }
 
     func leave(_ index: Int) {
@@ -79,6 +89,8 @@ private final class Stage {
             for timer in due { if case .proof = timer { continue } else { carryOut(host.fired(timer)) } }
         }
     }
+
+    func fireOldest() { if !timers.isEmpty { carryOut(host.fired(timers.removeFirst())) } }
 
     func fallBehind(_ index: Int) { synced[index] = false }
 
@@ -367,6 +379,38 @@ private final class Stage {
         #expect(stage.host.people.count == 1)
     }
 
+    @Test func theDeadlineOfAnEarlierConnectionForgetsNobodyWhoIsStillToBeAnnounced() {
+        let stage = Stage(.init(lossless: true))
+        stage.join()
+        stage.settle()
+        stage.carryOut(stage.host.disconnected())
+        stage.carryOut(stage.host.connected(fromSequence: 0))
+        stage.announce(0)
+        stage.carryOut(stage.host.disconnected())
+        stage.carryOut(stage.host.connected(fromSequence: 0))
+        // The first connection's timer runs out between the answer and the announcements of the second.
+        stage.fireOldest()
+        #expect(stage.host.people.count == 1)
+    }
+
+    @Test func aGuestThatTheHostForgotProvesItselfAgainAndGoesOnFromASnapshot() {
+        let stage = Stage()
+        let guest = stage.join()
+        stage.settle()
+        stage.output("before")
+        stage.carryOut(stage.host.disconnected())
+        stage.carryOut(stage.host.connected(fromSequence: 0))
+        stage.settle()
+        #expect(stage.host.people.isEmpty)
+        stage.announce(guest)
+        stage.hostReturned(guest)
+        stage.settle()
+        stage.output(" and after")
+        #expect(stage.host.people.count == 1)
+        #expect(stage.endings[guest] == nil)
+        #expect(stage.shows(guest))
+    }
+
     @Test func aGuestThatIsAnnouncedButNotBackYetKeepsItsClaimToASnapshot() {
         let stage = Stage()
         stage.join()
@@ -374,10 +418,7 @@ private final class Stage {
         stage.carryOut(stage.host.disconnected())
         stage.output("nobody hears this")
         stage.carryOut(stage.host.connected(fromSequence: 0))
-        var joined = ServerMessage(.guestJoined)
-        joined.peerId = "p0"
-        joined.slot = 1
-        stage.carryOut(stage.host.received(joined))
+        stage.announce(0)
         stage.carryOut(stage.host.uplink(takesMore: false))
         stage.carryOut(stage.host.uplink(takesMore: true))
         stage.settle()

@@ -48,6 +48,15 @@ class Records(threading.Thread):
                 self.next += 1
 
 
+def state(share, guests, readers):
+    """What a person would look at first when output stops."""
+    said = []
+    for process, stream in [(guest, guest.stderr) for guest in guests] + [(share.process, share.process.stdout.buffer)]:
+        os.set_blocking(stream.fileno(), False)
+        said.append((process.poll(), (stream.read() or b"")[-2000:]))
+    return [reader.next for reader in readers], said
+
+
 @pytest.mark.parametrize("how, times", [(signal.SIGTERM, RESTARTS), (signal.SIGKILL, max(1, RESTARTS // 5))])
 def test_restarts_under_ten_megabytes_a_second_lose_and_repeat_nothing(server, ana, ben, shares, children, tmp_path, how, times):
     stop = tmp_path / "stop"
@@ -68,7 +77,7 @@ def test_restarts_under_ten_megabytes_a_second_lose_and_repeat_nothing(server, a
         reached = [reader.next for reader in readers]
         # Half a second's worth, so that the session runs and is not just coming back.
         wait_for(lambda: all(reader.next > before + 300_000 for reader, before in zip(readers, reached)) or
-                 any(reader.wrong for reader in readers), lambda: [reader.next for reader in readers])
+                 any(reader.wrong for reader in readers), lambda: state(share, guests, readers))
         assert not any(reader.wrong for reader in readers), [reader.wrong for reader in readers]
         server.restart(how)
     stop.touch()

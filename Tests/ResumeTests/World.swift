@@ -181,7 +181,7 @@ final class World {
             switch timer {
             // Proofs are abandoned by people, not by schedules.
             case .proof: break
-            case .forget where !all: timers.append(timer)
+            case .forget(host.connection) where !all: timers.append(timer)
             case .forget, .rotation, .signature, .snapshots: carryOut(host.fired(timer))
             }
         }

@@ -142,7 +142,13 @@ final class GuestEngine {
     private func forget() {
         resumeToken = nil
         asksForSeatOnly = false
+        unpair()
+    }
+
+    private func unpair() {
         pairing = nil
+        rekey = nil
+        channel = nil
         opener = nil
         welcome = nil
         awaitsSnapshot = true
@@ -197,6 +203,9 @@ final class GuestEngine {
                 let channel = pairing.channel()
                 self.channel = channel
                 return [.frame(channel.seal(.name(name)))]
+            case (.reject(.notPaired), .paired):
+                unpair()
+                return hello()
             case (.reject(let reason), _): return [.finish(.rejected(reason))]
             case (.rekeyed(let generation, let key, let tag), .paired):
                 // An answer to an earlier request (both sides came back at once) fits no longer; the right one follows.

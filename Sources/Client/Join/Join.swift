@@ -80,6 +80,7 @@ extension GuestEnding {
             ClientError("the host runs another version of postern; install the same on both sides")
         case .rejected(.unknownCode):
             ClientError("the host does not know code \(invitation.code); ask for a new one")
+        case .rejected(.notPaired): ClientError("the host does not know this guest; join again")
         case .impostor:
             ClientError("whoever answered does not know the words: do not trust this server, and tell the host")
         case .tampering(let what): ClientError("the connection was tampered with (\(what)); do not trust this server")

@@ -127,7 +127,9 @@ extension HostEngine {
     }
 
     func rekey(_ guest: HostGuest, _ key: [UInt8], _ tag: [UInt8]) -> [Action] {
-        guard let pairing = guest.pairing,
+        // Forgotten here while it was away: it has to show again what it knows.
+        guard let pairing = guest.pairing else { return [reply(guest, .reject(.notPaired))] }
+        guard
             let (channel, answer) = try? pairing.answerRekey(key: key, tag: tag, generation: guest.generation + 1)
         else { return [] }
         guest.generation += 1

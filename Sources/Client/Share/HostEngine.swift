@@ -12,8 +12,8 @@ final class HostEngine {
         case signature
         /// Send the snapshots that guests have asked for.
         case snapshots
-        /// Forget guests that a relay which started anew does not announce again.
-        case forget
+        /// Forget guests that a relay which started anew has not announced again on this connection.
+        case forget(connection: Int)
         /// A guest's proof must be complete by then.
         case proof(peerId: String, number: Int)
     }
@@ -68,6 +68,8 @@ final class HostEngine {
     var hasSkipped = false
     /// Guests from before a relay started anew that it has not announced again.
     var unannounced: Set<String> = []
+    /// Counts connections, so that the deadline of one's announcements is not taken for that of the next.
+    private(set) var connection = 0
     /// Guests that were removed; they never come back. A few bytes each, and a person removes them by hand.
     var removed: Set<String> = []
 
@@ -144,13 +146,14 @@ final class HostEngine {
     func connected(fromSequence: UInt64?) -> [Action] {
         uplinkOpen = true
         isSeated = true
+        connection += 1
         for guest in guests.values {
             guest.isConnected = false
             guest.hasRekeyed = false
         }
         // Who is not announced again has gone while nobody could tell.
         unannounced = Set(guests.keys)
-        let announcements = unannounced.isEmpty ? [] : start(.forget, Self.announceTime)
+        let announcements = unannounced.isEmpty ? [] : start(.forget(connection: connection), Self.announceTime)
         guard let fromSequence,
             let missing = fromSequence == 0 ? sent.all : sent.from(fromSequence, next: sealer.lastSequence + 1)
         else {
@@ -200,7 +203,8 @@ final class HostEngine {
         case .rotation: return rotate()
         case .signature: return outputPaused()
         case .snapshots: return sendSnapshots()
-        case .forget:
+        case .forget(let connection):
+            guard connection == self.connection else { return [] }
             let gone = unannounced
             unannounced.removeAll()
             return gone.flatMap { forget($0) }

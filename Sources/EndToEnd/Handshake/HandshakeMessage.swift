@@ -19,6 +19,8 @@ public enum HandshakeMessage: Sendable, Equatable {
         case notApproved = 3
         case wrongVersion = 4
         case unknownCode = 5
+        /// The answer to a rekey: the host has no pairing with this guest (any more); it may begin with a hello.
+        case notPaired = 6
     }
 
     case hello(secretKind: UInt8, nonce: [UInt8], code: CodeName)
