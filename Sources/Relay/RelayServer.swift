@@ -8,30 +8,41 @@ public final class RelayServer: Sendable {
     let authority: any RelayAuthority
     let configuration: RelayConfiguration
     let metrics: ServerMetrics
-    private let rooms = Mutex<[String: RoomReference]>([:])
+    private let registry: Mutex<RoomRegistry>
     /// One for each event loop that has had a peer.
     private let clocks = Mutex<[ObjectIdentifier: NIOLoopBound<PeerClock>]>([:])
 
+    /// - Parameter group: rooms are spread over its loops.
     public init(
-        authority: any RelayAuthority, configuration: RelayConfiguration = .init(), metrics: ServerMetrics = .init()
+        authority: any RelayAuthority, group: any EventLoopGroup, configuration: RelayConfiguration = .init(),
+        metrics: ServerMetrics = .init()
     ) {
         self.authority = authority
         self.configuration = configuration
         self.metrics = metrics
+        registry = Mutex(RoomRegistry(loops: Array(group.makeIterator())))
     }
 
     /// How many rooms are open, with or without their host.
-    public var roomCount: Int { rooms.withLock { $0.count } }
+    public var roomCount: Int { registry.withLock { $0.count } }
 
-    /// Opens the room of a session that has just been made, or that the last run left active, and waits for its host.
-    public func expectHost(sessionId: String, on loop: any EventLoop) {
-        loop.execute { self.room(sessionId, on: loop).run { $0.expectHost() } }
-    }
-
-    /// Opens a room that the last run left behind, on `loop`: its people may take their seats again.
+    /// Opens the room of a session that has just been made, and waits for its host.
     /// - Returns: when the room is open.
-    public func restore(_ stored: StoredRoom, on loop: any EventLoop) -> EventLoopFuture<Void> {
-        loop.submit { self.room(stored.sessionId, on: loop).run { $0.restore(stored) } }
+    public func expectHost(sessionId: String) -> EventLoopFuture<Void> { open(sessionId) { $0.expectHost() } }
+
+    /// Opens a room that the last run left behind: its people may take their seats again.
+    /// - Returns: when the room is open.
+    public func restore(_ stored: StoredRoom) -> EventLoopFuture<Void> { open(stored.sessionId) { $0.restore(stored) } }
+
+    private func open(_ sessionId: String, _ begin: @escaping @Sendable (LiveRoom) -> Void) -> EventLoopFuture<Void> {
+        let loop = registry.withLock { $0.leastLoaded() }
+        return loop.submit {
+            let live = LiveRoom(sessionId: sessionId, loop: loop, relay: self)
+            let isNew = self.registry.withLock { $0.add(RoomReference(live, loop: loop), sessionId) }
+            guard isNew else { return }
+            self.metrics.rooms.add(1)
+            begin(live)
+        }
     }
 
     /// Tells the room of a session, if there is one, that it has ended; the caller has made that durable.
@@ -42,7 +53,7 @@ public final class RelayServer: Sendable {
     /// Tells every peer to come back later, and closes its connection.
     public func goAway(reconnectIn time: TimeAmount) {
         let milliseconds = Int(time.nanoseconds / 1_000_000)
-        for room in rooms.withLock({ Array($0.values) }) {
+        for room in registry.withLock({ $0.all }) {
             room.run { $0.goAway(reconnectInMilliseconds: milliseconds) }
         }
     }
@@ -51,15 +62,18 @@ public final class RelayServer: Sendable {
     /// - Parameters:
     ///   - address: the peer's network address, for rate limits.
     ///   - isSocketIO: the peer speaks Socket.IO inside its WebSocket messages.
-    public func addPeer(to channel: any Channel, address: String, isSocketIO: Bool) throws {
+    ///   - transport: takes the peer to its room's loop; nil where there is only one.
+    public func addPeer(
+        to channel: any Channel, address: String, isSocketIO: Bool, transport: (any PeerTransport)?
+    ) throws {
         let handler = PeerHandler(
-            relay: self, authority: authority, address: address, clock: clock(of: channel.eventLoop),
-            isSocketIO: isSocketIO)
+            relay: self, address: address, clock: clock(of: channel.eventLoop), isSocketIO: isSocketIO,
+            transport: transport)
         try channel.pipeline.syncOperations.addHandler(handler)
     }
 
     /// - Parameter loop: the current one.
-    private func clock(of loop: any EventLoop) -> PeerClock {
+    func clock(of loop: any EventLoop) -> PeerClock {
         clocks.withLock { clocks in
             let id = ObjectIdentifier(loop)
             let clock = clocks[id] ?? NIOLoopBound(PeerClock(loop: loop), eventLoop: loop)
@@ -68,33 +82,45 @@ public final class RelayServer: Sendable {
         }.value
     }
 
-    func find(_ sessionId: String) -> RoomReference? { rooms.withLock { $0[sessionId] } }
-
-    /// The room of a session; if there is none yet, it is opened on `loop`, which must be the current one.
-    private func room(_ sessionId: String, on loop: any EventLoop) -> RoomReference {
-        rooms.withLock { rooms in
-            if let known = rooms[sessionId] { return known }
-            metrics.rooms.add(1)
-            let opened = open(sessionId, on: loop)
-            rooms[sessionId] = opened
-            return opened
-        }
-    }
-
-    private func open(_ sessionId: String, on loop: any EventLoop) -> RoomReference {
-        RoomReference(LiveRoom(sessionId: sessionId, loop: loop, relay: self), loop: loop)
-    }
+    func find(_ sessionId: String) -> RoomReference? { registry.withLock { $0[sessionId] } }
 
     func ended(sessionId: String) {
-        if rooms.withLock({ $0.removeValue(forKey: sessionId) }) != nil { metrics.rooms.add(-1) }
+        if registry.withLock({ $0.remove(sessionId) }) { metrics.rooms.add(-1) }
+    }
+}
+
+/// Which rooms there are, and on which loops: a new one goes where the fewest are, and stays there.
+private struct RoomRegistry {
+    private var rooms: [String: RoomReference] = [:]
+    private var loops: [(loop: any EventLoop, rooms: Int)]
+
+    init(loops: [any EventLoop]) { self.loops = loops.map { ($0, 0) } }
+
+    var count: Int { rooms.count }
+    var all: [RoomReference] { Array(rooms.values) }
+
+    subscript(sessionId: String) -> RoomReference? { rooms[sessionId] }
+
+    func leastLoaded() -> any EventLoop {
+        // A group has at least one loop.
+        loops.min { $0.rooms < $1.rooms }!.loop
     }
 
-    /// Opens a room that nobody has entered on another loop instead; what is executed there afterwards finds it.
-    func move(_ sessionId: String, to loop: any EventLoop) {
-        loop.execute {
-            let opened = self.open(sessionId, on: loop)
-            // Ended in between: then it is gone for good.
-            self.rooms.withLock { if $0[sessionId] != nil { $0[sessionId] = opened } }
-        }
+    /// - Returns: false where the room is open already.
+    mutating func add(_ room: RoomReference, _ sessionId: String) -> Bool {
+        guard rooms[sessionId] == nil else { return false }
+        rooms[sessionId] = room
+        count(room.loop, 1)
+        return true
+    }
+
+    mutating func remove(_ sessionId: String) -> Bool {
+        guard let room = rooms.removeValue(forKey: sessionId) else { return false }
+        count(room.loop, -1)
+        return true
+    }
+
+    private mutating func count(_ loop: any EventLoop, _ change: Int) {
+        for index in loops.indices where loops[index].loop === loop { loops[index].rooms += change }
     }
 }

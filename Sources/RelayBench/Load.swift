@@ -22,6 +22,7 @@ final class Load {
     private var lastDelivery = NIODeadline.now()
     private var begun: Int64 = 0
     private var busyBefore: Double = 0
+    private var relayBefore: Double = 0
     private var histogram = Histogram<UInt64>(
         highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
 
@@ -68,6 +69,7 @@ final class Load {
 
     private func begin() {
         if plan.mode == .idle { return done.succeed("ready") }
+        relayBefore = plan.relay.seconds
         begun = Self.now()
         busyBefore = Self.processorSeconds()
         lastDelivery = .now()
@@ -118,13 +120,14 @@ final class Load {
         guard !isFinished else { return }
         isFinished = true
         let seconds = Double(Self.now() - begun) / 1e9
+        let cpu = plan.relay.seconds - relayBefore
         let busy = (Self.processorSeconds() - busyBefore) / seconds
         let p50 = Double(histogram.valueAtPercentile(50)) / 1000
         let p99 = Double(histogram.valueAtPercentile(99)) / 1000
         done.succeed(
             """
             {"seconds":\(seconds),"deliveries":\(delivered),"lost":\(expected - delivered),\
-            "generatorBusy":\(busy),"p50":\(p50),"p99":\(p99)}
+            "cpu":\(cpu),"generatorBusy":\(busy),"p50":\(p50),"p99":\(p99)}
             """)
     }
 

@@ -34,6 +34,7 @@ struct Plan: Sendable {
     let window: Int
     /// Messages per second, per room.
     let rate: Int
+    let relay: ProcessorTime
 
     func dialect(_ role: Role, _ room: Room, _ number: Int) -> any Dialect {
         switch peer {

@@ -30,6 +30,9 @@ struct RelayBench: AsyncParsableCommand {
     @Option var window = 32
     /// Latency: messages per second and room.
     @Option var rate = 200
+    /// The relay's processes, separated by commas: their processor time while messages are under way is in the report. Joining
+    /// is not in it.
+    @Option var pids = ""
 
     func run() async throws {
         postern_raise_file_limit()
@@ -39,7 +42,8 @@ struct RelayBench: AsyncParsableCommand {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let plan = Plan(
             address: address, peer: peer, token: token, rooms: try readRooms(), mode: mode, guests: guests,
-            bytes: max(8, bytes), frames: frames, window: window, rate: rate)
+            bytes: max(8, bytes), frames: frames, window: window, rate: rate,
+            relay: ProcessorTime(pids: pids.split(separator: ",").compactMap { Int32($0) }))
         let report = try await loop.flatSubmit { Load(plan, loop: loop).start() }.get()
         // Not `print`: in a pipe it would keep the line until the end.
         let line = Array((report + "\n").utf8)

@@ -39,7 +39,7 @@ public struct WebServer: Service {
         relay = RelayServer(
             authority: Gatekeeper(
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
-            configuration: configuration.relay, metrics: parts.metrics)
+            group: group, configuration: configuration.relay, metrics: parts.metrics)
         let router = Router(context: WebContext.self)
         router.add(middleware: EdgeMiddleware(metrics: parts.metrics, hsts: configuration.hsts))
         let board = StatusBoard(parts)
@@ -53,7 +53,7 @@ public struct WebServer: Service {
             parts: parts, board: board, authenticator: authenticator, publicNumbers: configuration.publicNumbers
         ).add(to: router)
         AuthenticationRoutes(authenticator: authenticator, limiter: publicCalls).add(to: router)
-        SessionRoutes(database: database, authenticator: authenticator, relay: relay, group: group).add(to: router)
+        SessionRoutes(database: database, authenticator: authenticator, relay: relay).add(to: router)
         CodeRoutes(database: database, authenticator: authenticator, limiter: publicCalls).add(to: router)
         PageRoutes().add(to: router)
         routes = router.routes.map { "\($0.method.rawValue) \($0.path)" }
@@ -114,7 +114,7 @@ public struct WebServer: Service {
     private func reopenRooms() async throws {
         let stored = try await parts.database.write(essential: true) { try StoredSeats.takeOver(now: .now(), in: $0) }
         // All are open before the first connection is taken: a peer that finds no room would start over.
-        let opened = stored.map { relay.restore(StoredRoom($0), on: group.next()) }
+        let opened = stored.map { relay.restore(StoredRoom($0)) }
         for room in opened { try await room.get() }
     }
 }

@@ -31,10 +31,9 @@ struct WebSocketHeader {
     /// - Returns: nil when more bytes are needed.
     /// - Throws: ``WebSocketError`` when no valid header can begin like this.
     init?(peeking buffer: ByteBuffer, maxPayloadBytes: Int) throws(WebSocketError) {
-        let start = buffer.readerIndex
-        guard let first = buffer.getInteger(at: start, as: UInt8.self),
-            let second = buffer.getInteger(at: start + 1, as: UInt8.self)
-        else { return nil }
+        let start = HeaderBytes(buffer)
+        guard start.count >= 2 else { return nil }
+        let (first, second) = (start[0], start[1])
         guard first & 0x70 == 0 else { throw .violation("a reserved bit is set, and no extension was agreed on") }
         guard let opcode = WebSocketOpcode(rawValue: first & 0x0F) else {
             throw .violation("an opcode that RFC 6455 does not know")
@@ -44,12 +43,14 @@ struct WebSocketHeader {
         var size = 2
         switch second & 0x7F {
         case 126:
-            guard let length = buffer.getInteger(at: start + 2, as: UInt16.self) else { return nil }
+            guard start.count >= 4 else { return nil }
+            let length = start.integer(at: 2, bytes: 2)
             guard length > 125 else { throw .violation("a length is written as short as it can be") }
             payloadBytes = Int(length)
             size += 2
         case 127:
-            guard let length = buffer.getInteger(at: start + 2, as: UInt64.self) else { return nil }
+            guard start.count >= 10 else { return nil }
+            let length = start.integer(at: 2, bytes: 8)
             guard length > UInt16.max, length >> 63 == 0 else {
                 throw .violation("a length is written as short as it can be, in 63 bits")
             }
@@ -63,14 +64,52 @@ struct WebSocketHeader {
         }
         guard payloadBytes <= maxPayloadBytes else { throw .tooLong(maxPayloadBytes) }
         if second & 0x80 != 0 {
-            // Not as an integer of the network's order: a mask is four bytes, used one after the other.
-            guard let key = buffer.getInteger(at: start + size, endianness: .host, as: UInt32.self) else { return nil }
-            mask = WebSocketMask(key)
+            guard start.count >= size + 4 else { return nil }
+            // As it lies in memory: a mask is four bytes, used one after the other.
+            mask = WebSocketMask(UInt32(truncatingIfNeeded: start.integer(at: size, bytes: 4)).bigEndian)
             size += 4
         } else {
             mask = nil
         }
         self.size = size
+    }
+}
+
+/// The first sixteen readable bytes, in two registers: more than any header has, read at once because this is done for every
+/// frame.
+private struct HeaderBytes {
+    private var high: UInt64 = 0
+    private var low: UInt64 = 0
+    /// How many there are, sixteen at most.
+    let count: Int
+
+    init(_ buffer: ByteBuffer) {
+        count = min(16, buffer.readableBytes)
+        (high, low) = buffer.withUnsafeReadableBytes { bytes in
+            if bytes.count >= 16 {
+                return (
+                    UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self)),
+                    UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+                )
+            }
+            var words: (high: UInt64, low: UInt64) = (0, 0)
+            for (index, byte) in bytes.enumerated() {
+                if index < 8 { words.high |= UInt64(byte) << (56 - 8 * index) }
+                if index >= 8 { words.low |= UInt64(byte) << (120 - 8 * index) }
+            }
+            return words
+        }
+    }
+
+    subscript(index: Int) -> UInt8 { UInt8(truncatingIfNeeded: integer(at: index, bytes: 1)) }
+
+    /// An integer of the network's order.
+    /// - Parameter bytes: one to eight.
+    func integer(at index: Int, bytes: Int) -> UInt64 {
+        // Swift's shifts by 64 and more give 0.
+        let shifted =
+            index < 8 ? (high << UInt64(8 * index)) | (low >> UInt64(64 - 8 * index)) : low << UInt64(8 * index - 64)
+        return shifted >> UInt64(64 - 8 * bytes)
     }
 }
 

@@ -22,7 +22,7 @@ struct WebSocketMask: Equatable {
     }
 
     /// 64 bytes at a time where there are so many: four vector registers, which compilers keep busy without being asked.
-    private func copy(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) {
+    func copy(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) {
         let wide = SIMD16<UInt32>(repeating: key)
         var index = 0
         while index &+ 64 <= count {

@@ -23,6 +23,33 @@ public struct WebSocketMessage: Sendable {
         if let mask { mask.append(bytes, to: &buffer) } else { buffer.writeImmutableBuffer(bytes) }
     }
 
+    /// Appends the message as servers send it: framed, final, unmasked. One pass, and one look at the buffer's room.
+    /// - Returns: length of the framing, in bytes.
+    public func appendFramed(to buffer: inout ByteBuffer) -> Int {
+        guard kind == .binary, count < 65536, let mask else {
+            let framing = buffer.writeWebSocketHeader(kind == .text ? .text : .binary, payloadBytes: count)
+            append(to: &buffer)
+            return framing
+        }
+        let (count, framing) = (self.count, self.count < 126 ? 2 : 4)
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: framing + count) { target in
+            target[0] = 0x80 | WebSocketOpcode.binary.rawValue
+            if framing == 2 {
+                target[1] = UInt8(truncatingIfNeeded: count)
+            } else {
+                target[1] = 126
+                target[2] = UInt8(truncatingIfNeeded: count >> 8)
+                target[3] = UInt8(truncatingIfNeeded: count)
+            }
+            bytes.withUnsafeReadableBytes { source in
+                // The target holds `framing` bytes more than `count`; an empty source has nothing to be copied.
+                if let from = source.baseAddress, let to = target.baseAddress { mask.copy(from, to + framing, count) }
+            }
+            return framing + count
+        }
+        return framing
+    }
+
     /// The payload, unmasked: a copy where it was masked.
     public var payload: ByteBuffer {
         guard mask != nil else { return bytes }

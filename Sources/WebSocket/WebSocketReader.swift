@@ -4,12 +4,17 @@ public import NIOCore
 ///
 /// A frame that lies whole in what was read is handed on as a slice of it. Only a frame that is cut by the end of a read is
 /// gathered, and then without what follows it.
-public struct WebSocketReader {
+public struct WebSocketReader: Sendable {
     public enum Role: Sendable {
         /// Reads what clients send: always masked (section 5.1).
         case server
         /// Reads what servers send: never masked.
         case client
+    }
+
+    private struct Frame {
+        let header: WebSocketHeader
+        let payload: ByteBuffer
     }
 
     /// A message in fragments (section 5.4).
@@ -49,21 +54,27 @@ public struct WebSocketReader {
     /// - Returns: nil when more bytes are needed.
     /// - Throws: ``WebSocketError``; nothing after it can be trusted, and the connection is to be closed with its code.
     public mutating func next() throws(WebSocketError) -> WebSocketMessage? {
-        while let (header, payload) = try nextFrame() {
+        while let frame = try nextFrame() {
+            let header = frame.header
             guard (header.mask != nil) == (role == .server) else {
                 throw .violation(
                     role == .server
                         ? "client frames are masked (RFC 6455, section 5.1)"
                         : "server frames are not masked (RFC 6455, section 5.1)")
             }
-            if let message = try message(header, payload) { return message }
+            // What nearly all frames are: a message by itself that nobody has to look into.
+            if header.opcode == .binary, header.isFinal, assembly == nil {
+                return WebSocketMessage(.binary, frame.payload, mask: header.mask)
+            }
+            if let message = try message(header, frame.payload) { return message }
         }
         return nil
     }
 
     // MARK: Frames
 
-    private mutating func nextFrame() throws(WebSocketError) -> (WebSocketHeader, ByteBuffer)? {
+    @inline(__always)
+    private mutating func nextFrame() throws(WebSocketError) -> Frame? {
         if cut.readableBytes > 0 { return try finishCut() }
         guard fresh.readableBytes > 0 else { return nil }
         guard let header = try WebSocketHeader(peeking: fresh, maxPayloadBytes: maxMessageBytes) else {
@@ -76,17 +87,17 @@ public struct WebSocketReader {
         let payload = fresh.readSlice(length: header.payloadBytes) ?? ByteBuffer()
         // Gives the storage back to whoever reads from the socket.
         if fresh.readableBytes == 0 { fresh = ByteBuffer() }
-        return (header, payload)
+        return Frame(header: header, payload: payload)
     }
 
-    private mutating func beginCut(expecting bytes: Int) -> (WebSocketHeader, ByteBuffer)? {
+    private mutating func beginCut(expecting bytes: Int) -> Frame? {
         cut.reserveCapacity(min(bytes, Self.reservedBytes))
         cut.writeBuffer(&fresh)
         fresh = ByteBuffer()
         return nil
     }
 
-    private mutating func finishCut() throws(WebSocketError) -> (WebSocketHeader, ByteBuffer)? {
+    private mutating func finishCut() throws(WebSocketError) -> Frame? {
         fill(to: 2)
         var header = try WebSocketHeader(peeking: cut, maxPayloadBytes: maxMessageBytes)
         while header == nil, fresh.readableBytes > 0 {
@@ -100,7 +111,7 @@ public struct WebSocketReader {
         cut.moveReaderIndex(forwardBy: header.size)
         let payload = cut
         cut = ByteBuffer()
-        return (header, payload)
+        return Frame(header: header, payload: payload)
     }
 
     /// Moves bytes behind the cut until it has so many, or there are no more.

@@ -68,16 +68,24 @@ public struct FrameHeader: Sendable, Equatable {
     /// Reads the header at an index of the readable bytes.
     /// - Throws: ``MessageError`` when the bytes are no frame of this version.
     public init(peeking buffer: ByteBuffer, at start: Int) throws(MessageError) {
-        guard buffer.writerIndex - start >= Self.size,
-            let version = buffer.getInteger(at: start, as: UInt8.self),
-            let rawKind = buffer.getInteger(at: start + 1, as: UInt8.self),
-            let slot = buffer.getInteger(at: start + 2, as: UInt16.self),
-            let epoch = buffer.getInteger(at: start + 4, as: UInt32.self),
-            let sequence = buffer.getInteger(at: start + 8, as: UInt64.self)
-        else { throw MessageError("a binary frame is at least \(Self.size) bytes long") }
+        let offset = start - buffer.readerIndex
+        guard offset >= 0, buffer.readableBytes - offset >= Self.size else {
+            throw MessageError("a binary frame is at least \(Self.size) bytes long")
+        }
+        // Two loads, not five: this is done for every frame.
+        let (first, sequence) = buffer.withUnsafeReadableBytes {
+            (
+                UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: offset, as: UInt64.self)),
+                UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self))
+            )
+        }
+        let version = UInt8(truncatingIfNeeded: first >> 56)
+        let rawKind = UInt8(truncatingIfNeeded: first >> 48)
         guard version == Self.version else { throw MessageError("frame version \(version) is not spoken here") }
         guard let kind = FrameKind(rawValue: rawKind) else { throw MessageError("frame kind \(rawKind) is unknown") }
-        self.init(kind: kind, slot: slot, epoch: epoch, sequence: sequence)
+        self.init(
+            kind: kind, slot: Slot(truncatingIfNeeded: first >> 32), epoch: UInt32(truncatingIfNeeded: first),
+            sequence: sequence)
     }
 
     /// Appends the header.

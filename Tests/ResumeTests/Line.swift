@@ -19,7 +19,7 @@ final class Line {
     init(_ relay: RelayServer, _ loop: EmbeddedEventLoop) throws {
         channel = EmbeddedChannel(loop: loop)
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
-        try relay.addPeer(to: channel, address: "127.0.0.1", isSocketIO: false)
+        try relay.addPeer(to: channel, address: "127.0.0.1", isSocketIO: false, transport: nil)
         handler = try channel.pipeline.syncOperations.handler(type: PeerHandler.self)
     }
 

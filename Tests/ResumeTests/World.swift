@@ -67,25 +67,24 @@ final class World {
             sessionId: sessionId, codes: codes, options: .init(title: "", approve: false, lossless: lossless), rows: 24,
             columns: 80)
         hostToken = ResumeToken.make(sessionId: sessionId)
-        relay = RelayServer(authority: NoAuthority())
+        relay = RelayServer(authority: NoAuthority(), group: loop)
         loop.advanceTime(to: .now())
-        relay.expectHost(sessionId: sessionId, on: loop)
+        _ = relay.expectHost(sessionId: sessionId)
         loop.run()
         let line = try Line(relay, loop)
         hostLine = line
         let admission = HostAdmission(
             sessionId: sessionId, peerId: "host", userId: "u", username: "ana", resumeToken: hostToken)
-        let link = enter(line)
-        relay.find(sessionId)?.run { $0.joinHost(admission, link: link, ack: .text("joinAsHost")) }
+        relay.find(sessionId)?.here?.joinHost(admission, peer: enter(line), ack: .text("joinAsHost"))
         try settle()
         for number in 1...count { try join(Slot(number)) }
         try settle()
     }
 
-    private func enter(_ line: Line) -> PeerLink {
-        line.handler.state = .joining(held: [])
+    private func enter(_ line: Line) -> PeerHandler {
+        line.handler.state = .joining
         line.handler.dialect = .frames
-        return PeerLink(line.handler, loop: loop, dialect: .frames)
+        return line.handler
     }
 
     private func join(_ slot: Slot) throws {
@@ -102,8 +101,8 @@ final class World {
         let admission = GuestAdmission(
             sessionId: sessionId, sessionName: nil, hostPublicKey: "k", hostUsername: "ana", permission: .control,
             peerId: seat.peerId, userId: seat.userId, username: seat.username, resumeToken: token, slot: slot)
-        let link = enter(line)
-        relay.find(sessionId)?.run { $0.joinGuest(admission, publicKey: "k", link: link, ack: .text("join")) }
+        relay.find(sessionId)?.here?.joinGuest(
+            admission, publicKey: "k", peer: enter(line), ack: .text("join"))
         try settle()
     }
 
@@ -150,8 +149,8 @@ final class World {
                 resumeDigest: ResumeToken.digest(hostToken)), guests: guests.map(\.seat))
         cutHost()
         guests.forEach(cut)
-        relay = RelayServer(authority: NoAuthority())
-        _ = relay.restore(stored, on: loop)
+        relay = RelayServer(authority: NoAuthority(), group: loop)
+        _ = relay.restore(stored)
         loop.run()
     }
 

@@ -84,14 +84,6 @@ class Peer:
     def pids(self):
         return [self.process.pid]
 
-    def cpu(self):
-        """Seconds on a processor, of all threads that live."""
-        total = 0
-        for pid in self.pids():
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                total += int((task / "schedstat").read_text().split()[0])
-        return total / 1e9
-
     def rss(self):
         """KiB of resident memory."""
         return sum(int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1))
@@ -108,7 +100,8 @@ class Peer:
     def command(self, mode, options):
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         pin = ["--fingerprint", self.fingerprint] if self.fingerprint else []
-        return [BENCH, "--url", self.url, "--peer", self.dialect, "--mode", mode, *pin, *arguments]
+        return [BENCH, "--url", self.url, "--peer", self.dialect, "--mode", mode, *pin, *arguments,
+                "--pids", ",".join(map(str, self.pids()))]
 
     def environment(self):
         return dict(os.environ)
@@ -121,13 +114,11 @@ class Peer:
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def load(self, mode, rooms=1, **options):
-        before = self.cpu()
         process = self.begin(mode, rooms, **options)
         out, errors = process.communicate()
         if process.returncode:
             raise RuntimeError(f"{self.name} {mode} {options}: {errors.strip()[-300:]}")
         report = json.loads(out)
-        report["cpu"] = self.cpu() - before
         report["rate"] = report["deliveries"] / report["seconds"]
         report["cost"] = report["cpu"] * 1e6 / max(1, report["deliveries"])
         self.done()
@@ -260,6 +251,23 @@ class NodeWS(Peer):
         node = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout.strip()
         package = json.loads(Path("/usr/share/nodejs/ws/package.json").read_text())["version"]
         return f"{package} on {node}"
+
+
+class Floor(Peer):
+    """No relay that anybody could use: floor.c, the least that one on epoll must do. It says how far down there is to go."""
+
+    name, dialect, binary, package = "(floor)", "bare", "cc", "gcc libssl-dev"
+
+    def __init__(self, tls=False):
+        if tls:
+            raise ValueError("the floor has no TLS")
+        super().__init__(tls)
+
+    def start(self):
+        source = Path(__file__).parent / "floor.c"
+        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-Wno-deprecated-declarations", "-o", self.folder / "floor", source, "-lcrypto"], check=True)
+        self.run(self.folder / "floor", stdout=subprocess.PIPE)
+        self.port = int(self.process.stdout.readline())
 
 
 ALL = [Postern, NATS, Nchan, Mosquitto, NodeWS]

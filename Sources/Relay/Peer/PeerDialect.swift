@@ -19,6 +19,25 @@ enum PeerDialect: Sendable, Equatable {
     }
 }
 
+/// Broadcast frames for peers that speak only JSON: put into words once for each dialect that is spoken among them.
+struct SpokenBatch {
+    private let batch: BroadcastBatch
+    private var spoken: [PeerDialect: [ByteBuffer]] = [:]
+
+    init(_ batch: BroadcastBatch) { self.batch = batch }
+
+    /// - Parameter speak: one frame in a dialect.
+    mutating func lines(
+        for dialect: PeerDialect, _ speak: (FramedMessage, PeerDialect) -> ByteBuffer?
+    ) -> [ByteBuffer] {
+        if let known = spoken[dialect] { return known }
+        let made =
+            dialect == .frames ? batch.messages.map(\.bytes) : batch.messages.compactMap { speak($0, dialect) }
+        spoken[dialect] = made
+        return made
+    }
+}
+
 /// One message for many peers: framed once for each dialect that is spoken among them.
 struct SpokenMessage {
     private let message: ServerMessage

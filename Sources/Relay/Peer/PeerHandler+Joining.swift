@@ -3,64 +3,81 @@ import Telemetry
 import WebSocket
 import Wire
 
-/// How a peer comes to its seat.
+/// How a peer comes to its seat: it asks, moves to its room's loop, and is let in there.
 extension PeerHandler {
+    /// What a peer does in its room, and what happens where it never gets there.
+    private struct Entrance: Sendable {
+        let enter: @Sendable (LiveRoom, PeerHandler) -> Void
+        let lost: @Sendable () -> Void
+    }
+
     func begin(_ message: ClientMessage, ack: MessageId?) {
-        guard let context else { return }
-        let loop = context.eventLoop
-        let authority = self.authority
-        let address = self.address
+        let (authority, address) = (relay.authority, self.address)
         switch message {
         case .joinAsHost(let token, let sessionId, let binary):
             join(binary: binary, ack: ack) {
                 await authority.admitHost(token: token, sessionId: sessionId, from: address)
-            } then: { handler, admission, link in
-                // No room: the session ended while the question was on its way.
-                guard let room = handler.relay.find(admission.sessionId) else {
-                    return handler.refused(ack, "Session has ended")
-                }
-                room.run { $0.joinHost(admission, link: link, ack: ack) }
+            } then: { admission in
+                // The room waits for its host as it did before.
+                (
+                    admission.sessionId,
+                    Entrance {
+                        $0.joinHost(admission, peer: $1, ack: ack)
+                    } lost: {
+                    }
+                )
             }
         case .joinAsGuest(let token, let code, let publicKey, let binary):
             join(binary: binary, ack: ack) {
                 await authority.admitGuest(token: token, code: code, publicKey: publicKey, from: address)
-            } then: { handler, admission, link in
-                guard let room = handler.relay.find(admission.sessionId) else {
+            } then: { admission in
+                let entrance = Entrance {
+                    $0.joinGuest(admission, publicKey: publicKey, peer: $1, ack: ack)
+                } lost: {
                     Task { await authority.seatGivenUp(peerId: admission.peerId) }
-                    return handler.refused(ack, "Session has ended")
                 }
-                room.run { $0.joinGuest(admission, publicKey: publicKey, link: link, ack: ack) }
+                return (admission.sessionId, entrance)
             }
         case .resume(let token, let lastSequence, let binary):
             let sessionId = String(token.prefix { $0 != "." })
             guard let room = relay.find(sessionId) else { return refused(ack, "Resume window passed") }
-            let link = PeerLink(self, loop: loop, dialect: speak(binary: binary))
-            state = .joining(held: [])
-            room.run { $0.resume(token: token, lastSequence: lastSequence, link: link, ack: ack) }
+            speak(binary: binary)
+            state = .joining
+            enter(
+                room,
+                Entrance {
+                    $0.resume(token: token, lastSequence: lastSequence, peer: $1, ack: ack)
+                } lost: {
+                })
         case .relay: say(.ack(ack, error: "Not connected to a session"))
         case .keyExchange, .kick, .endSession: say(.ack(ack, error: "Not connected"))
         }
     }
 
     /// Socket.IO has no binary frames, whatever its client says.
-    private func speak(binary: Bool) -> PeerDialect {
+    private func speak(binary: Bool) {
         if dialect != .socketIO { dialect = binary ? .frames : .json }
-        return dialect
     }
 
     private func join<Admission: Sendable>(
         binary: Bool, ack: MessageId?, ask: @escaping @Sendable () async -> Result<Admission, RelayRefusal>,
-        then enter: @escaping (PeerHandler, Admission, PeerLink) -> Void
+        then entrance: @escaping (Admission) -> (sessionId: String, Entrance)
     ) {
         guard let loop = context?.eventLoop else { return }
-        let dialect = speak(binary: binary)
-        state = .joining(held: [])
+        speak(binary: binary)
+        state = .joining
         let promise = loop.makePromise(of: Result<Admission, RelayRefusal>.self)
         promise.completeWithTask(ask)
         promise.futureResult.assumeIsolated().whenSuccess { result in
             switch result {
-            // Also when the socket has closed meanwhile: the seat is taken and must be given back, which `seated` does.
-            case .success(let admission): enter(self, admission, PeerLink(self, loop: loop, dialect: dialect))
+            case .success(let admission):
+                let (sessionId, entrance) = entrance(admission)
+                // No room: the session ended while the question was on its way.
+                guard let room = self.relay.find(sessionId) else {
+                    entrance.lost()
+                    return self.refused(ack, "Session has ended")
+                }
+                self.enter(room, entrance)
             case .failure(let refusal):
                 self.refused(ack, refusal.message)
                 if refusal.closeCode == CloseCode.rateLimited {
@@ -70,29 +87,50 @@ extension PeerHandler {
         }
     }
 
+    private func enter(_ room: RoomReference, _ entrance: Entrance) {
+        // The socket may have closed meanwhile.
+        guard case .joining = state, let context else { return entrance.lost() }
+        if let live = room.here { return entrance.enter(live, self) }
+        // Not from inside a read: what has been read goes along.
+        context.eventLoop.assumeIsolated().execute { self.move(to: room, entrance) }
+    }
+
+    private func move(to room: RoomReference, _ entrance: Entrance) {
+        guard case .joining = state, let context else { return entrance.lost() }
+        let (relay, luggage) = (self.relay, self.luggage)
+        do {
+            let moved = try transport?.move(context.channel, to: room.loop) { channel in
+                let handler = PeerHandler(relay: relay, clock: relay.clock(of: channel.eventLoop), luggage: luggage) {
+                    if let live = room.here { entrance.enter(live, $0) }
+                }
+                try channel.pipeline.syncOperations.addHandler(handler)
+            }
+            state = .moved
+            moved?.whenFailure { _ in entrance.lost() }
+        } catch {
+            entrance.lost()
+            close(code: CloseCode.tooSlow, reason: "your connection could not be taken to its room; try again")
+        }
+    }
+
     // MARK: From the room
 
     func seated(_ seat: Seat, awaitsSnapshot: Bool) {
-        guard case .joining(let held) = state else {
-            return seat.room.run { $0.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: true) }
-        }
         joinBy = nil
         outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: awaitsSnapshot)
         state = .seated(seat)
         relay.metrics.peers.add(1)
-        held.forEach(receive)
+        release()
     }
 
     func refused(_ ack: MessageId?, _ error: String) {
-        let held: [WebSocketMessage]
         switch state {
-        case .new: held = []
-        case .joining(let waiting): held = waiting
-        case .seated, .closing: return
+        case .new, .joining: break
+        case .seated, .moved, .closing: return
         }
         state = .new
         say(.ack(ack, error: error))
         joinBy = .now() + .seconds(WireLimits.firstMessageSeconds)
-        held.forEach(receive)
+        release()
     }
 }

@@ -12,56 +12,94 @@ final class PeerHandler: ChannelInboundHandler {
     enum State {
         case new
         /// A join is being answered; what comes meanwhile is held.
-        case joining(held: [WebSocketMessage])
+        case joining
         case seated(Seat)
+        /// The connection goes on elsewhere, with another handler.
+        case moved
         case closing
     }
 
     let relay: RelayServer
-    let authority: any RelayAuthority
     let address: String
+    /// Nil where the connection cannot move (and need not).
+    let transport: (any PeerTransport)?
     private let clock: PeerClock
     var state = State.new
+    /// What came while a join was answered.
+    var held: [WebSocketMessage] = []
     var dialect: PeerDialect
     var outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
     var context: ChannelHandlerContext?
     /// When somebody who has not joined is sent away.
     var joinBy: NIODeadline?
     private var door: SocketIODoor?
-    private var reader = WebSocketReader(
-        role: .server, maxMessageBytes: WireLimits.messageBytes, maxFragments: WireLimits.fragmentsPerMessage)
+    /// Nil while it is in use.
+    private var reader: WebSocketReader?
     /// What of the outbox is in the server's count, in bytes.
     private var countedBytes = 0
     private var liveness = PeerLiveness(now: .now())
     private var checkAt = NIODeadline.now() + PeerLiveness.firstCheck
     /// When a peer that does not answer our close frame is cut off.
     private var cutAt: NIODeadline?
-    /// Binary messages of this read for a room on another loop.
-    private var crossing: [WebSocketMessage] = []
-    /// The room on this loop has got something in this read.
+    /// The room has got something in this read.
     private var hasDelivered = false
     /// The peer broke the framing: what it sends means nothing any more.
     private var isDeaf = false
     var saidGoodbye = false
 
+    /// Once the connection has moved here: what it came for.
+    private var onActive: ((PeerHandler) -> Void)?
+
     init(
-        relay: RelayServer, authority: any RelayAuthority, address: String, clock: PeerClock, isSocketIO: Bool
+        relay: RelayServer, address: String, clock: PeerClock, isSocketIO: Bool, transport: (any PeerTransport)?
     ) {
         self.relay = relay
-        self.authority = authority
         self.address = address
         self.clock = clock
+        self.transport = transport
+        reader = WebSocketReader(
+            role: .server, maxMessageBytes: WireLimits.messageBytes, maxFragments: WireLimits.fragmentsPerMessage)
         dialect = isSocketIO ? .socketIO : .json
         door = isSocketIO ? SocketIODoor(sid: ResumeToken.make(sessionId: "io")) : nil
+    }
+
+    /// Goes on with a connection that comes from another loop, in the middle of a join.
+    init(relay: RelayServer, clock: PeerClock, luggage: PeerLuggage, onActive: @escaping (PeerHandler) -> Void) {
+        self.relay = relay
+        self.clock = clock
+        self.onActive = onActive
+        address = luggage.address
+        transport = luggage.transport
+        dialect = luggage.dialect
+        door = luggage.door
+        reader = luggage.reader
+        liveness = luggage.liveness
+        held = luggage.held
+        state = .joining
+    }
+
+    var luggage: PeerLuggage {
+        PeerLuggage(
+            address: address, transport: transport, dialect: dialect, door: door, reader: reader, liveness: liveness,
+            held: held)
     }
 
     // MARK: Channel events
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        joinBy = .now() + .seconds(WireLimits.firstMessageSeconds)
+        // A channel without options is a test's.
+        try? context.channel.syncOptions?.setOption(.writeBufferWaterMark, value: RelayConfiguration.writeWaterMark)
         clock.add(self)
+        guard case .new = state else { return }
+        joinBy = .now() + .seconds(WireLimits.firstMessageSeconds)
         if let door { write(SocketIOPacket.text(door.open).bytes) }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        onActive?(self)
+        onActive = nil
+        context.fireChannelActive()
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { finish() }
@@ -72,11 +110,12 @@ final class PeerHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isDeaf else { return }
+        guard !isDeaf, var reader = reader.take() else { return }
+        defer { self.reader = reader }
         liveness.heard(now: .now())
         reader.receive(unwrapInboundIn(data))
         do {
-            while let message = try reader.next() { receive(message, context) }
+            while let message = try next(&reader) { receive(message, context) }
         } catch {
             isDeaf = true
             close(code: error.closeCode, reason: error.description)
@@ -85,24 +124,36 @@ final class PeerHandler: ChannelInboundHandler {
         }
     }
 
+    /// The next message that is not a frame for the room, which takes those itself.
+    private func next(_ reader: inout WebSocketReader) throws(WebSocketError) -> WebSocketMessage? {
+        guard case .seated(let seat) = state, held.isEmpty, dialect != .socketIO else { return try reader.next() }
+        hasDelivered = true
+        return try seat.room.receive(&reader, from: seat.slot, attachment: seat.attachment)
+    }
+
     func channelReadComplete(context: ChannelHandlerContext) {
-        if case .seated(let seat) = state {
-            flushCrossing(seat)
-            if hasDelivered {
-                hasDelivered = false
-                seat.room.here?.readComplete()
-            }
-        }
+        readComplete()
         context.fireChannelReadComplete()
     }
 
+    private func readComplete() {
+        guard hasDelivered, case .seated(let seat) = state else { return }
+        hasDelivered = false
+        seat.room.readComplete()
+    }
+
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        var wrote = false
+        var written = 0
         while context.channel.isWritable, let bytes = outbox.next() {
             context.write(wrapOutboundOut(bytes), promise: nil)
-            wrote = true
+            written += bytes.readableBytes
+            // TLS keeps what is not flushed to itself, and the channel would look writable for ever.
+            if written >= RelayConfiguration.writeWaterMark.low {
+                context.flush()
+                written = 0
+            }
         }
-        if wrote { context.flush() }
+        if written > 0 { context.flush() }
         countQueue(outbox.queuedBytes)
         context.fireChannelWritabilityChanged()
     }
@@ -110,6 +161,10 @@ final class PeerHandler: ChannelInboundHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         // The listener allows half-closed connections, for HTTP. A peer that will never send again is gone.
         if event as? ChannelEvent == .inputClosed { return context.close(promise: nil) }
+        // Rooms tell their peers when to come back; nobody else would tell one that is in none.
+        if event is ChannelShouldQuiesceEvent, case .new = state {
+            close(code: CloseCode.goingAway, reason: "the server is stopping; reconnect")
+        }
         context.fireUserInboundEventTriggered(event)
     }
 
@@ -129,23 +184,38 @@ final class PeerHandler: ChannelInboundHandler {
         }
     }
 
-    /// Also what was held while a join was answered.
-    func receive(_ message: WebSocketMessage) {
+    private func receive(_ message: WebSocketMessage) {
+        if case .joining = state { return hold(message) }
+        // Nothing overtakes what is held.
+        if held.isEmpty { process(message) } else { hold(message) }
+    }
+
+    private func hold(_ message: WebSocketMessage) {
+        guard held.count < RelayConfiguration.messagesWhileJoining else {
+            return close(code: CloseCode.badMessage, reason: "wait for the answer to the join")
+        }
+        held.append(message)
+    }
+
+    /// Lets go what was held, now that the join is answered. Not at once: the room has yet to say who came.
+    func release() {
+        guard !held.isEmpty, let loop = context?.eventLoop else { return }
+        loop.assumeIsolated().execute {
+            while !self.held.isEmpty {
+                // One of them may have been another join.
+                if case .joining = self.state { break }
+                self.process(self.held.removeFirst())
+            }
+            self.readComplete()
+        }
+    }
+
+    private func process(_ message: WebSocketMessage) {
         switch state {
-        case .closing: return
-        case .joining(var held):
-            guard held.count < RelayConfiguration.messagesWhileJoining else {
-                return close(code: CloseCode.badMessage, reason: "wait for the answer to the join")
-            }
-            held.append(message)
-            state = .joining(held: held)
+        case .closing, .moved, .joining: return
         case .seated(let seat) where message.kind == .binary && dialect != .socketIO:
-            if let room = seat.room.here {
-                hasDelivered = true
-                room.receive(message, from: seat.slot, attachment: seat.attachment)
-            } else {
-                crossing.append(message)
-            }
+            hasDelivered = true
+            seat.room.receive(message.payload, from: seat.slot, attachment: seat.attachment)
         case .new, .seated:
             guard message.kind == .text else {
                 let reason = door == nil ? "join before you send frames" : "send strings: binary packets are not spoken"
@@ -178,21 +248,8 @@ final class PeerHandler: ChannelInboundHandler {
     private func handle(_ message: ClientMessage, ack: MessageId?) {
         switch state {
         case .new: begin(message, ack: ack)
-        case .seated(let seat):
-            flushCrossing(seat)
-            seat.room.run { $0.receive(message, ack: ack, from: seat.slot, attachment: seat.attachment) }
-        case .joining, .closing: break
-        }
-    }
-
-    /// Frames that came before a text message reach the room before it.
-    private func flushCrossing(_ seat: Seat) {
-        guard !crossing.isEmpty else { return }
-        let messages = crossing
-        crossing.removeAll(keepingCapacity: true)
-        seat.room.run { live in
-            messages.forEach { live.receive($0, from: seat.slot, attachment: seat.attachment) }
-            live.readComplete()
+        case .seated(let seat): seat.room.receive(message, ack: ack, from: seat.slot, attachment: seat.attachment)
+        case .joining, .moved, .closing: break
         }
     }
 
@@ -239,7 +296,7 @@ final class PeerHandler: ChannelInboundHandler {
     /// Nobody gets answers faster than it reads them: they would pile up here.
     private func answer(_ bytes: ByteBuffer) {
         switch state {
-        case .closing: break
+        case .closing, .moved: break
         case .seated: deliver(bytes, .control)
         case .new, .joining:
             guard context?.channel.isWritable == true else {
@@ -262,6 +319,7 @@ final class PeerHandler: ChannelInboundHandler {
         if code == CloseCode.normal {
             while let bytes = outbox.next() { context.write(wrapOutboundOut(bytes), promise: nil) }
         }
+        dropQueue()
         // A Socket.IO client comes back by itself from any other end.
         if door != nil, code != CloseCode.goingAway { write(SocketIOPacket.text(SocketIODoor.disconnect).bytes) }
         write(WebSocketClose.frame(code: code, reason: reason))
@@ -275,13 +333,21 @@ final class PeerHandler: ChannelInboundHandler {
         } else {
             leaveSeat()
             state = .closing
+            dropQueue()
             write(WebSocketClose.frame(code: close.code ?? CloseCode.normal, reason: ""))
         }
         context.close(promise: nil)
     }
 
-    private func finish() {
+    /// Behind a close frame nothing may follow (RFC 6455, section 5.5.1).
+    private func dropQueue() {
+        held.removeAll()
+        outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
         countQueue(0)
+    }
+
+    private func finish() {
+        dropQueue()
         clock.remove(self)
         leaveSeat()
         state = .closing
@@ -291,8 +357,9 @@ final class PeerHandler: ChannelInboundHandler {
     private func leaveSeat() {
         guard case .seated(let seat) = state else { return }
         relay.metrics.peers.add(-1)
-        let deliberate = saidGoodbye
-        seat.room.run { $0.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: deliberate) }
+        // What came in the same read as the farewell is still for the room.
+        readComplete()
+        seat.room.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: saidGoodbye)
     }
 
     // MARK: Time

@@ -28,10 +28,17 @@ struct BroadcastBatch {
     mutating func stage(_ message: WebSocketMessage) -> Int {
         if bytes.writerIndex == 0 { bytes.reserveCapacity(max(room, message.count + 10)) }
         let offset = bytes.writerIndex
-        let framing = bytes.writeWebSocketHeader(.binary, payloadBytes: message.count)
-        message.append(to: &bytes)
+        let framing = message.appendFramed(to: &bytes)
         staged = (offset, offset + framing)
         return offset + framing
+    }
+
+    /// Appends a broadcast that is at hand.
+    mutating func append(_ frame: ByteBuffer, _ sequence: UInt64) {
+        staged = (bytes.writerIndex, 0)
+        bytes.writeWebSocketHeader(.binary, payloadBytes: frame.readableBytes)
+        bytes.writeImmutableBuffer(frame)
+        keep(sequence)
     }
 
     /// What is staged is a broadcast with this number.

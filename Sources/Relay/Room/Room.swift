@@ -33,15 +33,10 @@ public struct Room {
         var attachment = 0
     }
 
-    /// Broadcasts are numbered below this, which leaves room to count on for ever.
-    static let sequenceLimit: UInt64 = 1 << 62
-
     public let sessionId: String
     var host: Member?
     var guests: [Slot: Member] = [:]
-    private(set) var newestSequence: UInt64 = 0
-    /// False until the host's first broadcast after `joinAsHost`: it may start at any number.
-    private var hasSequence = false
+    var numbering = BroadcastNumbering()
     private var waitingForHost = 0
     private(set) var hasEnded = false
     var ring = ResumeRing(capacity: RelayConfiguration.ringBytes)
@@ -91,8 +86,7 @@ public struct Room {
             publicKey: "", permission: .control, resumeDigest: ResumeToken.digest(resumeToken), attachment: attachment)
         lostRing = false
         waitingForHost += 1
-        hasSequence = false
-        newestSequence = 0
+        numbering = BroadcastNumbering()
         ring.removeAll()
         var answer = ServerMessage.ack(ack)
         answer.peerId = admission.peerId
@@ -154,7 +148,7 @@ public struct Room {
         if let lastSequence {
             if let replay = ring.after(lastSequence, newest: newestSequence) {
                 missed = replay
-            } else if lostRing && lastSequence >= newestSequence && lastSequence < Self.sequenceLimit {
+            } else if lostRing && lastSequence >= newestSequence && lastSequence < BroadcastNumbering.limit {
                 skipsTo = lastSequence
             } else {
                 return nil
@@ -192,7 +186,7 @@ public struct Room {
         waitingForHost += 1
         var answer = ServerMessage.ack(ack)
         // 0: the relay has nothing any more, and takes whatever the host still has.
-        answer.fromSequence = lostRing && !hasSequence ? 0 : newestSequence + 1
+        answer.fromSequence = lostRing && !numbering.hasBegun ? 0 : newestSequence + 1
         actions.append(.send(answer, to: FrameHeader.hostSlot))
         actions += guestReplay()
         actions.append(.sendToGuests(peerReturned(isHost: true, returning.peerId, returning.userId)))
@@ -270,15 +264,12 @@ public struct Room {
         }
         switch header.kind {
         case .broadcast:
-            guard !hasSequence || header.sequence == newestSequence + 1 else {
+            guard !numbering.hasBegun || header.sequence == newestSequence + 1 else {
                 return .violation(MessageError("broadcast \(header.sequence) does not follow \(newestSequence)"))
             }
-            // 0 is "nothing yet"; the upper bound leaves room to count on for ever.
-            guard header.sequence > 0, header.sequence < Self.sequenceLimit else {
+            guard numbering.take(header.sequence) else {
                 return .violation(MessageError("broadcasts are numbered from 1 to 2^62"))
             }
-            hasSequence = true
-            newestSequence = header.sequence
             return .broadcast
         case .direct, .snapshot: return guests[header.slot]?.isConnected == true ? .toGuest(header.slot) : .drop
         case .input:
@@ -290,11 +281,12 @@ public struct Room {
 
     /// The next number, for a broadcast that came as JSON.
     mutating func numberTextBroadcast() -> UInt64 {
-        hasSequence = true
         lostRing = false
-        newestSequence += 1
-        return newestSequence
+        return numbering.count()
     }
+
+    /// The number of the last broadcast; 0 when there was none.
+    var newestSequence: UInt64 { numbering.newest }
 
     func member(_ slot: Slot) -> Member? { slot == FrameHeader.hostSlot ? host : guests[slot] }
 }
@@ -305,5 +297,31 @@ extension Room.Member {
         self.init(
             slot: seat.slot, peerId: seat.peerId, userId: seat.userId, username: seat.username,
             publicKey: seat.publicKey, permission: seat.permission, resumeDigest: seat.resumeDigest, isConnected: false)
+    }
+}
+
+/// How a host's broadcasts follow each other: one by one, from whatever number it begins with.
+struct BroadcastNumbering {
+    /// Broadcasts are numbered below this, which leaves room to count on for ever.
+    static let limit: UInt64 = 1 << 62
+
+    private(set) var newest: UInt64 = 0
+    /// False until the host's first broadcast after `joinAsHost`.
+    private(set) var hasBegun = false
+
+    /// - Returns: false where this number does not follow, or is none.
+    mutating func take(_ sequence: UInt64) -> Bool {
+        // 0 is "nothing yet".
+        guard sequence > 0, sequence < Self.limit, !hasBegun || sequence == newest + 1 else { return false }
+        hasBegun = true
+        newest = sequence
+        return true
+    }
+
+    /// The next number, for a broadcast that comes without one.
+    mutating func count() -> UInt64 {
+        hasBegun = true
+        newest += 1
+        return newest
     }
 }

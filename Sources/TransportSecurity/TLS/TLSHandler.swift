@@ -65,6 +65,33 @@ public final class TLSHandler: ChannelDuplexHandler {
         self.onHandshake = onHandshake
     }
 
+    // MARK: Moving
+
+    /// An established connection on its way from one event loop to another.
+    ///
+    /// `@unchecked`: only ``detach()`` makes one, and the handler it comes from never touches the connection again; whoever
+    /// takes it into a new handler is its only owner.
+    public struct Session: @unchecked Sendable {
+        fileprivate let connection: TLSConnection
+        fileprivate let isServer: Bool
+    }
+
+    /// Lets go of the connection: from here on this handler passes everything through and says no farewell. Not to be called
+    /// from inside a read.
+    /// - Returns: nil where the connection is not established, or on its way down, or has something left to send.
+    public func detach() -> Session? {
+        guard case .active = state, !inputClosed, writes.isEmpty else { return nil }
+        finish(ChannelError.ioOnClosedChannel)
+        return Session(connection: connection, isServer: isServer)
+    }
+
+    /// Goes on with a connection where ``detach()`` left it. A session is good for one handler.
+    public static func continuing(_ session: Session) -> TLSHandler {
+        let handler = TLSHandler(session.connection, isServer: session.isServer, nil)
+        handler.state = .active
+        return handler
+    }
+
     // MARK: Life
 
     public func handlerAdded(context: ChannelHandlerContext) {

@@ -9,6 +9,7 @@ final class Draining: Sendable {
     private struct State {
         var hasBegun = false
         var connections: [ObjectIdentifier: any Channel] = [:]
+        var waiting: [CheckedContinuation<Void, Never>] = []
     }
 
     private let state = Mutex(State())
@@ -20,7 +21,24 @@ final class Draining: Sendable {
         let id = ObjectIdentifier(channel)
         state.withLock { $0.connections[id] = channel }
         channel.closeFuture.whenComplete { _ in
-            _ = self.state.withLock { $0.connections.removeValue(forKey: id) }
+            let waiting = self.state.withLock { state in
+                state.connections[id] = nil
+                guard state.connections.isEmpty else { return [CheckedContinuation<Void, Never>]() }
+                defer { state.waiting = [] }
+                return state.waiting
+            }
+            waiting.forEach { $0.resume() }
+        }
+    }
+
+    /// Returns when there is no connection (any more).
+    func wait() async {
+        await withCheckedContinuation { continuation in
+            let isEmpty = state.withLock { state in
+                if !state.connections.isEmpty { state.waiting.append(continuation) }
+                return state.connections.isEmpty
+            }
+            if isEmpty { continuation.resume() }
         }
     }
 

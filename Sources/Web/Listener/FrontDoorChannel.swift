@@ -46,13 +46,14 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
                 channel.close(promise: nil)
                 throw TooManyConnections()
             }
-            draining.add(channel)
             metrics.connectionsAccepted.add()
             metrics.connections.add(1)
-            channel.closeFuture.whenComplete { _ in
+            let lease = ConnectionLease {
                 connections.leave(address)
                 metrics.connections.add(-1)
             }
+            lease.hold(until: channel)
+            draining.add(channel)
             let first = FirstRequestHandler(events: events, isDraining: draining.isUnderWay)
             try channel.pipeline.syncOperations.addHandler(first)
             if let tls {
@@ -60,7 +61,11 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             }
             var configuration = NIOUpgradableHTTPServerPipelineConfiguration(
                 upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration(
-                    upgraders: [RelayUpgrader(relay: relay, address: address, offersRelay: offersRelay)],
+                    upgraders: [
+                        RelayUpgrader(
+                            relay: relay, address: address,
+                            transport: MovingConnection(lease: lease, draining: draining), offersRelay: offersRelay)
+                    ],
                     notUpgradingCompletionHandler: { channel in makeHTTP(channel, logger) }))
             // Pipelined requests are answered in order by the request loop.
             configuration.enablePipelining = false
@@ -83,8 +88,8 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
         do {
             switch try await value.outcome.get() {
             case .http(let channel): await handleHTTP(asyncChannel: channel, logger: logger)
-            // The relay's handler does everything on the event loop; this task only keeps the shutdown waiting.
-            case .webSocket: try await value.channel.closeFuture.get()
+            // The relay's handler does everything on the event loop.
+            case .webSocket: break
             }
         } catch {
             // The connection broke, or spoke something else, before its first request was complete.

@@ -51,6 +51,8 @@ final class Listeners: Sendable {
                 tasks.addTask { await self.accept(from: channel, door) }
             }
         }
+        // Peers of the relay have no task.
+        await draining.wait()
     }
 
     private func accept(from channel: Accepted, _ door: FrontDoorChannel) async {

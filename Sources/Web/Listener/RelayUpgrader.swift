@@ -16,14 +16,17 @@ struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     let requiredUpgradeHeaders: [String] = []
     private let relay: RelayServer
     private let address: String
+    private let transport: any PeerTransport
     private let handshake: NIOTypedWebSocketServerUpgrader<FrontDoorChannel.Outcome>
 
     /// - Parameters:
     ///   - address: the peer's network address.
+    ///   - transport: takes the connection to its room.
     ///   - offersRelay: false where the listener only redirects.
-    init(relay: RelayServer, address: String, offersRelay: Bool) {
+    init(relay: RelayServer, address: String, transport: any PeerTransport, offersRelay: Bool) {
         self.relay = relay
         self.address = address
+        self.transport = transport
         handshake = NIOTypedWebSocketServerUpgrader(
             shouldUpgrade: { channel, head in
                 channel.eventLoop.makeSucceededFuture(offersRelay ? Self.headers(head) : nil)
@@ -42,7 +45,7 @@ struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<FrontDoorChannel.Outcome> {
         channel.eventLoop.makeCompletedFuture {
             let isSocketIO = upgradeRequest.path != relayPath
-            try relay.addPeer(to: channel, address: address, isSocketIO: isSocketIO)
+            try relay.addPeer(to: channel, address: address, isSocketIO: isSocketIO, transport: transport)
             return .webSocket
         }
     }

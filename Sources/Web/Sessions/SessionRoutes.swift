@@ -10,7 +10,6 @@ struct SessionRoutes: Sendable {
     let database: Database
     let authenticator: Authenticator
     let relay: RelayServer
-    let group: any EventLoopGroup
     /// Random codes tried before giving up: with a million codes in use one try in 2,000 meets a taken one.
     private static let codeAttempts = 8
 
@@ -32,7 +31,7 @@ struct SessionRoutes: Sendable {
                 host: host, publicKey: asked.hostPublicKey, name: asked.sessionName, now: .now(), in: $0)
         }
         // The host has its return window to arrive, too: a session nobody came to must not stay.
-        relay.expectHost(sessionId: session.id, on: group.next())
+        try await relay.expectHost(sessionId: session.id).get()
         return .json(SessionResource(session), status: .created)
     }
 

@@ -1,0 +1,57 @@
+import Glibc
+import NIOCore
+import NIOPosix
+import Relay
+import TransportSecurity
+
+/// A connection that can go on on another event loop: a second descriptor for the same socket, and the TLS state with it.
+struct MovingConnection: PeerTransport {
+    enum Failure: Error {
+        /// Something is still to be sent, or the socket is on its way down.
+        case busy
+        /// What the system said.
+        case descriptor(errno: CInt)
+    }
+
+    let lease: ConnectionLease
+    let draining: Draining
+
+    func move(
+        _ channel: any Channel, to loop: any EventLoop, install: @escaping @Sendable (any Channel) throws -> Void
+    ) throws -> EventLoopFuture<Void> {
+        let pipeline = channel.pipeline.syncOperations
+        // A peer that does not even take the answer to its handshake is not worth waiting for.
+        guard try channel.syncOptions?.getOption(.bufferedWritableBytes) == 0 else { throw Failure.busy }
+        let socket = try pipeline.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+            fcntl($0, F_DUPFD_CLOEXEC, 0)
+        }
+        guard let socket, socket >= 0 else { throw Failure.descriptor(errno: errno) }
+        let session: TLSHandler.Session?
+        do { session = try detachTLS(pipeline) } catch {
+            close(socket)
+            throw error
+        }
+        let (lease, draining) = (self.lease, self.draining)
+        // Without TLS state of its own this only closes the first descriptor: the peer sees nothing.
+        channel.close(promise: nil)
+        return ClientBootstrap(group: loop)
+            .channelOption(.allowRemoteHalfClosure, value: true)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    lease.hold(until: channel)
+                    draining.add(channel)
+                    if let session {
+                        try channel.pipeline.syncOperations.addHandler(TLSHandler.continuing(session))
+                    }
+                    try install(channel)
+                }
+            }
+            .withConnectedSocket(socket).map { _ in }
+    }
+
+    private func detachTLS(_ pipeline: ChannelPipeline.SynchronousOperations) throws -> TLSHandler.Session? {
+        guard let handler = try? pipeline.handler(type: TLSHandler.self) else { return nil }
+        guard let session = handler.detach() else { throw Failure.busy }
+        return session
+    }
+}
