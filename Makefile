@@ -13,7 +13,7 @@ ONCE ?=
 # Random inputs that `make fuzz` gives each parser.
 FUZZ_RUNS ?= 200000
 
-.PHONY: help setup build binary release deb test unit integration package bulk demo demo-stop bench fuzz lint format check
+.PHONY: help setup build binary release deb test unit integration instructions package bulk demo demo-stop bench fuzz lint format check
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -34,7 +34,7 @@ release: binary ## The stripped static binary in dist/, with its size checked
 deb: release ## The Debian package in dist/, checked by lintian
 	@scripts/deb
 
-test: unit integration package ## Every test: unit tests first, then the real thing, then the package on a fresh machine
+test: unit integration instructions package ## Every test: unit tests first, then the real thing, then the package on a fresh machine
 
 unit: build
 	swift test --skip-build
@@ -42,6 +42,10 @@ unit: build
 integration: binary
 	@$(SWIFT_BUILD) --product postern-echo $(RELEASE_FLAGS)
 	POSTERN=$(POSTERN) $(PYTHON) -m pytest -q Tests/Integration
+
+instructions: binary ## What a delivery costs in instructions, held below a ceiling
+	@$(SWIFT_BUILD) --product postern-bench $(RELEASE_FLAGS)
+	@POSTERN=$(POSTERN) BENCH=$(CURDIR)/.build/release/postern-bench $(PYTHON) scripts/bench_instructions.py
 
 package: deb ## The Debian package on fresh Debian 12 machines under a real systemd (as root)
 	$(PYTHON) -m pytest -q -s Tests/Package

@@ -33,7 +33,7 @@ final class Load {
         filler = ByteBuffer(repeating: 7, count: max(0, plan.bytes - 8))
     }
 
-    private var expected: Int { plan.frames * plan.guests * plan.rooms.count }
+    private var expected: Int { plan.frames * (plan.guests - plan.stalled) * plan.rooms.count }
 
     func start() -> EventLoopFuture<String> {
         for _ in 0..<min(Self.roomsAtOnce, plan.rooms.count) { addRoom() }
@@ -69,6 +69,7 @@ final class Load {
 
     private func begin() {
         if plan.mode == .idle { return done.succeed("ready") }
+        rooms.forEach { $0.stall(plan.stalled) }
         relayBefore = plan.relay.seconds
         begun = Self.now()
         busyBefore = Self.processorSeconds()

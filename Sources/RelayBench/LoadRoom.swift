@@ -40,6 +40,9 @@ final class LoadRoom {
 
     func flush() { sockets[0].flush() }
 
+    /// The last guests stop reading.
+    func stall(_ count: Int) { sockets.dropFirst().suffix(count).forEach { $0.setReading(false) } }
+
     private func add(_ role: Role) {
         let index = sockets.count
         let dialect = plan.dialect(role, room, index)

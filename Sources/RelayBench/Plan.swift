@@ -10,6 +10,10 @@ struct Plan: Sendable {
         case latency
         /// Connections that say nothing.
         case idle
+        /// All come back after a restart (``Storm``).
+        case storm
+        /// TLS handshakes and nothing else.
+        case handshakes
     }
 
     enum Peer: String, ExpressibleByArgument, Sendable, CaseIterable { case postern, nats, mqtt, bare }
@@ -34,6 +38,8 @@ struct Plan: Sendable {
     let window: Int
     /// Messages per second, per room.
     let rate: Int
+    /// Guests of each room that stop reading when the messages begin.
+    let stalled: Int
     let relay: ProcessorTime
 
     func dialect(_ role: Role, _ room: Room, _ number: Int) -> any Dialect {

@@ -30,6 +30,8 @@ struct RelayBench: AsyncParsableCommand {
     @Option var window = 32
     /// Latency: messages per second and room.
     @Option var rate = 200
+    /// Latency: guests of each room that stop reading.
+    @Option var stalled = 0
     /// The relay's processes, separated by commas: their processor time while messages are under way is in the report. Joining
     /// is not in it.
     @Option var pids = ""
@@ -42,17 +44,27 @@ struct RelayBench: AsyncParsableCommand {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let plan = Plan(
             address: address, peer: peer, token: token, rooms: try readRooms(), mode: mode, guests: guests,
-            bytes: max(8, bytes), frames: frames, window: window, rate: rate,
+            bytes: max(8, bytes), frames: frames, window: window, rate: rate, stalled: stalled,
             relay: ProcessorTime(pids: pids.split(separator: ",").compactMap { Int32($0) }))
-        let report = try await loop.flatSubmit { Load(plan, loop: loop).start() }.get()
-        // Not `print`: in a pipe it would keep the line until the end.
-        let line = Array((report + "\n").utf8)
-        _ = write(1, line, line.count)
+        let report = try await loop.flatSubmit {
+            switch plan.mode {
+            case .throughput, .latency, .idle: Load(plan, loop: loop).start()
+            case .storm: Storm(plan, loop: loop) { Self.say("ready") }.start()
+            case .handshakes: Handshakes.run(plan, on: loop)
+            }
+        }.get()
+        Self.say(report)
         // `idle` holds its connections until the script has looked at the relay's memory.
         if mode == .idle {
             let terminal = fopen("/dev/stdin", "r")
             _ = fgetc(terminal)
         }
+    }
+
+    /// Not `print`: in a pipe it would keep the line until the end.
+    private static func say(_ text: String) {
+        let line = Array((text + "\n").utf8)
+        _ = write(1, line, line.count)
     }
 
     private func readRooms() throws -> [Plan.Room] {

@@ -10,6 +10,8 @@ protocol Dialect {
     var isReadyWhenOpen: Bool { get }
     /// What the connection says first.
     mutating func opened() -> [Outgoing]
+    /// What it says first after its connection was lost; as before where the relay does not resume.
+    mutating func reopened() -> [Outgoing]
     /// Reads one message.
     mutating func received(_ message: WebSocketMessage) throws -> [Incoming]
     /// Publishes to everybody.
@@ -18,6 +20,8 @@ protocol Dialect {
 
 extension Dialect {
     var isReadyWhenOpen: Bool { false }
+
+    mutating func reopened() -> [Outgoing] { opened() }
 }
 
 struct Outgoing {

@@ -9,6 +9,9 @@ struct PosternDialect: Dialect {
     let session: String
     let code: String
     private var sequence: UInt64 = 0
+    private var resumeToken: String?
+    /// The host's guests.
+    private var slots: [String: Slot] = [:]
 
     init(role: Role, token: String, session: String, code: String) {
         self.role = role
@@ -33,7 +36,15 @@ struct PosternDialect: Dialect {
         return [Outgoing(opcode: .text, bytes: JSONText.encode(join))]
     }
 
-    func received(_ message: WebSocketMessage) throws -> [Incoming] {
+    /// Takes its seat again, and waits for a snapshot.
+    func reopened() -> [Outgoing] {
+        var resume = ClientMessageText(type: "resume")
+        resume.resumeToken = resumeToken
+        resume.binary = true
+        return [Outgoing(opcode: .text, bytes: JSONText.encode(resume))]
+    }
+
+    mutating func received(_ message: WebSocketMessage) throws -> [Incoming] {
         var bytes = message.payload
         if message.kind == .binary {
             let header = try FrameHeader(peeking: bytes)
@@ -45,8 +56,14 @@ struct PosternDialect: Dialect {
         switch event.type {
         case .ack:
             guard event.success == true else { throw LoadError(event.error ?? "refused") }
+            resumeToken = event.resumeToken ?? resumeToken
             return role == .publisher ? [.ready] : []
-        case .guestJoined: return event.slot.map { [.reply(.binary(frame(.snapshot, $0, 0, ByteBuffer())))] } ?? []
+        case .peerReturned where role == .publisher: return event.peerId.flatMap { slots[$0] }.map(snapshot) ?? []
+        case .guestJoined:
+            return event.slot.map { slot in
+                event.peerId.map { slots[$0] = slot }
+                return snapshot(slot)
+            } ?? []
         case .warning: throw LoadError(event.message ?? "warned")
         default: return []
         }
@@ -56,6 +73,8 @@ struct PosternDialect: Dialect {
         sequence += 1
         return .binary(frame(.broadcast, FrameHeader.hostSlot, sequence, payload))
     }
+
+    private func snapshot(_ slot: Slot) -> [Incoming] { [.reply(.binary(frame(.snapshot, slot, 0, ByteBuffer())))] }
 
     private func frame(_ kind: FrameKind, _ slot: Slot, _ sequence: UInt64, _ payload: ByteBuffer) -> ByteBuffer {
         var frame = ByteBufferAllocator().buffer(capacity: FrameHeader.size + payload.readableBytes)

@@ -1,0 +1,143 @@
+import Client
+import NIOCore
+import NIOPosix
+import NIOTLS
+import TransportSecurity
+
+/// Everybody comes back at once, as after a restart of the relay: how long until each guest has its seat and a snapshot.
+///
+/// Prints "ready" when everybody is in; whoever restarts the relay needs to do no more. Reports when the last one is back.
+final class Storm {
+    /// Between two attempts to connect while nobody listens; a client of Postern waits longer.
+    private static let retry = TimeAmount.milliseconds(20)
+
+    private final class Member {
+        var dialect: any Dialect
+        var socket: BenchSocket?
+        var isBack = false
+
+        init(_ dialect: any Dialect) { self.dialect = dialect }
+    }
+
+    private let plan: Plan
+    private let loop: any EventLoop
+    private let announce: () -> Void
+    private let done: EventLoopPromise<String>
+    private var members: [Member] = []
+    private var joined = 0
+    private var back = 0
+    private var lostAt: NIODeadline?
+    private var openedAt: NIODeadline?
+
+    init(_ plan: Plan, loop: any EventLoop, announce: @escaping () -> Void) {
+        self.plan = plan
+        self.loop = loop
+        self.announce = announce
+        done = loop.makePromise(of: String.self)
+        for room in plan.rooms {
+            for number in 0...plan.guests {
+                members.append(Member(plan.dialect(number == 0 ? .publisher : .subscriber, room, number)))
+            }
+        }
+    }
+
+    func start() -> EventLoopFuture<String> {
+        connect(members[0])
+        return done.futureResult
+    }
+
+    private func connect(_ member: Member) {
+        member.socket = BenchSocket(
+            address: plan.address, path: member.dialect.path, subprotocol: member.dialect.subprotocol, loop: loop
+        ) { [unowned self] in handle($0, member) }
+    }
+
+    private func handle(_ event: BenchSocket.Event, _ member: Member) {
+        switch event {
+        case .opened:
+            if lostAt != nil, openedAt == nil { openedAt = .now() }
+            let said = lostAt == nil ? member.dialect.opened() : member.dialect.reopened()
+            for message in said { member.socket?.send(message.opcode, message.bytes) }
+            member.socket?.flush()
+        case .message(let message):
+            do {
+                for event in try member.dialect.received(message) {
+                    switch event {
+                    case .ready: ready(member)
+                    case .delivery: break
+                    case .reply(let answer): member.socket?.send(answer.opcode, answer.bytes)
+                    }
+                }
+            } catch {
+                done.fail(error)
+            }
+        case .readComplete: break
+        case .closed:
+            guard joined == members.count else { return done.fail(LoadError("the load ended early")) }
+            if lostAt == nil { lostAt = .now() }
+            // Lost again before it was back, or nobody listens yet.
+            guard back < members.count else { return }
+            loop.assumeIsolated().scheduleTask(in: Self.retry) { self.connect(member) }
+        }
+    }
+
+    private func ready(_ member: Member) {
+        guard let lostAt else {
+            joined += 1
+            if joined == members.count { announce() } else { connect(members[joined]) }
+            return
+        }
+        guard !member.isBack else { return }
+        member.isBack = true
+        back += 1
+        guard back == members.count, let openedAt else { return }
+        let now = NIODeadline.now()
+        done.succeed(
+            """
+            {"seconds":\(Self.seconds(now - lostAt)),"sinceFirst":\(Self.seconds(now - openedAt)),"peers":\(back)}
+            """)
+    }
+
+    private static func seconds(_ time: TimeAmount) -> Double { Double(time.nanoseconds) / 1e9 }
+}
+
+/// As many TLS handshakes at once, and nothing else.
+final class Handshakes: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let done: EventLoopPromise<Void>
+
+    private init(_ done: EventLoopPromise<Void>) { self.done = done }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted = event as? TLSUserEvent { done.succeed() }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        done.fail(LoadError("the relay broke a handshake off"))
+        context.fireChannelInactive()
+    }
+
+    /// - Returns: a report.
+    static func run(_ plan: Plan, on loop: any EventLoop) -> EventLoopFuture<String> {
+        let (begun, count) = (NIODeadline.now(), plan.rooms.count * (plan.guests + 1))
+        let all = (0..<count).map { _ in
+            let done = loop.makePromise(of: Void.self)
+            ClientBootstrap(group: loop)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        guard let tls = try plan.address.tls() else { throw LoadError("handshakes need https") }
+                        let pipeline = channel.pipeline.syncOperations
+                        try pipeline.addHandler(TLSHandler.client(tls, serverName: plan.address.host))
+                        try pipeline.addHandler(Handshakes(done))
+                    }
+                }
+                .connect(host: plan.address.host, port: plan.address.port).whenFailure { done.fail($0) }
+            return done.futureResult
+        }
+        return EventLoopFuture.andAllSucceed(all, on: loop).map {
+            "{\"seconds\":\(Double((NIODeadline.now() - begun).nanoseconds) / 1e9),\"peers\":\(count)}"
+        }
+    }
+}
