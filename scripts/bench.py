@@ -2,8 +2,9 @@
 
 Every case is run round after round, and within each round by every relay, so that a slow minute of the machine is everybody's.
 Absolute times move by a factor of two on shared machines: compare only figures of one run, best as the ratios that come first.
-Figures are medians of RUNS rounds (five; QUICK=1: three, of fewer cases). Name parts (plain, tls, latency, idle, rooms) for less. What is printed is ready for docs/performance.md; the
-numbers themselves go to dist/bench.json, and the picture to dist/bench.svg.
+Figures are medians of RUNS rounds (five; QUICK=1: three, of fewer cases). Name parts (plain, tls, latency, slow, idle, cores,
+rooms, storm, churn) for less. What is printed is ready for docs/performance.md; the numbers themselves go to dist/bench.json, and the
+picture to dist/bench.svg.
 """
 
 import json
@@ -75,7 +76,7 @@ def deliveries(title, kinds, cases, tls, results):
     print("|---|" + "---|" * (len(names) + 2))
     try:
         for payload, guests, window in cases:
-            frames = max(200, min(40_000, 200_000 // guests // (1 + payload // 2048)))
+            frames = max(200, min(40_000, 400_000 // guests // (1 + payload // 2048)))
             reports = interleaved(running, "throughput", guests=guests, bytes=payload, frames=frames, window=window)
             costs = {name: middle(found, "cost") for name, found in reports.items()}
             cells = []
@@ -141,18 +142,117 @@ def idle(kinds, results):
         print(f"| {'TLS' if tls else 'plain'} | " + " | ".join(cells) + " |", flush=True)
 
 
+def slow(results):
+    """What a guest that has stopped reading, and a session at full speed beside it, do to others."""
+    print("\n### Bad neighbours\n\n256 B, 1,000 messages/s; p50 / p99 in µs of everybody else.\n")
+    print("| | p50 / p99 | lost |\n|---|---|---|")
+
+    def row(name, key, found):
+        p50, p99, lost = middle(found, "p50"), middle(found, "p99"), max(report["lost"] for report in found)
+        print(f"| {name} | {p50:,.0f} / {p99:,.0f} | {lost} |", flush=True)
+        results.append({"case": "neighbours", "which": key, "p50": p50, "p99": p99, "lost": lost})
+
+    peer = peers.Postern()
+    try:
+        crowd = {"guests": 100, "bytes": 256, "frames": 2000, "rate": 1000}
+        pair = {"guests": 1, "bytes": 256, "frames": 3000, "rate": 1000}
+        rounds = {"all read": [], "one has stopped": [], "alone": [], "beside": []}
+        for _ in range(RUNS):
+            rounds["all read"].append(peer.load("latency", **crowd))
+            rounds["one has stopped"].append(peer.load("latency", stalled=1, **crowd))
+            rounds["alone"].append(peer.load("latency", **pair))
+            sessions = peer.sessions
+            bulk = peer.begin("throughput", guests=1, bytes=16384, frames=1_000_000, window=32)
+            beside = peer.sessions
+            rounds["beside"].append(peer.load("latency", **pair))
+            bulk.kill()
+            bulk.communicate()
+            peer.sessions = [*sessions, *beside]
+            peer.done()
+        row("100 guests, all read", "all read", rounds["all read"])
+        row("100 guests, one of which reads nothing: the other 99", "one stopped", rounds["one has stopped"])
+        row("a session by itself", "alone", rounds["alone"])
+        row("the same, beside one that moves 16 KiB messages as fast as it can", "beside bulk", rounds["beside"])
+    finally:
+        peer.close()
+
+
+def cores(results):
+    print("\n### Event loops\n\nSixteen rooms of one host and ten guests, 256 B, 32 under way in each.\n")
+    print("| event loops | CPU s per million deliveries | deliveries/s |\n|---|---|---|")
+    one, all_of_them = peers.Postern.__new__(peers.Postern), peers.Postern()
+    one.prefix = ("taskset", "-c", "0")
+    one.__init__()
+    try:
+        found = {1: [], os.cpu_count(): []}
+        for _ in range(RUNS):
+            for count, peer in ((1, one), (os.cpu_count(), all_of_them)):
+                found[count].append(peer.load("throughput", rooms=16, guests=10, bytes=256, frames=2500, window=32))
+        for count, reports in found.items():
+            print(f"| {count} | {middle(reports, 'cost'):.2f} | {middle(reports, 'rate'):,.0f} |", flush=True)
+            results.append({"case": "cores", "loops": count, "cost": middle(reports, "cost"), "rate": middle(reports, "rate")})
+    finally:
+        one.close()
+        all_of_them.close()
+
+
 def many_rooms(results):
     print("\n### Rooms\n\nOne host and two guests each, 256 B, the same number of messages in all, eight under way per room.\n")
-    print("| rooms | CPU s per million deliveries |\n|---|---|")
-    for rooms in ((1, 100) if QUICK else (1, 10, 100, 1000, 3000)):
+    print("| rooms | CPU s per million deliveries | resident memory, MiB |\n|---|---|---|")
+    for rooms in ((1, 100) if QUICK else (1, 10, 100, 1000, 10000)):
         peer = peers.Postern()
         try:
             frames = max(20, 60_000 // rooms)
-            found = [peer.load("throughput", rooms=rooms, guests=2, bytes=256, frames=frames, window=8) for _ in range(RUNS if rooms < 1000 else 3)]
-            print(f"| {rooms:,} | {middle(found, 'cost'):.2f} |", flush=True)
-            results.append({"case": "rooms", "rooms": rooms, "cost": middle(found, "cost")})
+            times = RUNS if rooms < 1000 else 3 if rooms == 1000 else 1
+            found = [peer.load("throughput", rooms=rooms, guests=2, bytes=256, frames=frames, window=8) for _ in range(times)]
+            memory = peer.rss() / 1024
+            print(f"| {rooms:,} | {middle(found, 'cost'):.2f} | {memory:.0f} |", flush=True)
+            results.append({"case": "rooms", "rooms": rooms, "cost": middle(found, "cost"), "mib": memory})
         finally:
             peer.close()
+
+
+def storm(results):
+    rooms, guests = (2, 99) if QUICK else (10, 99)
+    count = rooms * (guests + 1)
+    print(f"\n### Everybody comes back at once\n\nThe server restarts under {count:,} connected peers over TLS ({rooms} rooms); seconds"
+          " until all have their seats and a snapshot, from the first that could connect again.\n")
+    print("| | seconds |\n|---|---|")
+    peer = peers.Postern(tls=True)
+    try:
+        back, bare = [], []
+        for _ in range(RUNS):
+            process = peer.begin("storm", rooms=rooms, guests=guests)
+            if process.stdout.readline().strip() != "ready":
+                raise RuntimeError(process.communicate()[1])
+            peer.restart()
+            out, errors = process.communicate()
+            if process.returncode:
+                raise RuntimeError(errors)
+            back.append(json.loads(out)["sinceFirst"])
+            peer.done()
+            bare.append(peer.load("handshakes", rooms=rooms, guests=guests)["seconds"])
+        seconds, handshakes = statistics.median(back), statistics.median(bare)
+        print(f"| all are back | {seconds:.2f} ({seconds / handshakes:.1f} times as long) |")
+        print(f"| as many TLS handshakes, and nothing else | {handshakes:.2f} |", flush=True)
+        results.append({"case": "storm", "peers": count, "seconds": seconds, "handshakes": handshakes})
+    finally:
+        peer.close()
+
+
+def churn(results):
+    batches = 10 if QUICK else 100
+    print(f"\n### Coming and going\n\nResident memory, in MiB, while {batches * 100:,} sessions of three peers begin, say ten messages and end.\n")
+    print("| sessions | resident memory |\n|---|---|")
+    peer = peers.Postern()
+    try:
+        for batch in range(1, batches + 1):
+            peer.load("throughput", rooms=100, guests=2, bytes=256, frames=10, window=8)
+            if batch * 10 % batches == 0:
+                print(f"| {batch * 100:,} | {peer.rss() / 1024:.1f} |", flush=True)
+                results.append({"case": "churn", "sessions": batch * 100, "mib": peer.rss() / 1024})
+    finally:
+        peer.close()
 
 
 def main():
@@ -164,17 +264,20 @@ def main():
     [peer.close() for peer in started]
     print(f"{os.cpu_count()} × {cpu}; Linux {platform.release().split('-')[0]}; medians of {RUNS} rounds; the generator shares the machine.\n{versions}.")
     results = []
-    wanted = sys.argv[1:]
-    if not wanted or "plain" in wanted:
-        deliveries("Deliveries", kinds, PLAIN, False, results)
-    if not wanted or "tls" in wanted:
-        deliveries("Deliveries over TLS", kinds, TLS, True, results)
-    if not wanted or "latency" in wanted:
-        latency(kinds, results)
-    if not wanted or "idle" in wanted:
-        idle(kinds, results)
-    if not wanted or "rooms" in wanted:
-        many_rooms(results)
+    floor = [] if peers.Floor.missing() else [peers.Floor]
+    parts = {
+        "plain": lambda: deliveries("Deliveries", kinds + floor, PLAIN, False, results),
+        "tls": lambda: deliveries("Deliveries over TLS", kinds, TLS, True, results),
+        "latency": lambda: latency(kinds, results),
+        "slow": lambda: slow(results),
+        "idle": lambda: idle(kinds, results),
+        "cores": lambda: cores(results),
+        "rooms": lambda: many_rooms(results),
+        "storm": lambda: storm(results),
+        "churn": lambda: churn(results),
+    }
+    for name in sys.argv[1:] or parts:
+        parts[name]()
     (ROOT / "dist").mkdir(exist_ok=True)
     (ROOT / "dist/bench.json").write_text(json.dumps(
         {"machine": cpu, "cores": os.cpu_count(), "runs": RUNS, "versions": versions, "results": results}, indent=1))

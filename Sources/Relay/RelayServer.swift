@@ -10,7 +10,7 @@ public final class RelayServer: Sendable {
     let metrics: ServerMetrics
     private let registry: Mutex<RoomRegistry>
     /// One for each event loop that has had a peer.
-    private let clocks = Mutex<[ObjectIdentifier: NIOLoopBound<PeerClock>]>([:])
+    private let clocks = Mutex<[ObjectIdentifier: NIOLoopBound<LoopClock>]>([:])
 
     /// - Parameter group: rooms are spread over its loops.
     public init(
@@ -73,10 +73,10 @@ public final class RelayServer: Sendable {
     }
 
     /// - Parameter loop: the current one.
-    func clock(of loop: any EventLoop) -> PeerClock {
+    func clock(of loop: any EventLoop) -> LoopClock {
         clocks.withLock { clocks in
             let id = ObjectIdentifier(loop)
-            let clock = clocks[id] ?? NIOLoopBound(PeerClock(loop: loop), eventLoop: loop)
+            let clock = clocks[id] ?? NIOLoopBound(LoopClock(loop: loop), eventLoop: loop)
             clocks[id] = clock
             return clock
         }.value

@@ -49,7 +49,7 @@ final class Storm {
     private func connect(_ member: Member) {
         member.socket = BenchSocket(
             address: plan.address, path: member.dialect.path, subprotocol: member.dialect.subprotocol, loop: loop
-        ) { [unowned self] in handle($0, member) }
+        ) { self.handle($0, member) }
     }
 
     private func handle(_ event: BenchSocket.Event, _ member: Member) {

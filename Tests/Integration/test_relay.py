@@ -5,12 +5,14 @@ import base64
 import json
 import os
 import random
+import ssl
 import struct
 
 import pytest
 import websockets
 
-from conftest import PATIENCE
+from conftest import PATIENCE, wait_for
+from test_attacks import metric
 
 
 class Peer:
@@ -24,8 +26,8 @@ class Peer:
     @classmethod
     async def connect(cls, server):
         return cls(await websockets.connect(
-            server.url.replace("http", "ws") + "/relay", subprotocols=["postern.v1"], compression=None,
-            max_size=None, max_queue=None))
+            server.url.replace("http", "ws", 1) + "/relay", subprotocols=["postern.v1"], compression=None,
+            max_size=None, max_queue=None, ssl=ssl._create_unverified_context() if server.tls else None))
 
     async def send(self, type, **fields):
         await self.socket.send(json.dumps({"type": type, **fields}))
@@ -170,6 +172,41 @@ def test_binary_frames_go_where_their_kind_says(server, ana, ben):
         assert (await two.event("warning"))["code"] == "read_only"
         assert (await two.ask("relay", encryptedData="x", nonce="n"))["error"] == "Read-only permission"
     run(body)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_what_is_sent_behind_a_join_reaches_the_room_in_order_and_behind_the_join(make_server, tls):
+    # A connection moves to its room's event loop while its join is answered: with several rooms most of them do.
+    server = make_server("--joins-per-minute", "100000", tls=tls)
+    ana, ben = server.user("ana", "--plan", "enterprise"), server.user("ben")
+
+    async def body():
+        async def one():
+            room = Room(server, ana)
+            host = await room.host()
+            guest = await Peer.connect(server)
+            await guest.send("joinAsGuest", id=1, token=ben.token, code=room.codes["control"], guestPublicKey="k", binary=True)
+            for number in range(6):
+                await guest.send("keyExchange", id=number + 2, payload=f"key {number}")
+                await guest.socket.send(Frame.write(4, number + 1, b"typed %d" % number))
+            for number in range(6):
+                assert (await guest.next(lambda m: m.get("id") == number + 2))["success"]
+            await guest.socket.send(Frame.write(4, 7, b"the last"))
+            heard = []
+            while not heard or heard[-1] != b"the last":
+                message = await host.next(lambda m: isinstance(m, Frame) or m.get("type") in ("guestJoined", "keyExchange"))
+                heard.append(message["payload"] if isinstance(message, Frame) else message.get("payload", "joined"))
+            between = [part for number in range(6) for part in (f"key {number}", b"typed %d" % number)]
+            assert heard == ["joined", *between, b"the last"]
+            await guest.leave()
+            await host.event("peerDisconnected")
+            await host.leave()
+
+        await asyncio.gather(*(one() for _ in range(12)))
+
+    run(body)
+    # Every connection is counted out again, whichever channels carried it.
+    wait_for(lambda: metric(server, "postern_connections") <= 1, "the connections to end")
 
 
 def test_json_and_binary_peers_share_a_room(server, ana, ben):

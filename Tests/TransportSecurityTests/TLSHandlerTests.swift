@@ -7,7 +7,7 @@ import Testing
 
 /// Two handlers, back to back, without a socket: what one writes the other reads.
 private final class Wire {
-    let server: EmbeddedChannel
+    private(set) var server: EmbeddedChannel
     let client: EmbeddedChannel
 
     init(trust: (Fingerprint) -> TLSContext.Trust = { .pinned($0) }) throws {
@@ -45,6 +45,18 @@ private final class Wire {
         }
     }
 
+    /// The server goes on in a channel of its own; the old one is closed.
+    func moveServer() throws {
+        let old = server
+        let session = try #require(try old.pipeline.syncOperations.handler(type: TLSHandler.self).detach())
+        server = EmbeddedChannel(handler: TLSHandler.continuing(session))
+        try server.pipeline.syncOperations.addHandler(Events())
+        server.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+        old.close(promise: nil)
+        #expect(try old.readOutbound(as: ByteBuffer.self) == nil, "the old channel said goodbye")
+        #expect(try events(old).errors.isEmpty)
+    }
+
     func events(_ channel: EmbeddedChannel) throws -> Events {
         try channel.pipeline.syncOperations.handler(type: Events.self)
     }
@@ -68,6 +80,28 @@ private final class Events: ChannelInboundHandler {
 }
 
 @Suite struct TLSHandlerTests {
+    @Test func anEstablishedConnectionGoesOnInAnotherChannelInTheMiddleOfARecord() throws {
+        let wire = try Wire()
+        try wire.run()
+        try wire.client.writeOutbound(ByteBuffer(string: "cut in two"))
+        var sealed = try #require(try wire.client.readOutbound(as: ByteBuffer.self))
+        let begun = sealed.readSlice(length: 9)
+        try wire.server.writeInbound(try #require(begun))
+        try wire.moveServer()
+        try wire.server.writeInbound(sealed)
+        #expect(try wire.server.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "cut in two"))
+        try wire.server.writeOutbound(ByteBuffer(string: "and back"))
+        try wire.run()
+        #expect(try wire.client.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "and back"))
+        #expect(try wire.events(wire.client).errors.isEmpty)
+        #expect(try wire.events(wire.server).handshakes == 0)
+    }
+
+    @Test func aConnectionThatIsNotEstablishedCannotBeDetached() throws {
+        let wire = try Wire()
+        #expect(try wire.server.pipeline.syncOperations.handler(type: TLSHandler.self).detach() == nil)
+    }
+
     @Test func whatIsWrittenBeforeTheHandshakeArrivesAfterIt() throws {
         let wire = try Wire()
         let written = wire.client.writeAndFlush(ByteBuffer(string: "hello"))

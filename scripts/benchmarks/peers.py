@@ -119,8 +119,9 @@ class Peer:
         if process.returncode:
             raise RuntimeError(f"{self.name} {mode} {options}: {errors.strip()[-300:]}")
         report = json.loads(out)
-        report["rate"] = report["deliveries"] / report["seconds"]
-        report["cost"] = report["cpu"] * 1e6 / max(1, report["deliveries"])
+        if "deliveries" in report:
+            report["rate"] = report["deliveries"] / report["seconds"]
+            report["cost"] = report["cpu"] * 1e6 / max(1, report["deliveries"])
         self.done()
         return report
 
@@ -128,6 +129,8 @@ class Peer:
 class Postern(Peer):
     name, dialect, binary = "Postern", "postern", POSTERN
     sessions = ()
+    # What the server is started by, `taskset` for one.
+    prefix = ()
 
     def start(self):
         listen = ["--https", "off", "--http", f"127.0.0.1:{self.port}"]
@@ -135,12 +138,19 @@ class Postern(Peer):
             listen = ["--http", "off", "--https", f"127.0.0.1:{self.port}", "--tls-mode", "files",
                       "--tls-certificate", self.cert, "--tls-key", self.key]
         state = self.folder / "state"
-        self.run(POSTERN, "serve", "--state", state, *listen, "--joins-per-minute", "1000000",
-                 "--connections-per-address", "100000", *os.environ.get("SERVE", "").split())
+        self.serve = [*self.prefix, POSTERN, "serve", "--state", state, *listen, "--joins-per-minute", "1000000",
+                      "--connections-per-address", "100000", *os.environ.get("SERVE", "").split()]
+        self.run(*self.serve)
         self.wait()
         made = subprocess.run([POSTERN, "user", "add", "ana", "--state", str(state), "--json"],
                               check=True, capture_output=True, text=True)
         self.token = json.loads(made.stdout)["token"]
+
+    def restart(self):
+        """As systemd would: told to stop, waited for, started."""
+        self.process.terminate()
+        self.process.wait()
+        self.run(*self.serve)
 
     def version(self):
         return subprocess.run([POSTERN, "version"], capture_output=True, text=True).stdout.split()[1]

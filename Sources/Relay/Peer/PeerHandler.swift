@@ -5,7 +5,7 @@ import Wire
 
 /// One peer's connection, confined to its channel's loop: carries messages between the socket and a room. The rules are in
 /// ``Room``, ``PeerOutbox``, ``PeerLiveness`` and ``SocketIODoor``; how a peer comes to its seat is in PeerHandler+Joining.
-final class PeerHandler: ChannelInboundHandler {
+final class PeerHandler: ChannelInboundHandler, Ticking {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -23,7 +23,7 @@ final class PeerHandler: ChannelInboundHandler {
     let address: String
     /// Nil where the connection cannot move (and need not).
     let transport: (any PeerTransport)?
-    private let clock: PeerClock
+    private let clock: LoopClock
     var state = State.new
     /// What came while a join was answered.
     var held: [WebSocketMessage] = []
@@ -51,7 +51,7 @@ final class PeerHandler: ChannelInboundHandler {
     private var onActive: ((PeerHandler) -> Void)?
 
     init(
-        relay: RelayServer, address: String, clock: PeerClock, isSocketIO: Bool, transport: (any PeerTransport)?
+        relay: RelayServer, address: String, clock: LoopClock, isSocketIO: Bool, transport: (any PeerTransport)?
     ) {
         self.relay = relay
         self.address = address
@@ -64,7 +64,7 @@ final class PeerHandler: ChannelInboundHandler {
     }
 
     /// Goes on with a connection that comes from another loop, in the middle of a join.
-    init(relay: RelayServer, clock: PeerClock, luggage: PeerLuggage, onActive: @escaping (PeerHandler) -> Void) {
+    init(relay: RelayServer, clock: LoopClock, luggage: PeerLuggage, onActive: @escaping (PeerHandler) -> Void) {
         self.relay = relay
         self.clock = clock
         self.onActive = onActive

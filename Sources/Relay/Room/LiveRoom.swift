@@ -6,7 +6,7 @@ import Wire
 /// A room at work: carries out what ``Room`` decides. Confined to one event loop, as all its peers are.
 ///
 /// How messages are taken is in LiveRoom+Messages, how they go out in LiveRoom+Delivery.
-final class LiveRoom {
+final class LiveRoom: Ticking {
     var room: Room
     let loop: any EventLoop
     /// Lives as long as the server does.
@@ -27,6 +27,8 @@ final class LiveRoom {
     var isJoining = false
     /// The host that asked for the end, which is told when that is durable.
     private var whoEnds: (link: PeerLink, ack: MessageId?)?
+    /// What happens when somebody has not returned until then.
+    private var windows: [(due: NIODeadline, body: (LiveRoom) -> Void)] = []
     /// The server is stopping: whoever still comes is sent away again.
     private var isGoingAway = false
 
@@ -167,9 +169,16 @@ final class LiveRoom {
         return dated
     }
 
-    private func after(_ time: TimeAmount, _ body: @escaping @Sendable (LiveRoom) -> Void) {
-        let reference = self.reference
-        loop.scheduleTask(in: time) { reference.run(body) }
+    private func after(_ time: TimeAmount, _ body: @escaping (LiveRoom) -> Void) {
+        windows.append((.now() + time, body))
+        relay.clock(of: loop).add(self)
+    }
+
+    func tick(_ now: NIODeadline) {
+        let due = windows.filter { $0.due <= now }
+        windows.removeAll { $0.due <= now }
+        if windows.isEmpty { relay.clock(of: loop).remove(self) }
+        due.forEach { $0.body(self) }
     }
 
     /// The host asks for the end.
@@ -198,8 +207,8 @@ final class LiveRoom {
         }
         links.removeAll()
         whoEnds = nil
-        // Timers hold the room for some minutes more; its memory need not wait for them.
-        room.ring.removeAll()
+        windows.removeAll()
+        relay.clock(of: loop).remove(self)
         relay.ended(sessionId: room.sessionId)
     }
 }

@@ -13,6 +13,10 @@ struct MovingConnection: PeerTransport {
         case descriptor(errno: CInt)
     }
 
+    /// What a peer's reads begin with and come back to: NIO keeps the last buffer of every channel, and most peers say little. A
+    /// host that says much is given more with every full read. In bytes.
+    private static let reads = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 1024, maximum: 64 << 10)
+
     let lease: ConnectionLease
     let draining: Draining
 
@@ -36,6 +40,7 @@ struct MovingConnection: PeerTransport {
         channel.close(promise: nil)
         return ClientBootstrap(group: loop)
             .channelOption(.allowRemoteHalfClosure, value: true)
+            .channelOption(.recvAllocator, value: Self.reads)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     lease.hold(until: channel)
