@@ -76,7 +76,7 @@ def deliveries(title, kinds, cases, tls, results):
     print("|---|" + "---|" * (len(names) + 2))
     try:
         for payload, guests, window in cases:
-            frames = max(200, min(40_000, 400_000 // guests // (1 + payload // 2048)))
+            frames = max(200, min(40_000, 200_000 // guests // (1 + payload // 2048)))
             reports = interleaved(running, "throughput", guests=guests, bytes=payload, frames=frames, window=window)
             costs = {name: middle(found, "cost") for name, found in reports.items()}
             cells = []

@@ -23,7 +23,7 @@ struct Postern: AsyncParsableCommand {
                              postern join SYCLX-7K2Q9M-cactus-violin
             """,
         subcommands: [
-            ShareCommand.self, JoinCommand.self, LoginCommand.self,
+            ShareCommand.self, JoinCommand.self, LoginCommand.self, BenchCommand.self,
             ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, ConfigCommand.self,
             CertCommand.self, IncidentCommand.self, BackupCommand.self, RestoreCommand.self, DoctorCommand.self,
             VersionCommand.self,

@@ -9,6 +9,7 @@ public final class RelayServer: Sendable {
     let configuration: RelayConfiguration
     let metrics: ServerMetrics
     private let registry: Mutex<RoomRegistry>
+    private let goingAway = Atomic(false)
     /// One for each event loop that has had a peer.
     private let clocks = Mutex<[ObjectIdentifier: NIOLoopBound<LoopClock>]>([:])
 
@@ -35,7 +36,7 @@ public final class RelayServer: Sendable {
     public func restore(_ stored: StoredRoom) -> EventLoopFuture<Void> { open(stored.sessionId) { $0.restore(stored) } }
 
     private func open(_ sessionId: String, _ begin: @escaping @Sendable (LiveRoom) -> Void) -> EventLoopFuture<Void> {
-        let loop = registry.withLock { $0.leastLoaded() }
+        let loop = registry.withLock { $0.choose() }
         return loop.submit {
             let live = LiveRoom(sessionId: sessionId, loop: loop, relay: self)
             let isNew = self.registry.withLock { $0.add(RoomReference(live, loop: loop), sessionId) }
@@ -50,8 +51,12 @@ public final class RelayServer: Sendable {
         find(sessionId)?.run { $0.ended(reason) }
     }
 
+    /// Whether the server is stopping: whoever still comes is sent away again.
+    var isGoingAway: Bool { goingAway.load(ordering: .relaxed) }
+
     /// Tells every peer to come back later, and closes its connection.
     public func goAway(reconnectIn time: TimeAmount) {
+        goingAway.store(true, ordering: .relaxed)
         let milliseconds = Int(time.nanoseconds / 1_000_000)
         for room in registry.withLock({ $0.all }) {
             room.run { $0.goAway(reconnectInMilliseconds: milliseconds) }
@@ -101,16 +106,21 @@ private struct RoomRegistry {
 
     subscript(sessionId: String) -> RoomReference? { rooms[sessionId] }
 
-    func leastLoaded() -> any EventLoop {
+    /// The loop for a new room, which counts from now on: a server that starts opens many before the first is there.
+    mutating func choose() -> any EventLoop {
         // A group has at least one loop.
-        loops.min { $0.rooms < $1.rooms }!.loop
+        let loop = loops.min { $0.rooms < $1.rooms }!.loop
+        count(loop, 1)
+        return loop
     }
 
     /// - Returns: false where the room is open already.
     mutating func add(_ room: RoomReference, _ sessionId: String) -> Bool {
-        guard rooms[sessionId] == nil else { return false }
+        guard rooms[sessionId] == nil else {
+            count(room.loop, -1)
+            return false
+        }
         rooms[sessionId] = room
-        count(room.loop, 1)
         return true
     }
 

@@ -25,7 +25,7 @@ def empty(tmp_path):
     return {**clean, "XDG_CONFIG_HOME": str(tmp_path / "config")}
 
 
-@pytest.mark.parametrize("verb", [[], ["serve"], ["user"], ["user", "add"], ["login"], ["share"], ["join"], ["version"]])
+@pytest.mark.parametrize("verb", [[], ["serve"], ["user"], ["user", "add"], ["login"], ["share"], ["join"], ["bench"], ["version"]])
 def test_help_has_an_example(verb):
     status, text, _ = run(*verb, "--help")
     assert status == 0 and ("Example:" in text or "On the server:" in text)

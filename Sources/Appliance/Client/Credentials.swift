@@ -20,17 +20,27 @@ struct Credentials: Codable {
         return try ServerAddress(url, pin: pin)
     }
 
+    /// - Parameter url: the server that is meant, where the command names one.
     /// - Throws: ``ClientError`` that says how to sign in.
-    static func load() throws -> Credentials {
+    static func load(url named: String? = nil) throws -> Credentials {
         let stored = try read()
-        guard let url = environment("POSTERN_URL") ?? stored?.url,
-            let token = environment("POSTERN_TOKEN") ?? stored?.token
-        else {
-            throw ClientError("you are not signed in; run 'postern login URL', or set POSTERN_URL and POSTERN_TOKEN")
+        guard let url = named ?? environment("POSTERN_URL") ?? stored?.url else { throw signedOut }
+        let isStored = stored.map { isSame($0.url, url) } ?? false
+        // A token is shown to the server it came from; to another one only where the environment says so.
+        guard let token = environment("POSTERN_TOKEN") ?? (named == nil || isStored ? stored?.token : nil) else {
+            throw signedOut
         }
         // A pin belongs to the address it was stored with.
-        let pinned = url == stored?.url ? stored?.fingerprint : nil
+        let pinned = isStored ? stored?.fingerprint : nil
         return Credentials(url: url, token: token, fingerprint: environment("POSTERN_FINGERPRINT") ?? pinned)
+    }
+
+    private static let signedOut = ClientError(
+        "you are not signed in; run 'postern login URL', or set POSTERN_URL and POSTERN_TOKEN")
+
+    private static func isSame(_ one: String, _ other: String) -> Bool {
+        guard let one = try? ServerAddress(one), let other = try? ServerAddress(other) else { return false }
+        return one == other
     }
 
     /// Written to a temporary file, then renamed: never half, never readable by others.

@@ -131,8 +131,9 @@ extension PeerHandler {
         case .seated, .moved, .closing: return
         }
         state = .new
+        // It may try again, within the time it had from the start: being refused is no way to stay.
         say(.ack(ack, error: error))
-        joinBy = .now() + .seconds(WireLimits.firstMessageSeconds)
+        if relay.isGoingAway { return goAway() }
         release()
     }
 }

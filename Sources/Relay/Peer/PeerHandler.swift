@@ -75,13 +75,14 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         reader = luggage.reader
         liveness = luggage.liveness
         held = luggage.held
+        joinBy = luggage.joinBy
         state = .joining
     }
 
     var luggage: PeerLuggage {
         PeerLuggage(
             address: address, transport: transport, dialect: dialect, door: door, reader: reader, liveness: liveness,
-            held: held)
+            held: held, joinBy: joinBy)
     }
 
     // MARK: Channel events
@@ -94,6 +95,8 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         guard case .new = state else { return }
         joinBy = .now() + .seconds(WireLimits.firstMessageSeconds)
         if let door { write(SocketIOPacket.text(door.open).bytes) }
+        // Its request came while the server was told to stop.
+        if relay.isGoingAway { context.eventLoop.assumeIsolated().execute { self.goAway() } }
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -110,12 +113,11 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isDeaf, var reader = reader.take() else { return }
-        defer { self.reader = reader }
+        guard !isDeaf else { return }
         liveness.heard(now: .now())
-        reader.receive(unwrapInboundIn(data))
+        reader?.receive(unwrapInboundIn(data))
         do {
-            while let message = try next(&reader) { receive(message, context) }
+            while let message = try next() { receive(message, context) }
         } catch {
             isDeaf = true
             close(code: error.closeCode, reason: error.description)
@@ -125,7 +127,9 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     }
 
     /// The next message that is not a frame for the room, which takes those itself.
-    private func next(_ reader: inout WebSocketReader) throws(WebSocketError) -> WebSocketMessage? {
+    private func next() throws(WebSocketError) -> WebSocketMessage? {
+        guard var reader = reader.take() else { return nil }
+        defer { self.reader = reader }
         guard case .seated(let seat) = state, held.isEmpty, dialect != .socketIO else { return try reader.next() }
         hasDelivered = true
         return try seat.room.receive(&reader, from: seat.slot, attachment: seat.attachment)
@@ -161,9 +165,11 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         // The listener allows half-closed connections, for HTTP. A peer that will never send again is gone.
         if event as? ChannelEvent == .inputClosed { return context.close(promise: nil) }
-        // Rooms tell their peers when to come back; nobody else would tell one that is in none.
-        if event is ChannelShouldQuiesceEvent, case .new = state {
-            close(code: CloseCode.goingAway, reason: "the server is stopping; reconnect")
+        if event is ChannelShouldQuiesceEvent {
+            // Rooms tell their peers when to come back; nobody else would tell one that is in none.
+            if case .new = state { goAway() }
+            // A session's last words are not waited for as long as otherwise.
+            cutAt = cutAt.map { min($0, .now() + RelayConfiguration.closeGrace) }
         }
         context.fireUserInboundEventTriggered(event)
     }
@@ -356,11 +362,21 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
 
     private func leaveSeat() {
         guard case .seated(let seat) = state else { return }
+        // Whatever follows from this cannot leave again.
+        state = .closing
         relay.metrics.peers.add(-1)
-        // What came in the same read as the farewell is still for the room.
-        readComplete()
-        seat.room.disconnected(slot: seat.slot, attachment: seat.attachment, deliberate: saidGoodbye)
+        let (slot, attachment, delivered, deliberate) = (seat.slot, seat.attachment, hasDelivered, saidGoodbye)
+        hasDelivered = false
+        // Not now: the room may be in the middle of telling everybody something.
+        seat.room.reference.later { live in
+            // What came in the same read as the farewell is still for the room.
+            if delivered { live.readComplete() }
+            live.disconnected(slot: slot, attachment: attachment, deliberate: deliberate)
+        }
     }
+
+    /// The server is stopping.
+    func goAway() { close(code: CloseCode.goingAway, reason: "the server is stopping; reconnect") }
 
     // MARK: Time
 

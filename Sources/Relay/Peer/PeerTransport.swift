@@ -25,4 +25,5 @@ struct PeerLuggage: Sendable {
     let reader: WebSocketReader?
     let liveness: PeerLiveness
     let held: [WebSocketMessage]
+    let joinBy: NIODeadline?
 }

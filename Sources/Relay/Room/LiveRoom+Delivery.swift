@@ -25,8 +25,16 @@ extension LiveRoom {
         }
     }
 
+    /// Hands the batch out. A write that fails may bring the last words of the peer that it was for, and with them more to hand
+    /// out: that goes behind, to everybody.
     func flushBatch(_ now: NIODeadline = .now()) {
-        guard !batch.isEmpty else { return }
+        if isFlushing { return }
+        isFlushing = true
+        while !batch.isEmpty { handOut(now) }
+        isFlushing = false
+    }
+
+    private func handOut(_ now: NIODeadline) {
         joinUntil = now + RelayConfiguration.joinTime
         let start = ContinuousClock.now
         defer { metrics.relaySeconds.record(since: start) }

@@ -25,12 +25,11 @@ final class LiveRoom: Ticking {
     /// Until then broadcasts wait for more of their kind.
     var joinUntil = NIODeadline.uptimeNanoseconds(0)
     var isJoining = false
+    var isFlushing = false
     /// The host that asked for the end, which is told when that is durable.
     private var whoEnds: (link: PeerLink, ack: MessageId?)?
     /// What happens when somebody has not returned until then.
     private var windows: [(due: NIODeadline, body: (LiveRoom) -> Void)] = []
-    /// The server is stopping: whoever still comes is sent away again.
-    private var isGoingAway = false
 
     init(sessionId: String, loop: any EventLoop, relay: RelayServer) {
         room = Room(sessionId: sessionId)
@@ -39,7 +38,7 @@ final class LiveRoom: Ticking {
         metrics = relay.metrics
     }
 
-    private var reference: RoomReference { RoomReference(self, loop: loop) }
+    var reference: RoomReference { RoomReference(self, loop: loop) }
 
     // MARK: Coming and going
 
@@ -109,7 +108,6 @@ final class LiveRoom: Ticking {
     }
 
     func goAway(reconnectInMilliseconds: Int) {
-        isGoingAway = true
         flushBatch()
         var notice = ServerMessage(.goingAway)
         notice.reconnectInMilliseconds = reconnectInMilliseconds
@@ -121,7 +119,7 @@ final class LiveRoom: Ticking {
     }
 
     private func turnAway(_ peer: PeerHandler) {
-        if isGoingAway { peer.close(code: CloseCode.goingAway, reason: "the server is stopping; reconnect") }
+        if relay.isGoingAway { peer.goAway() }
     }
 
     @discardableResult

@@ -9,7 +9,18 @@ final class Draining: Sendable {
     private struct State {
         var hasBegun = false
         var connections: [ObjectIdentifier: any Channel] = [:]
+        /// Connections between two channels.
+        var moving = 0
         var waiting: [CheckedContinuation<Void, Never>] = []
+
+        var isEmpty: Bool { connections.isEmpty && moving == 0 }
+
+        /// Whoever has waited for the end that this may be.
+        mutating func takeWaiting() -> [CheckedContinuation<Void, Never>] {
+            guard isEmpty else { return [] }
+            defer { waiting = [] }
+            return waiting
+        }
     }
 
     private let state = Mutex(State())
@@ -23,22 +34,37 @@ final class Draining: Sendable {
         channel.closeFuture.whenComplete { _ in
             let waiting = self.state.withLock { state in
                 state.connections[id] = nil
-                guard state.connections.isEmpty else { return [CheckedContinuation<Void, Never>]() }
-                defer { state.waiting = [] }
-                return state.waiting
+                return state.takeWaiting()
             }
             waiting.forEach { $0.resume() }
         }
     }
 
-    /// Returns when there is no connection (any more).
-    func wait() async {
-        await withCheckedContinuation { continuation in
-            let isEmpty = state.withLock { state in
-                if !state.connections.isEmpty { state.waiting.append(continuation) }
-                return state.connections.isEmpty
+    /// A connection is about to leave its channel for another.
+    /// - Parameter arrival: when the other channel has been added, or never will be.
+    func move(until arrival: EventLoopFuture<Void>) {
+        state.withLock { $0.moving += 1 }
+        arrival.whenComplete { _ in
+            let waiting = self.state.withLock { state in
+                state.moving -= 1
+                return state.takeWaiting()
             }
-            if isEmpty { continuation.resume() }
+            waiting.forEach { $0.resume() }
+        }
+    }
+
+    /// Returns when there is no connection (any more). A task that is cancelled meanwhile closes them.
+    func wait() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isEmpty = state.withLock { state in
+                    if !state.isEmpty { state.waiting.append(continuation) }
+                    return state.isEmpty
+                }
+                if isEmpty { continuation.resume() }
+            }
+        } onCancel: {
+            for channel in state.withLock({ Array($0.connections.values) }) { channel.close(promise: nil) }
         }
     }
 

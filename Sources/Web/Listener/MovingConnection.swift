@@ -37,8 +37,10 @@ struct MovingConnection: PeerTransport {
         }
         let (lease, draining) = (self.lease, self.draining)
         // Without TLS state of its own this only closes the first descriptor: the peer sees nothing.
+        let arrival = loop.makePromise(of: Void.self)
+        draining.move(until: arrival.futureResult)
         channel.close(promise: nil)
-        return ClientBootstrap(group: loop)
+        ClientBootstrap(group: loop)
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelOption(.recvAllocator, value: Self.reads)
             .channelInitializer { channel in
@@ -51,7 +53,8 @@ struct MovingConnection: PeerTransport {
                     try install(channel)
                 }
             }
-            .withConnectedSocket(socket).map { _ in }
+            .withConnectedSocket(socket).map { _ in }.cascade(to: arrival)
+        return arrival.futureResult
     }
 
     private func detachTLS(_ pipeline: ChannelPipeline.SynchronousOperations) throws -> TLSHandler.Session? {

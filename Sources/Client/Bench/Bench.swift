@@ -1,0 +1,70 @@
+import NIOCore
+import NIOPosix
+import UnixSignals
+import Wire
+
+/// `postern bench`: what a session through one's own appliance is like from where one sits.
+public enum Bench {
+    /// What is measured, in the order of it.
+    public enum Step: String, Sendable, CaseIterable {
+        case echo = "a keystroke and its echo"
+        case bulk = "throughput"
+        case drop = "a dropped link"
+    }
+
+    public struct Report: Sendable, Encodable {
+        /// Keystrokes that were sent, one after the other.
+        public var keystrokes = 0
+        /// From a guest's key to its echo on the guest's side: to the host through the server, and back. In milliseconds.
+        public var echoP50 = 0.0
+        public var echoP99 = 0.0
+        /// From the host to a guest, in bytes per second.
+        public var bytesPerSecond = 0
+        /// Messages sent while the guest's link was cut and came back.
+        public var messages = 0
+        public var lost = 0
+        public var repeated = 0
+        /// From the first attempt to connect again until nothing was missing any more, in milliseconds.
+        public var caughtUpAfter = 0.0
+    }
+
+    /// Makes a session of its own, measures, and ends it again, also when it is interrupted.
+    /// - Parameter onStep: called as each step begins.
+    /// - Throws: ``ClientError``.
+    public static func run(
+        address: ServerAddress, token: String, onStep: @escaping @Sendable (Step) -> Void
+    ) async throws -> Report {
+        let api = APIClient(address: address, token: token)
+        let session = try await api.startSession(hostPublicKey: "bench")
+        do {
+            let code = try await api.createCode(sessionId: session.id, permission: .control)
+            let report = try await measure(address, token, session.id, code.code, onStep)
+            try await api.endSession(id: session.id)
+            return report
+        } catch {
+            // The server ends a session without a host by itself; this only spares it the wait.
+            try? await api.endSession(id: session.id)
+            throw error
+        }
+    }
+
+    private static func measure(
+        _ address: ServerAddress, _ token: String, _ sessionId: String, _ code: String,
+        _ onStep: @escaping @Sendable (Step) -> Void
+    ) async throws -> Report {
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let run = try await loop.submit {
+            NIOLoopBound(
+                BenchRun(
+                    address: address, token: token, sessionId: sessionId, code: code, loop: loop, onStep: onStep),
+                eventLoop: loop)
+        }.get()
+        let signals = Task {
+            for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup) {
+                loop.execute { run.value.fail(ClientError("interrupted")) }
+            }
+        }
+        defer { signals.cancel() }
+        return try await loop.flatSubmit { run.value.start() }.get()
+    }
+}
