@@ -1,0 +1,97 @@
+import NIOCore
+import Telemetry
+import WebSocket
+import Wire
+
+/// How a connection ends, and what its time runs out for.
+extension PeerHandler {
+    /// Says why, then closes. What is queued is dropped, except when the room ends in order (code 1000).
+    func close(code: UInt16, reason: String) {
+        guard let context else { return }
+        if case .closing = state { return }
+        leaveSeat()
+        state = .closing
+        if code == CloseCode.normal {
+            while let bytes = outbox.next() { context.write(wrapOutboundOut(bytes), promise: nil) }
+        }
+        dropQueue()
+        // A Socket.IO client comes back by itself from any other end.
+        if door != nil, code != CloseCode.goingAway { write(SocketIOPacket.text(SocketIODoor.disconnect).bytes) }
+        write(WebSocketClose.frame(code: code, reason: reason))
+        // The peer's own close frame ends the connection; one that does not answer is cut off.
+        cutAt = .now() + (code == CloseCode.normal ? RelayConfiguration.farewellGrace : RelayConfiguration.closeGrace)
+    }
+
+    func peerCloses(_ close: WebSocketClose, _ context: ChannelHandlerContext) {
+        if close.code == CloseCode.normal { saidGoodbye = true }
+        if case .closing = state {
+        } else {
+            leaveSeat()
+            state = .closing
+            dropQueue()
+            write(WebSocketClose.frame(code: close.code ?? CloseCode.normal, reason: ""))
+        }
+        context.close(promise: nil)
+    }
+
+    /// Behind a close frame nothing may follow (RFC 6455, section 5.5.1).
+    private func dropQueue() {
+        held.removeAll()
+        outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
+        countQueue(0)
+    }
+
+    func finish() {
+        dropQueue()
+        clock.remove(self)
+        leaveSeat()
+        state = .closing
+        context = nil
+    }
+
+    private func leaveSeat() {
+        guard case .seated(let seat) = state else { return }
+        // Whatever follows from this cannot leave again.
+        state = .closing
+        relay.metrics.peers.add(-1)
+        let (slot, attachment, delivered, deliberate) = (seat.slot, seat.attachment, hasDelivered, saidGoodbye)
+        hasDelivered = false
+        // Not now: the room may be in the middle of telling everybody something.
+        seat.room.reference.later { live in
+            // What came in the same read as the farewell is still for the room.
+            if delivered { live.readComplete() }
+            live.disconnected(slot: slot, attachment: attachment, deliberate: deliberate)
+        }
+    }
+
+    /// The server is stopping.
+    func goAway() { close(code: CloseCode.goingAway, reason: "the server is stopping; reconnect") }
+
+    // MARK: Time
+
+    func tick(_ now: NIODeadline) {
+        if let cutAt {
+            if now >= cutAt { context?.close(promise: nil) }
+            return
+        }
+        if let joinBy, now >= joinBy, case .new = state {
+            return close(
+                code: CloseCode.badMessage, reason: "nobody joined within \(WireLimits.firstMessageSeconds) s")
+        }
+        if now >= checkAt { checkLiveness(now) }
+    }
+
+    private func checkLiveness(_ now: NIODeadline) {
+        switch liveness.check(now: now) {
+        case .wait(let time): checkAt = now + time
+        case .ping(let next):
+            checkAt = now + next
+            if door == nil { write(FramedMessage.control(.ping).bytes) }
+        case .gone: context?.close(promise: nil)
+        }
+        // Engine.IO expects its pings also while it talks.
+        guard door != nil else { return }
+        checkAt = now + .milliseconds(SocketIODoor.pingMilliseconds)
+        write(SocketIOPacket.text(SocketIODoor.ping).bytes)
+    }
+}

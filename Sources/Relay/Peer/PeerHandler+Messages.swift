@@ -1,0 +1,143 @@
+import NIOCore
+import Telemetry
+import WebSocket
+import Wire
+
+/// What a peer says, and what it is told.
+extension PeerHandler {
+    func receive(_ message: WebSocketMessage, _ context: ChannelHandlerContext) {
+        switch message.kind {
+        case .binary, .text: receive(message)
+        case .ping:
+            // Not while the socket is full: pongs for a peer that does not read would pile up.
+            if case .closing = state { return }
+            if context.channel.isWritable { write(FramedMessage.control(.pong, message.payload).bytes) }
+        case .pong: break
+        case .close: peerCloses(WebSocketClose(message.payload), context)
+        }
+    }
+
+    private func receive(_ message: WebSocketMessage) {
+        if case .joining = state { return hold(message) }
+        // Nothing overtakes what is held.
+        if held.isEmpty { process(message) } else { hold(message) }
+    }
+
+    private func hold(_ message: WebSocketMessage) {
+        guard held.count < RelayConfiguration.messagesWhileJoining else {
+            return close(code: CloseCode.badMessage, reason: "wait for the answer to the join")
+        }
+        held.append(message)
+    }
+
+    /// Lets go what was held, now that the join is answered. Not at once: the room has yet to say who came.
+    func release() {
+        guard !held.isEmpty, let loop = context?.eventLoop else { return }
+        loop.assumeIsolated().execute {
+            while !self.held.isEmpty {
+                // One of them may have been another join.
+                if case .joining = self.state { break }
+                self.process(self.held.removeFirst())
+            }
+            self.readComplete()
+        }
+    }
+
+    private func process(_ message: WebSocketMessage) {
+        switch state {
+        case .closing, .moved, .joining: return
+        case .seated(let seat) where message.kind == .binary && dialect != .socketIO:
+            hasDelivered = true
+            seat.room.receive(message.payload, from: seat.slot, attachment: seat.attachment)
+        case .new, .seated:
+            guard message.kind == .text else {
+                let reason = door == nil ? "join before you send frames" : "send strings: binary packets are not spoken"
+                return close(code: CloseCode.badMessage, reason: reason)
+            }
+            receiveText(message.payload)
+        }
+    }
+
+    private func receiveText(_ text: ByteBuffer) {
+        do {
+            guard door != nil else {
+                let (message, id) = try ClientMessage.parse(text)
+                return handle(message, ack: id)
+            }
+            switch try door?.receive(text) {
+            case .send(let text): answer(SocketIOPacket.text(text).bytes)
+            case .message(let message, let ack): handle(message, ack: ack)
+            case .refuse(let ack, let reason): say(.ack(ack, error: reason))
+            case .leave:
+                saidGoodbye = true
+                close(code: CloseCode.normal, reason: "goodbye")
+            case nil: break
+            }
+        } catch {
+            close(code: CloseCode.badMessage, reason: error.description)
+        }
+    }
+
+    private func handle(_ message: ClientMessage, ack: MessageId?) {
+        switch state {
+        case .new: begin(message, ack: ack)
+        case .seated(let seat): seat.room.receive(message, ack: ack, from: seat.slot, attachment: seat.attachment)
+        case .joining, .moved, .closing: break
+        }
+    }
+
+    // MARK: Messages out
+
+    func deliver(_ bytes: ByteBuffer, _ kind: PeerOutbox.Kind) {
+        guard let context else { return }
+        if case .closing = state { return }
+        switch outbox.offer(bytes, kind, socketTakesMore: context.channel.isWritable) {
+        case .send: context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        case .queued, .dropped: break
+        case .fellBehind:
+            relay.metrics.slowConsumers.add()
+            warnOfGap()
+        case .overflowed: close(code: CloseCode.tooSlow, reason: "you receive more slowly than the room sends")
+        }
+        countQueue(outbox.queuedBytes)
+    }
+
+    /// Keeps the server's count of waiting bytes right.
+    func countQueue(_ bytes: Int) {
+        if bytes != countedBytes { relay.metrics.queueBytes.add(bytes - countedBytes) }
+        countedBytes = bytes
+    }
+
+    /// Frames are gone that nobody can send again.
+    func fellBehind() {
+        outbox.awaitSnapshot()
+        warnOfGap()
+    }
+
+    private func warnOfGap() {
+        let warning = ServerMessage.warning(
+            code: "slow_consumer",
+            "You receive more slowly than the host sends; output was skipped. Ask the host for a snapshot.")
+        if let framed = dialect.framed(warning) { deliver(framed.bytes, .control) }
+    }
+
+    /// Says something before, or besides, what a room has to say.
+    func say(_ message: ServerMessage) {
+        if let framed = dialect.framed(message) { answer(framed.bytes) }
+    }
+
+    /// Nobody gets answers faster than it reads them: they would pile up here.
+    private func answer(_ bytes: ByteBuffer) {
+        switch state {
+        case .closing, .moved: break
+        case .seated: deliver(bytes, .control)
+        case .new, .joining:
+            guard context?.channel.isWritable == true else {
+                return close(code: CloseCode.tooSlow, reason: "you ask faster than you read the answers")
+            }
+            write(bytes)
+        }
+    }
+
+    func write(_ bytes: ByteBuffer) { context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
+}
