@@ -12,8 +12,10 @@ PYTHON := .venv/bin/python
 ONCE ?=
 # Random inputs that `make fuzz` gives each parser.
 FUZZ_RUNS ?= 200000
+# How long `make fuzz-deep` looks.
+FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build binary release deb test unit integration instructions package bulk demo demo-stop bench fuzz lint format check
+.PHONY: help setup build binary release deb test unit integration instructions package bulk demo demo-stop bench fuzz fuzz-deep lint format check
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -66,6 +68,11 @@ bench: binary ## Measure the relay; prints the table of docs/performance.md
 
 fuzz: build ## Give every parser of network bytes random and mutated input, a fixed number of times
 	FUZZ_RUNS=$(FUZZ_RUNS) swift test --skip-build --quiet --filter Fuzz
+
+fuzz-deep: setup ## The same under libFuzzer, which looks for new paths, for FUZZ_SECONDS (60); a first build takes minutes
+	POSTERN_FUZZ=1 swift build --build-path .build/fuzz --sanitize fuzzer --product postern-fuzz
+	@mkdir -p .build/fuzz/corpus
+	.build/fuzz/debug/postern-fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=.build/fuzz/ .build/fuzz/corpus Tests/Corpus
 
 lint: ## Formatting, forbidden imports, forbidden words
 	@scripts/lint

@@ -147,3 +147,12 @@ let package = Package(
         ),
     ]
 )
+
+// `make fuzz-deep` alone: libFuzzer brings its own `main`, and everything is built with its instrumentation.
+if Context.environment["POSTERN_FUZZ"] != nil {
+    package.products.append(.executable(name: "postern-fuzz", targets: ["Fuzz"]))
+    package.targets.append(
+        .executableTarget(
+            name: "Fuzz", dependencies: ["WebSocket", "Wire", "Relay", "EndToEnd", "Terminal", nioCore],
+            swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]))
+}
