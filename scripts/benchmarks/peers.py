@@ -63,7 +63,7 @@ class Peer:
                                         stderr=(self.folder / "log").open("w"), text=True, **options)
 
     def wait(self):
-        for _ in range(200):
+        for _ in range(1200):
             try:
                 return socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             except OSError:
