@@ -31,8 +31,7 @@ struct SpokenBatch {
         for dialect: PeerDialect, _ speak: (FramedMessage, PeerDialect) -> ByteBuffer?
     ) -> [ByteBuffer] {
         if let known = spoken[dialect] { return known }
-        let made =
-            dialect == .frames ? batch.messages.map(\.bytes) : batch.messages.compactMap { speak($0, dialect) }
+        let made = batch.messages.compactMap { speak($0, dialect) }
         spoken[dialect] = made
         return made
     }

@@ -4,8 +4,8 @@ import WebSocket
 import Wire
 
 /// One peer's connection, confined to its channel's loop: carries messages between the socket and a room. The rules are in
-/// ``Room``, ``PeerOutbox``, ``PeerLiveness`` and ``SocketIODoor``; how a peer comes to its
-/// seat is in PeerHandler+Joining, what it says and is told in PeerHandler+Messages, how it goes in PeerHandler+Leaving.
+/// ``Room``, ``PeerOutbox``, ``PeerLiveness`` and ``SocketIODoor``; how a peer comes to its seat is in
+/// PeerHandler+Joining, what it says and is told in PeerHandler+Messages, how it goes in PeerHandler+Leaving.
 final class PeerHandler: ChannelInboundHandler, Ticking {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
