@@ -68,6 +68,14 @@ let package = Package(
             dependencies: ["COpenSSL", nioCore, nioPosix, nioHTTP1, nioTLS, crypto, logging],
             swiftSettings: strict
         ),
+        .target(
+            name: "Identity",
+            dependencies: [
+                "COpenSSL", "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto,
+                .product(name: "JWTKit", package: "jwt-kit"),
+            ],
+            swiftSettings: strict
+        ),
         .target(name: "Terminal", swiftSettings: strict),
         .target(
             name: "Client",
@@ -80,7 +88,7 @@ let package = Package(
         .target(
             name: "Web",
             dependencies: [
-                "Storage", "Wire", "Relay", "TransportSecurity", "Telemetry",
+                "Storage", "Wire", "Relay", "TransportSecurity", "Telemetry", "Identity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -95,7 +103,8 @@ let package = Package(
         .executableTarget(
             name: "Appliance",
             dependencies: [
-                "Storage", "Wire", "Relay", "Web", "Client", "CPlatform", "Telemetry", "COpenSSL", "CSystemd", "CYAML",
+                "Storage", "Wire", "Relay", "Web", "Identity", "Client", "CPlatform", "Telemetry", "COpenSSL",
+                "CSystemd", "CYAML",
                 "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto, logging, lifecycle, unixSignals,
                 argumentParser,
             ],
@@ -127,12 +136,13 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "WebTests",
-            dependencies: ["Web", "Storage", "Telemetry", "TransportSecurity", nioCore, nioPosix, logging],
+            dependencies: ["Web", "Storage", "Telemetry", "TransportSecurity", "Identity", nioCore, nioPosix, logging],
             swiftSettings: strict),
         .testTarget(
             name: "TransportSecurityTests",
             dependencies: ["TransportSecurity", "COpenSSL", nioCore, nioPosix, nioEmbedded, nioTLS],
             swiftSettings: strict),
+        .testTarget(name: "IdentityTests", dependencies: ["Identity"], swiftSettings: strict),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         .testTarget(
             name: "ResumeTests",

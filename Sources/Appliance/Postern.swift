@@ -24,7 +24,9 @@ struct Postern: AsyncParsableCommand {
             """,
         subcommands: [
             ShareCommand.self, JoinCommand.self, LoginCommand.self, BenchCommand.self,
-            ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, ConfigCommand.self,
+            ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, OrganisationCommand.self,
+            AuditCommand.self,
+            KeysCommand.self, ConfigCommand.self,
             CertCommand.self, IncidentCommand.self, BackupCommand.self, RestoreCommand.self, DoctorCommand.self,
             VersionCommand.self,
         ])

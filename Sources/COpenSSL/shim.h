@@ -71,3 +71,26 @@ static inline int postern_ocsp_url(X509 *x, char *out, size_t capacity) {
 static inline STACK_OF(X509) *postern_certificates_new(void) { return sk_X509_new_null(); }
 static inline int postern_certificates_push(STACK_OF(X509) *s, X509 *x) { return sk_X509_push(s, x); }
 static inline void postern_certificates_free(STACK_OF(X509) *s) { sk_X509_free(s); }
+// RFC 7914 through EVP_KDF. n is a power of two; returns 1 on success.
+static inline int postern_scrypt(
+    const char *password, size_t password_length, const unsigned char *salt, size_t salt_length, uint64_t n, uint32_t r,
+    uint32_t p, unsigned char *out, size_t out_length) {
+    uint64_t memory = 128 * n * r + 128 * (uint64_t)r * p + (1 << 20);
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "SCRYPT", NULL);
+    EVP_KDF_CTX *context = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
+    EVP_KDF_free(kdf);
+    if (!context) return 0;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PASSWORD, (void *)password, password_length),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, salt_length),
+        OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_N, &n),
+        OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_SCRYPT_R, &r),
+        OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_SCRYPT_P, &p),
+        OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_MAXMEM, &memory),
+        OSSL_PARAM_construct_end(),
+    };
+    int done = EVP_KDF_derive(context, out, out_length, params);
+    EVP_KDF_CTX_free(context);
+    return done == 1;
+}
+static inline int postern_equal(const void *a, const void *b, size_t length) { return CRYPTO_memcmp(a, b, length) == 0; }

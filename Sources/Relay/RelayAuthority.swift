@@ -13,7 +13,8 @@ public protocol RelayAuthority: Sendable {
     /// A guest's seat is free again.
     func seatGivenUp(peerId: String) async
     /// A session has ended; answers when that is durable.
-    func sessionEnded(sessionId: String, reason: SessionEnd) async
+    /// - Parameter bytesRelayed: what the room handed to its peers since ``RelayServer/takeBytesRelayed()`` was last asked.
+    func sessionEnded(sessionId: String, reason: SessionEnd, bytesRelayed: Int) async
 }
 
 /// Why a session ended, as `sessionEnded` says it.
@@ -24,6 +25,29 @@ public enum SessionEnd: String, Sendable {
     case hostGone = "host_gone"
     /// The owner deleted it through the API.
     case deleted
+    /// The plan's time for one session is over.
+    case timeLimit = "time_limit"
+}
+
+/// When a session ends by itself, and what its people are told then.
+public struct TimeLimit: Sendable, Equatable {
+    /// Milliseconds since 1970.
+    public let endsAtMilliseconds: Int64
+    /// The sentence names the plan.
+    public let reason: String
+
+    public init(endsAtMilliseconds: Int64, reason: String) {
+        self.endsAtMilliseconds = endsAtMilliseconds
+        self.reason = reason
+    }
+}
+
+/// Whose peers must go, because what let them in is not good any more.
+public enum RevokedPeers: Sendable, Equatable {
+    case credential(String)
+    case user(String)
+    /// Only where the session is the organisation's: a guest is let in by a code.
+    case hostOf(organisationId: String, userId: String)
 }
 
 /// Why somebody may not join: the sentence for the `ack`, and the close code when the connection is closed for it.
@@ -44,8 +68,17 @@ public struct HostAdmission: Sendable {
     public let username: String
     /// Gives the seat back after a dropped connection, and after a restart: only its SHA-256 is kept.
     public let resumeToken: String
+    /// What let the host in, as a revocation names it; nil where nothing can revoke it.
+    public let credentialId: String?
+    /// Whose session it is.
+    public let organisationId: String?
 
-    public init(sessionId: String, peerId: String, userId: String, username: String, resumeToken: String) {
+    public init(
+        sessionId: String, peerId: String, userId: String, username: String, resumeToken: String,
+        credentialId: String? = nil, organisationId: String? = nil
+    ) {
+        self.credentialId = credentialId
+        self.organisationId = organisationId
         self.sessionId = sessionId
         self.peerId = peerId
         self.userId = userId
@@ -67,11 +100,14 @@ public struct GuestAdmission: Sendable {
     public let resumeToken: String
     /// The guest's place in the room, which is its own for as long as the session lasts.
     public let slot: Slot
+    /// As with the host's.
+    public let credentialId: String?
 
     public init(
         sessionId: String, sessionName: String?, hostPublicKey: String, hostUsername: String, permission: Permission,
-        peerId: String, userId: String, username: String, resumeToken: String, slot: Slot
+        peerId: String, userId: String, username: String, resumeToken: String, slot: Slot, credentialId: String? = nil
     ) {
+        self.credentialId = credentialId
         self.sessionId = sessionId
         self.sessionName = sessionName
         self.hostPublicKey = hostPublicKey
@@ -105,11 +141,14 @@ public struct StoredRoom: Sendable {
         public let peerId, userId, username, publicKey: String
         public let permission: Permission
         public let resumeDigest: [UInt8]
+        public let credentialId, organisationId: String?
 
         public init(
             slot: Slot, peerId: String, userId: String, username: String, publicKey: String, permission: Permission,
-            resumeDigest: [UInt8]
+            resumeDigest: [UInt8], credentialId: String? = nil, organisationId: String? = nil
         ) {
+            self.credentialId = credentialId
+            self.organisationId = organisationId
             self.slot = slot
             self.peerId = peerId
             self.userId = userId
@@ -121,12 +160,14 @@ public struct StoredRoom: Sendable {
     }
 
     public let sessionId: String
+    public let timeLimit: TimeLimit?
     /// Nil where the host had not come yet.
     public let host: Seat?
     public let guests: [Seat]
 
-    public init(sessionId: String, host: Seat?, guests: [Seat]) {
+    public init(sessionId: String, timeLimit: TimeLimit? = nil, host: Seat?, guests: [Seat]) {
         self.sessionId = sessionId
+        self.timeLimit = timeLimit
         self.host = host
         self.guests = guests
     }

@@ -30,5 +30,8 @@ public struct RelayConfiguration: Sendable {
     /// The same at the end of a session, when up to a whole outbox goes out first over a slow line.
     static let farewellGrace: TimeAmount = .seconds(60)
 
+    /// Before a timed session ends, its people are warned: long enough to finish a thought.
+    static let endWarning: TimeAmount = .minutes(2)
+
     public init() {}
 }

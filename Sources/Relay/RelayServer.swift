@@ -9,7 +9,8 @@ public final class RelayServer: Sendable {
     let configuration: RelayConfiguration
     let metrics: ServerMetrics
     private let registry: Mutex<RoomRegistry>
-    private let goingAway = Atomic(false)
+    /// What peers are told to wait before they come back, in milliseconds; negative while the server is not stopping.
+    private let reconnectIn = Atomic(-1)
     /// One for each event loop that has had a peer.
     private let clocks = Mutex<[ObjectIdentifier: NIOLoopBound<LoopClock>]>([:])
 
@@ -29,7 +30,9 @@ public final class RelayServer: Sendable {
 
     /// Opens the room of a session that has just been made, and waits for its host.
     /// - Returns: when the room is open.
-    public func expectHost(sessionId: String) -> EventLoopFuture<Void> { open(sessionId) { $0.expectHost() } }
+    public func expectHost(sessionId: String, timeLimit: TimeLimit? = nil) -> EventLoopFuture<Void> {
+        open(sessionId) { $0.expectHost(timeLimit) }
+    }
 
     /// Opens a room that the last run left behind: its people may take their seats again.
     /// - Returns: when the room is open.
@@ -51,16 +54,35 @@ public final class RelayServer: Sendable {
         find(sessionId)?.run { $0.ended(reason) }
     }
 
+    /// Cuts off whoever was let in by what is not good any more. The caller has made that durable.
+    public func revoke(_ peers: RevokedPeers) {
+        for room in registry.withLock({ $0.all }) { room.run { $0.revoke(peers) } }
+    }
+
+    /// What the rooms handed to their peers since the last time, in bytes by session.
+    public func takeBytesRelayed() async -> [String: Int] {
+        var taken: [String: Int] = [:]
+        for (id, room) in registry.withLock({ $0.byId }) {
+            let bytes = try? await room.loop.submit { room.here?.takeBytesRelayed() ?? 0 }.get()
+            if let bytes, bytes > 0 { taken[id] = bytes }
+        }
+        return taken
+    }
+
     /// Whether the server is stopping: whoever still comes is sent away again.
-    var isGoingAway: Bool { goingAway.load(ordering: .relaxed) }
+    var isGoingAway: Bool { reconnectIn.load(ordering: .relaxed) >= 0 }
+
+    /// What a peer is told when the server stops.
+    var farewell: ServerMessage {
+        var notice = ServerMessage(.goingAway)
+        notice.reconnectInMilliseconds = reconnectIn.load(ordering: .relaxed)
+        return notice
+    }
 
     /// Tells every peer to come back later, and closes its connection.
     public func goAway(reconnectIn time: TimeAmount) {
-        goingAway.store(true, ordering: .relaxed)
-        let milliseconds = Int(time.nanoseconds / 1_000_000)
-        for room in registry.withLock({ $0.all }) {
-            room.run { $0.goAway(reconnectInMilliseconds: milliseconds) }
-        }
+        reconnectIn.store(Int(time.nanoseconds / 1_000_000), ordering: .relaxed)
+        for room in registry.withLock({ $0.all }) { room.run { $0.goAway() } }
     }
 
     /// Makes a channel a peer of the relay: from here on it speaks RFC 6455. Call on the channel's loop.
@@ -103,6 +125,7 @@ private struct RoomRegistry {
 
     var count: Int { rooms.count }
     var all: [RoomReference] { Array(rooms.values) }
+    var byId: [String: RoomReference] { rooms }
 
     subscript(sessionId: String) -> RoomReference? { rooms[sessionId] }
 

@@ -14,25 +14,37 @@ public final class Database: Sendable {
 
     private typealias ReadJob = @Sendable (SQLiteConnection?, StorageError?) -> Void
 
+    /// Keys and plans that rules inside transactions use.
+    public let surroundings: Surroundings
     private let path: String
     private let writer: DatabaseWriter
     private let reads: BlockingQueue<ReadJob>
     private let readers: [WorkerThread]
 
     /// Opens, and where necessary creates or migrates, the database in a state directory.
-    /// - Parameter reserveBytes: free disk space below which writes are refused, in bytes; 0 never refuses.
+    /// - Parameters:
+    ///   - reserveBytes: free disk space below which writes are refused, in bytes; 0 never refuses.
+    ///   - masterKey: a file that systemd hands over; it wins over the one in the state directory.
+    ///   - plans: what plans allow.
     /// - Throws: ``StorageError``; `.newer` when a newer version of Postern wrote the file.
-    public init(stateDirectory: String, metrics: ServerMetrics = ServerMetrics(), reserveBytes: Int = 0) throws {
+    public init(
+        stateDirectory: String, metrics: ServerMetrics = ServerMetrics(), reserveBytes: Int = 0,
+        masterKey: String? = nil, plans: PlanCatalogue = PlanCatalogue()
+    ) throws {
         let path = stateDirectory + "/" + Self.fileName
         self.path = path
         try Self.makePrivate(stateDirectory, file: path)
+        let surroundings = Surroundings(
+            keys: try Keyring(stateDirectory: stateDirectory, credential: masterKey), plans: plans)
+        self.surroundings = surroundings
         try Migrator(path: path).run()
         writer = try DatabaseWriter(
-            path: path, metrics: metrics, reserve: DiskReserve(directory: stateDirectory, bytes: reserveBytes))
+            path: path, surroundings: surroundings, metrics: metrics,
+            reserve: DiskReserve(directory: stateDirectory, bytes: reserveBytes))
         let reads = BlockingQueue<ReadJob>(capacity: Self.readQueueCapacity)
         self.reads = reads
         readers = try (0..<Self.readerCount).map { _ in
-            try WorkerThread(name: "db-reader") { Self.readLoop(path, reads) }
+            try WorkerThread(name: "db-reader") { Self.readLoop(path, surroundings, reads) }
         }
     }
 
@@ -80,6 +92,21 @@ public final class Database: Sendable {
         return stat(path + "-wal", &found) == 0 ? Int(found.st_size) : 0
     }
 
+    /// Makes a new master key and wraps all data keys with it; `note` runs in the same transaction.
+    /// - Returns: how many data keys there are.
+    /// - Throws: ``Refusal`` where the master key is a credential; ``StorageError``.
+    public func rotateMasterKey(
+        note: @escaping @Sendable (SQLiteConnection, Int) throws -> Void
+    ) async throws -> Int {
+        try await surroundings.keyring().rotate {
+            try await write { connection in
+                let count = try SigningKey.rewrapAll(in: connection)
+                try note(connection, count)
+                return count
+            }
+        }
+    }
+
     /// Finishes what waits and closes the file. Nothing can be read or written afterwards; closing again changes nothing.
     public func close() {
         reads.close()
@@ -91,8 +118,8 @@ public final class Database: Sendable {
         StorageError(.busy, "the database cannot keep up with the requests, or is closing; try again in a moment")
     }
 
-    private static func readLoop(_ path: String, _ queue: BlockingQueue<ReadJob>) {
-        let opened = Result { try SQLiteConnection(path: path, mode: .readOnly) }
+    private static func readLoop(_ path: String, _ surroundings: Surroundings, _ queue: BlockingQueue<ReadJob>) {
+        let opened = Result { try SQLiteConnection(path: path, mode: .readOnly, surroundings: surroundings) }
         while let job = queue.take(upTo: 1).first {
             switch opened {
             case .success(let connection): job(connection, nil)

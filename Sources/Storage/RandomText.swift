@@ -9,4 +9,13 @@ public enum RandomText {
             decoding: (0..<count).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &generator)] },
             as: UTF8.self)
     }
+
+    /// Lower-case letters and digits that cannot be taken for one another: almost 5 bits each.
+    static func makeReadable(letters count: Int) -> String {
+        let readable = Array("abcdefghjkmnpqrstuvwxyz23456789".utf8)
+        var generator = SystemRandomNumberGenerator()
+        return String(
+            decoding: (0..<count).map { _ in readable[Int.random(in: 0..<readable.count, using: &generator)] },
+            as: UTF8.self)
+    }
 }

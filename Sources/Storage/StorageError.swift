@@ -44,6 +44,16 @@ public struct Refusal: Error, Sendable, Equatable {
         case setUp = "set_up"
         case lastAdministrator = "last_administrator"
         case invalid = "invalid"
+        case notAllowed = "not_allowed"
+        case secondFactor = "second_factor_required"
+        case lastOwner = "last_owner"
+        case inUse = "in_use"
+        /// A bound that no plan lifts.
+        case limit = "limit_reached"
+        case invitation = "invitation_invalid"
+        case link = "link_invalid"
+        case code = "code_wrong"
+        case registration = "registration_closed"
     }
 
     public let code: Code

@@ -13,6 +13,7 @@ public struct WebConfiguration: Sendable {
     /// The port people reach HTTPS on, for redirects; nil for 443.
     public var redirectPort: Int?
     public var relay = RelayConfiguration()
+    public var accounts = AccountSettings()
     /// Connections at once from one address: a household behind one router, or one browser's worth of tabs, times ten.
     public var connectionsPerAddress = 256
     /// Joins per minute, by address and by account: a person joins by hand.
@@ -40,6 +41,8 @@ public struct WebConfiguration: Sendable {
     static let idle = TimeAmount.seconds(60)
     /// How long an access token is good, in seconds.
     static let accessTokenSeconds = 15 * 60
+    /// The same for the desktop client in the field, which cannot renew it: a week.
+    static let desktopTokenSeconds = 7 * 86_400
     /// What clients are told to wait before they come back to a server that restarts.
     static let reconnectIn = TimeAmount.seconds(1)
 

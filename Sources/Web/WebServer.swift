@@ -1,5 +1,6 @@
 import Hummingbird
 import HummingbirdCore
+public import Identity
 public import Logging
 public import NIOCore
 import NIOPosix
@@ -18,8 +19,9 @@ public struct WebServer: Service {
     private let responder: RouterResponder<WebContext>
     private let redirects: RouterResponder<WebContext>
     private let recorder: AvailabilityRecorder
-    /// `GET /health`, …: what the API's description must name.
-    let routes: [String]
+    private let upkeep: Upkeep
+    /// What the API's description and the permission matrix must name.
+    let routes: [RouteDescription]
     private let onRunning: @Sendable ([BoundListener]) -> Void
     private var logger: Logger { parts.logger }
 
@@ -33,34 +35,61 @@ public struct WebServer: Service {
         self.group = group
         self.onRunning = onRunning
         let database = parts.database
-        let authenticator = await Authenticator(database: database, signingKey: parts.signingKey)
+        let tokens = AccessTokens(database: database)
+        let authenticator = Authenticator(database: database, tokens: tokens, logger: parts.logger)
         let joins = RateLimiter(perMinute: configuration.joinsPerMinute)
-        let publicCalls = RateLimiter(perMinute: configuration.publicCallsPerMinute)
         relay = RelayServer(
             authority: Gatekeeper(
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
             group: group, configuration: configuration.relay, metrics: parts.metrics)
         let router = Router(context: WebContext.self)
-        router.add(middleware: EdgeMiddleware(metrics: parts.metrics, hsts: configuration.hsts))
+        router.add(
+            middleware: EdgeMiddleware(
+                metrics: parts.metrics, hsts: configuration.hsts, upgradeURL: configuration.accounts.upgradeURL))
         let board = StatusBoard(parts)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
-        HealthRoutes(parts: parts, board: board).add(to: router)
-        MetricsRoutes(parts: parts, authenticator: authenticator).add(to: router)
-        OpenAPIRoutes(version: parts.version).add(to: router)
-        SocketIORoutes().add(to: router)
-        SetupRoutes(database: database, limiter: publicCalls).add(to: router)
-        StatusRoutes(
-            parts: parts, board: board, authenticator: authenticator, publicNumbers: configuration.publicNumbers
-        ).add(to: router)
-        AuthenticationRoutes(authenticator: authenticator, limiter: publicCalls).add(to: router)
-        SessionRoutes(database: database, authenticator: authenticator, relay: relay).add(to: router)
-        CodeRoutes(database: database, authenticator: authenticator, limiter: publicCalls).add(to: router)
-        PageRoutes().add(to: router)
-        routes = router.routes.map { "\($0.method.rawValue) \($0.path)" }
+        upkeep = Upkeep(database: database, relay: relay, logger: parts.logger)
+        let table = Routes(router: router, authenticator: authenticator, database: database)
+        Self.add(to: table, configuration, parts, authenticator, tokens, board, relay)
+        routes = table.descriptions
         responder = router.buildResponder()
         let redirects = Router(context: WebContext.self)
         RedirectRoutes(port: configuration.redirectPort, answers: parts.challenges).add(to: redirects)
         self.redirects = redirects.buildResponder()
+    }
+
+    private static func add(
+        to routes: Routes, _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator,
+        _ tokens: AccessTokens, _ board: StatusBoard, _ relay: RelayServer
+    ) {
+        let database = parts.database
+        let publicCalls = RateLimiter(perMinute: configuration.publicCallsPerMinute)
+        let mail = AccountMail(
+            sender: parts.mail, database: database, publicURL: configuration.accounts.publicURL, logger: parts.logger)
+        let accounts = AccountService(
+            database: database, authenticator: authenticator, tokens: tokens, hasher: parts.hasher,
+            settings: configuration.accounts, mail: mail, logger: parts.logger)
+        let management = AccountManagement(database: database)
+        let organisations = OrganisationService(database: database, authenticator: authenticator, mail: mail)
+        HealthRoutes(parts: parts, board: board).add(to: routes)
+        MetricsRoutes(parts: parts, authenticator: authenticator).add(to: routes)
+        OpenAPIRoutes(version: parts.version).add(to: routes)
+        SocketIORoutes().add(to: routes)
+        SetupRoutes(database: database, accounts: accounts, limiter: publicCalls).add(to: routes)
+        StatusRoutes(
+            parts: parts, board: board, authenticator: authenticator, publicNumbers: configuration.publicNumbers
+        ).add(to: routes)
+        AuthenticationRoutes(database: database, accounts: accounts, limiter: publicCalls).add(to: routes)
+        AccountRoutes(database: database, accounts: accounts, management: management).add(to: routes)
+        OrganisationRoutes(database: database, service: organisations, accounts: accounts, limiter: publicCalls)
+            .add(to: routes)
+        SessionRoutes(database: database, relay: relay).add(to: routes)
+        CodeRoutes(database: database, limiter: publicCalls).add(to: routes)
+        PageRoutes().add(to: routes)
+        SignInPages(database: database, accounts: accounts, limiter: publicCalls).add(to: routes)
+        AccountPages(database: database, accounts: accounts, management: management).add(to: routes)
+        OrganisationPages(database: database, service: organisations).add(to: routes)
+        MemberPages(database: database, service: organisations).add(to: routes)
     }
 
     /// Serves until a graceful shutdown, then tells every peer to come back and waits for connections to end.
@@ -93,6 +122,9 @@ public struct WebServer: Service {
     /// Writes down every minute whether the server could serve; runs beside it.
     public var availability: any Service { recorder }
 
+    /// Keeps the ledger and cuts off whoever was revoked; runs beside it.
+    public var housekeeping: any Service { upkeep }
+
     /// Runs one request through a router.
     private static func respond(
         with responder: RouterResponder<WebContext>, logger: Logger, logAddresses: Bool
@@ -122,8 +154,9 @@ public struct WebServer: Service {
 /// What the web server is put together from.
 public struct WebParts: Sendable {
     public var database: Database
-    /// Signs access tokens; at least 32 random bytes.
-    public var signingKey: [UInt8]
+    public var hasher: PasswordHasher
+    /// Nil where the owner has set no server for mail.
+    public var mail: (any MailSender)?
     public var version: String
     public var metrics: ServerMetrics
     /// For `https` listeners.
@@ -137,7 +170,8 @@ public struct WebParts: Sendable {
     public var logger: Logger
 
     public init(
-        database: Database, signingKey: [UInt8], version: String, metrics: ServerMetrics, tls: TLSContext?,
+        database: Database, hasher: PasswordHasher, mail: (any MailSender)?, version: String, metrics: ServerMetrics,
+        tls: TLSContext?,
         challenges: ChallengeAnswers, certificate: @escaping @Sendable () -> CertificateReport?,
         backups: @escaping @Sendable () -> BackupReport, stateDirectory: String, reserveBytes: Int, logger: Logger
     ) {
@@ -146,7 +180,8 @@ public struct WebParts: Sendable {
         self.stateDirectory = stateDirectory
         self.reserveBytes = reserveBytes
         self.database = database
-        self.signingKey = signingKey
+        self.hasher = hasher
+        self.mail = mail
         self.version = version
         self.metrics = metrics
         self.tls = tls

@@ -119,18 +119,27 @@ public struct AccessTokenResource: Codable, Sendable, Equatable {
     }
 }
 
-/// `GET /auth/me`.
+/// `GET /auth/me`. `tier` is the plan of the organisation that the credential is for.
 public struct UserResource: Codable, Sendable, Equatable {
     public var id: String
     public var username: String
     @NullWhenAbsent public var email: String?
     public var tier: String
+    public var organisationId: String?
+    public var role: String?
+    public var isAdmin: Bool?
 
-    public init(id: String, username: String, email: String?, tier: String) {
+    public init(
+        id: String, username: String, email: String?, tier: String, organisationId: String?, role: String?,
+        isAdmin: Bool?
+    ) {
         self.id = id
         self.username = username
         self._email = .init(wrappedValue: email)
         self.tier = tier
+        self.organisationId = organisationId
+        self.role = role
+        self.isAdmin = isAdmin
     }
 }
 
@@ -142,6 +151,8 @@ public struct ErrorResource: Codable, Sendable, Equatable {
     public var limit: Int?
     public var current: Int?
     public var plan: String?
+    /// Where more can be had.
+    public var upgradeUrl: String?
     public var requestId: String?
 
     public init(statusCode: Int, message: String, code: String) {

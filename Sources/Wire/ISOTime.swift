@@ -14,4 +14,7 @@ public enum ISOTime {
         Date(timeIntervalSinceNow: Double(millisecondsFromNow) / 1000)
             .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
+
+    /// The wall clock, in milliseconds since 1970.
+    public static var millisecondsNow: Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
 }

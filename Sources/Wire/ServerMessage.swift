@@ -60,9 +60,10 @@ public struct ServerMessage: Codable, Sendable, Equatable {
         return warning
     }
 
-    public static func sessionEnded(reason: String) -> ServerMessage {
+    public static func sessionEnded(reason: String, message: String? = nil) -> ServerMessage {
         var ended = ServerMessage(.sessionEnded)
         ended.reason = reason
+        ended.message = message
         return ended
     }
 }

@@ -20,7 +20,7 @@ private struct NoAuthority: RelayAuthority {
         .failure(RelayRefusal("not here", closeCode: CloseCode.notAllowed))
     }
     func seatGivenUp(peerId: String) async {}
-    func sessionEnded(sessionId: String, reason: SessionEnd) async {}
+    func sessionEnded(sessionId: String, reason: SessionEnd, bytesRelayed: Int) async {}
 }
 
 /// A host, its guests and the real relay between them, on a loop that only moves when it is told to.

@@ -59,7 +59,8 @@ struct BackupCommand: AsyncParsableCommand {
 /// What a server needs beside its database to be the same server.
 enum KeyFiles {
     static let names = [
-        "access-token.key", "self-signed.pem", "acme/account.key", "acme/account.json", "acme/certificate.pem",
+        Keyring.masterName, Keyring.auditName, "self-signed.pem", "acme/account.key", "acme/account.json",
+        "acme/certificate.pem",
     ]
 }
 

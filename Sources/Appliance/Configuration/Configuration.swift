@@ -1,4 +1,5 @@
 import Glibc
+import Storage
 
 /// The effective settings: flag before environment before file before default; where each came from is remembered.
 struct Configuration: Sendable {
@@ -105,10 +106,28 @@ struct Configuration: Sendable {
             default: break
             }
         }
+        let changes = text("plan-limits").map { $0.split(separator: ",").map { String($0).trimmed } } ?? []
+        problems += PlanCatalogue().configure(standard: text("plan-default"), changes: changes).map {
+            "plan-limits: \($0)"
+        }
         return problems
     }
 
     // MARK: Reading
+
+    /// The master key where systemd hands it over: `LoadCredential=master-key:…`.
+    static var masterKeyCredential: String? {
+        guard let directory = environment("CREDENTIALS_DIRECTORY") else { return nil }
+        let path = "\(directory)/master-key"
+        return access(path, R_OK) == 0 ? path : nil
+    }
+
+    /// What plans allow, with the owner's changes.
+    var plans: PlanCatalogue {
+        let plans = PlanCatalogue()
+        plans.configure(standard: text("plan-default"), changes: list("plan-limits"))
+        return plans
+    }
 
     subscript(key: String) -> Value? { values[key] }
 

@@ -8,7 +8,9 @@ extension ServerOptions {
     ) async throws -> Success {
         let configuration = try load()
         try StateOwner.become(ownerOf: configuration.stateDirectory)
-        let database = try Database(stateDirectory: configuration.stateDirectory)
+        let database = try Database(
+            stateDirectory: configuration.stateDirectory, masterKey: Configuration.masterKeyCredential,
+            plans: configuration.plans)
         defer { database.close() }
         return try await body(database, configuration)
     }

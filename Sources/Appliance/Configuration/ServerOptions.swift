@@ -28,6 +28,12 @@ struct ServeOptions: ParsableArguments {
     @Option(help: Self.help("acme-eab-key-id")) var acmeEabKeyId: String?
     // acme-eab-hmac-key has no flag: secrets do not belong into a list of processes.
     @Option(help: Self.help("host-return")) var hostReturn: String?
+    @Option(help: Self.help("registration")) var registration: String?
+    @Option(help: Self.help("plan-default")) var planDefault: String?
+    @Option(help: Self.help("plan-limits")) var planLimits: String?
+    @Option(help: Self.help("upgrade-url")) var upgradeUrl: String?
+    @Option(help: Self.help("admin-name")) var adminName: String?
+    // admin-password has none either.
     @Option(help: Self.help("joins-per-minute")) var joinsPerMinute: String?
     @Option(help: Self.help("public-calls-per-minute")) var publicCallsPerMinute: String?
     @Option(help: Self.help("connections-per-address")) var connectionsPerAddress: String?
@@ -47,6 +53,8 @@ struct ServeOptions: ParsableArguments {
             "tls-certificate": tlsCertificate, "tls-key": tlsKey, "acme-directory": acmeDirectory,
             "acme-email": acmeEmail, "acme-agree": acmeAgree, "acme-challenge": acmeChallenge,
             "acme-ca-file": acmeCaFile, "acme-eab-key-id": acmeEabKeyId, "host-return": hostReturn,
+            "registration": registration, "plan-default": planDefault, "plan-limits": planLimits,
+            "upgrade-url": upgradeUrl, "admin-name": adminName,
             "joins-per-minute": joinsPerMinute, "public-calls-per-minute": publicCallsPerMinute,
             "connections-per-address": connectionsPerAddress, "backup-every-hours": backupEveryHours,
             "backup-keep": backupKeep, "backup-directory": backupDirectory, "disk-reserve-mib": diskReserveMib,

@@ -58,6 +58,27 @@ extension Setting {
             key: "host-return", kind: .number(1...86400), standard: "300",
             help: "Seconds that a session waits for a host whose connection dropped."),
         Setting(
+            key: "registration", kind: .choice(["open", "invited", "closed"]), standard: "invited",
+            help: "Who may make an account: anybody, people with an organisation's invitation, or nobody but the owner."
+        ),
+        Setting(
+            key: "plan-default", kind: .choice(["free", "pro", "team", "enterprise", "admin"]), standard: "enterprise",
+            help: "The plan of new organisations.", reloads: true),
+        Setting(
+            key: "plan-limits", kind: .list, standard: nil,
+            help: "Changes to what plans allow, as in free.maxShares=2 or pro.maxViewers=unlimited.", reloads: true),
+        Setting(
+            key: "upgrade-url", kind: .text, standard: nil,
+            help: "Where people who reached a limit of their plan are sent; the plan's page here if it is not set."),
+        Setting(
+            key: "admin-name", kind: .text, standard: "admin",
+            help: "The account that admin-password makes."),
+        Setting(
+            key: "admin-password", kind: .text, standard: nil,
+            help: "Makes an administrator with this password where there is none yet; then there is no setup link.",
+            isSecret: true),
+
+        Setting(
             key: "joins-per-minute", kind: .number(1...1_000_000), standard: "60",
             help: "Joins per minute, from one address and by one account."),
         Setting(

@@ -1,5 +1,6 @@
 import CPlatform
 import Glibc
+import Identity
 import Logging
 import NIOCore
 import NIOPosix
@@ -28,9 +29,12 @@ final class ApplianceServer: Sendable {
         try Database.makeDirectory(state)
         try ServeLock.take(stateDirectory: state)
         let reserve = configuration.number("disk-reserve-mib") << 20
-        database = try Database(stateDirectory: state, metrics: metrics, reserveBytes: reserve)
+        let plans = configuration.plans
+        database = try Database(
+            stateDirectory: state, metrics: metrics, reserveBytes: reserve,
+            masterKey: Configuration.masterKeyCredential, plans: plans)
         let backups = BackupSchedule(configuration, logger: logger)
-        let key = try SigningKeyFile.load(stateDirectory: state)
+        let hasher = PasswordHasher()
         let answers = ChallengeAnswers()
         let https = configuration.address("https") != .off
         let keeper = https ? try CertificateKeeper(configuration, answers: answers, logger: logger) : nil
@@ -38,10 +42,11 @@ final class ApplianceServer: Sendable {
         listeners = inherited.isEmpty ? Self.configured(configuration) : inherited
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         let parts = WebParts(
-            database: database, signingKey: key, version: Postern.version, metrics: metrics,
+            database: database, hasher: hasher, mail: nil, version: Postern.version, metrics: metrics,
             tls: try keeper.map { try TLSContext.listener($0.store) }, challenges: answers,
             certificate: { keeper?.report }, backups: { backups.report }, stateDirectory: state, reserveBytes: reserve,
             logger: logger)
+        try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration)
         let summary: @Sendable () -> String = { Self.summary(metrics, keeper) }
         let server = await WebServer(
@@ -53,9 +58,11 @@ final class ApplianceServer: Sendable {
         }
         let watchdog = Watchdog(database: database, group: group, metrics: metrics, logger: logger, status: summary)
         let reloader = Reloader(
-            configuration: configuration, reload: reloaded, keeper: keeper, logger: logger, status: summary)
+            configuration: configuration, reload: reloaded, keeper: keeper, plans: plans, logger: logger,
+            status: summary)
         // Stopped from the last to the first: peers are sent away while everything behind the web server still works.
-        let behind: [any Service] = [watchdog, reloader, backups, server.availability] + (keeper.map { [$0] } ?? [])
+        let behind: [any Service] =
+            [watchdog, reloader, backups, server.availability, server.housekeeping] + (keeper.map { [$0] } ?? [])
         services = behind + [server, StopNotice()]
     }
 
@@ -90,6 +97,9 @@ final class ApplianceServer: Sendable {
         web.joinsPerMinute = configuration.number("joins-per-minute")
         web.publicCallsPerMinute = configuration.number("public-calls-per-minute")
         web.connectionsPerAddress = configuration.number("connections-per-address")
+        web.accounts.registration = configuration.text("registration").flatMap { .init(rawValue: $0) } ?? .invited
+        web.accounts.publicURL = configuration.publicURL
+        web.accounts.upgradeURL = configuration.text("upgrade-url")
         web.logAddresses = configuration.isYes("log-addresses")
         web.publicNumbers = configuration.isYes("public-numbers")
         web.hsts = configuration.text("tls-mode") != "self-signed"

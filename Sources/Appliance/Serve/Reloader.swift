@@ -1,6 +1,7 @@
 import Glibc
 import Logging
 import ServiceLifecycle
+import Storage
 import Synchronization
 import UnixSignals
 
@@ -9,17 +10,19 @@ final class Reloader: Service {
     private let current: Mutex<Configuration>
     private let reload: @Sendable () throws -> Configuration
     private let keeper: CertificateKeeper?
+    private let plans: PlanCatalogue
     private let logger: Logger
     private let status: @Sendable () -> String
 
     init(
         configuration: Configuration, reload: @escaping @Sendable () throws -> Configuration,
-        keeper: CertificateKeeper?,
+        keeper: CertificateKeeper?, plans: PlanCatalogue,
         logger: Logger, status: @escaping @Sendable () -> String
     ) {
         current = Mutex(configuration)
         self.reload = reload
         self.keeper = keeper
+        self.plans = plans
         self.logger = logger
         self.status = status
     }
@@ -45,6 +48,7 @@ final class Reloader: Service {
         let changed = Setting.all.filter { old.text($0.key) != fresh.text($0.key) }
         LogSettings.shared.level = fresh.text("log-level").flatMap { Logger.Level(rawValue: $0) } ?? .info
         keeper?.reload(fresh)
+        plans.configure(standard: fresh.text("plan-default"), changes: fresh.list("plan-limits"))
         let waiting = changed.filter { !$0.reloads }.map(\.key)
         logger.info("reloaded", metadata: ["changed": "\(changed.map(\.key).joined(separator: ","))"])
         if !waiting.isEmpty {

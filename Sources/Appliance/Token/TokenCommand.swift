@@ -37,7 +37,10 @@ struct TokenCreate: AsyncParsableCommand {
         let (user, name) = (self.user, self.name)
         let token = try await server.withDatabase { database, _ in
             try await database.write {
-                try APIToken.create(name: name, userId: User.named(user, in: $0).id, now: .now(), in: $0)
+                let owner = try User.named(user, in: $0)
+                let made = try APIToken.create(name: name, userId: owner.id, now: .now(), in: $0)
+                try Audit.recordCommand(.tokenCreated, target: made.id, detail: name, log: owner.id, in: $0)
+                return made
             }
         }
         if json {
@@ -94,8 +97,11 @@ struct TokenRevoke: AsyncParsableCommand {
     func run() async throws {
         let id = self.id
         try await server.withDatabase { database, _ in
-            try await database.write { try APIToken.revoke(id: id, now: .now(), in: $0) }
+            try await database.write {
+                let owner = try APIToken.revoke(id: id, now: .now(), in: $0)
+                try Audit.recordCommand(.tokenRevoked, target: id, log: owner, in: $0)
+            }
         }
-        Output.line("Revoked. An access token made from it stays good for at most 15 minutes.")
+        Output.line("Revoked, with every access token made from it; connections that it opened end within a second.")
     }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import NIOCore
 import Storage
+import Web
 import Wire
 
 /// `postern user add`
@@ -11,6 +12,13 @@ struct UserAdd: AsyncParsableCommand {
 
     struct Made: Encodable {
         let id, username, tier, token: String
+
+        init(_ user: User, _ token: APIToken, _ organisation: Organisation) {
+            id = user.id
+            username = user.username
+            tier = organisation.plan.rawValue
+            self.token = token.secret
+        }
     }
 
     @Argument(help: "The account's name: letters, digits, '.', '-' and '_', at most 64.")
@@ -28,18 +36,21 @@ struct UserAdd: AsyncParsableCommand {
     @OptionGroup var server: ServerOptions
 
     func validate() throws {
-        guard Username.isValid(name) else { throw ValidationError("'\(name)' is no account name: \(Username.rule).") }
+        guard AccountRules.isUsername(name) else {
+            throw ValidationError("'\(name)' is no account name: \(AccountRules.usernameRule).")
+        }
         _ = try plan.map(Plan.argument)
     }
 
     func run() async throws {
-        let plan = try self.plan.map(Plan.argument) ?? (admin ? .admin : .default)
+        let plan = try self.plan.map(Plan.argument) ?? (admin ? .admin : nil)
         let (name, admin) = (self.name, self.admin)
         let made = try await server.withDatabase { database, _ in
             try await database.write { connection in
                 let user = try User.create(username: name, plan: plan, isAdmin: admin, now: .now(), in: connection)
                 let token = try APIToken.create(name: "first", userId: user.id, now: .now(), in: connection)
-                return Made(id: user.id, username: user.username, tier: user.tier, token: token.secret)
+                try Audit.recordCommand(.registered, target: name, log: user.id, in: connection)
+                return Made(user, token, try user.personalOrganisation(in: connection))
             }
         }
         if json { return Output.line(String(buffer: JSONText.encode(made))) }

@@ -22,9 +22,12 @@ struct UserRemove: AsyncParsableCommand {
         try await server.withDatabase { database, _ in
             let user = try await database.read { try User.named(name, in: $0) }
             if !yes { try Confirmation.ask("Remove \(user.username) with all tokens and sessions?") }
-            try await database.write { try user.remove(in: $0) }
+            try await database.write {
+                try user.remove(in: $0)
+                try Audit.recordCommand(.accountRemoved, target: name, in: $0)
+            }
         }
-        Output.line("Removed \(name). Connections that stand go on until they end; a restart of the server ends them.")
+        Output.line("Removed \(name). Its connections end within a second.")
     }
 }
 
@@ -48,7 +51,13 @@ struct UserSetPlan: AsyncParsableCommand {
         let plan = try Plan.argument(self.plan)
         let name = self.name
         try await server.withDatabase { database, _ in
-            try await database.write { try User.named(name, in: $0).setPlan(plan, in: $0) }
+            try await database.write { connection in
+                let found = try User.named(name, in: connection).personalOrganisation(in: connection)
+                try found.setPlan(plan, in: connection)
+                try Audit.recordCommand(
+                    .planSet, target: found.name, detail: "\(found.plan.rawValue) to \(plan.rawValue)", log: found.id,
+                    in: connection)
+            }
         }
         Output.line("\(name) is on the plan \(plan.rawValue) from now on.")
     }
@@ -57,8 +66,11 @@ struct UserSetPlan: AsyncParsableCommand {
 /// `postern user reset`
 struct UserReset: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "reset", abstract: "Revokes all of an account's tokens and prints a new one.",
+        commandName: "reset",
+        abstract: "Ends all of an account's sign-ins and tokens, prints a new token and a link for a new password.",
         discussion: "Example: postern user reset ana --json")
+
+    private struct Reset: Encodable { let id, username, tier, token, resetLink: String }
 
     @Argument(help: "The account's name.")
     var name: String
@@ -70,15 +82,24 @@ struct UserReset: AsyncParsableCommand {
 
     func run() async throws {
         let name = self.name
-        let made = try await server.withDatabase { database, _ in
-            try await database.write { connection in
+        let (made, link) = try await server.withDatabase { database, configuration in
+            let (made, secret) = try await database.write { connection in
                 let user = try User.named(name, in: connection)
                 try APIToken.revokeAll(userId: user.id, now: .now(), in: connection)
                 let token = try APIToken.create(name: "reset", userId: user.id, now: .now(), in: connection)
-                return UserAdd.Made(id: user.id, username: user.username, tier: user.tier, token: token.secret)
+                try SignIn.endAll(userId: user.id, except: nil, .everywhere, now: .now(), in: connection)
+                let secret = try OneTimeLink.create(.resetPassword, userId: user.id, now: .now(), in: connection)
+                try Audit.recordCommand(.passwordReset, target: name, detail: "link", log: user.id, in: connection)
+                return (UserAdd.Made(user, token, try user.personalOrganisation(in: connection)), secret)
             }
+            let base = configuration.publicURL ?? "https://\(HostName.own ?? "localhost")"
+            return (made, "\(base)/reset/\(secret)")
         }
-        if json { return Output.line(String(buffer: JSONText.encode(made))) }
-        Output.line("All older tokens of \(name) are revoked.\ntoken     \(made.token)")
+        if json {
+            let whole = Reset(id: made.id, username: made.username, tier: made.tier, token: made.token, resetLink: link)
+            return Output.line(String(buffer: JSONText.encode(whole)))
+        }
+        Output.line("All sign-ins of \(name) are ended, and all older tokens revoked.\ntoken     \(made.token)")
+        Output.line("password  \(link)\nThe link sets a new password, once and within an hour.")
     }
 }

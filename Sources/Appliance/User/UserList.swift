@@ -14,6 +14,7 @@ struct UserList: AsyncParsableCommand {
 
     private struct Listed: Encodable {
         let id, username, tier, createdAt: String
+        let email: String?
         let isAdmin: Bool
     }
 
@@ -27,21 +28,26 @@ struct UserList: AsyncParsableCommand {
             var last = ""
             while true {
                 let after = last
-                let page = try await database.read { try User.list(after: after, limit: Self.pageSize, in: $0) }
-                page.forEach(show)
+                let page = try await database.read { connection in
+                    try User.list(after: after, limit: Self.pageSize, in: connection).map {
+                        ($0, try $0.personalOrganisation(in: connection).plan)
+                    }
+                }
+                page.forEach { show($0, $1) }
                 guard page.count == Self.pageSize, let end = page.last else { return }
-                last = end.username
+                last = end.0.username
             }
         }
     }
 
-    private func show(_ user: User) {
+    private func show(_ user: User, _ plan: Plan) {
         let made = ISOTime.text(milliseconds: user.createdAt.milliseconds)
         if json {
             let listed = Listed(
-                id: user.id, username: user.username, tier: user.tier, createdAt: made, isAdmin: user.isAdmin)
+                id: user.id, username: user.username, tier: plan.rawValue, createdAt: made, email: user.email,
+                isAdmin: user.isAdmin)
             return Output.line(String(buffer: JSONText.encode(listed)))
         }
-        Output.line("\(user.username)\t\(user.tier)\t\(user.isAdmin ? "administrator" : "")\t\(made)")
+        Output.line("\(user.username)\t\(plan.rawValue)\t\(user.isAdmin ? "administrator" : "")\t\(made)")
     }
 }

@@ -65,7 +65,10 @@ extension PeerHandler {
     }
 
     /// The server is stopping.
-    func goAway() { close(code: CloseCode.goingAway, reason: "the server is stopping; reconnect") }
+    func goAway() {
+        if case .seated = state { say(relay.farewell) }
+        close(code: CloseCode.goingAway, reason: "the server is stopping; reconnect")
+    }
 
     // MARK: Time
 

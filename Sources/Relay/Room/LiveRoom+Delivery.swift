@@ -42,8 +42,9 @@ extension LiveRoom {
         let bytes = frames.bytes
         metrics.framesReceived.add(frames.count)
         metrics.bytesReceived.add(bytes.readableBytes)
-        metrics.bytesDelivered.add(
-            bytes.readableBytes * max(0, links.count - (links[FrameHeader.hostSlot] == nil ? 0 : 1)))
+        let delivered = bytes.readableBytes * max(0, links.count - (links[FrameHeader.hostSlot] == nil ? 0 : 1))
+        metrics.bytesDelivered.add(delivered)
+        bytesRelayed += delivered
         room.ring.append(.frames(frames))
         let audience = self.audience ?? gather()
         for peer in audience.direct { peer.deliver(bytes, .broadcast) }

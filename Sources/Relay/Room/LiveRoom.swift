@@ -28,6 +28,10 @@ final class LiveRoom: Ticking {
     var isFlushing = false
     /// The host that asked for the end, which is told when that is durable.
     private var whoEnds: (link: PeerLink, ack: MessageId?)?
+    /// When the plan ends the session.
+    var timeLimit: TimeLimit?
+    /// Handed to peers and not yet taken for the ledger, in bytes.
+    var bytesRelayed = 0
     /// What happens when somebody has not returned until then.
     private var windows: [(due: NIODeadline, body: (LiveRoom) -> Void)] = []
 
@@ -46,9 +50,13 @@ final class LiveRoom: Ticking {
         let (room, actions) = Room.restored(stored)
         self.room = room
         carryOut(actions)
+        limit(stored.timeLimit)
     }
 
-    func expectHost() { carryOut(room.expectHost()) }
+    func expectHost(_ timeLimit: TimeLimit?) {
+        carryOut(room.expectHost())
+        limit(timeLimit)
+    }
 
     func joinHost(_ admission: HostAdmission, peer: PeerHandler, ack: MessageId?) {
         if room.hasEnded { return peer.refused(ack, "Session has ended") }
@@ -59,6 +67,7 @@ final class LiveRoom: Ticking {
         behind.removeAll()
         take(FrameHeader.hostSlot, attachment, peer, awaitsSnapshot: false)
         carryOut(actions, replaced: previous)
+        warnOfEnd(peer)
         turnAway(peer)
     }
 
@@ -76,6 +85,7 @@ final class LiveRoom: Ticking {
         }
         take(slot, 0, peer, awaitsSnapshot: true)
         carryOut(actions)
+        warnOfEnd(peer)
         turnAway(peer)
     }
 
@@ -107,17 +117,12 @@ final class LiveRoom: Ticking {
         if !actions.isEmpty { announceEnd(reason) }
     }
 
-    func goAway(reconnectInMilliseconds: Int) {
+    func goAway() {
         flushBatch()
-        var notice = ServerMessage(.goingAway)
-        notice.reconnectInMilliseconds = reconnectInMilliseconds
-        var message = SpokenMessage(notice)
-        for link in links.values {
-            if let bytes = message.bytes(for: link.dialect) { link.deliver(bytes, .control) }
-            turnAway(link.peer)
-        }
+        for link in links.values { turnAway(link.peer) }
     }
 
+    /// Also for those who have just come in: the round above may be over, or still to come.
     private func turnAway(_ peer: PeerHandler) {
         if relay.isGoingAway { peer.goAway() }
     }
@@ -167,7 +172,7 @@ final class LiveRoom: Ticking {
         return dated
     }
 
-    private func after(_ time: TimeAmount, _ body: @escaping (LiveRoom) -> Void) {
+    func after(_ time: TimeAmount, _ body: @escaping (LiveRoom) -> Void) {
         windows.append((.now() + time, body))
         relay.clock(of: loop).add(self)
     }
@@ -187,9 +192,11 @@ final class LiveRoom: Ticking {
 
     /// Durable first, then told.
     private func end(_ reason: SessionEnd) {
-        let (reference, authority, sessionId) = (self.reference, relay.authority, room.sessionId)
+        let (reference, authority, sessionId, bytes) = (
+            self.reference, relay.authority, room.sessionId, takeBytesRelayed()
+        )
         Task {
-            await authority.sessionEnded(sessionId: sessionId, reason: reason)
+            await authority.sessionEnded(sessionId: sessionId, reason: reason, bytesRelayed: bytes)
             reference.run { live in
                 if let (link, ack) = live.whoEnds { link.say(.ack(ack)) }
                 live.announceEnd(reason)
@@ -199,9 +206,10 @@ final class LiveRoom: Ticking {
 
     private func announceEnd(_ reason: SessionEnd) {
         flushBatch()
+        let sentence = reason == .timeLimit ? timeLimit?.reason : nil
         for link in links.values {
-            link.say(.sessionEnded(reason: reason.rawValue))
-            link.close(code: CloseCode.normal, reason: "the session has ended")
+            link.say(.sessionEnded(reason: reason.rawValue, message: sentence))
+            link.close(code: CloseCode.normal, reason: sentence ?? "the session has ended")
         }
         links.removeAll()
         whoEnds = nil

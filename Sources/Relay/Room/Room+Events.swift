@@ -40,7 +40,7 @@ extension Room {
         return event
     }
 
-    func hostAway() -> ServerMessage {
+    func hostAway(_ host: Member?) -> ServerMessage {
         var event = ServerMessage(.peerDisconnected)
         event.peerId = host?.peerId
         event.userId = host?.userId

@@ -28,6 +28,8 @@ public struct Room {
         let publicKey: String
         let permission: Permission
         let resumeDigest: [UInt8]
+        var credentialId: String?
+        var organisationId: String?
         var isConnected = true
         /// Counts the member's connections, so that the end of an old one is not taken for the end of the new one.
         var attachment = 0
@@ -37,7 +39,7 @@ public struct Room {
     var host: Member?
     var guests: [Slot: Member] = [:]
     var numbering = BroadcastNumbering()
-    private var waitingForHost = 0
+    var waitingForHost = 0
     private(set) var hasEnded = false
     var ring = ResumeRing(capacity: RelayConfiguration.ringBytes)
 
@@ -83,7 +85,8 @@ public struct Room {
         host = Member(
             slot: FrameHeader.hostSlot, peerId: admission.peerId, userId: admission.userId,
             username: admission.username,
-            publicKey: "", permission: .control, resumeDigest: ResumeToken.digest(resumeToken), attachment: attachment)
+            publicKey: "", permission: .control, resumeDigest: ResumeToken.digest(resumeToken),
+            credentialId: admission.credentialId, organisationId: admission.organisationId, attachment: attachment)
         lostRing = false
         waitingForHost += 1
         numbering = BroadcastNumbering()
@@ -107,7 +110,7 @@ public struct Room {
         let guest = Member(
             slot: slot, peerId: admission.peerId, userId: admission.userId, username: admission.username,
             publicKey: publicKey, permission: admission.permission,
-            resumeDigest: ResumeToken.digest(resumeToken))
+            resumeDigest: ResumeToken.digest(resumeToken), credentialId: admission.credentialId)
         guests[slot] = guest
         var answer = ServerMessage.ack(ack)
         answer.hostPublicKey = admission.hostPublicKey
@@ -167,7 +170,7 @@ public struct Room {
         if host?.isConnected == true {
             actions.append(.send(peerReturned(isHost: false, guest.peerId, guest.userId), to: FrameHeader.hostSlot))
         } else {
-            actions.append(.send(hostAway(), to: guest.slot))
+            actions.append(.send(hostAway(host), to: guest.slot))
         }
         return Resumption(
             slot: guest.slot, attachment: guest.attachment + 1, actions: actions, replay: missed,
@@ -204,7 +207,7 @@ public struct Room {
             guard host?.attachment == attachment, host?.isConnected == true else { return [] }
             host?.isConnected = false
             waitingForHost += 1
-            return [.sendToGuests(hostAway()), .waitForHost(waiting: waitingForHost)]
+            return [.sendToGuests(hostAway(host)), .waitForHost(waiting: waitingForHost)]
         }
         guard let guest = guests[slot], guest.attachment == attachment, guest.isConnected else { return [] }
         guests[slot]?.isConnected = false
@@ -239,7 +242,7 @@ public struct Room {
         return [.end(reason)]
     }
 
-    private mutating func guestLeft(_ guest: Member) -> [Action] {
+    mutating func guestLeft(_ guest: Member) -> [Action] {
         guests[guest.slot] = nil
         return toHost(peerDisconnected(guest, mayReturn: false)) + [.giveUpSeat(peerId: guest.peerId)]
     }
@@ -296,7 +299,8 @@ extension Room.Member {
     init(away seat: StoredRoom.Seat) {
         self.init(
             slot: seat.slot, peerId: seat.peerId, userId: seat.userId, username: seat.username,
-            publicKey: seat.publicKey, permission: seat.permission, resumeDigest: seat.resumeDigest, isConnected: false)
+            publicKey: seat.publicKey, permission: seat.permission, resumeDigest: seat.resumeDigest,
+            credentialId: seat.credentialId, organisationId: seat.organisationId, isConnected: false)
     }
 }
 

@@ -69,6 +69,7 @@ extension SQLiteConnection {
         case 1: try run("PRAGMA user_version = 1")
         case 2: try run("PRAGMA user_version = 2")
         case 3: try run("PRAGMA user_version = 3")
+        case 4: try run("PRAGMA user_version = 4")
         default: throw StorageError(.failed, "migration \(number) has no user_version statement")
         }
     }

@@ -6,7 +6,7 @@ struct Migration: Sendable {
     let number: Int
     let script: StaticString
 
-    static let all = [firstTables, applianceTables]
+    static let all = [firstTables, applianceTables, peopleTables]
 }
 
 /// Brings a database file up to this binary's version: each migration in one transaction, a snapshot before the first.

@@ -26,9 +26,9 @@ final class DatabaseWriter: Sendable {
     private let thread: WorkerThread
 
     /// - Throws: ``StorageError`` if the system refuses a thread.
-    init(path: String, metrics: ServerMetrics, reserve: DiskReserve) throws {
+    init(path: String, surroundings: Surroundings, metrics: ServerMetrics, reserve: DiskReserve) throws {
         let queue = self.queue
-        thread = try WorkerThread(name: "db-writer") { Self.loop(path, queue, metrics, reserve) }
+        thread = try WorkerThread(name: "db-writer") { Self.loop(path, surroundings, queue, metrics, reserve) }
     }
 
     /// False when the queue is full or closed: then the job will not run.
@@ -41,9 +41,10 @@ final class DatabaseWriter: Sendable {
     }
 
     private static func loop(
-        _ path: String, _ queue: BlockingQueue<Job>, _ metrics: ServerMetrics, _ reserve: DiskReserve
+        _ path: String, _ surroundings: Surroundings, _ queue: BlockingQueue<Job>, _ metrics: ServerMetrics,
+        _ reserve: DiskReserve
     ) {
-        let opened = Result { try SQLiteConnection(path: path, mode: .readWrite) }
+        let opened = Result { try SQLiteConnection(path: path, mode: .readWrite, surroundings: surroundings) }
         while true {
             let group = queue.take(upTo: groupCapacity)
             if group.isEmpty { return }

@@ -29,7 +29,12 @@ public struct Row {
     }
 
     public func blob(_ column: String) throws -> [UInt8] {
-        guard let index = try index(column, is: SQLITE_BLOB) else { throw unexpected(column, "null") }
+        guard let value = try optionalBlob(column) else { throw unexpected(column, "null") }
+        return value
+    }
+
+    public func optionalBlob(_ column: String) throws -> [UInt8]? {
+        guard let index = try index(column, is: SQLITE_BLOB) else { return nil }
         let count = Int(sqlite3_column_bytes(statement.pointer, index))
         guard count > 0, let bytes = sqlite3_column_blob(statement.pointer, index) else { return [] }
         return Array(UnsafeRawBufferPointer(start: bytes, count: count))
@@ -42,6 +47,8 @@ public struct Row {
     public func optionalTime(_ column: String) throws -> Timestamp? {
         try optionalInteger(column).map { Timestamp(milliseconds: Int64($0)) }
     }
+
+    public func flag(_ column: String) throws -> Bool { try integer(column) != 0 }
 
     /// A column that holds one of an enumeration's words.
     public func word<Word: RawRepresentable<String>>(_ column: String, as type: Word.Type = Word.self) throws -> Word {

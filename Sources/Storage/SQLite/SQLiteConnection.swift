@@ -14,10 +14,21 @@ public final class SQLiteConnection {
     enum Mode { case readWrite, readOnly }
 
     private let handle: OpaquePointer
-    private var statements: [UInt: SQLiteStatement] = [:]
+    private struct StatementKey: Hashable {
+        /// The address of a `StaticString` is its identity.
+        let text: UInt
+        let access: TenantGuard.Access
+    }
+
+    private var statements: [StatementKey: SQLiteStatement] = [:]
+    /// Nil where only the file as such is looked at.
+    private var tenantGuard: TenantGuard?
+    /// Keys and plans, which rules inside a transaction need.
+    public let surroundings: Surroundings
 
     /// - Throws: ``StorageError`` if the file cannot be opened or is not a database.
-    init(path: String, mode: Mode) throws {
+    init(path: String, mode: Mode, surroundings: Surroundings = .none) throws {
+        self.surroundings = surroundings
         var opened: OpaquePointer?
         let access = mode == .readWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY
         // NOMUTEX: one thread per connection, so SQLite need not lock for us.
@@ -38,6 +49,7 @@ public final class SQLiteConnection {
         }
         try run("PRAGMA foreign_keys = ON")
         try run("PRAGMA trusted_schema = OFF")
+        if surroundings.hasKeys { tenantGuard = try TenantGuard(path: path) }
     }
 
     deinit {
@@ -45,15 +57,11 @@ public final class SQLiteConnection {
         sqlite3_close_v2(handle)
     }
 
-    /// Runs a statement and returns the number of rows it changed.
-    /// - Throws: ``StorageError``.
+    /// Runs a statement on tables that belong to no organisation, and returns the number of rows it changed.
+    /// - Throws: ``StorageError``; also when the statement touches an organisation's table: those need a ``TenantScope``.
     @discardableResult
     public func run(_ sql: StaticString, _ values: (any DatabaseBindable)...) throws -> Int {
-        let statement = try prepared(sql)
-        defer { statement.reset() }
-        try statement.bind(values)
-        while try statement.step() {}
-        return Int(sqlite3_changes64(handle))
+        try run(sql, values, access: .plain, organisation: nil)
     }
 
     /// All rows of a query. The query itself must bound their number.
@@ -61,12 +69,7 @@ public final class SQLiteConnection {
     public func rows<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
     ) throws -> [T] {
-        let statement = try prepared(sql)
-        defer { statement.reset() }
-        try statement.bind(values)
-        var found: [T] = []
-        while try statement.step() { found.append(try decode(Row(statement))) }
-        return found
+        try rows(sql, values, access: .plain, organisation: nil, decode: decode)
     }
 
     /// The first row of a query, or nil.
@@ -74,9 +77,38 @@ public final class SQLiteConnection {
     public func first<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
     ) throws -> T? {
-        let statement = try prepared(sql)
+        try first(sql, values, access: .plain, organisation: nil, decode: decode)
+    }
+
+    func run(
+        _ sql: StaticString, _ values: [any DatabaseBindable], access: TenantGuard.Access, organisation: String?
+    ) throws -> Int {
+        let statement = try prepared(sql, access)
         defer { statement.reset() }
-        try statement.bind(values)
+        try statement.bind(values, organisation: organisation)
+        while try statement.step() {}
+        return Int(sqlite3_changes64(handle))
+    }
+
+    func rows<T>(
+        _ sql: StaticString, _ values: [any DatabaseBindable], access: TenantGuard.Access, organisation: String?,
+        decode: (Row) throws -> T
+    ) throws -> [T] {
+        let statement = try prepared(sql, access)
+        defer { statement.reset() }
+        try statement.bind(values, organisation: organisation)
+        var found: [T] = []
+        while try statement.step() { found.append(try decode(Row(statement))) }
+        return found
+    }
+
+    func first<T>(
+        _ sql: StaticString, _ values: [any DatabaseBindable], access: TenantGuard.Access, organisation: String?,
+        decode: (Row) throws -> T
+    ) throws -> T? {
+        let statement = try prepared(sql, access)
+        defer { statement.reset() }
+        try statement.bind(values, organisation: organisation)
         return try statement.step() ? try decode(Row(statement)) : nil
     }
 
@@ -87,10 +119,16 @@ public final class SQLiteConnection {
         guard result == SQLITE_OK else { throw SQLiteStatement.error(on: handle) }
     }
 
-    private func prepared(_ sql: StaticString) throws -> SQLiteStatement {
-        let key = UInt(bitPattern: sql.utf8Start)
+    private func prepared(_ sql: StaticString, _ access: TenantGuard.Access) throws -> SQLiteStatement {
+        // By access as well: what is allowed in a scope is not allowed outside of it.
+        let key = StatementKey(text: UInt(bitPattern: sql.utf8Start), access: access)
         if let known = statements[key] { return known }
+        if access == .plain { try tenantGuard?.check(sql) }
         let statement = try SQLiteStatement(sql, on: handle)
+        guard access != .tenant || statement.organisationIndex != nil else {
+            statement.finalize()
+            throw StorageError(.failed, "a query of a TenantScope does not name :organisation: \(sql)")
+        }
         statements[key] = statement
         return statement
     }

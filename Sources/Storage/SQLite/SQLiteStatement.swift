@@ -18,20 +18,37 @@ final class SQLiteStatement {
 
     func finalize() { sqlite3_finalize(pointer) }
 
-    func bind(_ values: [any DatabaseBindable]) throws {
+    /// Where `:organisation` stands among the parameters, if it does.
+    private(set) lazy var organisationIndex: Int32? = {
+        let index = sqlite3_bind_parameter_index(pointer, ":organisation")
+        return index > 0 ? index : nil
+    }()
+
+    /// Binds the `?` of a statement in their order, and `:organisation`, which SQLite counts among them, apart.
+    func bind(_ values: [any DatabaseBindable], organisation: String?) throws {
+        let apart = organisation == nil ? nil : organisationIndex
+        if let apart, let organisation { try bind(.text(organisation), at: apart) }
+        var index: Int32 = 0
+        for value in values {
+            index += 1
+            if index == apart { index += 1 }
+            try bind(value.databaseValue, at: index)
+        }
+    }
+
+    private func bind(_ value: DatabaseValue, at index: Int32) throws {
         // SQLite copies what it is given: the Swift value need not outlive the call.
         let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
-        for (offset, value) in values.enumerated() {
-            let index = Int32(offset + 1)
-            let result =
-                switch value.databaseValue {
-                case .null: sqlite3_bind_null(pointer, index)
-                case .integer(let number): sqlite3_bind_int64(pointer, index, number)
-                case .text(let text): sqlite3_bind_text(pointer, index, text, Int32(text.utf8.count), transient)
-                case .blob(let bytes): sqlite3_bind_blob(pointer, index, bytes, Int32(bytes.count), transient)
-                }
-            guard result == SQLITE_OK else { throw Self.error(on: connection) }
-        }
+        let result =
+            switch value {
+            case .null: sqlite3_bind_null(pointer, index)
+            case .integer(let number): sqlite3_bind_int64(pointer, index, number)
+            case .text(let text): sqlite3_bind_text(pointer, index, text, Int32(text.utf8.count), transient)
+            // A pointer must be given even for no bytes at all: null would be NULL.
+            case .blob(let bytes) where bytes.isEmpty: sqlite3_bind_zeroblob(pointer, index, 0)
+            case .blob(let bytes): sqlite3_bind_blob(pointer, index, bytes, Int32(bytes.count), transient)
+            }
+        guard result == SQLITE_OK else { throw Self.error(on: connection) }
     }
 
     /// True when there is a row.

@@ -1,22 +1,170 @@
+import HTTPTypes
 import Hummingbird
 import Storage
 import Wire
 
-/// `/auth/…`: signing in, and who one is.
+/// `/auth/…`: signing in and out, and who one is.
 struct AuthenticationRoutes: Sendable {
-    let authenticator: Authenticator
+    let database: Database
+    let accounts: AccountService
     let limiter: RateLimiter
 
-    func add(to router: Router<WebContext>) {
-        router.post("/auth/token") { request, context in
-            if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
-            let user = try await authenticator.user(of: request)
-            return Response.json(try await authenticator.accessToken(for: user, now: .now()))
+    func add(to routes: Routes) {
+        routes.open(.post, "/auth/token", use: exchange)
+        routes.open(.post, "/auth/sign-in", use: signIn)
+        routes.open(.post, "/auth/refresh", use: refresh)
+        routes.open(.post, "/auth/register", use: register)
+        routes.open(.post, "/auth/password-reset", use: askForReset)
+        routes.open(.post, "/auth/password-reset/confirm", use: reset)
+        routes.open(.post, "/auth/verify-email", use: verifyEmail)
+        routes.on(.get, "/auth/me", for: .account, use: me)
+        routes.on(.post, "/auth/sign-out", for: .account, use: signOut)
+        routes.on(.post, "/auth/password", for: .account, use: changePassword)
+        routes.on(.post, "/auth/email", for: .account, use: changeEmail)
+    }
+
+    /// Also for credentials that are of no organisation: an API token becomes an access token.
+    @Sendable private func exchange(_ request: Request, _ context: WebContext) async throws -> Response {
+        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
+        let header = request.headers[.authorization] ?? ""
+        guard header.lowercased().hasPrefix("bearer "),
+            let caller = try await accounts.authenticator.caller(
+                token: String(header.dropFirst("bearer ".count)), address: context.address)
+        else { throw APIError.unauthorized }
+        return .json(try await accounts.accessToken(for: caller))
+    }
+
+    @Sendable private func signIn(_ request: Request, _ context: WebContext) async throws -> Response {
+        let asked = try await request.value(NewSignIn.self)
+        let source = Self.source(request, context, client: asked.client)
+        let step = try await accounts.checkPassword(login: asked.username, password: asked.password, from: source)
+        switch step {
+        case .done(let user): return try await answer(user, isStrong: false, "password", source)
+        case .needsCode(let user):
+            guard let code = asked.code else {
+                throw APIError(
+                    .unauthorized, "second_factor_required", "Send the code of your authenticator app as 'code' too.")
+            }
+            try await accounts.takeCode(code, of: user, from: source)
+            return try await answer(user, isStrong: true, "password and code", source)
         }
-        router.get("/auth/me") { request, _ in
-            let user = try await authenticator.user(of: request)
-            return Response.json(
-                UserResource(id: user.id, username: user.username, email: user.email, tier: user.tier))
+    }
+
+    @Sendable private func refresh(_ request: Request, _ context: WebContext) async throws -> Response {
+        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
+        let asked = try await request.value(RefreshRequest.self)
+        let (caller, next) = try await accounts.refresh(asked.refreshToken, address: context.address)
+        let access = try await accounts.accessToken(for: caller)
+        return .json(
+            SignedInResource(accessToken: access.accessToken, expiresIn: access.expiresIn, refreshToken: next))
+    }
+
+    @Sendable private func register(_ request: Request, _ context: WebContext) async throws -> Response {
+        let asked = try await request.value(NewAccount.self)
+        let made = try await accounts.register(
+            username: asked.username, email: asked.email, password: asked.password, invitation: asked.invitation,
+            from: Self.source(request, context, client: nil))
+        return try await answer(made, status: .created)
+    }
+
+    @Sendable private func askForReset(_ request: Request, _ context: WebContext) async throws -> Response {
+        let asked = try await request.value(ResetRequest.self)
+        try await accounts.askForReset(email: asked.email, from: Self.source(request, context, client: nil))
+        return Response(status: .accepted)
+    }
+
+    @Sendable private func reset(_ request: Request, _ context: WebContext) async throws -> Response {
+        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
+        let asked = try await request.value(PasswordReset.self)
+        _ = try await accounts.reset(
+            secret: asked.secret, password: asked.password, from: Self.source(request, context, client: nil))
+        return .done
+    }
+
+    @Sendable private func verifyEmail(_ request: Request, _ context: WebContext) async throws -> Response {
+        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
+        let asked = try await request.value(SecretOnly.self)
+        _ = try await accounts.verifyEmail(secret: asked.secret, from: Self.source(request, context, client: nil))
+        return .done
+    }
+
+    @Sendable private func me(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
+        let member = try await database.read {
+            try Member.find(userId: caller.user.id, organisationId: caller.organisationId, in: $0)
+        }
+        guard let member else { throw APIError.unauthorized }
+        return .json(
+            UserResource(
+                id: caller.user.id, username: caller.user.username, email: caller.user.email,
+                tier: member.organisation.plan.rawValue, organisationId: member.organisation.id,
+                role: member.role.name, isAdmin: caller.user.isAdmin))
+    }
+
+    @Sendable private func signOut(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try await accounts.signOut(caller)
+        return .done
+    }
+
+    @Sendable private func changePassword(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try caller.mustBePerson()
+        let asked = try await request.value(PasswordChange.self)
+        try await accounts.changePassword(
+            old: asked.oldPassword, new: asked.newPassword, of: caller,
+            from: Self.source(request, context, client: nil))
+        return .done
+    }
+
+    @Sendable private func changeEmail(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try caller.mustBePerson()
+        let asked = try await request.value(EmailChange.self)
+        try await accounts.setEmail(asked.email, of: caller)
+        return Response(status: .accepted)
+    }
+
+    private func answer(
+        _ user: User, isStrong: Bool, _ how: String, _ source: AccountService.Source
+    ) async throws -> Response {
+        try await answer(try await accounts.begin(user, isStrong: isStrong, how: how, from: source), status: .ok)
+    }
+
+    private func answer(_ made: AccountService.SignedIn, status: HTTPResponse.Status) async throws -> Response {
+        let access = try await accounts.accessToken(for: made.caller)
+        return .json(
+            SignedInResource(
+                accessToken: access.accessToken, expiresIn: access.expiresIn, refreshToken: made.secret),
+            status: status)
+    }
+
+    private static func source(
+        _ request: Request, _ context: WebContext, client: String?
+    ) -> AccountService.Source {
+        AccountService.Source(kind: .client, client: ClientName.of(request, claimed: client), address: context.address)
+    }
+}
+
+/// What the list of sign-ins calls a client: what it says it is, cut short.
+enum ClientName {
+    private static let length = 80
+
+    static func of(_ request: Request, claimed: String? = nil) -> String {
+        let text = claimed ?? request.headers[.userAgent] ?? "unknown client"
+        return String(
+            text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }.prefix(length).map(Character.init))
+    }
+}
+
+extension Caller {
+    /// What changes how an account signs in is for somebody who has signed in, not for a program with a token.
+    /// - Throws: ``APIError`` `sign_in_needed`.
+    func mustBePerson() throws {
+        if case .apiToken = credential {
+            throw APIError(.forbidden, "sign_in_needed", "An API token cannot do this; sign in with your password.")
         }
     }
 }

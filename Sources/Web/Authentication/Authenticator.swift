@@ -1,66 +1,121 @@
-import Crypto
-import FoundationEssentials
 import HTTPTypes
 import Hummingbird
-import JWTKit
+import Logging
 import Storage
 import Wire
 
-/// Says who a bearer token belongs to: an API token, or a JWT that was made from one.
+/// Says who asks: the bearer of an API token or an access token, or a browser with its cookie.
 struct Authenticator: Sendable {
-    /// What an access token says (RFC 7519). `purpose` keeps it from being taken for any other kind of token.
-    struct AccessToken: JWTPayload {
-        static let purpose = "access"
-        let sub: SubjectClaim
-        let exp: ExpirationClaim
-        let iat: IssuedAtClaim
-        let purpose: String
+    let database: Database
+    let tokens: AccessTokens
+    private let plainTokens = RepeatedEvent(
+        "access tokens without a plan count as free; sign in again to get a new one")
+    private let logger: Logger
 
-        func verify(using algorithm: some JWTAlgorithm) throws {
-            try exp.verifyNotExpired()
-            guard purpose == Self.purpose else {
-                throw JWTError.claimVerificationFailure(failedClaim: nil, reason: "not an access token")
+    init(database: Database, tokens: AccessTokens, logger: Logger) {
+        self.database = database
+        self.tokens = tokens
+        self.logger = logger
+    }
+
+    // MARK: Bearer tokens
+
+    /// The caller behind a request of the API.
+    /// - Throws: ``APIError/unauthorized``; ``StorageError``.
+    func caller(of request: Request, _ context: WebContext) async throws -> Caller {
+        let header = request.headers[.authorization] ?? ""
+        guard header.lowercased().hasPrefix("bearer ") else { throw APIError.unauthorized }
+        let token = String(header.dropFirst("bearer ".count))
+        guard let caller = try await caller(token: token, address: context.address) else {
+            throw APIError.unauthorized
+        }
+        return caller
+    }
+
+    /// The caller behind a token, or nil.
+    /// - Throws: ``StorageError``.
+    func caller(token: String, address: String) async throws -> Caller? {
+        guard token.utf8.count <= WireLimits.tokenBytes else { return nil }
+        let now = Timestamp.now()
+        if token.hasPrefix(APIToken.prefix) { return try await caller(apiToken: token, address, now) }
+        guard let payload = try await tokens.verified(token, now: now) else { return nil }
+        return try await caller(payload, address, now)
+    }
+
+    private func caller(apiToken: String, _ address: String, _ now: Timestamp) async throws -> Caller? {
+        let found = try await database.read { connection -> (Caller, Bool)? in
+            guard let caller = try APIToken.caller(of: apiToken, address: address, now: now, in: connection),
+                let id = caller.credential.id
+            else { return nil }
+            return (caller, try APIToken.needsMark(id: id, now: now, in: connection))
+        }
+        guard let (caller, needsMark) = found else { return nil }
+        if needsMark, let id = caller.credential.id {
+            // Nobody waits for it, and where it fails the next use writes it down.
+            Task { try? await database.write { try APIToken.markUsed(id: id, now: now, in: $0) } }
+        }
+        return caller
+    }
+
+    private func caller(
+        _ payload: AccessTokens.Payload, _ address: String, _ now: Timestamp
+    ) async throws -> Caller? {
+        let credential = payload.cred?.split(separator: ":", maxSplits: 1).map(String.init) ?? []
+        // A token of an older version names no credential and cannot be revoked: signing in again gives a better one.
+        guard credential.count == 2 else { return nil }
+        let claims = claims(of: payload)
+        return try await database.read { connection in
+            switch credential[0] {
+            case "s":
+                guard let signIn = try SignIn.find(id: credential[1], now: now, in: connection) else { return nil }
+                return try signIn.caller(
+                    claims: claims, organisationId: payload.org, address: address, in: connection)
+            case "t":
+                guard try APIToken.isGood(id: credential[1], now: now, in: connection),
+                    let user = try User.find(id: payload.subject, in: connection), user.disabledAt == nil
+                else { return nil }
+                return Caller(
+                    user: user, organisationId: payload.org ?? user.id, credential: .apiToken(credential[1]),
+                    scopes: payload.scopes.map { Set($0.compactMap(PermissionKey.init)) }, claims: claims,
+                    isStrong: payload.strong ?? false, address: address)
+            default: return nil
             }
         }
     }
 
-    private let database: Database
-    private let keys: JWTKeyCollection
-
-    /// - Parameter signingKey: at least 32 random bytes.
-    init(database: Database, signingKey: [UInt8]) async {
-        self.database = database
-        keys = await JWTKeyCollection().add(hmac: HMACKey(key: .init(data: signingKey)), digestAlgorithm: .sha256)
-    }
-
-    /// The user behind a request.
-    /// - Throws: ``APIError/unauthorized``; ``StorageError``.
-    func user(of request: Request) async throws -> User {
-        let header = request.headers[.authorization] ?? ""
-        guard header.lowercased().hasPrefix("bearer ") else { throw APIError.unauthorized }
-        guard let user = try await user(of: String(header.dropFirst("bearer ".count))) else {
-            throw APIError.unauthorized
+    private func claims(of payload: AccessTokens.Payload) -> Caller.Claims {
+        if let plan = payload.plan.flatMap(Plan.init), let limits = payload.limits {
+            return Caller.Claims(plan: plan, limits: PlanLimits(named: limits))
         }
-        return user
+        plainTokens.note(logger)
+        return Caller.Claims(plan: .free, limits: database.surroundings.plans[.free])
     }
 
-    /// The user behind a token, or nil.
+    // MARK: Cookies
+
+    /// The signed-in browser behind a request, or nil.
     /// - Throws: ``StorageError``.
-    func user(of token: String) async throws -> User? {
-        guard token.utf8.count <= WireLimits.tokenBytes else { return nil }
-        if token.hasPrefix(APIToken.prefix) { return try await database.read { try APIToken.owner(of: token, in: $0) } }
-        // Any failure to verify means the same: this is no token of ours, or no longer.
-        guard let verified = try? await keys.verify(token, as: AccessToken.self) else { return nil }
-        return try await database.read { try User.find(id: verified.sub.value, in: $0) }
+    func visit(of request: Request, _ context: WebContext) async throws -> Visit? {
+        guard let secret = Cookies.value(Cookies.signIn, of: request) else { return nil }
+        let now = Timestamp.now()
+        let address = context.address
+        let found = try await database.read { connection -> (SignIn, Caller)? in
+            guard let signIn = try SignIn.find(cookie: secret, now: now, in: connection),
+                let caller = try signIn.caller(address: address, in: connection)
+            else { return nil }
+            return (signIn, caller)
+        }
+        guard let (signIn, caller) = found else { return nil }
+        if signIn.needsMark(now: now) {
+            Task { try? await database.write { try signIn.markUsed(address: address, now: now, in: $0) } }
+        }
+        return Visit(signIn: signIn, caller: caller, formToken: FormToken(secret: secret))
     }
+}
 
-    func accessToken(for user: User, now: Timestamp) async throws -> AccessTokenResource {
-        let issued = Double(now.milliseconds) / 1000
-        let token = AccessToken(
-            sub: .init(value: user.id),
-            exp: .init(value: .init(timeIntervalSince1970: issued + Double(WebConfiguration.accessTokenSeconds))),
-            iat: .init(value: .init(timeIntervalSince1970: issued)), purpose: AccessToken.purpose)
-        return AccessTokenResource(
-            accessToken: try await keys.sign(token), expiresIn: WebConfiguration.accessTokenSeconds)
-    }
+/// A signed-in browser.
+struct Visit: Sendable {
+    let signIn: SignIn
+    let caller: Caller
+    let formToken: FormToken
 }

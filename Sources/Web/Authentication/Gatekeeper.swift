@@ -12,47 +12,52 @@ struct Gatekeeper: RelayAuthority {
 
     func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal>
     {
-        await admit(token: token, from: address) { user in
+        await admit(token: token, from: address) { caller in
             let peerId = Identifier.make()
             let resumeToken = ResumeToken.make(sessionId: sessionId)
             let isAllowed = try await database.write { connection in
-                guard let session = try ShareSession.active(id: sessionId, in: connection),
-                    session.hostUserId == user.id
+                let member = try caller.member(may: .sessionCreate, in: connection)
+                let scope = connection.tenant(member.organisation.id)
+                guard let session = try ShareSession.active(id: sessionId, in: scope),
+                    session.hostUserId == caller.user.id
                 else { return false }
                 try ShareSession.seatHost(
-                    id: sessionId, peerId: peerId, resumeDigest: ResumeToken.digest(resumeToken), in: connection)
+                    id: sessionId, peerId: peerId, resumeDigest: ResumeToken.digest(resumeToken),
+                    credentialId: caller.credential.id, now: .now(), in: scope)
                 return true
             }
             guard isAllowed else { throw RelayRefusal("Unauthorized", closeCode: CloseCode.notAllowed) }
             return HostAdmission(
-                sessionId: sessionId, peerId: peerId, userId: user.id, username: user.username, resumeToken: resumeToken
-            )
+                sessionId: sessionId, peerId: peerId, userId: caller.user.id, username: caller.user.username,
+                resumeToken: resumeToken, credentialId: caller.credential.id, organisationId: caller.organisationId)
         }
     }
 
     func admitGuest(
         token: String, code: String, publicKey: String, from address: String
     ) async -> Result<GuestAdmission, RelayRefusal> {
-        await admit(token: token, from: address) { user in
+        await admit(token: token, from: address) { caller in
+            let user = caller.user
             guard let name = CodeName(code) else {
                 throw RelayRefusal("Code not found", closeCode: CloseCode.noSuchSession)
             }
             let (seat, resumeToken) = try await database.write { connection in
                 var token = ""
                 let seat = try Connection.admit(
-                    guest: user, code: name.description, publicKey: publicKey,
+                    guest: user, code: name.description, publicKey: publicKey, credentialId: caller.credential.id,
                     resumeDigest: { sessionId in
                         token = ResumeToken.make(sessionId: sessionId)
                         return ResumeToken.digest(token)
                     }, now: .now(), in: connection)
                 return (seat, token)
             }
-            let invitation = seat.invitation
+            let opened = seat.opened
             return GuestAdmission(
-                sessionId: invitation.session.id, sessionName: invitation.session.sessionName,
-                hostPublicKey: invitation.session.hostPublicKey, hostUsername: invitation.host.username,
-                permission: Permission(invitation.code.permission), peerId: seat.id, userId: user.id,
-                username: user.username, resumeToken: resumeToken, slot: Slot(clamping: seat.slot))
+                sessionId: opened.session.id, sessionName: opened.session.sessionName,
+                hostPublicKey: opened.session.hostPublicKey, hostUsername: opened.host.username,
+                permission: Permission(opened.code.permission), peerId: seat.id, userId: user.id,
+                username: user.username, resumeToken: resumeToken, slot: Slot(clamping: seat.slot),
+                credentialId: caller.credential.id)
         }
     }
 
@@ -62,30 +67,32 @@ struct Gatekeeper: RelayAuthority {
         }
     }
 
-    func sessionEnded(sessionId: String, reason: SessionEnd) async {
+    func sessionEnded(sessionId: String, reason: SessionEnd, bytesRelayed: Int) async {
         let stored: ShareSession.EndReason =
             switch reason {
             case .hostEnded: .hostEnded
             case .hostGone: .hostGone
             case .deleted: .deleted
+            case .timeLimit: .timeLimit
             }
         await log("ending a session") {
             _ = try await database.write(essential: true) {
-                try ShareSession.end(id: sessionId, reason: stored, now: .now(), in: $0)
+                try ShareSession.end(
+                    id: sessionId, reason: stored, bytesRelayed: bytesRelayed, now: .now(), in: $0)
             }
         }
     }
 
     private func admit<Admission: Sendable>(
-        token: String, from address: String, _ body: (User) async throws -> Admission
+        token: String, from address: String, _ body: (Caller) async throws -> Admission
     ) async -> Result<Admission, RelayRefusal> {
         do {
             try checkRate("address \(address)")
-            guard let user = try await authenticator.user(of: token) else {
+            guard let caller = try await authenticator.caller(token: token, address: address) else {
                 throw RelayRefusal("Invalid token", closeCode: CloseCode.notSignedIn)
             }
-            try checkRate("user \(user.id)")
-            return .success(try await body(user))
+            try checkRate("user \(caller.user.id)")
+            return .success(try await body(caller))
         } catch let refusal as RelayRefusal {
             return .failure(refusal)
         } catch let refusal as Refusal {

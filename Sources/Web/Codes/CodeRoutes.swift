@@ -5,12 +5,11 @@ import Wire
 /// `/codes/…`: what anybody may ask about a code, and revoking one's own.
 struct CodeRoutes: Sendable {
     let database: Database
-    let authenticator: Authenticator
     let limiter: RateLimiter
 
-    func add(to router: Router<WebContext>) {
-        router.get("/codes/:code/validate", use: validate)
-        router.delete("/codes/:code", use: revoke)
+    func add(to routes: Routes) {
+        routes.open(.get, "/codes/:code/validate", use: validate)
+        routes.on(.delete, "/codes/:code", for: .account, use: revoke)
     }
 
     @Sendable private func validate(_ request: Request, _ context: WebContext) async throws -> Response {
@@ -19,33 +18,31 @@ struct CodeRoutes: Sendable {
             return .json(CodeValidation(error: "Code not found"))
         }
         do {
-            let invitation = try await database.read {
-                try Invitation.find(code: code.description, now: .now(), in: $0)
-            }
-            return .json(CodeValidation(invitation))
+            let opened = try await database.read { try OpenCode.find(code: code.description, now: .now(), in: $0) }
+            return .json(CodeValidation(opened))
         } catch let refusal as Refusal {
             return .json(CodeValidation(error: refusal.message))
         }
     }
 
-    @Sendable private func revoke(_ request: Request, _ context: WebContext) async throws -> Response {
-        let user = try await authenticator.user(of: request)
+    @Sendable private func revoke(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response
+    {
         if let code = CodeName(try context.parameters.require("code")) {
             try await database.write(essential: true) {
-                try ShareCode.revoke(code: code.description, by: user.id, now: .now(), in: $0)
+                try ShareCode.revoke(
+                    code: code.description, by: caller, now: .now(), in: $0.tenant(caller.organisationId))
             }
         }
-        return Response(status: .noContent)
+        return .done
     }
 }
 
 extension CodeValidation {
-    init(_ invitation: Invitation) {
+    init(_ opened: OpenCode) {
         self.init(
-            permission: Permission(invitation.code.permission),
+            permission: Permission(opened.code.permission),
             session: Session(
-                id: invitation.session.id, sessionName: invitation.session.sessionName,
-                hostUsername: invitation.host.username))
+                id: opened.session.id, sessionName: opened.session.sessionName, hostUsername: opened.host.username))
     }
 }
 

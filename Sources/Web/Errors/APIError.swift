@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import Identity
 import NIOCore
 import Storage
 import Wire
@@ -40,13 +41,22 @@ struct APIError: Error {
                 "The server's disk is full; its owner must free space.")
         case is NIOTooManyBytesError:
             self.init(.contentTooLarge, "too_large", "A body is at most \(WebConfiguration.bodyBytes) bytes long.")
+        case let error as IdentityError where error.code == .unavailable:
+            self.init(.serviceUnavailable, error.code.rawValue, error.message)
         case let error as HTTPError: self.init(error)
         default: self.init(.internalServerError, "internal", "Something went wrong here; the server's log says what.")
         }
     }
 
     private init(_ refusal: Refusal) {
-        let status: HTTPResponse.Status = refusal.code == .notFound ? .notFound : .forbidden
+        let status: HTTPResponse.Status =
+            switch refusal.code {
+            case .notFound: .notFound
+            case .invalid: .badRequest
+            case .nameTaken, .inUse, .lastOwner, .lastAdministrator: .conflict
+            case .invitation, .link: .gone
+            default: .forbidden
+            }
         self.init(status, refusal.code.rawValue, refusal.message)
         body.limit = refusal.limit
         body.current = refusal.current

@@ -11,6 +11,8 @@ struct EdgeMiddleware: RouterMiddleware {
 
     let metrics: ServerMetrics
     let hsts: Bool
+    /// Where people who reached a limit of their plan are sent; nil for the plan's page here.
+    let upgradeURL: String?
 
     func handle(
         _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
@@ -32,6 +34,7 @@ struct EdgeMiddleware: RouterMiddleware {
                     ])
             }
             answer.body.requestId = context.id
+            if answer.body.plan != nil { answer.body.upgradeUrl = upgradeURL ?? "/organisation/plan" }
             response = .json(answer.body, status: answer.status)
             for field in answer.headers { response.headers[field.name] = field.value }
         }

@@ -37,9 +37,9 @@ struct HealthRoutes: Sendable {
     let parts: WebParts
     let board: StatusBoard
 
-    func add(to router: Router<WebContext>) {
-        router.get("/health", use: health)
-        router.get("/ready") { _, _ in
+    func add(to routes: Routes) {
+        routes.open(.get, "/health", use: health)
+        routes.open(.get, "/ready") { _, _ in
             let report = await board.report()
             return Response.json(
                 Ready(ready: report.isReady, components: report.components),

@@ -11,12 +11,10 @@ struct MetricsRoutes: Sendable {
     let parts: WebParts
     let authenticator: Authenticator
 
-    func add(to router: Router<WebContext>) {
-        router.get("/metrics") { request, context in
+    func add(to routes: Routes) {
+        routes.open(.get, "/metrics") { request, context in
             if !context.isLoopback {
-                guard try await authenticator.user(of: request).isAdmin else {
-                    throw APIError(.forbidden, "forbidden", "Metrics are for this machine and for administrators.")
-                }
+                try await authenticator.caller(of: request, context).administrator()
             }
             return Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],

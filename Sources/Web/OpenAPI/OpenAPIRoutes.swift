@@ -6,9 +6,9 @@ import NIOCore
 struct OpenAPIRoutes: Sendable {
     let version: String
 
-    func add(to router: Router<WebContext>) {
+    func add(to routes: Routes) {
         let text = Self.text(version: version)
-        router.get("/openapi.json") { _, _ in
+        routes.open(.get, "/openapi.json") { _, _ in
             Response(
                 status: .ok, headers: [.contentType: "application/json; charset=utf-8"],
                 body: .init(byteBuffer: ByteBuffer(string: text)))

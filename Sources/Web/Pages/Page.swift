@@ -28,7 +28,12 @@ struct Page {
         .bars li{flex:1;background:currentColor;border-radius:1px;min-width:1px}.bars .none{color:var(--line)}
         .bars span{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
         dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}
-        input,button{font:inherit;padding:.4rem .6rem}label{display:block;margin:.8rem 0 .3rem}
+        input,button,select{font:inherit;padding:.4rem .6rem}label{display:block;margin:.8rem 0 .3rem}
+        input:not([type=checkbox]){width:100%;max-width:24rem;box-sizing:border-box}button{cursor:pointer;margin-top:.6rem}
+        label.check{display:flex;gap:.5rem;align-items:baseline;margin:.2rem 0}fieldset{border:1px solid var(--line);margin:.8rem 0}
+        a{color:inherit}:focus-visible{outline:3px solid #4a90d9;outline-offset:2px}.inline{display:inline}
+        .inline button,td button{margin:0;padding:.2rem .5rem}.nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;padding:0;margin:.4rem 0}
+        header{border-bottom:1px solid var(--line);padding-bottom:.6rem;margin-bottom:1rem}td form{display:inline}
         @media(max-width:32rem){table,tbody,tr,th,td{display:block;border:0;padding:0}thead{display:none}
         tr{padding:.5rem 0;border-bottom:1px solid var(--line)}}
         @media print{body{margin:0;max-width:none}.bars{print-color-adjust:exact}}
@@ -45,7 +50,8 @@ struct Page {
             .contentType: "text/html; charset=utf-8",
             .contentSecurityPolicy: "default-src 'none'; style-src 'unsafe-inline'; form-action \(form); "
                 + "frame-ancestors 'none'; base-uri 'none'",
-            .referrerPolicy: "no-referrer",
+            // With a form, the browser says to us alone where the form stood; a secret in an address goes nowhere else.
+            .referrerPolicy: hasForm ? "same-origin" : "no-referrer",
         ]
         return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: html)))
     }

@@ -8,21 +8,19 @@ import Wire
 /// `/sessions…`: a host's share sessions and their codes.
 struct SessionRoutes: Sendable {
     let database: Database
-    let authenticator: Authenticator
     let relay: RelayServer
     /// Random codes tried before giving up: with a million codes in use one try in 2,000 meets a taken one.
     private static let codeAttempts = 8
 
-    func add(to router: Router<WebContext>) {
-        router.post("/sessions", use: start)
-        router.get("/sessions", use: list)
-        router.delete("/sessions/:id", use: end)
-        router.post("/sessions/:id/codes", use: createCode)
-        router.get("/sessions/:id/codes", use: listCodes)
+    func add(to routes: Routes) {
+        routes.on(.post, "/sessions", for: .member(.sessionCreate), use: start)
+        routes.on(.get, "/sessions", for: .account, use: list)
+        routes.on(.delete, "/sessions/:id", for: .account, use: end)
+        routes.on(.post, "/sessions/:id/codes", for: .member(.sessionCreate), use: createCode)
+        routes.on(.get, "/sessions/:id/codes", for: .member(.sessionCreate), use: listCodes)
     }
 
-    @Sendable private func start(_ request: Request, _ context: WebContext) async throws -> Response {
-        let host = try await authenticator.user(of: request)
+    @Sendable private func start(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response {
         let asked = try await request.value(NewSession.self)
         try Self.check(asked.hostPublicKey, "hostPublicKey", required: true)
         try Self.check(asked.sessionName ?? "", "sessionName", required: false)
@@ -31,35 +29,51 @@ struct SessionRoutes: Sendable {
                 host: host, publicKey: asked.hostPublicKey, name: asked.sessionName, now: .now(), in: $0)
         }
         // The host has its return window to arrive, too: a session nobody came to must not stay.
-        try await relay.expectHost(sessionId: session.id).get()
+        try await relay.expectHost(sessionId: session.id, timeLimit: try await timeLimit(of: session)).get()
         return .json(SessionResource(session), status: .created)
     }
 
-    @Sendable private func list(_ request: Request, _ context: WebContext) async throws -> Response {
-        let host = try await authenticator.user(of: request)
+    /// `?all=yes` for everybody's, where the role allows it.
+    @Sendable private func list(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response {
+        let wantsAll = request.uri.queryParameters["all"] == "yes"
         let sessions = try await database.read { connection in
-            try ShareSession.active(ownedBy: host.id, in: connection).map { session in
-                SessionResource(session, codes: try ShareCode.list(sessionId: session.id, in: connection))
+            let scope = connection.tenant(host.organisationId)
+            if wantsAll { _ = try host.member(may: .sessionReadAll, in: connection) }
+            return try ShareSession.active(ownedBy: wantsAll ? nil : host.user.id, in: scope).map { session in
+                // Others' codes would let in whoever sees them.
+                let isOwn = session.hostUserId == host.user.id
+                return SessionResource(
+                    session, codes: isOwn ? try ShareCode.list(sessionId: session.id, in: scope) : nil)
             }
         }
         return .json(sessions)
     }
 
-    @Sendable private func end(_ request: Request, _ context: WebContext) async throws -> Response {
-        let host = try await authenticator.user(of: request)
+    /// What is not one's own, and may not be ended by one's role, is left as it is.
+    @Sendable private func end(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response {
         let id = try context.parameters.require("id")
         let ended = try await database.write(essential: true) { connection in
-            guard let session = try ShareSession.active(id: id, in: connection), session.hostUserId == host.id else {
-                return false
+            let scope = connection.tenant(host.organisationId)
+            guard let session = try ShareSession.active(id: id, in: scope) else { return false }
+            if session.hostUserId != host.user.id {
+                guard (try? host.member(may: .sessionEndAny, in: connection)) != nil else { return false }
             }
+            try Audit.record(.sessionEnded, target: id, by: host, now: .now(), in: scope)
             return try ShareSession.end(id: id, reason: .deleted, now: .now(), in: connection)
         }
         if ended { relay.sessionEnded(sessionId: id, reason: .deleted) }
-        return Response(status: .noContent)
+        return .done
     }
 
-    @Sendable private func createCode(_ request: Request, _ context: WebContext) async throws -> Response {
-        let host = try await authenticator.user(of: request)
+    private func timeLimit(of session: ShareSession) async throws -> TimeLimit? {
+        guard let endsAt = session.endsAt else { return nil }
+        let organisation = try await database.read { try Organisation.find(id: session.organisationId, in: $0) }
+        return TimeLimit(endsAt: endsAt, plan: organisation?.plan ?? .free)
+    }
+
+    @Sendable private func createCode(_ request: Request, _ context: WebContext, _ host: Caller) async throws
+        -> Response
+    {
         let id = try context.parameters.require("id")
         let asked = try await request.value(NewCode.self)
         let wanted = try ShareCode.Request(asked)
@@ -71,12 +85,13 @@ struct SessionRoutes: Sendable {
         return .json(CodeResource(code), status: .created)
     }
 
-    @Sendable private func listCodes(_ request: Request, _ context: WebContext) async throws -> Response {
-        let host = try await authenticator.user(of: request)
+    @Sendable private func listCodes(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response
+    {
         let id = try context.parameters.require("id")
         let codes = try await database.read { connection in
-            let session = try ShareSession.owned(id: id, by: host.id, in: connection)
-            return try ShareCode.list(sessionId: session.id, in: connection)
+            let scope = connection.tenant(host.organisationId)
+            let session = try ShareSession.owned(id: id, by: host.user.id, in: scope)
+            return try ShareCode.list(sessionId: session.id, in: scope)
         }
         return .json(codes.map(CodeResource.init))
     }
@@ -86,6 +101,14 @@ struct SessionRoutes: Sendable {
         if text.utf8.count > WireLimits.shortTextBytes {
             throw APIError.badRequest("\(field) is longer than \(WireLimits.shortTextBytes) bytes")
         }
+    }
+}
+
+extension TimeLimit {
+    init(endsAt: Timestamp, plan: Plan) {
+        self.init(
+            endsAtMilliseconds: endsAt.milliseconds,
+            reason: "the time for one session on the \(plan.rawValue) plan is over")
     }
 }
 

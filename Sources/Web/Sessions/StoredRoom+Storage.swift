@@ -5,7 +5,8 @@ import Wire
 extension StoredRoom {
     init(_ stored: StoredSeats) {
         self.init(
-            sessionId: stored.sessionId, host: stored.host.map(Seat.init), guests: stored.guests.map(Seat.init))
+            sessionId: stored.sessionId, timeLimit: stored.endsAt.map { TimeLimit(endsAt: $0, plan: stored.plan) },
+            host: stored.host.map(Seat.init), guests: stored.guests.map(Seat.init))
     }
 }
 
@@ -13,6 +14,7 @@ extension StoredRoom.Seat {
     fileprivate init(_ seat: StoredSeats.Seat) {
         self.init(
             slot: Slot(clamping: seat.slot), peerId: seat.peerId, userId: seat.userId, username: seat.username,
-            publicKey: seat.publicKey, permission: Permission(seat.permission), resumeDigest: seat.resumeDigest)
+            publicKey: seat.publicKey, permission: Permission(seat.permission), resumeDigest: seat.resumeDigest,
+            credentialId: seat.credentialId, organisationId: seat.organisationId)
     }
 }

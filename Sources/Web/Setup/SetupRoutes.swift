@@ -1,20 +1,19 @@
 import HTTPTypes
 import Hummingbird
+import Identity
 import NIOCore
 import Storage
 import Wire
 
 /// `/setup/SECRET`: the one-time page that makes the first administrator.
 struct SetupRoutes: Sendable {
-    /// A form with one name in it, in bytes.
-    private static let formBytes = 1024
-
     let database: Database
+    let accounts: AccountService
     let limiter: RateLimiter
 
-    func add(to router: Router<WebContext>) {
-        router.get("/setup/:secret", use: form)
-        router.post("/setup/:secret", use: make)
+    func add(to routes: Routes) {
+        routes.open(.get, "/setup/:secret", isPage: true, use: form)
+        routes.open(.post, "/setup/:secret", isPage: true, use: make)
     }
 
     @Sendable private func form(_ request: Request, _ context: WebContext) async throws -> Response {
@@ -22,6 +21,7 @@ struct SetupRoutes: Sendable {
         guard try await database.read({ try SetupLink.isGood(secret, now: .now(), in: $0) }) else {
             return used.response
         }
+        let rule = "\(AccountSettings.passwordLength.lowerBound) characters or more; a few random words are good."
         return Page(
             title: "Set this Postern up",
             body: """
@@ -29,33 +29,45 @@ struct SetupRoutes: Sendable {
                 <p>You become its administrator. This page works once.</p>
                 <form method="post"><label for="username">Your account's name</label>
                 <input id="username" name="username" required maxlength="64" pattern="[A-Za-z0-9._\\-]+" autofocus
-                autocomplete="username"> <button>Make the account</button></form></main>
+                autocomplete="username">
+                \(Field.text("password", "Password", type: "password", autocomplete: "new-password", hint: rule))
+                <p><button>Make the account</button></p></form></main>
                 """, hasForm: true
         ).response
     }
 
     @Sendable private func make(_ request: Request, _ context: WebContext) async throws -> Response {
         let secret = try secret(context)
-        let body = String(buffer: try await request.body.collect(upTo: Self.formBytes))
-        guard let name = Self.field("username", of: body), Self.isName(name) else {
-            throw APIError.badRequest("username: use letters, digits, '.', '-' and '_', at most 64.")
-        }
-        let token: APIToken
+        let form = try await Form.read(request)
+        let made: (User, APIToken)
         do {
-            (_, token) = try await database.write {
-                try SetupLink.use(secret, username: name, now: .now(), in: $0)
+            let name = try AccountRules.username(form["username"] ?? "")
+            // Before the hash, which costs more than a look.
+            guard try await database.read({ try SetupLink.isGood(secret, now: .now(), in: $0) }) else {
+                return used.response
+            }
+            let hash = try await accounts.hasher.hash(try AccountRules.password(form.raw("password") ?? ""))
+            made = try await database.write {
+                try SetupLink.use(secret, username: name, passwordHash: hash, now: .now(), in: $0)
             }
         } catch let refusal as Refusal where refusal.code == .setUp { return used.response }
+        let (user, token) = made
+        let source = AccountService.Source(
+            kind: .browser, client: BrowserName.of(request), address: context.address)
+        let signedIn = try await accounts.begin(user, isStrong: false, how: "setup link", from: source)
         return Page(
             title: "This Postern is yours",
             body: """
-                <main><p class="brand">Postern</p><h1 class="ok">This Postern is yours, \(Page.escaped(name))</h1>
+                <main><p class="brand">Postern</p><h1 class="ok">This Postern is yours, \(Page.escaped(user.username))</h1>
                 <p>Your API token. It is shown only now; keep it where you keep passwords:</p>
                 <p><code>\(token.secret)</code></p>
                 <p>On your own machine: <code>postern login</code> with this server's address, then
-                <code>postern share</code>.</p></main>
+                <code>postern share</code>.</p>
+                <p>You are signed in here: <a href="/account">your account</a>,
+                <a href="/account/second-factor">a second factor</a>, <a href="/organisation">a team</a>.</p></main>
                 """
-        ).response
+        ).response.with(
+            cookie: Cookies.set(Cookies.signIn, signedIn.secret ?? "", seconds: SignIn.Kind.browser.lifetimeSeconds))
     }
 
     private func secret(_ context: WebContext) throws -> String {
@@ -71,22 +83,5 @@ struct SetupRoutes: Sendable {
                 <p>It was used, or is older than 30 minutes. On the server, <code>postern setup</code> prints a new one, or says
                 that the server has an administrator already.</p></main>
                 """)
-    }
-
-    /// One field of `application/x-www-form-urlencoded`. Not decoded: a name that needs encoding is no name.
-    static func field(_ name: String, of body: String) -> String? {
-        for pair in body.split(separator: "&") {
-            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if parts.count == 2 && parts[0] == name { return String(parts[1]) }
-        }
-        return nil
-    }
-
-    private static func isName(_ name: String) -> Bool {
-        (1...64).contains(name.count)
-            && name.utf8.allSatisfy {
-                (0x30...0x39).contains($0) || (0x61...0x7A).contains($0 | 0x20) || $0 == 0x2E || $0 == 0x2D
-                    || $0 == 0x5F
-            }
     }
 }

@@ -14,9 +14,9 @@ struct StatusRoutes: Sendable {
     let authenticator: Authenticator
     let publicNumbers: Bool
 
-    func add(to router: Router<WebContext>) {
-        router.get("/", use: page)
-        router.get("/status", use: page)
+    func add(to routes: Routes) {
+        routes.open(.get, "/", isPage: true, use: page)
+        routes.open(.get, "/status", isPage: true, use: page)
     }
 
     @Sendable private func page(_ request: Request, _ context: WebContext) async throws -> Response {
@@ -26,7 +26,9 @@ struct StatusRoutes: Sendable {
             (try? await parts.database.read {
                 (try Incident.list(includingResolved: false, in: $0), try Availability.all(in: $0))
             }) ?? ([], [])
-        let isSignedIn = (try? await authenticator.user(of: request)) != nil
+        let visit = try? await authenticator.visit(of: request, context)
+        let caller = try? await authenticator.caller(of: request, context)
+        let isSignedIn = visit != nil || caller != nil
         let page = StatusPage(
             report: report, incidents: incidents, days: days, version: parts.version,
             uptime: PageRoutes.duration(parts.metrics.uptimeSeconds), now: .now(),

@@ -37,69 +37,82 @@ public struct ShareCode: Sendable, Equatable {
         }
     }
 
-    /// Makes a code for a session that belongs to `owner`, within the owner's plan.
+    /// Makes a code for a session that belongs to `owner`, within the plan.
     /// - Parameter candidates: random codes to try in turn; the first that is free is taken.
     /// - Throws: ``Refusal`` `.notFound`, `.codeLimit`, `.codeDuration`; ``StorageError``.
     public static func create(
-        _ request: Request, sessionId: String, owner: User, candidates: [String], now: Timestamp,
+        _ request: Request, sessionId: String, owner: Caller, candidates: [String], now: Timestamp,
         in database: SQLiteConnection
     ) throws -> ShareCode {
-        let session = try ShareSession.owned(id: sessionId, by: owner.id, in: database)
-        try checkCount(session: session, owner: owner, now: now, in: database)
-        let minutes = try lifetime(asked: request.expiresInMinutes, plan: owner.plan)
+        let member = try owner.member(may: .sessionCreate, in: database)
+        let scope = database.tenant(member.organisation.id)
+        let session = try ShareSession.owned(id: sessionId, by: owner.user.id, in: scope)
+        let allowance = owner.allowance(in: member.organisation, database)
+        try checkCount(session: session, allowance, now: now, in: scope)
+        let minutes = try lifetime(asked: request.expiresInMinutes, allowance)
         let expiresAt = minutes.map { now.advanced(bySeconds: Int64($0) * 60) }
         for candidate in candidates {
-            let created = try database.first(
+            let created = try scope.first(
                 """
-                INSERT INTO share_codes (code, session_id, permission, max_uses, current_uses, expires_at, created_at)
-                VALUES (?, ?, ?, ?, 0, ?, ?) ON CONFLICT (code) DO NOTHING RETURNING *
+                INSERT INTO share_codes (code, organisation_id, session_id, permission, max_uses, current_uses,
+                    expires_at, created_at) VALUES (?, :organisation, ?, ?, ?, 0, ?, ?)
+                ON CONFLICT (code) DO NOTHING RETURNING *
                 """, candidate, session.id, request.permission.rawValue, request.maxUses, expiresAt, now,
                 decode: ShareCode.init)
-            if let created { return created }
+            guard let created else { continue }
+            try Audit.record(
+                .codeCreated, target: session.id, detail: request.permission.rawValue, by: owner, now: now, in: scope)
+            return created
         }
         throw StorageError(.failed, "no free share code among \(candidates.count) random ones; try again")
     }
 
-    /// Revokes a code of a session that belongs to this user: no new joins. Others' codes and unknown ones change nothing.
-    public static func revoke(code: String, by userId: String, now: Timestamp, in database: SQLiteConnection) throws {
-        try database.run(
+    /// Revokes a code of a session that belongs to this caller: no new joins. Others' codes and unknown ones change nothing.
+    public static func revoke(code: String, by owner: Caller, now: Timestamp, in scope: TenantScope) throws {
+        let session = try scope.first(
             """
-            UPDATE share_codes SET revoked_at = ? WHERE code = ? AND revoked_at IS NULL
-            AND session_id IN (SELECT id FROM share_sessions WHERE host_user_id = ?)
-            """, now, code, userId)
+            UPDATE share_codes SET revoked_at = ? WHERE organisation_id = :organisation AND code = ? AND revoked_at IS NULL
+            AND session_id IN (SELECT id FROM share_sessions WHERE organisation_id = :organisation AND host_user_id = ?)
+            RETURNING session_id
+            """, now, code, owner.user.id
+        ) { try $0.text("session_id") }
+        if let session { try Audit.record(.codeRevoked, target: session, by: owner, now: now, in: scope) }
     }
 
     /// A session's codes that are not revoked, oldest first.
-    public static func list(sessionId: String, in database: SQLiteConnection) throws -> [ShareCode] {
-        try database.rows(
-            "SELECT * FROM share_codes WHERE session_id = ? AND revoked_at IS NULL ORDER BY created_at, code LIMIT ?",
-            sessionId, listLimit, decode: ShareCode.init)
+    public static func list(sessionId: String, in scope: TenantScope) throws -> [ShareCode] {
+        try scope.rows(
+            """
+            SELECT * FROM share_codes WHERE organisation_id = :organisation AND session_id = ? AND revoked_at IS NULL
+            ORDER BY created_at, code LIMIT ?
+            """, sessionId, listLimit, decode: ShareCode.init)
     }
 
     /// Plans without a limit still answer in bounded space.
     private static let listLimit = 1000
 
     private static func checkCount(
-        session: ShareSession, owner: User, now: Timestamp, in database: SQLiteConnection
+        session: ShareSession, _ allowance: Allowance, now: Timestamp, in scope: TenantScope
     ) throws {
-        guard let limit = owner.plan.limits.maxCodes else { return }
+        guard let (limit, plan) = allowance[.codes] else { return }
         let live =
-            try database.first(
+            try scope.first(
                 """
-                SELECT COUNT(*) AS live FROM share_codes WHERE session_id = ? AND revoked_at IS NULL
+                SELECT COUNT(*) AS live FROM share_codes
+                WHERE organisation_id = :organisation AND session_id = ? AND revoked_at IS NULL
                 AND (expires_at IS NULL OR expires_at > ?) AND (max_uses IS NULL OR current_uses < max_uses)
                 """, session.id, now
             ) { try $0.integer("live") } ?? 0
         guard live < limit else {
             throw Refusal(
                 .codeLimit, "Code limit reached (\(limit)). Upgrade to Pro for unlimited.",
-                limit: limit, current: live, plan: owner.plan)
+                limit: limit, current: live, plan: plan)
         }
     }
 
-    private static func lifetime(asked: Int?, plan: Plan) throws -> Int? {
+    private static func lifetime(asked: Int?, _ allowance: Allowance) throws -> Int? {
         let asked = asked == 0 ? nil : asked
-        guard let limit = plan.limits.maxCodeMinutes else { return asked }
+        guard let (limit, plan) = allowance[.codeMinutes] else { return asked }
         guard let asked else { return limit }
         guard asked <= limit else {
             throw Refusal(

@@ -1,5 +1,3 @@
-import Crypto
-
 /// The way in for the first administrator: a secret that works once, for a while.
 public struct SetupLink: Sendable {
     /// Long enough to walk to another machine, too short to be found in a log, in seconds.
@@ -17,7 +15,7 @@ public struct SetupLink: Sendable {
             secret: RandomText.make(letters: 43), expiresAt: now.advanced(bySeconds: lifetimeSeconds))
         try database.run("DELETE FROM setup_links")
         try database.run(
-            "INSERT INTO setup_links (digest, expires_at) VALUES (?, ?)", digest(link.secret), link.expiresAt)
+            "INSERT INTO setup_links (digest, expires_at) VALUES (?, ?)", Digest.of(link.secret), link.expiresAt)
         return link
     }
 
@@ -25,19 +23,21 @@ public struct SetupLink: Sendable {
     public static func isGood(_ secret: String, now: Timestamp, in database: SQLiteConnection) throws -> Bool {
         let found = try database.first(
             "SELECT 1 AS found FROM setup_links WHERE digest = ? AND used_at IS NULL AND expires_at > ?",
-            digest(secret), now
+            Digest.of(secret), now
         ) { try $0.integer("found") }
         return try found != nil && !User.hasAdministrator(in: database)
     }
 
     /// Uses the link up and makes the first administrator with a token, in one transaction.
+    /// - Parameter passwordHash: nil makes an account without a password.
     /// - Throws: ``Refusal`` `.setUp`, `.nameTaken`; ``StorageError``.
     public static func use(
-        _ secret: String, username: String, now: Timestamp, in database: SQLiteConnection
+        _ secret: String, username: String, passwordHash: String? = nil, now: Timestamp, in database: SQLiteConnection
     ) throws -> (User, APIToken) {
         guard try isGood(secret, now: now, in: database) else { throw refusal }
-        try database.run("UPDATE setup_links SET used_at = ? WHERE digest = ?", now, digest(secret))
+        try database.run("UPDATE setup_links SET used_at = ? WHERE digest = ?", now, Digest.of(secret))
         let user = try User.create(username: username, plan: .admin, isAdmin: true, now: now, in: database)
+        if let passwordHash { try Password.rehash(passwordHash, userId: user.id, now: now, in: database) }
         return (user, try APIToken.create(name: "setup", userId: user.id, now: now, in: database))
     }
 
@@ -47,6 +47,4 @@ public struct SetupLink: Sendable {
             "This link does not work any more, or the server is set up already; 'postern setup' on the server says which."
         )
     }
-
-    private static func digest(_ secret: String) -> [UInt8] { Array(SHA256.hash(data: Array(secret.utf8))) }
 }

@@ -6,9 +6,15 @@ public struct StoredSeats: Sendable {
         public let peerId, userId, username, publicKey: String
         public let permission: ShareCode.Permission
         public let resumeDigest: [UInt8]
+        /// What a revocation names.
+        public let credentialId: String?
+        public let organisationId: String
     }
 
     public let sessionId: String
+    /// When the plan ends the session, and which plan that is.
+    public let endsAt: Timestamp?
+    public let plan: Plan
     /// Nil where the host had not come yet.
     public let host: Seat?
     public let guests: [Seat]
@@ -17,13 +23,22 @@ public struct StoredSeats: Sendable {
     /// - Throws: ``StorageError``.
     public static func takeOver(now: Timestamp, in database: SQLiteConnection) throws -> [StoredSeats] {
         try Connection.leaveLost(now: now, in: database)
-        return try ShareSession.activeIds(in: database).map { id in
-            StoredSeats(sessionId: id, host: try host(of: id, in: database), guests: try guests(of: id, in: database))
+        try UsageLedger.resume(now: now, in: database)
+        let active = try database.across(.upkeep).rows(
+            """
+            SELECT share_sessions.id, ends_at, plan FROM share_sessions
+            JOIN organisations ON organisations.id = share_sessions.organisation_id WHERE ended_at IS NULL
+            """
+        ) { (try $0.text("id"), try $0.optionalTime("ends_at"), try $0.word("plan", as: Plan.self)) }
+        return try active.map { id, endsAt, plan in
+            StoredSeats(
+                sessionId: id, endsAt: endsAt, plan: plan, host: try host(of: id, in: database),
+                guests: try guests(of: id, in: database))
         }
     }
 
     private static func host(of sessionId: String, in database: SQLiteConnection) throws -> Seat? {
-        try database.first(
+        try database.across(.upkeep).first(
             """
             SELECT share_sessions.*, users.username FROM share_sessions
             JOIN users ON users.id = share_sessions.host_user_id
@@ -33,12 +48,14 @@ public struct StoredSeats: Sendable {
             Seat(
                 slot: 0, peerId: try $0.text("host_peer_id"), userId: try $0.text("host_user_id"),
                 username: try $0.text("username"), publicKey: "", permission: .control,
-                resumeDigest: try $0.blob("host_resume_digest"))
+                resumeDigest: try $0.blob("host_resume_digest"),
+                credentialId: try $0.optionalText("host_credential_id"),
+                organisationId: try $0.text("organisation_id"))
         }
     }
 
     private static func guests(of sessionId: String, in database: SQLiteConnection) throws -> [Seat] {
-        try database.rows(
+        try database.across(.upkeep).rows(
             """
             SELECT connections.*, users.username FROM connections JOIN users ON users.id = connections.user_id
             WHERE session_id = ? AND left_at IS NULL AND slot > 0
@@ -47,7 +64,8 @@ public struct StoredSeats: Sendable {
             Seat(
                 slot: try $0.integer("slot"), peerId: try $0.text("id"), userId: try $0.text("user_id"),
                 username: try $0.text("username"), publicKey: try $0.text("public_key"),
-                permission: try $0.word("permission"), resumeDigest: try $0.blob("resume_digest"))
+                permission: try $0.word("permission"), resumeDigest: try $0.blob("resume_digest"),
+                credentialId: try $0.optionalText("credential_id"), organisationId: try $0.text("organisation_id"))
         }
     }
 }

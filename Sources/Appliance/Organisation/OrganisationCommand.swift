@@ -1,0 +1,145 @@
+import ArgumentParser
+import NIOCore
+import Storage
+import Wire
+
+/// `postern organisation …`: what an owner of the server decides about organisations.
+struct OrganisationCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "organisation", abstract: "Lists organisations and sets their plans.",
+        discussion: "Example: postern organisation set-plan workshop team",
+        subcommands: [OrganisationList.self, OrganisationSetPlan.self, OrganisationUsage.self])
+}
+
+struct OrganisationList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "Lists organisations, personal ones too.",
+        discussion: "Example: postern organisation list --json | jq -r .name")
+
+    private static let pageSize = 500
+
+    private struct Listed: Encodable {
+        let id, name, plan, createdAt: String
+        let isPersonal: Bool
+        let deleteAfter: String?
+    }
+
+    @Flag(help: "Print one JSON object per line.")
+    var json = false
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        try await server.withDatabase { database, _ in
+            var last = ("", "")
+            while true {
+                let after = last
+                let page = try await database.read {
+                    try Organisation.list(after: after, limit: Self.pageSize, in: $0)
+                }
+                page.forEach(show)
+                guard page.count == Self.pageSize, let end = page.last else { return }
+                last = (end.name, end.id)
+            }
+        }
+    }
+
+    private func show(_ one: Organisation) {
+        let made = ISOTime.text(milliseconds: one.createdAt.milliseconds)
+        let gone = one.deleteAfter.map { ISOTime.text(milliseconds: $0.milliseconds) }
+        if json {
+            let listed = Listed(
+                id: one.id, name: one.name, plan: one.plan.rawValue, createdAt: made, isPersonal: one.personalOf != nil,
+                deleteAfter: gone)
+            return Output.line(String(buffer: JSONText.encode(listed)))
+        }
+        let kind = gone.map { "deleted, until \($0)" } ?? (one.personalOf == nil ? "" : "personal")
+        Output.line("\(one.id)\t\(one.name)\t\(one.plan.rawValue)\t\(kind)\t\(made)")
+    }
+}
+
+struct OrganisationSetPlan: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "set-plan", abstract: "Changes what an organisation may use; what runs goes on.",
+        discussion: "Example: postern organisation set-plan workshop team")
+
+    @Argument(help: "The organisation's name or id; an account's name is its personal one.")
+    var organisation: String
+
+    @Argument(help: "free, pro, team, enterprise or admin.")
+    var plan: String
+
+    @OptionGroup var server: ServerOptions
+
+    func validate() throws { _ = try Plan.argument(plan) }
+
+    func run() async throws {
+        let (name, plan) = (organisation, try Plan.argument(self.plan))
+        try await server.withDatabase { database, _ in
+            try await database.write { connection in
+                let found = try Organisation.named(name, in: connection)
+                try found.setPlan(plan, in: connection)
+                try Audit.recordCommand(
+                    .planSet, target: found.name, detail: "\(found.plan.rawValue) to \(plan.rawValue)", log: found.id,
+                    in: connection)
+            }
+        }
+        Output.line("\(name) is on the plan \(plan.rawValue) from now on.")
+    }
+}
+
+struct OrganisationUsage: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "usage", abstract: "Prints the usage ledger's sums by hour.",
+        discussion: "Example: postern organisation usage workshop --hours 48 --json")
+
+    private struct Listed: Encodable {
+        let hour, unit: String
+        let amount: Int
+    }
+
+    @Argument(help: "The organisation's name or id; an account's name is its personal one.")
+    var organisation: String
+
+    @Option(help: "How many hours, the running one included.")
+    var hours = 24
+
+    @Flag(help: "Print one JSON object per line.")
+    var json = false
+
+    @OptionGroup var server: ServerOptions
+
+    func validate() throws {
+        guard (1...87_600).contains(hours) else { throw ValidationError("--hours is between 1 and 87600.") }
+    }
+
+    func run() async throws {
+        let (name, hours) = (organisation, Int64(self.hours))
+        let now = UsageLedger.hour(of: .now())
+        let sums = try await server.withDatabase { database, _ in
+            try await database.read {
+                try UsageLedger.sums(
+                    from: now - hours + 1, to: now, in: $0.tenant(try Organisation.named(name, in: $0).id))
+            }
+        }
+        for sum in sums {
+            let hour = ISOTime.text(milliseconds: sum.hour * 3_600_000)
+            if json {
+                let listed = Listed(hour: hour, unit: sum.unit.rawValue, amount: sum.amount)
+                Output.line(String(buffer: JSONText.encode(listed)))
+            } else {
+                Output.line("\(hour)\t\(sum.unit.rawValue)\t\(sum.amount)")
+            }
+        }
+    }
+}
+
+extension Audit {
+    /// What the owner does on the server's command line, in the log of whom it is about.
+    static func recordCommand(
+        _ action: AuditAction, target: String, detail: String = "", log: String = Audit.appliance,
+        in connection: SQLiteConnection
+    ) throws {
+        try record(action, target: target, detail: detail, actor: .command, now: .now(), in: connection.tenant(log))
+    }
+}

@@ -1,0 +1,108 @@
+import COpenSSL
+
+/// A password's hash with scrypt (RFC 7914), in the PHC string format: `$scrypt$ln=15,r=8,p=3$salt$hash`.
+///
+/// The parameters stand with the hash, so that they can be raised later.
+struct PasswordHash: Equatable {
+    /// Binary logarithm of the cost. 2^15 blocks of 1 KiB are 32 MiB, whatever ``passes`` is.
+    let logarithm: Int
+    let passes: Int
+    let salt: [UInt8]
+    let hash: [UInt8]
+
+    /// scrypt's r: with 8, a block is 1 KiB.
+    private static let blockSize: UInt32 = 8
+    static let saltBytes = 16
+    private static let hashBytes = 32
+    /// What a hash in the database may ask for: at most 128 MiB and 16 passes.
+    private static let logarithms = 10...17
+    private static let passRange = 1...16
+
+    /// Takes about 100 ms and 2^logarithm KiB.
+    /// - Throws: ``IdentityError`` when there is not enough memory.
+    static func make(_ password: String, logarithm: Int, passes: Int) throws -> PasswordHash {
+        var generator = SystemRandomNumberGenerator()
+        let salt = (0..<saltBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+        let hash = try derive(password, salt, logarithm, passes)
+        return PasswordHash(logarithm: logarithm, passes: passes, salt: salt, hash: hash)
+    }
+
+    func matches(_ password: String) throws -> Bool {
+        let other = try Self.derive(password, salt, logarithm, passes)
+        return other.count == hash.count && postern_equal(other, hash, hash.count) == 1
+    }
+
+    static func derive(_ password: String, _ salt: [UInt8], _ logarithm: Int, _ passes: Int) throws -> [UInt8] {
+        var out = [UInt8](repeating: 0, count: hashBytes)
+        let text = Array(password.utf8CString)
+        let done = postern_scrypt(
+            text, text.count - 1, salt, salt.count, 1 << UInt64(logarithm), blockSize, UInt32(passes), &out, out.count)
+        guard done == 1 else {
+            throw IdentityError(.unavailable, "a password cannot be hashed: is there enough memory?")
+        }
+        return out
+    }
+
+    // MARK: Text
+
+    private init(logarithm: Int, passes: Int, salt: [UInt8], hash: [UInt8]) {
+        self.logarithm = logarithm
+        self.passes = passes
+        self.salt = salt
+        self.hash = hash
+    }
+
+    var text: String {
+        "$scrypt$ln=\(logarithm),r=\(Self.blockSize),p=\(passes)$\(Base64.text(salt))$\(Base64.text(hash))"
+    }
+
+    init?(_ text: String) {
+        let parts = text.split(separator: "$", omittingEmptySubsequences: false)
+        guard parts.count == 5, parts[0].isEmpty, parts[1] == "scrypt" else { return nil }
+        var numbers: [Substring: Int] = [:]
+        for pair in parts[2].split(separator: ",") {
+            let sides = pair.split(separator: "=")
+            if sides.count == 2 { numbers[sides[0]] = Int(sides[1]) }
+        }
+        guard let logarithm = numbers["ln"], let passes = numbers["p"], numbers["r"] == Int(Self.blockSize),
+            Self.logarithms.contains(logarithm), Self.passRange.contains(passes),
+            let salt = Base64.bytes(String(parts[3])), let hash = Base64.bytes(String(parts[4])),
+            salt.count >= 8, hash.count == Self.hashBytes
+        else { return nil }
+        self.init(logarithm: logarithm, passes: passes, salt: salt, hash: hash)
+    }
+}
+
+/// RFC 4648 without padding: section 4, and section 5 where a URL holds it.
+enum Base64 {
+    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+
+    static func text(_ bytes: [UInt8]) -> String {
+        var out: [UInt8] = []
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            let group = bytes[start..<min(start + 3, bytes.count)]
+            let word = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) } << UInt32(8 * (3 - group.count))
+            for index in 0...group.count { out.append(alphabet[Int(word >> UInt32(18 - 6 * index)) & 63]) }
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    static func url(_ bytes: [UInt8]) -> String {
+        String(text(bytes).map { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 })
+    }
+
+    static func bytes(_ text: String) -> [UInt8]? {
+        var out: [UInt8] = []
+        var (bits, count) = (UInt32(0), 0)
+        for byte in text.utf8 {
+            guard let value = alphabet.firstIndex(of: byte) else { return nil }
+            bits = bits << 6 | UInt32(value)
+            count += 6
+            if count >= 8 {
+                out.append(UInt8(truncatingIfNeeded: bits >> UInt32(count - 8)))
+                count -= 8
+            }
+        }
+        return out
+    }
+}

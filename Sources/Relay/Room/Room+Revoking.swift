@@ -1,0 +1,38 @@
+import Wire
+
+/// What a room does when what let somebody in is not good any more.
+extension Room {
+    private static let reason = "your sign-in or token was revoked"
+
+    /// Takes the seats of those away; nobody can resume them. The host's session waits for its owner to come back with a
+    /// credential that is good, and ends if he does not.
+    mutating func revoke(_ peers: RevokedPeers) -> [Action] {
+        if hasEnded { return [] }
+        var actions: [Action] = []
+        for guest in guests.values.filter({ $0.isMeant(by: peers) }).sorted(by: { $0.slot < $1.slot }) {
+            if guest.isConnected {
+                actions.append(.close(guest.slot, code: CloseCode.notSignedIn, reason: Self.reason))
+            }
+            actions += guestLeft(guest)
+        }
+        guard let host, host.isMeant(by: peers) else { return actions }
+        self.host = nil
+        if host.isConnected {
+            waitingForHost += 1
+            actions.append(.close(FrameHeader.hostSlot, code: CloseCode.notSignedIn, reason: Self.reason))
+            actions += [.sendToGuests(hostAway(host)), .waitForHost(waiting: waitingForHost)]
+        }
+        return actions
+    }
+}
+
+extension Room.Member {
+    fileprivate func isMeant(by peers: RevokedPeers) -> Bool {
+        switch peers {
+        case .credential(let id): credentialId == id
+        case .user(let id): userId == id
+        case .hostOf(let organisation, let user):
+            slot == FrameHeader.hostSlot && organisationId == organisation && userId == user
+        }
+    }
+}

@@ -1,0 +1,140 @@
+/// A long-lived credential of a person in one organisation. The database holds its SHA-256 only; the token is shown once.
+public struct APIToken: Sendable {
+    /// Says what a string is when it turns up in a log or a repository.
+    public static let prefix = "pst_"
+    /// A person has few tokens; this bounds what one answer may hold.
+    private static let listLimit = 1000
+    /// How exactly the last use is written down, in seconds: a write for each request would be too many.
+    private static let useResolution: Int64 = 60
+
+    public let id: String
+    /// The token as its owner keeps it.
+    public let secret: String
+
+    /// Makes a token and stores its digest.
+    /// - Parameters:
+    ///   - organisationId: nil for the account's own.
+    ///   - scopes: nil for everything that its owner may do.
+    /// - Throws: ``Refusal`` `.limit`, `.invalid`; ``StorageError``.
+    public static func create(
+        name: String, userId: String, organisationId: String? = nil, scopes: Set<PermissionKey>? = nil,
+        expiresAt: Timestamp? = nil, now: Timestamp, in database: SQLiteConnection
+    ) throws -> APIToken {
+        guard (1...64).contains(name.count) else {
+            throw Refusal(.invalid, "A token's name is 1 to 64 characters long.")
+        }
+        let count =
+            try database.first(
+                "SELECT COUNT(*) AS found FROM api_tokens WHERE user_id = ? AND revoked_at IS NULL", userId
+            ) { try $0.integer("found") } ?? 0
+        guard count < listLimit else {
+            throw Refusal(
+                .limit, "One account has at most \(listLimit) tokens; revoke some first.", limit: listLimit,
+                current: count)
+        }
+        // 256 bits: guessing is hopeless, so that a fast hash at rest is enough.
+        let secret = prefix + RandomText.make(letters: 43)
+        let id = Identifier.make(now: now)
+        try database.run(
+            """
+            INSERT INTO api_tokens (id, user_id, organisation_id, name, digest, scopes, expires_at, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            """, id, userId, organisationId ?? userId, name, Digest.of(secret), scopes.map(PermissionKey.text),
+            expiresAt, now)
+        return APIToken(id: id, secret: secret)
+    }
+
+    /// Who a token belongs to, or nil when it is unknown, revoked or expired.
+    public static func caller(
+        of secret: String, address: String, now: Timestamp, in database: SQLiteConnection
+    ) throws -> Caller? {
+        let found = try database.first(
+            """
+            SELECT users.*, api_tokens.id AS token_id, api_tokens.organisation_id, api_tokens.scopes,
+                EXISTS (SELECT 1 FROM second_factors WHERE second_factors.user_id = users.id
+                    AND confirmed_at IS NOT NULL) AS strong
+            FROM api_tokens JOIN users ON users.id = api_tokens.user_id
+            WHERE api_tokens.digest = ? AND api_tokens.revoked_at IS NULL AND users.disabled_at IS NULL
+            AND (api_tokens.expires_at IS NULL OR api_tokens.expires_at > ?)
+            """, Digest.of(secret), now
+        ) { row in
+            Caller(
+                user: try User(row), organisationId: try row.text("organisation_id"),
+                credential: .apiToken(try row.text("token_id")),
+                scopes: try row.optionalText("scopes").map(PermissionKey.parse), isStrong: try row.flag("strong"),
+                address: address)
+        }
+        return found
+    }
+
+    /// Whether a token that an access token was made from is still good.
+    public static func isGood(id: String, now: Timestamp, in database: SQLiteConnection) throws -> Bool {
+        try database.first(
+            """
+            SELECT 1 AS found FROM api_tokens WHERE id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
+            """, id, now
+        ) { try $0.integer("found") } != nil
+    }
+
+    /// Whether a use is worth writing down.
+    public static func needsMark(id: String, now: Timestamp, in database: SQLiteConnection) throws -> Bool {
+        try database.first(
+            "SELECT 1 AS found FROM api_tokens WHERE id = ? AND (last_used_at IS NULL OR last_used_at <= ?)", id,
+            now.advanced(bySeconds: -useResolution)
+        ) { try $0.integer("found") } != nil
+    }
+
+    public static func markUsed(id: String, now: Timestamp, in database: SQLiteConnection) throws {
+        try database.run("UPDATE api_tokens SET last_used_at = ? WHERE id = ?", now, id)
+    }
+
+    /// A token as it can be shown later.
+    public struct Listed: Sendable {
+        public let id, name, organisationId: String
+        /// Nil for everything that its owner may do.
+        public let scopes: Set<PermissionKey>?
+        public let createdAt: Timestamp
+        public let expiresAt, lastUsedAt, revokedAt: Timestamp?
+    }
+
+    /// Newest first.
+    public static func list(userId: String, in database: SQLiteConnection) throws -> [Listed] {
+        try database.rows(
+            "SELECT * FROM api_tokens WHERE user_id = ? ORDER BY id DESC LIMIT ?", userId, listLimit
+        ) {
+            Listed(
+                id: try $0.text("id"), name: try $0.text("name"), organisationId: try $0.text("organisation_id"),
+                scopes: try $0.optionalText("scopes").map(PermissionKey.parse), createdAt: try $0.time("created_at"),
+                expiresAt: try $0.optionalTime("expires_at"), lastUsedAt: try $0.optionalTime("last_used_at"),
+                revokedAt: try $0.optionalTime("revoked_at"))
+        }
+    }
+
+    /// Revoking twice changes nothing.
+    /// - Parameter owner: nil for whoever it is: the command line's.
+    /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
+    /// - Returns: the owner's id.
+    @discardableResult
+    public static func revoke(
+        id: String, owner: String? = nil, now: Timestamp, in database: SQLiteConnection
+    ) throws -> String {
+        let found = try database.first(
+            """
+            UPDATE api_tokens SET revoked_at = COALESCE(revoked_at, ?) WHERE id = ? AND (user_id = ? OR ? IS NULL)
+            RETURNING user_id
+            """, now, id, owner, owner
+        ) { try $0.text("user_id") }
+        guard let found else {
+            throw Refusal(.notFound, "There is no token \(id); 'postern token list USER' shows them.")
+        }
+        try Revocation.add(.credential(id), now: now, in: database)
+        return found
+    }
+
+    public static func revokeAll(userId: String, now: Timestamp, in database: SQLiteConnection) throws {
+        let ids = try database.rows(
+            "UPDATE api_tokens SET revoked_at = ? WHERE user_id = ? AND revoked_at IS NULL RETURNING id", now, userId
+        ) { try $0.text("id") }
+        for id in ids { try Revocation.add(.credential(id), now: now, in: database) }
+    }
+}

@@ -1,0 +1,143 @@
+/// Who asks: an account, through which credential, in which organisation, and with what restrictions.
+///
+/// Made from a credential that was found good. What it may do is looked up again in the transaction that does it, so that
+/// a role, a plan or a membership that has just changed counts at once.
+public struct Caller: Sendable, Equatable {
+    /// By what somebody is known. The text stands in the audit log.
+    public enum Credential: Sendable, Equatable {
+        case signIn(String)
+        case apiToken(String)
+        /// The owner's own command line, on the server.
+        case command
+
+        public var text: String {
+            switch self {
+            case .signIn(let id): "sign-in \(id)"
+            case .apiToken(let id): "token \(id)"
+            case .command: "command line"
+            }
+        }
+
+        /// What a revocation names; nil for the command line, which nothing revokes.
+        public var id: String? {
+            switch self {
+            case .signIn(let id), .apiToken(let id): id
+            case .command: nil
+            }
+        }
+    }
+
+    /// What an access token says about its organisation's plan at the time it was made.
+    public struct Claims: Sendable, Equatable {
+        public let plan: Plan
+        public let limits: PlanLimits
+
+        public init(plan: Plan, limits: PlanLimits) {
+            self.plan = plan
+            self.limits = limits
+        }
+    }
+
+    public let user: User
+    /// Where things go that the request does not place elsewhere.
+    public let organisationId: String
+    public let credential: Credential
+    /// What the credential is good for; nil for everything its owner may do.
+    public let scopes: Set<PermissionKey>?
+    public let claims: Claims?
+    /// A second factor was shown.
+    public let isStrong: Bool
+    /// Where from, as rate limits count addresses.
+    public let address: String
+
+    public init(
+        user: User, organisationId: String, credential: Credential, scopes: Set<PermissionKey>? = nil,
+        claims: Claims? = nil, isStrong: Bool, address: String
+    ) {
+        self.user = user
+        self.organisationId = organisationId
+        self.credential = credential
+        self.scopes = scopes
+        self.claims = claims
+        self.isStrong = isStrong
+        self.address = address
+    }
+
+    /// The command line acts as root of the machine does: as the account itself, with everything.
+    public static func command(as user: User) -> Caller {
+        Caller(user: user, organisationId: user.id, credential: .command, isStrong: true, address: "local")
+    }
+
+    /// This caller as a member who may do something there.
+    /// - Parameters:
+    ///   - organisationId: nil for the credential's own organisation.
+    ///   - whileDeleted: also in an organisation that is deleted and can still be brought back.
+    /// - Throws: ``Refusal`` `.notFound` for strangers, `.notAllowed`, `.secondFactor`; ``StorageError``.
+    public func member(
+        of organisationId: String? = nil, may key: PermissionKey, whileDeleted: Bool = false,
+        in database: SQLiteConnection
+    ) throws -> Member {
+        let id = organisationId ?? self.organisationId
+        // A token is for one organisation: elsewhere its owner is a stranger.
+        if case .apiToken = credential, id != self.organisationId { throw Self.stranger }
+        guard let member = try Member.find(userId: user.id, organisationId: id, in: database) else {
+            throw Self.stranger
+        }
+        if member.organisation.requiresSecondFactor && !isStrong {
+            throw Refusal(
+                .secondFactor,
+                "\(member.organisation.name) requires a second factor: turn it on in your account and sign in again.")
+        }
+        guard member.may(key) else {
+            throw Refusal(.notAllowed, "Your role \(member.role.name) does not have \(key.rawValue); ask an admin.")
+        }
+        guard scopes?.contains(key) ?? true else {
+            throw Refusal(.notAllowed, "This token was made without \(key.rawValue); make another one.")
+        }
+        if member.organisation.deleteAfter != nil && !whileDeleted {
+            throw Refusal(.notFound, "This organisation is deleted; an owner can bring it back.")
+        }
+        return member
+    }
+
+    /// - Throws: ``Refusal`` `.notAllowed`.
+    public func administrator() throws {
+        guard user.isAdmin else { throw Refusal(.notAllowed, "This is for administrators of this server.") }
+        guard scopes?.contains(.applianceManage) ?? true else {
+            throw Refusal(.notAllowed, "This token was made without \(PermissionKey.applianceManage.rawValue).")
+        }
+    }
+
+    private static var stranger: Refusal { Refusal(.notFound, "There is no such organisation.") }
+
+    // MARK: Plans
+
+    /// What binds this caller in an organisation: its plan, and the token's claims where they are stricter. A lower plan
+    /// counts at once for what is new; a higher one from the next token on.
+    public func allowance(in organisation: Organisation, _ database: SQLiteConnection) -> Allowance {
+        Allowance(
+            plan: organisation.plan, limits: database.surroundings.plans[organisation.plan],
+            claims: organisation.id == organisationId ? claims : nil)
+    }
+}
+
+/// What may be used, and which plan says so.
+public struct Allowance: Sendable {
+    public let plan: Plan
+    public let limits: PlanLimits
+    let claims: Caller.Claims?
+
+    init(plan: Plan, limits: PlanLimits, claims: Caller.Claims? = nil) {
+        self.plan = plan
+        self.limits = limits
+        self.claims = claims
+    }
+
+    /// The limit that binds and the plan that it is from; nil where nothing does.
+    subscript(limit: PlanLimit) -> (value: Int, plan: Plan)? {
+        let current = limits[limit].map { ($0, plan) }
+        guard let claims, let claimed = claims.limits[limit] else { return current }
+        if let current, current.0 <= claimed { return current }
+        return (claimed, claims.plan)
+    }
+}

@@ -1,0 +1,76 @@
+/// An account's name with somebody else: GitHub, Google, or any OpenID provider.
+public struct ExternalIdentity: Sendable {
+    /// `github`, or a provider's issuer.
+    public let provider: String
+    /// The provider's own name for the person, which never changes.
+    public let subject: String
+    public let email: String?
+    /// The provider says that the address was proved.
+    public let isEmailVerified: Bool
+    /// What the person is called there, as a wish for the account's name.
+    public let suggestedName: String
+
+    public init(provider: String, subject: String, email: String?, isEmailVerified: Bool, suggestedName: String) {
+        self.provider = provider
+        self.subject = subject
+        self.email = email?.lowercased()
+        self.isEmailVerified = isEmailVerified
+        self.suggestedName = suggestedName
+    }
+
+    /// The account of this identity.
+    public func user(in database: SQLiteConnection) throws -> User? {
+        let id = try database.first(
+            "SELECT user_id FROM identities WHERE provider = ? AND subject = ?", provider, subject
+        ) { try $0.text("user_id") }
+        return try id.flatMap { try User.find(id: $0, in: database) }
+    }
+
+    /// The account of this identity, which is made where there is none. An account that has proved the same address is
+    /// this person's, if the provider has proved it too.
+    /// - Parameter mayRegister: whether strangers get an account.
+    /// - Throws: ``Refusal`` `.registration`; ``StorageError``.
+    public func signIn(mayRegister: Bool, now: Timestamp, in database: SQLiteConnection) throws -> User {
+        if let known = try user(in: database) { return known }
+        if isEmailVerified, let email, let same = try User.find(verifiedEmail: email, in: database) {
+            try link(to: same, now: now, in: database)
+            return same
+        }
+        guard mayRegister else {
+            throw Refusal(
+                .registration, "This server makes no accounts for strangers; ask its owner for an invitation.")
+        }
+        let user = try User.create(username: try freeName(in: database), now: now, in: database)
+        if let email { try user.setEmail(email, verifiedAt: isEmailVerified ? now : nil, in: database) }
+        try link(to: user, now: now, in: database)
+        return try User.find(id: user.id, in: database) ?? user
+    }
+
+    private func link(to user: User, now: Timestamp, in database: SQLiteConnection) throws {
+        try database.run(
+            "INSERT INTO identities (provider, subject, user_id, email, created_at) VALUES (?, ?, ?, ?, ?)", provider,
+            subject, user.id, email, now)
+    }
+
+    /// The wish, or the wish with the first number behind it that nobody has.
+    private func freeName(in database: SQLiteConnection) throws -> String {
+        let letters = suggestedName.unicodeScalars.filter {
+            $0.isASCII
+                && ($0.properties.isAlphabetic || $0.properties.numericType != nil || ".-_".unicodeScalars.contains($0))
+        }
+        let wish = String(String.UnicodeScalarView(letters)).prefix(56)
+        let base = wish.isEmpty ? "person" : String(wish)
+        for number in 1..<10_000 {
+            let name = number == 1 ? base : "\(base)-\(number)"
+            if try User.find(username: name, in: database) == nil { return name }
+        }
+        return "\(base)-\(RandomText.makeReadable(letters: 7))"
+    }
+
+    /// The providers through which an account can sign in.
+    public static func providers(of userId: String, in database: SQLiteConnection) throws -> [String] {
+        try database.rows("SELECT provider FROM identities WHERE user_id = ? ORDER BY provider LIMIT 50", userId) {
+            try $0.text("provider")
+        }
+    }
+}

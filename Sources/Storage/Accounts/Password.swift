@@ -1,0 +1,28 @@
+/// An account's password, as its hash in the PHC string format; making and checking hashes is not done here.
+public enum Password {
+    /// Nil for accounts that sign in in other ways only.
+    public static func hash(userId: String, in database: SQLiteConnection) throws -> String? {
+        try database.first("SELECT hash FROM passwords WHERE user_id = ?", userId) { try $0.text("hash") }
+    }
+
+    /// Sets a password and ends all other sign-ins.
+    /// - Parameter kept: the sign-in that asks.
+    public static func set(
+        hash: String, userId: String, keeping kept: String?, now: Timestamp, in database: SQLiteConnection
+    ) throws {
+        try rehash(hash, userId: userId, now: now, in: database)
+        try SignIn.endAll(userId: userId, except: kept, .passwordChanged, now: now, in: database)
+        try OneTimeLink.cancelAll(.resetPassword, userId: userId, now: now, in: database)
+    }
+
+    /// The same password with other parameters, or the first one.
+    public static func rehash(
+        _ hash: String, userId: String, now: Timestamp, in database: SQLiteConnection
+    ) throws {
+        try database.run(
+            """
+            INSERT INTO passwords (user_id, hash, changed_at) VALUES (?, ?, ?)
+            ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at
+            """, userId, hash, now)
+    }
+}

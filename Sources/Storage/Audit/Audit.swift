@@ -1,0 +1,259 @@
+import Crypto
+
+/// The append-only log of one organisation, or of the appliance: each event's digest covers the one before it.
+///
+/// The digest is SHA-256 over the previous digest and every field with its length. The newest digest is signed with the
+/// audit key, which is not in the database, in the transaction that appends: whoever can write to the database and does not
+/// have the key can change, remove, reorder or insert nothing unseen, the newest event included.
+public enum Audit {
+    /// The log of what belongs to no organisation.
+    public static let appliance = Vault.appliance
+    /// A page of events.
+    public static let pageSize = 100
+    /// Of a free text in an event, in characters.
+    private static let textLimit = 200
+
+    public struct Event: Sendable, Equatable {
+        public let number: Int
+        public let at: Timestamp
+        public let actorId, actorName, action, target, address, credential, result, detail: String
+        public let digest: [UInt8]
+
+        init(_ row: Row) throws {
+            number = try row.integer("number")
+            at = try row.time("at")
+            actorId = try row.text("actor_id")
+            actorName = try row.text("actor_name")
+            action = try row.text("action")
+            target = try row.text("target")
+            address = try row.text("address")
+            credential = try row.text("credential")
+            result = try row.text("result")
+            detail = try row.text("detail")
+            digest = try row.blob("digest")
+        }
+
+        fileprivate init(
+            number: Int, at: Timestamp, actor: Actor, action: AuditAction, target: String, result: AuditResult,
+            detail: String, organisationId: String, previous: [UInt8]
+        ) {
+            self.number = number
+            self.at = at
+            actorId = actor.id
+            actorName = String(actor.name.prefix(textLimit))
+            self.action = action.rawValue
+            self.target = String(target.prefix(textLimit))
+            address = actor.address
+            credential = actor.credential
+            self.result = result.rawValue
+            self.detail = String(detail.prefix(textLimit))
+            digest = Self.digest(
+                previous, organisationId, number, at,
+                [actorId, actorName, self.action, self.target, address, credential, self.result, self.detail])
+        }
+
+        /// What the digest has to be behind this one.
+        func expectedDigest(after previous: [UInt8], organisationId: String) -> [UInt8] {
+            Self.digest(
+                previous, organisationId, number, at,
+                [actorId, actorName, action, target, address, credential, result, detail])
+        }
+
+        private static func digest(
+            _ previous: [UInt8], _ organisationId: String, _ number: Int, _ at: Timestamp, _ fields: [String]
+        ) -> [UInt8] {
+            var hash = SHA256()
+            hash.update(data: previous)
+            for field in [organisationId, String(number), String(at.milliseconds)] + fields {
+                // With its length: no two lists of fields are the same bytes.
+                withUnsafeBytes(of: UInt32(field.utf8.count).bigEndian) { hash.update(bufferPointer: $0) }
+                hash.update(data: Array(field.utf8))
+            }
+            return Array(hash.finalize())
+        }
+    }
+
+    /// Who did it, also where nobody is signed in.
+    public struct Actor: Sendable {
+        public let id, name, credential, address: String
+
+        public init(id: String, name: String, credential: String, address: String) {
+            self.id = id
+            self.name = name
+            self.credential = credential
+            self.address = address
+        }
+
+        public init(_ caller: Caller) {
+            self.init(
+                id: caller.user.id, name: caller.user.username, credential: caller.credential.text,
+                address: caller.address)
+        }
+
+        /// The owner of the machine.
+        public static let command = Actor(id: "", name: "root", credential: "command line", address: "local")
+    }
+
+    // MARK: Writing
+
+    public static func record(
+        _ action: AuditAction, target: String, detail: String = "", result: AuditResult = .done, by caller: Caller,
+        now: Timestamp, in scope: TenantScope
+    ) throws {
+        try record(action, target: target, detail: detail, result: result, actor: Actor(caller), now: now, in: scope)
+    }
+
+    public static func record(
+        _ action: AuditAction, target: String, detail: String = "", result: AuditResult = .done, actor: Actor,
+        now: Timestamp, in scope: TenantScope
+    ) throws {
+        let head = try head(in: scope)
+        let event = Event(
+            number: (head?.number ?? 0) + 1, at: now, actor: actor, action: action, target: target, result: result,
+            detail: detail, organisationId: scope.organisationId, previous: head?.digest ?? [])
+        try scope.run(
+            """
+            INSERT INTO audit_events (organisation_id, number, at, actor_id, actor_name, action, target, address,
+                credential, result, detail, digest) VALUES (:organisation, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """, event.number, event.at, event.actorId, event.actorName, event.action, event.target, event.address,
+            event.credential, event.result, event.detail, event.digest)
+        let signature = try Head.sign(event, scope.organisationId, scope.connection.surroundings.keyring())
+        try scope.run(
+            """
+            INSERT INTO audit_chains (organisation_id, number, digest, at, signature) VALUES (:organisation, ?, ?, ?, ?)
+            ON CONFLICT (organisation_id) DO UPDATE
+            SET number = excluded.number, digest = excluded.digest, at = excluded.at, signature = excluded.signature
+            """, event.number, event.digest, event.at, signature)
+    }
+
+    // MARK: Reading
+
+    /// What to look for; nil does not matter.
+    public struct Filter: Sendable {
+        public var actor: String?
+        /// A whole action, or its first word: `member`.
+        public var action: String?
+        public var result: String?
+        /// Older than this number: the page behind.
+        public var before: Int?
+
+        public init(actor: String? = nil, action: String? = nil, result: String? = nil, before: Int? = nil) {
+            self.actor = actor
+            self.action = action
+            self.result = result
+            self.before = before
+        }
+    }
+
+    /// Newest first.
+    public static func list(
+        _ filter: Filter = Filter(), limit: Int = pageSize, in scope: TenantScope
+    ) throws -> [Event] {
+        try scope.rows(
+            """
+            SELECT * FROM audit_events WHERE organisation_id = :organisation
+            AND (? IS NULL OR number < ?) AND (? IS NULL OR actor_name = ?) AND (? IS NULL OR result = ?)
+            AND (? IS NULL OR action = ? OR substr(action, 1, instr(action, '.') - 1) = ?)
+            ORDER BY number DESC LIMIT ?
+            """, filter.before, filter.before, filter.actor, filter.actor, filter.result, filter.result, filter.action,
+            filter.action, filter.action, limit, decode: Event.init)
+    }
+
+    /// The newest event as the chain has it, with its signature.
+    public struct Head: Sendable {
+        public let number: Int
+        public let digest: [UInt8]
+        public let at: Timestamp
+        let signature: [UInt8]
+
+        fileprivate static func sign(_ event: Event, _ organisationId: String, _ keys: Keyring) throws -> [UInt8] {
+            guard
+                let signature = try? keys.audit.signature(
+                    for: Self.text(organisationId, event.number, event.digest, event.at))
+            else { throw StorageError(.failed, "the audit log cannot be signed") }
+            return Array(signature)
+        }
+
+        fileprivate func isSigned(_ organisationId: String, _ keys: Keyring) -> Bool {
+            keys.audit.publicKey.isValidSignature(signature, for: Self.text(organisationId, number, digest, at))
+        }
+
+        private static func text(
+            _ organisationId: String, _ number: Int, _ digest: [UInt8], _ at: Timestamp
+        ) -> [UInt8] {
+            Array(
+                "postern audit head\n\(organisationId)\n\(number)\n\(Hexadecimal.text(digest))\n\(at.milliseconds)".utf8
+            )
+        }
+    }
+
+    public static func head(in scope: TenantScope) throws -> Head? {
+        try scope.first("SELECT * FROM audit_chains WHERE organisation_id = :organisation") {
+            Head(
+                number: try $0.integer("number"), digest: try $0.blob("digest"), at: try $0.time("at"),
+                signature: try $0.blob("signature"))
+        }
+    }
+
+    // MARK: Verifying
+
+    /// What was found in one log.
+    public struct Verdict: Sendable {
+        public let organisationId: String
+        public let head: Head?
+        public let count: Int
+        /// Each a sentence that names the event; empty where the log is whole.
+        public let problems: [String]
+    }
+
+    /// All logs that there are, or should be.
+    public static func logs(in database: SQLiteConnection) throws -> [String] {
+        try database.across(.upkeep).rows(
+            """
+            SELECT organisation_id FROM audit_events UNION SELECT organisation_id FROM audit_chains ORDER BY 1
+            """
+        ) { try $0.text("organisation_id") }
+    }
+
+    /// Reads a log through, in pages.
+    /// - Throws: ``StorageError``.
+    public static func verify(in scope: TenantScope) throws -> Verdict {
+        let head = try head(in: scope)
+        var problems: [String] = []
+        var previous: [UInt8] = []
+        var last = 0
+        while problems.count < 100 {
+            let page = try scope.rows(
+                "SELECT * FROM audit_events WHERE organisation_id = :organisation AND number > ? ORDER BY number LIMIT 1000",
+                last, decode: Event.init)
+            if page.isEmpty { break }
+            for event in page {
+                if event.number > last + 1 {
+                    let gone =
+                        event.number == last + 2
+                        ? "event \(last + 1) is" : "events \(last + 1) to \(event.number - 1) are"
+                    problems.append("\(gone) missing")
+                }
+                if event.digest != event.expectedDigest(after: previous, organisationId: scope.organisationId) {
+                    problems.append("event \(event.number) was changed, moved or inserted, or the one before it was")
+                }
+                (previous, last) = (event.digest, event.number)
+            }
+        }
+        problems += try endProblems(head, last: last, digest: previous, in: scope)
+        return Verdict(organisationId: scope.organisationId, head: head, count: last, problems: problems)
+    }
+
+    private static func endProblems(
+        _ head: Head?, last: Int, digest: [UInt8], in scope: TenantScope
+    ) throws -> [String] {
+        guard let head else { return last == 0 ? [] : ["the signed head is missing"] }
+        let keys = try scope.connection.surroundings.keyring()
+        guard head.isSigned(scope.organisationId, keys) else {
+            return ["the head was not signed with this server's audit key"]
+        }
+        if head.number > last { return ["events \(last + 1) to \(head.number) are missing at the end"] }
+        if head.number < last { return ["events \(head.number + 1) to \(last) were added without the audit key"] }
+        return head.digest == digest ? [] : ["the newest event is not the one that was signed"]
+    }
+}

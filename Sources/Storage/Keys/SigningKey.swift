@@ -1,0 +1,52 @@
+import Crypto
+
+/// A key that signs access tokens; sealed in the database, so that every process and every restart has the same ones.
+public struct SigningKey: Sendable, Equatable {
+    /// A new key signs after this time, in seconds: 30 days.
+    public static let rotationSeconds: Int64 = 30 * 86_400
+    /// How long an old key is still believed: the longest token (7 days) and a day, in seconds.
+    public static let overlapSeconds: Int64 = 8 * 86_400
+
+    /// Stands in a token's header (`kid`).
+    public let id: String
+    public let secret: [UInt8]
+    public let createdAt: Timestamp
+
+    private static func place(_ id: String) -> Vault.Place {
+        Vault.Place(table: "signing_keys", row: id, column: "secret")
+    }
+
+    /// The keys that are believed, the one that signs first. Makes one where there is none, or the newest is old.
+    public static func current(now: Timestamp, in database: SQLiteConnection) throws -> [SigningKey] {
+        let oldest = now.advanced(bySeconds: -(rotationSeconds + overlapSeconds))
+        try database.run("DELETE FROM signing_keys WHERE created_at < ?", oldest)
+        let newest = try list(in: database).first
+        if newest.map({ $0.createdAt < now.advanced(bySeconds: -rotationSeconds) }) ?? true {
+            _ = try add(now: now, in: database)
+        }
+        return try list(in: database)
+    }
+
+    /// Makes a new key; the older ones are believed until their tokens have ended.
+    public static func add(now: Timestamp, in database: SQLiteConnection) throws -> String {
+        let id = Identifier.make(now: now)
+        let sealed = try Vault.seal(KeyFile.random(), at: place(id), in: database.tenant(Vault.appliance))
+        try database.run("INSERT INTO signing_keys (id, secret, created_at) VALUES (?, ?, ?)", id, sealed, now)
+        return id
+    }
+
+    /// Newest first.
+    public static func list(in database: SQLiteConnection) throws -> [SigningKey] {
+        let stored = try database.rows("SELECT * FROM signing_keys ORDER BY created_at DESC, id DESC LIMIT 50") {
+            (try $0.text("id"), try $0.blob("secret"), try $0.time("created_at"))
+        }
+        return try stored.map { id, sealed, createdAt in
+            SigningKey(
+                id: id, secret: try Vault.open(sealed, at: place(id), in: database.tenant(Vault.appliance)),
+                createdAt: createdAt)
+        }
+    }
+
+    /// Wraps all data keys with the master key that is newest. Returns how many there are.
+    public static func rewrapAll(in database: SQLiteConnection) throws -> Int { try Vault.rewrap(in: database) }
+}

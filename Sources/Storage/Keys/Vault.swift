@@ -1,0 +1,78 @@
+import Crypto
+
+/// Secrets at rest: AES-256-GCM with a data key for each organisation, which the master key wraps.
+///
+/// A sealed value is one byte of version (1), 12 of nonce, the ciphertext and 16 of tag. The associated data names
+/// organisation, table, row and column, so that a value that is moved to another place does not open there.
+/// Rotating the master key rewraps the data keys and touches no secret.
+enum Vault {
+    /// The organisation of what belongs to the appliance itself.
+    static let appliance = "appliance"
+    private static let version: UInt8 = 1
+
+    /// Where a secret stands.
+    struct Place {
+        let table, row, column: String
+
+        fileprivate func data(_ organisationId: String) -> [UInt8] {
+            Array([organisationId, table, row, column].joined(separator: "\u{0}").utf8)
+        }
+    }
+
+    /// - Throws: ``StorageError``.
+    static func seal(_ secret: [UInt8], at place: Place, in scope: TenantScope) throws -> [UInt8] {
+        try seal(secret, with: dataKey(in: scope), binding: place.data(scope.organisationId))
+    }
+
+    /// - Throws: ``StorageError`` when the value was not sealed here.
+    static func open(_ sealed: [UInt8], at place: Place, in scope: TenantScope) throws -> [UInt8] {
+        try open(sealed, with: dataKey(in: scope), binding: place.data(scope.organisationId))
+    }
+
+    /// Wraps every data key anew. Returns how many there are.
+    static func rewrap(in connection: SQLiteConnection) throws -> Int {
+        let keys = try connection.surroundings.keyring()
+        let stored = try connection.across(.upkeep).rows("SELECT organisation_id, master, wrapped FROM data_keys") {
+            (try $0.text("organisation_id"), try $0.text("master"), try $0.blob("wrapped"))
+        }
+        for (organisation, master, wrapped) in stored where master != keys.master.id {
+            let binding = Array("data_keys\u{0}\(organisation)".utf8)
+            let key = try open(wrapped, with: keys.master(id: master).key, binding: binding)
+            try connection.tenant(organisation).run(
+                "UPDATE data_keys SET master = ?, wrapped = ? WHERE organisation_id = :organisation",
+                keys.master.id, try seal(key, with: keys.master.key, binding: binding))
+        }
+        return stored.count
+    }
+
+    private static func dataKey(in scope: TenantScope) throws -> SymmetricKey {
+        let keys = try scope.connection.surroundings.keyring()
+        let binding = Array("data_keys\u{0}\(scope.organisationId)".utf8)
+        let stored = try scope.first(
+            "SELECT master, wrapped FROM data_keys WHERE organisation_id = :organisation"
+        ) { (try $0.text("master"), try $0.blob("wrapped")) }
+        if let (master, wrapped) = stored {
+            return SymmetricKey(data: try open(wrapped, with: keys.master(id: master).key, binding: binding))
+        }
+        let key = KeyFile.random()
+        try scope.run(
+            "INSERT INTO data_keys (organisation_id, master, wrapped, created_at) VALUES (:organisation, ?, ?, ?)",
+            keys.master.id, try seal(key, with: keys.master.key, binding: binding), Timestamp.now())
+        return SymmetricKey(data: key)
+    }
+
+    private static func seal(_ plain: [UInt8], with key: SymmetricKey, binding: [UInt8]) throws -> [UInt8] {
+        // Only an invalid key size fails, and there is one size.
+        guard let box = try? AES.GCM.seal(plain, using: key, authenticating: binding).combined else {
+            throw StorageError(.failed, "a secret cannot be sealed")
+        }
+        return [version] + box
+    }
+
+    private static func open(_ sealed: [UInt8], with key: SymmetricKey, binding: [UInt8]) throws -> [UInt8] {
+        guard sealed.first == version, let box = try? AES.GCM.SealedBox(combined: sealed.dropFirst()),
+            let plain = try? AES.GCM.open(box, using: key, authenticating: binding)
+        else { throw StorageError(.corrupt, "a secret in the database was changed or moved; restore a backup") }
+        return Array(plain)
+    }
+}

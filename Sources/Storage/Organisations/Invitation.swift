@@ -1,0 +1,132 @@
+import Crypto
+
+/// A way into an organisation for one person: a secret that works once, for a while.
+public struct Invitation: Sendable, Equatable {
+    /// A week, in seconds: an e-mail may lie over a weekend.
+    public static let lifetimeSeconds: Int64 = 7 * 86_400
+    /// Open at once in one organisation.
+    private static let openLimit = 200
+
+    public let id: String
+    public let organisationId: String
+    public let email: String?
+    public let roleId: String
+    public let invitedBy: String
+    public let createdAt: Timestamp
+    public let expiresAt: Timestamp
+
+    init(_ row: Row) throws {
+        id = try row.text("id")
+        organisationId = try row.text("organisation_id")
+        email = try row.optionalText("email")
+        roleId = try row.text("role")
+        invitedBy = try row.text("invited_by")
+        createdAt = try row.time("created_at")
+        expiresAt = try row.time("expires_at")
+    }
+
+    /// Makes an invitation. Its secret is returned this once; only the digest is kept.
+    /// - Throws: ``Refusal`` `.notAllowed`, `.limit`, `.invalid`; ``StorageError``.
+    public static func create(
+        email: String?, role: Role, by inviter: Member, lifetimeSeconds: Int64 = lifetimeSeconds, now: Timestamp,
+        in scope: TenantScope
+    ) throws -> (Invitation, secret: String) {
+        guard inviter.organisation.personalOf == nil else {
+            throw Refusal(.invalid, "An account's own organisation has one member; make an organisation for a team.")
+        }
+        try inviter.mayGrant(role)
+        let open = try list(now: now, in: scope).count
+        guard open < openLimit else {
+            throw Refusal(
+                .limit, "An organisation has at most \(openLimit) open invitations; revoke some first.",
+                limit: openLimit, current: open)
+        }
+        let secret = RandomText.make(letters: 43)
+        let made = try scope.first(
+            """
+            INSERT INTO invitations (id, organisation_id, digest, email, role, invited_by, created_at, expires_at)
+            VALUES (?, :organisation, ?, ?, ?, ?, ?, ?) RETURNING *
+            """, Identifier.make(now: now), Digest.of(secret), email, role.id, inviter.user.username, now,
+            now.advanced(bySeconds: lifetimeSeconds), decode: Invitation.init)
+        guard let made else { throw StorageError(.failed, "the new invitation was not returned") }
+        return (made, secret)
+    }
+
+    /// Those that can still be accepted, newest first.
+    public static func list(now: Timestamp, in scope: TenantScope) throws -> [Invitation] {
+        try scope.rows(
+            """
+            SELECT * FROM invitations WHERE organisation_id = :organisation AND accepted_at IS NULL
+            AND revoked_at IS NULL AND expires_at > ? ORDER BY created_at DESC, id DESC LIMIT ?
+            """, now, openLimit, decode: Invitation.init)
+    }
+
+    /// Revoking twice changes nothing.
+    /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
+    public static func revoke(id: String, now: Timestamp, in scope: TenantScope) throws {
+        let found = try scope.run(
+            """
+            UPDATE invitations SET revoked_at = COALESCE(revoked_at, ?)
+            WHERE organisation_id = :organisation AND id = ? AND accepted_at IS NULL
+            """, now, id)
+        if found == 0 { throw Refusal(.notFound, "There is no such open invitation.") }
+    }
+
+    /// What a secret leads to, for the page that asks whether to accept.
+    /// - Throws: ``Refusal`` `.invitation`; ``StorageError``.
+    public static func find(
+        secret: String, now: Timestamp, in database: SQLiteConnection
+    ) throws -> (Invitation, Organisation) {
+        let found = try database.across(.secretLeadsToTenant).first(
+            """
+            SELECT * FROM invitations WHERE digest = ? AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > ?
+            """, Digest.of(secret), now, decode: Invitation.init)
+        guard let found, let organisation = try Organisation.find(id: found.organisationId, in: database),
+            organisation.deleteAfter == nil
+        else { throw refusal }
+        return (found, organisation)
+    }
+
+    /// Uses an invitation up and makes the user a member, in one transaction.
+    ///
+    /// One that names an e-mail address is for the account that has proved this address.
+    /// - Throws: ``Refusal`` `.invitation`, `.notAllowed`; ``StorageError``.
+    public static func accept(
+        secret: String, user: User, now: Timestamp, in database: SQLiteConnection
+    ) throws -> Member {
+        let (invitation, organisation) = try find(secret: secret, now: now, in: database)
+        if let email = invitation.email, user.emailVerifiedAt == nil || user.email != email {
+            throw Refusal(
+                .notAllowed, "This invitation is for \(email); sign in with the account that has this address.")
+        }
+        let scope = database.tenant(organisation.id)
+        // A role that was removed meanwhile would let somebody in with nothing to do.
+        guard try Role.find(id: invitation.roleId, in: scope) != nil else { throw refusal }
+        let count =
+            try database.first("SELECT COUNT(*) AS found FROM memberships WHERE user_id = ?", user.id) {
+                try $0.integer("found")
+            } ?? 0
+        guard count < Organisation.perPerson else {
+            throw Refusal(
+                .limit, "One account has at most \(Organisation.perPerson) organisations; leave one first.",
+                limit: Organisation.perPerson, current: count)
+        }
+        try scope.run(
+            "UPDATE invitations SET accepted_at = ?, accepted_by = ? WHERE organisation_id = :organisation AND id = ?",
+            now, user.id, invitation.id)
+        try Member.add(userId: user.id, roleId: invitation.roleId, now: now, in: scope)
+        guard let member = try Member.find(userId: user.id, organisationId: organisation.id, in: database) else {
+            throw refusal
+        }
+        return member
+    }
+
+    private static var refusal: Refusal {
+        Refusal(.invitation, "This invitation was used, revoked or is too old; ask for a new one.")
+    }
+}
+
+/// How secrets that are random enough to need no slow hash are kept.
+enum Digest {
+    static func of(_ secret: String) -> [UInt8] { Array(SHA256.hash(data: Array(secret.utf8))) }
+}

@@ -1,0 +1,170 @@
+/// A person in an organisation: who, where, and what that allows.
+public struct Member: Sendable, Equatable {
+    public let user: User
+    public let organisation: Organisation
+    public let role: Role
+    public let since: Timestamp
+
+    public func may(_ key: PermissionKey) -> Bool { role.permissions.contains(key) }
+
+    // MARK: Finding
+
+    /// - Throws: ``StorageError``.
+    public static func find(
+        userId: String, organisationId: String, in database: SQLiteConnection
+    ) throws -> Member? {
+        guard let user = try User.find(id: userId, in: database), user.disabledAt == nil,
+            let organisation = try Organisation.find(id: organisationId, in: database),
+            let (role, since) = try seat(userId, in: database.tenant(organisationId))
+        else { return nil }
+        return Member(user: user, organisation: organisation, role: role, since: since)
+    }
+
+    private static func seat(_ userId: String, in scope: TenantScope) throws -> (Role, Timestamp)? {
+        let found = try scope.first(
+            "SELECT role, created_at FROM memberships WHERE organisation_id = :organisation AND user_id = ?", userId
+        ) { (try $0.text("role"), try $0.time("created_at")) }
+        guard let (id, since) = found else { return nil }
+        // A role that is gone allows nothing.
+        return (try Role.find(id: id, in: scope) ?? Role(.member).powerless, since)
+    }
+
+    /// A person has few organisations; an organisation has as many members as this, at most, on one page.
+    private static let pageSize = 500
+
+    /// An organisation's members by name.
+    /// - Parameter after: the last name of the page before, or empty.
+    public static func list(after: String = "", in scope: TenantScope) throws -> [Member] {
+        guard let organisation = try Organisation.find(id: scope.organisationId, in: scope.connection) else {
+            return []
+        }
+        let rows = try scope.rows(
+            """
+            SELECT users.*, memberships.role AS role, memberships.created_at AS since FROM memberships
+            JOIN users ON users.id = memberships.user_id
+            WHERE memberships.organisation_id = :organisation AND users.username > ? ORDER BY users.username LIMIT ?
+            """, after, pageSize
+        ) { (try User($0), try $0.text("role"), try $0.time("since")) }
+        return try rows.map { user, role, since in
+            Member(
+                user: user, organisation: organisation,
+                role: try Role.find(id: role, in: scope) ?? Role(.member).powerless, since: since)
+        }
+    }
+
+    /// A person's organisations, the own one first, then by name.
+    public static func organisations(of userId: String, in database: SQLiteConnection) throws -> [Member] {
+        let ids = try database.rows(
+            """
+            SELECT organisations.id FROM memberships JOIN organisations ON organisations.id = memberships.organisation_id
+            WHERE memberships.user_id = ? ORDER BY organisations.personal_of IS NULL, organisations.name LIMIT ?
+            """, userId, pageSize
+        ) { try $0.text("id") }
+        return try ids.compactMap { try find(userId: userId, organisationId: $0, in: database) }
+    }
+
+    // MARK: Changing
+
+    static func add(userId: String, role: Role.BuiltIn, now: Timestamp, in scope: TenantScope) throws {
+        try add(userId: userId, roleId: role.rawValue, now: now, in: scope)
+    }
+
+    /// Joining twice changes nothing: the role stays what it was.
+    static func add(userId: String, roleId: String, now: Timestamp, in scope: TenantScope) throws {
+        try scope.run(
+            """
+            INSERT INTO memberships (organisation_id, user_id, role, created_at) VALUES (:organisation, ?, ?, ?)
+            ON CONFLICT (organisation_id, user_id) DO NOTHING
+            """, userId, roleId, now)
+    }
+
+    /// Gives a member another role.
+    /// - Throws: ``Refusal`` `.notFound`, `.notAllowed` when the giver lacks what either role allows, `.lastOwner`.
+    public static func setRole(
+        of userId: String, to role: Role, by giver: Member, in scope: TenantScope
+    ) throws -> Member {
+        let member = try existing(userId, in: scope)
+        try giver.mayGrant(role)
+        try giver.mayGrant(member.role)
+        try scope.run(
+            "UPDATE memberships SET role = ? WHERE organisation_id = :organisation AND user_id = ?", role.id, userId)
+        try keepAnOwner(in: scope)
+        return try existing(userId, in: scope)
+    }
+
+    /// Takes a member out; leaving is taking oneself out.
+    /// - Throws: ``Refusal`` `.notFound`, `.notAllowed`, `.lastOwner`, `.invalid`; ``StorageError``.
+    public static func remove(_ userId: String, by remover: Member, in scope: TenantScope) throws -> Member {
+        let member = try existing(userId, in: scope)
+        guard member.organisation.personalOf != userId else {
+            throw Refusal(.invalid, "Nobody leaves the organisation that is the account's own.")
+        }
+        if userId != remover.user.id { try remover.mayGrant(member.role) }
+        try scope.run("DELETE FROM memberships WHERE organisation_id = :organisation AND user_id = ?", userId)
+        try scope.connection.run(
+            "UPDATE api_tokens SET revoked_at = ? WHERE organisation_id = ? AND user_id = ? AND revoked_at IS NULL",
+            Timestamp.now(), scope.organisationId, userId)
+        try keepAnOwner(in: scope)
+        try Revocation.add(.member(userId, scope.organisationId), now: .now(), in: scope.connection)
+        return member
+    }
+
+    /// Makes another member the owner and the giver an admin.
+    /// - Throws: ``Refusal`` `.notFound`, `.notAllowed`; ``StorageError``.
+    public static func transfer(to userId: String, from owner: Member, in scope: TenantScope) throws -> Member {
+        guard owner.role.isOwner else { throw Refusal(.notAllowed, "Only an owner hands an organisation on.") }
+        guard owner.organisation.personalOf == nil else {
+            throw Refusal(.invalid, "An account's own organisation stays with the account.")
+        }
+        _ = try existing(userId, in: scope)
+        guard userId != owner.user.id else { throw Refusal(.invalid, "You are the owner already.") }
+        let change: StaticString =
+            "UPDATE memberships SET role = ? WHERE organisation_id = :organisation AND user_id = ?"
+        try scope.run(change, Role.BuiltIn.owner.rawValue, userId)
+        try scope.run(change, Role.BuiltIn.admin.rawValue, owner.user.id)
+        return try existing(userId, in: scope)
+    }
+
+    private static func existing(_ userId: String, in scope: TenantScope) throws -> Member {
+        let found = try find(userId: userId, organisationId: scope.organisationId, in: scope.connection)
+        guard let found else { throw Refusal(.notFound, "There is no such member in this organisation.") }
+        return found
+    }
+
+    /// Looked at after the change and inside its transaction, so that two owners who leave at once do not both get away.
+    private static func keepAnOwner(in scope: TenantScope) throws {
+        let owner = try scope.first(
+            "SELECT 1 AS found FROM memberships WHERE organisation_id = :organisation AND role = ? LIMIT 1",
+            Role.BuiltIn.owner.rawValue
+        ) { try $0.integer("found") }
+        if owner == nil {
+            throw Refusal(.lastOwner, "This is the last owner; hand the organisation to somebody else first.")
+        }
+    }
+
+    // MARK: Granting
+
+    /// - Throws: ``Refusal`` `.notAllowed` when this member lacks what the role allows.
+    func mayGrant(_ role: Role) throws {
+        if role.isOwner && !self.role.isOwner { throw Refusal(.notAllowed, "Only an owner makes or unmakes owners.") }
+        try mayGrant(role.permissions)
+    }
+
+    func mayGrant(_ keys: Set<PermissionKey>) throws {
+        let lacking = keys.subtracting(role.permissions)
+        if let first = lacking.min() {
+            throw Refusal(.notAllowed, "Nobody can grant what he lacks: you do not have \(first.rawValue).")
+        }
+    }
+}
+
+extension Role {
+    /// The same name without any permission.
+    fileprivate var powerless: Role { Role(id: id, name: "removed role", permissions: []) }
+
+    private init(id: String, name: String, permissions: Set<PermissionKey>) {
+        self.id = id
+        self.name = name
+        self.permissions = permissions
+    }
+}

@@ -1,0 +1,138 @@
+/// What owns things: one for each account by itself, and as many as people make together.
+public struct Organisation: Sendable, Equatable {
+    /// Long enough to notice a mistake, in seconds.
+    public static let graceSeconds: Int64 = 30 * 86_400
+    /// Organisations of one person: far above what anybody needs, and a bound on what one account can fill.
+    static let perPerson = 100
+
+    public let id: String
+    public let name: String
+    /// The account whose own it is; nil for one of several people.
+    public let personalOf: String?
+    public let plan: Plan
+    /// Members sign in with a second factor or see nothing of it.
+    public let requiresSecondFactor: Bool
+    public let createdAt: Timestamp
+    /// When it will be removed for good; nil where nobody deleted it.
+    public let deleteAfter: Timestamp?
+
+    init(_ row: Row) throws {
+        id = try row.text("id")
+        name = try row.text("name")
+        personalOf = try row.optionalText("personal_of")
+        plan = try row.word("plan")
+        requiresSecondFactor = try row.flag("requires_second_factor")
+        createdAt = try row.time("created_at")
+        deleteAfter = try row.optionalTime("delete_after")
+    }
+
+    public static func find(id: String, in database: SQLiteConnection) throws -> Organisation? {
+        try database.first("SELECT * FROM organisations WHERE id = ?", id, decode: Organisation.init)
+    }
+
+    /// An account's own, of the account's id.
+    static func createPersonal(
+        of user: User, plan: Plan, now: Timestamp, in database: SQLiteConnection
+    ) throws {
+        try database.run(
+            "INSERT INTO organisations (id, name, personal_of, plan, created_at) VALUES (?, ?, ?, ?, ?)",
+            user.id, user.username, user.id, plan.rawValue, now)
+        try Member.add(userId: user.id, role: .owner, now: now, in: database.tenant(user.id))
+    }
+
+    /// One of several people, with its maker as owner.
+    /// - Throws: ``Refusal`` `.invalid`, `.limit`; ``StorageError``.
+    public static func create(
+        name: String, owner: User, now: Timestamp, in database: SQLiteConnection
+    ) throws -> Organisation {
+        let name = try checked(name)
+        let count = try Member.organisations(of: owner.id, in: database).count
+        guard count < perPerson else {
+            throw Refusal(
+                .limit, "One account has at most \(perPerson) organisations; leave one first.", limit: perPerson,
+                current: count)
+        }
+        let made = try database.first(
+            "INSERT INTO organisations (id, name, plan, created_at) VALUES (?, ?, ?, ?) RETURNING *",
+            Identifier.make(now: now), name, database.surroundings.plans.standard.rawValue, now,
+            decode: Organisation.init)
+        guard let made else { throw StorageError(.failed, "the new organisation was not returned") }
+        try Member.add(userId: owner.id, role: .owner, now: now, in: database.tenant(made.id))
+        return made
+    }
+
+    /// - Throws: ``Refusal`` `.invalid`; ``StorageError``.
+    public func change(
+        name: String?, requiresSecondFactor: Bool?, in database: SQLiteConnection
+    ) throws -> Organisation {
+        try database.run(
+            "UPDATE organisations SET name = ?, requires_second_factor = ? WHERE id = ?",
+            try name.map(Self.checked) ?? self.name, requiresSecondFactor ?? self.requiresSecondFactor, id)
+        return try Self.find(id: id, in: database) ?? self
+    }
+
+    public func setPlan(_ plan: Plan, in database: SQLiteConnection) throws {
+        try database.run("UPDATE organisations SET plan = ? WHERE id = ?", plan.rawValue, id)
+    }
+
+    /// Takes it out of use; it can be brought back for ``graceSeconds``.
+    /// - Throws: ``Refusal`` `.invalid` for a personal one; ``StorageError``.
+    public func delete(now: Timestamp, in database: SQLiteConnection) throws -> Timestamp {
+        guard personalOf == nil else {
+            throw Refusal(.invalid, "This is your account's own organisation; it goes when the account is removed.")
+        }
+        let end = deleteAfter ?? now.advanced(bySeconds: Self.graceSeconds)
+        try database.run("UPDATE organisations SET delete_after = ? WHERE id = ?", end, id)
+        return end
+    }
+
+    public func restore(in database: SQLiteConnection) throws {
+        try database.run("UPDATE organisations SET delete_after = NULL WHERE id = ?", id)
+    }
+
+    /// Removes what was deleted long enough ago, with everything it owned. Its audit log and its usage stay: they are
+    /// append-only. Returns the names.
+    public static func purge(now: Timestamp, in database: SQLiteConnection) throws -> [String] {
+        let gone = try database.rows(
+            "DELETE FROM organisations WHERE delete_after <= ? RETURNING id, name", now
+        ) { (try $0.text("id"), try $0.text("name")) }
+        for (id, _) in gone {
+            try database.tenant(id).run("DELETE FROM data_keys WHERE organisation_id = :organisation")
+        }
+        return gone.map(\.1)
+    }
+
+    /// All of the appliance's, by name.
+    /// - Parameter after: the last name and id of the page before, or empty.
+    public static func list(
+        after: (name: String, id: String), limit: Int, in database: SQLiteConnection
+    ) throws -> [Organisation] {
+        try database.rows(
+            "SELECT * FROM organisations WHERE (name, id) > (?, ?) ORDER BY name, id LIMIT ?", after.name, after.id,
+            limit, decode: Organisation.init)
+    }
+
+    /// By id or by name, for the command line.
+    /// - Throws: ``Refusal`` `.notFound`, `.invalid` when several have the name.
+    public static func named(_ word: String, in database: SQLiteConnection) throws -> Organisation {
+        if let found = try find(id: word, in: database) { return found }
+        let found = try database.rows(
+            "SELECT * FROM organisations WHERE name = ? ORDER BY created_at LIMIT 2", word, decode: Organisation.init)
+        guard let first = found.first else {
+            throw Refusal(.notFound, "There is no organisation '\(word)'; 'postern organisation list' shows all.")
+        }
+        guard found.count == 1 else {
+            throw Refusal(
+                .invalid,
+                "Several organisations are named '\(word)'; use the id that 'postern organisation list' shows.")
+        }
+        return first
+    }
+
+    private static func checked(_ name: String) throws -> String {
+        guard (1...64).contains(name.count), name.contains(where: { !$0.isWhitespace }),
+            name.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F })
+        else { throw Refusal(.invalid, "An organisation's name is 1 to 64 characters long, on one line.") }
+        return name
+    }
+}

@@ -1,0 +1,129 @@
+/// A named set of permissions: built in, or made by an organisation for itself.
+public struct Role: Sendable, Equatable {
+    /// The built-in ones, the same in every organisation.
+    public enum BuiltIn: String, Sendable, CaseIterable {
+        case owner, admin, support, member
+
+        public var permissions: Set<PermissionKey> {
+            switch self {
+            case .owner: Set(PermissionKey.ofOrganisations)
+            case .admin: Set(PermissionKey.ofOrganisations).subtracting([.tenantDelete, .tenantTransfer])
+            case .support: [.tenantRead, .sessionReadAll, .sessionEndAny, .usageRead, .auditRead]
+            case .member: [.tenantRead, .sessionCreate, .tokenCreate]
+            }
+        }
+    }
+
+    /// A built-in role's word, or the id of an organisation's own.
+    public let id: String
+    public let name: String
+    public let permissions: Set<PermissionKey>
+
+    public var isOwner: Bool { id == BuiltIn.owner.rawValue }
+    public var isBuiltIn: Bool { BuiltIn(rawValue: id) != nil }
+
+    public init(_ builtIn: BuiltIn) {
+        id = builtIn.rawValue
+        name = builtIn.rawValue
+        permissions = builtIn.permissions
+    }
+
+    init(_ row: Row) throws {
+        id = try row.text("id")
+        name = try row.text("name")
+        permissions = PermissionKey.parse(try row.text("permissions"))
+    }
+
+    /// An organisation has few roles of its own; this bounds what one answer may hold.
+    private static let ownLimit = 50
+
+    /// - Throws: ``StorageError``.
+    static func find(id: String, in scope: TenantScope) throws -> Role? {
+        if let builtIn = BuiltIn(rawValue: id) { return Role(builtIn) }
+        return try scope.first(
+            "SELECT * FROM roles WHERE organisation_id = :organisation AND id = ?", id, decode: Role.init)
+    }
+
+    /// Built-in ones first, then the organisation's own by name.
+    public static func list(in scope: TenantScope) throws -> [Role] {
+        let own = try scope.rows(
+            "SELECT * FROM roles WHERE organisation_id = :organisation ORDER BY name LIMIT ?", ownLimit,
+            decode: Role.init)
+        return BuiltIn.allCases.map(Role.init) + own
+    }
+
+    /// By its id, or by its name.
+    /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
+    public static func named(_ word: String, in scope: TenantScope) throws -> Role {
+        if let found = try list(in: scope).first(where: { $0.id == word || $0.name == word }) { return found }
+        throw Refusal(.notFound, "There is no role '\(word)' in this organisation.")
+    }
+
+    /// - Throws: ``Refusal`` `.notAllowed` when the maker lacks one of the permissions, `.nameTaken`, `.invalid`.
+    public static func create(
+        name: String, permissions: Set<PermissionKey>, by maker: Member, now: Timestamp, in scope: TenantScope
+    ) throws -> Role {
+        try check(name: name, permissions: permissions, by: maker)
+        let count = try list(in: scope).count - BuiltIn.allCases.count
+        guard count < ownLimit else {
+            throw Refusal(
+                .limit, "An organisation has at most \(ownLimit) roles of its own.", limit: ownLimit, current: count)
+        }
+        let made = try scope.first(
+            """
+            INSERT INTO roles (id, organisation_id, name, permissions, created_at) VALUES (?, :organisation, ?, ?, ?)
+            ON CONFLICT (organisation_id, name) DO NOTHING RETURNING *
+            """, Identifier.make(now: now), name, PermissionKey.text(of: permissions), now, decode: Role.init)
+        guard let made else { throw taken(name) }
+        return made
+    }
+
+    /// Gives an organisation's own role other permissions, at once for everybody who has it.
+    /// - Throws: as ``create(name:permissions:by:now:in:)``, and `.notFound`.
+    public static func change(
+        id: String, permissions: Set<PermissionKey>, by maker: Member, in scope: TenantScope
+    ) throws -> Role {
+        let known = try own(id, in: scope)
+        try check(name: known.name, permissions: permissions.union(known.permissions), by: maker)
+        try scope.run(
+            "UPDATE roles SET permissions = ? WHERE organisation_id = :organisation AND id = ?",
+            PermissionKey.text(of: permissions), id)
+        return try own(id, in: scope)
+    }
+
+    /// - Throws: ``Refusal`` `.notFound`, `.inUse`, `.notAllowed`; ``StorageError``.
+    public static func remove(id: String, by maker: Member, in scope: TenantScope) throws -> Role {
+        let known = try own(id, in: scope)
+        try maker.mayGrant(known)
+        let users =
+            try scope.first(
+                """
+                SELECT (SELECT COUNT(*) FROM memberships WHERE organisation_id = :organisation AND role = ?)
+                    + (SELECT COUNT(*) FROM invitations WHERE organisation_id = :organisation AND role = ?
+                       AND accepted_at IS NULL AND revoked_at IS NULL) AS found
+                """, id, id
+            ) { try $0.integer("found") } ?? 0
+        guard users == 0 else {
+            throw Refusal(.inUse, "The role \(known.name) is in use by \(users); give them another one first.")
+        }
+        try scope.run("DELETE FROM roles WHERE organisation_id = :organisation AND id = ?", id)
+        return known
+    }
+
+    private static func own(_ id: String, in scope: TenantScope) throws -> Role {
+        guard BuiltIn(rawValue: id) == nil else { throw Refusal(.invalid, "Built-in roles cannot be changed.") }
+        guard let known = try find(id: id, in: scope) else { throw Refusal(.notFound, "There is no such role.") }
+        return known
+    }
+
+    private static func check(name: String, permissions: Set<PermissionKey>, by maker: Member) throws {
+        guard (1...64).contains(name.count), BuiltIn(rawValue: name) == nil else {
+            throw Refusal(.invalid, "A role's name is 1 to 64 characters long and not that of a built-in role.")
+        }
+        try maker.mayGrant(permissions)
+    }
+
+    private static func taken(_ name: String) -> Refusal {
+        Refusal(.nameTaken, "There is already a role named \(name); choose another name.")
+    }
+}

@@ -1,0 +1,74 @@
+import Synchronization
+
+/// What each plan allows: the built-in numbers, and what the owner's configuration says instead.
+public final class PlanCatalogue: Sendable {
+    private struct State {
+        var limits: [Plan: PlanLimits]
+        var standard: Plan
+    }
+
+    private static let builtIn: [Plan: PlanLimits] = [
+        .free: PlanLimits([
+            .shares: 1, .codes: 2, .codeMinutes: 30, .viewers: 2, .hosts: 1, .sessions: 2, .sessionMinutes: 15,
+            .tunnels: 3, .connections: 50, .retentionHours: 24, .customDomains: 0, .ipAllowlist: 0,
+        ]),
+        .pro: PlanLimits([
+            .shares: 5, .viewers: 10, .hosts: 5, .tunnels: 25, .connections: 500, .retentionHours: 168,
+        ]),
+        .team: PlanLimits([.viewers: 50, .tunnels: 100, .connections: 2000, .retentionHours: 720]),
+        .enterprise: PlanLimits([.retentionHours: 720]),
+        .admin: .unlimited,
+    ]
+
+    private let state: Mutex<State>
+
+    public init() { state = Mutex(State(limits: Self.builtIn, standard: .enterprise)) }
+
+    public subscript(plan: Plan) -> PlanLimits { state.withLock { $0.limits[plan] ?? .unlimited } }
+
+    /// What a new account gets. With no billing provider nobody who installed this for himself is told to upgrade.
+    public var standard: Plan { state.withLock { $0.standard } }
+
+    /// Takes the owner's changes, each `plan.limit=number` with -1 or `unlimited` for no limit, in place of all earlier ones.
+    /// - Returns: what is wrong with them, a sentence each; then nothing is changed.
+    @discardableResult
+    public func configure(standard: String?, changes: [String]) -> [String] {
+        var problems: [String] = []
+        var limits = Self.builtIn
+        for change in changes {
+            switch Self.parsed(change) {
+            case .success(let (plan, limit, value)): limits[plan]?.set(limit, to: value)
+            case .failure(let problem): problems.append(problem.sentence)
+            }
+        }
+        let plan = standard.map { Plan(rawValue: $0) } ?? .enterprise
+        if plan == nil { problems.append("'\(standard ?? "")' is no plan") }
+        guard problems.isEmpty, let plan else { return problems }
+        let changed = limits
+        state.withLock { $0 = State(limits: changed, standard: plan) }
+        return []
+    }
+
+    private struct Problem: Error { let sentence: String }
+
+    private static func parsed(_ change: String) -> Result<(Plan, PlanLimit, Int?), Problem> {
+        let parts = change.split(separator: "=", maxSplits: 1).map(String.init)
+        let names = parts.first?.split(separator: ".", maxSplits: 1).map(String.init) ?? []
+        guard parts.count == 2, names.count == 2 else {
+            return .failure(Problem(sentence: "'\(change)' is not PLAN.LIMIT=NUMBER, as in free.maxShares=2"))
+        }
+        guard let plan = Plan(rawValue: names[0]) else {
+            let all = Plan.allCases.map(\.rawValue).joined(separator: ", ")
+            return .failure(Problem(sentence: "'\(change)': there is no plan \(names[0]), only \(all)"))
+        }
+        guard let limit = PlanLimit(rawValue: names[1]) else {
+            let all = PlanLimit.allCases.map(\.rawValue).joined(separator: ", ")
+            return .failure(Problem(sentence: "'\(change)': there is no limit \(names[1]), only \(all)"))
+        }
+        if parts[1] == "unlimited" || parts[1] == "-1" { return .success((plan, limit, nil)) }
+        guard let value = Int(parts[1]), (0...1_000_000_000).contains(value) else {
+            return .failure(Problem(sentence: "'\(change)': a limit is a number from 0, or unlimited"))
+        }
+        return .success((plan, limit, value))
+    }
+}

@@ -1,0 +1,181 @@
+/// What organisations used, in whole units, by hour: entries are added and never changed. Billing reads it.
+///
+/// A minute counts once it has begun. Sessions and seats carry `metered_until`, which moves on in the transaction that adds
+/// their minutes: nothing is lost or counted twice, whenever the server is killed.
+public enum UsageLedger {
+    public enum Unit: String, Sendable, CaseIterable {
+        /// Minutes that share sessions were open.
+        case sessionMinutes = "session_minutes"
+        /// Minutes that guests had a seat.
+        case guestMinutes = "guest_minutes"
+        /// Bytes handed to peers. Written down every minute and at a session's end: a kill -9 loses what came since, which
+        /// nobody is charged for.
+        case bytesRelayed = "bytes_relayed"
+        /// The most hosts and guests at once within the hour.
+        case peakPeers = "peak_peers"
+    }
+
+    static let minute: Int64 = 60_000
+    static let hour: Int64 = 3_600_000
+    /// A server that was away for longer charges nobody for that time, in milliseconds.
+    private static let longestGap: Int64 = 2 * minute
+
+    /// One hour's sum of one unit.
+    public struct Sum: Sendable, Equatable {
+        /// Hours since 1970.
+        public let hour: Int64
+        public let unit: Unit
+        public let amount: Int
+    }
+
+    /// Sums by hour and unit, oldest first.
+    /// - Parameters:
+    ///   - from: the first hour; `to` the last, both hours since 1970.
+    public static func sums(from: Int64, to: Int64, in scope: TenantScope) throws -> [Sum] {
+        try scope.rows(
+            """
+            SELECT hour, unit, CASE WHEN unit = 'peak_peers' THEN MAX(amount) ELSE SUM(amount) END AS amount
+            FROM usage_entries WHERE organisation_id = :organisation AND hour BETWEEN ? AND ?
+            GROUP BY hour, unit ORDER BY hour, unit
+            """, from, to
+        ) { Sum(hour: Int64(try $0.integer("hour")), unit: try $0.word("unit"), amount: try $0.integer("amount")) }
+    }
+
+    /// The hour a point in time is in.
+    public static func hour(of time: Timestamp) -> Int64 { time.milliseconds / hour }
+
+    // MARK: Metering
+
+    /// Adds the whole minutes that all open sessions and taken seats have had since the last time, and peaks of a new hour.
+    /// - Throws: ``StorageError``.
+    public static func meter(now: Timestamp, in database: SQLiteConnection) throws {
+        let all = database.across(.upkeep)
+        let due = now.advanced(bySeconds: -60)
+        let sessions = try all.rows(
+            """
+            SELECT id, organisation_id, metered_until FROM share_sessions WHERE ended_at IS NULL AND metered_until <= ?
+            """, due, decode: Open.init)
+        let seats = try all.rows(
+            "SELECT id, organisation_id, metered_until FROM connections WHERE left_at IS NULL AND metered_until <= ?",
+            due,
+            decode: Open.init)
+        for one in sessions {
+            try all.run("UPDATE share_sessions SET metered_until = ? WHERE id = ?", one.next(now), one.id)
+        }
+        for one in seats { try all.run("UPDATE connections SET metered_until = ? WHERE id = ?", one.next(now), one.id) }
+        try addAll(sessions, .sessionMinutes, now: now, in: database)
+        try addAll(seats, .guestMinutes, now: now, in: database)
+        for organisation in Set(sessions.map(\.organisationId)) {
+            try notePeers(now: now, in: database.tenant(organisation))
+        }
+    }
+
+    /// Writes down what rooms carried since the last time.
+    /// - Parameter bytes: by session.
+    public static func addBytes(_ bytes: [String: Int], now: Timestamp, in database: SQLiteConnection) throws {
+        for (session, count) in bytes {
+            let organisation = try database.across(.relay).first(
+                "SELECT organisation_id FROM share_sessions WHERE id = ?", session
+            ) { try $0.text("organisation_id") }
+            if let organisation { try add(.bytesRelayed, count, now: now, in: database.tenant(organisation)) }
+        }
+    }
+
+    /// After a start: nobody is charged for a long absence of the server.
+    static func resume(now: Timestamp, in database: SQLiteConnection) throws {
+        let all = database.across(.upkeep)
+        let oldest = Timestamp(milliseconds: now.milliseconds - longestGap)
+        try all.run(
+            "UPDATE share_sessions SET metered_until = ? WHERE ended_at IS NULL AND metered_until < ?", now, oldest)
+        try all.run("UPDATE connections SET metered_until = ? WHERE left_at IS NULL AND metered_until < ?", now, oldest)
+    }
+
+    /// The last minutes of a session or a seat that ends now; one that has begun counts.
+    static func close(_ unit: Unit, from: Timestamp?, now: Timestamp, in scope: TenantScope) throws {
+        guard let from, now > from else { return }
+        let minutes = (now.milliseconds - from.milliseconds + minute - 1) / minute
+        for (hour, count) in split(from: from, minutes: minutes) {
+            try insert(unit, hour: hour, count, now: now, in: scope)
+        }
+    }
+
+    static func add(_ unit: Unit, _ amount: Int, now: Timestamp, in scope: TenantScope) throws {
+        if amount > 0 { try insert(unit, hour: hour(of: now), amount, now: now, in: scope) }
+    }
+
+    /// How many peers there are now, if that is the most of this hour.
+    static func notePeers(now: Timestamp, in scope: TenantScope) throws {
+        let hour = hour(of: now)
+        let found = try scope.first(
+            """
+            SELECT (SELECT COUNT(*) FROM connections WHERE organisation_id = :organisation AND left_at IS NULL)
+                + (SELECT COUNT(*) FROM share_sessions WHERE organisation_id = :organisation AND ended_at IS NULL
+                   AND host_resume_digest IS NOT NULL) AS peers,
+                (SELECT COALESCE(MAX(amount), 0) FROM usage_entries WHERE organisation_id = :organisation AND hour = ?
+                   AND unit = 'peak_peers') AS peak
+            """, hour
+        ) { (try $0.integer("peers"), try $0.integer("peak")) }
+        guard let (peers, peak) = found, peers > peak else { return }
+        try insert(.peakPeers, hour: hour, peers, now: now, in: scope)
+    }
+
+    // MARK: Parts
+
+    /// Something that goes on.
+    private struct Open {
+        let id, organisationId: String
+        let meteredUntil: Timestamp
+
+        init(_ row: Row) throws {
+            id = try row.text("id")
+            organisationId = try row.text("organisation_id")
+            meteredUntil = try row.time("metered_until")
+        }
+
+        func minutes(_ now: Timestamp) -> Int64 { (now.milliseconds - meteredUntil.milliseconds) / minute }
+
+        func next(_ now: Timestamp) -> Timestamp {
+            Timestamp(milliseconds: meteredUntil.milliseconds + minutes(now) * minute)
+        }
+    }
+
+    private static func addAll(
+        _ open: [Open], _ unit: Unit, now: Timestamp, in database: SQLiteConnection
+    ) throws {
+        var sums: [String: [Int64: Int]] = [:]
+        for one in open {
+            for (hour, count) in split(from: one.meteredUntil, minutes: one.minutes(now)) {
+                sums[one.organisationId, default: [:]][hour, default: 0] += count
+            }
+        }
+        for (organisation, hours) in sums {
+            for (hour, count) in hours {
+                try insert(unit, hour: hour, count, now: now, in: database.tenant(organisation))
+            }
+        }
+    }
+
+    /// Minutes by the hour in which each begins.
+    static func split(from: Timestamp, minutes: Int64) -> [(hour: Int64, count: Int)] {
+        var left = minutes
+        var start = from.milliseconds
+        var parts: [(Int64, Int)] = []
+        while left > 0 {
+            let end = (start / hour + 1) * hour
+            let fitting = min(left, (end - start + minute - 1) / minute)
+            parts.append((start / hour, Int(fitting)))
+            left -= fitting
+            start += fitting * minute
+        }
+        return parts
+    }
+
+    private static func insert(
+        _ unit: Unit, hour: Int64, _ amount: Int, now: Timestamp, in scope: TenantScope
+    ) throws {
+        try scope.run(
+            """
+            INSERT INTO usage_entries (organisation_id, hour, unit, amount, recorded_at) VALUES (:organisation, ?, ?, ?, ?)
+            """, hour, unit.rawValue, amount, now)
+    }
+}

@@ -1,0 +1,72 @@
+import CSQLite
+
+/// Keeps queries on the tables that belong to organisations inside one organisation.
+///
+/// SQLite tells this object, when it prepares a statement, every table that the statement touches. A statement that was not
+/// written through ``TenantScope`` or ``CrossTenantScope`` and touches an organisation's table is refused then: it cannot run
+/// even once. Prepared statements are kept, so that this costs nothing afterwards.
+///
+/// The look happens on a connection of its own, without foreign keys: with them SQLite also names the tables that refer to
+/// the one which is written to.
+final class TenantGuard {
+    /// Through what a statement was written.
+    enum Access: UInt8 { case plain, tenant, across }
+
+    /// Every row of these belongs to exactly one organisation.
+    static let tables: Set<String> = [
+        "share_sessions", "share_codes", "connections", "roles", "invitations", "usage_entries", "audit_events",
+        "audit_chains", "data_keys",
+    ]
+
+    private let handle: OpaquePointer
+    /// The table that was refused last, for the sentence.
+    private var refused: String?
+
+    /// - Throws: ``StorageError`` if the file cannot be opened.
+    init(path: String) throws {
+        var opened: OpaquePointer?
+        let result = sqlite3_open_v2(path, &opened, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nil)
+        guard result == SQLITE_OK, let opened else {
+            sqlite3_close_v2(opened)
+            throw StorageError(.unavailable, "cannot open \(path)", sqliteCode: result)
+        }
+        handle = opened
+        sqlite3_busy_timeout(handle, SQLiteConnection.busyTimeoutMilliseconds)
+        // This object owns the connection and outlives every call that SQLite makes to it.
+        let own = Unmanaged.passUnretained(self).toOpaque()
+        sqlite3_set_authorizer(
+            handle,
+            { own, action, name, _, _, _ in
+                guard let own, let name else { return SQLITE_OK }
+                return Unmanaged<TenantGuard>.fromOpaque(own).takeUnretainedValue().decide(action, name)
+            }, own)
+    }
+
+    deinit { sqlite3_close_v2(handle) }
+
+    /// - Throws: ``StorageError`` that names the table.
+    func check(_ sql: StaticString) throws {
+        refused = nil
+        let text = UnsafeRawPointer(sql.utf8Start).assumingMemoryBound(to: CChar.self)
+        var prepared: OpaquePointer?
+        let result = sqlite3_prepare_v2(handle, text, Int32(sql.utf8CodeUnitCount), &prepared, nil)
+        sqlite3_finalize(prepared)
+        // Any other mistake is found again, and said, when the statement is prepared where it is to run.
+        if result & 0xFF == SQLITE_AUTH {
+            throw StorageError(
+                .failed,
+                "\(refused ?? "a table") belongs to organisations; write this query with a TenantScope: \(sql)")
+        }
+    }
+
+    private func decide(_ action: Int32, _ name: UnsafePointer<CChar>) -> Int32 {
+        switch action {
+        case SQLITE_READ, SQLITE_INSERT, SQLITE_UPDATE, SQLITE_DELETE: break
+        default: return SQLITE_OK
+        }
+        let table = String(cString: name)
+        guard Self.tables.contains(table) else { return SQLITE_OK }
+        refused = table
+        return SQLITE_DENY
+    }
+}

@@ -1,0 +1,72 @@
+/// A connection as one organisation sees it: the only way to its rows.
+///
+/// Every statement names `:organisation`, which is bound here; one that does not is refused when it is prepared.
+public struct TenantScope {
+    public let organisationId: String
+    public let connection: SQLiteConnection
+
+    /// Runs a statement and returns the number of rows it changed.
+    /// - Throws: ``StorageError``.
+    @discardableResult
+    func run(_ sql: StaticString, _ values: (any DatabaseBindable)...) throws -> Int {
+        try connection.run(sql, values, access: .tenant, organisation: organisationId)
+    }
+
+    /// All rows of a query. The query itself must bound their number.
+    /// - Throws: ``StorageError``, or what `decode` throws.
+    func rows<T>(
+        _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
+    ) throws -> [T] {
+        try connection.rows(sql, values, access: .tenant, organisation: organisationId, decode: decode)
+    }
+
+    /// The first row of a query, or nil.
+    /// - Throws: ``StorageError``, or what `decode` throws.
+    func first<T>(
+        _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
+    ) throws -> T? {
+        try connection.first(sql, values, access: .tenant, organisation: organisationId, decode: decode)
+    }
+}
+
+/// A connection that sees all organisations' rows, for the few who must, each with its reason.
+struct CrossTenantScope {
+    /// Why a query cannot name an organisation. Adding one is a decision about the whole product's tenancy.
+    enum Reason {
+        /// A code or an invitation is all that its bearer has: it leads to the organisation.
+        case secretLeadsToTenant
+        /// The relay speaks of rooms and peers that a tenant's query has admitted before.
+        case relay
+        /// What the server does by itself to every organisation alike: rooms after a start, metering, clearing away.
+        case upkeep
+    }
+
+    let connection: SQLiteConnection
+
+    @discardableResult
+    func run(_ sql: StaticString, _ values: (any DatabaseBindable)...) throws -> Int {
+        try connection.run(sql, values, access: .across, organisation: nil)
+    }
+
+    func rows<T>(
+        _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
+    ) throws -> [T] {
+        try connection.rows(sql, values, access: .across, organisation: nil, decode: decode)
+    }
+
+    func first<T>(
+        _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
+    ) throws -> T? {
+        try connection.first(sql, values, access: .across, organisation: nil, decode: decode)
+    }
+}
+
+extension SQLiteConnection {
+    /// This connection for one organisation.
+    public func tenant(_ organisationId: String) -> TenantScope {
+        TenantScope(organisationId: organisationId, connection: self)
+    }
+
+    /// This connection for all organisations.
+    func across(_: CrossTenantScope.Reason) -> CrossTenantScope { CrossTenantScope(connection: self) }
+}

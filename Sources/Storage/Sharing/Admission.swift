@@ -1,0 +1,131 @@
+/// What a good code opens: whom it lets in, and to what.
+public struct OpenCode: Sendable {
+    public let code: ShareCode
+    public let session: ShareSession
+    public let host: User
+
+    /// Looks a code up and checks every rule that does not depend on who asks.
+    /// - Throws: ``Refusal`` with the sentence that the public API shows; ``StorageError``.
+    public static func find(code: String, now: Timestamp, in database: SQLiteConnection) throws -> OpenCode {
+        let all = database.across(.secretLeadsToTenant)
+        guard let found = try all.first("SELECT * FROM share_codes WHERE code = ?", code, decode: ShareCode.init) else {
+            throw Refusal(.codeNotFound, "Code not found")
+        }
+        if found.revokedAt != nil { throw Refusal(.codeRevoked, "Code has been revoked") }
+        guard let session = try ShareSession.active(id: found.sessionId, across: all),
+            let host = try User.find(id: session.hostUserId, in: database)
+        else { throw Refusal(.sessionEnded, "Session has ended") }
+        if let expiresAt = found.expiresAt, expiresAt <= now { throw Refusal(.codeExpired, "Code has expired") }
+        if let maxUses = found.maxUses, found.currentUses >= maxUses {
+            throw Refusal(.codeUsedUp, "Code usage limit reached")
+        }
+        return OpenCode(code: found, session: session, host: host)
+    }
+}
+
+/// A guest's seat in a share session.
+public struct Connection: Sendable {
+    /// The peer's id on the wire is the connection's id here.
+    public let id: String
+    public let opened: OpenCode
+    /// The guest's place in the room: 1 to 65,535, its own for as long as the session lasts.
+    public let slot: Int
+
+    /// Takes a seat: checks the code and the plan's viewer limit, counts the use and records the guest, in one transaction.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public static func admit(
+        guest: User, code: String, publicKey: String, credentialId: String? = nil, resumeDigest: (String) -> [UInt8],
+        now: Timestamp, in database: SQLiteConnection
+    ) throws -> Connection {
+        let opened = try OpenCode.find(code: code, now: now, in: database)
+        let session = opened.session
+        let scope = database.tenant(session.organisationId)
+        try checkSeats(of: session, in: scope)
+        try scope.run(
+            "UPDATE share_codes SET current_uses = current_uses + 1 WHERE organisation_id = :organisation AND code = ?",
+            code)
+        let id = Identifier.make(now: now)
+        let slot = try freeSlot(sessionId: session.id, in: scope)
+        try scope.run(
+            """
+            INSERT INTO connections (id, organisation_id, session_id, user_id, code, permission, joined_at, slot,
+                public_key, resume_digest, credential_id, metered_until)
+            VALUES (?, :organisation, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """, id, session.id, guest.id, code, opened.code.permission.rawValue, now, slot, publicKey,
+            resumeDigest(session.id), credentialId, now)
+        try UsageLedger.notePeers(now: now, in: scope)
+        return Connection(id: id, opened: opened, slot: slot)
+    }
+
+    /// Slots are handed out in order and used again only after all others, so that a late frame finds nobody.
+    private static func freeSlot(sessionId: String, in scope: TenantScope) throws -> Int {
+        // Counted in the session and not by its guests: one whose account is removed may still sit in the room.
+        let next =
+            try scope.first(
+                """
+                UPDATE share_sessions SET last_slot = last_slot + 1 WHERE organisation_id = :organisation AND id = ?
+                RETURNING last_slot
+                """, sessionId
+            ) { try $0.integer("last_slot") } ?? 1
+        if next > lastSlot {
+            let taken = try scope.rows(
+                """
+                SELECT slot FROM connections
+                WHERE organisation_id = :organisation AND session_id = ? AND left_at IS NULL
+                """, sessionId
+            ) { try $0.integer("slot") }
+            if let free = (1...lastSlot).first(where: { !taken.contains($0) }) { return free }
+            throw Refusal(.viewerLimit, "Viewer limit reached (\(lastSlot)).", limit: lastSlot, current: taken.count)
+        }
+        return next
+    }
+
+    /// Slots are 16 bits on the wire, and 0 is the host.
+    private static let lastSlot = 65_535
+
+    /// Gives the seat up. Leaving twice changes nothing.
+    public static func leave(id: String, now: Timestamp, in database: SQLiteConnection) throws {
+        let left = try database.across(.relay).first(
+            """
+            UPDATE connections SET left_at = ? WHERE id = ? AND left_at IS NULL RETURNING organisation_id, metered_until
+            """, now, id
+        ) { (try $0.text("organisation_id"), try $0.optionalTime("metered_until")) }
+        guard let (organisation, meteredUntil) = left else { return }
+        try UsageLedger.close(.guestMinutes, from: meteredUntil, now: now, in: database.tenant(organisation))
+    }
+
+    /// Closes the seats that nobody can come back to: those of ended sessions, of versions that kept no token, and of
+    /// credentials that were revoked while the server was away.
+    static func leaveLost(now: Timestamp, in database: SQLiteConnection) throws {
+        try database.across(.upkeep).run(
+            """
+            UPDATE share_sessions SET host_resume_digest = NULL WHERE ended_at IS NULL
+            AND host_credential_id IN (SELECT credential_id FROM revocations)
+            """)
+        try database.across(.upkeep).run(
+            """
+            UPDATE connections SET left_at = ? WHERE left_at IS NULL AND (resume_digest IS NULL
+                OR credential_id IN (SELECT credential_id FROM revocations WHERE credential_id IS NOT NULL)
+                OR session_id IN (SELECT id FROM share_sessions WHERE ended_at IS NOT NULL))
+            """, now)
+    }
+
+    private static func checkSeats(of session: ShareSession, in scope: TenantScope) throws {
+        guard let organisation = try Organisation.find(id: session.organisationId, in: scope.connection) else { return }
+        let plan = organisation.plan
+        guard let limit = scope.connection.surroundings.plans[plan][.viewers] else { return }
+        let seated =
+            try scope.first(
+                """
+                SELECT COUNT(*) AS seated FROM connections
+                WHERE organisation_id = :organisation AND session_id = ? AND left_at IS NULL
+                """, session.id
+            ) { try $0.integer("seated") } ?? 0
+        guard seated < limit else {
+            let next = plan == .free ? "Pro" : plan == .pro ? "Team" : "Enterprise"
+            throw Refusal(
+                .viewerLimit, "Viewer limit reached (\(limit)). The host can upgrade to \(next) for more.",
+                limit: limit, current: seated, plan: plan)
+        }
+    }
+}

@@ -1,0 +1,153 @@
+/// One terminal that its owner shares, from the moment it is opened until it ends.
+public struct ShareSession: Sendable, Equatable {
+    /// Why a session ended; `sessionEnded` on the wire carries the same word.
+    public enum EndReason: String, Sendable {
+        case hostEnded = "host_ended"
+        case hostGone = "host_gone"
+        case deleted = "deleted"
+        /// The plan's time for one session is over.
+        case timeLimit = "time_limit"
+    }
+
+    /// A person has few sessions; this bounds what one answer may hold.
+    private static let listLimit = 500
+
+    public let id: String
+    public let organisationId: String
+    public let hostUserId: String
+    public let hostPublicKey: String
+    public let sessionName: String?
+    public let startedAt: Timestamp
+    public let endedAt: Timestamp?
+    /// When the plan ends it; nil where the plan does not. What was promised at the start stays.
+    public let endsAt: Timestamp?
+
+    init(_ row: Row) throws {
+        id = try row.text("id")
+        organisationId = try row.text("organisation_id")
+        hostUserId = try row.text("host_user_id")
+        hostPublicKey = try row.text("host_public_key")
+        sessionName = try row.optionalText("session_name")
+        startedAt = try row.time("started_at")
+        endedAt = try row.optionalTime("ended_at")
+        endsAt = try row.optionalTime("ends_at")
+    }
+
+    /// Opens a session if the plan allows one more; check and insert are one transaction.
+    /// - Throws: ``Refusal`` `.shareLimit`, and those of ``Caller/member(of:may:whileDeleted:in:)``; ``StorageError``.
+    public static func start(
+        host: Caller, publicKey: String, name: String?, now: Timestamp, in database: SQLiteConnection
+    ) throws -> ShareSession {
+        let member = try host.member(may: .sessionCreate, in: database)
+        let scope = database.tenant(member.organisation.id)
+        let allowance = host.allowance(in: member.organisation, database)
+        if let (limit, plan) = allowance[.shares] {
+            let active =
+                try scope.first(
+                    """
+                    SELECT COUNT(*) AS active FROM share_sessions
+                    WHERE organisation_id = :organisation AND host_user_id = ? AND ended_at IS NULL
+                    """, host.user.id
+                ) { try $0.integer("active") } ?? 0
+            guard active < limit else {
+                let message = "Share limit reached (\(limit)). Upgrade to \(plan == .free ? "Pro" : "Team") for more."
+                throw Refusal(.shareLimit, message, limit: limit, current: active, plan: plan)
+            }
+        }
+        let endsAt = allowance[.sessionMinutes].map { now.advanced(bySeconds: Int64($0.value) * 60) }
+        let started = try scope.first(
+            """
+            INSERT INTO share_sessions (id, organisation_id, host_user_id, host_public_key, session_name, started_at,
+                ends_at, metered_until) VALUES (?, :organisation, ?, ?, ?, ?, ?, ?) RETURNING *
+            """, Identifier.make(now: now), host.user.id, publicKey, name, now, endsAt, now, decode: ShareSession.init)
+        guard let started else { throw StorageError(.failed, "the new share session was not returned") }
+        try Audit.record(.sessionStarted, target: started.id, detail: name ?? "", by: host, now: now, in: scope)
+        return started
+    }
+
+    /// An active session of the organisation.
+    public static func active(id: String, in scope: TenantScope) throws -> ShareSession? {
+        try scope.first(
+            "SELECT * FROM share_sessions WHERE organisation_id = :organisation AND id = ? AND ended_at IS NULL", id,
+            decode: ShareSession.init)
+    }
+
+    /// An active session, for those whom a secret led to it.
+    static func active(id: String, across database: CrossTenantScope) throws -> ShareSession? {
+        try database.first(
+            "SELECT * FROM share_sessions WHERE id = ? AND ended_at IS NULL", id, decode: ShareSession.init)
+    }
+
+    /// An active session that belongs to this user.
+    /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
+    public static func owned(id: String, by userId: String, in scope: TenantScope) throws -> ShareSession {
+        guard let session = try active(id: id, in: scope), session.hostUserId == userId else {
+            throw Refusal(.notFound, "Session not found or not owned by you")
+        }
+        return session
+    }
+
+    /// Active sessions, newest first.
+    /// - Parameter userId: nil for everybody's.
+    public static func active(ownedBy userId: String?, in scope: TenantScope) throws -> [ShareSession] {
+        try scope.rows(
+            """
+            SELECT * FROM share_sessions WHERE organisation_id = :organisation AND (host_user_id = ? OR ? IS NULL)
+            AND ended_at IS NULL ORDER BY started_at DESC, id DESC LIMIT ?
+            """, userId, userId, listLimit, decode: ShareSession.init)
+    }
+
+    /// Keeps the host's seat, so that the host can come back to it after a restart.
+    public static func seatHost(
+        id: String, peerId: String, resumeDigest: [UInt8], credentialId: String? = nil, now: Timestamp,
+        in scope: TenantScope
+    ) throws {
+        try scope.run(
+            """
+            UPDATE share_sessions SET host_peer_id = ?, host_resume_digest = ?, host_credential_id = ?
+            WHERE organisation_id = :organisation AND id = ?
+            """, peerId, resumeDigest, credentialId, id)
+        try UsageLedger.notePeers(now: now, in: scope)
+    }
+
+    /// Ends a session and closes its connections. Ending twice changes nothing.
+    /// - Parameter bytesRelayed: what the room carried since it was last written down.
+    /// - Returns: whether this call ended it.
+    @discardableResult
+    public static func end(
+        id: String, reason: EndReason, bytesRelayed: Int = 0, now: Timestamp, in database: SQLiteConnection
+    ) throws -> Bool {
+        let found = try database.across(.relay).first(
+            "SELECT organisation_id, metered_until, ended_at FROM share_sessions WHERE id = ?", id
+        ) {
+            (try $0.text("organisation_id"), try $0.optionalTime("metered_until"), try $0.optionalTime("ended_at"))
+        }
+        guard let (organisation, meteredUntil, endedAt) = found else { return false }
+        let scope = database.tenant(organisation)
+        try UsageLedger.add(.bytesRelayed, bytesRelayed, now: now, in: scope)
+        guard endedAt == nil else { return false }
+        try UsageLedger.close(.sessionMinutes, from: meteredUntil, now: now, in: scope)
+        try scope.run(
+            """
+            UPDATE share_sessions SET ended_at = ?, end_reason = ? WHERE organisation_id = :organisation AND id = ?
+            """, now, reason.rawValue, id)
+        let seated = try scope.rows(
+            "SELECT id FROM connections WHERE organisation_id = :organisation AND session_id = ? AND left_at IS NULL",
+            id
+        ) { try $0.text("id") }
+        for seat in seated { try Connection.leave(id: seat, now: now, in: database) }
+        return true
+    }
+}
+
+extension ShareSession {
+    /// The newest sessions that an export holds.
+    private static let historyLimit = 100_000
+
+    /// All sessions of an organisation, ended ones too, newest first.
+    public static func history(in scope: TenantScope) throws -> [ShareSession] {
+        try scope.rows(
+            "SELECT * FROM share_sessions WHERE organisation_id = :organisation ORDER BY started_at DESC, id DESC LIMIT ?",
+            historyLimit, decode: ShareSession.init)
+    }
+}

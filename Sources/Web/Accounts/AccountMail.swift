@@ -1,0 +1,84 @@
+import Logging
+import Storage
+
+/// Something that takes a mail and sends it.
+public protocol MailSender: Sendable {
+    /// - Throws: when the mail was not taken.
+    func send(to address: String, subject: String, text: String) async throws
+}
+
+/// The mails that accounts need. Without a server for mail nothing is sent, and nothing fails for it.
+struct AccountMail: Sendable {
+    let sender: (any MailSender)?
+    let database: Database
+    let publicURL: String?
+    let logger: Logger
+
+    var isOn: Bool { sender != nil && publicURL != nil }
+
+    func verification(to address: String, secret: String, username: String) async {
+        await send(
+            to: address, "Prove your e-mail address",
+            """
+            Hello \(username),
+
+            please open this link to show that this address is yours; it works once, for a day:
+
+            \(publicURL ?? "")/verify/\(secret)
+
+            If you did not ask for it, do nothing.
+            """)
+    }
+
+    func reset(to address: String, secret: String, username: String) async {
+        await send(
+            to: address, "A new password",
+            """
+            Hello \(username),
+
+            with this link you choose a new password; it works once, for an hour:
+
+            \(publicURL ?? "")/reset/\(secret)
+
+            If you did not ask for it, do nothing: your password stays as it is.
+            """)
+    }
+
+    func invitation(to address: String, secret: String, organisation: String, inviter: String) async {
+        await send(
+            to: address, "You are invited to \(organisation)",
+            """
+            Hello,
+
+            \(inviter) invites you to \(organisation) on this Postern; the link works once, for a week:
+
+            \(publicURL ?? "")/invitation/\(secret)
+            """)
+    }
+
+    /// Tells an account's owner about something that he should have done himself.
+    func warn(userId: String, _ sentence: String) async {
+        guard isOn else { return }
+        let user = try? await database.read { try User.find(id: userId, in: $0) }
+        guard let user, let address = user.email, user.emailVerifiedAt != nil else { return }
+        await send(
+            to: address, "Something changed in your account",
+            """
+            Hello \(user.username),
+
+            \(sentence)
+
+            If this was not you, choose a new password and end all sign-ins: \(publicURL ?? "")/account
+            """)
+    }
+
+    private func send(to address: String, _ subject: String, _ text: String) async {
+        guard let sender, publicURL != nil else { return }
+        do {
+            try await sender.send(to: address, subject: subject, text: text)
+        } catch {
+            // The person sees that no mail comes; the owner must see why.
+            logger.error("a mail was not sent", metadata: ["error": "\(error)", "subject": "\(subject)"])
+        }
+    }
+}

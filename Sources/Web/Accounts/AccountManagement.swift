@@ -1,0 +1,150 @@
+import HTTPTypes
+import NIOCore
+import Storage
+
+/// What people change about their own accounts, each with its line in the audit log.
+struct AccountManagement: Sendable {
+    let database: Database
+    private let codes = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
+    /// A token's longest life, in days.
+    private static let longestDays = 3660
+
+    init(database: Database) { self.database = database }
+
+    // MARK: Second factor
+
+    func secondFactor(of caller: Caller) async throws -> SecondFactorResource {
+        let id = caller.user.id
+        return try await database.read {
+            SecondFactorResource(
+                isOn: try SecondFactor.isOn(userId: id, in: $0),
+                recoveryCodesLeft: try SecondFactor.recoveryCodesLeft(userId: id, in: $0))
+        }
+    }
+
+    func beginSecondFactor(of caller: Caller, host: String) async throws -> SeedResource {
+        let seed = try await database.write {
+            try SecondFactor.begin(userId: caller.user.id, now: .now(), in: $0)
+        }
+        return SeedResource(seed: seed, username: caller.user.username, host: host)
+    }
+
+    /// The seed that waits for its first code, for a page that is loaded again.
+    func pendingSeed(of caller: Caller, host: String) async throws -> SeedResource? {
+        try await database.read { try SecondFactor.pending(userId: caller.user.id, in: $0) }
+            .map { SeedResource(seed: $0, username: caller.user.username, host: host) }
+    }
+
+    /// Turns it on; this sign-in has shown it, others have not and sign in again where it is required.
+    func confirm(_ code: String, of caller: Caller) async throws -> [String] {
+        try begin(caller)
+        let made = try await database.write { connection in
+            let now = Timestamp.now()
+            let made = try SecondFactor.confirm(code: code, userId: caller.user.id, now: now, in: connection)
+            if case .signIn(let id) = caller.credential {
+                try SignIn.find(id: id, now: now, in: connection)?.strengthen(in: connection)
+            }
+            try record(.secondFactorOn, caller.user.username, caller, connection)
+            return made
+        }
+        codes.succeeded(caller.user.id)
+        return made
+    }
+
+    func renewRecoveryCodes(_ code: String, of caller: Caller) async throws -> [String] {
+        try await withCode(code, of: caller) { connection in
+            try record(.recoveryCodesRenewed, caller.user.username, caller, connection)
+            return try SecondFactor.renewRecoveryCodes(userId: caller.user.id, in: connection)
+        }
+    }
+
+    func turnSecondFactorOff(_ code: String, of caller: Caller) async throws {
+        try await withCode(code, of: caller) { connection in
+            try record(.secondFactorOff, caller.user.username, caller, connection)
+            try SecondFactor.turnOff(userId: caller.user.id, in: connection)
+        }
+    }
+
+    private func withCode<Success: Sendable>(
+        _ code: String, of caller: Caller, _ body: @escaping @Sendable (SQLiteConnection) throws -> Success
+    ) async throws -> Success {
+        try begin(caller)
+        let done = try await database.write { connection -> Success? in
+            guard try SecondFactor.take(code, userId: caller.user.id, now: .now(), in: connection) else { return nil }
+            return try body(connection)
+        }
+        guard let done else {
+            throw APIError(.forbidden, "code_wrong", "This code is wrong, or was used already; wait for the next one.")
+        }
+        codes.succeeded(caller.user.id)
+        return done
+    }
+
+    private func begin(_ caller: Caller) throws {
+        if case .wait(let seconds, _) = codes.begin(caller.user.id) { throw APIError.rateLimited(retryAfter: seconds) }
+    }
+
+    // MARK: Sign-ins
+
+    func signOutEverywhere(_ caller: Caller) async throws {
+        try await database.write(essential: true) { connection in
+            let count = try SignIn.endAll(
+                userId: caller.user.id, except: caller.credential.id, .everywhere, now: .now(), in: connection)
+            try record(.signedOutEverywhere, caller.user.username, caller, connection, detail: "\(count) others")
+        }
+    }
+
+    func endSignIn(_ id: String, of caller: Caller) async throws {
+        try await database.write(essential: true) { connection in
+            let now = Timestamp.now()
+            guard let signIn = try SignIn.find(id: id, now: now, in: connection), signIn.userId == caller.user.id else {
+                throw Refusal(.notFound, "There is no such sign-in of yours.")
+            }
+            try signIn.end(.signedOut, now: now, in: connection)
+            try record(.signedOut, signIn.client, caller, connection)
+        }
+    }
+
+    // MARK: Tokens
+
+    func createToken(
+        name: String, scopes: Set<PermissionKey>?, days: Int?, for caller: Caller
+    ) async throws -> (APIToken.Listed, secret: String) {
+        if let days, !(1...Self.longestDays).contains(days) {
+            throw APIError.badRequest("expiresInDays is not between 1 and \(Self.longestDays)")
+        }
+        return try await database.write { connection in
+            let now = Timestamp.now()
+            let member = try caller.member(may: .tokenCreate, in: connection)
+            // A token that makes tokens makes none that may do more than itself.
+            if let own = caller.scopes, !(scopes?.isSubset(of: own) ?? false) {
+                throw Refusal(.notAllowed, "This token can only make tokens with scopes of its own; name them.")
+            }
+            let made = try APIToken.create(
+                name: name, userId: caller.user.id, organisationId: member.organisation.id, scopes: scopes,
+                expiresAt: days.map { now.advanced(bySeconds: Int64($0) * 86_400) }, now: now, in: connection)
+            try Audit.record(
+                .tokenCreated, target: made.id, detail: name, by: caller, now: now,
+                in: connection.tenant(member.organisation.id))
+            guard
+                let listed = try APIToken.list(userId: caller.user.id, in: connection).first(where: { $0.id == made.id }
+                )
+            else { throw StorageError(.failed, "the new token was not found") }
+            return (listed, made.secret)
+        }
+    }
+
+    func revokeToken(_ id: String, of caller: Caller) async throws {
+        try await database.write(essential: true) { connection in
+            try APIToken.revoke(id: id, owner: caller.user.id, now: .now(), in: connection)
+            try record(.tokenRevoked, id, caller, connection)
+        }
+    }
+
+    private func record(
+        _ action: AuditAction, _ target: String, _ caller: Caller, _ connection: SQLiteConnection, detail: String = ""
+    ) throws {
+        try Audit.record(
+            action, target: target, detail: detail, by: caller, now: .now(), in: connection.tenant(caller.user.id))
+    }
+}

@@ -1,0 +1,118 @@
+import HTTPTypes
+import Hummingbird
+import Storage
+import Wire
+
+/// `/account/…` of the API: second factor, sign-ins and tokens of the one who asks.
+struct AccountRoutes: Sendable {
+    let database: Database
+    let accounts: AccountService
+    let management: AccountManagement
+
+    func add(to routes: Routes) {
+        routes.on(.get, "/auth/second-factor", for: .account, use: secondFactor)
+        routes.on(.post, "/auth/second-factor", for: .account, use: beginSecondFactor)
+        routes.on(.post, "/auth/second-factor/confirm", for: .account, use: confirmSecondFactor)
+        routes.on(.post, "/auth/second-factor/recovery-codes", for: .account, use: renewRecoveryCodes)
+        routes.on(.post, "/auth/second-factor/off", for: .account, use: turnSecondFactorOff)
+        routes.on(.get, "/auth/sign-ins", for: .account, use: signIns)
+        routes.on(.delete, "/auth/sign-ins", for: .account, use: endAll)
+        routes.on(.delete, "/auth/sign-ins/:id", for: .account, use: endOne)
+        routes.on(.get, "/tokens", for: .account, use: tokens)
+        routes.on(.post, "/tokens", for: .member(.tokenCreate), use: createToken)
+        routes.on(.delete, "/tokens/:id", for: .account, use: revokeToken)
+    }
+
+    @Sendable private func secondFactor(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        .json(try await management.secondFactor(of: caller))
+    }
+
+    @Sendable private func beginSecondFactor(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try caller.mustBePerson()
+        return .json(try await management.beginSecondFactor(of: caller, host: context.host(request)), status: .created)
+    }
+
+    @Sendable private func confirmSecondFactor(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try caller.mustBePerson()
+        let asked = try await request.value(CodeOnly.self)
+        return .json(RecoveryCodesResource(recoveryCodes: try await management.confirm(asked.code, of: caller)))
+    }
+
+    @Sendable private func renewRecoveryCodes(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try caller.mustBePerson()
+        let asked = try await request.value(CodeOnly.self)
+        return .json(
+            RecoveryCodesResource(recoveryCodes: try await management.renewRecoveryCodes(asked.code, of: caller)))
+    }
+
+    @Sendable private func turnSecondFactorOff(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try caller.mustBePerson()
+        let asked = try await request.value(CodeOnly.self)
+        try await management.turnSecondFactorOff(asked.code, of: caller)
+        return .done
+    }
+
+    @Sendable private func signIns(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        let all = try await database.read { try SignIn.list(userId: caller.user.id, now: .now(), in: $0) }
+        return .json(all.map { SignInResource($0, current: caller.credential.id) })
+    }
+
+    @Sendable private func endAll(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try caller.mustBePerson()
+        try await management.signOutEverywhere(caller)
+        return .done
+    }
+
+    @Sendable private func endOne(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try caller.mustBePerson()
+        try await management.endSignIn(try context.parameters.require("id"), of: caller)
+        return .done
+    }
+
+    @Sendable private func tokens(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        let all = try await database.read { try APIToken.list(userId: caller.user.id, in: $0) }
+        return .json(all.map(TokenResource.init))
+    }
+
+    @Sendable private func createToken(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        let asked = try await request.value(NewToken.self)
+        let scopes = try asked.scopes.map { try Set.parse($0, field: "scopes") }
+        let (listed, secret) = try await management.createToken(
+            name: asked.name, scopes: scopes, days: asked.expiresInDays, for: caller)
+        var resource = TokenResource(listed)
+        resource.token = secret
+        return .json(resource, status: .created)
+    }
+
+    @Sendable private func revokeToken(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try await management.revokeToken(try context.parameters.require("id"), of: caller)
+        return .done
+    }
+}
+
+extension WebContext {
+    /// What people call this server, for an authenticator app.
+    func host(_ request: Request) -> String { request.head.authority ?? "postern" }
+}

@@ -1,0 +1,47 @@
+/// What names, addresses and passwords may be; read once, at the edge.
+public enum AccountRules {
+    public static let usernameRule = "use letters, digits, '.', '-' and '_', at most 64"
+
+    public static func isUsername(_ name: String) -> Bool {
+        (1...64).contains(name.utf8.count)
+            && name.utf8.allSatisfy {
+                (0x30...0x39).contains($0) || (0x61...0x7A).contains($0 | 0x20) || $0 == 0x2E || $0 == 0x2D
+                    || $0 == 0x5F
+            }
+    }
+
+    /// - Throws: ``APIError`` that names the rule.
+    static func username(_ name: String) throws -> String {
+        guard isUsername(name) else { throw APIError.badRequest("username: \(usernameRule).") }
+        return name
+    }
+
+    /// One `@`, something on both sides, and nothing that a mail's header could be made of (RFC 5321, section 4.5.3.1:
+    /// at most 254 octets).
+    public static func isEmail(_ text: String) -> Bool {
+        let parts = text.split(separator: "@", omittingEmptySubsequences: false)
+        return parts.count == 2 && !parts[0].isEmpty && parts[1].contains(".") && !parts[1].hasPrefix(".")
+            && !parts[1].hasSuffix(".") && text.utf8.count <= 254
+            && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !#"<>(),;:\"[]"#.utf8.contains($0) }
+    }
+
+    static func email(_ text: String) throws -> String {
+        guard isEmail(text) else { throw APIError.badRequest("email: '\(text.prefix(64))' is no address.") }
+        return text.lowercased()
+    }
+
+    public static var passwordRule: String {
+        let range = AccountSettings.passwordLength
+        return "use \(range.lowerBound) to \(range.upperBound) characters; a few random words are good"
+    }
+
+    public static func isPassword(_ text: String) -> Bool {
+        let range = AccountSettings.passwordLength
+        return range.contains(text.count) && text.utf8.count <= 4 * range.upperBound
+    }
+
+    static func password(_ text: String) throws -> String {
+        guard isPassword(text) else { throw APIError.badRequest("password: \(passwordRule).") }
+        return text
+    }
+}

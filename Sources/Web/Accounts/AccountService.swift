@@ -1,0 +1,317 @@
+import HTTPTypes
+import Identity
+import Logging
+import NIOCore
+import Storage
+import Wire
+
+/// What people do with their accounts, for the API and the pages alike.
+struct AccountService: Sendable {
+    let database: Database
+    let authenticator: Authenticator
+    let tokens: AccessTokens
+    let hasher: PasswordHasher
+    let settings: AccountSettings
+    let mail: AccountMail
+    let logger: Logger
+    var providers = Providers()
+    private let byAccount = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
+    private let byAddress = AttemptLimiter(AccountSettings.signInsPerAddress, per: AccountSettings.signInWindow)
+    private let codes = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
+    private let registrations = AttemptLimiter(AccountSettings.registrations, per: AccountSettings.registrationWindow)
+    private let resets = AttemptLimiter(AccountSettings.resets, per: AccountSettings.resetWindow)
+
+    init(
+        database: Database, authenticator: Authenticator, tokens: AccessTokens, hasher: PasswordHasher,
+        settings: AccountSettings, mail: AccountMail,
+        logger: Logger
+    ) {
+        self.database = database
+        self.authenticator = authenticator
+        self.tokens = tokens
+        self.hasher = hasher
+        self.settings = settings
+        self.mail = mail
+        self.logger = logger
+    }
+
+    /// Where a request comes from.
+    struct Source: Sendable {
+        let kind: SignIn.Kind
+        let client: String
+        let address: String
+    }
+
+    // MARK: Signing in
+
+    /// Somebody who has shown a password, and has a second factor to show yet or not.
+    enum FirstStep: Sendable {
+        case done(User)
+        case needsCode(User)
+    }
+
+    /// Checks a name and a password. Takes as long whether the account exists or not.
+    /// - Throws: ``APIError`` `sign_in_failed`, `rate_limited`; ``StorageError``; ``IdentityError``.
+    func checkPassword(login: String, password: String, from source: Source) async throws -> FirstStep {
+        let login = login.lowercased().contains("@") ? login.lowercased() : login
+        try begin(byAddress, "address \(source.address)", "sign-ins from one address")
+        try begin(byAccount, "account \(login)", "sign-ins to the account \(login)")
+        let found = try await database.read { connection -> (User, String?)? in
+            guard let user = try User.find(login: login, in: connection), user.disabledAt == nil else { return nil }
+            return (user, try Password.hash(userId: user.id, in: connection))
+        }
+        let check = try await hasher.check(password, against: found?.1)
+        guard let user = found?.0, check.isRight else {
+            try await note(.signedIn, .failed, "password", user: found?.0, login: login, source)
+            throw Self.wrong
+        }
+        byAccount.succeeded("account \(login)")
+        byAddress.succeeded("address \(source.address)")
+        if let better = check.rehashed {
+            try await database.write { try Password.rehash(better, userId: user.id, now: .now(), in: $0) }
+        }
+        let isOn = try await database.read { try SecondFactor.isOn(userId: user.id, in: $0) }
+        return isOn ? .needsCode(user) : .done(user)
+    }
+
+    /// Takes a code of the app or a recovery code.
+    /// - Throws: ``APIError`` `code_wrong`, `rate_limited`; ``StorageError``.
+    func takeCode(_ code: String, of user: User, from source: Source) async throws {
+        try begin(codes, "account \(user.id)", "codes for the account \(user.username)")
+        guard try await database.write({ try SecondFactor.take(code, userId: user.id, now: .now(), in: $0) }) else {
+            try await note(.signedIn, .failed, "second factor", user: user, login: user.username, source)
+            throw APIError(
+                .unauthorized, "code_wrong", "This code is wrong, or was used already; wait for the next one.")
+        }
+        codes.succeeded("account \(user.id)")
+    }
+
+    struct SignedIn: Sendable {
+        let signIn: SignIn
+        let caller: Caller
+        let secret: String?
+    }
+
+    /// Begins a sign-in of somebody who was found to be who he is.
+    func begin(_ user: User, isStrong: Bool, how: String, from source: Source) async throws -> SignedIn {
+        try await database.write { connection in
+            let now = Timestamp.now()
+            let (signIn, secret) = try SignIn.begin(
+                user: user, kind: source.kind, client: source.client, address: source.address, isStrong: isStrong,
+                now: now, in: connection)
+            guard let caller = try signIn.caller(address: source.address, in: connection) else { throw Self.wrong }
+            try Audit.record(
+                .signedIn, target: user.username, detail: "\(how), \(source.client)", by: caller, now: now,
+                in: connection.tenant(user.id))
+            return SignedIn(signIn: signIn, caller: caller, secret: secret)
+        }
+    }
+
+    /// An access token for a caller's organisation.
+    func accessToken(for caller: Caller) async throws -> AccessTokenResource {
+        let organisation = try await database.read { connection in
+            try Organisation.find(id: caller.organisationId, in: connection)
+        }
+        guard let organisation else { throw APIError.unauthorized }
+        let isDesktop = try await kind(of: caller) == .desktop
+        let seconds = isDesktop ? WebConfiguration.desktopTokenSeconds : WebConfiguration.accessTokenSeconds
+        return try await tokens.make(for: caller, organisation: organisation, seconds: seconds, now: .now())
+    }
+
+    private func kind(of caller: Caller) async throws -> SignIn.Kind? {
+        guard case .signIn(let id) = caller.credential else { return nil }
+        return try await database.read { try SignIn.find(id: id, now: .now(), in: $0)?.kind }
+    }
+
+    /// - Throws: ``APIError/unauthorized`` when the token is unknown, or was used before: then the sign-in is over.
+    func refresh(_ secret: String, address: String) async throws -> (Caller, next: String) {
+        let outcome = try await database.write { connection -> SignIn.Refreshed in
+            let now = Timestamp.now()
+            let outcome = try SignIn.refresh(secret, now: now, in: connection)
+            switch outcome {
+            case .renewed(let signIn, _): try signIn.markUsed(address: address, now: now, in: connection)
+            case .reused(let signIn):
+                let name = try User.find(id: signIn.userId, in: connection)?.username ?? ""
+                let actor = Audit.Actor(
+                    id: signIn.userId, name: name, credential: "sign-in \(signIn.id)", address: address)
+                try Audit.record(
+                    .refreshReused, target: signIn.id, result: .refused, actor: actor, now: now,
+                    in: connection.tenant(signIn.userId))
+            case .unknown: break
+            }
+            return outcome
+        }
+        switch outcome {
+        case .renewed(let signIn, let next):
+            let caller = try await database.read { try signIn.caller(address: address, in: $0) }
+            guard let caller else { throw APIError.unauthorized }
+            return (caller, next)
+        case .reused(let signIn):
+            logger.warning(
+                "a refresh token came twice: the sign-in was ended", metadata: ["user": "\(signIn.userId)"])
+            await mail.warn(userId: signIn.userId, "Somebody used an old key of one of your sign-ins; it was ended.")
+            throw APIError.unauthorized
+        case .unknown: throw APIError.unauthorized
+        }
+    }
+
+    func signOut(_ caller: Caller) async throws {
+        guard case .signIn(let id) = caller.credential else { return }
+        try await database.write(essential: true) { connection in
+            let now = Timestamp.now()
+            try SignIn.find(id: id, now: now, in: connection)?.end(.signedOut, now: now, in: connection)
+            try Audit.record(
+                .signedOut, target: caller.user.username, by: caller, now: now, in: connection.tenant(caller.user.id))
+        }
+    }
+
+    // MARK: Registering
+
+    /// Makes an account with a password, where the owner lets people do so.
+    /// - Parameter invitation: an organisation's; needed unless registration is open, and accepted with it.
+    /// - Throws: ``APIError``, ``Refusal``, ``StorageError``, ``IdentityError``.
+    func register(
+        username: String, email: String?, password: String, invitation: String?, from source: Source
+    ) async throws -> SignedIn {
+        try begin(registrations, source.address, "registrations from one address")
+        guard settings.registration == .open || (settings.registration == .invited && invitation != nil) else {
+            throw Refusal(
+                .registration, "This server makes no accounts for strangers; ask its owner for an invitation.")
+        }
+        if let invitation {
+            // Before the hash, which costs more than a look.
+            _ = try await database.read { try Invitation.find(secret: invitation, now: .now(), in: $0) }
+        }
+        let name = try AccountRules.username(username)
+        let email = try email.map(AccountRules.email)
+        let hash = try await hasher.hash(try AccountRules.password(password))
+        let (user, verification) = try await database.write { connection -> (User, String?) in
+            let now = Timestamp.now()
+            let user = try User.create(username: name, email: email, now: now, in: connection)
+            try Password.rehash(hash, userId: user.id, now: now, in: connection)
+            let actor = Audit.Actor(id: user.id, name: name, credential: "registration", address: source.address)
+            try Audit.record(.registered, target: name, actor: actor, now: now, in: connection.tenant(user.id))
+            if let invitation { try Self.join(invitation, user, actor, now, connection) }
+            let secret = try email.map {
+                try OneTimeLink.create(.verifyEmail, userId: user.id, email: $0, now: now, in: connection)
+            }
+            return (user, secret)
+        }
+        if let email, let verification { await mail.verification(to: email, secret: verification, username: name) }
+        return try await begin(user, isStrong: false, how: "registration", from: source)
+    }
+
+    static func join(
+        _ invitation: String, _ user: User, _ actor: Audit.Actor, _ now: Timestamp, _ connection: SQLiteConnection
+    ) throws {
+        let member = try Invitation.accept(secret: invitation, user: user, now: now, in: connection)
+        try Audit.record(
+            .memberJoined, target: user.username, detail: member.role.name, actor: actor, now: now,
+            in: connection.tenant(member.organisation.id))
+    }
+
+    // MARK: Passwords
+
+    /// - Throws: ``APIError`` when the old password is wrong.
+    func changePassword(old: String?, new: String, of caller: Caller, from source: Source) async throws {
+        let id = caller.user.id
+        let stored = try await database.read { try Password.hash(userId: id, in: $0) }
+        if let stored {
+            try begin(byAccount, "account \(caller.user.username)", "passwords of the account \(caller.user.username)")
+            guard try await hasher.check(old ?? "", against: stored).isRight else {
+                throw APIError(.forbidden, "password_wrong", "The old password is wrong.")
+            }
+            byAccount.succeeded("account \(caller.user.username)")
+        }
+        let hash = try await hasher.hash(try AccountRules.password(new))
+        try await database.write { connection in
+            let now = Timestamp.now()
+            try Password.set(hash: hash, userId: id, keeping: caller.credential.id, now: now, in: connection)
+            try Audit.record(
+                .passwordChanged, target: caller.user.username, by: caller, now: now, in: connection.tenant(id))
+        }
+        await mail.warn(userId: id, "Your password was changed. Other sign-ins of yours were ended.")
+    }
+
+    /// Sends a link to an address that an account has proved. Answers the same whether there is one.
+    func askForReset(email: String, from source: Source) async throws {
+        let email = try AccountRules.email(email)
+        try begin(resets, "address \(source.address)", "password resets from one address")
+        // More than enough for one account is silence: an error would say that there is one.
+        guard resets.begin("account \(email)") == .go, mail.isOn else { return }
+        let found = try await database.read { try User.find(verifiedEmail: email, in: $0) }
+        guard let found, found.disabledAt == nil else { return }
+        let secret = try await database.write {
+            try OneTimeLink.create(.resetPassword, userId: found.id, now: .now(), in: $0)
+        }
+        await mail.reset(to: email, secret: secret, username: found.username)
+    }
+
+    /// Sets a new password with a link's secret; all sign-ins end.
+    func reset(secret: String, password: String, from source: Source) async throws -> User {
+        _ = try await database.read { try OneTimeLink.find(.resetPassword, secret: secret, now: .now(), in: $0) }
+        let hash = try await hasher.hash(try AccountRules.password(password))
+        let user = try await database.write { connection -> User in
+            let now = Timestamp.now()
+            let (user, _) = try OneTimeLink.use(.resetPassword, secret: secret, now: now, in: connection)
+            try Password.set(hash: hash, userId: user.id, keeping: nil, now: now, in: connection)
+            let actor = Audit.Actor(
+                id: user.id, name: user.username, credential: "reset link", address: source.address)
+            try Audit.record(
+                .passwordReset, target: user.username, actor: actor, now: now, in: connection.tenant(user.id))
+            return user
+        }
+        await mail.warn(userId: user.id, "Your password was set anew with a link. All sign-ins of yours were ended.")
+        return user
+    }
+
+    func verifyEmail(secret: String, from source: Source) async throws -> User {
+        try await database.write { connection in
+            let now = Timestamp.now()
+            let (user, email) = try OneTimeLink.use(.verifyEmail, secret: secret, now: now, in: connection)
+            try user.setEmail(email, verifiedAt: now, in: connection)
+            let actor = Audit.Actor(
+                id: user.id, name: user.username, credential: "e-mail link", address: source.address)
+            try Audit.record(
+                .emailVerified, target: email ?? "", actor: actor, now: now, in: connection.tenant(user.id))
+            return user
+        }
+    }
+
+    /// Sets an address that counts once a link in a mail to it was followed.
+    func setEmail(_ email: String, of caller: Caller) async throws {
+        let email = try AccountRules.email(email)
+        guard mail.isOn else {
+            throw APIError(.conflict, "mail_off", "This server sends no mail, so that no address can be proved.")
+        }
+        try begin(resets, "account \(caller.user.id)", "mails to the account \(caller.user.username)")
+        let secret = try await database.write {
+            try OneTimeLink.create(.verifyEmail, userId: caller.user.id, email: email, now: .now(), in: $0)
+        }
+        await mail.verification(to: email, secret: secret, username: caller.user.username)
+    }
+
+    // MARK: Parts
+
+    static let wrong = APIError(.unauthorized, "sign_in_failed", "Name or password is wrong.")
+
+    /// Counts an attempt.
+    /// - Throws: ``APIError`` `rate_limited`.
+    private func begin(_ limiter: AttemptLimiter, _ key: String, _ what: String) throws {
+        guard case .wait(let seconds, let isNew) = limiter.begin(key) else { return }
+        // Once for each block, and not for each attempt.
+        if isNew { logger.warning("too many \(what)", metadata: ["waitSeconds": "\(seconds)"]) }
+        throw APIError.rateLimited(retryAfter: seconds)
+    }
+
+    private func note(
+        _ action: AuditAction, _ result: AuditResult, _ detail: String, user: User?, login: String, _ source: Source
+    ) async throws {
+        let actor = Audit.Actor(id: user?.id ?? "", name: login, credential: "none", address: source.address)
+        let log = user?.id ?? Audit.appliance
+        try await database.write {
+            try Audit.record(
+                action, target: login, detail: detail, result: result, actor: actor, now: .now(), in: $0.tenant(log))
+        }
+    }
+}

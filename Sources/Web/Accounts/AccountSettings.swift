@@ -1,0 +1,37 @@
+import NIOCore
+
+/// What the owner decides about accounts.
+public struct AccountSettings: Sendable {
+    public enum Registration: String, Sendable, CaseIterable {
+        /// Anybody who finds the page.
+        case open
+        /// With an organisation's invitation.
+        case invited
+        /// Only the owner makes accounts.
+        case closed
+    }
+
+    public var registration = Registration.invited
+    /// Where people reach this server, without a slash at the end; links in mails need it.
+    public var publicURL: String?
+    /// Where a refusal sends people who need more; nil for the plan's page here.
+    public var upgradeURL: String?
+
+    /// In characters. NIST SP 800-63B, section 5.1.1.2: at least eight; long ones are welcome.
+    static let passwordLength = 10...256
+    /// Sign-ins of one account and of one address.
+    static let signIns = 5
+    static let signInWindow = TimeAmount.minutes(15)
+    /// Registrations of one address.
+    static let registrations = 3
+    static let registrationWindow = TimeAmount.hours(1)
+    /// Reset mails to one account, and asked for by one address.
+    static let resets = 3
+    static let resetWindow = TimeAmount.hours(1)
+    /// An address that many people share, such as an office's, is allowed more sign-ins than one account is.
+    static let signInsPerAddress = 20
+    /// Between the password and the second factor, in seconds.
+    static let pendingSeconds: Int64 = 600
+
+    public init() {}
+}

@@ -1,0 +1,16 @@
+/// The others that people can sign in with here.
+struct Providers: Sendable {
+    struct Provider: Sendable {
+        let path: String
+        let title: String
+    }
+
+    var all: [Provider] = []
+
+    /// Links for the page on which people sign in.
+    var links: String {
+        if all.isEmpty { return "" }
+        let items = all.map { "<li><a href=\"\($0.path)\">Sign in with \(Page.escaped($0.title))</a></li>" }.joined()
+        return "<ul>\(items)</ul>"
+    }
+}

@@ -1,0 +1,277 @@
+import HTTPTypes
+import Hummingbird
+import Storage
+import Wire
+
+/// The pages of people who are not signed in (yet): sign in, second factor, register, a new password, an invitation.
+struct SignInPages: Sendable {
+    let database: Database
+    let accounts: AccountService
+    let limiter: RateLimiter
+
+    func add(to routes: Routes) {
+        routes.open(.get, "/sign-in", isPage: true, use: signInForm)
+        routes.open(.post, "/sign-in", isPage: true, use: guarded(signIn))
+        routes.open(.get, "/sign-in/code", isPage: true, use: codeForm)
+        routes.open(.post, "/sign-in/code", isPage: true, use: guarded(takeCode))
+        routes.page(.post, "/sign-out", for: .account, use: signOut)
+        routes.open(.get, "/register", isPage: true, use: registerForm)
+        routes.open(.post, "/register", isPage: true, use: guarded(register))
+        routes.open(.get, "/forgotten", isPage: true, use: forgottenForm)
+        routes.open(.post, "/forgotten", isPage: true, use: guarded(forgotten))
+        routes.open(.get, "/reset/:secret", isPage: true, use: resetForm)
+        routes.open(.post, "/reset/:secret", isPage: true, use: guarded(reset))
+        routes.open(.get, "/verify/:secret", isPage: true, use: verifyForm)
+        routes.open(.post, "/verify/:secret", isPage: true, use: guarded(verify))
+    }
+
+    /// A form of a visitor: read, checked, and an error is a page.
+    private func guarded(
+        _ handler: @escaping @Sendable (Request, WebContext, Visitor, Form) async throws -> Response
+    ) -> Routes.OpenHandler {
+        { request, context in
+            let visitor = Visitor(request)
+            do {
+                return try await handler(request, context, visitor, try await Form.read(request, visitor.formToken))
+            } catch {
+                let answer = APIError(error)
+                guard answer.status.code < 500 else { throw error }
+                return ErrorPage(answer, context).response()
+            }
+        }
+    }
+
+    private static func source(_ request: Request, _ context: WebContext) -> AccountService.Source {
+        AccountService.Source(kind: .browser, client: BrowserName.of(request), address: context.address)
+    }
+
+    // MARK: Signing in
+
+    @Sendable private func signInForm(_ request: Request, _ context: WebContext) async throws -> Response {
+        let visitor = Visitor(request)
+        return visitor.page("Sign in", signInBody(visitor, next: request.uri.queryParameters["next"].map(String.init)))
+    }
+
+    private func signInBody(_ visitor: Visitor, next: String?, login: String = "") -> String {
+        let more = accounts.settings.registration == .open ? "<p><a href=\"/register\">Make an account</a></p>" : ""
+        let forgotten = accounts.mail.isOn ? "<p><a href=\"/forgotten\">Password forgotten</a></p>" : ""
+        return """
+            <form method="post" action="/sign-in">\(visitor.formToken.field)\(Field.hidden("next", Self.safe(next)))
+            \(Field.text("username", "Name or e-mail address", value: login, autocomplete: "username", more: login.isEmpty ? "autofocus" : ""))
+            \(Field.text("password", "Password", type: "password", autocomplete: "current-password", more: login.isEmpty ? "" : "autofocus"))
+            <p><button>Sign in</button></p></form>\(accounts.providers.links)\(forgotten)\(more)
+            """
+    }
+
+    @Sendable private func signIn(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor, _ form: Form
+    ) async throws -> Response {
+        let source = Self.source(request, context)
+        let next = Self.safe(form["next"])
+        let login = try form.require("username")
+        let step: AccountService.FirstStep
+        do {
+            step = try await accounts.checkPassword(login: login, password: form.raw("password") ?? "", from: source)
+        } catch let error as APIError where error.status == .unauthorized || error.status == .tooManyRequests {
+            return visitor.page(
+                "Sign in", signInBody(visitor, next: next, login: login), notice: error.body.message,
+                status: error.status)
+        }
+        switch step {
+        case .done(let user): return try await begin(user, isStrong: false, "password", source, next)
+        case .needsCode(let user):
+            let pending = try await accounts.tokens.makeStep(
+                .secondFactor, subject: user.id, data: ["next": next], now: .now())
+            return Response.redirect(to: "/sign-in/code", type: .normal)
+                .with(cookie: Cookies.set(Cookies.pending, pending, seconds: AccountSettings.pendingSeconds))
+        }
+    }
+
+    @Sendable private func codeForm(_ request: Request, _ context: WebContext) async throws -> Response {
+        let visitor = Visitor(request)
+        guard try await pending(request) != nil else { return .redirect(to: "/sign-in", type: .normal) }
+        return visitor.page("Second factor", codeBody(visitor))
+    }
+
+    private func codeBody(_ visitor: Visitor) -> String {
+        """
+        <form method="post" action="/sign-in/code">\(visitor.formToken.field)
+        \(Field.text("code", "Code of your authenticator app", autocomplete: "one-time-code", hint: "Six digits, or one of your recovery codes.", more: "autofocus"))
+        <p><button>Go on</button></p></form>
+        """
+    }
+
+    @Sendable private func takeCode(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor, _ form: Form
+    ) async throws -> Response {
+        guard let (user, next) = try await pending(request) else { return .redirect(to: "/sign-in", type: .normal) }
+        let source = Self.source(request, context)
+        do {
+            try await accounts.takeCode(try form.require("code"), of: user, from: source)
+        } catch let error as APIError where error.status == .unauthorized || error.status == .tooManyRequests {
+            return visitor.page("Second factor", codeBody(visitor), notice: error.body.message, status: error.status)
+        }
+        return try await begin(user, isStrong: true, "password and code", source, next)
+            .with(cookie: Cookies.set(Cookies.pending, "", seconds: 0))
+    }
+
+    /// Who has shown a password in this browser within the last ten minutes, and where he wanted to go.
+    private func pending(_ request: Request) async throws -> (User, next: String)? {
+        guard let text = Cookies.value(Cookies.pending, of: request),
+            let step = try await accounts.tokens.step(.secondFactor, text, now: .now())
+        else { return nil }
+        let user = try await database.read { try User.find(id: step.subject, in: $0) }
+        return user.map { ($0, Self.safe(step.data?["next"])) }
+    }
+
+    private func begin(
+        _ user: User, isStrong: Bool, _ how: String, _ source: AccountService.Source, _ next: String
+    ) async throws -> Response {
+        let made = try await accounts.begin(user, isStrong: isStrong, how: how, from: source)
+        return Self.signedIn(made, next)
+    }
+
+    static func signedIn(_ made: AccountService.SignedIn, _ next: String) -> Response {
+        Response.redirect(to: next, type: .normal)
+            .with(cookie: Cookies.set(Cookies.signIn, made.secret ?? "", seconds: SignIn.Kind.browser.lifetimeSeconds))
+    }
+
+    /// Only a path of this server: a link must not lead people elsewhere by way of us.
+    static func safe(_ next: String?) -> String {
+        guard let next, next.hasPrefix("/"), !next.hasPrefix("//"), !next.contains("\\"),
+            next.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+        else { return "/account" }
+        return next
+    }
+
+    @Sendable private func signOut(_ page: PageRequest) async throws -> Response {
+        try await accounts.signOut(page.caller)
+        return Response.redirect(to: "/sign-in", type: .normal).with(
+            cookie: Cookies.set(Cookies.signIn, "", seconds: 0))
+    }
+
+    // MARK: Registering
+
+    @Sendable private func registerForm(_ request: Request, _ context: WebContext) async throws -> Response {
+        let visitor = Visitor(request)
+        let invitation = request.uri.queryParameters["invitation"].map(String.init)
+        let isAllowed =
+            accounts.settings.registration == .open || (accounts.settings.registration == .invited && invitation != nil)
+        guard isAllowed else {
+            return visitor.page(
+                "No accounts for strangers",
+                "<p>This server makes accounts by invitation; ask its owner, or <a href=\"/sign-in\">sign in</a>.</p>",
+                status: .forbidden)
+        }
+        let rule = "\(AccountSettings.passwordLength.lowerBound) characters or more; a few random words are good."
+        return visitor.page(
+            "Make an account",
+            """
+            <form method="post" action="/register">\(visitor.formToken.field)\(Field.hidden("invitation", invitation ?? ""))
+            \(Field.text("username", "Your account's name", autocomplete: "username", hint: "Letters, digits, dot, hyphen and underscore.", more: "maxlength=\"64\" autofocus"))
+            \(Field.text("email", "E-mail address (optional)", type: "email", autocomplete: "email", isRequired: false))
+            \(Field.text("password", "Password", type: "password", autocomplete: "new-password", hint: rule))
+            <p><button>Make the account</button></p></form><p><a href="/sign-in">I have an account</a></p>
+            """)
+    }
+
+    @Sendable private func register(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor, _ form: Form
+    ) async throws -> Response {
+        let made = try await accounts.register(
+            username: try form.require("username"), email: form["email"], password: form.raw("password") ?? "",
+            invitation: form["invitation"], from: Self.source(request, context))
+        return Self.signedIn(made, "/account")
+    }
+
+    // MARK: Links
+
+    @Sendable private func forgottenForm(_ request: Request, _ context: WebContext) async throws -> Response {
+        let visitor = Visitor(request)
+        guard accounts.mail.isOn else {
+            return visitor.page(
+                "Password forgotten",
+                "<p>This server sends no mail; ask its owner for a link with <code>postern user reset</code>.</p>")
+        }
+        return visitor.page(
+            "Password forgotten",
+            """
+            <form method="post" action="/forgotten">\(visitor.formToken.field)
+            \(Field.text("email", "Your e-mail address", type: "email", autocomplete: "email", more: "autofocus"))
+            <p><button>Send a link</button></p></form>
+            """)
+    }
+
+    @Sendable private func forgotten(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor, _ form: Form
+    ) async throws -> Response {
+        try await accounts.askForReset(email: try form.require("email"), from: Self.source(request, context))
+        return visitor.page(
+            "Look into your mail",
+            "<p>If an account has proved this address, a link is on its way. It works for an hour.</p>")
+    }
+
+    @Sendable private func resetForm(_ request: Request, _ context: WebContext) async throws -> Response {
+        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
+        let visitor = Visitor(request)
+        let secret = try context.parameters.require("secret")
+        do {
+            let (user, _) = try await database.read {
+                try OneTimeLink.find(.resetPassword, secret: secret, now: .now(), in: $0)
+            }
+            let rule = "\(AccountSettings.passwordLength.lowerBound) characters or more; a few random words are good."
+            return visitor.page(
+                "A new password",
+                """
+                <form method="post">\(visitor.formToken.field)<p>For the account <strong>\(Page.escaped(user.username))</strong>. \
+                All its sign-ins end.</p>
+                \(Field.text("password", "New password", type: "password", autocomplete: "new-password", hint: rule, more: "autofocus"))
+                <p><button>Set the password</button></p></form>
+                """)
+        } catch let refusal as Refusal { return ErrorPage(APIError(refusal), context).response() }
+    }
+
+    @Sendable private func reset(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor, _ form: Form
+    ) async throws -> Response {
+        _ = try await accounts.reset(
+            secret: try context.parameters.require("secret"), password: form.raw("password") ?? "",
+            from: Self.source(request, context))
+        return visitor.page("Your password is set", "<p><a href=\"/sign-in\">Sign in</a> with it.</p>")
+    }
+
+    /// A button and not the link itself: mail programs follow links to look at them.
+    @Sendable private func verifyForm(_ request: Request, _ context: WebContext) async throws -> Response {
+        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
+        let visitor = Visitor(request)
+        return visitor.page(
+            "Prove your e-mail address",
+            "<form method=\"post\">\(visitor.formToken.field)<p><button>This address is mine</button></p></form>")
+    }
+
+    @Sendable private func verify(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor, _ form: Form
+    ) async throws -> Response {
+        _ = try await accounts.verifyEmail(
+            secret: try context.parameters.require("secret"), from: Self.source(request, context))
+        return visitor.page("Your address is proved", "<p><a href=\"/account\">Your account</a></p>")
+    }
+}
+
+/// "Firefox on Linux": what the list of sign-ins calls a browser.
+enum BrowserName {
+    static func of(_ request: Request) -> String {
+        let agent = request.headers[.userAgent] ?? ""
+        // In this order: most browsers claim to be the others, too.
+        let browsers = [
+            ("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
+        ]
+        let systems = [
+            ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+            ("Linux", "Linux"),
+        ]
+        let browser = browsers.first { agent.contains($0.0) }?.1
+        let system = systems.first { agent.contains($0.0) }?.1
+        return [browser ?? ClientName.of(request), system].compactMap { $0 }.joined(separator: " on ")
+    }
+}

@@ -1,0 +1,130 @@
+import Crypto
+import FoundationEssentials
+import JWTKit
+import Storage
+import Synchronization
+import Wire
+
+/// Access tokens (RFC 7519): signed with a key that rotates, good for a quarter of an hour or, for the desktop client, a week.
+final class AccessTokens: Sendable {
+    /// What a token is for; it is refused for everything else.
+    enum Purpose: String, Codable {
+        case access
+        /// The password was right; the second factor is still to be shown.
+        case secondFactor = "second_factor"
+        /// On the way to a provider and back.
+        case provider
+    }
+
+    /// A step of signing in that a browser carries in a cookie.
+    struct Step: JWTPayload {
+        let sub: SubjectClaim
+        let exp: ExpirationClaim
+        let purpose: String
+        var data: [String: String]?
+        var subject: String { sub.value }
+
+        func verify(using algorithm: some JWTAlgorithm) throws { try exp.verifyNotExpired() }
+    }
+
+    /// What a token says. `cred` is what revoking it needs; `plan` and `limits` let an edge decide alone.
+    struct Payload: JWTPayload {
+        let sub: SubjectClaim
+        let exp: ExpirationClaim
+        let iat: IssuedAtClaim
+        let purpose: String
+        /// `signIn` or `token`, and its id. Tokens of version 0.2 have none.
+        var cred: String?
+        var org: String?
+        var scopes: [String]?
+        var strong: Bool?
+        var plan: String?
+        var limits: [String: Int]?
+        var subject: String { sub.value }
+
+        func verify(using algorithm: some JWTAlgorithm) throws {
+            try exp.verifyNotExpired()
+            guard purpose == Purpose.access.rawValue else {
+                throw JWTError.claimVerificationFailure(failedClaim: nil, reason: "not an access token")
+            }
+        }
+    }
+
+    private struct Keys {
+        let collection: JWTKeyCollection
+        let newest: String
+        let readAt: Timestamp
+    }
+
+    /// How often the database is asked for newer keys, in seconds: far less than old ones are believed.
+    private static let refreshSeconds: Int64 = 3600
+
+    private let database: Database
+    private let keys = Mutex<Keys?>(nil)
+
+    init(database: Database) { self.database = database }
+
+    /// - Throws: ``StorageError``.
+    func make(
+        for caller: Caller, organisation: Organisation, seconds: Int, now: Timestamp
+    ) async throws -> AccessTokenResource {
+        let keys = try await current(now)
+        let issued = Double(now.milliseconds) / 1000
+        let limits = database.surroundings.plans[organisation.plan]
+        let credential =
+            switch caller.credential {
+            case .signIn(let id): "s:\(id)"
+            case .apiToken(let id): "t:\(id)"
+            case .command: ""
+            }
+        let payload = Payload(
+            sub: .init(value: caller.user.id),
+            exp: .init(value: .init(timeIntervalSince1970: issued + Double(seconds))),
+            iat: .init(value: .init(timeIntervalSince1970: issued)), purpose: Purpose.access.rawValue, cred: credential,
+            org: organisation.id, scopes: caller.scopes.map { $0.sorted().map(\.rawValue) }, strong: caller.isStrong,
+            plan: organisation.plan.rawValue, limits: limits.named)
+        let text = try await keys.collection.sign(payload, kid: .init(string: keys.newest))
+        return AccessTokenResource(accessToken: text, expiresIn: seconds)
+    }
+
+    /// What a token says, or nil when it is none of ours or has expired.
+    /// - Throws: ``StorageError``.
+    func verified(_ token: String, now: Timestamp) async throws -> Payload? {
+        // Any failure to verify means the same: this is no token of ours, or no longer.
+        if let found = try? await current(now).collection.verify(token, as: Payload.self) { return found }
+        return nil
+    }
+
+    /// A step that is good for ten minutes.
+    func makeStep(
+        _ purpose: Purpose, subject: String, data: [String: String]? = nil, now: Timestamp
+    ) async throws -> String {
+        let keys = try await current(now)
+        let end = Double(now.milliseconds) / 1000 + Double(AccountSettings.pendingSeconds)
+        let step = Step(
+            sub: .init(value: subject), exp: .init(value: .init(timeIntervalSince1970: end)),
+            purpose: purpose.rawValue, data: data)
+        return try await keys.collection.sign(step, kid: .init(string: keys.newest))
+    }
+
+    /// A step of this purpose, or nil.
+    func step(_ purpose: Purpose, _ text: String, now: Timestamp) async throws -> Step? {
+        let found = try? await current(now).collection.verify(text, as: Step.self)
+        return found?.purpose == purpose.rawValue ? found : nil
+    }
+
+    private func current(_ now: Timestamp) async throws -> Keys {
+        if let known = keys.withLock({ $0 }), now < known.readAt.advanced(bySeconds: Self.refreshSeconds) {
+            return known
+        }
+        let stored = try await database.write { try SigningKey.current(now: now, in: $0) }
+        let collection = JWTKeyCollection()
+        for key in stored {
+            await collection.add(
+                hmac: HMACKey(key: .init(data: key.secret)), digestAlgorithm: .sha256, kid: .init(string: key.id))
+        }
+        let made = Keys(collection: collection, newest: stored.first?.id ?? "", readAt: now)
+        keys.withLock { $0 = made }
+        return made
+    }
+}

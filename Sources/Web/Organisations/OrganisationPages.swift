@@ -1,0 +1,203 @@
+import HTTPTypes
+import Hummingbird
+import Storage
+import Wire
+
+/// The pages of the organisation that a sign-in is in: itself, plan and usage, audit log. `/organisation` is always that one.
+struct OrganisationPages: Sendable {
+    let database: Database
+    let service: OrganisationService
+
+    func add(to routes: Routes) {
+        routes.page(.get, "/organisation", for: .account, use: organisation)
+        routes.page(.post, "/organisation", for: .member(.tenantUpdate), use: change)
+        routes.page(.post, "/organisation/create", for: .account, use: create)
+        routes.page(.post, "/organisation/switch", for: .account, use: switchTo)
+        routes.page(.post, "/organisation/leave", for: .account, use: leave)
+        routes.page(.post, "/organisation/delete", for: .member(.tenantDelete), use: delete)
+        routes.page(.post, "/organisation/restore", for: .account, use: restore)
+        routes.page(.get, "/organisation/export", for: .memberOfDeleted(.tenantExport), use: export)
+        routes.page(.get, "/organisation/plan", for: .member(.tenantRead), use: plan)
+        routes.page(.get, "/organisation/audit", for: .member(.auditRead), use: audit)
+    }
+
+    @Sendable private func organisation(_ page: PageRequest) async throws -> Response {
+        let caller = page.caller
+        let all = try await database.read { try Member.organisations(of: caller.user.id, in: $0) }
+        let token = page.visit.formToken
+        let rows = all.map { member -> [String] in
+            let organisation = member.organisation
+            let isHere = organisation.id == caller.organisationId
+            let restore = Field.action("/organisation/restore", "Bring it back", token, ["id": organisation.id])
+            let go = Field.action("/organisation/switch", "Switch to it", token, ["id": organisation.id])
+            let action =
+                organisation.deleteAfter != nil
+                ? (member.may(.tenantDelete) ? restore : "deleted") : isHere ? "this one" : go
+            return [
+                Page.escaped(organisation.name), Page.escaped(member.role.name), organisation.plan.rawValue, action,
+            ]
+        }
+        let here = all.first { $0.organisation.id == caller.organisationId }
+        return page.page(
+            here?.organisation.name ?? "Organisations",
+            """
+            \(Field.table("Your organisations", ["Name", "Your role", "Plan", ""], rows))
+            \(here.map { rules($0, page) } ?? "")
+            <h2>A new organisation</h2><form method="post" action="/organisation/create">\(token.field)
+            \(Field.text("name", "Name", more: "maxlength=\"64\"", id: "new-name"))<p><button>Make it</button></p></form>
+            """)
+    }
+
+    private func rules(_ member: Member, _ page: PageRequest) -> String {
+        let token = page.visit.formToken
+        let organisation = member.organisation
+        var parts = ""
+        if member.may(.tenantUpdate) {
+            parts += """
+                <h2>Rules</h2><form method="post" action="/organisation">\(token.field)
+                \(Field.text("name", "Name", value: organisation.name, more: "maxlength=\"64\""))
+                <label class="check"><input type="checkbox" name="second-factor" value="yes"\(organisation.requiresSecondFactor ? " checked" : "")> \
+                <span>Members need a second factor</span></label><p><button>Save</button></p></form>
+                """
+        }
+        if member.may(.tenantExport) { parts += "<p><a href=\"/organisation/export\">Take all of its data out</a></p>" }
+        if organisation.personalOf == nil {
+            parts += Field.action("/organisation/leave", "Leave this organisation", token)
+            if member.may(.tenantDelete) {
+                parts += """
+                    <h2>Delete</h2><form method="post" action="/organisation/delete">\(token.field)
+                    \(Field.text("confirm", "Type the organisation's name to delete it", hint: "An owner can bring it back for 30 days."))
+                    <p><button>Delete it</button></p></form>
+                    """
+            }
+        }
+        return parts
+    }
+
+    @Sendable private func change(_ page: PageRequest) async throws -> Response {
+        _ = try await service.change(
+            page.caller.organisationId, name: try page.form.require("name"),
+            requiresSecondFactor: page.form["second-factor"] == "yes", by: page.caller)
+        return page.back(to: "/organisation", "Saved.")
+    }
+
+    @Sendable private func create(_ page: PageRequest) async throws -> Response {
+        let made = try await service.create(name: try page.form.require("name"), by: page.caller)
+        _ = try await service.switchTo(made.organisation.id, by: page.caller)
+        return page.back(to: "/organisation", "\(made.organisation.name) is made; you are its owner.")
+    }
+
+    @Sendable private func switchTo(_ page: PageRequest) async throws -> Response {
+        _ = try await service.switchTo(try page.form.require("id"), by: page.caller)
+        return .redirect(to: "/organisation", type: .normal)
+    }
+
+    @Sendable private func leave(_ page: PageRequest) async throws -> Response {
+        try await service.leave(page.caller.organisationId, by: page.caller)
+        return page.back(to: "/organisation", "You have left the organisation.")
+    }
+
+    @Sendable private func delete(_ page: PageRequest) async throws -> Response {
+        let id = page.caller.organisationId
+        let name = try await service.read(id, .tenantDelete, by: page.caller) { member, _ in member.organisation.name }
+        guard page.form["confirm"] == name else {
+            throw APIError.badRequest("The name is not \(name); nothing was deleted.")
+        }
+        let end = try await service.delete(id, by: page.caller)
+        return page.back(to: "/organisation", "\(name) is deleted; you can bring it back until \(end.readable).")
+    }
+
+    @Sendable private func restore(_ page: PageRequest) async throws -> Response {
+        try await service.restore(try page.form.require("id"), by: page.caller)
+        return page.back(to: "/organisation", "It is back.")
+    }
+
+    @Sendable private func export(_ page: PageRequest) async throws -> Response {
+        try await OrganisationExport(database: database).response(of: page.caller.organisationId, for: page.caller)
+    }
+
+    // MARK: Plan and usage
+
+    @Sendable private func plan(_ page: PageRequest) async throws -> Response {
+        let id = page.caller.organisationId
+        let found = try await service.plan(of: id, by: page.caller)
+        let rows = PlanLimit.allCases.map { limit -> [String] in
+            let value = found.limits[limit.rawValue] ?? -1
+            return [
+                limit.title, value < 0 ? "no limit" : "\(value)", found.current[limit.rawValue].map { "\($0)" } ?? "",
+            ]
+        }
+        let now = UsageLedger.hour(of: .now())
+        let sums = try? await service.read(id, .usageRead, by: page.caller) {
+            try UsageLedger.sums(from: now - 23, to: now, in: $1)
+        }
+        let usage = sums.map { sums in
+            Field.table(
+                "The last 24 hours", ["Hour", "Unit", "Amount"],
+                sums.reversed().map { sum in
+                    [
+                        Timestamp(milliseconds: sum.hour * 3_600_000).readable,
+                        sum.unit.rawValue.split(separator: "_").joined(separator: " "), "\(sum.amount)",
+                    ]
+                })
+        }
+        return page.page(
+            "Plan and usage",
+            """
+            <p>This organisation is on the plan <strong>\(found.plan)</strong>.</p>
+            \(Field.table("What the plan allows", ["Limit", "Allowed", "Now"], rows))
+            <h2>The last 24 hours</h2>\(usage ?? "<p>Your role does not see usage.</p>")
+            """)
+    }
+
+    // MARK: Audit
+
+    @Sendable private func audit(_ page: PageRequest) async throws -> Response {
+        let filter = Audit.Filter(page.request)
+        let events = try await service.read(page.caller.organisationId, .auditRead, by: page.caller) {
+            try Audit.list(filter, in: $1)
+        }
+        let rows = events.map { event in
+            [
+                "\(event.number)", event.at.readable, Page.escaped(event.actorName), Page.escaped(event.action),
+                Page.escaped([event.target, event.detail].filter { !$0.isEmpty }.joined(separator: ": ")), event.result,
+                Page.escaped("\(event.address), \(event.credential)"),
+            ]
+        }
+        let query = [("actor", filter.actor), ("action", filter.action), ("result", filter.result)]
+            .compactMap { name, value in value.map { "\(name)=\(FormText.encoded($0))" } }.joined(separator: "&")
+        let older =
+            events.count == Audit.pageSize
+            ? "<p><a href=\"/organisation/audit?\(query)&amp;before=\(events.last?.number ?? 0)\">Older</a></p>" : ""
+        return page.page(
+            "Audit log",
+            """
+            <form method="get" action="/organisation/audit">
+            \(Field.text("actor", "Who", value: filter.actor ?? "", isRequired: false))
+            \(Field.text("action", "What, as in member or token.created", value: filter.action ?? "", isRequired: false))
+            \(Field.text("result", "Result: done, failed or refused", value: filter.result ?? "", isRequired: false))
+            <p><button>Show</button> <a href="/organisation/audit">all</a></p></form>
+            \(Field.table("Events, newest first", ["No.", "When", "Who", "What", "On what", "Result", "From"], rows))\(older)
+            """)
+    }
+}
+
+extension PlanLimit {
+    /// As the page names it.
+    var title: String {
+        switch self {
+        case .shares: "Share sessions at once, per person"
+        case .codes: "Live codes per share session"
+        case .codeMinutes: "A code's longest life, minutes"
+        case .viewers: "Guests at once per share session"
+        case .hosts: "Machines connected at once"
+        case .sessions: "Sessions at once on machines"
+        case .sessionMinutes: "A session's longest life, minutes"
+        case .tunnels: "Tunnels"
+        case .connections: "Connections per tunnel"
+        case .retentionHours: "Hours that inspections are kept"
+        case .customDomains: "Custom domains"
+        case .ipAllowlist: "Lists of allowed addresses"
+        }
+    }
+}

@@ -1,0 +1,118 @@
+import Storage
+import Wire
+
+// What the API says of organisations and takes for them.
+
+struct NewOrganisation: Decodable { let name: String }
+struct OrganisationChange: Decodable { let name: String?; let requiresSecondFactor: Bool? }
+struct RoleChange: Decodable { let role: String }
+struct Transfer: Decodable { let userId: String }
+struct NewInvitation: Decodable { let role: String; let email: String? }
+struct NewRole: Decodable { let name: String; let permissions: [String] }
+struct PermissionsChange: Decodable { let permissions: [String] }
+struct PlanChange: Decodable { let plan: String }
+
+struct OrganisationResource: Encodable {
+    let id, name, plan, createdAt: String
+    let isPersonal, requiresSecondFactor: Bool
+    /// The caller's own; absent for administrators of the server who are no members.
+    let role: String?
+    let permissions: [String]?
+    let deleteAfter: String?
+
+    init(_ organisation: Organisation, role: Role?) {
+        id = organisation.id
+        name = organisation.name
+        plan = organisation.plan.rawValue
+        createdAt = organisation.createdAt.iso
+        isPersonal = organisation.personalOf != nil
+        requiresSecondFactor = organisation.requiresSecondFactor
+        self.role = role?.name
+        permissions = role.map { $0.permissions.sorted().map(\.rawValue) }
+        deleteAfter = organisation.deleteAfter?.iso
+    }
+
+    init(_ member: Member) { self.init(member.organisation, role: member.role) }
+}
+
+struct MemberResource: Encodable {
+    let userId, username, role, since: String
+    @NullWhenAbsent var email: String?
+
+    init(_ member: Member) {
+        userId = member.user.id
+        username = member.user.username
+        _email = NullWhenAbsent(wrappedValue: member.user.email)
+        role = member.role.name
+        since = member.since.iso
+    }
+}
+
+struct InvitationResource: Encodable {
+    let id, role, invitedBy, createdAt, expiresAt: String
+    let email: String?
+    /// Only in the answer that makes it.
+    var secret: String?
+    var path: String?
+
+    init(_ invitation: Invitation, roleName: String, secret: String? = nil) {
+        id = invitation.id
+        role = roleName
+        invitedBy = invitation.invitedBy
+        createdAt = invitation.createdAt.iso
+        expiresAt = invitation.expiresAt.iso
+        email = invitation.email
+        self.secret = secret
+        path = secret.map { "/invitation/\($0)" }
+    }
+}
+
+struct RoleResource: Encodable {
+    let id, name: String
+    let isBuiltIn: Bool
+    let permissions: [String]
+
+    init(_ role: Role) {
+        id = role.id
+        name = role.name
+        isBuiltIn = role.isBuiltIn
+        permissions = role.permissions.sorted().map(\.rawValue)
+    }
+}
+
+/// A plan's numbers and what is used of them now; -1 is no limit.
+struct PlanResource: Encodable {
+    let plan: String
+    let limits: [String: Int]
+    let current: [String: Int]
+}
+
+struct UsageResource: Encodable {
+    let hour, unit: String
+    let amount: Int
+
+    init(_ sum: UsageLedger.Sum) {
+        hour = Timestamp(milliseconds: sum.hour * 3_600_000).iso
+        unit = sum.unit.rawValue
+        amount = sum.amount
+    }
+}
+
+struct AuditResource: Encodable {
+    let number: Int
+    let at, actorId, actor, action, target, address, credential, result, detail, digest: String
+
+    init(_ event: Audit.Event) {
+        number = event.number
+        at = event.at.iso
+        actorId = event.actorId
+        actor = event.actorName
+        action = event.action
+        target = event.target
+        address = event.address
+        credential = event.credential
+        result = event.result
+        detail = event.detail
+        digest = Hexadecimal.text(event.digest)
+    }
+}

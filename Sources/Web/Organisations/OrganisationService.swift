@@ -1,0 +1,241 @@
+import HTTPTypes
+import Storage
+
+/// What people do with organisations, for the API and the pages alike. Each does its check, its change and its line in the
+/// audit log in one transaction.
+struct OrganisationService: Sendable {
+    let database: Database
+    let authenticator: Authenticator
+    let mail: AccountMail
+
+    /// Runs something that a member may do.
+    private func change<Success: Sendable>(
+        _ id: String, _ key: PermissionKey, by caller: Caller, whileDeleted: Bool = false,
+        _ body: @escaping @Sendable (Member, TenantScope) throws -> Success
+    ) async throws -> Success {
+        try await database.write { connection in
+            let member = try caller.member(of: id, may: key, whileDeleted: whileDeleted, in: connection)
+            return try body(member, connection.tenant(id))
+        }
+    }
+
+    /// Reads something that a member may see.
+    func read<Success: Sendable>(
+        _ id: String, _ key: PermissionKey, by caller: Caller, whileDeleted: Bool = false,
+        _ body: @escaping @Sendable (Member, TenantScope) throws -> Success
+    ) async throws -> Success {
+        try await database.read { connection in
+            let member = try caller.member(of: id, may: key, whileDeleted: whileDeleted, in: connection)
+            return try body(member, connection.tenant(id))
+        }
+    }
+
+    // MARK: Organisations
+
+    func create(name: String, by caller: Caller) async throws -> Member {
+        if case .apiToken = caller.credential { try caller.mustBePerson() }
+        return try await database.write { connection in
+            let now = Timestamp.now()
+            let made = try Organisation.create(name: name, owner: caller.user, now: now, in: connection)
+            try Audit.record(
+                .organisationCreated, target: made.name, by: caller, now: now, in: connection.tenant(made.id))
+            return try caller.member(of: made.id, may: .tenantRead, in: connection)
+        }
+    }
+
+    func change(_ id: String, name: String?, requiresSecondFactor: Bool?, by caller: Caller) async throws -> Member {
+        try await change(id, .tenantUpdate, by: caller) { member, scope in
+            if requiresSecondFactor == true && !caller.isStrong {
+                throw Refusal(
+                    .secondFactor,
+                    "Turn on your own second factor and sign in with it first: you would lock yourself out.")
+            }
+            let changed = try member.organisation.change(
+                name: name, requiresSecondFactor: requiresSecondFactor, in: scope.connection)
+            let detail = "second factor \(changed.requiresSecondFactor ? "required" : "optional")"
+            try Audit.record(
+                .organisationChanged, target: changed.name, detail: detail, by: caller, now: .now(), in: scope)
+            return try caller.member(of: id, may: .tenantUpdate, in: scope.connection)
+        }
+    }
+
+    func delete(_ id: String, by caller: Caller) async throws -> Timestamp {
+        try await change(id, .tenantDelete, by: caller, whileDeleted: true) { member, scope in
+            let end = try member.organisation.delete(now: .now(), in: scope.connection)
+            try Audit.record(
+                .organisationDeleted, target: member.organisation.name,
+                detail: "removed for good after \(end.readable)",
+                by: caller, now: .now(), in: scope)
+            return end
+        }
+    }
+
+    func restore(_ id: String, by caller: Caller) async throws {
+        try await change(id, .tenantDelete, by: caller, whileDeleted: true) { member, scope in
+            try member.organisation.restore(in: scope.connection)
+            try Audit.record(
+                .organisationRestored, target: member.organisation.name, by: caller, now: .now(), in: scope)
+        }
+    }
+
+    /// Makes an organisation the one that a sign-in's requests are about.
+    func switchTo(_ id: String, by caller: Caller) async throws -> Caller {
+        guard case .signIn(let signInId) = caller.credential else {
+            throw APIError(
+                .forbidden, "sign_in_needed", "An API token is for one organisation; make one for the other.")
+        }
+        return try await change(id, .tenantRead, by: caller) { _, scope in
+            guard let signIn = try SignIn.find(id: signInId, now: .now(), in: scope.connection) else {
+                throw APIError.unauthorized
+            }
+            try signIn.switchTo(id, in: scope.connection)
+            guard let switched = try signIn.caller(organisationId: id, address: caller.address, in: scope.connection)
+            else { throw APIError.unauthorized }
+            return switched
+        }
+    }
+
+    // MARK: Members
+
+    func setRole(of userId: String, to role: String, in id: String, by caller: Caller) async throws -> Member {
+        try await change(id, .tenantManageMembers, by: caller) { member, scope in
+            let role = try Role.named(role, in: scope)
+            let changed = try Member.setRole(of: userId, to: role, by: member, in: scope)
+            try Audit.record(
+                .memberRoleChanged, target: changed.user.username, detail: role.name, by: caller, now: .now(), in: scope
+            )
+            return changed
+        }
+    }
+
+    func remove(_ userId: String, from id: String, by caller: Caller) async throws {
+        try await change(id, .tenantManageMembers, by: caller) { member, scope in
+            let removed = try Member.remove(userId, by: member, in: scope)
+            try Audit.record(.memberRemoved, target: removed.user.username, by: caller, now: .now(), in: scope)
+        }
+    }
+
+    /// Every member may leave, whatever the role, but for the last owner.
+    func leave(_ id: String, by caller: Caller) async throws {
+        if case .apiToken = caller.credential { try caller.mustBePerson() }
+        try await database.write { connection in
+            let found = try Member.find(userId: caller.user.id, organisationId: id, in: connection)
+            guard let found else { throw Refusal(.notFound, "There is no such organisation.") }
+            let scope = connection.tenant(id)
+            _ = try Member.remove(caller.user.id, by: found, in: scope)
+            try Audit.record(
+                .memberRemoved, target: caller.user.username, detail: "left", by: caller, now: .now(), in: scope)
+        }
+    }
+
+    func transfer(_ id: String, to userId: String, by caller: Caller) async throws -> Member {
+        try await change(id, .tenantTransfer, by: caller) { member, scope in
+            let owner = try Member.transfer(to: userId, from: member, in: scope)
+            try Audit.record(
+                .organisationTransferred, target: owner.user.username, by: caller, now: .now(), in: scope)
+            return owner
+        }
+    }
+
+    // MARK: Invitations
+
+    func invite(
+        email: String?, role: String, to id: String, by caller: Caller
+    ) async throws -> (Invitation, role: Role, secret: String) {
+        let email = try email.map(AccountRules.email)
+        let (made, organisation) = try await change(id, .tenantManageMembers, by: caller) { member, scope in
+            let role = try Role.named(role, in: scope)
+            let (invitation, secret) = try Invitation.create(
+                email: email, role: role, by: member, now: .now(), in: scope)
+            try Audit.record(
+                .memberInvited, target: email ?? invitation.id, detail: role.name, by: caller, now: .now(), in: scope)
+            return ((invitation, role: role, secret: secret), member.organisation.name)
+        }
+        if let email {
+            await mail.invitation(
+                to: email, secret: made.secret, organisation: organisation, inviter: caller.user.username)
+        }
+        return made
+    }
+
+    func revokeInvitation(_ invitationId: String, in id: String, by caller: Caller) async throws {
+        try await change(id, .tenantManageMembers, by: caller) { _, scope in
+            try Invitation.revoke(id: invitationId, now: .now(), in: scope)
+            try Audit.record(.invitationRevoked, target: invitationId, by: caller, now: .now(), in: scope)
+        }
+    }
+
+    func accept(_ secret: String, by caller: Caller) async throws -> Member {
+        if case .apiToken = caller.credential { try caller.mustBePerson() }
+        return try await database.write { connection in
+            let member = try Invitation.accept(secret: secret, user: caller.user, now: .now(), in: connection)
+            try Audit.record(
+                .memberJoined, target: caller.user.username, detail: member.role.name, by: caller, now: .now(),
+                in: connection.tenant(member.organisation.id))
+            return member
+        }
+    }
+
+    // MARK: Roles
+
+    func createRole(
+        name: String, permissions: Set<PermissionKey>, in id: String, by caller: Caller
+    ) async throws -> Role {
+        try await change(id, .tenantManageRoles, by: caller) { member, scope in
+            let role = try Role.create(name: name, permissions: permissions, by: member, now: .now(), in: scope)
+            try Audit.record(.roleCreated, target: name, by: caller, now: .now(), in: scope)
+            return role
+        }
+    }
+
+    func changeRole(
+        _ roleId: String, permissions: Set<PermissionKey>, in id: String, by caller: Caller
+    ) async throws -> Role {
+        try await change(id, .tenantManageRoles, by: caller) { member, scope in
+            let role = try Role.change(id: roleId, permissions: permissions, by: member, in: scope)
+            try Audit.record(.roleChanged, target: role.name, by: caller, now: .now(), in: scope)
+            return role
+        }
+    }
+
+    func removeRole(_ roleId: String, in id: String, by caller: Caller) async throws {
+        try await change(id, .tenantManageRoles, by: caller) { member, scope in
+            let role = try Role.remove(id: roleId, by: member, in: scope)
+            try Audit.record(.roleRemoved, target: role.name, by: caller, now: .now(), in: scope)
+        }
+    }
+
+    // MARK: Plans
+
+    /// What is used of each limit now, where something is counted yet.
+    func plan(of id: String, by caller: Caller) async throws -> PlanResource {
+        try await read(id, .tenantRead, by: caller) { member, scope in
+            let allowance = caller.allowance(in: member.organisation, scope.connection)
+            return PlanResource(
+                plan: member.organisation.plan.rawValue, limits: allowance.limits.named,
+                current: [
+                    PlanLimit.shares.rawValue: try ShareSession.active(ownedBy: caller.user.id, in: scope).count
+                ])
+        }
+    }
+
+    /// For administrators of the server.
+    func setPlan(_ plan: String, of id: String, by caller: Caller) async throws -> Organisation {
+        guard let plan = Plan(rawValue: plan) else {
+            throw APIError.badRequest("plan is one of \(Plan.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return try await database.write { connection in
+            try caller.administrator()
+            guard let found = try Organisation.find(id: id, in: connection) else {
+                throw Refusal(.notFound, "There is no such organisation.")
+            }
+            try found.setPlan(plan, in: connection)
+            for log in [id, Audit.appliance] {
+                try Audit.record(
+                    .planSet, target: found.name, detail: "\(found.plan.rawValue) to \(plan.rawValue)", by: caller,
+                    now: .now(), in: connection.tenant(log))
+            }
+            return try Organisation.find(id: id, in: connection) ?? found
+        }
+    }
+}

@@ -1,0 +1,33 @@
+import Storage
+
+/// Who may use a route. Each route says it once; the router enforces it, and docs/permissions.md is made from it.
+enum Access: Sendable, Equatable {
+    /// Everybody, signed in or not.
+    case anyone
+    /// Every account.
+    case account
+    /// Members of the organisation that the path names, or else of the credential's own, whose role has this permission.
+    case member(PermissionKey)
+    /// As `.member`, also in an organisation that is deleted and can still be brought back.
+    case memberOfDeleted(PermissionKey)
+    /// Administrators of this server.
+    case administrator
+
+    var text: String {
+        switch self {
+        case .anyone: "anyone"
+        case .account: "account"
+        case .member(let key), .memberOfDeleted(let key): key.rawValue
+        case .administrator: "administrator"
+        }
+    }
+}
+
+/// A route as the permission matrix lists it.
+struct RouteDescription: Sendable, Equatable {
+    let method: String
+    let path: String
+    let access: Access
+    /// A page in a browser, known by its cookie; everything else is the API, known by a bearer token.
+    let isPage: Bool
+}

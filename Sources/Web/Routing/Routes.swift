@@ -1,0 +1,99 @@
+import HTTPTypes
+import Hummingbird
+import Storage
+import Wire
+
+/// The one way to write a route: a method, a path, who may use it, and what it does.
+///
+/// A route for members names its organisation as `:organisation` in the path, or is about the credential's own one.
+final class Routes {
+    typealias OpenHandler = @Sendable (Request, WebContext) async throws -> Response
+    typealias Handler = @Sendable (Request, WebContext, Caller) async throws -> Response
+
+    private let router: Router<WebContext>
+    private let authenticator: Authenticator
+    private let database: Database
+    private(set) var descriptions: [RouteDescription] = []
+
+    init(router: Router<WebContext>, authenticator: Authenticator, database: Database) {
+        self.router = router
+        self.authenticator = authenticator
+        self.database = database
+    }
+
+    /// A route for everybody.
+    func open(_ method: HTTPRequest.Method, _ path: String, isPage: Bool = false, use handler: @escaping OpenHandler) {
+        descriptions.append(
+            RouteDescription(method: method.rawValue, path: path, access: .anyone, isPage: isPage))
+        router.on(RouterPath(path), method: method) { try await handler($0, $1) }
+    }
+
+    /// A route of the API for those who send a good bearer token.
+    func on(
+        _ method: HTTPRequest.Method, _ path: String, for access: Access, use handler: @escaping Handler
+    ) {
+        descriptions.append(
+            RouteDescription(method: method.rawValue, path: path, access: access, isPage: false))
+        let (authenticator, database) = (self.authenticator, self.database)
+        router.on(RouterPath(path), method: method) { request, context in
+            let caller = try await authenticator.caller(of: request, context)
+            try await database.admit(caller, to: access, context)
+            return try await handler(request, context, caller)
+        }
+    }
+
+    /// A page for those whose browser is signed in; others are sent to sign in first.
+    func page(
+        _ method: HTTPRequest.Method, _ path: String, for access: Access,
+        use handler: @escaping @Sendable (PageRequest) async throws -> Response
+    ) {
+        descriptions.append(
+            RouteDescription(method: method.rawValue, path: path, access: access, isPage: true))
+        let (authenticator, database) = (self.authenticator, self.database)
+        router.on(RouterPath(path), method: method) { request, context -> Response in
+            guard let visit = try await authenticator.visit(of: request, context) else {
+                return .redirect(to: "/sign-in?next=\(FormText.encoded(request.uri.path))", type: .normal)
+            }
+            do {
+                try await database.admit(visit.caller, to: access, context)
+                let form = method == .post ? try await Form.read(request, visit.formToken) : Form()
+                return try await handler(PageRequest(request: request, context: context, visit: visit, form: form))
+            } catch {
+                return ErrorPage(APIError(error), context).response(to: visit)
+            }
+        }
+    }
+}
+
+extension Database {
+    /// Whether the caller may use a route, asked before anything of the request is read. What the route then does asks again
+    /// in its own transaction.
+    /// - Throws: ``Refusal``, which is written into the audit log; ``StorageError``.
+    fileprivate func admit(_ caller: Caller, to access: Access, _ context: WebContext) async throws {
+        let organisation = context.parameters.get("organisation")
+        do {
+            switch access {
+            case .anyone, .account: return
+            case .administrator: try caller.administrator()
+            case .member(let key):
+                _ = try await read { try caller.member(of: organisation, may: key, in: $0) }
+            case .memberOfDeleted(let key):
+                _ = try await read { try caller.member(of: organisation, may: key, whileDeleted: true, in: $0) }
+            }
+        } catch let refusal as Refusal where refusal.code == .notAllowed {
+            let route = context.endpointPath ?? "-"
+            let log = access == .administrator ? Audit.appliance : organisation ?? caller.organisationId
+            try await write {
+                try Audit.record(
+                    .refused, target: route, detail: access.text, result: .refused, by: caller, now: .now(),
+                    in: $0.tenant(log))
+            }
+            throw refusal
+        }
+    }
+}
+
+extension Response {
+    /// Answers without a body.
+    static var done: Response { Response(status: .noContent) }
+}

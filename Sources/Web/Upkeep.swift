@@ -1,0 +1,87 @@
+import Logging
+import NIOCore
+import Relay
+import ServiceLifecycle
+import Storage
+
+/// What the server does by itself while it runs: it cuts off revoked peers, and keeps the usage ledger.
+struct Upkeep: Service {
+    /// How soon another process's revocation takes effect here.
+    private static let revocationPause = Duration.milliseconds(500)
+    /// The ledger's step.
+    private static let meterPause = Duration.seconds(60)
+    /// Rounds of metering between clearing away what is old: an hour.
+    private static let roundsBetweenClearing = 60
+
+    let database: Database
+    let relay: RelayServer
+    let logger: Logger
+
+    func run() async throws {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await cancelWhenGracefulShutdown { await watchRevocations() } }
+            group.addTask { await cancelWhenGracefulShutdown { await meter() } }
+        }
+        await writeUsage()
+    }
+
+    private func watchRevocations() async {
+        var last = (try? await database.read { try Revocation.newest(in: $0) }) ?? 0
+        while !Task.isCancelled {
+            let known = last
+            do {
+                for revocation in try await database.read({ try Revocation.list(after: known, in: $0) }) {
+                    relay.revoke(RevokedPeers(revocation.subject))
+                    last = revocation.number
+                }
+            } catch { logger.error("revocations cannot be read", metadata: ["error": "\(error)"]) }
+            try? await Task.sleep(for: Self.revocationPause)
+        }
+    }
+
+    private func meter() async {
+        var round = 0
+        while !Task.isCancelled {
+            try? await Task.sleep(for: Self.meterPause)
+            await writeUsage()
+            round += 1
+            if round % Self.roundsBetweenClearing == 0 { await clearAway() }
+        }
+    }
+
+    private func writeUsage() async {
+        let bytes = await relay.takeBytesRelayed()
+        do {
+            try await database.write(essential: true) { connection in
+                try UsageLedger.meter(now: .now(), in: connection)
+                try UsageLedger.addBytes(bytes, now: .now(), in: connection)
+            }
+        } catch { logger.error("usage cannot be written", metadata: ["error": "\(error)"]) }
+    }
+
+    private func clearAway() async {
+        do {
+            let gone = try await database.write { connection in
+                try SignIn.clearAway(now: .now(), in: connection)
+                return try Organisation.purge(now: .now(), in: connection)
+            }
+            for name in gone { logger.notice("a deleted organisation was removed", metadata: ["name": "\(name)"]) }
+            // Outside of the database: whoever takes an old copy for the present one is found out.
+            let head = try await database.read { try Audit.head(in: $0.tenant(Audit.appliance)) }
+            if let head {
+                logger.info(
+                    "audit head", metadata: ["number": "\(head.number)", "digest": "\(Hexadecimal.text(head.digest))"])
+            }
+        } catch { logger.error("clearing away failed", metadata: ["error": "\(error)"]) }
+    }
+}
+
+extension RevokedPeers {
+    init(_ subject: Revocation.Subject) {
+        switch subject {
+        case .user(let id): self = .user(id)
+        case .credential(let id): self = .credential(id)
+        case .member(let user, let organisation): self = .hostOf(organisationId: organisation, userId: user)
+        }
+    }
+}

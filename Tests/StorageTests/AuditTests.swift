@@ -1,0 +1,100 @@
+import Storage
+import Testing
+
+@Suite struct AuditTests {
+    private let temporary: TemporaryDatabase
+    private var database: Database { temporary.database }
+    private let now = Timestamp(milliseconds: 1_800_000_000_000)
+
+    init() throws { temporary = try TemporaryDatabase() }
+
+    /// A log of ten events whose triggers somebody has taken away.
+    private func log() async throws -> String {
+        let (ana, now) = (try await temporary.account("ana", now: now), self.now)
+        for number in 1...10 {
+            try await database.write {
+                try Audit.record(
+                    .tokenCreated, target: "t\(number)", by: ana, now: now.advanced(bySeconds: Int64(number)),
+                    in: $0.tenant(ana.user.id))
+            }
+        }
+        return ana.user.id
+    }
+
+    private func problems(_ id: String) async throws -> [String] {
+        try await database.read { try Audit.verify(in: $0.tenant(id)).problems }
+    }
+
+    @Test func aWholeLogIsWhole() async throws {
+        let id = try await log()
+        let verdict = try await database.read { try Audit.verify(in: $0.tenant(id)) }
+        #expect(verdict.problems.isEmpty && verdict.count == 10 && verdict.head?.number == 10)
+        #expect(try await database.read { try Audit.verify(in: $0.tenant("nobody")).problems }.isEmpty)
+    }
+
+    @Test func eventsCannotBeChangedOrRemovedInTheOrdinaryWay() async throws {
+        _ = try await log()
+        try temporary.tamper("UPDATE audit_events SET result = 'done'", isRefused: "append-only")
+        try temporary.tamper("DELETE FROM audit_events", isRefused: "append-only")
+    }
+
+    @Test(arguments: [
+        ("UPDATE audit_events SET target = 'x' WHERE number = 4", "event 4 was changed"),
+        ("UPDATE audit_events SET at = at + 1 WHERE number = 1", "event 1 was changed"),
+        ("UPDATE audit_events SET digest = x'00' WHERE number = 5", "event 5 was changed"),
+        ("DELETE FROM audit_events WHERE number = 6", "event 6 is missing"),
+        ("DELETE FROM audit_events WHERE number BETWEEN 3 AND 5", "events 3 to 5 are missing"),
+        ("DELETE FROM audit_events WHERE number = 1", "event 1 is missing"),
+        ("DELETE FROM audit_events WHERE number > 8", "events 9 to 10 are missing at the end"),
+        ("DELETE FROM audit_events", "events 1 to 10 are missing at the end"),
+        (
+            """
+            UPDATE audit_events SET number = 99 WHERE number = 3; UPDATE audit_events SET number = 3 WHERE number = 4;
+            UPDATE audit_events SET number = 4 WHERE number = 99
+            """, "event 3 was changed"
+        ),
+        (
+            """
+            INSERT INTO audit_events SELECT organisation_id, 11, at, actor_id, actor_name, action, target, address,
+            credential, result, detail, digest FROM audit_events WHERE number = 10
+            """, "event 11 was changed, moved or inserted"
+        ),
+        ("UPDATE audit_chains SET number = 9", "the head was not signed"),
+        ("DELETE FROM audit_chains", "the signed head is missing"),
+    ])
+    func whatSomebodyDidToTheFileIsFound(sql: String, expected: String) async throws {
+        let id = try await log()
+        try temporary.dropTriggers()
+        try temporary.tamper(sql)
+        let found = try await problems(id)
+        #expect(found.contains { $0.contains(expected) }, "\(found)")
+    }
+
+    @Test func aHeadPutBackToAnOlderSignedOneIsFoundByItsEvents() async throws {
+        let id = try await log()
+        try temporary.dropTriggers()
+        try temporary.tamper("CREATE TABLE kept AS SELECT * FROM audit_chains")
+        let now = self.now
+        try await database.write {
+            try Audit.record(
+                .refused, target: "x", actor: Audit.Actor(id: "", name: "m", credential: "", address: ""), now: now,
+                in: $0.tenant(id))
+        }
+        try temporary.tamper("DELETE FROM audit_chains; INSERT INTO audit_chains SELECT * FROM kept")
+        #expect(
+            try await problems(id).contains { $0.contains("were added without the audit key") || $0.contains("event") })
+    }
+
+    @Test func filtersAndPagesFindWhatIsThere() async throws {
+        let id = try await log()
+        func numbers(_ filter: Audit.Filter, limit: Int = 3) async throws -> [Int] {
+            try await database.read { try Audit.list(filter, limit: limit, in: $0.tenant(id)) }.map(\.number)
+        }
+        #expect(try await numbers(.init()) == [10, 9, 8])
+        #expect(try await numbers(.init(before: 8)) == [7, 6, 5])
+        #expect(try await numbers(.init(actor: "ana", action: "token", result: "done")) == [10, 9, 8])
+        #expect(try await numbers(.init(action: "token.created"), limit: 1) == [10])
+        #expect(try await numbers(.init(action: "member")).isEmpty)
+        #expect(try await numbers(.init(actor: "ben")).isEmpty)
+    }
+}
