@@ -15,7 +15,7 @@ FUZZ_RUNS ?= 200000
 # How long `make fuzz-deep` looks.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build binary release deb test unit integration instructions package bulk demo demo-stop bench fuzz fuzz-deep lint format check
+.PHONY: help setup build binary release deb test unit integration instructions package bulk demo demo-stop permissions bench fuzz fuzz-deep lint format check
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -51,6 +51,9 @@ instructions: binary ## What a delivery costs in instructions, held below a ceil
 
 package: deb ## The Debian package on fresh Debian 12 machines under a real systemd (as root)
 	$(PYTHON) -m pytest -q -s Tests/Package
+
+permissions: build ## Write docs/permissions.md from the routes and roles
+	POSTERN_WRITE_DOCS=1 swift test --skip-build --filter PermissionPageTests
 
 bulk: binary ## The lossless test with a whole gibibyte, and the peaks of memory
 	POSTERN_BULK_MIB=1024 POSTERN=$(POSTERN) $(PYTHON) -m pytest -q -s Tests/Integration/test_bulk.py

@@ -89,6 +89,7 @@ public struct WebServer: Service {
         SignInPages(database: database, accounts: accounts, limiter: publicCalls).add(to: routes)
         AccountPages(database: database, accounts: accounts, management: management).add(to: routes)
         OrganisationPages(database: database, service: organisations).add(to: routes)
+        AdministrationPages(database: database, service: organisations).add(to: routes)
         MemberPages(database: database, service: organisations).add(to: routes)
     }
 

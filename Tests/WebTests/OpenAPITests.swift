@@ -1,11 +1,6 @@
 import FoundationEssentials
-import Identity
-import Logging
-import NIOPosix
 import Storage
-import Telemetry
 import Testing
-import TransportSecurity
 
 @testable import Web
 
@@ -16,14 +11,7 @@ import TransportSecurity
         defer { try? FileManager.default.removeItem(atPath: directory) }
         let database = try Database(stateDirectory: directory)
         defer { database.close() }
-        let parts = WebParts(
-            database: database, hasher: PasswordHasher(), mail: nil, version: "1.2.3",
-            metrics: ServerMetrics(), tls: nil, challenges: ChallengeAnswers(), certificate: { nil },
-            backups: { BackupReport(newest: nil, interval: nil, problem: nil) }, stateDirectory: directory,
-            reserveBytes: 0, logger: Logger(label: "test"))
-        let server = await WebServer(
-            configuration: WebConfiguration(listeners: []), parts: parts,
-            group: MultiThreadedEventLoopGroup.singleton, onRunning: { _ in })
+        let server = await TestServer.make(database, directory)
         // OpenAPI writes {id} where the router writes :id.
         let routes = server.routes.map { route in
             let path = route.path.split(separator: "/").map { $0.hasPrefix(":") ? "{\($0.dropFirst())}" : String($0) }

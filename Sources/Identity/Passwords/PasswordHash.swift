@@ -27,6 +27,13 @@ struct PasswordHash: Equatable {
         return PasswordHash(logarithm: logarithm, passes: passes, salt: salt, hash: hash)
     }
 
+    /// For accounts that do not exist: checking it takes as long as for those that do, and no password matches.
+    static func decoy(logarithm: Int, passes: Int) -> PasswordHash {
+        let zeros = [UInt8](repeating: 0, count: saltBytes)
+        return PasswordHash(
+            logarithm: logarithm, passes: passes, salt: zeros, hash: [UInt8](repeating: 0, count: hashBytes))
+    }
+
     func matches(_ password: String) throws -> Bool {
         let other = try Self.derive(password, salt, logarithm, passes)
         return other.count == hash.count && postern_equal(other, hash, hash.count) == 1

@@ -17,8 +17,6 @@ public final class PasswordHasher: Sendable {
     private let waiting = Atomic(0)
     /// What new hashes are made with, measured once.
     private let passes = Mutex<Int?>(nil)
-    /// For accounts that do not exist: checking takes as long as for those that do.
-    private let decoy = Mutex<PasswordHash?>(nil)
 
     public init() {
         pool = NIOThreadPool(numberOfThreads: Self.threads)
@@ -47,7 +45,7 @@ public final class PasswordHasher: Sendable {
         try await run {
             let passes = try self.measuredPasses()
             guard let stored, let known = PasswordHash(stored) else {
-                _ = try self.decoyHash().matches(password)
+                _ = try PasswordHash.decoy(logarithm: Self.logarithm, passes: passes).matches(password)
                 return Check(isRight: false, rehashed: nil)
             }
             guard try known.matches(password) else { return Check(isRight: false, rehashed: nil) }
@@ -66,13 +64,6 @@ public final class PasswordHasher: Sendable {
         }
         defer { waiting.wrappingSubtract(1, ordering: .relaxed) }
         return try await pool.runIfActive(body)
-    }
-
-    private func decoyHash() throws -> PasswordHash {
-        if let made = decoy.withLock({ $0 }) { return made }
-        let made = try PasswordHash.make("nobody", logarithm: Self.logarithm, passes: measuredPasses())
-        decoy.withLock { $0 = made }
-        return made
     }
 
     /// As many passes as take about 100 ms here.

@@ -157,28 +157,7 @@ struct OrganisationPages: Sendable {
         let events = try await service.read(page.caller.organisationId, .auditRead, by: page.caller) {
             try Audit.list(filter, in: $1)
         }
-        let rows = events.map { event in
-            [
-                "\(event.number)", event.at.readable, Page.escaped(event.actorName), Page.escaped(event.action),
-                Page.escaped([event.target, event.detail].filter { !$0.isEmpty }.joined(separator: ": ")), event.result,
-                Page.escaped("\(event.address), \(event.credential)"),
-            ]
-        }
-        let query = [("actor", filter.actor), ("action", filter.action), ("result", filter.result)]
-            .compactMap { name, value in value.map { "\(name)=\(FormText.encoded($0))" } }.joined(separator: "&")
-        let older =
-            events.count == Audit.pageSize
-            ? "<p><a href=\"/organisation/audit?\(query)&amp;before=\(events.last?.number ?? 0)\">Older</a></p>" : ""
-        return page.page(
-            "Audit log",
-            """
-            <form method="get" action="/organisation/audit">
-            \(Field.text("actor", "Who", value: filter.actor ?? "", isRequired: false))
-            \(Field.text("action", "What, as in member or token.created", value: filter.action ?? "", isRequired: false))
-            \(Field.text("result", "Result: done, failed or refused", value: filter.result ?? "", isRequired: false))
-            <p><button>Show</button> <a href="/organisation/audit">all</a></p></form>
-            \(Field.table("Events, newest first", ["No.", "When", "Who", "What", "On what", "Result", "From"], rows))\(older)
-            """)
+        return page.page("Audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html)
     }
 }
 

@@ -42,7 +42,8 @@ enum Navigation {
     ]
 
     static func wrapped(title: String, _ body: String, notice: String?, _ visit: Visit) -> String {
-        let items = links.map { "<li><a href=\"\($0.0)\">\($0.1)</a></li>" }.joined()
+        let own = visit.caller.user.isAdmin ? [("/administration", "Administration")] : []
+        let items = (links + own).map { "<li><a href=\"\($0.0)\">\($0.1)</a></li>" }.joined()
         let word = notice.map { "<p class=\"notice\" role=\"status\">\(Page.escaped($0))</p>" } ?? ""
         return """
             <header><p class="brand"><a href="/">Postern</a></p><nav aria-label="Your pages"><ul class="nav">\(items)</ul></nav>

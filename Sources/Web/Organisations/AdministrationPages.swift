@@ -1,0 +1,89 @@
+import HTTPTypes
+import Hummingbird
+import Storage
+import Wire
+
+/// The pages of the server's administrators: every organisation's plan, and the server's own audit log.
+struct AdministrationPages: Sendable {
+    /// Organisations on one page.
+    private static let pageSize = 100
+
+    let database: Database
+    let service: OrganisationService
+
+    func add(to routes: Routes) {
+        routes.page(.get, "/administration", for: .administrator, use: organisations)
+        routes.page(.post, "/administration/plan", for: .administrator, use: setPlan)
+        routes.page(.get, "/administration/audit", for: .administrator, use: audit)
+    }
+
+    @Sendable private func organisations(_ page: PageRequest) async throws -> Response {
+        let after = (page.query("after") ?? "", page.query("afterId") ?? "")
+        let all = try await database.read { try Organisation.list(after: after, limit: Self.pageSize, in: $0) }
+        let token = page.visit.formToken
+        let rows = all.map { one -> [String] in
+            let options = Plan.allCases.map {
+                "<option\($0 == one.plan ? " selected" : "")>\($0.rawValue)</option>"
+            }.joined()
+            let form = """
+                <form method="post" action="/administration/plan">\(token.field)\(Field.hidden("id", one.id))
+                <select name="plan" aria-label="Plan of \(Page.escaped(one.name))">\(options)</select> <button>Set</button></form>
+                """
+            let kind = one.deleteAfter != nil ? "deleted" : one.personalOf != nil ? "personal" : "shared"
+            return [Page.escaped(one.name), kind, one.createdAt.readable, form]
+        }
+        let last = all.count == Self.pageSize ? all.last : nil
+        let next = last.map { last in
+            let query = "after=\(FormText.encoded(last.name))&amp;afterId=\(FormText.encoded(last.id))"
+            return "<p><a href=\"/administration?\(query)\">More</a></p>"
+        }
+        return page.page(
+            "Administration",
+            Field.table("All organisations", ["Name", "Kind", "Since", "Plan"], rows) + (next ?? "")
+                + "<p><a href=\"/administration/audit\">The server's own audit log</a></p>")
+    }
+
+    @Sendable private func setPlan(_ page: PageRequest) async throws -> Response {
+        let changed = try await service.setPlan(
+            try page.form.require("plan"), of: try page.form.require("id"), by: page.caller)
+        return page.back(to: "/administration", "\(changed.name) is on the plan \(changed.plan.rawValue) now.")
+    }
+
+    @Sendable private func audit(_ page: PageRequest) async throws -> Response {
+        let filter = Audit.Filter(page.request)
+        let events = try await database.read { try Audit.list(filter, in: $0.tenant(Audit.appliance)) }
+        return page.page("The server's audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html)
+    }
+}
+
+/// Events and their filter, as HTML.
+struct AuditTable {
+    let events: [Audit.Event]
+    let filter: Audit.Filter
+    let path: String
+
+    var html: String {
+        let rows = events.map { event in
+            [
+                "\(event.number)", event.at.readable, Page.escaped(event.actorName), Page.escaped(event.action),
+                Page.escaped([event.target, event.detail].filter { !$0.isEmpty }.joined(separator: ": ")), event.result,
+                Page.escaped("\(event.address), \(event.credential)"),
+            ]
+        }
+        return """
+            <form method="get" action="\(path)">
+            \(Field.text("actor", "Who", value: filter.actor ?? "", isRequired: false))
+            \(Field.text("action", "What, as in member or token.created", value: filter.action ?? "", isRequired: false))
+            \(Field.text("result", "Result: done, failed or refused", value: filter.result ?? "", isRequired: false))
+            <p><button>Show</button> <a href="\(path)">all</a></p></form>
+            \(Field.table("Events, newest first", ["No.", "When", "Who", "What", "On what", "Result", "From"], rows))\(older)
+            """
+    }
+
+    private var older: String {
+        guard events.count == Audit.pageSize, let last = events.last else { return "" }
+        let query = [("actor", filter.actor), ("action", filter.action), ("result", filter.result)]
+            .compactMap { name, value in value.map { "\(name)=\(FormText.encoded($0))&amp;" } }.joined()
+        return "<p><a href=\"\(path)?\(query)before=\(last.number)\">Older</a></p>"
+    }
+}
