@@ -26,7 +26,7 @@ struct Postern: AsyncParsableCommand {
             ShareCommand.self, JoinCommand.self, LoginCommand.self, BenchCommand.self,
             ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, OrganisationCommand.self,
             AuditCommand.self,
-            KeysCommand.self, ConfigCommand.self,
+            KeysCommand.self, SecretCommand.self, ConfigCommand.self,
             CertCommand.self, IncidentCommand.self, BackupCommand.self, RestoreCommand.self, DoctorCommand.self,
             VersionCommand.self,
         ])

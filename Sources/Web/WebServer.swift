@@ -66,9 +66,10 @@ public struct WebServer: Service {
         let publicCalls = RateLimiter(perMinute: configuration.publicCallsPerMinute)
         let mail = AccountMail(
             sender: parts.mail, database: database, publicURL: configuration.accounts.publicURL, logger: parts.logger)
-        let accounts = AccountService(
+        var accounts = AccountService(
             database: database, authenticator: authenticator, tokens: tokens, hasher: parts.hasher,
             settings: configuration.accounts, mail: mail, logger: parts.logger)
+        accounts.providers.all = parts.providers.map { .init(path: "/auth/\($0.name)", title: $0.title) }
         let management = AccountManagement(database: database)
         let organisations = OrganisationService(database: database, authenticator: authenticator, mail: mail)
         HealthRoutes(parts: parts, board: board).add(to: routes)
@@ -80,6 +81,10 @@ public struct WebServer: Service {
             parts: parts, board: board, authenticator: authenticator, publicNumbers: configuration.publicNumbers
         ).add(to: routes)
         AuthenticationRoutes(database: database, accounts: accounts, limiter: publicCalls).add(to: routes)
+        ProviderRoutes(
+            database: database, accounts: accounts, providers: parts.providers,
+            frontends: configuration.accounts.frontends, limiter: publicCalls, logger: parts.logger
+        ).add(to: routes)
         AccountRoutes(database: database, accounts: accounts, management: management).add(to: routes)
         OrganisationRoutes(database: database, service: organisations, accounts: accounts, limiter: publicCalls)
             .add(to: routes)
@@ -160,6 +165,8 @@ public struct WebParts: Sendable {
     public var mail: (any MailSender)?
     public var version: String
     public var metrics: ServerMetrics
+    /// Others whose word people can sign in with.
+    public var providers: [any Provider] = []
     /// For `https` listeners.
     public var tls: TLSContext?
     public var challenges: ChallengeAnswers

@@ -119,27 +119,18 @@ public struct AccessTokenResource: Codable, Sendable, Equatable {
     }
 }
 
-/// `GET /auth/me`. `tier` is the plan of the organisation that the credential is for.
+/// `GET /auth/me`, exactly as clients in the field know it. `tier` is the plan of the credential's organisation.
 public struct UserResource: Codable, Sendable, Equatable {
     public var id: String
     public var username: String
     @NullWhenAbsent public var email: String?
     public var tier: String
-    public var organisationId: String?
-    public var role: String?
-    public var isAdmin: Bool?
 
-    public init(
-        id: String, username: String, email: String?, tier: String, organisationId: String?, role: String?,
-        isAdmin: Bool?
-    ) {
+    public init(id: String, username: String, email: String?, tier: String) {
         self.id = id
         self.username = username
         self._email = .init(wrappedValue: email)
         self.tier = tier
-        self.organisationId = organisationId
-        self.role = role
-        self.isAdmin = isAdmin
     }
 }
 

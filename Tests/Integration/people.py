@@ -22,7 +22,8 @@ class Person:
             [POSTERN, "user", "reset", name, "--state", server.state, "--json"], check=True, capture_output=True,
             text=True, env=clean_environment())
         made = json.loads(done.stdout)
-        self.pst = made["token"]
+        # All older ones are revoked.
+        self.pst = self.api.token = made["token"]
         secret = made["resetLink"].rsplit("/", 1)[1]
         assert server.call("POST", "/auth/password-reset/confirm", {"secret": secret, "password": PASSWORD}) == (204, None)
         self.access = self.refresh = None

@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 
 from conftest import PATIENCE, POSTERN, clean_environment, wait_for
+from people import PASSWORD
 
 
 def run(*arguments, stdin="", environment=None, **options):
@@ -70,7 +71,7 @@ def test_the_example_has_every_setting_and_is_valid_as_it_is_and_uncommented(tmp
     keys = re.findall(r"^#([a-z-]+):", example, flags=re.M)
     flags = re.findall(r"--([a-z-]+) ", run("serve", "--help").stdout)
     # Secrets have no flag: a list of processes is no place for them.
-    assert set(keys) - {"acme-eab-hmac-key"} <= set(flags)
+    assert set(keys) - {"acme-eab-hmac-key", "admin-password"} <= set(flags)
 
 
 def test_a_wrong_variable_stops_the_server_with_its_name(tmp_path):
@@ -118,11 +119,14 @@ def test_the_setup_link_makes_one_administrator_once(server):
     path = setup_path(server)
     with urllib.request.urlopen(server.url + path, timeout=PATIENCE) as answer:
         assert "<form" in answer.read().decode()
-    _, page = post_form(server, path, username="olga")
+    # Another site's form, as a browser says.
+    for name, value in [("Origin", "https://evil.test"), ("Sec-Fetch-Site", "cross-site")]:
+        assert server.call("POST", path, b"username=eve&password=a+few+random+words", headers={name: value})[0] == 403
+    _, page = post_form(server, path, username="olga", password=PASSWORD)
     token = re.search(r"pst_\w+", page).group()
     assert server.call("GET", "/auth/me", token=token)[1]["tier"] == "admin"
     for again in ("eve", "olga"):
-        assert "does not work any more" in post_form(server, path, username=again)[1]
+        assert "does not work any more" in post_form(server, path, username=again, password=PASSWORD)[1]
     done = run("setup", "--state", server.state)
     assert done.returncode == 1 and "has an administrator already" in done.stderr
     server.restart()
@@ -133,14 +137,15 @@ def test_setup_prints_a_new_link_and_the_old_one_stops_working(server):
     old = setup_path(server)
     new = urllib.parse.urlparse(run("setup", "--state", server.state).stdout.splitlines()[0]).path
     assert old != new and setup_path(server) == new
-    assert "does not work any more" in post_form(server, old, username="eve")[1]
+    assert "does not work any more" in post_form(server, old, username="eve", password=PASSWORD)[1]
     assert server.call("POST", new, b"username=%00")[0] == 400
-    assert "yours" in post_form(server, new, username="olga")[1]
+    assert server.call("POST", new, b"username=olga&password=short")[0] == 400
+    assert "yours" in post_form(server, new, username="olga", password=PASSWORD)[1]
 
 
 def test_two_at_once_make_one_administrator(server):
     path, pages = setup_path(server), []
-    threads = [threading.Thread(target=lambda n=n: pages.append(post_form(server, path, username=f"u{n}")[1])) for n in range(8)]
+    threads = [threading.Thread(target=lambda n=n: pages.append(post_form(server, path, username=f"u{n}", password=PASSWORD)[1])) for n in range(8)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert sum("yours" in page for page in pages) == 1
@@ -470,7 +475,7 @@ def test_doctor_says_what_is_well_and_what_is_not(make_server):
     done = run("doctor", "--state", server.state, environment=environment)
     assert done.returncode == 0, done.stdout
     assert all(line.startswith("ok ") for line in done.stdout.splitlines()) and f"answers on port {port}" in done.stdout
-    os.chmod(server.state + "/access-token.key", 0o644)
+    os.chmod(server.state + "/master.key", 0o644)
     server.stop()
     done = run("doctor", "--state", server.state, environment=environment)
     assert done.returncode == 1 and "chmod 600" in done.stdout and "does not run" in done.stdout

@@ -116,11 +116,15 @@ def test_every_described_route_is_there_and_answers_as_described(server, ana, de
                   for method, operation in item.items() if method != "parameters"]
     # What ends things comes last, and a session after its codes.
     for path, method, operation in sorted(operations, key=lambda one: (one[1] == "delete", "/sessions" in one[0], one[0])):
+        # Pages want a browser, and have tests of their own.
+        if operation["operationId"].startswith(("getPage", "postPage")):
+            continue
         concrete = path.replace("{id}", session["id"]).replace("{code}", code["code"]).replace("{secret}", "x" * 43)
+        concrete = concrete.replace("{organisation}", ana.id).replace("{user}", ana.id)
         body = None
         if "requestBody" in operation:
             kind = next(iter(operation["requestBody"]["content"]))
-            body = {"hostPublicKey": "k", "permission": "read"} if kind == "application/json" else b"username=x"
+            body = {"hostPublicKey": "k", "permission": "read"} if kind == "application/json" else b"username=x&password=a+few+random+words"
         request = urllib.request.Request(
             server.url + concrete, method=method.upper(),
             data=body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode(),
@@ -132,7 +136,10 @@ def test_every_described_route_is_there_and_answers_as_described(server, ana, de
             status, kind, text = error.code, error.headers.get_content_type(), error.read()
         described = operation["responses"].get(str(status)) or operation["responses"]["default"]
         if "$ref" in described:
-            raise AssertionError(f"{method} {path}: {status} {text}")
+            # What needs more than this walk has (a password, a team, an administrator) is refused in the one shape.
+            assert not path.startswith(("/sessions", "/codes", "/health", "/ready")), (method, path, status, text)
+            assert 400 <= status < 500, (method, path, status, text)
+            described = description["components"]["responses"]["Error"]
         kinds = described.get("content", {})
         assert not kinds or kind in kinds, (method, path, kind)
         if kind == "application/json" and kinds:
@@ -141,7 +148,7 @@ def test_every_described_route_is_there_and_answers_as_described(server, ana, de
         if operation.get("security", description["security"]) == description["security"]:
             assert server.call(method.upper(), concrete, body if body is None else body)[0] == 401, (method, path)
         walked += 1
-    assert walked >= 18
+    assert walked >= 60
 
 
 def check_schema(value, schema, description):

@@ -33,7 +33,22 @@ struct ServeOptions: ParsableArguments {
     @Option(help: Self.help("plan-limits")) var planLimits: String?
     @Option(help: Self.help("upgrade-url")) var upgradeUrl: String?
     @Option(help: Self.help("admin-name")) var adminName: String?
-    // admin-password has none either.
+    // admin-password and the other secrets have none either.
+    @Option(help: Self.help("github-client-id")) var githubClientId: String?
+    @Option(help: Self.help("github-url")) var githubUrl: String?
+    @Option(help: Self.help("github-api-url")) var githubApiUrl: String?
+    @Option(help: Self.help("google-client-id")) var googleClientId: String?
+    @Option(help: Self.help("google-issuer")) var googleIssuer: String?
+    @Option(help: Self.help("oidc-issuer")) var oidcIssuer: String?
+    @Option(help: Self.help("oidc-client-id")) var oidcClientId: String?
+    @Option(help: Self.help("oidc-title")) var oidcTitle: String?
+    @Option(help: Self.help("provider-ca-file")) var providerCaFile: String?
+    @Option(help: Self.help("frontend-urls")) var frontendUrls: String?
+    @Option(help: Self.help("smtp-host")) var smtpHost: String?
+    @Option(help: Self.help("smtp-port")) var smtpPort: String?
+    @Option(help: Self.help("smtp-security")) var smtpSecurity: String?
+    @Option(help: Self.help("smtp-user")) var smtpUser: String?
+    @Option(help: Self.help("smtp-from")) var smtpFrom: String?
     @Option(help: Self.help("joins-per-minute")) var joinsPerMinute: String?
     @Option(help: Self.help("public-calls-per-minute")) var publicCallsPerMinute: String?
     @Option(help: Self.help("connections-per-address")) var connectionsPerAddress: String?
@@ -55,6 +70,11 @@ struct ServeOptions: ParsableArguments {
             "acme-ca-file": acmeCaFile, "acme-eab-key-id": acmeEabKeyId, "host-return": hostReturn,
             "registration": registration, "plan-default": planDefault, "plan-limits": planLimits,
             "upgrade-url": upgradeUrl, "admin-name": adminName,
+            "github-client-id": githubClientId, "github-url": githubUrl, "github-api-url": githubApiUrl,
+            "google-client-id": googleClientId, "google-issuer": googleIssuer, "oidc-issuer": oidcIssuer,
+            "oidc-client-id": oidcClientId, "oidc-title": oidcTitle, "provider-ca-file": providerCaFile,
+            "frontend-urls": frontendUrls, "smtp-host": smtpHost, "smtp-port": smtpPort, "smtp-security": smtpSecurity,
+            "smtp-user": smtpUser, "smtp-from": smtpFrom,
             "joins-per-minute": joinsPerMinute, "public-calls-per-minute": publicCallsPerMinute,
             "connections-per-address": connectionsPerAddress, "backup-every-hours": backupEveryHours,
             "backup-keep": backupKeep, "backup-directory": backupDirectory, "disk-reserve-mib": diskReserveMib,

@@ -79,6 +79,66 @@ extension Setting {
             isSecret: true),
 
         Setting(
+            key: "github-client-id", kind: .text, standard: nil,
+            help: "Signing in with GitHub: the OAuth app's client id; its callback is PUBLIC-URL/auth/github/callback."),
+        Setting(
+            key: "github-client-secret", kind: .text, standard: nil,
+            help: "The OAuth app's client secret.", isSecret: true),
+        Setting(
+            key: "github-url", kind: .text, standard: "https://github.com",
+            help: "GitHub's address, or an enterprise server's."),
+        Setting(
+            key: "github-api-url", kind: .text, standard: "https://api.github.com",
+            help: "GitHub's API, or an enterprise server's."),
+        Setting(
+            key: "google-client-id", kind: .text, standard: nil,
+            help: "Signing in with Google: the client id; its callback is PUBLIC-URL/auth/google/callback."),
+        Setting(
+            key: "google-client-secret", kind: .text, standard: nil,
+            help: "Google's client secret.", isSecret: true),
+        Setting(
+            key: "google-issuer", kind: .text, standard: "https://accounts.google.com",
+            help: "Google's issuer."),
+        Setting(
+            key: "oidc-issuer", kind: .text, standard: nil,
+            help: "Signing in with any OpenID Connect provider: its issuer, exactly as it spells it."),
+        Setting(
+            key: "oidc-client-id", kind: .text, standard: nil,
+            help: "The client id there; its callback is PUBLIC-URL/auth/oidc/callback."),
+        Setting(
+            key: "oidc-client-secret", kind: .text, standard: nil,
+            help: "The client secret there.", isSecret: true),
+        Setting(
+            key: "oidc-title", kind: .text, standard: "OpenID",
+            help: "What people know the provider as."),
+        Setting(
+            key: "provider-ca-file", kind: .path, standard: nil,
+            help: "Root certificates of providers and the mail server, PEM, where the system does not know them."),
+        Setting(
+            key: "frontend-urls", kind: .list, standard: "claudelander://",
+            help:
+                "Programs that may be given a token after a sign-in with a provider; the first is the one of those who name none."
+        ),
+        Setting(
+            key: "smtp-host", kind: .text, standard: nil,
+            help: "The mail server that takes our mails; without it nothing is sent."),
+        Setting(
+            key: "smtp-port", kind: .number(1...65535), standard: "587",
+            help: "Its port."),
+        Setting(
+            key: "smtp-security", kind: .choice(["starttls", "tls", "none"]), standard: "starttls",
+            help: "TLS after STARTTLS, from the first byte, or not at all (on this machine only)."),
+        Setting(
+            key: "smtp-user", kind: .text, standard: nil,
+            help: "Account at the mail server, if it wants one."),
+        Setting(
+            key: "smtp-password", kind: .text, standard: nil,
+            help: "Its password.", isSecret: true),
+        Setting(
+            key: "smtp-from", kind: .text, standard: nil,
+            help: "The address that our mails come from."),
+
+        Setting(
             key: "joins-per-minute", kind: .number(1...1_000_000), standard: "60",
             help: "Joins per minute, from one address and by one account."),
         Setting(

@@ -41,11 +41,13 @@ final class ApplianceServer: Sendable {
         let inherited = try Systemd.listeners(https: https)
         listeners = inherited.isEmpty ? Self.configured(configuration) : inherited
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
-        let parts = WebParts(
-            database: database, hasher: hasher, mail: nil, version: Postern.version, metrics: metrics,
+        let neighbours = try await Neighbours(configuration, database: database)
+        var parts = WebParts(
+            database: database, hasher: hasher, mail: neighbours.mail, version: Postern.version, metrics: metrics,
             tls: try keeper.map { try TLSContext.listener($0.store) }, challenges: answers,
             certificate: { keeper?.report }, backups: { backups.report }, stateDirectory: state, reserveBytes: reserve,
             logger: logger)
+        parts.providers = neighbours.providers
         try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration)
         let summary: @Sendable () -> String = { Self.summary(metrics, keeper) }
@@ -99,6 +101,7 @@ final class ApplianceServer: Sendable {
         web.connectionsPerAddress = configuration.number("connections-per-address")
         web.accounts.registration = configuration.text("registration").flatMap { .init(rawValue: $0) } ?? .invited
         web.accounts.publicURL = configuration.publicURL
+        web.accounts.frontends = configuration.list("frontend-urls")
         web.accounts.upgradeURL = configuration.text("upgrade-url")
         web.logAddresses = configuration.isYes("log-addresses")
         web.publicNumbers = configuration.isYes("public-numbers")

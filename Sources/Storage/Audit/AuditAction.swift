@@ -33,6 +33,7 @@ public enum AuditAction: String, Sendable, CaseIterable {
     case roleChanged = "role.changed"
     case roleRemoved = "role.removed"
     case planSet = "plan.set"
+    case secretSet = "secret.set"
     case keysRotated = "keys.rotated"
     case auditExported = "audit.exported"
     /// Something was asked that the asker may not.

@@ -1,12 +1,13 @@
 /// The parts of an `https://` or `http://` address.
-struct WebAddress: Equatable {
-    let host: String
-    let port: Int
-    let path: String
+public struct WebAddress: Equatable, Sendable {
+    public let host: String
+    public let port: Int
+    /// With the query.
+    public let path: String
     private let standardPort: Int
 
     /// - Parameter scheme: `https` or `http`; nothing else is read.
-    init?(_ url: String, scheme: String) {
+    public init?(_ url: String, scheme: String) {
         guard url.lowercased().hasPrefix("\(scheme)://") else { return nil }
         standardPort = scheme == "https" ? 443 : 80
         let rest = url.dropFirst(scheme.count + "://".count)
@@ -23,7 +24,8 @@ struct WebAddress: Equatable {
         self.port = port
     }
 
-    var authority: String {
+    /// As `Host` names it.
+    public var authority: String {
         let name = host.contains(":") ? "[\(host)]" : host
         return port == standardPort ? name : "\(name):\(port)"
     }

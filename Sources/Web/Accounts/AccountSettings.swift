@@ -17,6 +17,11 @@ public struct AccountSettings: Sendable {
     /// Where a refusal sends people who need more; nil for the plan's page here.
     public var upgradeURL: String?
 
+    /// Programs that may be given a token, each up to and with its last slash; the first is the one of those who name none.
+    public var frontends = [frontend]
+    /// The desktop client in the field.
+    static let frontend = "claudelander://"
+
     /// In characters. NIST SP 800-63B, section 5.1.1.2: at least eight; long ones are welcome.
     static let passwordLength = 10...256
     /// Sign-ins of one account and of one address.

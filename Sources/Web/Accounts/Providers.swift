@@ -8,9 +8,11 @@ struct Providers: Sendable {
     var all: [Provider] = []
 
     /// Links for the page on which people sign in.
-    var links: String {
+    func links(next: String) -> String {
         if all.isEmpty { return "" }
-        let items = all.map { "<li><a href=\"\($0.path)\">Sign in with \(Page.escaped($0.title))</a></li>" }.joined()
+        let items = all.map {
+            "<li><a href=\"\($0.path)?to=browser&amp;next=\(FormText.encoded(next))\">Sign in with \(Page.escaped($0.title))</a></li>"
+        }.joined()
         return "<ul>\(items)</ul>"
     }
 }

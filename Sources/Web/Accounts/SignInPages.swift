@@ -59,7 +59,7 @@ struct SignInPages: Sendable {
             <form method="post" action="/sign-in">\(visitor.formToken.field)\(Field.hidden("next", Self.safe(next)))
             \(Field.text("username", "Name or e-mail address", value: login, autocomplete: "username", more: login.isEmpty ? "autofocus" : ""))
             \(Field.text("password", "Password", type: "password", autocomplete: "current-password", more: login.isEmpty ? "" : "autofocus"))
-            <p><button>Sign in</button></p></form>\(accounts.providers.links)\(forgotten)\(more)
+            <p><button>Sign in</button></p></form>\(accounts.providers.links(next: Self.safe(next)))\(forgotten)\(more)
             """
     }
 
@@ -104,24 +104,25 @@ struct SignInPages: Sendable {
     @Sendable private func takeCode(
         _ request: Request, _ context: WebContext, _ visitor: Visitor, _ form: Form
     ) async throws -> Response {
-        guard let (user, next) = try await pending(request) else { return .redirect(to: "/sign-in", type: .normal) }
+        guard let (user, data) = try await pending(request) else { return .redirect(to: "/sign-in", type: .normal) }
         let source = Self.source(request, context)
         do {
             try await accounts.takeCode(try form.require("code"), of: user, from: source)
         } catch let error as APIError where error.status == .unauthorized || error.status == .tooManyRequests {
             return visitor.page("Second factor", codeBody(visitor), notice: error.body.message, status: error.status)
         }
-        return try await begin(user, isStrong: true, "password and code", source, next)
+        let how = data["provider"].map { "\($0) and code" } ?? "password and code"
+        return try await ProviderRoutes.enter(user, isStrong: true, how: how, data, accounts, request, context)
             .with(cookie: Cookies.set(Cookies.pending, "", seconds: 0))
     }
 
     /// Who has shown a password in this browser within the last ten minutes, and where he wanted to go.
-    private func pending(_ request: Request) async throws -> (User, next: String)? {
+    private func pending(_ request: Request) async throws -> (User, [String: String])? {
         guard let text = Cookies.value(Cookies.pending, of: request),
             let step = try await accounts.tokens.step(.secondFactor, text, now: .now())
         else { return nil }
         let user = try await database.read { try User.find(id: step.subject, in: $0) }
-        return user.map { ($0, Self.safe(step.data?["next"])) }
+        return user.map { ($0, step.data ?? [:]) }
     }
 
     private func begin(

@@ -96,8 +96,7 @@ struct AuthenticationRoutes: Sendable {
         return .json(
             UserResource(
                 id: caller.user.id, username: caller.user.username, email: caller.user.email,
-                tier: member.organisation.plan.rawValue, organisationId: member.organisation.id,
-                role: member.role.name, isAdmin: caller.user.isAdmin))
+                tier: member.organisation.plan.rawValue))
     }
 
     @Sendable private func signOut(

@@ -52,7 +52,8 @@ struct AdministrationPages: Sendable {
     @Sendable private func audit(_ page: PageRequest) async throws -> Response {
         let filter = Audit.Filter(page.request)
         let events = try await database.read { try Audit.list(filter, in: $0.tenant(Audit.appliance)) }
-        return page.page("The server's audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html)
+        return page.page(
+            "The server's audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html)
     }
 }
 

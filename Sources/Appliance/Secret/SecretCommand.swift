@@ -1,0 +1,98 @@
+import ArgumentParser
+import Glibc
+import Storage
+import Wire
+
+/// `postern secret …`: secrets of the configuration, sealed in the database.
+struct SecretCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "secret", abstract: "Keeps secrets of the configuration sealed in the database.",
+        discussion: """
+            Example: sudo postern secret set smtp-password < password.txt
+
+            A secret in the file, a variable or a credential wins over one that stands here. A running server takes it after a
+            restart.
+            """,
+        subcommands: [SecretSet.self, SecretList.self, SecretRemove.self])
+
+    /// The settings that are secrets and are read after the database is open.
+    static var names: [String] { Setting.all.filter { $0.isSecret && !$0.key.hasPrefix("acme") }.map(\.key) }
+
+    static func check(_ name: String) throws {
+        guard names.contains(name) else {
+            throw ValidationError("'\(name)' is no secret of the configuration: use \(names.joined(separator: ", ")).")
+        }
+    }
+}
+
+struct SecretSet: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "set", abstract: "Reads a secret from standard input and seals it.",
+        discussion: "Example: sudo postern secret set github-client-secret < secret.txt")
+
+    @Argument(help: "The setting's name.")
+    var name: String
+
+    @OptionGroup var server: ServerOptions
+
+    func validate() throws { try SecretCommand.check(name) }
+
+    func run() async throws {
+        guard let secret = readLine(strippingNewline: true), !secret.isEmpty else {
+            throw CommandFailure("there is nothing on standard input; give the secret there, on one line", status: 2)
+        }
+        let name = self.name
+        try await server.withDatabase { database, _ in
+            try await database.write {
+                try StoredSecret.set(name, to: secret, now: .now(), in: $0)
+                try Audit.recordCommand(.secretSet, target: name, in: $0)
+            }
+        }
+        Output.line("\(name) is set; restart the server to use it.")
+    }
+}
+
+struct SecretList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "Lists which secrets are set, and since when; not the secrets.",
+        discussion: "Example: sudo postern secret list")
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let all = try await server.withDatabase { database, _ in
+            try await database.read {
+                try StoredSecret.list(in: $0).map {
+                    "\($0.name)\t\(ISOTime.text(milliseconds: $0.changedAt.milliseconds))"
+                }
+            }
+        }
+        all.forEach { Output.line($0) }
+    }
+}
+
+struct SecretRemove: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove", abstract: "Forgets a secret.",
+        discussion: "Example: sudo postern secret remove smtp-password")
+
+    @Argument(help: "The setting's name.")
+    var name: String
+
+    @OptionGroup var server: ServerOptions
+
+    func validate() throws { try SecretCommand.check(name) }
+
+    func run() async throws {
+        let name = self.name
+        let found = try await server.withDatabase { database, _ in
+            try await database.write { connection in
+                let found = try StoredSecret.remove(name, in: connection)
+                if found { try Audit.recordCommand(.secretSet, target: name, detail: "removed", in: connection) }
+                return found
+            }
+        }
+        guard found else { throw CommandFailure("\(name) is not set") }
+        Output.line("\(name) is forgotten.")
+    }
+}

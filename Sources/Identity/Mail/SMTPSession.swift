@@ -1,0 +1,112 @@
+/// One mail handed to a mail server (RFC 5321), with STARTTLS (RFC 3207) and AUTH PLAIN (RFC 4616): a pure state machine.
+/// Replies go in, what to do comes out.
+struct SMTPSession {
+    enum Security: Sendable { case startTLS, tls, none }
+
+    struct Message: Sendable {
+        let from, to: String
+        /// Header and body, with CRLF, without the dot at the end.
+        let text: String
+    }
+
+    enum Action: Equatable {
+        case send(String)
+        case startTLS
+        case done
+        /// The server's own words, or ours.
+        case fail(String)
+    }
+
+    private enum Step { case greeting, hello, startTLS, helloAgain, authentication, from, to, data, body, quit }
+
+    private let security: Security
+    private let credentials: (user: String, password: String)?
+    private let message: Message
+    private let name: String
+    private var step = Step.greeting
+    private var lines: [String] = []
+    private var extensions: [String] = []
+    /// Lines in one reply; a real one has about ten.
+    private static let lineLimit = 100
+
+    /// - Parameter name: what we call ourselves.
+    init(security: Security, credentials: (user: String, password: String)?, message: Message, name: String) {
+        self.security = security
+        self.credentials = credentials
+        self.message = message
+        self.name = name
+    }
+
+    /// Takes one line of a reply, without its end.
+    mutating func receive(_ line: String) -> Action? {
+        guard line.utf8.count >= 3, let code = Int(line.prefix(3)), (200..<600).contains(code) else {
+            return .fail("the mail server speaks no SMTP")
+        }
+        lines.append(String(line.dropFirst(4)))
+        guard lines.count <= Self.lineLimit else { return .fail("the mail server's reply does not end") }
+        if line.dropFirst(3).first == "-" { return nil }
+        defer { lines = [] }
+        return reply(code, lines)
+    }
+
+    /// TLS is in force: everything that was heard before counts for nothing.
+    mutating func secured() -> Action {
+        extensions = []
+        step = .helloAgain
+        return .send("EHLO \(name)")
+    }
+
+    private mutating func reply(_ code: Int, _ lines: [String]) -> Action {
+        let refused = Action.fail("the mail server says: \(code) \(lines.joined(separator: " ").prefix(200))")
+        switch step {
+        case .greeting:
+            guard code == 220 else { return refused }
+            return go(.hello, "EHLO \(name)")
+        case .hello:
+            guard code == 250 else { return refused }
+            extensions = lines.map { $0.uppercased() }
+            guard security == .startTLS else { return authenticate() }
+            guard extensions.contains("STARTTLS") else {
+                return .fail("the mail server offers no STARTTLS; set smtp-security to tls, or to none on this machine")
+            }
+            return go(.startTLS, "STARTTLS")
+        case .startTLS: return code == 220 ? .startTLS : refused
+        case .helloAgain:
+            guard code == 250 else { return refused }
+            extensions = lines.map { $0.uppercased() }
+            return authenticate()
+        case .authentication: return code == 235 ? go(.from, "MAIL FROM:<\(message.from)>") : refused
+        case .from: return code == 250 ? go(.to, "RCPT TO:<\(message.to)>") : refused
+        case .to: return code == 250 || code == 251 ? go(.data, "DATA") : refused
+        case .data:
+            guard code == 354 else { return refused }
+            return go(.body, Self.stuffed(message.text) + "\r\n.")
+        case .body: return code == 250 ? go(.quit, "QUIT") : refused
+        // The mail is taken, whatever the server says to goodbye.
+        case .quit: return .done
+        }
+    }
+
+    private mutating func authenticate() -> Action {
+        guard let credentials else { return go(.from, "MAIL FROM:<\(message.from)>") }
+        guard extensions.contains(where: { $0.hasPrefix("AUTH") && $0.contains("PLAIN") }) else {
+            return .fail("the mail server takes no password (AUTH PLAIN); leave smtp-user out, or use TLS")
+        }
+        let plain = Array("\0\(credentials.user)\0\(credentials.password)".utf8)
+        let padding = String(repeating: "=", count: (3 - plain.count % 3) % 3)
+        return go(.authentication, "AUTH PLAIN \(Base64.text(plain))\(padding)")
+    }
+
+    private mutating func go(_ next: Step, _ command: String) -> Action {
+        step = next
+        return .send(command)
+    }
+
+    /// RFC 5321, section 4.5.2: a dot at the beginning of a line is doubled.
+    static func stuffed(_ text: String) -> String {
+        text.split(separator: "\r\n", omittingEmptySubsequences: false).map {
+            $0.hasPrefix(".") ? ".\($0)" : String($0)
+        }
+        .joined(separator: "\r\n")
+    }
+}

@@ -1,0 +1,105 @@
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+import TransportSecurity
+
+/// Requests to a provider: over HTTPS, or in the clear to this machine alone.
+struct ProviderHTTP: Sendable {
+    /// A provider's largest answer is its set of keys, in bytes.
+    private static let bodyBytes = 256 << 10
+
+    let tls: TLSContext
+
+    /// - Parameter bearer: an access token.
+    /// - Throws: ``IdentityError`` `.provider`.
+    func get<Value: Decodable>(_ url: String, bearer: String? = nil, as type: Value.Type) async throws -> Value {
+        var headers: HTTPHeaders = [:]
+        if let bearer { headers.add(name: "Authorization", value: "Bearer \(bearer)") }
+        return try await send(.GET, url, headers, body: nil, as: type)
+    }
+
+    /// A form, answered with JSON.
+    /// - Throws: ``IdentityError`` `.provider`.
+    func post<Value: Decodable>(
+        _ url: String, _ fields: [(String, String)], basic: (String, String)? = nil, as type: Value.Type
+    ) async throws -> Value {
+        let form = fields.map { "\($0.0)=\(Self.encoded($0.1))" }.joined(separator: "&")
+        var headers: HTTPHeaders = ["Content-Type": "application/x-www-form-urlencoded"]
+        if let (name, secret) = basic {
+            // RFC 6749, section 2.3.1: each part is form-encoded first.
+            let pair = "\(Self.encoded(name)):\(Self.encoded(secret))"
+            let padding = String(repeating: "=", count: (3 - pair.utf8.count % 3) % 3)
+            headers.add(name: "Authorization", value: "Basic \(Base64.text(Array(pair.utf8)))\(padding)")
+        }
+        return try await send(.POST, url, headers, body: ByteBuffer(string: form), as: type)
+    }
+
+    private func send<Value: Decodable>(
+        _ method: HTTPMethod, _ url: String, _ more: HTTPHeaders, body: ByteBuffer?, as: Value.Type
+    ) async throws -> Value {
+        let (address, isPlain) = try Self.address(url)
+        var headers: HTTPHeaders = [
+            "Host": address.authority, "Accept": "application/json", "User-Agent": "postern",
+        ]
+        headers.add(contentsOf: more)
+        var exchange = HTTPExchange(host: address.host, port: address.port, tls: isPlain ? nil : tls)
+        exchange.limits.bodyBytes = Self.bodyBytes
+        let answer: HTTPAnswer
+        do {
+            answer = try await exchange.send(method, address.path, headers: headers, body: body)
+        } catch {
+            throw IdentityError(
+                .provider, "\(address.authority) cannot be reached: \(NetworkError.sentence(error))")
+        }
+        // GitHub says what went wrong with 200, others with 400; both in the same words.
+        let problem = try? JSONDecoder().decode(Problem.self, from: Data(answer.body.readableBytesView))
+        if let problem { throw IdentityError(.provider, "\(address.authority) says: \(problem.sentence)") }
+        guard (200..<300).contains(answer.status) else {
+            throw IdentityError(.provider, "\(address.authority) answered \(answer.status)")
+        }
+        do {
+            return try JSONDecoder().decode(Value.self, from: Data(answer.body.readableBytesView))
+        } catch {
+            throw IdentityError(.provider, "\(address.authority) answered something that cannot be read")
+        }
+    }
+
+    /// RFC 6749, section 5.2.
+    private struct Problem: Decodable {
+        let error: String
+        let error_description: String?
+
+        var sentence: String { String((error_description ?? error).prefix(200)) }
+    }
+
+    /// - Returns: the address, and whether it is in the clear.
+    static func address(_ url: String) throws -> (WebAddress, Bool) {
+        if let address = WebAddress(url, scheme: "https") { return (address, false) }
+        if let address = WebAddress(url, scheme: "http"), ["127.0.0.1", "localhost", "::1"].contains(address.host) {
+            return (address, true)
+        }
+        throw IdentityError(.provider, "'\(url.prefix(200))' is no https:// address")
+    }
+
+    /// For queries and forms (RFC 3986, section 2.3: all but the unreserved characters).
+    static func encoded(_ text: String) -> String {
+        var out = ""
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "~"):
+                out.append(Character(UnicodeScalar(byte)))
+            default:
+                let hex = String(byte, radix: 16, uppercase: true)
+                out += "%" + (hex.count == 1 ? "0" : "") + hex
+            }
+        }
+        return out
+    }
+
+    static func url(_ base: String, _ query: [(String, String)]) -> String {
+        base + (base.contains("?") ? "&" : "?")
+            + query.map { "\($0.0)=\(encoded($0.1))" }.joined(separator: "&")
+    }
+}

@@ -1,0 +1,40 @@
+/// A secret of the owner's configuration that stands sealed in the database instead of in a file.
+public enum StoredSecret {
+    private static func place(_ name: String) -> Vault.Place {
+        Vault.Place(table: "secrets", row: name, column: "sealed")
+    }
+
+    public static func set(_ name: String, to secret: String, now: Timestamp, in database: SQLiteConnection) throws {
+        let sealed = try Vault.seal(Array(secret.utf8), at: place(name), in: database.tenant(Vault.appliance))
+        try database.run(
+            """
+            INSERT INTO secrets (name, sealed, changed_at) VALUES (?, ?, ?)
+            ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, changed_at = excluded.changed_at
+            """, name, sealed, now)
+    }
+
+    /// - Returns: whether there was one.
+    public static func remove(_ name: String, in database: SQLiteConnection) throws -> Bool {
+        try database.run("DELETE FROM secrets WHERE name = ?", name) > 0
+    }
+
+    /// All of them, opened, by name.
+    public static func all(in database: SQLiteConnection) throws -> [String: String] {
+        let stored = try database.rows("SELECT name, sealed FROM secrets LIMIT 100") {
+            (try $0.text("name"), try $0.blob("sealed"))
+        }
+        var found: [String: String] = [:]
+        for (name, sealed) in stored {
+            let plain = try Vault.open(sealed, at: place(name), in: database.tenant(Vault.appliance))
+            found[name] = String(decoding: plain, as: UTF8.self)
+        }
+        return found
+    }
+
+    /// Names and when each was set; not the secrets.
+    public static func list(in database: SQLiteConnection) throws -> [(name: String, changedAt: Timestamp)] {
+        try database.rows("SELECT name, changed_at FROM secrets ORDER BY name LIMIT 100") {
+            (try $0.text("name"), try $0.time("changed_at"))
+        }
+    }
+}

@@ -1,0 +1,180 @@
+"""Mail, by a real mail server in this process (aiosmtpd), with STARTTLS and a password as the internet has them."""
+
+import email
+import email.policy
+import re
+import ssl
+import subprocess
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult
+
+from conftest import POSTERN, clean_environment, make_pair, wait_for
+from people import PASSWORD, Browser, Person
+
+
+class Box:
+    """Takes every mail."""
+
+    def __init__(self, directory, *, starttls=True, password="mail secret"):
+        self.mails, self.attempts = [], []
+        authority = make_pair(directory, "localhost")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
+        self.authority = authority
+        self.refuse = None
+        box = self
+
+        class Handler:
+            async def handle_RCPT(self, server, session, envelope, address, options):
+                if box.refuse:
+                    return box.refuse
+                envelope.rcpt_tos.append(address)
+                return "250 OK"
+
+            async def handle_DATA(self, server, session, envelope):
+                box.mails.append((session.ssl is not None, envelope.mail_from, envelope.rcpt_tos,
+                                  email.message_from_bytes(envelope.content, policy=email.policy.default)))
+                return "250 taken"
+
+        def authenticate(server, session, envelope, mechanism, data):
+            box.attempts.append((data.login, data.password))
+            return AuthResult(success=(data.login, data.password) == (b"postern", password.encode()))
+
+        options = dict(tls_context=context, require_starttls=True, authenticator=authenticate, auth_required=True) \
+            if starttls else {}
+        self.controller = Controller(Handler(), hostname="127.0.0.1", port=0, server_kwargs=options)
+        self.controller._trigger_server = lambda: None
+        self.controller.start()
+        self.port = self.controller.server.sockets[0].getsockname()[1]
+
+    def link(self, word, count=1):
+        wait_for(lambda: len(self.mails) >= count, "the mail")
+        return re.search(rf"https://box\.test(/{word}/\w{{43}})", self.mails[-1][3].get_content()).group(1)
+
+    def close(self):
+        self.controller.stop()
+
+
+@pytest.fixture
+def box(tmp_path):
+    directory = tmp_path / "mail"
+    directory.mkdir()
+    box = Box(directory)
+    yield box
+    box.close()
+
+
+def serve(make_server, box, *more, secret="mail secret", **keywords):
+    return make_server(
+        "--smtp-host", "localhost", "--smtp-port", str(box.port), "--smtp-user", "postern", "--smtp-from",
+        "postern@box.test", "--provider-ca-file", box.authority, "--public-url", "https://box.test", *more,
+        environment={"POSTERN_SMTP_PASSWORD": secret} if secret else {}, **keywords)
+
+
+def test_an_address_is_proved_and_then_a_lost_password_set_anew(make_server, box):
+    server = serve(make_server, box)
+    ana = Person(server, "ana")
+    assert ana.call("POST", "/auth/email", {"email": "Ana@box.test"})[0] == 202
+    path = box.link("verify")
+    over_tls, sender, receivers, mail = box.mails[0]
+    assert over_tls and sender == "postern@box.test" and receivers == ["ana@box.test"]
+    assert box.attempts == [(b"postern", b"mail secret")]
+    assert mail["Subject"] == "Prove your e-mail address" and mail["Auto-Submitted"] == "auto-generated"
+    assert mail["Date"].datetime and mail["Message-ID"] and ana.call("GET", "/auth/me")[1]["email"] is None
+    browser = Browser(server)
+    # Looking at the link, as mail programs do, proves nothing.
+    assert browser.get(path).status == 200 and ana.call("GET", "/auth/me")[1]["email"] is None
+    assert browser.post(path).status == 200
+    assert ana.call("GET", "/auth/me")[1]["email"] == "ana@box.test"
+    # By address, too.
+    assert server.call("POST", "/auth/sign-in", {"username": "ana@box.test", "password": PASSWORD})[0] == 200
+    # The answer is the same for an address that nobody has.
+    for address in ("nobody@box.test", "ana@box.test"):
+        assert server.call("POST", "/auth/password-reset", {"email": address}) == (202, None)
+    path = box.link("reset", 2)
+    browser.post(path, password="quite another text")
+    assert ana.call("GET", "/auth/me")[0] == 401
+    assert server.call("POST", "/auth/sign-in", {"username": "ana", "password": "quite another text"})[0] == 200
+    wait_for(lambda: len(box.mails) == 3, "the warning")
+    assert "set anew" in box.mails[2][3].get_content()
+    assert {receiver for mail in box.mails for receiver in mail[2]} == {"ana@box.test"}
+
+
+def test_an_invitation_goes_to_its_address_and_is_for_nobody_else(make_server, box):
+    server = serve(make_server, box)
+    ana, ben = Person(server, "ana"), Person(server, "ben")
+    status, made = ana.call("POST", "/organisations", {"name": "Wörkshop\r\nBcc: eve@box.test"})
+    assert status == 400
+    status, made = ana.call("POST", "/organisations", {"name": "Wörkshop"})
+    assert ana.call("POST", f"/organisations/{made['id']}/invitations", {"role": "member", "email": "ben@box.test"})[0] == 201
+    path = box.link("invitation")
+    assert box.mails[0][3]["Subject"] == "You are invited to Wörkshop" and box.mails[0][2] == ["ben@box.test"]
+    assert ben.call("POST", f"/invitations/{path[12:]}/accept")[1]["code"] == "not_allowed"
+    assert ben.call("POST", "/auth/email", {"email": "ben@box.test"})[0] == 202
+    Browser(server).post(box.link("verify", 2))
+    assert ben.call("POST", f"/invitations/{path[12:]}/accept")[0] == 200
+
+
+def test_more_resets_than_a_person_needs_are_silent_for_the_account_and_refused_by_address(make_server, box):
+    server = serve(make_server, box)
+    statuses = [server.call("POST", "/auth/password-reset", {"email": f"n{n}@box.test"})[0] for n in range(4)]
+    assert statuses == [202, 202, 202, 429] and box.mails == []
+
+
+@pytest.mark.parametrize("trouble, says", [
+    ("wrong password", "535"), ("unknown authority", "certificate"), ("refused", "550 no such box"), ("gone", "refused")])
+def test_a_mail_that_is_not_taken_is_the_owners_to_see(make_server, box, trouble, says):
+    server = serve(make_server, box, *(["--provider-ca-file", "/etc/ssl/certs/ca-certificates.crt"]
+                                       if trouble == "unknown authority" else []),
+                   secret="wrong" if trouble == "wrong password" else "mail secret")
+    if trouble == "refused":
+        box.refuse = "550 no such box"
+    if trouble == "gone":
+        box.controller.stop()
+    ana = Person(server, "ana")
+    assert ana.call("POST", "/auth/email", {"email": "ana@box.test"})[0] == 202
+    line = wait_for(lambda: [one for one in server.log.read_text().splitlines() if "a mail was not sent" in one], "the line")
+    assert says in line[0], line
+    if trouble == "gone":
+        box.controller.start()
+
+
+def test_a_server_without_starttls_gets_no_password_and_no_mail(make_server, tmp_path):
+    (tmp_path / "plain").mkdir()
+    box = Box(tmp_path / "plain", starttls=False)
+    try:
+        server = serve(make_server, box)
+        ana = Person(server, "ana")
+        ana.call("POST", "/auth/email", {"email": "ana@box.test"})
+        wait_for(lambda: "offers no STARTTLS" in server.log.read_text(), "the line")
+        assert box.mails == [] and box.attempts == []
+    finally:
+        box.close()
+
+
+def test_the_password_may_stand_sealed_in_the_database(make_server, box):
+    server = make_server()
+    done = subprocess.run([POSTERN, "secret", "set", "smtp-password", "--state", server.state], input="mail secret\n",
+                          capture_output=True, text=True, env=clean_environment())
+    assert done.returncode == 0, done.stderr
+    server.stop()
+    with open(server.state + "/postern.db", "rb") as file:
+        assert b"mail secret" not in file.read()
+    server = serve(make_server, box, secret=None)
+    ana = Person(server, "ana")
+    ana.call("POST", "/auth/email", {"email": "ana@box.test"})
+    box.link("verify")
+    listed = subprocess.run([POSTERN, "secret", "list", "--state", server.state], capture_output=True, text=True,
+                            env=clean_environment())
+    assert listed.stdout.startswith("smtp-password\t") and "mail secret" not in listed.stdout
+
+
+def test_without_mail_nothing_asks_for_addresses(server):
+    ana = Person(server, "ana")
+    assert ana.call("POST", "/auth/email", {"email": "ana@box.test"})[1]["code"] == "mail_off"
+    assert server.call("POST", "/auth/password-reset", {"email": "ana@box.test"})[0] == 202
+    browser = Browser(server)
+    assert "/forgotten" not in browser.get("/sign-in").text
+    assert "sends no mail" in browser.get("/forgotten").text

@@ -1,0 +1,219 @@
+"""Signing in with somebody else's word: the existing clients' way with GitHub, any OpenID provider, and hostile ones."""
+
+import base64
+import json
+import time
+import urllib.parse
+
+import pytest
+from joserfc import jwk, jwt
+
+from people import Browser, Person
+from providers import Liar, Mock, path, state_of
+
+
+@pytest.fixture
+def liar():
+    liar = Liar()
+    yield liar
+    liar.close()
+
+
+@pytest.fixture
+def mock():
+    mock = Mock()
+    yield mock
+    mock.close()
+
+
+def with_oidc(make_server, issuer, *more):
+    return make_server(
+        "--oidc-issuer", issuer, "--oidc-client-id", "client", "--registration", "open", "--public-calls-per-minute",
+        "100000", *more, environment={"POSTERN_OIDC_CLIENT_SECRET": "secret"})
+
+
+def with_github(make_server, liar, *more):
+    return make_server(
+        "--github-client-id", "client", "--github-url", liar.issuer, "--github-api-url", liar.issuer, "--registration",
+        "open", "--public-calls-per-minute", "100000", *more, environment={"POSTERN_GITHUB_CLIENT_SECRET": "secret"})
+
+
+def test_a_browser_signs_in_with_a_real_openid_provider(make_server, mock):
+    server = with_oidc(make_server, mock.issuer, "--oidc-title", "Workshop")
+    browser = Browser(server)
+    assert "/auth/oidc?to=browser" in browser.get("/sign-in").text and "Workshop" in browser.get("/sign-in").text
+    there = browser.get("/auth/oidc?to=browser&next=/organisation")
+    assert there.status == 302 and there.location.startswith(mock.issuer)
+    back = mock.authorize(there.location, "pia")
+    answer = browser.get(path(back))
+    assert (answer.status, answer.location) == (303, "/organisation"), answer.text
+    assert browser.get("/organisation").status == 200
+    # The same person is the same account; another is another.
+    names = []
+    for subject in ("pia", "pia", "max"):
+        other = Browser(server)
+        other.get(path(mock.authorize(other.get("/auth/oidc?to=browser").location, subject)))
+        names.append(other.get("/account").text.split("<strong>")[1].split("<")[0])
+    assert names[0] == names[1] != names[2]
+
+
+def test_the_desktop_client_gets_its_token_and_its_own_state_back(make_server, liar):
+    server = with_github(make_server, liar)
+    for state in ("abc", "a b/c?d=e&f#%", None):
+        browser = Browser(server)
+        query = f"?state={urllib.parse.quote(state, safe='')}" if state else ""
+        there = browser.get("/auth/github" + query)
+        assert there.status == 302 and there.location.startswith(liar.issuer + "/login/oauth/authorize?")
+        assert state is None or urllib.parse.quote(state, safe="") not in there.location
+        answer = browser.get(path(liar.authorize(there.location)))
+        assert answer.status == 302 and answer.location.startswith("claudelander://auth?token="), answer.text
+        fields = dict(urllib.parse.parse_qsl(answer.location.split("?", 1)[1], keep_blank_values=True))
+        assert fields.get("state") == state and set(fields) == {"token", "state"} - ({"state"} if state is None else set())
+        assert server.call("GET", "/auth/me", token=fields["token"])[1]["username"] == "octo"
+        claims = json.loads(base64.urlsafe_b64decode(fields["token"].split(".")[1] + "=="))
+        assert abs(claims["exp"] - time.time() - 7 * 86400) < 60 and 10 <= len(fields["token"]) <= 2048
+    # A week's token is revoked like any other.
+    assert server.call("POST", "/auth/sign-out", token=fields["token"])[0] == 204
+    assert server.call("GET", "/auth/me", token=fields["token"])[0] == 401
+
+
+def test_a_state_that_is_no_text_is_not_echoed_at_all(make_server, liar):
+    server = with_github(make_server, liar)
+    for state in ("x" * 513, "a%0Ab", "%C3%A4"):
+        browser = Browser(server)
+        answer = browser.get(path(liar.authorize(browser.get(f"/auth/github?state={state}").location)))
+        assert answer.status == 302 and "state" not in answer.location
+
+
+def test_only_allowed_programs_get_tokens(make_server, liar):
+    server = with_github(make_server, liar, "--frontend-urls", "claudelander://,https://app.box.test/")
+    assert Browser(server).get("/auth/github?redirect=https://evil.test/").status == 400
+    assert Browser(server).get("/auth/github?redirect=https://app.box.test").status == 400
+    browser = Browser(server)
+    there = browser.get("/auth/github?redirect=https://app.box.test/")
+    assert browser.get(path(liar.authorize(there.location))).location.startswith("https://app.box.test/auth?token=")
+
+
+def test_a_callback_is_for_the_browser_that_began_and_works_once(make_server, liar):
+    server = with_github(make_server, liar)
+    browser, thief = Browser(server), Browser(server)
+    back = path(liar.authorize(browser.get("/auth/github").location))
+    assert thief.get(back).status == 400
+    thief.get("/auth/github")
+    assert thief.get(back).status == 400
+    kept = dict(browser.cookies)
+    assert browser.get(back.replace("state=", "state=x")).status == 400
+    assert browser.get(back).status == 302
+    browser.cookies = kept
+    assert browser.get(back).status == 400
+
+
+def test_a_code_that_was_used_and_a_refusal_are_told_to_the_person(make_server, liar):
+    server = with_github(make_server, liar)
+    browser = Browser(server)
+    back = path(liar.authorize(browser.get("/auth/github").location))
+    liar.codes.clear()
+    answer = browser.get(back)
+    assert answer.status == 502 and "this code was used" in answer.text
+    there = browser.get("/auth/github")
+    answer = browser.get(f"/auth/github/callback?error=access_denied&state={state_of(there.location)}")
+    assert answer.status == 502 and "access_denied" in answer.text
+
+
+def enter(server, liar):
+    browser = Browser(server)
+    return browser.get(path(liar.authorize(browser.get("/auth/oidc?to=browser").location)))
+
+
+@pytest.mark.parametrize("change, says", [
+    ({"iss": "https://evil.test"}, "is from"), ({"aud": "somebody"}, "is for somebody else"),
+    ({"aud": ["client", "other"]}, "made for another party"), ({"azp": "other"}, "made for another party"),
+    ({"nonce": "other"}, "the nonce is wrong"), ({"nonce": None}, "the nonce is wrong"),
+    ({"exp": 1}, "has expired"), ({"nbf": 99999999999}, "not valid yet"), ({"sub": ""}, "names nobody"),
+    ({"sub": None}, "wrong signature"), ({"exp": None}, "wrong signature")])
+def test_an_id_token_that_cannot_be_true_lets_nobody_in(make_server, liar, change, says):
+    server = with_oidc(make_server, liar.issuer)
+    assert enter(server, liar).status == 303
+    liar.change = change
+    answer = enter(server, liar)
+    assert answer.status == 502 and says in answer.text, answer.text
+    liar.change = {}
+    assert enter(server, liar).status == 303
+
+
+def test_an_id_token_signed_by_nobody_or_with_what_everybody_has_is_refused(make_server, liar):
+    server = with_oidc(make_server, liar.issuer)
+    claims = {"iss": liar.issuer, "sub": "person", "aud": "client", "exp": int(time.time()) + 300}
+    encode = lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+    public = liar.keys[0].as_pem(private=False)
+    shared = jwk.OctKey.import_key(public)
+    other = Liar.key("one")
+    for token, says in [
+            (f"{encode({'alg': 'none'})}.{encode(claims)}.", "not signed with a key of the provider"),
+            (jwt.encode({"alg": "HS256", "kid": "one"}, claims, shared), "not signed with a key of the provider"),
+            (jwt.encode({"alg": "RS256", "kid": "one"}, claims, other), "wrong signature"),
+            ("nonsense", "not signed"), ("a.b.c", "not signed")]:
+        liar.token = token
+        answer = enter(server, liar)
+        assert answer.status == 502 and says in answer.text, answer.text
+
+
+def test_keys_that_rotate_are_found_and_old_ones_forgotten(make_server, liar):
+    server = with_oidc(make_server, liar.issuer)
+    assert enter(server, liar).status == 303
+    fresh = Liar.key("two")
+    liar.signing, old = fresh, liar.signing
+    # Not published: nobody's.
+    assert enter(server, liar).status == 502
+    liar.keys = [fresh]
+    from conftest import wait_for
+    wait_for(lambda: enter(server, liar).status == 303, "the new key, which is looked for every 10 s at most")
+    liar.signing = old
+    assert enter(server, liar).status == 502
+
+
+def test_a_provider_that_calls_itself_otherwise_is_not_believed(make_server, liar):
+    server = with_oidc(make_server, liar.issuer)
+    liar.discovery = {"issuer": "https://evil.test"}
+    answer = server.call("GET", "/auth/oidc?to=browser")
+    assert answer[0] == 502 and "calls itself" in answer[1]["message"]
+
+
+def test_an_address_counts_only_when_the_provider_has_proved_it(make_server, liar):
+    """Somebody registers at a provider with another's address, which must not open the other's account here."""
+    server = with_oidc(make_server, liar.issuer)
+    assert enter(server, liar).status == 303
+    liar.change = {"sub": "eve", "email_verified": False, "preferred_username": "eve"}
+    browser = Browser(server)
+    browser.get(path(liar.authorize(browser.get("/auth/oidc?to=browser").location)))
+    assert "<strong>eve</strong>" in browser.get("/account").text
+    liar.change = {"sub": "second", "email_verified": True}
+    browser = Browser(server)
+    browser.get(path(liar.authorize(browser.get("/auth/oidc?to=browser").location)))
+    assert "<strong>pia</strong>" in browser.get("/account").text
+
+
+def test_a_second_factor_here_is_asked_after_a_provider_too(make_server, liar):
+    from test_accounts import code
+    server = with_github(make_server, liar)
+    browser = Browser(server)
+    answer = browser.get(path(liar.authorize(browser.get("/auth/github").location)))
+    token = answer.location.split("token=")[1]
+    seed = server.call("POST", "/auth/second-factor", token=token)[1]["secret"]
+    assert server.call("POST", "/auth/second-factor/confirm", {"code": code(seed, -1)}, token)[0] == 200
+    browser = Browser(server)
+    answer = browser.get(path(liar.authorize(browser.get("/auth/github?state=mine").location)))
+    assert answer.location == "/sign-in/code"
+    answer = browser.post("/sign-in/code", code=code(seed))
+    assert answer.location.startswith("claudelander://auth?token=") and answer.location.endswith("&state=mine")
+
+
+def test_strangers_from_a_provider_get_no_account_where_the_owner_wants_none(make_server, liar):
+    server = with_oidc(make_server, liar.issuer, "--registration", "invited")
+    answer = enter(server, liar)
+    assert answer.status == 403 and "no accounts for strangers" in answer.text
+
+
+def test_what_is_not_set_up_says_so(server):
+    status, answer = server.call("GET", "/auth/google")
+    assert status == 404 and answer["code"] == "provider_off"
