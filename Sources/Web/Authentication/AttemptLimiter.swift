@@ -54,7 +54,7 @@ final class AttemptLimiter: Sendable {
                 entries[key] = entry
                 return .go
             }
-            let seconds = min(window.nanoseconds / 1_000_000_000 << Int64(min(entry.blocks, 16)), Self.longest)
+            let seconds = min((window.nanoseconds / 1_000_000_000) << Int64(min(entry.blocks, 16)), Self.longest)
             entry.blocks += 1
             entry.blockedUntil = now + .seconds(seconds)
             // Forgotten only after a wait and a window without a further attempt.
