@@ -13,8 +13,9 @@ public protocol RelayAuthority: Sendable {
     /// A guest's seat is free again.
     func seatGivenUp(peerId: String) async
     /// A session has ended; answers when that is durable.
-    /// - Parameter bytesRelayed: what the room handed to its peers since ``RelayServer/takeBytesRelayed()`` was last asked.
-    func sessionEnded(sessionId: String, reason: SessionEnd, bytesRelayed: Int) async
+    func sessionEnded(sessionId: String, reason: SessionEnd) async
+    /// What the room of a session that is over handed to its peers since ``RelayServer/takeBytesRelayed()`` was last asked.
+    func relayed(bytes: Int, sessionId: String) async
 }
 
 /// Why a session ended, as `sessionEnded` says it.

@@ -30,6 +30,10 @@ public struct RelayConfiguration: Sendable {
     /// The same at the end of a session, when up to a whole outbox goes out first over a slow line.
     static let farewellGrace: TimeAmount = .seconds(60)
 
+    /// A join takes less than this from the look at its credential until it is in its room; afterwards revoking finds it there.
+    static let revocationTime: TimeAmount = .seconds(10)
+    /// Within that time, at most; more are found by the rooms alone.
+    static let revocationsKept = 1000
     /// Before a timed session ends, its people are warned: long enough to finish a thought.
     static let endWarning: TimeAmount = .minutes(2)
 

@@ -9,6 +9,7 @@ public final class RelayServer: Sendable {
     let configuration: RelayConfiguration
     let metrics: ServerMetrics
     private let registry: Mutex<RoomRegistry>
+    private let revocations = Mutex<[(peers: RevokedPeers, until: NIODeadline)]>([])
     /// What peers are told to wait before they come back, in milliseconds; negative while the server is not stopping.
     private let reconnectIn = Atomic(-1)
     /// One for each event loop that has had a peer.
@@ -56,7 +57,24 @@ public final class RelayServer: Sendable {
 
     /// Cuts off whoever was let in by what is not good any more. The caller has made that durable.
     public func revoke(_ peers: RevokedPeers) {
+        let now = NIODeadline.now()
+        revocations.withLock { known in
+            known.removeAll { $0.until <= now }
+            if known.count < RelayConfiguration.revocationsKept {
+                known.append((peers, now + RelayConfiguration.revocationTime))
+            }
+        }
         for room in registry.withLock({ $0.all }) { room.run { $0.revoke(peers) } }
+    }
+
+    /// For whoever was admitted before and comes to the room after.
+    var recentlyRevoked: [RevokedPeers] {
+        let now = NIODeadline.now()
+        return revocations.withLock { known in
+            if known.isEmpty { return [] }
+            known.removeAll { $0.until <= now }
+            return known.map(\.peers)
+        }
     }
 
     /// What the rooms handed to their peers since the last time, in bytes by session.

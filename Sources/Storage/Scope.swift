@@ -35,6 +35,8 @@ struct CrossTenantScope {
     enum Reason {
         /// A code or an invitation is all that its bearer has: it leads to the organisation.
         case secretLeadsToTenant
+        /// A limit per person counts in all of his organisations.
+        case perPerson
         /// The relay speaks of rooms and peers that a tenant's query has admitted before.
         case relay
         /// What the server does by itself to every organisation alike: rooms after a start, metering, clearing away.

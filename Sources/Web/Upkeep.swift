@@ -22,11 +22,13 @@ struct Upkeep: Service {
             group.addTask { await cancelWhenGracefulShutdown { await watchRevocations() } }
             group.addTask { await cancelWhenGracefulShutdown { await meter() } }
         }
-        await writeUsage()
+        _ = await writeUsage([:])
     }
 
     private func watchRevocations() async {
-        var last = (try? await database.read { try Revocation.newest(in: $0) }) ?? 0
+        // From the beginning of what is kept: one that came while the server started is not overlooked, and one that came before
+        // finds nobody.
+        var last = 0
         while !Task.isCancelled {
             let known = last
             do {
@@ -41,28 +43,43 @@ struct Upkeep: Service {
 
     private func meter() async {
         var round = 0
+        var pending: [String: Int] = [:]
+        var last = Timestamp.now()
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.meterPause)
-            await writeUsage()
+            pending = await writeUsage(pending)
+            let (since, now) = (last, Timestamp.now())
+            if (try? await database.write(essential: true) { try Revocation.addExpired(since: since, now: now, in: $0) })
+                != nil
+            {
+                last = now
+            }
             round += 1
             if round % Self.roundsBetweenClearing == 0 { await clearAway() }
         }
     }
 
-    private func writeUsage() async {
-        let bytes = await relay.takeBytesRelayed()
+    /// - Parameter pending: bytes that could not be written down before.
+    /// - Returns: those that could not be written down now.
+    private func writeUsage(_ pending: [String: Int]) async -> [String: Int] {
+        let bytes = await relay.takeBytesRelayed().merging(pending) { $0 + $1 }
         do {
             try await database.write(essential: true) { connection in
                 try UsageLedger.meter(now: .now(), in: connection)
                 try UsageLedger.addBytes(bytes, now: .now(), in: connection)
             }
-        } catch { logger.error("usage cannot be written", metadata: ["error": "\(error)"]) }
+            return [:]
+        } catch {
+            logger.error("usage cannot be written", metadata: ["error": "\(error)"])
+            return bytes
+        }
     }
 
     private func clearAway() async {
         do {
             let gone = try await database.write { connection in
                 try SignIn.clearAway(now: .now(), in: connection)
+                try Audit.anchorAll(now: .now(), in: connection)
                 return try Organisation.purge(now: .now(), in: connection)
             }
             for name in gone { logger.notice("a deleted organisation was removed", metadata: ["name": "\(name)"]) }

@@ -71,7 +71,8 @@ public struct WebServer: Service {
             settings: configuration.accounts, mail: mail, logger: parts.logger)
         accounts.providers.all = parts.providers.map { .init(path: "/auth/\($0.name)", title: $0.title) }
         let management = AccountManagement(database: database)
-        let organisations = OrganisationService(database: database, authenticator: authenticator, mail: mail)
+        let organisations = OrganisationService(
+            database: database, authenticator: authenticator, relay: relay, mail: mail)
         HealthRoutes(parts: parts, board: board).add(to: routes)
         MetricsRoutes(parts: parts, authenticator: authenticator).add(to: routes)
         OpenAPIRoutes(version: parts.version).add(to: routes)

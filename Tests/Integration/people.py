@@ -22,10 +22,13 @@ class Person:
             [POSTERN, "user", "reset", name, "--state", server.state, "--json"], check=True, capture_output=True,
             text=True, env=clean_environment())
         made = json.loads(done.stdout)
-        # All older ones are revoked.
-        self.pst = self.api.token = made["token"]
         secret = made["resetLink"].rsplit("/", 1)[1]
         assert server.call("POST", "/auth/password-reset/confirm", {"secret": secret, "password": PASSWORD}) == (204, None)
+        # The reset has revoked all older ones.
+        done = subprocess.run(
+            [POSTERN, "token", "create", name, "--state", server.state, "--json"], check=True, capture_output=True,
+            text=True, env=clean_environment())
+        self.pst = self.api.token = json.loads(done.stdout)["token"]
         self.access = self.refresh = None
 
     def sign_in(self, **more):

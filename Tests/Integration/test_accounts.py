@@ -11,6 +11,7 @@ import sqlite3
 import struct
 import subprocess
 import time
+import urllib.parse
 
 import pytest
 
@@ -223,6 +224,67 @@ def test_a_second_factor_from_setting_it_up_to_losing_the_phone(server, ana):
     assert ana.sign_in()[0] == 200
 
 
+def test_without_the_factor_a_sign_in_is_strong_no_more(server, ana):
+    ana.sign_in()
+    organisation = team(ana, [])
+    seed = ana.call("POST", "/auth/second-factor")[1]["secret"]
+    codes = ana.call("POST", "/auth/second-factor/confirm", {"code": code(seed, -1)})[1]["recoveryCodes"]
+    ana.sign_in(code=codes[0])
+    assert ana.call("PATCH", f"/organisations/{organisation}", {"requiresSecondFactor": True})[0] == 200
+    assert ana.call("POST", "/auth/second-factor/off", {"code": codes[1]})[0] == 204
+    assert ana.call("GET", f"/organisations/{organisation}/members")[1]["code"] == "second_factor_required"
+
+
+def test_access_tokens_do_not_renew_themselves_and_tokens_make_no_tokens(server, ana):
+    ana.sign_in()
+    assert server.call("POST", "/auth/token", token=ana.access)[0] == 401
+    assert server.call("POST", "/auth/token", token=ana.pst)[0] == 200
+    assert ana.call("POST", "/tokens", {"name": "child"}, token=ana.pst)[1]["code"] == "sign_in_needed"
+    status, made = ana.call("POST", f"/organisations/{ana.id}/switch")
+    assert status == 200 and made["expiresIn"] <= 900
+
+
+def test_a_token_grants_no_more_than_its_scopes(server, ana):
+    ana.sign_in()
+    organisation = team(ana, [])
+    token = ana.call("POST", "/tokens", {"name": "bot", "scopes": ["tenant:manage_members", "tenant:read"]},
+                     token=token_for(ana, organisation))[1]["token"]
+    path = f"/organisations/{organisation}/invitations"
+    assert ana.call("POST", path, {"role": "owner"}, token=token)[1]["code"] == "not_allowed"
+    assert ana.call("POST", path, {"role": "admin"}, token=token)[1]["code"] == "not_allowed"
+
+
+def test_what_a_removed_member_has_made_lets_nobody_in(server, ana):
+    eve, friend = Person(server, "eve"), Person(server, "friend")
+    organisation = team(ana, [(eve, "admin")])
+    secret = eve.call("POST", f"/organisations/{organisation}/invitations", {"role": "admin"})[1]["secret"]
+    assert ana.call("DELETE", f"/organisations/{organisation}/members/{eve.id}")[0] == 204
+    assert friend.call("POST", f"/invitations/{secret}/accept")[0] == 410
+    assert eve.call("POST", f"/invitations/{secret}/accept")[0] == 410
+
+
+def test_a_lowered_plan_is_not_escaped_with_a_new_organisation(server):
+    ana = Person(server, "ana", "--plan", "free")
+    organisation = team(ana, [])
+    token = token_for(ana, organisation)
+    assert ana.call("POST", "/sessions", {"hostPublicKey": "k"}, token=token)[0] == 201
+    assert ana.call("POST", "/sessions", {"hostPublicKey": "k"})[1]["code"] == "share_limit_reached"
+
+
+def test_a_deleted_organisation_ends_its_sessions_and_its_codes(server, ana):
+    organisation = team(ana, [])
+    token = token_for(ana, organisation)
+
+    async def body():
+        ana.api.token = token
+        room = Room(server, ana.api)
+        host = await room.host()
+        assert ana.call("DELETE", f"/organisations/{organisation}")[0] == 202
+        assert (await host.event("sessionEnded"))["reason"] == "deleted"
+        assert server.call("GET", f"/codes/{room.codes['read']}/validate")[1] == {"valid": False, "error": "Session has ended"}
+    run_peers(body)
+
+
 def test_codes_cannot_be_guessed_in_parallel(server, ana):
     ana.sign_in()
     seed = ana.call("POST", "/auth/second-factor")[1]["secret"]
@@ -277,9 +339,12 @@ def test_signing_in_leads_nowhere_else(server, ana, next, goes):
     assert Browser(server).post("/sign-in", username="ana", password=PASSWORD, next=next).location == goes
 
 
-def test_names_are_text_and_never_html(server, ana):
+@pytest.mark.parametrize("mark", ["", "\u0600", "\u0301"])
+def test_names_are_text_and_never_html(server, ana, mark):
+    """Also where a mark makes one character of itself and what must be escaped."""
     ana.sign_in()
-    name = "<script>alert(1)</script>&\"'"
+    name = "".join(f"{mark if mark == chr(0x600) else ''}{c}{mark if mark == chr(0x301) else ''}" if c in "<>&\"'" else c
+                   for c in "<script>alert(1)</script>&\"'")
     organisation = team(ana, [], name)
     browser = Browser(server)
     browser.sign_in(ana)
@@ -288,7 +353,8 @@ def test_names_are_text_and_never_html(server, ana):
         answer = browser.get(path)
         assert answer.status == 200 and "<script" not in answer.text and "<b>" not in answer.text
         assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert "&lt;script&gt;" in browser.get("/organisation").text
+    assert "&lt;" in browser.get("/organisation").text
+    assert "<meta http" not in browser.get(f"/account?notice={urllib.parse.quote(mark + '<meta http-equiv=refresh>')}").text
 
 
 def test_a_team_is_made_invited_and_left_with_pages_alone(server, ana):

@@ -87,17 +87,23 @@ def serve(make_server, box, *more, secret="mail secret", **keywords):
 def test_an_address_is_proved_and_then_a_lost_password_set_anew(make_server, box):
     server = serve(make_server, box)
     ana = Person(server, "ana")
-    assert ana.call("POST", "/auth/email", {"email": "Ana@box.test"})[0] == 202
+    assert ana.call("POST", "/auth/email", {"email": "Ana@box.test"})[0] == 403
+    assert ana.call("POST", "/auth/email", {"email": "Ana@box.test", "password": PASSWORD})[0] == 202
     path = box.link("verify")
     over_tls, sender, receivers, mail = box.mails[0]
     assert over_tls and sender == "postern@box.test" and receivers == ["ana@box.test"]
     assert box.attempts == [(b"postern", b"mail secret")]
     assert mail["Subject"] == "Prove your e-mail address" and mail["Auto-Submitted"] == "auto-generated"
     assert mail["Date"].datetime and mail["Message-ID"] and ana.call("GET", "/auth/me")[1]["email"] is None
+    # Looking at the link, as mail programs do, proves nothing; nor does anybody but the account itself.
     browser = Browser(server)
-    # Looking at the link, as mail programs do, proves nothing.
-    assert browser.get(path).status == 200 and ana.call("GET", "/auth/me")[1]["email"] is None
-    assert browser.post(path).status == 200
+    assert browser.get(path).location.startswith("/sign-in?next=/verify/")
+    browser.sign_in(Person(server, "ben"))
+    assert browser.post(path, "/account").status == 410
+    browser = Browser(server)
+    browser.sign_in(ana)
+    assert "ana@box.test" in browser.get(path).text and ana.call("GET", "/auth/me")[1]["email"] is None
+    assert browser.post(path).status == 303
     assert ana.call("GET", "/auth/me")[1]["email"] == "ana@box.test"
     # By address, too.
     assert server.call("POST", "/auth/sign-in", {"username": "ana@box.test", "password": PASSWORD})[0] == 200
@@ -105,7 +111,7 @@ def test_an_address_is_proved_and_then_a_lost_password_set_anew(make_server, box
     for address in ("nobody@box.test", "ana@box.test"):
         assert server.call("POST", "/auth/password-reset", {"email": address}) == (202, None)
     path = box.link("reset", 2)
-    browser.post(path, password="quite another text")
+    Browser(server).post(path, password="quite another text")
     assert ana.call("GET", "/auth/me")[0] == 401
     assert server.call("POST", "/auth/sign-in", {"username": "ana", "password": "quite another text"})[0] == 200
     wait_for(lambda: len(box.mails) == 3, "the warning")
@@ -123,9 +129,40 @@ def test_an_invitation_goes_to_its_address_and_is_for_nobody_else(make_server, b
     path = box.link("invitation")
     assert box.mails[0][3]["Subject"] == "You are invited to Wörkshop" and box.mails[0][2] == ["ben@box.test"]
     assert ben.call("POST", f"/invitations/{path[12:]}/accept")[1]["code"] == "not_allowed"
-    assert ben.call("POST", "/auth/email", {"email": "ben@box.test"})[0] == 202
-    Browser(server).post(box.link("verify", 2))
+    assert ben.call("POST", "/auth/email", {"email": "ben@box.test", "password": PASSWORD})[0] == 202
+    browser = Browser(server)
+    browser.sign_in(ben)
+    browser.post(box.link("verify", 2))
     assert ben.call("POST", f"/invitations/{path[12:]}/accept")[0] == 200
+
+
+def test_somebody_new_comes_by_an_invitation_to_his_address(make_server, box):
+    server = serve(make_server, box)
+    ana = Person(server, "ana")
+    made = ana.call("POST", "/organisations", {"name": "Workshop"})[1]
+    ana.call("POST", f"/organisations/{made['id']}/invitations", {"role": "member", "email": "eve@box.test"})
+    path = box.link("invitation")
+    browser = Browser(server)
+    # The account is made; it joins when the address is proved, because whoever invited has seen the link, too.
+    answer = browser.post("/register", f"/register?invitation={path[12:]}", username="eve", password=PASSWORD,
+                          email="eve@box.test", invitation=path[12:])
+    assert answer.location == "/account"
+    assert browser.post(path).status == 403
+    assert browser.post(box.link("verify", 2)).status == 303
+    assert browser.post(path).status == 303
+    assert "Workshop" in browser.get("/organisation").text
+    statuses = [ana.call("POST", f"/organisations/{made['id']}/invitations", {"role": "member", "email": "eve@box.test"})[0]
+                for _ in range(3)]
+    assert statuses == [201, 201, 429]
+
+
+def test_an_intruders_change_of_address_ends_with_his_sign_in(make_server, box):
+    server = serve(make_server, box)
+    ana = Person(server, "ana")
+    assert ana.call("POST", "/auth/email", {"email": "thief@box.test", "password": PASSWORD})[0] == 202
+    path = box.link("verify")
+    assert ana.call("POST", "/auth/password", {"oldPassword": PASSWORD, "newPassword": "quite another text"})[0] == 204
+    assert ana.call("POST", "/auth/verify-email", {"secret": path[8:]})[0] == 410
 
 
 def test_more_resets_than_a_person_needs_are_silent_for_the_account_and_refused_by_address(make_server, box):
@@ -145,7 +182,7 @@ def test_a_mail_that_is_not_taken_is_the_owners_to_see(make_server, box, trouble
     if trouble == "gone":
         box.stop_listening()
     ana = Person(server, "ana")
-    assert ana.call("POST", "/auth/email", {"email": "ana@box.test"})[0] == 202
+    assert ana.call("POST", "/auth/email", {"email": "ana@box.test", "password": PASSWORD})[0] == 202
     line = wait_for(lambda: [one for one in server.log.read_text().splitlines() if "a mail was not sent" in one], "the line")
     assert says in line[0], line
 
@@ -156,7 +193,7 @@ def test_a_server_without_starttls_gets_no_password_and_no_mail(make_server, tmp
     try:
         server = serve(make_server, box)
         ana = Person(server, "ana")
-        ana.call("POST", "/auth/email", {"email": "ana@box.test"})
+        ana.call("POST", "/auth/email", {"email": "ana@box.test", "password": PASSWORD})
         wait_for(lambda: "offers no STARTTLS" in server.log.read_text(), "the line")
         assert box.mails == [] and box.attempts == []
     finally:
@@ -173,7 +210,7 @@ def test_the_password_may_stand_sealed_in_the_database(make_server, box):
         assert b"mail secret" not in file.read()
     server = serve(make_server, box, secret=None)
     ana = Person(server, "ana")
-    ana.call("POST", "/auth/email", {"email": "ana@box.test"})
+    ana.call("POST", "/auth/email", {"email": "ana@box.test", "password": PASSWORD})
     box.link("verify")
     listed = subprocess.run([POSTERN, "secret", "list", "--state", server.state], capture_output=True, text=True,
                             env=clean_environment())

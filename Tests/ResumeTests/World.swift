@@ -20,7 +20,8 @@ private struct NoAuthority: RelayAuthority {
         .failure(RelayRefusal("not here", closeCode: CloseCode.notAllowed))
     }
     func seatGivenUp(peerId: String) async {}
-    func sessionEnded(sessionId: String, reason: SessionEnd, bytesRelayed: Int) async {}
+    func sessionEnded(sessionId: String, reason: SessionEnd) async {}
+    func relayed(bytes: Int, sessionId: String) async {}
 }
 
 /// A host, its guests and the real relay between them, on a loop that only moves when it is told to.

@@ -64,6 +64,19 @@ import Testing
         #expect(try await database.read { try Vault.open(sealed, at: place, in: $0.tenant("a")) } == [7])
     }
 
+    @Test func whatARunningServerSealsAfterARotationElsewhereStaysOpen() async throws {
+        let place = self.place
+        _ = try await database.write { try Vault.seal([1], at: place, in: $0.tenant("a")) }
+        let other = try Database(stateDirectory: temporary.directory)
+        _ = try await other.rotateMasterKey { _, _ in }
+        other.close()
+        // A data key that is made now is wrapped with the key that will be there tomorrow.
+        let sealed = try await database.write { try Vault.seal([7], at: place, in: $0.tenant("b")) }
+        let tomorrow = try Database(stateDirectory: temporary.directory)
+        defer { tomorrow.close() }
+        #expect(try await tomorrow.read { try Vault.open(sealed, at: place, in: $0.tenant("b")) } == [7])
+    }
+
     @Test func aRotationThatFailsLeavesKeysThatOpenEverything() async throws {
         let place = self.place
         let sealed = try await database.write { try Vault.seal([7], at: place, in: $0.tenant("a")) }

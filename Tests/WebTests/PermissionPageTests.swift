@@ -52,7 +52,8 @@ import TransportSecurity
 
             ## Who may use which route
 
-            `anyone`: without signing in. `account`: everybody who has signed in. A permission: members of the organisation that the path
+            `anyone`: without signing in. `credential`: everybody who has an account. `account`: the same, but not with an API token that was
+            made with scopes. A permission: members of the organisation that the path
             names, or of the credential's own, whose role has it; others get 404 where they are no members and 403 where they are.
             `administrator`: of this server.
 

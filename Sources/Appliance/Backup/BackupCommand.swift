@@ -44,12 +44,18 @@ struct BackupCommand: AsyncParsableCommand {
         // Where the database itself lies, not where the sealed file goes: nothing unsealed reaches that medium.
         let scratch = "\(configuration.stateDirectory)/backup-\(getpid()).scratch"
         defer { unlink(scratch) }
+        let master = "\(configuration.stateDirectory)/\(Keyring.masterName)"
+        let before = try? BinaryFile.read(master, limit: SealedArchive.limit)
         try Backup.make(stateDirectory: configuration.stateDirectory, to: scratch)
         var files = [(name: Database.fileName, contents: try BinaryFile.read(scratch, limit: SealedArchive.limit))]
         unlink(scratch)
         for name in KeyFiles.names {
             let path = "\(configuration.stateDirectory)/\(name)"
             if access(path, F_OK) == 0 { files.append((name, try BinaryFile.read(path, limit: SealedArchive.limit))) }
+        }
+        // Keys that do not open the copy would be found out when it is too late.
+        guard (try? BinaryFile.read(master, limit: SealedArchive.limit)) == before else {
+            throw CommandFailure("the master key was rotated meanwhile; try again", status: 75)
         }
         try BinaryFile.write(try SealedArchive.seal(files, passphrase: passphrase), to: target)
         Output.line("\(target): the database and \(files.count - 1) keys and certificates, sealed.")
@@ -59,7 +65,8 @@ struct BackupCommand: AsyncParsableCommand {
 /// What a server needs beside its database to be the same server.
 enum KeyFiles {
     static let names = [
-        Keyring.masterName, Keyring.auditName, "self-signed.pem", "acme/account.key", "acme/account.json",
+        Keyring.masterName, Keyring.masterName + Keyring.nextSuffix, Keyring.auditName, "self-signed.pem",
+        "acme/account.key", "acme/account.json",
         "acme/certificate.pem",
     ]
 }

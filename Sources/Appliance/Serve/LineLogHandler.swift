@@ -42,18 +42,20 @@ struct LineLogHandler: LogHandler {
     }
 
     private static func quoted(_ text: String) -> String {
-        guard text.isEmpty || text.contains(where: { $0 == " " || $0 == "\"" || $0 == "=" || $0.isNewline }) else {
-            return text
-        }
-        let escaped = text.flatMap { character -> [Character] in
-            switch character {
-            case "\"": ["\\", "\""]
-            case "\\": ["\\", "\\"]
-            case "\n", "\r\n", "\r": ["\\", "n"]
-            default: [character]
+        // By scalars: a mark that joins a quote in one character would hide it, and the rest of the line would be somebody's words.
+        let isPlain = text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0 != "\"" && $0 != "=" && $0.value != 0x7F }
+        if isPlain && !text.isEmpty { return text }
+        var escaped = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": escaped += "\\\""
+            case "\\": escaped += "\\\\"
+            case "\n": escaped += "\\n"
+            case let control where control.value < 0x20 || control.value == 0x7F: escaped += " "
+            default: escaped.unicodeScalars.append(scalar)
             }
         }
-        return "\"\(String(escaped))\""
+        return "\"\(escaped)\""
     }
 
     private static func time() -> String {

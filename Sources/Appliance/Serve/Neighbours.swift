@@ -57,6 +57,10 @@ struct Neighbours {
         guard let from = configuration.text("smtp-from"), AccountRules.isEmail(from) else {
             throw CommandFailure("smtp-host is set, and smtp-from is no address")
         }
+        let security = configuration.text("smtp-security").flatMap { SMTPClient.Security(rawValue: $0) } ?? .startTLS
+        if security == .none && !["localhost", "127.0.0.1", "::1"].contains(host) {
+            throw CommandFailure("smtp-security none is for a mail server on this machine, and smtp-host is \(host)")
+        }
         var credentials: (user: String, password: String)?
         if let user = configuration.text("smtp-user") {
             guard let password else {
@@ -68,7 +72,7 @@ struct Neighbours {
         return MailServer(
             client: SMTPClient(
                 host: host, port: configuration.number("smtp-port"),
-                security: configuration.text("smtp-security").flatMap { .init(rawValue: $0) } ?? .startTLS,
+                security: security,
                 credentials: credentials, from: from, tls: tls))
     }
 }

@@ -75,18 +75,25 @@ struct UserReset: AsyncParsableCommand {
     @Argument(help: "The account's name.")
     var name: String
 
+    @Flag(help: "Also turn the second factor off, for somebody who has lost phone and recovery codes.")
+    var secondFactor = false
+
     @Flag(help: "Print one JSON object.")
     var json = false
 
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
-        let name = self.name
+        let (name, turnsOff) = (self.name, secondFactor)
         let (made, link) = try await server.withDatabase { database, configuration in
             let (made, secret) = try await database.write { connection in
                 let user = try User.named(name, in: connection)
                 try APIToken.revokeAll(userId: user.id, now: .now(), in: connection)
                 let token = try APIToken.create(name: "reset", userId: user.id, now: .now(), in: connection)
+                if turnsOff {
+                    try SecondFactor.turnOff(userId: user.id, in: connection)
+                    try Audit.recordCommand(.secondFactorOff, target: name, log: user.id, in: connection)
+                }
                 try SignIn.endAll(userId: user.id, except: nil, .everywhere, now: .now(), in: connection)
                 let secret = try OneTimeLink.create(.resetPassword, userId: user.id, now: .now(), in: connection)
                 try Audit.recordCommand(.passwordReset, target: name, detail: "link", log: user.id, in: connection)

@@ -49,8 +49,8 @@ public final class PasswordHasher: Sendable {
                 return Check(isRight: false, rehashed: nil)
             }
             guard try known.matches(password) else { return Check(isRight: false, rehashed: nil) }
-            // Half as strong as it should be: worth a second hash, once.
-            let isWeak = known.logarithm < Self.logarithm || known.passes * 2 <= passes
+            // All accounts' passwords take as long to check as one that does not exist.
+            let isWeak = known.logarithm != Self.logarithm || known.passes != passes
             let better =
                 isWeak ? try PasswordHash.make(password, logarithm: Self.logarithm, passes: passes).text : nil
             return Check(isRight: true, rehashed: better)

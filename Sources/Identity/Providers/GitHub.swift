@@ -5,6 +5,8 @@ public struct GitHub: Provider {
     public let name = "github"
     public let title = "GitHub"
 
+    public var authority: String { url }
+
     private let registration: ProviderRegistration
     private let url: String
     private let apiURL: String

@@ -13,7 +13,8 @@ public actor OpenIDProvider: Provider {
 
     public nonisolated let name: String
     public nonisolated let title: String
-    private let issuer: String
+    public nonisolated var authority: String { issuer }
+    private nonisolated let issuer: String
     private let registration: ProviderRegistration
     private let http: ProviderHTTP
     private var discovered: (Discovery, Date)?

@@ -4,6 +4,8 @@ public import TransportSecurity
 public protocol Provider: Sendable {
     /// Stands in our addresses and in the database: `github`, `google`, `oidc`.
     var name: String { get }
+    /// Who vouches for the person, in the database: never the same for two providers, also where an owner changes to another.
+    var authority: String { get }
     /// As people know it.
     var title: String { get }
     /// Where to send the browser.

@@ -17,6 +17,7 @@ extension LiveRoom {
 
     func forward(_ frame: ByteBuffer, from sender: Slot, to slot: Slot, _ kind: PeerOutbox.Kind) {
         guard let link = links[slot] else { return }
+        bytesRelayed += frame.readableBytes
         let message = FramedMessage.binary(frame)
         if link.dialect == .frames {
             link.deliver(message.bytes, kind)
@@ -84,6 +85,7 @@ extension LiveRoom {
 
     /// Broadcasts in the form that a guest understands.
     func deliver(_ broadcasts: ResumeRing.Entry, to link: PeerLink) {
+        if case .frames(let batch) = broadcasts { bytesRelayed += batch.bytes.readableBytes }
         switch broadcasts {
         case .text(let event, _): if let framed = link.dialect.framed(event) { link.deliver(framed.bytes, .broadcast) }
         case .frames(let batch) where link.dialect == .frames: link.deliver(batch.bytes, .broadcast)

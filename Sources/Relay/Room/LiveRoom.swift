@@ -124,6 +124,8 @@ final class LiveRoom: Ticking {
 
     /// Also for those who have just come in: the round above may be over, or still to come.
     private func turnAway(_ peer: PeerHandler) {
+        // What let this one in may have been revoked while it was on its way here.
+        for peers in relay.recentlyRevoked { revoke(peers) }
         if relay.isGoingAway { peer.goAway() }
     }
 
@@ -192,11 +194,9 @@ final class LiveRoom: Ticking {
 
     /// Durable first, then told.
     private func end(_ reason: SessionEnd) {
-        let (reference, authority, sessionId, bytes) = (
-            self.reference, relay.authority, room.sessionId, takeBytesRelayed()
-        )
+        let (reference, authority, sessionId) = (self.reference, relay.authority, room.sessionId)
         Task {
-            await authority.sessionEnded(sessionId: sessionId, reason: reason, bytesRelayed: bytes)
+            await authority.sessionEnded(sessionId: sessionId, reason: reason)
             reference.run { live in
                 if let (link, ack) = live.whoEnds { link.say(.ack(ack)) }
                 live.announceEnd(reason)
@@ -211,6 +211,8 @@ final class LiveRoom: Ticking {
             link.say(.sessionEnded(reason: reason.rawValue, message: sentence))
             link.close(code: CloseCode.normal, reason: sentence ?? "the session has ended")
         }
+        let (authority, sessionId, bytes) = (relay.authority, room.sessionId, takeBytesRelayed())
+        if bytes > 0 { Task { await authority.relayed(bytes: bytes, sessionId: sessionId) } }
         links.removeAll()
         whoEnds = nil
         windows.removeAll()

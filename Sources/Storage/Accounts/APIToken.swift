@@ -15,10 +15,11 @@ public struct APIToken: Sendable {
     /// - Parameters:
     ///   - organisationId: nil for the account's own.
     ///   - scopes: nil for everything that its owner may do.
+    ///   - isStrong: whoever makes it has shown a second factor, or owns the machine.
     /// - Throws: ``Refusal`` `.limit`, `.invalid`; ``StorageError``.
     public static func create(
         name: String, userId: String, organisationId: String? = nil, scopes: Set<PermissionKey>? = nil,
-        expiresAt: Timestamp? = nil, now: Timestamp, in database: SQLiteConnection
+        expiresAt: Timestamp? = nil, isStrong: Bool = true, now: Timestamp, in database: SQLiteConnection
     ) throws -> APIToken {
         guard (1...64).contains(name.count) else {
             throw Refusal(.invalid, "A token's name is 1 to 64 characters long.")
@@ -37,10 +38,10 @@ public struct APIToken: Sendable {
         let id = Identifier.make(now: now)
         try database.run(
             """
-            INSERT INTO api_tokens (id, user_id, organisation_id, name, digest, scopes, expires_at, created_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO api_tokens (id, user_id, organisation_id, name, digest, scopes, expires_at, strong, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, id, userId, organisationId ?? userId, name, Digest.of(secret), scopes.map(PermissionKey.text),
-            expiresAt, now)
+            expiresAt, isStrong, now)
         return APIToken(id: id, secret: secret)
     }
 
@@ -51,7 +52,7 @@ public struct APIToken: Sendable {
         let found = try database.first(
             """
             SELECT users.*, api_tokens.id AS token_id, api_tokens.organisation_id, api_tokens.scopes,
-                EXISTS (SELECT 1 FROM second_factors WHERE second_factors.user_id = users.id
+                api_tokens.strong AND EXISTS (SELECT 1 FROM second_factors WHERE second_factors.user_id = users.id
                     AND confirmed_at IS NOT NULL) AS strong
             FROM api_tokens JOIN users ON users.id = api_tokens.user_id
             WHERE api_tokens.digest = ? AND api_tokens.revoked_at IS NULL AND users.disabled_at IS NULL

@@ -31,10 +31,13 @@ public struct Caller: Sendable, Equatable {
     public struct Claims: Sendable, Equatable {
         public let plan: Plan
         public let limits: PlanLimits
+        /// When the token that says so ends.
+        public let endsAt: Timestamp?
 
-        public init(plan: Plan, limits: PlanLimits) {
+        public init(plan: Plan, limits: PlanLimits, endsAt: Timestamp? = nil) {
             self.plan = plan
             self.limits = limits
+            self.endsAt = endsAt
         }
     }
 
@@ -91,19 +94,39 @@ public struct Caller: Sendable, Equatable {
         guard member.may(key) else {
             throw Refusal(.notAllowed, "Your role \(member.role.name) does not have \(key.rawValue); ask an admin.")
         }
-        guard scopes?.contains(key) ?? true else {
+        guard hasScope(key) else {
             throw Refusal(.notAllowed, "This token was made without \(key.rawValue); make another one.")
         }
         if member.organisation.deleteAfter != nil && !whileDeleted {
             throw Refusal(.notFound, "This organisation is deleted; an owner can bring it back.")
         }
-        return member
+        return scopes.map(member.limited) ?? member
+    }
+
+    /// Whether the credential has not been revoked since it was looked at: asked again in the transaction that admits somebody.
+    public func isStillGood(now: Timestamp, in database: SQLiteConnection) throws -> Bool {
+        guard try User.find(id: user.id, in: database)?.disabledAt == nil else { return false }
+        return switch credential {
+        case .signIn(let id): try SignIn.find(id: id, now: now, in: database) != nil
+        case .apiToken(let id): try APIToken.isGood(id: id, now: now, in: database)
+        case .command: true
+        }
+    }
+
+    /// Whether the credential is good for this, whatever its owner may do.
+    public func hasScope(_ key: PermissionKey) -> Bool { scopes?.contains(key) ?? true }
+
+    /// - Throws: ``Refusal`` `.notAllowed` for a token that was made for less than everything.
+    public func mustBeUnrestricted() throws {
+        if scopes != nil {
+            throw Refusal(.notAllowed, "This token was made for less; use one without scopes, or sign in.")
+        }
     }
 
     /// - Throws: ``Refusal`` `.notAllowed`.
     public func administrator() throws {
         guard user.isAdmin else { throw Refusal(.notAllowed, "This is for administrators of this server.") }
-        guard scopes?.contains(.applianceManage) ?? true else {
+        guard hasScope(.applianceManage) else {
             throw Refusal(.notAllowed, "This token was made without \(PermissionKey.applianceManage.rawValue).")
         }
     }

@@ -1,6 +1,6 @@
 /// An account's name with somebody else: GitHub, Google, or any OpenID provider.
 public struct ExternalIdentity: Sendable {
-    /// `github`, or a provider's issuer.
+    /// The provider's address, or its issuer.
     public let provider: String
     /// The provider's own name for the person, which never changes.
     public let subject: String
@@ -33,7 +33,10 @@ public struct ExternalIdentity: Sendable {
     public func signIn(mayRegister: Bool, now: Timestamp, in database: SQLiteConnection) throws -> User {
         if let known = try user(in: database) { return known }
         if isEmailVerified, let email, let same = try User.find(verifiedEmail: email, in: database) {
+            guard same.disabledAt == nil else { throw Refusal(.notAllowed, "This account is not in use any more.") }
             try link(to: same, now: now, in: database)
+            let actor = Audit.Actor(id: same.id, name: same.username, credential: provider, address: "")
+            try Audit.record(.identityLinked, target: provider, actor: actor, now: now, in: database.tenant(same.id))
             return same
         }
         guard mayRegister else {
@@ -67,10 +70,27 @@ public struct ExternalIdentity: Sendable {
         return "\(base)-\(RandomText.makeReadable(letters: 7))"
     }
 
-    /// The providers through which an account can sign in.
-    public static func providers(of userId: String, in database: SQLiteConnection) throws -> [String] {
-        try database.rows("SELECT provider FROM identities WHERE user_id = ? ORDER BY provider LIMIT 50", userId) {
-            try $0.text("provider")
+    /// An identity as its account's owner sees it.
+    public struct Listed: Sendable {
+        public let provider, subject: String
+        public let email: String?
+        public let createdAt: Timestamp
+    }
+
+    /// Those through which an account can sign in.
+    public static func list(of userId: String, in database: SQLiteConnection) throws -> [Listed] {
+        try database.rows("SELECT * FROM identities WHERE user_id = ? ORDER BY created_at LIMIT 50", userId) {
+            Listed(
+                provider: try $0.text("provider"), subject: try $0.text("subject"),
+                email: try $0.optionalText("email"), createdAt: try $0.time("created_at"))
         }
+    }
+
+    /// Removing twice changes nothing.
+    public static func remove(
+        provider: String, subject: String, of userId: String, in database: SQLiteConnection
+    ) throws {
+        try database.run(
+            "DELETE FROM identities WHERE provider = ? AND subject = ? AND user_id = ?", provider, subject, userId)
     }
 }

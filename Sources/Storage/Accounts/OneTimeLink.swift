@@ -53,6 +53,13 @@ public enum OneTimeLink {
         return found
     }
 
+    /// Links that are out stop working, whatever they are for.
+    public static func cancelPending(userId: String, now: Timestamp, in database: SQLiteConnection) throws {
+        for purpose in [Purpose.resetPassword, .verifyEmail] {
+            try cancelAll(purpose, userId: userId, now: now, in: database)
+        }
+    }
+
     static func cancelAll(_ purpose: Purpose, userId: String, now: Timestamp, in database: SQLiteConnection) throws {
         try database.run(
             "UPDATE one_time_links SET used_at = ? WHERE user_id = ? AND purpose = ? AND used_at IS NULL", now, userId,

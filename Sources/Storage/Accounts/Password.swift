@@ -12,7 +12,10 @@ public enum Password {
     ) throws {
         try rehash(hash, userId: userId, now: now, in: database)
         try SignIn.endAll(userId: userId, except: kept, .passwordChanged, now: now, in: database)
-        try OneTimeLink.cancelAll(.resetPassword, userId: userId, now: now, in: database)
+        // Nor does a link that somebody else asked for change the address afterwards.
+        for purpose in [OneTimeLink.Purpose.resetPassword, .verifyEmail] {
+            try OneTimeLink.cancelAll(purpose, userId: userId, now: now, in: database)
+        }
     }
 
     /// The same password with other parameters, or the first one.

@@ -41,6 +41,18 @@ public struct Revocation: Sendable, Equatable {
         }
     }
 
+    /// Credentials that end by themselves, for the connections they opened.
+    /// - Parameter since: when this was asked last.
+    public static func addExpired(since: Timestamp, now: Timestamp, in database: SQLiteConnection) throws {
+        let ids = try database.rows(
+            """
+            SELECT id FROM api_tokens WHERE expires_at > ? AND expires_at <= ? AND revoked_at IS NULL
+            UNION ALL SELECT id FROM sign_ins WHERE expires_at > ? AND expires_at <= ? AND ended_at IS NULL
+            """, since, now, since, now
+        ) { try $0.text("id") }
+        for id in ids { try add(.credential(id), now: now, in: database) }
+    }
+
     /// The newest number; what came before it is known.
     public static func newest(in database: SQLiteConnection) throws -> Int {
         try database.first("SELECT COALESCE(MAX(number), 0) AS newest FROM revocations") { try $0.integer("newest") }

@@ -82,6 +82,8 @@ public enum SecondFactor {
     public static func turnOff(userId: String, in database: SQLiteConnection) throws {
         try database.run("DELETE FROM second_factors WHERE user_id = ?", userId)
         try database.run("DELETE FROM recovery_codes WHERE user_id = ?", userId)
+        // What was shown with it is shown no more.
+        try database.run("UPDATE sign_ins SET strong = 0 WHERE user_id = ?", userId)
     }
 
     private static func takeCode(

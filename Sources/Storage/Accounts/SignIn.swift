@@ -98,13 +98,15 @@ public struct SignIn: Sendable, Equatable {
             decode: SignIn.init)
     }
 
-    /// The one who signed in. A membership that is gone takes him back to the account's own organisation.
+    /// The one who signed in. A membership that is gone takes him back to the account's own organisation; a token for that
+    /// organisation is worth nothing any more.
     public func caller(
         claims: Caller.Claims? = nil, organisationId: String? = nil, address: String, in database: SQLiteConnection
     ) throws -> Caller? {
         guard let user = try User.find(id: userId, in: database), user.disabledAt == nil else { return nil }
         let wanted = organisationId ?? self.organisationId
         let isMember = try Member.find(userId: userId, organisationId: wanted, in: database) != nil
+        if organisationId != nil && !isMember { return nil }
         return Caller(
             user: user, organisationId: isMember ? wanted : userId, credential: .signIn(id),
             claims: isMember ? claims : nil, isStrong: isStrong, address: address)

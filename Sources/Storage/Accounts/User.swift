@@ -95,6 +95,8 @@ public struct User: Sendable, Equatable {
         if let email, verifiedAt != nil, let other = try User.find(verifiedEmail: email, in: database), other.id != id {
             throw Refusal(.nameTaken, "Another account has the address \(email).")
         }
+        // Links in the old mailbox are worth nothing any more.
+        if verifiedAt != nil { try OneTimeLink.cancelAll(.resetPassword, userId: id, now: .now(), in: database) }
         try database.run(
             "UPDATE users SET email = ?, email_verified_at = ? WHERE id = ?", email?.lowercased(), verifiedAt, id)
     }
@@ -105,7 +107,7 @@ public struct User: Sendable, Equatable {
         let orphan = try database.first(
             """
             SELECT organisations.name FROM memberships JOIN organisations ON organisations.id = organisation_id
-            WHERE user_id = ? AND role = 'owner' AND personal_of IS NULL AND NOT EXISTS (SELECT 1 FROM memberships AS other
+            WHERE user_id = ? AND role = 'owner' AND personal_of IS NULL AND delete_after IS NULL AND NOT EXISTS (SELECT 1 FROM memberships AS other
                 WHERE other.organisation_id = memberships.organisation_id AND other.role = 'owner' AND other.user_id <> ?)
             """, id, id
         ) { try $0.text("name") }
@@ -114,7 +116,17 @@ public struct User: Sendable, Equatable {
                 .lastOwner,
                 "\(username) is the last owner of the organisation \(orphan); hand it on or delete it first.")
         }
-        try Revocation.add(.user(id), now: .now(), in: database)
+        // Also in other people's organisations: what was used is written down before the rows go.
+        let now = Timestamp.now()
+        let sessions = try database.across(.upkeep).rows(
+            "SELECT id FROM share_sessions WHERE host_user_id = ? AND ended_at IS NULL", id
+        ) { try $0.text("id") }
+        for session in sessions { try ShareSession.end(id: session, reason: .deleted, now: now, in: database) }
+        let seats = try database.across(.upkeep).rows(
+            "SELECT id FROM connections WHERE user_id = ? AND left_at IS NULL", id
+        ) { try $0.text("id") }
+        for seat in seats { try Connection.leave(id: seat, now: now, in: database) }
+        try Revocation.add(.user(id), now: now, in: database)
         try database.run("DELETE FROM users WHERE id = ?", id)
         try database.tenant(id).run("DELETE FROM data_keys WHERE organisation_id = :organisation")
         if isAdmin, try !Self.hasAdministrator(in: database) {

@@ -4,7 +4,11 @@ import Crypto
 ///
 /// The digest is SHA-256 over the previous digest and every field with its length. The newest digest is signed with the
 /// audit key, which is not in the database, in the transaction that appends: whoever can write to the database and does not
-/// have the key can change, remove, reorder or insert nothing unseen, the newest event included.
+/// have the key can change, remove, reorder or insert nothing unseen, the newest event included. A head that is not signed
+/// is never signed over: the log stays broken for everybody to see.
+///
+/// The appliance's own log holds an anchor for each organisation's: its number and digest, from its first event on and then
+/// every hour. A log that was removed whole, or cut back to an older signed head, does not fit its anchors.
 public enum Audit {
     /// The log of what belongs to no organisation.
     public static let appliance = Vault.appliance
@@ -107,23 +111,83 @@ public enum Audit {
         _ action: AuditAction, target: String, detail: String = "", result: AuditResult = .done, actor: Actor,
         now: Timestamp, in scope: TenantScope
     ) throws {
-        let head = try head(in: scope)
+        let (head, last) = (try head(in: scope), try newest(in: scope))
+        // What somebody has put in place of the chain must not be made good by the next event.
+        let mayBeSigned = try isWhole(head, last, in: scope)
         let event = Event(
-            number: (head?.number ?? 0) + 1, at: now, actor: actor, action: action, target: target, result: result,
-            detail: detail, organisationId: scope.organisationId, previous: head?.digest ?? [])
+            number: max(head?.number ?? 0, last?.number ?? 0) + 1, at: now, actor: actor, action: action,
+            target: target, result: result, detail: detail, organisationId: scope.organisationId,
+            previous: last?.digest ?? [])
         try scope.run(
             """
             INSERT INTO audit_events (organisation_id, number, at, actor_id, actor_name, action, target, address,
                 credential, result, detail, digest) VALUES (:organisation, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, event.number, event.at, event.actorId, event.actorName, event.action, event.target, event.address,
             event.credential, event.result, event.detail, event.digest)
-        let signature = try Head.sign(event, scope.organisationId, scope.connection.surroundings.keyring())
+        let signature =
+            mayBeSigned ? try Head.sign(event, scope.organisationId, scope.connection.surroundings.keyring()) : []
         try scope.run(
             """
             INSERT INTO audit_chains (organisation_id, number, digest, at, signature) VALUES (:organisation, ?, ?, ?, ?)
             ON CONFLICT (organisation_id) DO UPDATE
             SET number = excluded.number, digest = excluded.digest, at = excluded.at, signature = excluded.signature
             """, event.number, event.digest, event.at, signature)
+        if event.number == 1 && scope.organisationId != appliance {
+            try anchor(scope.organisationId, number: 1, digest: event.digest, now: now, in: scope.connection)
+        }
+    }
+
+    private static func newest(in scope: TenantScope) throws -> Event? {
+        try scope.first(
+            "SELECT * FROM audit_events WHERE organisation_id = :organisation ORDER BY number DESC LIMIT 1",
+            decode: Event.init)
+    }
+
+    /// Whether the chain ends as its signed head says, or has not begun yet.
+    private static func isWhole(_ head: Head?, _ last: Event?, in scope: TenantScope) throws -> Bool {
+        guard let head else {
+            return try last == nil && anchors(of: scope.organisationId, in: scope.connection).isEmpty
+        }
+        return head.isSigned(scope.organisationId, try scope.connection.surroundings.keyring())
+            && last?.number == head.number && last?.digest == head.digest
+    }
+
+    // MARK: Anchors
+
+    private static func anchor(
+        _ organisationId: String, number: Int, digest: [UInt8], now: Timestamp, in database: SQLiteConnection
+    ) throws {
+        let server = Actor(id: "", name: "server", credential: "none", address: "local")
+        try record(
+            .auditAnchored, target: organisationId, detail: "\(number) \(Hexadecimal.text(digest))", actor: server,
+            now: now, in: database.tenant(appliance))
+    }
+
+    /// Writes the heads of all logs that have grown into the appliance's own.
+    public static func anchorAll(now: Timestamp, in database: SQLiteConnection) throws {
+        for id in try logs(in: database) where id != appliance {
+            guard let head = try head(in: database.tenant(id)) else { continue }
+            let known = try anchors(of: id, in: database).last?.number ?? 0
+            if head.number > known {
+                try anchor(id, number: head.number, digest: head.digest, now: now, in: database)
+            }
+        }
+    }
+
+    private static func anchors(
+        of organisationId: String, in database: SQLiteConnection
+    ) throws -> [(number: Int, digest: String)] {
+        let details = try database.tenant(appliance).rows(
+            """
+            SELECT detail FROM audit_events WHERE organisation_id = :organisation AND action = ? AND target = ?
+            ORDER BY number
+            """, AuditAction.auditAnchored.rawValue, organisationId
+        ) { try $0.text("detail") }
+        return details.compactMap { detail in
+            let parts = detail.split(separator: " ")
+            guard parts.count == 2, let number = Int(parts[0]) else { return nil }
+            return (number, String(parts[1]))
+        }
     }
 
     // MARK: Reading
@@ -210,8 +274,9 @@ public enum Audit {
     public static func logs(in database: SQLiteConnection) throws -> [String] {
         try database.across(.upkeep).rows(
             """
-            SELECT organisation_id FROM audit_events UNION SELECT organisation_id FROM audit_chains ORDER BY 1
-            """
+            SELECT organisation_id FROM audit_events UNION SELECT organisation_id FROM audit_chains
+            UNION SELECT target FROM audit_events WHERE organisation_id = ? AND action = ? ORDER BY 1
+            """, appliance, AuditAction.auditAnchored.rawValue
         ) { try $0.text("organisation_id") }
     }
 
@@ -222,6 +287,9 @@ public enum Audit {
         var problems: [String] = []
         var previous: [UInt8] = []
         var last = 0
+        var anchored = Dictionary(
+            try anchors(of: scope.organisationId, in: scope.connection).map { ($0.number, $0.digest) }
+        ) { $1 }
         while problems.count < 100 {
             let page = try scope.rows(
                 "SELECT * FROM audit_events WHERE organisation_id = :organisation AND number > ? ORDER BY number LIMIT 1000",
@@ -237,9 +305,13 @@ public enum Audit {
                 if event.digest != event.expectedDigest(after: previous, organisationId: scope.organisationId) {
                     problems.append("event \(event.number) was changed, moved or inserted, or the one before it was")
                 }
+                if let digest = anchored.removeValue(forKey: event.number), digest != Hexadecimal.text(event.digest) {
+                    problems.append("event \(event.number) is not the one that the server's log knows")
+                }
                 (previous, last) = (event.digest, event.number)
             }
         }
+        if let gone = anchored.keys.max() { problems.append("event \(gone), which the server's log knows, is missing") }
         problems += try endProblems(head, last: last, digest: previous, in: scope)
         return Verdict(organisationId: scope.organisationId, head: head, count: last, problems: problems)
     }

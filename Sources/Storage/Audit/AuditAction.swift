@@ -35,7 +35,10 @@ public enum AuditAction: String, Sendable, CaseIterable {
     case planSet = "plan.set"
     case secretSet = "secret.set"
     case keysRotated = "keys.rotated"
-    case auditExported = "audit.exported"
+    case auditAnchored = "audit.anchored"
+    case organisationPurged = "organisation.purged"
+    case identityLinked = "account.identity_linked"
+    case identityRemoved = "account.identity_removed"
     /// Something was asked that the asker may not.
     case refused = "refused"
 }

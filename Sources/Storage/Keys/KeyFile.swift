@@ -29,6 +29,16 @@ public enum KeyFile {
         guard Glibc.write(descriptor, key, size) == size, fsync(descriptor) == 0, rename(partial, path) == 0 else {
             throw failure("write", path)
         }
+        try syncDirectory(of: path)
+    }
+
+    /// A name is on the disk when its directory is.
+    static func syncDirectory(of path: String) throws {
+        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+        let descriptor = open(directory.isEmpty ? "." : directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure("sync", path) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw failure("sync", path) }
     }
 
     static func read(_ path: String) throws -> [UInt8]? {

@@ -8,7 +8,7 @@ public final class Keyring: Sendable {
     public static let masterName = "master.key"
     public static let auditName = "audit.key"
     /// A rotation that has not ended yet leaves the new key here.
-    private static let nextSuffix = ".next"
+    public static let nextSuffix = ".next"
 
     let audit: Curve25519.Signing.PrivateKey
     private let masters: Mutex<[MasterKey]>
@@ -43,8 +43,16 @@ public final class Keyring: Sendable {
         }
     }
 
-    /// What seals new data keys.
-    var master: MasterKey { masters.withLock { $0[0] } }
+    /// What wraps data keys now: the files are looked at again, because another process may be rotating or have rotated.
+    /// A key on its way in wins: the one that it replaces will be gone.
+    /// - Throws: ``StorageError``.
+    func newestMaster() throws -> MasterKey {
+        if let path {
+            let found = try Self.masters(at: path)
+            masters.withLock { $0 = found }
+        }
+        return masters.withLock { $0[0] }
+    }
 
     /// The master key of this id; the file is looked at again, because another process may have rotated it.
     /// - Throws: ``StorageError``.
@@ -62,8 +70,10 @@ public final class Keyring: Sendable {
     }
 
     private static func masters(at path: String) throws -> [MasterKey] {
+        // In this order: a rotation that ends in between has made the second file the first one.
+        let next = try KeyFile.read(path + nextSuffix)
         let key = try KeyFile.load(path)
-        return [MasterKey(key)] + (try KeyFile.read(path + nextSuffix).map { [MasterKey($0)] } ?? [])
+        return (next.map { [MasterKey($0)] } ?? []) + [MasterKey(key)]
     }
 
     /// Makes a new master key and hands it to `rewrap`, whose success decides. A crash at any moment leaves a key that
@@ -73,12 +83,12 @@ public final class Keyring: Sendable {
         guard let path else {
             throw Refusal(.invalid, "The master key is a systemd credential; change it where it is kept.")
         }
-        let next = try KeyFile.load(path + Self.nextSuffix)
-        masters.withLock { $0 = [MasterKey(next)] + $0 }
+        _ = try KeyFile.load(path + Self.nextSuffix)
         let outcome = try await rewrap()
         guard rename(path + Self.nextSuffix, path) == 0 else {
             throw StorageError(.failed, "cannot rename \(path)\(Self.nextSuffix): \(String(cString: strerror(errno)))")
         }
+        try KeyFile.syncDirectory(of: path)
         return outcome
     }
 }

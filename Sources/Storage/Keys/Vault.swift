@@ -35,12 +35,13 @@ enum Vault {
         let stored = try connection.across(.upkeep).rows("SELECT organisation_id, master, wrapped FROM data_keys") {
             (try $0.text("organisation_id"), try $0.text("master"), try $0.blob("wrapped"))
         }
-        for (organisation, master, wrapped) in stored where master != keys.master.id {
+        let newest = try keys.newestMaster()
+        for (organisation, master, wrapped) in stored where master != newest.id {
             let binding = Array("data_keys\u{0}\(organisation)".utf8)
             let key = try open(wrapped, with: keys.master(id: master).key, binding: binding)
             try connection.tenant(organisation).run(
                 "UPDATE data_keys SET master = ?, wrapped = ? WHERE organisation_id = :organisation",
-                keys.master.id, try seal(key, with: keys.master.key, binding: binding))
+                newest.id, try seal(key, with: newest.key, binding: binding))
         }
         return stored.count
     }
@@ -55,9 +56,10 @@ enum Vault {
             return SymmetricKey(data: try open(wrapped, with: keys.master(id: master).key, binding: binding))
         }
         let key = KeyFile.random()
+        let newest = try keys.newestMaster()
         try scope.run(
             "INSERT INTO data_keys (organisation_id, master, wrapped, created_at) VALUES (:organisation, ?, ?, ?)",
-            keys.master.id, try seal(key, with: keys.master.key, binding: binding), Timestamp.now())
+            newest.id, try seal(key, with: newest.key, binding: binding), Timestamp.now())
         return SymmetricKey(data: key)
     }
 

@@ -127,6 +127,7 @@ extension Migration {
             ALTER TABLE api_tokens ADD COLUMN organisation_id TEXT REFERENCES organisations (id) ON DELETE CASCADE;
             UPDATE api_tokens SET organisation_id = user_id;
             ALTER TABLE api_tokens ADD COLUMN scopes TEXT;
+            ALTER TABLE api_tokens ADD COLUMN strong INTEGER NOT NULL DEFAULT 1;
             ALTER TABLE api_tokens ADD COLUMN expires_at INTEGER;
             ALTER TABLE api_tokens ADD COLUMN last_used_at INTEGER;
 
@@ -174,6 +175,7 @@ extension Migration {
             UPDATE connections SET metered_until = joined_at WHERE left_at IS NULL;
             DROP INDEX share_sessions_active;
             CREATE INDEX share_sessions_active ON share_sessions (organisation_id, host_user_id) WHERE ended_at IS NULL;
+            CREATE INDEX share_sessions_by_host ON share_sessions (host_user_id) WHERE ended_at IS NULL;
 
             CREATE TABLE usage_entries (
                 number INTEGER PRIMARY KEY NOT NULL,

@@ -11,7 +11,9 @@ public struct Invitation: Sendable, Equatable {
     public let organisationId: String
     public let email: String?
     public let roleId: String
+    /// The name of the member who made it; empty when he has no account any more.
     public let invitedBy: String
+    private let inviterId: String
     public let createdAt: Timestamp
     public let expiresAt: Timestamp
 
@@ -20,7 +22,8 @@ public struct Invitation: Sendable, Equatable {
         organisationId = try row.text("organisation_id")
         email = try row.optionalText("email")
         roleId = try row.text("role")
-        invitedBy = try row.text("invited_by")
+        invitedBy = try row.optionalText("inviter") ?? ""
+        inviterId = try row.text("invited_by")
         createdAt = try row.time("created_at")
         expiresAt = try row.time("expires_at")
     }
@@ -45,8 +48,9 @@ public struct Invitation: Sendable, Equatable {
         let made = try scope.first(
             """
             INSERT INTO invitations (id, organisation_id, digest, email, role, invited_by, created_at, expires_at)
-            VALUES (?, :organisation, ?, ?, ?, ?, ?, ?) RETURNING *
-            """, Identifier.make(now: now), Digest.of(secret), email, role.id, inviter.user.username, now,
+            VALUES (?, :organisation, ?, ?, ?, ?, ?, ?)
+            RETURNING *, (SELECT username FROM users WHERE users.id = invited_by) AS inviter
+            """, Identifier.make(now: now), Digest.of(secret), email, role.id, inviter.user.id, now,
             now.advanced(bySeconds: lifetimeSeconds), decode: Invitation.init)
         guard let made else { throw StorageError(.failed, "the new invitation was not returned") }
         return (made, secret)
@@ -56,8 +60,8 @@ public struct Invitation: Sendable, Equatable {
     public static func list(now: Timestamp, in scope: TenantScope) throws -> [Invitation] {
         try scope.rows(
             """
-            SELECT * FROM invitations WHERE organisation_id = :organisation AND accepted_at IS NULL
-            AND revoked_at IS NULL AND expires_at > ? ORDER BY created_at DESC, id DESC LIMIT ?
+            SELECT *, (SELECT username FROM users WHERE users.id = invited_by) AS inviter FROM invitations
+            WHERE organisation_id = :organisation AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > ? ORDER BY created_at DESC, id DESC LIMIT ?
             """, now, openLimit, decode: Invitation.init)
     }
 
@@ -79,7 +83,8 @@ public struct Invitation: Sendable, Equatable {
     ) throws -> (Invitation, Organisation) {
         let found = try database.across(.secretLeadsToTenant).first(
             """
-            SELECT * FROM invitations WHERE digest = ? AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > ?
+            SELECT *, (SELECT username FROM users WHERE users.id = invited_by) AS inviter FROM invitations
+            WHERE digest = ? AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > ?
             """, Digest.of(secret), now, decode: Invitation.init)
         guard let found, let organisation = try Organisation.find(id: found.organisationId, in: database),
             organisation.deleteAfter == nil
@@ -100,8 +105,12 @@ public struct Invitation: Sendable, Equatable {
                 .notAllowed, "This invitation is for \(email); sign in with the account that has this address.")
         }
         let scope = database.tenant(organisation.id)
-        // A role that was removed meanwhile would let somebody in with nothing to do.
-        guard try Role.find(id: invitation.roleId, in: scope) != nil else { throw refusal }
+        // Whoever was removed, or may do less by now, lets nobody in with what he made before. A role that was removed meanwhile
+        // would let somebody in with nothing to do.
+        guard let role = try Role.find(id: invitation.roleId, in: scope),
+            let inviter = try Member.find(userId: invitation.inviterId, organisationId: organisation.id, in: database),
+            inviter.may(.tenantManageMembers), (try? inviter.mayGrant(role)) != nil
+        else { throw refusal }
         let count =
             try database.first("SELECT COUNT(*) AS found FROM memberships WHERE user_id = ?", user.id) {
                 try $0.integer("found")

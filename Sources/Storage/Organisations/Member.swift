@@ -7,6 +7,11 @@ public struct Member: Sendable, Equatable {
 
     public func may(_ key: PermissionKey) -> Bool { role.permissions.contains(key) }
 
+    /// The same with no more than these: what a token that was made for less may do, and grant.
+    func limited(to scopes: Set<PermissionKey>) -> Member {
+        Member(user: user, organisation: organisation, role: role.limited(to: scopes), since: since)
+    }
+
     // MARK: Finding
 
     /// - Throws: ``StorageError``.
@@ -89,7 +94,12 @@ public struct Member: Sendable, Equatable {
         try scope.run(
             "UPDATE memberships SET role = ? WHERE organisation_id = :organisation AND user_id = ?", role.id, userId)
         try keepAnOwner(in: scope)
-        return try existing(userId, in: scope)
+        let changed = try existing(userId, in: scope)
+        // Who may not share any more stops sharing.
+        if !changed.may(.sessionCreate) {
+            try Revocation.add(.member(userId, scope.organisationId), now: .now(), in: scope.connection)
+        }
+        return changed
     }
 
     /// Takes a member out; leaving is taking oneself out.
@@ -101,9 +111,13 @@ public struct Member: Sendable, Equatable {
         }
         if userId != remover.user.id { try remover.mayGrant(member.role) }
         try scope.run("DELETE FROM memberships WHERE organisation_id = :organisation AND user_id = ?", userId)
-        try scope.connection.run(
-            "UPDATE api_tokens SET revoked_at = ? WHERE organisation_id = ? AND user_id = ? AND revoked_at IS NULL",
-            Timestamp.now(), scope.organisationId, userId)
+        let tokens = try scope.connection.rows(
+            """
+            UPDATE api_tokens SET revoked_at = ? WHERE organisation_id = ? AND user_id = ? AND revoked_at IS NULL
+            RETURNING id
+            """, Timestamp.now(), scope.organisationId, userId
+        ) { try $0.text("id") }
+        for token in tokens { try Revocation.add(.credential(token), now: .now(), in: scope.connection) }
         try keepAnOwner(in: scope)
         try Revocation.add(.member(userId, scope.organisationId), now: .now(), in: scope.connection)
         return member
@@ -155,16 +169,5 @@ public struct Member: Sendable, Equatable {
         if let first = lacking.min() {
             throw Refusal(.notAllowed, "Nobody can grant what he lacks: you do not have \(first.rawValue).")
         }
-    }
-}
-
-extension Role {
-    /// The same name without any permission.
-    fileprivate var powerless: Role { Role(id: id, name: "removed role", permissions: []) }
-
-    private init(id: String, name: String, permissions: Set<PermissionKey>) {
-        self.id = id
-        self.name = name
-        self.permissions = permissions
     }
 }

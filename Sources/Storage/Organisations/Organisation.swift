@@ -52,9 +52,12 @@ public struct Organisation: Sendable, Equatable {
                 .limit, "One account has at most \(perPerson) organisations; leave one first.", limit: perPerson,
                 current: count)
         }
+        // A person whose plan was lowered does not get around it with a new organisation.
+        let own = try owner.personalOrganisation(in: database).plan
+        let plan = min(own, database.surroundings.plans.standard)
         let made = try database.first(
             "INSERT INTO organisations (id, name, plan, created_at) VALUES (?, ?, ?, ?) RETURNING *",
-            Identifier.make(now: now), name, database.surroundings.plans.standard.rawValue, now,
+            Identifier.make(now: now), name, plan.rawValue, now,
             decode: Organisation.init)
         guard let made else { throw StorageError(.failed, "the new organisation was not returned") }
         try Member.add(userId: owner.id, role: .owner, now: now, in: database.tenant(made.id))
@@ -93,11 +96,26 @@ public struct Organisation: Sendable, Equatable {
     /// Removes what was deleted long enough ago, with everything it owned. Its audit log and its usage stay: they are
     /// append-only. Returns the names.
     public static func purge(now: Timestamp, in database: SQLiteConnection) throws -> [String] {
+        let due = try database.rows("SELECT id FROM organisations WHERE delete_after <= ?", now) { try $0.text("id") }
+        for id in due {
+            // People go on in their own; what was let in by the organisation's tokens does not.
+            try database.run("UPDATE sign_ins SET organisation_id = user_id WHERE organisation_id = ?", id)
+            let tokens = try database.rows(
+                "SELECT id FROM api_tokens WHERE organisation_id = ? AND revoked_at IS NULL", id
+            ) { try $0.text("id") }
+            for token in tokens { try Revocation.add(.credential(token), now: now, in: database) }
+        }
         let gone = try database.rows(
             "DELETE FROM organisations WHERE delete_after <= ? RETURNING id, name", now
         ) { (try $0.text("id"), try $0.text("name")) }
         for (id, _) in gone {
             try database.tenant(id).run("DELETE FROM data_keys WHERE organisation_id = :organisation")
+        }
+        for (id, name) in gone {
+            let server = Audit.Actor(id: "", name: "server", credential: "none", address: "local")
+            try Audit.record(
+                .organisationPurged, target: id, detail: name, actor: server, now: now,
+                in: database.tenant(Audit.appliance))
         }
         return gone.map(\.1)
     }

@@ -28,6 +28,20 @@ public struct Role: Sendable, Equatable {
         permissions = builtIn.permissions
     }
 
+    private init(id: String, name: String, permissions: Set<PermissionKey>) {
+        self.id = id
+        self.name = name
+        self.permissions = permissions
+    }
+
+    /// The same name without any permission: a role that is gone.
+    var powerless: Role { Role(id: "", name: "removed role", permissions: []) }
+
+    /// No more than these, and nobody's owner.
+    func limited(to scopes: Set<PermissionKey>) -> Role {
+        Role(id: "limited", name: name, permissions: permissions.intersection(scopes))
+    }
+
     init(_ row: Row) throws {
         id = try row.text("id")
         name = try row.text("name")
@@ -88,6 +102,14 @@ public struct Role: Sendable, Equatable {
         try scope.run(
             "UPDATE roles SET permissions = ? WHERE organisation_id = :organisation AND id = ?",
             PermissionKey.text(of: permissions), id)
+        if known.permissions.contains(.sessionCreate) && !permissions.contains(.sessionCreate) {
+            let members = try scope.rows(
+                "SELECT user_id FROM memberships WHERE organisation_id = :organisation AND role = ?", id
+            ) { try $0.text("user_id") }
+            for member in members {
+                try Revocation.add(.member(member, scope.organisationId), now: .now(), in: scope.connection)
+            }
+        }
         return try own(id, in: scope)
     }
 

@@ -13,7 +13,9 @@ public struct OpenCode: Sendable {
         }
         if found.revokedAt != nil { throw Refusal(.codeRevoked, "Code has been revoked") }
         guard let session = try ShareSession.active(id: found.sessionId, across: all),
-            let host = try User.find(id: session.hostUserId, in: database)
+            let host = try User.find(id: session.hostUserId, in: database),
+            let organisation = try Organisation.find(id: session.organisationId, in: database),
+            organisation.deleteAfter == nil
         else { throw Refusal(.sessionEnded, "Session has ended") }
         if let expiresAt = found.expiresAt, expiresAt <= now { throw Refusal(.codeExpired, "Code has expired") }
         if let maxUses = found.maxUses, found.currentUses >= maxUses {
@@ -95,19 +97,30 @@ public struct Connection: Sendable {
     }
 
     /// Closes the seats that nobody can come back to: those of ended sessions, of versions that kept no token, and of
-    /// credentials that were revoked while the server was away.
+    /// credentials and memberships that are not good any more.
     static func leaveLost(now: Timestamp, in database: SQLiteConnection) throws {
-        try database.across(.upkeep).run(
+        let all = database.across(.upkeep)
+        try all.run(
             """
-            UPDATE share_sessions SET host_resume_digest = NULL WHERE ended_at IS NULL
-            AND host_credential_id IN (SELECT credential_id FROM revocations)
-            """)
-        try database.across(.upkeep).run(
-            """
-            UPDATE connections SET left_at = ? WHERE left_at IS NULL AND (resume_digest IS NULL
-                OR credential_id IN (SELECT credential_id FROM revocations WHERE credential_id IS NOT NULL)
-                OR session_id IN (SELECT id FROM share_sessions WHERE ended_at IS NOT NULL))
+            UPDATE share_sessions SET host_resume_digest = NULL WHERE ended_at IS NULL AND (
+                (host_credential_id IS NOT NULL
+                    AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = host_credential_id AND ended_at IS NULL)
+                    AND NOT EXISTS (SELECT 1 FROM api_tokens WHERE api_tokens.id = host_credential_id
+                        AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)))
+                OR NOT EXISTS (SELECT 1 FROM memberships WHERE memberships.user_id = host_user_id
+                    AND memberships.organisation_id = share_sessions.organisation_id))
             """, now)
+        let lost = try all.rows(
+            """
+            SELECT id FROM connections WHERE left_at IS NULL AND (resume_digest IS NULL
+                OR session_id IN (SELECT id FROM share_sessions WHERE ended_at IS NOT NULL)
+                OR (credential_id IS NOT NULL
+                    AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = credential_id AND ended_at IS NULL)
+                    AND NOT EXISTS (SELECT 1 FROM api_tokens WHERE api_tokens.id = credential_id
+                        AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?))))
+            """, now
+        ) { try $0.text("id") }
+        for id in lost { try leave(id: id, now: now, in: database) }
     }
 
     private static func checkSeats(of session: ShareSession, in scope: TenantScope) throws {

@@ -43,11 +43,9 @@ public struct ShareSession: Sendable, Equatable {
         let allowance = host.allowance(in: member.organisation, database)
         if let (limit, plan) = allowance[.shares] {
             let active =
-                try scope.first(
-                    """
-                    SELECT COUNT(*) AS active FROM share_sessions
-                    WHERE organisation_id = :organisation AND host_user_id = ? AND ended_at IS NULL
-                    """, host.user.id
+                try database.across(.perPerson).first(
+                    "SELECT COUNT(*) AS active FROM share_sessions WHERE host_user_id = ? AND ended_at IS NULL",
+                    host.user.id
                 ) { try $0.integer("active") } ?? 0
             guard active < limit else {
                 let message = "Share limit reached (\(limit)). Upgrade to \(plan == .free ? "Pro" : "Team") for more."
@@ -127,6 +125,12 @@ public struct ShareSession: Sendable, Equatable {
         try UsageLedger.add(.bytesRelayed, bytesRelayed, now: now, in: scope)
         guard endedAt == nil else { return false }
         try UsageLedger.close(.sessionMinutes, from: meteredUntil, now: now, in: scope)
+        // Who ends a session is written down where somebody asks; this is what ends by itself.
+        if reason == .hostGone || reason == .timeLimit || reason == .hostEnded {
+            let server = Audit.Actor(id: "", name: "server", credential: "none", address: "local")
+            try Audit.record(
+                .sessionEnded, target: id, detail: reason.rawValue, actor: server, now: now, in: scope)
+        }
         try scope.run(
             """
             UPDATE share_sessions SET ended_at = ?, end_reason = ? WHERE organisation_id = :organisation AND id = ?

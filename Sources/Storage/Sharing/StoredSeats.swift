@@ -22,8 +22,9 @@ public struct StoredSeats: Sendable {
     /// All active sessions. Seats that nobody can come back to are given up first.
     /// - Throws: ``StorageError``.
     public static func takeOver(now: Timestamp, in database: SQLiteConnection) throws -> [StoredSeats] {
-        try Connection.leaveLost(now: now, in: database)
+        // First of all: nobody is charged for the time that the server was away.
         try UsageLedger.resume(now: now, in: database)
+        try Connection.leaveLost(now: now, in: database)
         let active = try database.across(.upkeep).rows(
             """
             SELECT share_sessions.id, ends_at, plan FROM share_sessions

@@ -1,5 +1,6 @@
 import Logging
 import Storage
+import Synchronization
 
 /// Something that takes a mail and sends it.
 public protocol MailSender: Sendable {
@@ -13,6 +14,15 @@ struct AccountMail: Sendable {
     let database: Database
     let publicURL: String?
     let logger: Logger
+
+    private let waiting = WaitingMails()
+
+    init(sender: (any MailSender)?, database: Database, publicURL: String?, logger: Logger) {
+        self.sender = sender
+        self.database = database
+        self.publicURL = publicURL
+        self.logger = logger
+    }
 
     var isOn: Bool { sender != nil && publicURL != nil }
 
@@ -56,6 +66,21 @@ struct AccountMail: Sendable {
             """)
     }
 
+    /// Does something with mail while the answer is on its way already. Beyond a bound it is left out, with a line for the owner.
+    func later(_ body: @escaping @Sendable () async -> Void) async {
+        guard waiting.enter() else { return logger.error("a mail was not sent", metadata: ["error": "too many wait"]) }
+        let waiting = self.waiting
+        Task {
+            await body()
+            waiting.leave()
+        }
+    }
+
+    /// Something that an old address should hear.
+    func tell(_ address: String, _ username: String, _ sentence: String) async {
+        await send(to: address, "Something changed in your account", "Hello \(username),\n\n\(sentence)\n")
+    }
+
     /// Tells an account's owner about something that he should have done himself.
     func warn(userId: String, _ sentence: String) async {
         guard isOn else { return }
@@ -81,4 +106,19 @@ struct AccountMail: Sendable {
             logger.error("a mail was not sent", metadata: ["error": "\(error)", "subject": "\(subject)"])
         }
     }
+}
+
+/// Mails on their way, counted.
+private final class WaitingMails: Sendable {
+    /// At once: each has a connection to the mail server.
+    private static let capacity = 32
+    private let count = Atomic(0)
+
+    func enter() -> Bool {
+        if count.wrappingAdd(1, ordering: .relaxed).newValue <= Self.capacity { return true }
+        leave()
+        return false
+    }
+
+    func leave() { count.wrappingSubtract(1, ordering: .relaxed) }
 }

@@ -90,6 +90,7 @@ struct AccountManagement: Sendable {
         try await database.write(essential: true) { connection in
             let count = try SignIn.endAll(
                 userId: caller.user.id, except: caller.credential.id, .everywhere, now: .now(), in: connection)
+            try OneTimeLink.cancelPending(userId: caller.user.id, now: .now(), in: connection)
             try record(.signedOutEverywhere, caller.user.username, caller, connection, detail: "\(count) others")
         }
     }
@@ -113,16 +114,15 @@ struct AccountManagement: Sendable {
         if let days, !(1...Self.longestDays).contains(days) {
             throw APIError.badRequest("expiresInDays is not between 1 and \(Self.longestDays)")
         }
+        // A token that makes tokens would outlive its own end.
+        try caller.mustBePerson()
         return try await database.write { connection in
             let now = Timestamp.now()
             let member = try caller.member(may: .tokenCreate, in: connection)
-            // A token that makes tokens makes none that may do more than itself.
-            if let own = caller.scopes, !(scopes?.isSubset(of: own) ?? false) {
-                throw Refusal(.notAllowed, "This token can only make tokens with scopes of its own; name them.")
-            }
             let made = try APIToken.create(
                 name: name, userId: caller.user.id, organisationId: member.organisation.id, scopes: scopes,
-                expiresAt: days.map { now.advanced(bySeconds: Int64($0) * 86_400) }, now: now, in: connection)
+                expiresAt: days.map { now.advanced(bySeconds: Int64($0) * 86_400) }, isStrong: caller.isStrong,
+                now: now, in: connection)
             try Audit.record(
                 .tokenCreated, target: made.id, detail: name, by: caller, now: now,
                 in: connection.tenant(member.organisation.id))

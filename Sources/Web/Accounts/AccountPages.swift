@@ -13,6 +13,7 @@ struct AccountPages: Sendable {
         routes.page(.get, "/account", for: .account, use: account)
         routes.page(.post, "/account/password", for: .account, use: changePassword)
         routes.page(.post, "/account/email", for: .account, use: changeEmail)
+        routes.page(.post, "/account/identities/remove", for: .account, use: removeIdentity)
         routes.page(.get, "/account/second-factor", for: .account, use: secondFactor)
         routes.page(.post, "/account/second-factor", for: .account, use: beginSecondFactor)
         routes.page(.post, "/account/second-factor/confirm", for: .account, use: confirmSecondFactor)
@@ -30,6 +31,7 @@ struct AccountPages: Sendable {
         let user = page.caller.user
         let factor = try await management.secondFactor(of: page.caller)
         let hasPassword = try await database.read { try Password.hash(userId: user.id, in: $0) } != nil
+        let identities = try await database.read { try ExternalIdentity.list(of: user.id, in: $0) }
         let token = page.visit.formToken
         let address =
             user.email.map { "\(Page.escaped($0))\(user.emailVerifiedAt == nil ? " (not proved)" : "")" } ?? "none"
@@ -41,7 +43,8 @@ struct AccountPages: Sendable {
             ? """
             <h2>E-mail address</h2><form method="post" action="/account/email">\(token.field)
             \(Field.text("email", "New address", type: "email", autocomplete: "email", hint: "It counts once you have followed the link in a mail to it."))
-            <p><button>Send the link</button></p></form>
+            \(hasPassword ? Field.text("password", "Your password", type: "password", autocomplete: "current-password", id: "email-password") : "")
+                <p><button>Send the link</button></p></form>
             """ : ""
         return page.page(
             "Your account",
@@ -52,8 +55,31 @@ struct AccountPages: Sendable {
             <h2>\(hasPassword ? "Change the password" : "Set a password")</h2>
             <form method="post" action="/account/password">\(token.field)\(old)
             \(Field.text("new", "New password", type: "password", autocomplete: "new-password", hint: "\(AccountSettings.passwordLength.lowerBound) characters or more. Your other sign-ins end."))
-            <p><button>Set the password</button></p></form>\(mail)
+            <p><button>Set the password</button></p></form>\(mail)\(Self.identities(identities, token))
             """)
+    }
+
+    private static func identities(_ all: [ExternalIdentity.Listed], _ token: FormToken) -> String {
+        if all.isEmpty { return "" }
+        let rows = all.map { one in
+            [
+                Page.escaped(one.provider), Page.escaped(one.email ?? ""), one.createdAt.readable,
+                Field.action(
+                    "/account/identities/remove", "Remove", token, ["provider": one.provider, "subject": one.subject]),
+            ]
+        }
+        return "<h2>Signing in with others</h2>" + Field.table("Identities", ["Provider", "E-mail", "Since", ""], rows)
+    }
+
+    @Sendable private func removeIdentity(_ page: PageRequest) async throws -> Response {
+        let (provider, subject) = (try page.form.require("provider"), try page.form.require("subject"))
+        let caller = page.caller
+        try await database.write { connection in
+            try ExternalIdentity.remove(provider: provider, subject: subject, of: caller.user.id, in: connection)
+            try Audit.record(
+                .identityRemoved, target: provider, by: caller, now: .now(), in: connection.tenant(caller.user.id))
+        }
+        return page.back(to: "/account", "\(provider) cannot sign you in any more.")
     }
 
     @Sendable private func changePassword(_ page: PageRequest) async throws -> Response {
@@ -64,7 +90,8 @@ struct AccountPages: Sendable {
     }
 
     @Sendable private func changeEmail(_ page: PageRequest) async throws -> Response {
-        try await accounts.setEmail(try page.form.require("email"), of: page.caller)
+        try await accounts.setEmail(
+            try page.form.require("email"), password: page.form.raw("password"), of: page.caller)
         return page.back(to: "/account", "A link is on its way to the new address.")
     }
 

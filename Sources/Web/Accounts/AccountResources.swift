@@ -25,7 +25,7 @@ struct ResetRequest: Decodable { let email: String }
 struct PasswordReset: Decodable { let secret: String; let password: String }
 struct SecretOnly: Decodable { let secret: String }
 struct CodeOnly: Decodable { let code: String }
-struct EmailChange: Decodable { let email: String }
+struct EmailChange: Decodable { let email: String; let password: String? }
 
 struct NewToken: Decodable {
     let name: String

@@ -53,20 +53,25 @@ struct AccountService: Sendable {
     /// Checks a name and a password. Takes as long whether the account exists or not.
     /// - Throws: ``APIError`` `sign_in_failed`, `rate_limited`; ``StorageError``; ``IdentityError``.
     func checkPassword(login: String, password: String, from source: Source) async throws -> FirstStep {
-        let login = login.lowercased().contains("@") ? login.lowercased() : login
+        guard login.utf8.count <= AccountSettings.loginBytes else { throw Self.wrong }
+        let login = login.contains("@") ? login.lowercased() : login
         try begin(byAddress, "address \(source.address)", "sign-ins from one address")
-        try begin(byAccount, "account \(login)", "sign-ins to the account \(login)")
         let found = try await database.read { connection -> (User, String?)? in
             guard let user = try User.find(login: login, in: connection), user.disabledAt == nil else { return nil }
             return (user, try Password.hash(userId: user.id, in: connection))
         }
+        // By the account, whether it was called by its name or by its address.
+        let key = "account \(found?.0.id ?? login)"
+        try begin(
+            byAccount, key,
+            "sign-ins to \(found == nil ? "an account that does not exist" : "the account \(found?.0.username ?? "")")")
         let check = try await hasher.check(password, against: found?.1)
         guard let user = found?.0, check.isRight else {
             try await note(.signedIn, .failed, "password", user: found?.0, login: login, source)
             throw Self.wrong
         }
-        byAccount.succeeded("account \(login)")
-        byAddress.succeeded("address \(source.address)")
+        byAccount.succeeded(key)
+        byAddress.giveBack("address \(source.address)")
         if let better = check.rehashed {
             try await database.write { try Password.rehash(better, userId: user.id, now: .now(), in: $0) }
         }
@@ -108,14 +113,17 @@ struct AccountService: Sendable {
     }
 
     /// An access token for a caller's organisation.
-    func accessToken(for caller: Caller) async throws -> AccessTokenResource {
+    /// - Parameter end: a token that another one was shown for lasts no longer than that one.
+    func accessToken(for caller: Caller, notAfter end: Timestamp? = nil) async throws -> AccessTokenResource {
         let organisation = try await database.read { connection in
             try Organisation.find(id: caller.organisationId, in: connection)
         }
         guard let organisation else { throw APIError.unauthorized }
         let isDesktop = try await kind(of: caller) == .desktop
-        let seconds = isDesktop ? WebConfiguration.desktopTokenSeconds : WebConfiguration.accessTokenSeconds
-        return try await tokens.make(for: caller, organisation: organisation, seconds: seconds, now: .now())
+        var seconds = isDesktop ? WebConfiguration.desktopTokenSeconds : WebConfiguration.accessTokenSeconds
+        let now = Timestamp.now()
+        if let end { seconds = min(seconds, max(1, Int((end.milliseconds - now.milliseconds) / 1000))) }
+        return try await tokens.make(for: caller, organisation: organisation, seconds: seconds, now: now)
     }
 
     private func kind(of caller: Caller) async throws -> SignIn.Kind? {
@@ -178,20 +186,24 @@ struct AccountService: Sendable {
             throw Refusal(
                 .registration, "This server makes no accounts for strangers; ask its owner for an invitation.")
         }
+        var joinsNow = true
         if let invitation {
             // Before the hash, which costs more than a look.
-            _ = try await database.read { try Invitation.find(secret: invitation, now: .now(), in: $0) }
+            let found = try await database.read { try Invitation.find(secret: invitation, now: .now(), in: $0) }
+            // Such an invitation waits until the address is proved: whoever made it has seen the link, too.
+            joinsNow = found.0.email == nil
         }
         let name = try AccountRules.username(username)
         let email = try email.map(AccountRules.email)
         let hash = try await hasher.hash(try AccountRules.password(password))
+        let joining = joinsNow ? invitation : nil
         let (user, verification) = try await database.write { connection -> (User, String?) in
             let now = Timestamp.now()
             let user = try User.create(username: name, email: email, now: now, in: connection)
             try Password.rehash(hash, userId: user.id, now: now, in: connection)
             let actor = Audit.Actor(id: user.id, name: name, credential: "registration", address: source.address)
             try Audit.record(.registered, target: name, actor: actor, now: now, in: connection.tenant(user.id))
-            if let invitation { try Self.join(invitation, user, actor, now, connection) }
+            if let joining { try Self.join(joining, user, actor, now, connection) }
             let secret = try email.map {
                 try OneTimeLink.create(.verifyEmail, userId: user.id, email: $0, now: now, in: connection)
             }
@@ -215,14 +227,7 @@ struct AccountService: Sendable {
     /// - Throws: ``APIError`` when the old password is wrong.
     func changePassword(old: String?, new: String, of caller: Caller, from source: Source) async throws {
         let id = caller.user.id
-        let stored = try await database.read { try Password.hash(userId: id, in: $0) }
-        if let stored {
-            try begin(byAccount, "account \(caller.user.username)", "passwords of the account \(caller.user.username)")
-            guard try await hasher.check(old ?? "", against: stored).isRight else {
-                throw APIError(.forbidden, "password_wrong", "The old password is wrong.")
-            }
-            byAccount.succeeded("account \(caller.user.username)")
-        }
+        try await confirm(old, of: caller)
         let hash = try await hasher.hash(try AccountRules.password(new))
         try await database.write { connection in
             let now = Timestamp.now()
@@ -239,12 +244,19 @@ struct AccountService: Sendable {
         try begin(resets, "address \(source.address)", "password resets from one address")
         // More than enough for one account is silence: an error would say that there is one.
         guard resets.begin("account \(email)") == .go, mail.isOn else { return }
-        let found = try await database.read { try User.find(verifiedEmail: email, in: $0) }
-        guard let found, found.disabledAt == nil else { return }
-        let secret = try await database.write {
-            try OneTimeLink.create(.resetPassword, userId: found.id, now: .now(), in: $0)
-        }
-        await mail.reset(to: email, secret: secret, username: found.username)
+        // Answered before anything is looked up: neither the answer nor its time says whether there is an account.
+        await mail.later { await sendReset(to: email) }
+    }
+
+    private func sendReset(to email: String) async {
+        do {
+            let found = try await database.read { try User.find(verifiedEmail: email, in: $0) }
+            guard let found, found.disabledAt == nil else { return }
+            let secret = try await database.write {
+                try OneTimeLink.create(.resetPassword, userId: found.id, now: .now(), in: $0)
+            }
+            await mail.reset(to: email, secret: secret, username: found.username)
+        } catch { logger.error("a reset link was not made", metadata: ["error": "\(error)"]) }
     }
 
     /// Sets a new password with a link's secret; all sign-ins end.
@@ -255,40 +267,64 @@ struct AccountService: Sendable {
             let now = Timestamp.now()
             let (user, _) = try OneTimeLink.use(.resetPassword, secret: secret, now: now, in: connection)
             try Password.set(hash: hash, userId: user.id, keeping: nil, now: now, in: connection)
+            // Whoever needs this link does not know what others made with the old password.
+            try APIToken.revokeAll(userId: user.id, now: now, in: connection)
             let actor = Audit.Actor(
                 id: user.id, name: user.username, credential: "reset link", address: source.address)
             try Audit.record(
                 .passwordReset, target: user.username, actor: actor, now: now, in: connection.tenant(user.id))
             return user
         }
-        await mail.warn(userId: user.id, "Your password was set anew with a link. All sign-ins of yours were ended.")
+        await mail.warn(
+            userId: user.id, "Your password was set anew with a link. All sign-ins and tokens of yours were ended.")
         return user
     }
 
-    func verifyEmail(secret: String, from source: Source) async throws -> User {
-        try await database.write { connection in
+    /// Only the account itself, signed in, takes an address: a link that is followed in good faith must not give it to another.
+    func verifyEmail(secret: String, by caller: Caller) async throws {
+        let old = caller.user.emailVerifiedAt == nil ? nil : caller.user.email
+        let email = try await database.write { connection in
             let now = Timestamp.now()
             let (user, email) = try OneTimeLink.use(.verifyEmail, secret: secret, now: now, in: connection)
+            guard user.id == caller.user.id else {
+                throw Refusal(.link, "This link is for the account \(user.username); sign in with that one.")
+            }
             try user.setEmail(email, verifiedAt: now, in: connection)
-            let actor = Audit.Actor(
-                id: user.id, name: user.username, credential: "e-mail link", address: source.address)
             try Audit.record(
-                .emailVerified, target: email ?? "", actor: actor, now: now, in: connection.tenant(user.id))
-            return user
+                .emailVerified, target: email ?? "", by: caller, now: now, in: connection.tenant(user.id))
+            return email
+        }
+        if let old, old != email {
+            await mail.tell(
+                old, caller.user.username, "The address of your account is \(email ?? "") now, and not this one.")
         }
     }
 
     /// Sets an address that counts once a link in a mail to it was followed.
-    func setEmail(_ email: String, of caller: Caller) async throws {
+    /// - Throws: ``APIError`` when the password is wrong, or there is no mail.
+    func setEmail(_ email: String, password: String?, of caller: Caller) async throws {
         let email = try AccountRules.email(email)
         guard mail.isOn else {
             throw APIError(.conflict, "mail_off", "This server sends no mail, so that no address can be proved.")
         }
+        try await confirm(password, of: caller)
         try begin(resets, "account \(caller.user.id)", "mails to the account \(caller.user.username)")
         let secret = try await database.write {
             try OneTimeLink.create(.verifyEmail, userId: caller.user.id, email: email, now: .now(), in: $0)
         }
         await mail.verification(to: email, secret: secret, username: caller.user.username)
+        await mail.warn(userId: caller.user.id, "Somebody asked to change the address of your account to \(email).")
+    }
+
+    /// Somebody who only found an open browser does not know the password.
+    private func confirm(_ password: String?, of caller: Caller) async throws {
+        let id = caller.user.id
+        guard let stored = try await database.read({ try Password.hash(userId: id, in: $0) }) else { return }
+        try begin(byAccount, "account \(id)", "passwords of the account \(caller.user.username)")
+        guard try await hasher.check(password ?? "", against: stored).isRight else {
+            throw APIError(.forbidden, "password_wrong", "The password is wrong.")
+        }
+        byAccount.succeeded("account \(id)")
     }
 
     // MARK: Parts
@@ -307,11 +343,13 @@ struct AccountService: Sendable {
     private func note(
         _ action: AuditAction, _ result: AuditResult, _ detail: String, user: User?, login: String, _ source: Source
     ) async throws {
-        let actor = Audit.Actor(id: user?.id ?? "", name: login, credential: "none", address: source.address)
+        // What was typed for an account that does not exist may be a password.
+        let name = user?.username ?? "unknown account"
+        let actor = Audit.Actor(id: user?.id ?? "", name: name, credential: "none", address: source.address)
         let log = user?.id ?? Audit.appliance
         try await database.write {
             try Audit.record(
-                action, target: login, detail: detail, result: result, actor: actor, now: .now(), in: $0.tenant(log))
+                action, target: name, detail: detail, result: result, actor: actor, now: .now(), in: $0.tenant(log))
         }
     }
 }

@@ -24,6 +24,12 @@ public struct AccountSettings: Sendable {
 
     /// In characters. NIST SP 800-63B, section 5.1.1.2: at least eight; long ones are welcome.
     static let passwordLength = 10...256
+    /// A name or an address, in bytes (RFC 5321: an address has at most 254).
+    static let loginBytes = 254
+    /// Mails of invitations that one account sends, and that one address gets.
+    static let invitationsSent = 20
+    static let invitationsReceived = 3
+    static let invitationWindow = TimeAmount.hours(1)
     /// Sign-ins of one account and of one address.
     static let signIns = 5
     static let signInWindow = TimeAmount.minutes(15)

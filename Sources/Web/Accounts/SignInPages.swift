@@ -21,8 +21,8 @@ struct SignInPages: Sendable {
         routes.open(.post, "/forgotten", isPage: true, use: guarded(forgotten))
         routes.open(.get, "/reset/:secret", isPage: true, use: resetForm)
         routes.open(.post, "/reset/:secret", isPage: true, use: guarded(reset))
-        routes.open(.get, "/verify/:secret", isPage: true, use: verifyForm)
-        routes.open(.post, "/verify/:secret", isPage: true, use: guarded(verify))
+        routes.page(.get, "/verify/:secret", for: .account, use: verifyForm)
+        routes.page(.post, "/verify/:secret", for: .account, use: verify)
     }
 
     /// A form of a visitor: read, checked, and an error is a page.
@@ -242,20 +242,20 @@ struct SignInPages: Sendable {
     }
 
     /// A button and not the link itself: mail programs follow links to look at them.
-    @Sendable private func verifyForm(_ request: Request, _ context: WebContext) async throws -> Response {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
-        let visitor = Visitor(request)
-        return visitor.page(
+    @Sendable private func verifyForm(_ page: PageRequest) async throws -> Response {
+        let secret = try page.context.parameters.require("secret")
+        let (user, email) = try await database.read {
+            try OneTimeLink.find(.verifyEmail, secret: secret, now: .now(), in: $0)
+        }
+        return page.page(
             "Prove your e-mail address",
-            "<form method=\"post\">\(visitor.formToken.field)<p><button>This address is mine</button></p></form>")
+            "<p>\(Page.escaped(email ?? "")) becomes the address of the account <strong>\(Page.escaped(user.username))</strong>.</p>"
+                + Field.action("/verify/\(FormText.encoded(secret))", "This address is mine", page.visit.formToken))
     }
 
-    @Sendable private func verify(
-        _ request: Request, _ context: WebContext, _ visitor: Visitor, _ form: Form
-    ) async throws -> Response {
-        _ = try await accounts.verifyEmail(
-            secret: try context.parameters.require("secret"), from: Self.source(request, context))
-        return visitor.page("Your address is proved", "<p><a href=\"/account\">Your account</a></p>")
+    @Sendable private func verify(_ page: PageRequest) async throws -> Response {
+        try await accounts.verifyEmail(secret: try page.context.parameters.require("secret"), by: page.caller)
+        return page.back(to: "/account", "Your address is proved.")
     }
 }
 

@@ -62,11 +62,12 @@ enum Field {
         if rows.isEmpty { return "<p>None.</p>" }
         let head = heads.map { "<th scope=\"col\">\(Page.escaped($0))</th>" }.joined()
         let body = rows.map { row in
-            "<tr>"
-                + row.enumerated().map {
-                    $0.offset == 0 ? "<th scope=\"row\">\($0.element)</th>" : "<td>\($0.element)</td>"
-                }
-                .joined() + "</tr>"
+            let cells = row.enumerated().map { index, cell in
+                // On a narrow screen each cell stands alone, and says what it is.
+                index == 0
+                    ? "<th scope=\"row\">\(cell)</th>" : "<td data-label=\"\(Page.escaped(heads[index]))\">\(cell)</td>"
+            }
+            return "<tr>\(cells.joined())</tr>"
         }.joined()
         return
             "<table><caption>\(Page.escaped(caption))</caption><thead><tr>\(head)</tr></thead><tbody>\(body)</tbody></table>"

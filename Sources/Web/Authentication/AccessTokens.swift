@@ -23,6 +23,7 @@ final class AccessTokens: Sendable {
         let purpose: String
         var data: [String: String]?
         var subject: String { sub.value }
+        var endsAt: Timestamp { Timestamp(milliseconds: Int64(exp.value.timeIntervalSince1970 * 1000)) }
 
         func verify(using algorithm: some JWTAlgorithm) throws { try exp.verifyNotExpired() }
     }
@@ -41,6 +42,7 @@ final class AccessTokens: Sendable {
         var plan: String?
         var limits: [String: Int]?
         var subject: String { sub.value }
+        var endsAt: Timestamp { Timestamp(milliseconds: Int64(exp.value.timeIntervalSince1970 * 1000)) }
 
         func verify(using algorithm: some JWTAlgorithm) throws {
             try exp.verifyNotExpired()

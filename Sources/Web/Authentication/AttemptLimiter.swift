@@ -21,7 +21,12 @@ final class AttemptLimiter: Sendable {
 
     private let limit: Int
     private let window: TimeAmount
-    private let entries = Mutex<[String: Entry]>([:])
+    private struct State {
+        var entries: [String: Entry] = [:]
+        var sweptAt = NIODeadline.uptimeNanoseconds(0)
+    }
+
+    private let state = Mutex(State())
 
     init(_ limit: Int, per window: TimeAmount) {
         self.limit = limit
@@ -35,12 +40,15 @@ final class AttemptLimiter: Sendable {
     }
 
     func begin(_ key: String, now: NIODeadline = .now()) -> Outcome {
-        entries.withLock { entries in
-            if entries[key] == nil, entries.count >= Self.capacity {
-                entries = entries.filter { $0.value.recoversAt > now }
-                if entries.count >= Self.capacity { return .wait(seconds: 60, isNew: false) }
+        state.withLock { state in
+            if state.entries[key] == nil, state.entries.count >= Self.capacity {
+                // At most once a second: going through all of them is what an attacker would make us do.
+                guard now - state.sweptAt >= .seconds(1) else { return .wait(seconds: 60, isNew: false) }
+                state.sweptAt = now
+                state.entries = state.entries.filter { $0.value.recoversAt > now }
+                if state.entries.count >= Self.capacity { return .wait(seconds: 60, isNew: false) }
             }
-            var entry = entries[key] ?? Entry(begun: now, recoversAt: now + window)
+            var entry = state.entries[key] ?? Entry(begun: now, recoversAt: now + window)
             if entry.recoversAt <= now { entry = Entry(begun: now, recoversAt: now + window) }
             if let until = entry.blockedUntil {
                 if now < until { return .wait(seconds: Self.seconds(until - now), isNew: false) }
@@ -51,7 +59,7 @@ final class AttemptLimiter: Sendable {
             entry.attempts += 1
             entry.recoversAt = now + window + window
             guard entry.attempts > limit else {
-                entries[key] = entry
+                state.entries[key] = entry
                 return .go
             }
             let seconds = min((window.nanoseconds / 1_000_000_000) << Int64(min(entry.blocks, 16)), Self.longest)
@@ -59,13 +67,18 @@ final class AttemptLimiter: Sendable {
             entry.blockedUntil = now + .seconds(seconds)
             // Forgotten only after a wait and a window without a further attempt.
             entry.recoversAt = now + .seconds(2 * seconds) + window
-            entries[key] = entry
+            state.entries[key] = entry
             return .wait(seconds: Int(seconds), isNew: true)
         }
     }
 
-    /// The attempt was no guess.
-    func succeeded(_ key: String) { entries.withLock { $0[key] = nil } }
+    /// The attempt was no guess; those before it may have been.
+    func giveBack(_ key: String) {
+        state.withLock { if let entry = $0.entries[key], entry.attempts > 0 { $0.entries[key]?.attempts -= 1 } }
+    }
+
+    /// The attempt was no guess, and those before it were typing mistakes.
+    func succeeded(_ key: String) { state.withLock { $0.entries[key] = nil } }
 
     private static func seconds(_ time: TimeAmount) -> Int { Int((time.nanoseconds + 999_999_999) / 1_000_000_000) }
 }

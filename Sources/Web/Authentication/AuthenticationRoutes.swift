@@ -16,20 +16,20 @@ struct AuthenticationRoutes: Sendable {
         routes.open(.post, "/auth/register", use: register)
         routes.open(.post, "/auth/password-reset", use: askForReset)
         routes.open(.post, "/auth/password-reset/confirm", use: reset)
-        routes.open(.post, "/auth/verify-email", use: verifyEmail)
-        routes.on(.get, "/auth/me", for: .account, use: me)
-        routes.on(.post, "/auth/sign-out", for: .account, use: signOut)
+        routes.on(.post, "/auth/verify-email", for: .account, use: verifyEmail)
+        routes.on(.get, "/auth/me", for: .credential, use: me)
+        routes.on(.post, "/auth/sign-out", for: .credential, use: signOut)
         routes.on(.post, "/auth/password", for: .account, use: changePassword)
         routes.on(.post, "/auth/email", for: .account, use: changeEmail)
     }
 
-    /// Also for credentials that are of no organisation: an API token becomes an access token.
+    /// An API token becomes an access token; an access token does not renew itself.
     @Sendable private func exchange(_ request: Request, _ context: WebContext) async throws -> Response {
         if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
         let header = request.headers[.authorization] ?? ""
-        guard header.lowercased().hasPrefix("bearer "),
-            let caller = try await accounts.authenticator.caller(
-                token: String(header.dropFirst("bearer ".count)), address: context.address)
+        let token = String(header.dropFirst("bearer ".count))
+        guard header.lowercased().hasPrefix("bearer "), token.hasPrefix(APIToken.prefix),
+            let caller = try await accounts.authenticator.caller(token: token, address: context.address)
         else { throw APIError.unauthorized }
         return .json(try await accounts.accessToken(for: caller))
     }
@@ -81,10 +81,11 @@ struct AuthenticationRoutes: Sendable {
         return .done
     }
 
-    @Sendable private func verifyEmail(_ request: Request, _ context: WebContext) async throws -> Response {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
-        let asked = try await request.value(SecretOnly.self)
-        _ = try await accounts.verifyEmail(secret: asked.secret, from: Self.source(request, context, client: nil))
+    @Sendable private func verifyEmail(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        try caller.mustBePerson()
+        try await accounts.verifyEmail(secret: try await request.value(SecretOnly.self).secret, by: caller)
         return .done
     }
 
@@ -122,7 +123,7 @@ struct AuthenticationRoutes: Sendable {
     ) async throws -> Response {
         try caller.mustBePerson()
         let asked = try await request.value(EmailChange.self)
-        try await accounts.setEmail(asked.email, of: caller)
+        try await accounts.setEmail(asked.email, password: asked.password, of: caller)
         return Response(status: .accepted)
     }
 

@@ -85,10 +85,11 @@ struct Authenticator: Sendable {
 
     private func claims(of payload: AccessTokens.Payload) -> Caller.Claims {
         if let plan = payload.plan.flatMap(Plan.init), let limits = payload.limits {
-            return Caller.Claims(plan: plan, limits: PlanLimits(named: limits))
+            return Caller.Claims(plan: plan, limits: PlanLimits(named: limits), endsAt: payload.endsAt)
         }
         plainTokens.note(logger)
-        return Caller.Claims(plan: .free, limits: database.surroundings.plans[.free])
+        return Caller.Claims(
+            plan: .free, limits: database.surroundings.plans[.free], endsAt: payload.endsAt)
     }
 
     // MARK: Cookies

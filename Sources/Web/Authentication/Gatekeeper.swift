@@ -16,6 +16,7 @@ struct Gatekeeper: RelayAuthority {
             let peerId = Identifier.make()
             let resumeToken = ResumeToken.make(sessionId: sessionId)
             let isAllowed = try await database.write { connection in
+                guard try caller.isStillGood(now: .now(), in: connection) else { throw Self.notSignedIn }
                 let member = try caller.member(may: .sessionCreate, in: connection)
                 let scope = connection.tenant(member.organisation.id)
                 guard let session = try ShareSession.active(id: sessionId, in: scope),
@@ -42,6 +43,7 @@ struct Gatekeeper: RelayAuthority {
                 throw RelayRefusal("Code not found", closeCode: CloseCode.noSuchSession)
             }
             let (seat, resumeToken) = try await database.write { connection in
+                guard try caller.isStillGood(now: .now(), in: connection) else { throw Self.notSignedIn }
                 var token = ""
                 let seat = try Connection.admit(
                     guest: user, code: name.description, publicKey: publicKey, credentialId: caller.credential.id,
@@ -67,7 +69,7 @@ struct Gatekeeper: RelayAuthority {
         }
     }
 
-    func sessionEnded(sessionId: String, reason: SessionEnd, bytesRelayed: Int) async {
+    func sessionEnded(sessionId: String, reason: SessionEnd) async {
         let stored: ShareSession.EndReason =
             switch reason {
             case .hostEnded: .hostEnded
@@ -77,8 +79,15 @@ struct Gatekeeper: RelayAuthority {
             }
         await log("ending a session") {
             _ = try await database.write(essential: true) {
-                try ShareSession.end(
-                    id: sessionId, reason: stored, bytesRelayed: bytesRelayed, now: .now(), in: $0)
+                try ShareSession.end(id: sessionId, reason: stored, now: .now(), in: $0)
+            }
+        }
+    }
+
+    func relayed(bytes: Int, sessionId: String) async {
+        await log("writing usage") {
+            try await database.write(essential: true) {
+                try UsageLedger.addBytes([sessionId: bytes], now: .now(), in: $0)
             }
         }
     }
@@ -89,7 +98,7 @@ struct Gatekeeper: RelayAuthority {
         do {
             try checkRate("address \(address)")
             guard let caller = try await authenticator.caller(token: token, address: address) else {
-                throw RelayRefusal("Invalid token", closeCode: CloseCode.notSignedIn)
+                throw Self.notSignedIn
             }
             try checkRate("user \(caller.user.id)")
             return .success(try await body(caller))
@@ -109,8 +118,25 @@ struct Gatekeeper: RelayAuthority {
         }
     }
 
-    /// Nobody waits for these, so that the log is where a failure goes.
+    private static let notSignedIn = RelayRefusal("Invalid token", closeCode: CloseCode.notSignedIn)
+
+    /// Between two tries to write down what must not be lost, in seconds, and how often it is tried: a quarter of an hour, in
+    /// which a full disk or a busy database may be mended.
+    private static let retryPause = Duration.seconds(3)
+    private static let tries = 300
+
+    /// Nobody waits for these: tried again until they are durable, because a row that does not end counts against its owner.
     private func log(_ what: String, _ body: () async throws -> Void) async {
-        do { try await body() } catch { logger.error("\(what) failed", metadata: ["error": "\(error)"]) }
+        for attempt in 1...Self.tries {
+            do { return try await body() } catch let error as StorageError where error.code == .unavailable {
+                // The database is closed: the server has stopped.
+                return logger.error("\(what) failed", metadata: ["error": "\(error)"])
+            } catch {
+                if attempt == 1 || attempt == Self.tries {
+                    logger.error("\(what) failed", metadata: ["error": "\(error)", "attempt": "\(attempt)"])
+                }
+                try? await Task.sleep(for: Self.retryPause)
+            }
+        }
     }
 }

@@ -125,13 +125,15 @@ struct ProviderRoutes: Sendable {
 
     private func account(of person: ProvidedPerson, from provider: any Provider) async throws -> User {
         let identity = ExternalIdentity(
-            provider: provider.name, subject: person.subject,
+            provider: provider.authority, subject: person.subject,
             email: person.email.flatMap { AccountRules.isEmail($0) ? $0 : nil },
             isEmailVerified: person.isEmailVerified,
             suggestedName: person.username)
+        let isKnown = try await database.read { try identity.user(in: $0) } != nil
         let mayRegister = accounts.settings.registration == .open
         let user = try await database.write { try identity.signIn(mayRegister: mayRegister, now: .now(), in: $0) }
         guard user.disabledAt == nil else { throw Refusal(.notAllowed, "This account is not in use any more.") }
+        if !isKnown { await accounts.mail.warn(userId: user.id, "\(provider.title) can sign you in from now on.") }
         return user
     }
 
@@ -167,13 +169,26 @@ struct ProviderRoutes: Sendable {
         let token = try await accounts.accessToken(for: made.caller).accessToken
         // Exactly as it came, or not at all.
         let state = data["clientState"].map { "&state=\(FormText.encoded($0))" } ?? ""
-        return Response.redirect(to: "\(frontend)auth?token=\(token)\(state)", type: .found)
+        let target = "\(frontend)auth?token=\(token)\(state)"
+        guard isStrong else { return Response.redirect(to: target, type: .found) }
+        // Behind a form, browsers hold a redirect to the form's own site: a page that goes on is none.
+        var page = Page(
+            title: "Signed in",
+            body: "<main><h1>Signed in</h1><p><a href=\"\(Page.escaped(target))\">Go on to the program</a></p></main>"
+        ).response
+        page.headers[.refresh] = "0;url=\(target)"
+        return page
     }
 
     private func failed(_ error: IdentityError, _ name: String) -> APIError {
         logger.warning("signing in with a provider failed", metadata: ["provider": "\(name)", "error": "\(error)"])
         return APIError(.badGateway, error.code.rawValue, "Signing in failed: \(error.message).")
     }
+}
+
+extension HTTPField.Name {
+    // A valid field name; only an invalid one would give nil.
+    static let refresh = Self("Refresh")!
 }
 
 /// States that were used, for as long as they could be used again.

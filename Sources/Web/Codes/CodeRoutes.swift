@@ -9,7 +9,7 @@ struct CodeRoutes: Sendable {
 
     func add(to routes: Routes) {
         routes.open(.get, "/codes/:code/validate", use: validate)
-        routes.on(.delete, "/codes/:code", for: .account, use: revoke)
+        routes.on(.delete, "/codes/:code", for: .member(.sessionCreate), use: revoke)
     }
 
     @Sendable private func validate(_ request: Request, _ context: WebContext) async throws -> Response {

@@ -16,7 +16,7 @@ struct OrganisationRoutes: Sendable {
     private static let longestUsage: Int64 = 31 * 24
 
     func add(to routes: Routes) {
-        routes.on(.get, "/organisations", for: .account, use: list)
+        routes.on(.get, "/organisations", for: .credential, use: list)
         routes.on(.post, "/organisations", for: .account, use: create)
         routes.on(.get, "/organisations/:organisation", for: .memberOfDeleted(.tenantRead), use: show)
         routes.on(.patch, "/organisations/:organisation", for: .member(.tenantUpdate), use: change)
@@ -101,7 +101,9 @@ struct OrganisationRoutes: Sendable {
     @Sendable private func switchTo(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        .json(try await accounts.accessToken(for: try await service.switchTo(id(context), by: caller)))
+        .json(
+            try await accounts.accessToken(
+                for: try await service.switchTo(id(context), by: caller), notAfter: caller.claims?.endsAt))
     }
 
     @Sendable private func leave(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {

@@ -1,4 +1,5 @@
 import HTTPTypes
+import Relay
 import Storage
 
 /// What people do with organisations, for the API and the pages alike. Each does its check, its change and its line in the
@@ -6,7 +7,17 @@ import Storage
 struct OrganisationService: Sendable {
     let database: Database
     let authenticator: Authenticator
+    let relay: RelayServer
     let mail: AccountMail
+    private let sent = AttemptLimiter(AccountSettings.invitationsSent, per: AccountSettings.invitationWindow)
+    private let received = AttemptLimiter(AccountSettings.invitationsReceived, per: AccountSettings.invitationWindow)
+
+    init(database: Database, authenticator: Authenticator, relay: RelayServer, mail: AccountMail) {
+        self.database = database
+        self.authenticator = authenticator
+        self.relay = relay
+        self.mail = mail
+    }
 
     /// Runs something that a member may do.
     private func change<Success: Sendable>(
@@ -60,14 +71,20 @@ struct OrganisationService: Sendable {
     }
 
     func delete(_ id: String, by caller: Caller) async throws -> Timestamp {
-        try await change(id, .tenantDelete, by: caller, whileDeleted: true) { member, scope in
+        let (end, sessions) = try await change(id, .tenantDelete, by: caller, whileDeleted: true) { member, scope in
             let end = try member.organisation.delete(now: .now(), in: scope.connection)
             try Audit.record(
                 .organisationDeleted, target: member.organisation.name,
                 detail: "removed for good after \(end.readable)",
                 by: caller, now: .now(), in: scope)
-            return end
+            let sessions = try ShareSession.active(ownedBy: nil, in: scope)
+            for one in sessions {
+                try ShareSession.end(id: one.id, reason: .deleted, now: .now(), in: scope.connection)
+            }
+            return (end, sessions)
         }
+        for one in sessions { relay.sessionEnded(sessionId: one.id, reason: .deleted) }
+        return end
     }
 
     func restore(_ id: String, by caller: Caller) async throws {
@@ -143,6 +160,16 @@ struct OrganisationService: Sendable {
         email: String?, role: String, to id: String, by caller: Caller
     ) async throws -> (Invitation, role: Role, secret: String) {
         let email = try email.map(AccountRules.email)
+        if let email {
+            guard mail.isOn else {
+                throw APIError(
+                    .conflict, "mail_off", "This server sends no mail; invite with a link, without an address.")
+            }
+            // Mail to strangers with a text of one's own: not without end.
+            for (limiter, key) in [(sent, caller.user.id), (received, email)] {
+                if case .wait(let seconds, _) = limiter.begin(key) { throw APIError.rateLimited(retryAfter: seconds) }
+            }
+        }
         let (made, organisation) = try await change(id, .tenantManageMembers, by: caller) { member, scope in
             let role = try Role.named(role, in: scope)
             let (invitation, secret) = try Invitation.create(

@@ -35,7 +35,8 @@ struct Page {
         .inline button,td button{margin:0;padding:.2rem .5rem}.nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;padding:0;margin:.4rem 0}
         header{border-bottom:1px solid var(--line);padding-bottom:.6rem;margin-bottom:1rem}td form{display:inline}
         @media(max-width:32rem){table,tbody,tr,th,td{display:block;border:0;padding:0}thead{display:none}
-        tr{padding:.5rem 0;border-bottom:1px solid var(--line)}}
+        tr{padding:.5rem 0;border-bottom:1px solid var(--line)}td[data-label]:empty{display:none}
+        td[data-label]:not([data-label=""])::before{content:attr(data-label) ": ";opacity:.7}}
         @media print{body{margin:0;max-width:none}.bars{print-color-adjust:exact}}
         """
 
@@ -57,17 +58,18 @@ struct Page {
     }
 
     static func escaped(_ text: String) -> String {
-        var escaped = ""
-        for character in text {
-            switch character {
-            case "&": escaped += "&amp;"
-            case "<": escaped += "&lt;"
-            case ">": escaped += "&gt;"
-            case "\"": escaped += "&quot;"
-            case "'": escaped += "&#39;"
-            default: escaped.append(character)
+        // By scalars: a mark that joins `<` in one character would hide it.
+        var escaped = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "&": escaped.append(contentsOf: "&amp;".unicodeScalars)
+            case "<": escaped.append(contentsOf: "&lt;".unicodeScalars)
+            case ">": escaped.append(contentsOf: "&gt;".unicodeScalars)
+            case "\"": escaped.append(contentsOf: "&quot;".unicodeScalars)
+            case "'": escaped.append(contentsOf: "&#39;".unicodeScalars)
+            default: escaped.append(scalar)
             }
         }
-        return escaped
+        return String(escaped)
     }
 }

@@ -4,7 +4,9 @@ import Storage
 enum Access: Sendable, Equatable {
     /// Everybody, signed in or not.
     case anyone
-    /// Every account.
+    /// Every account, with whatever credential; what a token's scopes allow is looked at further in.
+    case credential
+    /// Every account, but not by a token that was made for less than everything.
     case account
     /// Members of the organisation that the path names, or else of the credential's own, whose role has this permission.
     case member(PermissionKey)
@@ -16,6 +18,7 @@ enum Access: Sendable, Equatable {
     var text: String {
         switch self {
         case .anyone: "anyone"
+        case .credential: "credential"
         case .account: "account"
         case .member(let key), .memberOfDeleted(let key): key.rawValue
         case .administrator: "administrator"

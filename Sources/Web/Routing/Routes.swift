@@ -37,8 +37,10 @@ final class Routes {
         let (authenticator, database) = (self.authenticator, self.database)
         router.on(RouterPath(path), method: method) { request, context in
             let caller = try await authenticator.caller(of: request, context)
-            try await database.admit(caller, to: access, context)
-            return try await handler(request, context, caller)
+            return try await database.noting(caller, access, context) {
+                try await database.admit(caller, to: access, context)
+                return try await handler(request, context, caller)
+            }
         }
     }
 
@@ -55,9 +57,11 @@ final class Routes {
                 return .redirect(to: "/sign-in?next=\(FormText.encoded(request.uri.path))", type: .normal)
             }
             do {
-                try await database.admit(visit.caller, to: access, context)
-                let form = method == .post ? try await Form.read(request, visit.formToken) : Form()
-                return try await handler(PageRequest(request: request, context: context, visit: visit, form: form))
+                return try await database.noting(visit.caller, access, context) {
+                    try await database.admit(visit.caller, to: access, context)
+                    let form = method == .post ? try await Form.read(request, visit.formToken) : Form()
+                    return try await handler(PageRequest(request: request, context: context, visit: visit, form: form))
+                }
             } catch {
                 return ErrorPage(APIError(error), context).response(to: visit)
             }
@@ -68,25 +72,36 @@ final class Routes {
 extension Database {
     /// Whether the caller may use a route, asked before anything of the request is read. What the route then does asks again
     /// in its own transaction.
-    /// - Throws: ``Refusal``, which is written into the audit log; ``StorageError``.
+    /// - Throws: ``Refusal``; ``StorageError``.
     fileprivate func admit(_ caller: Caller, to access: Access, _ context: WebContext) async throws {
         let organisation = context.parameters.get("organisation")
+        switch access {
+        case .anyone, .credential: return
+        case .account: try caller.mustBeUnrestricted()
+        case .administrator: try caller.administrator()
+        case .member(let key): _ = try await read { try caller.member(of: organisation, may: key, in: $0) }
+        case .memberOfDeleted(let key):
+            _ = try await read { try caller.member(of: organisation, may: key, whileDeleted: true, in: $0) }
+        }
+    }
+
+    /// Writes into the audit log what somebody asked for and may not.
+    fileprivate func noting(
+        _ caller: Caller, _ access: Access, _ context: WebContext, _ body: () async throws -> Response
+    ) async throws -> Response {
         do {
-            switch access {
-            case .anyone, .account: return
-            case .administrator: try caller.administrator()
-            case .member(let key):
-                _ = try await read { try caller.member(of: organisation, may: key, in: $0) }
-            case .memberOfDeleted(let key):
-                _ = try await read { try caller.member(of: organisation, may: key, whileDeleted: true, in: $0) }
-            }
+            return try await body()
         } catch let refusal as Refusal where refusal.code == .notAllowed {
             let route = context.endpointPath ?? "-"
-            let log = access == .administrator ? Audit.appliance : organisation ?? caller.organisationId
+            let log =
+                access == .administrator
+                ? Audit.appliance : context.parameters.get("organisation") ?? caller.organisationId
             try await write {
+                // A stranger's questions are not the organisation's events.
+                let isMember = try Member.find(userId: caller.user.id, organisationId: log, in: $0) != nil
                 try Audit.record(
-                    .refused, target: route, detail: access.text, result: .refused, by: caller, now: .now(),
-                    in: $0.tenant(log))
+                    .refused, target: route, detail: refusal.message, result: .refused, by: caller, now: .now(),
+                    in: $0.tenant(isMember || log == Audit.appliance ? log : caller.user.id))
             }
             throw refusal
         }

@@ -14,8 +14,8 @@ struct SessionRoutes: Sendable {
 
     func add(to routes: Routes) {
         routes.on(.post, "/sessions", for: .member(.sessionCreate), use: start)
-        routes.on(.get, "/sessions", for: .account, use: list)
-        routes.on(.delete, "/sessions/:id", for: .account, use: end)
+        routes.on(.get, "/sessions", for: .credential, use: list)
+        routes.on(.delete, "/sessions/:id", for: .credential, use: end)
         routes.on(.post, "/sessions/:id/codes", for: .member(.sessionCreate), use: createCode)
         routes.on(.get, "/sessions/:id/codes", for: .member(.sessionCreate), use: listCodes)
     }
@@ -24,24 +24,31 @@ struct SessionRoutes: Sendable {
         let asked = try await request.value(NewSession.self)
         try Self.check(asked.hostPublicKey, "hostPublicKey", required: true)
         try Self.check(asked.sessionName ?? "", "sessionName", required: false)
-        let session = try await database.write {
-            try ShareSession.start(
-                host: host, publicKey: asked.hostPublicKey, name: asked.sessionName, now: .now(), in: $0)
+        let (session, timeLimit) = try await database.write { connection in
+            let session = try ShareSession.start(
+                host: host, publicKey: asked.hostPublicKey, name: asked.sessionName, now: .now(), in: connection)
+            let plan = try Organisation.find(id: session.organisationId, in: connection)?.plan ?? .free
+            return (session, session.endsAt.map { TimeLimit(endsAt: $0, plan: plan) })
         }
         // The host has its return window to arrive, too: a session nobody came to must not stay.
-        try await relay.expectHost(sessionId: session.id, timeLimit: try await timeLimit(of: session)).get()
+        try await relay.expectHost(sessionId: session.id, timeLimit: timeLimit).get()
         return .json(SessionResource(session), status: .created)
     }
 
     /// `?all=yes` for everybody's, where the role allows it.
     @Sendable private func list(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response {
         let wantsAll = request.uri.queryParameters["all"] == "yes"
-        let sessions = try await database.read { connection in
+        let sessions = try await database.read { connection -> [SessionResource] in
             let scope = connection.tenant(host.organisationId)
-            if wantsAll { _ = try host.member(may: .sessionReadAll, in: connection) }
+            do {
+                _ = try host.member(may: wantsAll ? .sessionReadAll : .sessionCreate, in: connection)
+            } catch let refusal as Refusal where refusal.code == .notAllowed && !wantsAll && host.scopes == nil {
+                // Whose role shares nothing has nothing to list.
+                return []
+            }
             return try ShareSession.active(ownedBy: wantsAll ? nil : host.user.id, in: scope).map { session in
                 // Others' codes would let in whoever sees them.
-                let isOwn = session.hostUserId == host.user.id
+                let isOwn = session.hostUserId == host.user.id && host.hasScope(.sessionCreate)
                 return SessionResource(
                     session, codes: isOwn ? try ShareCode.list(sessionId: session.id, in: scope) : nil)
             }
@@ -55,7 +62,7 @@ struct SessionRoutes: Sendable {
         let ended = try await database.write(essential: true) { connection in
             let scope = connection.tenant(host.organisationId)
             guard let session = try ShareSession.active(id: id, in: scope) else { return false }
-            if session.hostUserId != host.user.id {
+            if session.hostUserId != host.user.id || !host.hasScope(.sessionCreate) {
                 guard (try? host.member(may: .sessionEndAny, in: connection)) != nil else { return false }
             }
             try Audit.record(.sessionEnded, target: id, by: host, now: .now(), in: scope)
@@ -63,12 +70,6 @@ struct SessionRoutes: Sendable {
         }
         if ended { relay.sessionEnded(sessionId: id, reason: .deleted) }
         return .done
-    }
-
-    private func timeLimit(of session: ShareSession) async throws -> TimeLimit? {
-        guard let endsAt = session.endsAt else { return nil }
-        let organisation = try await database.read { try Organisation.find(id: session.organisationId, in: $0) }
-        return TimeLimit(endsAt: endsAt, plan: organisation?.plan ?? .free)
     }
 
     @Sendable private func createCode(_ request: Request, _ context: WebContext, _ host: Caller) async throws

@@ -39,7 +39,7 @@ struct StatusPage {
         \(bars)
         <p class="small">Share a terminal with <code>postern share</code>, join one with <code>postern join CODE</code>.
         What crosses this server is encrypted between the people who share; it cannot read it.
-        For programs: <a href="/health">health</a>, <a href="/ready">ready</a>, <a href="/openapi.json">API</a>.</p></main>
+        <a href="/sign-in">Sign in</a> to your account. For programs: <a href="/health">health</a>, <a href="/ready">ready</a>, <a href="/openapi.json">API</a>.</p></main>
         """
     }
 
