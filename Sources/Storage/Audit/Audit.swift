@@ -146,7 +146,7 @@ public enum Audit {
     /// Whether the chain ends as its signed head says, or has not begun yet.
     private static func isWhole(_ head: Head?, _ last: Event?, in scope: TenantScope) throws -> Bool {
         guard let head else {
-            return try last == nil && anchors(of: scope.organisationId, in: scope.connection).isEmpty
+            return try last == nil && newestAnchor(of: scope.organisationId, in: scope.connection) == 0
         }
         return head.isSigned(scope.organisationId, try scope.connection.surroundings.keyring())
             && last?.number == head.number && last?.digest == head.digest
@@ -165,13 +165,25 @@ public enum Audit {
 
     /// Writes the heads of all logs that have grown into the appliance's own.
     public static func anchorAll(now: Timestamp, in database: SQLiteConnection) throws {
-        for id in try logs(in: database) where id != appliance {
-            guard let head = try head(in: database.tenant(id)) else { continue }
-            let known = try anchors(of: id, in: database).last?.number ?? 0
-            if head.number > known {
-                try anchor(id, number: head.number, digest: head.digest, now: now, in: database)
+        let heads = try database.across(.upkeep).rows("SELECT organisation_id, number, digest FROM audit_chains") {
+            (try $0.text("organisation_id"), try $0.integer("number"), try $0.blob("digest"))
+        }
+        for (id, number, digest) in heads where id != appliance {
+            if try number > newestAnchor(of: id, in: database) {
+                try anchor(id, number: number, digest: digest, now: now, in: database)
             }
         }
+    }
+
+    /// The number that was anchored last, or 0.
+    private static func newestAnchor(of organisationId: String, in database: SQLiteConnection) throws -> Int {
+        let detail = try database.tenant(appliance).first(
+            """
+            SELECT detail FROM audit_events WHERE organisation_id = :organisation AND action = 'audit.anchored'
+            AND target = ? ORDER BY number DESC LIMIT 1
+            """, organisationId
+        ) { try $0.text("detail") }
+        return detail?.split(separator: " ").first.flatMap { Int($0) } ?? 0
     }
 
     private static func anchors(
@@ -179,9 +191,9 @@ public enum Audit {
     ) throws -> [(number: Int, digest: String)] {
         let details = try database.tenant(appliance).rows(
             """
-            SELECT detail FROM audit_events WHERE organisation_id = :organisation AND action = ? AND target = ?
-            ORDER BY number
-            """, AuditAction.auditAnchored.rawValue, organisationId
+            SELECT detail FROM audit_events WHERE organisation_id = :organisation AND action = 'audit.anchored'
+            AND target = ? ORDER BY number
+            """, organisationId
         ) { try $0.text("detail") }
         return details.compactMap { detail in
             let parts = detail.split(separator: " ")

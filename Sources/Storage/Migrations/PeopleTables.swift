@@ -173,6 +173,7 @@ extension Migration {
             UPDATE share_sessions SET metered_until = started_at WHERE ended_at IS NULL;
             ALTER TABLE connections ADD COLUMN metered_until INTEGER;
             UPDATE connections SET metered_until = joined_at WHERE left_at IS NULL;
+            CREATE INDEX connections_by_organisation ON connections (organisation_id) WHERE left_at IS NULL;
             DROP INDEX share_sessions_active;
             CREATE INDEX share_sessions_active ON share_sessions (organisation_id, host_user_id) WHERE ended_at IS NULL;
             CREATE INDEX share_sessions_by_host ON share_sessions (host_user_id) WHERE ended_at IS NULL;
@@ -206,6 +207,7 @@ extension Migration {
                 digest BLOB NOT NULL,
                 PRIMARY KEY (organisation_id, number)
             ) STRICT;
+            CREATE INDEX audit_anchors ON audit_events (target, number) WHERE action = 'audit.anchored';
             CREATE TRIGGER audit_events_are_not_changed BEFORE UPDATE ON audit_events
                 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
             CREATE TRIGGER audit_events_are_not_removed BEFORE DELETE ON audit_events
