@@ -1,0 +1,110 @@
+import HTTPTypes
+import Identity
+import Logging
+import Storage
+
+/// Passwords and addresses: changing them, proving them, and coming back without them.
+extension AccountService {
+    /// - Throws: ``APIError`` when the old password is wrong.
+    func changePassword(old: String?, new: String, of caller: Caller, from source: Source) async throws {
+        let id = caller.user.id
+        try await confirm(old, of: caller)
+        let hash = try await hasher.hash(try AccountRules.password(new))
+        try await database.write { connection in
+            let now = Timestamp.now()
+            try Password.set(hash: hash, userId: id, keeping: caller.credential.id, now: now, in: connection)
+            try Audit.record(
+                .passwordChanged, target: caller.user.username, by: caller, now: now, in: connection.tenant(id))
+        }
+        await mail.warn(userId: id, "Your password was changed. Other sign-ins of yours were ended.")
+    }
+
+    /// Sends a link to an address that an account has proved. Answers the same whether there is one.
+    func askForReset(email: String, from source: Source) async throws {
+        let email = try AccountRules.email(email)
+        try begin(resets, "address \(source.address)", "password resets from one address")
+        // More than enough for one account is silence: an error would say that there is one.
+        guard resets.begin("account \(email)") == .go, mail.isOn else { return }
+        // Answered before anything is looked up: neither the answer nor its time says whether there is an account.
+        await mail.later { await sendReset(to: email) }
+    }
+
+    private func sendReset(to email: String) async {
+        do {
+            let found = try await database.read { try User.find(verifiedEmail: email, in: $0) }
+            guard let found, found.disabledAt == nil else { return }
+            let secret = try await database.write {
+                try OneTimeLink.create(.resetPassword, userId: found.id, now: .now(), in: $0)
+            }
+            await mail.reset(to: email, secret: secret, username: found.username)
+        } catch { logger.error("a reset link was not made", metadata: ["error": "\(error)"]) }
+    }
+
+    /// Sets a new password with a link's secret; all sign-ins end.
+    func reset(secret: String, password: String, from source: Source) async throws -> User {
+        _ = try await database.read { try OneTimeLink.find(.resetPassword, secret: secret, now: .now(), in: $0) }
+        let hash = try await hasher.hash(try AccountRules.password(password))
+        let user = try await database.write { connection -> User in
+            let now = Timestamp.now()
+            let (user, _) = try OneTimeLink.use(.resetPassword, secret: secret, now: now, in: connection)
+            try Password.set(hash: hash, userId: user.id, keeping: nil, now: now, in: connection)
+            // Whoever needs this link does not know what others made with the old password.
+            try APIToken.revokeAll(userId: user.id, now: now, in: connection)
+            let actor = Audit.Actor(
+                id: user.id, name: user.username, credential: "reset link", address: source.address)
+            try Audit.record(
+                .passwordReset, target: user.username, actor: actor, now: now, in: connection.tenant(user.id))
+            return user
+        }
+        await mail.warn(
+            userId: user.id, "Your password was set anew with a link. All sign-ins and tokens of yours were ended.")
+        return user
+    }
+
+    /// Only the account itself, signed in, takes an address: a link that is followed in good faith must not give it to another.
+    func verifyEmail(secret: String, by caller: Caller) async throws {
+        let old = caller.user.emailVerifiedAt == nil ? nil : caller.user.email
+        let email = try await database.write { connection in
+            let now = Timestamp.now()
+            let (user, email) = try OneTimeLink.use(.verifyEmail, secret: secret, now: now, in: connection)
+            guard user.id == caller.user.id else {
+                throw Refusal(.link, "This link is for the account \(user.username); sign in with that one.")
+            }
+            try user.setEmail(email, verifiedAt: now, in: connection)
+            try Audit.record(
+                .emailVerified, target: email ?? "", by: caller, now: now, in: connection.tenant(user.id))
+            return email
+        }
+        if let old, old != email {
+            await mail.tell(
+                old, caller.user.username, "The address of your account is \(email ?? "") now, and not this one.")
+        }
+    }
+
+    /// Sets an address that counts once a link in a mail to it was followed.
+    /// - Throws: ``APIError`` when the password is wrong, or there is no mail.
+    func setEmail(_ email: String, password: String?, of caller: Caller) async throws {
+        let email = try AccountRules.email(email)
+        guard mail.isOn else {
+            throw APIError(.conflict, "mail_off", "This server sends no mail, so that no address can be proved.")
+        }
+        try await confirm(password, of: caller)
+        try begin(resets, "account \(caller.user.id)", "mails to the account \(caller.user.username)")
+        let secret = try await database.write {
+            try OneTimeLink.create(.verifyEmail, userId: caller.user.id, email: email, now: .now(), in: $0)
+        }
+        await mail.verification(to: email, secret: secret, username: caller.user.username)
+        await mail.warn(userId: caller.user.id, "Somebody asked to change the address of your account to \(email).")
+    }
+
+    /// Somebody who only found an open browser does not know the password.
+    private func confirm(_ password: String?, of caller: Caller) async throws {
+        let id = caller.user.id
+        guard let stored = try await database.read({ try Password.hash(userId: id, in: $0) }) else { return }
+        try begin(byAccount, "account \(id)", "passwords of the account \(caller.user.username)")
+        guard try await hasher.check(password ?? "", against: stored).isRight else {
+            throw APIError(.forbidden, "password_wrong", "The password is wrong.")
+        }
+        byAccount.succeeded("account \(id)")
+    }
+}
