@@ -11,6 +11,16 @@ struct Neighbours {
 
     /// - Throws: ``CommandFailure``, `StorageError`, `TLSError`.
     init(_ configuration: Configuration, database: Database) async throws {
+        // The system's authorities take 3 MB; a server that speaks to nobody does not load them.
+        guard
+            ["github-client-id", "google-client-id", "oidc-client-id", "smtp-host"].contains(where: {
+                configuration.text($0) != nil
+            })
+        else {
+            providers = []
+            mail = nil
+            return
+        }
         let sealed = try await database.read { try StoredSecret.all(in: $0) }
         let trust: TLSContext.Trust = configuration.text("provider-ca-file").map { .authorities(file: $0) } ?? .system
         let tls = try TLSContext.client(trust: trust)
