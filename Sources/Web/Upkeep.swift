@@ -48,14 +48,21 @@ struct Upkeep: Service {
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.meterPause)
             pending = await writeUsage(pending)
-            let (since, now) = (last, Timestamp.now())
-            if (try? await database.write(essential: true) { try Revocation.addExpired(since: since, now: now, in: $0) })
-                != nil
-            {
-                last = now
-            }
+            last = await revokeExpired(since: last)
             round += 1
             if round % Self.roundsBetweenClearing == 0 { await clearAway() }
+        }
+    }
+
+    /// - Returns: the time up to which credentials that ended by themselves are on the list.
+    private func revokeExpired(since: Timestamp) async -> Timestamp {
+        let now = Timestamp.now()
+        do {
+            try await database.write(essential: true) { try Revocation.addExpired(since: since, now: now, in: $0) }
+            return now
+        } catch {
+            logger.error("expired credentials cannot be revoked", metadata: ["error": "\(error)"])
+            return since
         }
     }
 

@@ -84,6 +84,8 @@ class Liar:
                     self.answer({
                         "issuer": liar.issuer, "authorization_endpoint": liar.issuer + "/authorize",
                         "token_endpoint": liar.issuer + "/token", "jwks_uri": liar.issuer + "/keys", **liar.discovery})
+                elif self.path == "/keys" and not liar.keys:
+                    self.answer({}, 503)
                 elif self.path == "/keys":
                     self.answer({"keys": [key.as_dict(private=False) for key in liar.keys]})
                 elif self.path == "/user":

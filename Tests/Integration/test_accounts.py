@@ -131,7 +131,7 @@ def test_the_hash_is_scrypt_with_its_parameters_and_no_password_lies_anywhere(se
 # Revocation
 
 
-@pytest.mark.parametrize("how", ["sign out", "elsewhere", "token revoke", "user remove"])
+@pytest.mark.parametrize("how", ["sign out", "elsewhere", "token revoke", "user disable", "user remove"])
 def test_what_is_revoked_ends_at_once_also_on_open_connections(server, ana, how):
     ben = Person(server, "ben")
     ana.sign_in()
@@ -139,7 +139,7 @@ def test_what_is_revoked_ends_at_once_also_on_open_connections(server, ana, how)
     async def body():
         room = Room(server, ben.api)
         await room.host()
-        token = ana.pst if how in ("token revoke", "user remove") else ana.access
+        token = ana.pst if how in ("token revoke", "user disable", "user remove") else ana.access
         peer = await Peer.connect(server)
         peer.ack = await peer.ask("joinAsGuest", token=token, code=room.codes["read"], guestPublicKey="k")
         assert peer.ack["success"], peer.ack
@@ -153,6 +153,8 @@ def test_what_is_revoked_ends_at_once_also_on_open_connections(server, ana, how)
         elif how == "token revoke":
             (listed,) = [one for one in ana.call("GET", "/tokens")[1] if not one.get("revokedAt")]
             assert run(server, "token", "revoke", listed["id"]).returncode == 0
+        elif how == "user disable":
+            assert run(server, "user", "disable", "ana").returncode == 0
         else:
             assert run(server, "user", "remove", "ana", "--yes").returncode == 0
         assert (await peer.closed())[0] == 4401
@@ -160,6 +162,26 @@ def test_what_is_revoked_ends_at_once_also_on_open_connections(server, ana, how)
         assert not (await again.ask("resume", resumeToken=peer.ack["resumeToken"], lastSequence=0))["success"]
 
     run_peers(body)
+
+
+def test_a_disabled_account_can_do_nothing_and_an_enabled_one_has_lost_nothing(server, ana):
+    ana.sign_in()
+    held = ana.access
+    assert run(server, "user", "disable", "ana").stdout.startswith("ana is out of use.")
+    assert [server.call("GET", "/auth/me", token=one)[0] for one in (held, ana.pst)] == [401, 401]
+    assert server.call("POST", "/auth/sign-in", {"username": "ana", "password": PASSWORD})[0] == 401
+    assert '"isDisabled":true' in run(server, "user", "list", "--json").stdout
+    assert run(server, "user", "enable", "ana").returncode == 0
+    assert server.call("GET", "/auth/me", token=ana.pst)[0] == 200
+    assert server.call("GET", "/auth/me", token=held)[0] == 401, "what was ended stays ended"
+    ana.sign_in()
+
+
+def test_the_last_administrator_cannot_be_disabled(server):
+    assert run(server, "user", "add", "root", "--admin").returncode == 0
+    refused = run(server, "user", "disable", "root")
+    assert refused.returncode != 0 and "last administrator" in refused.stderr
+    assert '"isDisabled":false' in run(server, "user", "list", "--json").stdout
 
 
 def test_a_host_whose_token_is_revoked_loses_the_seat_and_takes_it_again_with_a_good_one(server, ana):

@@ -5,5 +5,8 @@ struct UserCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "user", abstract: "Manages accounts.",
         discussion: "Example: postern user add ana --state /var/lib/postern",
-        subcommands: [UserAdd.self, UserList.self, UserRemove.self, UserSetPlan.self, UserReset.self])
+        subcommands: [
+            UserAdd.self, UserList.self, UserDisable.self, UserEnable.self, UserRemove.self, UserSetPlan.self,
+            UserReset.self,
+        ])
 }

@@ -15,7 +15,7 @@ struct UserList: AsyncParsableCommand {
     private struct Listed: Encodable {
         let id, username, tier, createdAt: String
         let email: String?
-        let isAdmin: Bool
+        let isAdmin, isDisabled: Bool
     }
 
     @Flag(help: "Print one JSON object per line.")
@@ -45,9 +45,10 @@ struct UserList: AsyncParsableCommand {
         if json {
             let listed = Listed(
                 id: user.id, username: user.username, tier: plan.rawValue, createdAt: made, email: user.email,
-                isAdmin: user.isAdmin)
+                isAdmin: user.isAdmin, isDisabled: user.disabledAt != nil)
             return Output.line(String(buffer: JSONText.encode(listed)))
         }
-        Output.line("\(user.username)\t\(plan.rawValue)\t\(user.isAdmin ? "administrator" : "")\t\(made)")
+        let state = user.disabledAt != nil ? "disabled" : user.isAdmin ? "administrator" : ""
+        Output.line("\(user.username)\t\(plan.rawValue)\t\(state)\t\(made)")
     }
 }

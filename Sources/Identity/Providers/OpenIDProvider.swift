@@ -127,8 +127,10 @@ public actor OpenIDProvider: Provider {
             throw error
         } catch {
             // Perhaps it is signed with a key that we have not seen yet.
-            guard let again = try? await currentKeys(fresherThan: Self.retrySeconds).verify(token, as: IDToken.self)
-            else { throw wrong("has a wrong signature") }
+            let keys = try await currentKeys(fresherThan: Self.retrySeconds)
+            guard let again = try? await keys.verify(token, as: IDToken.self) else {
+                throw wrong("has a wrong signature")
+            }
             return again
         }
     }

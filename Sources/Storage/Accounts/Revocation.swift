@@ -53,12 +53,6 @@ public struct Revocation: Sendable, Equatable {
         for id in ids { try add(.credential(id), now: now, in: database) }
     }
 
-    /// The newest number; what came before it is known.
-    public static func newest(in database: SQLiteConnection) throws -> Int {
-        try database.first("SELECT COALESCE(MAX(number), 0) AS newest FROM revocations") { try $0.integer("newest") }
-            ?? 0
-    }
-
     public static func list(after number: Int, in database: SQLiteConnection) throws -> [Revocation] {
         try database.rows(
             "SELECT * FROM revocations WHERE number > ? ORDER BY number LIMIT 1000", number, decode: Revocation.init)

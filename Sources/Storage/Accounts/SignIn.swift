@@ -24,6 +24,7 @@ public struct SignIn: Sendable, Equatable {
         case passwordChanged = "password_changed"
         /// A refresh token came twice: one of the two was stolen.
         case reused
+        /// An administrator put the account out of use.
         case disabled
     }
 

@@ -101,6 +101,27 @@ public struct User: Sendable, Equatable {
             "UPDATE users SET email = ?, email_verified_at = ? WHERE id = ?", email?.lowercased(), verifiedAt, id)
     }
 
+    /// Puts the account out of use: its sign-ins end, its tokens are refused, its connections are cut. Nothing is lost.
+    /// - Throws: ``Refusal`` `.lastAdministrator`; ``StorageError``.
+    public func disable(now: Timestamp, in database: SQLiteConnection) throws {
+        try database.run("UPDATE users SET disabled_at = ? WHERE id = ? AND disabled_at IS NULL", now, id)
+        try SignIn.endAll(userId: id, except: nil, .disabled, now: now, in: database)
+        try Revocation.add(.user(id), now: now, in: database)
+        try mustLeaveAnAdministrator(in: database)
+    }
+
+    /// Takes ``disable(now:in:)`` back. Sign-ins stay ended.
+    public func enable(in database: SQLiteConnection) throws {
+        try database.run("UPDATE users SET disabled_at = NULL WHERE id = ?", id)
+    }
+
+    private func mustLeaveAnAdministrator(in database: SQLiteConnection) throws {
+        guard isAdmin, try !Self.hasAdministrator(in: database) else { return }
+        throw Refusal(
+            .lastAdministrator,
+            "\(username) is the last administrator; make another one first with 'postern user add NAME --admin'.")
+    }
+
     /// Removes an account with its tokens, sessions and codes, and its personal organisation.
     /// - Throws: ``Refusal`` `.lastAdministrator`, `.lastOwner`; ``StorageError``.
     public func remove(in database: SQLiteConnection) throws {
@@ -129,10 +150,6 @@ public struct User: Sendable, Equatable {
         try Revocation.add(.user(id), now: now, in: database)
         try database.run("DELETE FROM users WHERE id = ?", id)
         try database.tenant(id).run("DELETE FROM data_keys WHERE organisation_id = :organisation")
-        if isAdmin, try !Self.hasAdministrator(in: database) {
-            throw Refusal(
-                .lastAdministrator,
-                "\(username) is the last administrator; make another one first with 'postern user add NAME --admin'.")
-        }
+        try mustLeaveAnAdministrator(in: database)
     }
 }

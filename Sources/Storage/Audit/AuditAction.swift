@@ -12,6 +12,8 @@ public enum AuditAction: String, Sendable, CaseIterable {
     case secondFactorOff = "account.second_factor_off"
     case recoveryCodesRenewed = "account.recovery_codes_renewed"
     case accountRemoved = "account.removed"
+    case accountDisabled = "account.disabled"
+    case accountEnabled = "account.enabled"
     case tokenCreated = "token.created"
     case tokenRevoked = "token.revoked"
     case sessionStarted = "session.started"

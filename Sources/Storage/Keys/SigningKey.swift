@@ -16,14 +16,24 @@ public struct SigningKey: Sendable, Equatable {
         Vault.Place(table: "signing_keys", row: id, column: "secret")
     }
 
-    /// The keys that are believed, the one that signs first. Makes one where there is none, or the newest is old.
+    /// Whether another one should sign.
+    public func isOld(now: Timestamp) -> Bool { createdAt < now.advanced(bySeconds: -Self.rotationSeconds) }
+
+    private static func oldestBelieved(_ now: Timestamp) -> Timestamp {
+        now.advanced(bySeconds: -(rotationSeconds + overlapSeconds))
+    }
+
+    /// The keys that are believed, the one that signs first.
+    /// - Throws: ``StorageError``.
+    public static func believed(now: Timestamp, in database: SQLiteConnection) throws -> [SigningKey] {
+        try list(in: database).filter { $0.createdAt >= oldestBelieved(now) }
+    }
+
+    /// The same; makes one where there is none or the newest is old, and forgets those that are believed no more.
+    /// - Throws: ``StorageError``.
     public static func current(now: Timestamp, in database: SQLiteConnection) throws -> [SigningKey] {
-        let oldest = now.advanced(bySeconds: -(rotationSeconds + overlapSeconds))
-        try database.run("DELETE FROM signing_keys WHERE created_at < ?", oldest)
-        let newest = try list(in: database).first
-        if newest.map({ $0.createdAt < now.advanced(bySeconds: -rotationSeconds) }) ?? true {
-            _ = try add(now: now, in: database)
-        }
+        try database.run("DELETE FROM signing_keys WHERE created_at < ?", oldestBelieved(now))
+        if try list(in: database).first?.isOld(now: now) ?? true { _ = try add(now: now, in: database) }
         return try list(in: database)
     }
 

@@ -92,12 +92,13 @@ final class AccessTokens: Sendable {
     /// What a token says, or nil when it is none of ours or has expired.
     /// - Throws: ``StorageError``.
     func verified(_ token: String, now: Timestamp) async throws -> Payload? {
+        let keys = try await current(now)
         // Any failure to verify means the same: this is no token of ours, or no longer.
-        if let found = try? await current(now).collection.verify(token, as: Payload.self) { return found }
-        return nil
+        return try? await keys.collection.verify(token, as: Payload.self)
     }
 
     /// A step that is good for ten minutes.
+    /// - Throws: ``StorageError``.
     func makeStep(
         _ purpose: Purpose, subject: String, data: [String: String]? = nil, now: Timestamp
     ) async throws -> String {
@@ -110,8 +111,10 @@ final class AccessTokens: Sendable {
     }
 
     /// A step of this purpose, or nil.
+    /// - Throws: ``StorageError``.
     func step(_ purpose: Purpose, _ text: String, now: Timestamp) async throws -> Step? {
-        let found = try? await current(now).collection.verify(text, as: Step.self)
+        let keys = try await current(now)
+        let found = try? await keys.collection.verify(text, as: Step.self)
         return found?.purpose == purpose.rawValue ? found : nil
     }
 
@@ -119,7 +122,7 @@ final class AccessTokens: Sendable {
         if let known = keys.withLock({ $0 }), now < known.readAt.advanced(bySeconds: Self.refreshSeconds) {
             return known
         }
-        let stored = try await database.write { try SigningKey.current(now: now, in: $0) }
+        let stored = try await stored(now)
         let collection = JWTKeyCollection()
         for key in stored {
             await collection.add(
@@ -128,5 +131,18 @@ final class AccessTokens: Sendable {
         let made = Keys(collection: collection, newest: stored.first?.id ?? "", readAt: now)
         keys.withLock { $0 = made }
         return made
+    }
+
+    /// The keys in the database, with a new one when it is due.
+    private func stored(_ now: Timestamp) async throws -> [SigningKey] {
+        let believed = try await database.read { try SigningKey.believed(now: now, in: $0) }
+        if let newest = believed.first, !newest.isOld(now: now) { return believed }
+        do {
+            return try await database.write(essential: true) { try SigningKey.current(now: now, in: $0) }
+        } catch let error as StorageError {
+            // The old key signs on: that nobody can sign in any more would mend no disk.
+            if believed.isEmpty { throw error }
+            return believed
+        }
     }
 }

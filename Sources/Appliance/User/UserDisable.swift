@@ -1,0 +1,52 @@
+import ArgumentParser
+import Storage
+
+/// `postern user disable`
+struct UserDisable: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "disable",
+        abstract:
+            "Puts an account out of use: sign-ins end, tokens are refused, connections are cut. Nothing is removed.",
+        discussion: "Example: postern user disable ana")
+
+    @Argument(help: "The account's name.")
+    var name: String
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let name = self.name
+        try await server.withDatabase { database, _ in
+            try await database.write { connection in
+                let user = try User.named(name, in: connection)
+                try user.disable(now: .now(), in: connection)
+                try Audit.recordCommand(.accountDisabled, target: name, log: user.id, in: connection)
+            }
+        }
+        Output.line("\(name) is out of use. 'postern user enable \(name)' takes that back.")
+    }
+}
+
+/// `postern user enable`
+struct UserEnable: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "enable", abstract: "Puts an account to use again; its tokens work, its people sign in anew.",
+        discussion: "Example: postern user enable ana")
+
+    @Argument(help: "The account's name.")
+    var name: String
+
+    @OptionGroup var server: ServerOptions
+
+    func run() async throws {
+        let name = self.name
+        try await server.withDatabase { database, _ in
+            try await database.write { connection in
+                let user = try User.named(name, in: connection)
+                try user.enable(in: connection)
+                try Audit.recordCommand(.accountEnabled, target: name, log: user.id, in: connection)
+            }
+        }
+        Output.line("\(name) is in use again.")
+    }
+}
