@@ -14,8 +14,9 @@ public protocol RelayAuthority: Sendable {
     func seatGivenUp(peerId: String) async
     /// A session has ended; answers when that is durable.
     func sessionEnded(sessionId: String, reason: SessionEnd) async
-    /// What the room of a session that is over handed to its peers since ``RelayServer/takeBytesRelayed()`` was last asked.
-    func relayed(bytes: Int, sessionId: String) async
+    /// What the room of a session that is over handed to its peers, from its first to its last.
+    /// - Returns: whether that is durable.
+    func relayed(bytes: Int, sessionId: String) async -> Bool
 }
 
 /// Why a session ended, as `sessionEnded` says it.
@@ -162,12 +163,17 @@ public struct StoredRoom: Sendable {
 
     public let sessionId: String
     public let timeLimit: TimeLimit?
+    /// What the room handed to its peers so far.
+    public let bytesRelayed: Int
     /// Nil where the host had not come yet.
     public let host: Seat?
     public let guests: [Seat]
 
-    public init(sessionId: String, timeLimit: TimeLimit? = nil, host: Seat?, guests: [Seat]) {
+    public init(
+        sessionId: String, timeLimit: TimeLimit? = nil, bytesRelayed: Int = 0, host: Seat?, guests: [Seat]
+    ) {
         self.sessionId = sessionId
+        self.bytesRelayed = bytesRelayed
         self.timeLimit = timeLimit
         self.host = host
         self.guests = guests

@@ -8,6 +8,8 @@ public final class RelayServer: Sendable {
     let authority: any RelayAuthority
     let configuration: RelayConfiguration
     let metrics: ServerMetrics
+    /// What each room handed to its peers, in bytes.
+    let relayed: KeptCounters
     private let registry: Mutex<RoomRegistry>
     private let revocations = Mutex<[(peers: RevokedPeers, until: NIODeadline)]>([])
     /// What peers are told to wait before they come back, in milliseconds; negative while the server is not stopping.
@@ -15,11 +17,14 @@ public final class RelayServer: Sendable {
     /// One for each event loop that has had a peer.
     private let clocks = Mutex<[ObjectIdentifier: NIOLoopBound<LoopClock>]>([:])
 
-    /// - Parameter group: rooms are spread over its loops.
+    /// - Parameters:
+    ///   - group: rooms are spread over its loops.
+    ///   - relayed: where rooms count the bytes they hand to their peers.
     public init(
         authority: any RelayAuthority, group: any EventLoopGroup, configuration: RelayConfiguration = .init(),
-        metrics: ServerMetrics = .init()
+        metrics: ServerMetrics = .init(), relayed: KeptCounters = .init()
     ) {
+        self.relayed = relayed
         self.authority = authority
         self.configuration = configuration
         self.metrics = metrics
@@ -37,14 +42,19 @@ public final class RelayServer: Sendable {
 
     /// Opens a room that the last run left behind: its people may take their seats again.
     /// - Returns: when the room is open.
-    public func restore(_ stored: StoredRoom) -> EventLoopFuture<Void> { open(stored.sessionId) { $0.restore(stored) } }
+    public func restore(_ stored: StoredRoom) -> EventLoopFuture<Void> {
+        open(stored.sessionId, relayed: stored.bytesRelayed) { $0.restore(stored) }
+    }
 
-    private func open(_ sessionId: String, _ begin: @escaping @Sendable (LiveRoom) -> Void) -> EventLoopFuture<Void> {
+    private func open(
+        _ sessionId: String, relayed: Int = 0, _ begin: @escaping @Sendable (LiveRoom) -> Void
+    ) -> EventLoopFuture<Void> {
         let loop = registry.withLock { $0.choose() }
         return loop.submit {
-            let live = LiveRoom(sessionId: sessionId, loop: loop, relay: self)
+            let counter = self.relayed.open(sessionId, from: relayed)
+            let live = LiveRoom(sessionId: sessionId, loop: loop, relay: self, relayed: counter)
             let isNew = self.registry.withLock { $0.add(RoomReference(live, loop: loop), sessionId) }
-            guard isNew else { return }
+            guard isNew else { return self.relayed.close(counter.place) }
             self.metrics.rooms.add(1)
             begin(live)
         }
@@ -77,14 +87,14 @@ public final class RelayServer: Sendable {
         }
     }
 
-    /// What the rooms handed to their peers since the last time, in bytes by session.
-    public func takeBytesRelayed() async -> [String: Int] {
-        var taken: [String: Int] = [:]
+    /// What the open rooms handed to their peers so far, in bytes by session.
+    public func bytesRelayed() async -> [String: Int] {
+        var found: [String: Int] = [:]
         for (id, room) in registry.withLock({ $0.byId }) {
-            let bytes = try? await room.loop.submit { room.here?.takeBytesRelayed() ?? 0 }.get()
-            if let bytes, bytes > 0 { taken[id] = bytes }
+            let bytes = try? await room.loop.submit { room.here?.relayed.value ?? 0 }.get()
+            if let bytes, bytes > 0 { found[id] = bytes }
         }
-        return taken
+        return found
     }
 
     /// Whether the server is stopping: whoever still comes is sent away again.

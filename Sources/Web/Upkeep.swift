@@ -22,7 +22,7 @@ struct Upkeep: Service {
             group.addTask { await cancelWhenGracefulShutdown { await watchRevocations() } }
             group.addTask { await cancelWhenGracefulShutdown { await meter() } }
         }
-        _ = await writeUsage([:])
+        await writeUsage()
     }
 
     private func watchRevocations() async {
@@ -43,11 +43,10 @@ struct Upkeep: Service {
 
     private func meter() async {
         var round = 0
-        var pending: [String: Int] = [:]
         var last = Timestamp.now()
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.meterPause)
-            pending = await writeUsage(pending)
+            await writeUsage()
             last = await revokeExpired(since: last)
             round += 1
             if round % Self.roundsBetweenClearing == 0 { await clearAway() }
@@ -66,20 +65,15 @@ struct Upkeep: Service {
         }
     }
 
-    /// - Parameter pending: bytes that could not be written down before.
-    /// - Returns: those that could not be written down now.
-    private func writeUsage(_ pending: [String: Int]) async -> [String: Int] {
-        let bytes = await relay.takeBytesRelayed().merging(pending) { $0 + $1 }
+    /// What cannot be written down now is part of the next round's numbers.
+    private func writeUsage() async {
+        let bytes = await relay.bytesRelayed()
         do {
             try await database.write(essential: true) { connection in
                 try UsageLedger.meter(now: .now(), in: connection)
-                try UsageLedger.addBytes(bytes, now: .now(), in: connection)
+                try UsageLedger.settleBytes(bytes, now: .now(), in: connection)
             }
-            return [:]
-        } catch {
-            logger.error("usage cannot be written", metadata: ["error": "\(error)"])
-            return bytes
-        }
+        } catch { logger.error("usage cannot be written", metadata: ["error": "\(error)"]) }
     }
 
     private func clearAway() async {

@@ -41,7 +41,7 @@ public struct WebServer: Service {
         relay = RelayServer(
             authority: Gatekeeper(
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
-            group: group, configuration: configuration.relay, metrics: parts.metrics)
+            group: group, configuration: configuration.relay, metrics: parts.metrics, relayed: parts.relayed)
         let router = Router(context: WebContext.self)
         router.add(
             middleware: EdgeMiddleware(
@@ -168,6 +168,8 @@ public struct WebParts: Sendable {
     public var metrics: ServerMetrics
     /// Others whose word people can sign in with.
     public var providers: [any Provider] = []
+    /// Where rooms count what they carry.
+    public var relayed = KeptCounters()
     /// For `https` listeners.
     public var tls: TLSContext?
     public var challenges: ChallengeAnswers

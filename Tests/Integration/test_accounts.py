@@ -17,7 +17,7 @@ import pytest
 
 from conftest import POSTERN, clean_environment, wait_for
 from people import PASSWORD, Browser, Person, team, token_for
-from test_relay import Peer, Room, run as run_peers
+from test_relay import Frame, Peer, Room, run as run_peers
 
 
 def run(server, *arguments, stdin=""):
@@ -478,6 +478,36 @@ def test_the_ledger_is_exact_across_a_kill(server):
     assert sums["session_minutes"] == minutes(lasted)
     assert sums["guest_minutes"] == sum(minutes(seat) for (seat,) in seats)
     assert sums["peak_peers"] == 2
+
+
+def test_every_byte_is_in_the_ledger_once_however_often_the_server_is_killed(server):
+    ana, ben = server.user("ana"), server.user("ben")
+    got = []
+
+    async def body():
+        room = Room(server, ana)
+        for _ in range(5):
+            host, guest = await room.host(), await room.guest(ben)
+            await host.event("guestJoined")
+            await host.socket.send(Frame.write(3, 0, b"snapshot", slot=guest.ack["slot"]))
+            await guest.frame(3)
+            for sequence in range(1, 201):
+                await host.socket.send(Frame.write(1, sequence, b"x" * (7 * sequence)))
+            for sequence in range(1, 201):
+                assert (await guest.frame(1))["sequence"] == sequence
+            sizes = [16 + len(b"snapshot"), *(16 + 7 * sequence for sequence in range(1, 201))]
+            # RFC 6455, section 5.2: two bytes of header, and two more above 125.
+            got.append(sum(size + (2 if size < 126 else 4) for size in sizes))
+            # As clients that speak JSON do it.
+            await host.send("relay", encryptedData="A" * 100, nonce="B" * 16)
+            event = await guest.event("relayData")
+            got.append(len(json.dumps(event, separators=(",", ":"))) + 4)
+            server.restart(9)
+        assert ana.call("DELETE", f"/sessions/{room.id}")[0] == 204
+    run_peers(body)
+    with sqlite3.connect(f"file:{server.state}/postern.db?mode=ro", uri=True) as database:
+        (found,) = database.execute("SELECT SUM(amount) FROM usage_entries WHERE unit = 'bytes_relayed'").fetchone()
+    assert found == sum(got)
 
 
 # Audit, export, keys

@@ -21,7 +21,7 @@ private struct NoAuthority: RelayAuthority {
     }
     func seatGivenUp(peerId: String) async {}
     func sessionEnded(sessionId: String, reason: SessionEnd) async {}
-    func relayed(bytes: Int, sessionId: String) async {}
+    func relayed(bytes: Int, sessionId: String) async -> Bool { true }
 }
 
 /// A host, its guests and the real relay between them, on a loop that only moves when it is told to.

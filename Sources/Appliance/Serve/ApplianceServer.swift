@@ -48,6 +48,7 @@ final class ApplianceServer: Sendable {
             certificate: { keeper?.report }, backups: { backups.report }, stateDirectory: state, reserveBytes: reserve,
             logger: logger)
         parts.providers = neighbours.providers
+        parts.relayed = try await RelayedBytes.begin(stateDirectory: state, database: database, logger: logger)
         try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration)
         let summary: @Sendable () -> String = { Self.summary(metrics, keeper) }

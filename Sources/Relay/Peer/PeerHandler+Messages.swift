@@ -88,18 +88,28 @@ extension PeerHandler {
 
     // MARK: Messages out
 
-    func deliver(_ bytes: ByteBuffer, _ kind: PeerOutbox.Kind) {
-        guard let context else { return }
-        if case .closing = state { return }
+    /// - Returns: whether the peer gets it.
+    @discardableResult
+    func deliver(_ bytes: ByteBuffer, _ kind: PeerOutbox.Kind) -> Bool {
+        guard let context else { return false }
+        if case .closing = state { return false }
+        let isTaken: Bool
         switch outbox.offer(bytes, kind, socketTakesMore: context.channel.isWritable) {
-        case .send: context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
-        case .queued, .dropped: break
+        case .send:
+            isTaken = true
+            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        case .queued: isTaken = true
+        case .dropped: isTaken = false
         case .fellBehind:
+            isTaken = false
             relay.metrics.slowConsumers.add()
             warnOfGap()
-        case .overflowed: close(code: CloseCode.tooSlow, reason: "you receive more slowly than the room sends")
+        case .overflowed:
+            isTaken = false
+            close(code: CloseCode.tooSlow, reason: "you receive more slowly than the room sends")
         }
         countQueue(outbox.queuedBytes)
+        return isTaken
     }
 
     /// Keeps the server's count of waiting bytes right.

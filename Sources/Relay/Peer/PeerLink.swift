@@ -9,7 +9,9 @@ struct PeerLink {
 
     var dialect: PeerDialect { peer.dialect }
 
-    func deliver(_ bytes: ByteBuffer, _ kind: PeerOutbox.Kind) { peer.deliver(bytes, kind) }
+    /// - Returns: whether the peer gets it.
+    @discardableResult
+    func deliver(_ bytes: ByteBuffer, _ kind: PeerOutbox.Kind) -> Bool { peer.deliver(bytes, kind) }
 
     /// Says something in the peer's own dialect.
     func say(_ message: ServerMessage) {

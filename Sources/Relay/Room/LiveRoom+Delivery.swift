@@ -17,12 +17,21 @@ extension LiveRoom {
 
     func forward(_ frame: ByteBuffer, from sender: Slot, to slot: Slot, _ kind: PeerOutbox.Kind) {
         guard let link = links[slot] else { return }
-        bytesRelayed += frame.readableBytes
         let message = FramedMessage.binary(frame)
         if link.dialect == .frames {
-            link.deliver(message.bytes, kind)
+            hand(message.bytes, to: link.peer, kind)
         } else if let text = asText(message, from: sender, for: link.dialect) {
-            link.deliver(text, kind)
+            hand(text, to: link.peer, kind)
+        }
+    }
+
+    /// Delivers what the organisation's account of usage counts. It is counted first: killed in between, it has been counted.
+    private func hand(_ bytes: ByteBuffer, to peer: PeerHandler, _ kind: PeerOutbox.Kind) {
+        relayed.add(bytes.readableBytes)
+        if peer.deliver(bytes, kind) {
+            metrics.bytesDelivered.add(bytes.readableBytes)
+        } else {
+            relayed.add(-bytes.readableBytes)
         }
     }
 
@@ -43,12 +52,9 @@ extension LiveRoom {
         let bytes = frames.bytes
         metrics.framesReceived.add(frames.count)
         metrics.bytesReceived.add(bytes.readableBytes)
-        let delivered = bytes.readableBytes * max(0, links.count - (links[FrameHeader.hostSlot] == nil ? 0 : 1))
-        metrics.bytesDelivered.add(delivered)
-        bytesRelayed += delivered
         room.ring.append(.frames(frames))
         let audience = self.audience ?? gather()
-        for peer in audience.direct { peer.deliver(bytes, .broadcast) }
+        handOut(bytes, to: audience.direct)
         if audience.others.isEmpty { return }
         var texts = SpokenBatch(frames)
         for slot in audience.others {
@@ -56,9 +62,18 @@ extension LiveRoom {
             if behind[slot] != nil {
                 catchUp(slot, link, frames)
             } else {
-                texts.lines(for: link.dialect, asText).forEach { link.deliver($0, .broadcast) }
+                texts.lines(for: link.dialect, asText).forEach { hand($0, to: link.peer, .broadcast) }
             }
         }
+    }
+
+    /// As ``hand(_:to:_:)``, counted once for all.
+    private func handOut(_ bytes: ByteBuffer, to peers: [PeerHandler]) {
+        relayed.add(bytes.readableBytes * peers.count)
+        var missed = 0
+        for peer in peers where !peer.deliver(bytes, .broadcast) { missed += 1 }
+        if missed > 0 { relayed.add(-bytes.readableBytes * missed) }
+        metrics.bytesDelivered.add(bytes.readableBytes * (peers.count - missed))
     }
 
     private func gather() -> Audience {
@@ -85,13 +100,13 @@ extension LiveRoom {
 
     /// Broadcasts in the form that a guest understands.
     func deliver(_ broadcasts: ResumeRing.Entry, to link: PeerLink) {
-        if case .frames(let batch) = broadcasts { bytesRelayed += batch.bytes.readableBytes }
         switch broadcasts {
-        case .text(let event, _): if let framed = link.dialect.framed(event) { link.deliver(framed.bytes, .broadcast) }
-        case .frames(let batch) where link.dialect == .frames: link.deliver(batch.bytes, .broadcast)
+        case .text(let event, _):
+            if let framed = link.dialect.framed(event) { hand(framed.bytes, to: link.peer, .broadcast) }
+        case .frames(let batch) where link.dialect == .frames: hand(batch.bytes, to: link.peer, .broadcast)
         case .frames(let batch):
             var texts = SpokenBatch(batch)
-            texts.lines(for: link.dialect, asText).forEach { link.deliver($0, .broadcast) }
+            texts.lines(for: link.dialect, asText).forEach { hand($0, to: link.peer, .broadcast) }
         }
     }
 
@@ -108,6 +123,15 @@ extension LiveRoom {
         payload.moveReaderIndex(forwardBy: FrameHeader.size)
         return dialect.framed(
             .relayData(header: header, payload: payload, userId: member.userId, peerId: member.peerId))?.bytes
+    }
+
+    /// What a peer that speaks JSON sends to others, for whatever they speak.
+    func pass(_ event: ServerMessage, to slots: [Slot]) {
+        var message = SpokenMessage(event)
+        for slot in slots {
+            guard let link = links[slot], let bytes = message.bytes(for: link.dialect) else { continue }
+            hand(bytes, to: link.peer, .control)
+        }
     }
 
     func tellGuests(_ event: ServerMessage) {

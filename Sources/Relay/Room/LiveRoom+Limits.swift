@@ -32,10 +32,4 @@ extension LiveRoom {
         flushBatch()
         carryOut(room.revoke(peers))
     }
-
-    /// What was handed to peers since the last time, for the ledger.
-    func takeBytesRelayed() -> Int {
-        defer { bytesRelayed = 0 }
-        return bytesRelayed
-    }
 }

@@ -134,16 +134,14 @@ extension LiveRoom {
         event.fromPeerId = sender.peerId
         event.encryptedData = data
         event.nonce = nonce
-        guard sender.slot == FrameHeader.hostSlot else {
-            return links[FrameHeader.hostSlot].map { $0.say(event) } ?? ()
-        }
-        if let target { return guests(target).compactMap { links[$0] }.forEach { $0.say(event) } }
+        guard sender.slot == FrameHeader.hostSlot else { return pass(event, to: [FrameHeader.hostSlot]) }
+        if let target { return pass(event, to: guests(target)) }
         let sequence = room.numberTextBroadcast()
         behind.removeAll()
         event.sequence = sequence
         room.ring.append(.text(event, sequence: sequence))
         // Not `.broadcast`: only binary broadcasts wait for a snapshot. A peer that cannot keep up with these is closed.
-        tellGuests(event)
+        pass(event, to: links.keys.filter { $0 != FrameHeader.hostSlot })
     }
 
     /// Guests that send more than a person can type or paste are closed before they fill the host's queue.

@@ -30,12 +30,13 @@ final class LiveRoom: Ticking {
     private var whoEnds: (link: PeerLink, ack: MessageId?)?
     /// When the plan ends the session.
     var timeLimit: TimeLimit?
-    /// Handed to peers and not yet taken for the ledger, in bytes.
-    var bytesRelayed = 0
+    /// Handed to peers so far, in bytes, for the ledger.
+    let relayed: KeptCounters.Counter
     /// What happens when somebody has not returned until then.
     private var windows: [(due: NIODeadline, body: (LiveRoom) -> Void)] = []
 
-    init(sessionId: String, loop: any EventLoop, relay: RelayServer) {
+    init(sessionId: String, loop: any EventLoop, relay: RelayServer, relayed: KeptCounters.Counter) {
+        self.relayed = relayed
         room = Room(sessionId: sessionId)
         self.loop = loop
         self.relay = relay
@@ -211,12 +212,21 @@ final class LiveRoom: Ticking {
             link.say(.sessionEnded(reason: reason.rawValue, message: sentence))
             link.close(code: CloseCode.normal, reason: sentence ?? "the session has ended")
         }
-        let (authority, sessionId, bytes) = (relay.authority, room.sessionId, takeBytesRelayed())
-        if bytes > 0 { Task { await authority.relayed(bytes: bytes, sessionId: sessionId) } }
+        settle()
         links.removeAll()
         whoEnds = nil
         windows.removeAll()
         relay.clock(of: loop).remove(self)
         relay.ended(sessionId: room.sessionId)
+    }
+
+    /// A count that could not be written down stays where the next start finds it.
+    private func settle() {
+        let (authority, sessionId) = (relay.authority, room.sessionId)
+        let (counters, place, bytes) = (relay.relayed, relayed.place, relayed.value)
+        Task {
+            if bytes == 0 { return counters.close(place) }
+            if await authority.relayed(bytes: bytes, sessionId: sessionId) { counters.close(place) }
+        }
     }
 }

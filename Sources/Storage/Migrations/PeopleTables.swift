@@ -171,6 +171,7 @@ extension Migration {
             ALTER TABLE connections ADD COLUMN credential_id TEXT;
             ALTER TABLE share_sessions ADD COLUMN metered_until INTEGER;
             UPDATE share_sessions SET metered_until = started_at WHERE ended_at IS NULL;
+            ALTER TABLE share_sessions ADD COLUMN bytes_relayed INTEGER NOT NULL DEFAULT 0;
             ALTER TABLE connections ADD COLUMN metered_until INTEGER;
             UPDATE connections SET metered_until = joined_at WHERE left_at IS NULL;
             CREATE INDEX connections_by_organisation ON connections (organisation_id) WHERE left_at IS NULL;

@@ -1,15 +1,15 @@
 /// What organisations used, in whole units, by hour: entries are added and never changed. Billing reads it.
 ///
 /// A minute counts once it has begun. Sessions and seats carry `metered_until`, which moves on in the transaction that adds
-/// their minutes: nothing is lost or counted twice, whenever the server is killed.
+/// their minutes: nothing is lost or counted twice, whenever the server is killed. Bytes are counted by session from its first
+/// to its last in memory that outlives a kill (`KeptCounters`); `bytes_relayed` is how many of them are in the ledger.
 public enum UsageLedger {
     public enum Unit: String, Sendable, CaseIterable {
         /// Minutes that share sessions were open.
         case sessionMinutes = "session_minutes"
         /// Minutes that guests had a seat.
         case guestMinutes = "guest_minutes"
-        /// Bytes handed to peers. Written down every minute and at a session's end: a kill -9 loses what came since, which
-        /// nobody is charged for.
+        /// Bytes of what peers sent each other that went out to their connections, with the headers of WebSocket.
         case bytesRelayed = "bytes_relayed"
         /// The most hosts and guests at once within the hour.
         case peakPeers = "peak_peers"
@@ -70,14 +70,23 @@ public enum UsageLedger {
         }
     }
 
-    /// Writes down what rooms carried since the last time.
-    /// - Parameter bytes: by session.
-    public static func addBytes(_ bytes: [String: Int], now: Timestamp, in database: SQLiteConnection) throws {
-        for (session, count) in bytes {
-            let organisation = try database.across(.relay).first(
-                "SELECT organisation_id FROM share_sessions WHERE id = ?", session
-            ) { try $0.text("organisation_id") }
-            if let organisation { try add(.bytesRelayed, count, now: now, in: database.tenant(organisation)) }
+    /// Writes down what rooms carried; what is in the ledger already is not added again.
+    /// - Parameter bytes: all that a session's room ever carried, by session.
+    /// - Throws: ``StorageError``.
+    public static func settleBytes(_ bytes: [String: Int], now: Timestamp, in database: SQLiteConnection) throws {
+        var sums: [String: Int] = [:]
+        for (session, total) in bytes {
+            let found = try database.across(.relay).first(
+                "SELECT organisation_id, bytes_relayed FROM share_sessions WHERE id = ?", session
+            ) { (try $0.text("organisation_id"), try $0.integer("bytes_relayed")) }
+            guard let (organisation, settled) = found, total > settled else { continue }
+            try database.tenant(organisation).run(
+                "UPDATE share_sessions SET bytes_relayed = ? WHERE organisation_id = :organisation AND id = ?", total,
+                session)
+            sums[organisation, default: 0] += total - settled
+        }
+        for (organisation, sum) in sums {
+            try insert(.bytesRelayed, hour: hour(of: now), sum, now: now, in: database.tenant(organisation))
         }
     }
 
@@ -97,10 +106,6 @@ public enum UsageLedger {
         for (hour, count) in split(from: from, minutes: minutes) {
             try insert(unit, hour: hour, count, now: now, in: scope)
         }
-    }
-
-    static func add(_ unit: Unit, _ amount: Int, now: Timestamp, in scope: TenantScope) throws {
-        if amount > 0 { try insert(unit, hour: hour(of: now), amount, now: now, in: scope) }
     }
 
     /// How many peers there are now, if that is the most of this hour.

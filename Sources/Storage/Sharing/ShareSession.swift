@@ -109,11 +109,10 @@ public struct ShareSession: Sendable, Equatable {
     }
 
     /// Ends a session and closes its connections. Ending twice changes nothing.
-    /// - Parameter bytesRelayed: what the room carried since it was last written down.
     /// - Returns: whether this call ended it.
     @discardableResult
     public static func end(
-        id: String, reason: EndReason, bytesRelayed: Int = 0, now: Timestamp, in database: SQLiteConnection
+        id: String, reason: EndReason, now: Timestamp, in database: SQLiteConnection
     ) throws -> Bool {
         let found = try database.across(.relay).first(
             "SELECT organisation_id, metered_until, ended_at FROM share_sessions WHERE id = ?", id
@@ -122,7 +121,6 @@ public struct ShareSession: Sendable, Equatable {
         }
         guard let (organisation, meteredUntil, endedAt) = found else { return false }
         let scope = database.tenant(organisation)
-        try UsageLedger.add(.bytesRelayed, bytesRelayed, now: now, in: scope)
         guard endedAt == nil else { return false }
         try UsageLedger.close(.sessionMinutes, from: meteredUntil, now: now, in: scope)
         // Who ends a session is written down where somebody asks; this is what ends by itself.

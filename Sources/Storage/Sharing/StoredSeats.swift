@@ -15,6 +15,8 @@ public struct StoredSeats: Sendable {
     /// When the plan ends the session, and which plan that is.
     public let endsAt: Timestamp?
     public let plan: Plan
+    /// All that its room has carried so far: the last run's count has been settled.
+    public let bytesRelayed: Int
     /// Nil where the host had not come yet.
     public let host: Seat?
     public let guests: [Seat]
@@ -27,13 +29,18 @@ public struct StoredSeats: Sendable {
         try Connection.leaveLost(now: now, in: database)
         let active = try database.across(.upkeep).rows(
             """
-            SELECT share_sessions.id, ends_at, plan FROM share_sessions
+            SELECT share_sessions.id, ends_at, plan, bytes_relayed FROM share_sessions
             JOIN organisations ON organisations.id = share_sessions.organisation_id WHERE ended_at IS NULL
             """
-        ) { (try $0.text("id"), try $0.optionalTime("ends_at"), try $0.word("plan", as: Plan.self)) }
-        return try active.map { id, endsAt, plan in
+        ) {
+            (
+                try $0.text("id"), try $0.optionalTime("ends_at"), try $0.word("plan", as: Plan.self),
+                try $0.integer("bytes_relayed")
+            )
+        }
+        return try active.map { id, endsAt, plan, bytes in
             StoredSeats(
-                sessionId: id, endsAt: endsAt, plan: plan, host: try host(of: id, in: database),
+                sessionId: id, endsAt: endsAt, plan: plan, bytesRelayed: bytes, host: try host(of: id, in: database),
                 guests: try guests(of: id, in: database))
         }
     }

@@ -84,10 +84,10 @@ struct Gatekeeper: RelayAuthority {
         }
     }
 
-    func relayed(bytes: Int, sessionId: String) async {
+    func relayed(bytes: Int, sessionId: String) async -> Bool {
         await log("writing usage") {
             try await database.write(essential: true) {
-                try UsageLedger.addBytes([sessionId: bytes], now: .now(), in: $0)
+                try UsageLedger.settleBytes([sessionId: bytes], now: .now(), in: $0)
             }
         }
     }
@@ -126,11 +126,17 @@ struct Gatekeeper: RelayAuthority {
     private static let tries = 300
 
     /// Nobody waits for these: tried again until they are durable, because a row that does not end counts against its owner.
-    private func log(_ what: String, _ body: () async throws -> Void) async {
+    /// - Returns: whether it was done.
+    @discardableResult
+    private func log(_ what: String, _ body: () async throws -> Void) async -> Bool {
         for attempt in 1...Self.tries {
-            do { return try await body() } catch let error as StorageError where error.code == .unavailable {
+            do {
+                try await body()
+                return true
+            } catch let error as StorageError where error.code == .unavailable {
                 // The database is closed: the server has stopped.
-                return logger.error("\(what) failed", metadata: ["error": "\(error)"])
+                logger.error("\(what) failed", metadata: ["error": "\(error)"])
+                return false
             } catch {
                 if attempt == 1 || attempt == Self.tries {
                     logger.error("\(what) failed", metadata: ["error": "\(error)", "attempt": "\(attempt)"])
@@ -138,5 +144,6 @@ struct Gatekeeper: RelayAuthority {
                 try? await Task.sleep(for: Self.retryPause)
             }
         }
+        return false
     }
 }

@@ -6,7 +6,7 @@ extension StoredRoom {
     init(_ stored: StoredSeats) {
         self.init(
             sessionId: stored.sessionId, timeLimit: stored.endsAt.map { TimeLimit(endsAt: $0, plan: stored.plan) },
-            host: stored.host.map(Seat.init), guests: stored.guests.map(Seat.init))
+            bytesRelayed: stored.bytesRelayed, host: stored.host.map(Seat.init), guests: stored.guests.map(Seat.init))
     }
 }
 
