@@ -42,9 +42,11 @@ public final class KeptCounters: Sendable {
         fileprivate let kind: Kind
     }
 
-    // Never changes after `init`. What it points to is shared out by `free`: a slot belongs to the counter that was given it,
-    // from `open` to `close`, and is touched by nobody else.
-    private nonisolated(unsafe) let base: UnsafeMutableRawPointer
+    /// Where the slots begin. They are shared out by `free`: a slot belongs to the counter that was given it, from `open` to
+    /// `close`, and is touched by nobody else.
+    private let address: UInt
+    // Of a pointer that `mmap` gave, which is not null.
+    private var base: UnsafeMutableRawPointer { UnsafeMutableRawPointer(bitPattern: address)! }
     private let free: Mutex<FreeSlots>
 
     private struct FreeSlots {
@@ -62,7 +64,7 @@ public final class KeptCounters: Sendable {
     }
 
     private init(base: UnsafeMutableRawPointer) {
-        self.base = base
+        address = UInt(bitPattern: base)
         free = Mutex(FreeSlots())
     }
 

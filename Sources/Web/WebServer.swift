@@ -89,7 +89,9 @@ public struct WebServer: Service {
         AccountRoutes(database: database, accounts: accounts, management: management).add(to: routes)
         OrganisationRoutes(database: database, service: organisations, accounts: accounts, limiter: publicCalls)
             .add(to: routes)
-        SessionRoutes(database: database, relay: relay).add(to: routes)
+        let sessions = SessionService(database: database, relay: relay)
+        SessionRoutes(database: database, relay: relay, service: sessions).add(to: routes)
+        SessionPages(database: database, service: sessions).add(to: routes)
         CodeRoutes(database: database, limiter: publicCalls).add(to: routes)
         PageRoutes().add(to: routes)
         SignInPages(database: database, accounts: accounts, limiter: publicCalls).add(to: routes)
@@ -97,6 +99,7 @@ public struct WebServer: Service {
         OrganisationPages(database: database, service: organisations).add(to: routes)
         AdministrationPages(database: database, service: organisations).add(to: routes)
         MemberPages(database: database, service: organisations).add(to: routes)
+        RolePages(service: organisations).add(to: routes)
     }
 
     /// Serves until a graceful shutdown, then tells every peer to come back and waits for connections to end.

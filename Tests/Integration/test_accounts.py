@@ -537,16 +537,32 @@ def test_the_audit_log_says_who_did_what_and_verifies(server, ana):
 def test_an_export_holds_everything_of_one_organisation_and_nothing_of_another(server, ana):
     ben = Person(server, "ben")
     organisation, other = team(ana, [(ben, "support")], "workshop"), team(ben, [], "elsewhere")
-    server.call("POST", "/sessions", {"hostPublicKey": "k", "sessionName": "build"}, token=token_for(ana, organisation))
+    ana.api.token = token_for(ana, organisation)
+    assert ana.call("POST", f"/organisations/{organisation}/roles", {"name": "idle", "permissions": []})[0] == 201
+    assert ana.call("POST", f"/organisations/{organisation}/invitations", {"role": "member"})[0] == 201
+    assert ana.api.call("POST", "/tokens", {"name": "ci"})[0] == 201
+
+    async def body():
+        room = Room(server, ana.api)
+        host, guest = await room.host(), await room.guest(ben.api)
+        assert ana.api.call("DELETE", f"/sessions/{room.id}")[0] == 204
+        return room.id, guest.ack["peerId"]
+    session, peer = asyncio.run(body())
     browser = Browser(server)
     browser.sign_in(ana)
     browser.post("/organisation/switch", "/account", id=organisation)
     answer = browser.get("/organisation/export")
     lines = [json.loads(line) for line in answer.text.splitlines()]
-    kinds = {line["kind"] for line in lines}
-    assert kinds == {"organisation", "member", "invitation", "session", "usage", "audit_event"} - {"invitation", "usage"}
+    assert {line["kind"] for line in lines} == {
+        "organisation", "role", "member", "invitation", "token", "session", "code", "guest", "usage", "audit_event"}
+    (token,) = [line["value"] for line in lines if line["kind"] == "token"]
+    assert token["userId"] == ana.id and "token" not in token["token"]
     assert "workshop" in answer.headers["content-disposition"] and "elsewhere" not in answer.text
-    assert [line["value"]["sessionName"] for line in lines if line["kind"] == "session"] == ["build"]
+    assert [line["value"]["id"] for line in lines if line["kind"] == "session"] == [session]
+    (guest,) = [line["value"] for line in lines if line["kind"] == "guest"]
+    assert (guest["id"], guest["sessionId"], guest["userId"]) == (peer, session, ben.id) and guest["leftAt"]
+    codes = [line["value"] for line in lines if line["kind"] == "code"]
+    assert sorted(one["permission"] for one in codes) == ["control", "read"] and "code" not in codes[0]
 
 
 def test_rotating_keys_while_serving_signs_nobody_out(server, ana):
@@ -582,3 +598,68 @@ def test_administrators_set_plans_by_api_and_page(server, ana):
     browser.sign_in(root)
     assert browser.post("/administration/plan", "/administration", id=ana.id, plan="pro").status == 303
     assert ana.call("GET", f"/organisations/{ana.id}/plan")[1]["plan"] == "pro"
+
+
+def test_administrators_see_what_an_organisation_uses(server, ana):
+    root, ben = Person(server, "root", "--admin"), Person(server, "ben")
+
+    async def body():
+        room = Room(server, ana.api)
+        host, guest = await room.host(), await room.guest(ben.api)
+        status, found = root.call("GET", f"/admin/organisations/{ana.id}")
+        assert status == 200 and (found["openSessions"], found["guests"], found["members"]) == (1, 1, 1)
+        assert found["organisation"]["name"] == "ana" and found["limits"]["maxShares"] == -1
+        assert [one["amount"] for one in found["usage"] if one["unit"] == "peak_peers"] == [2]
+        browser = Browser(server)
+        browser.sign_in(root)
+        page = browser.get(f"/administration/organisation?id={ana.id}").text
+        assert "Open share sessions" in page and "peak peers" in page
+    run_peers(body)
+    assert ana.call("GET", f"/admin/organisations/{ana.id}")[0] == 403
+    assert root.call("GET", "/admin/organisations/nothing")[0] == 404
+
+
+def test_roles_are_made_changed_and_removed_on_a_page(server, ana):
+    ben = Person(server, "ben")
+    organisation = team(ana, [(ben, "member")], "workshop")
+    browser = Browser(server)
+    browser.sign_in(ana)
+    browser.post("/organisation/switch", "/account", id=organisation)
+    path = "/organisation/roles"
+    assert browser.post(path, path, name="auditor <b>", permission="audit:read").status == 303
+    assert "auditor &lt;b&gt;" in browser.get(path).text
+    (made,) = [role for role in ana.call("GET", f"/organisations/{organisation}/roles")[1] if not role["isBuiltIn"]]
+    assert made["permissions"] == ["audit:read"]
+    assert browser.post(f"{path}/change", path, id=made["id"], permission="usage:read").status == 303
+    (made,) = [role for role in ana.call("GET", f"/organisations/{organisation}/roles")[1] if not role["isBuiltIn"]]
+    assert made["permissions"] == ["usage:read"]
+    assert "is no permission" in browser.post(path, path, name="x", permission="nonsense").text
+    other = Browser(server)
+    other.sign_in(ben)
+    other.post("/organisation/switch", "/account", id=organisation)
+    page = other.get(path).text
+    assert "usage:read" in page and "A new role" not in page
+    assert browser.post(f"{path}/remove", path, id=made["id"]).status == 303
+    assert "auditor" not in browser.get(path).text.split("</table>")[0]
+
+
+def test_share_sessions_are_seen_and_ended_on_a_page(server, ana):
+    ben = Person(server, "ben")
+    organisation = team(ana, [(ben, "member")], "workshop")
+    tokens = {person: token_for(person, organisation) for person in (ana, ben)}
+    ids = {}
+    for person, name in ((ana, "hers <i>"), (ben, "his")):
+        ids[person] = server.call("POST", "/sessions", {"hostPublicKey": "k", "sessionName": name}, tokens[person])[1]["id"]
+    path = "/organisation/sessions"
+    browsers = {}
+    for person in (ana, ben):
+        browsers[person] = Browser(server)
+        browsers[person].sign_in(person)
+        browsers[person].post("/organisation/switch", "/account", id=organisation)
+    assert "hers &lt;i&gt;" in browsers[ana].get(path).text and "his" in browsers[ana].get(path).text
+    assert "hers" not in browsers[ben].get(path).text
+    # A member ends what is his own, an owner everybody's.
+    assert "not+yours" in browsers[ben].post(f"{path}/end", path, id=ids[ana]).location.replace("%20", "+")
+    assert len(server.call("GET", "/sessions?all=yes", token=tokens[ana])[1]) == 2
+    assert browsers[ana].post(f"{path}/end", path, id=ids[ben]).status == 303
+    assert [one["id"] for one in server.call("GET", "/sessions?all=yes", token=tokens[ana])[1]] == [ids[ana]]

@@ -119,6 +119,35 @@ def test_an_address_is_proved_and_then_a_lost_password_set_anew(make_server, box
     assert {receiver for mail in box.mails for receiver in mail[2]} == {"ana@box.test"}
 
 
+def test_administrators_hear_of_what_looks_like_an_attack(make_server, box):
+    server = serve(make_server, box, "--public-calls-per-minute", "100000")
+    root, ana = Person(server, "root", "--admin"), Person(server, "ana")
+    for person in (root, ana):
+        assert person.call("POST", "/auth/email", {"email": f"{person.name}@box.test", "password": PASSWORD})[0] == 202
+    wait_for(lambda: len(box.mails) >= 2, "both mails")
+    for person in (root, ana):
+        (mine,) = [mail for mail in box.mails if mail[2] == [f"{person.name}@box.test"]]
+        browser = Browser(server)
+        browser.sign_in(person)
+        assert browser.post(re.search(r"https://box\.test(/verify/\w{43})", mine[3].get_content()).group(1)).status == 303
+    for number in range(8):
+        status = server.call("POST", "/auth/sign-in", {"username": "ana", "password": f"wrong{number}"})[0]
+        assert status == (401 if number < 5 else 429)
+    wait_for(lambda: len(box.mails) == 3, "the alert")
+    _, _, receivers, mail = box.mails[2]
+    assert receivers == ["root@box.test"] and mail["Subject"] == "Postern: an alert"
+    assert "Too many sign-ins to the account ana" in mail.get_content()
+    (event,) = root.call("GET", "/admin/audit?action=alert")[1]
+    assert event["action"] == "alert.raised" and "the account ana" in event["target"]
+    # Once for the block, and not for each attempt; and an attack on many accounts does not fill the mailbox.
+    for number in range(40):
+        for _ in range(6):
+            server.call("POST", "/auth/sign-in", {"username": f"nobody{number}", "password": "wrong"})
+    wait_for(lambda: len(root.call("GET", "/admin/audit?action=alert")[1]) >= 2, "another alert")
+    alerts = [mail for mail in box.mails if mail[3]["Subject"] == "Postern: an alert"]
+    assert len(alerts) <= 6
+
+
 def test_an_invitation_goes_to_its_address_and_is_for_nobody_else(make_server, box):
     server = serve(make_server, box)
     ana, ben = Person(server, "ana"), Person(server, "ben")

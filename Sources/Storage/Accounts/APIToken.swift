@@ -91,24 +91,38 @@ public struct APIToken: Sendable {
 
     /// A token as it can be shown later.
     public struct Listed: Sendable {
-        public let id, name, organisationId: String
+        public let id, userId, name, organisationId: String
         /// Nil for everything that its owner may do.
         public let scopes: Set<PermissionKey>?
         public let createdAt: Timestamp
         public let expiresAt, lastUsedAt, revokedAt: Timestamp?
+
+        init(_ row: Row) throws {
+            id = try row.text("id")
+            userId = try row.text("user_id")
+            name = try row.text("name")
+            organisationId = try row.text("organisation_id")
+            scopes = try row.optionalText("scopes").map(PermissionKey.parse)
+            createdAt = try row.time("created_at")
+            expiresAt = try row.optionalTime("expires_at")
+            lastUsedAt = try row.optionalTime("last_used_at")
+            revokedAt = try row.optionalTime("revoked_at")
+        }
     }
 
     /// Newest first.
     public static func list(userId: String, in database: SQLiteConnection) throws -> [Listed] {
         try database.rows(
-            "SELECT * FROM api_tokens WHERE user_id = ? ORDER BY id DESC LIMIT ?", userId, listLimit
-        ) {
-            Listed(
-                id: try $0.text("id"), name: try $0.text("name"), organisationId: try $0.text("organisation_id"),
-                scopes: try $0.optionalText("scopes").map(PermissionKey.parse), createdAt: try $0.time("created_at"),
-                expiresAt: try $0.optionalTime("expires_at"), lastUsedAt: try $0.optionalTime("last_used_at"),
-                revokedAt: try $0.optionalTime("revoked_at"))
-        }
+            "SELECT * FROM api_tokens WHERE user_id = ? ORDER BY id DESC LIMIT ?", userId, listLimit,
+            decode: Listed.init)
+    }
+
+    /// All that people made for one organisation, oldest first.
+    /// - Parameter after: the last id of the page before, or empty.
+    public static func list(after: String, in scope: TenantScope) throws -> [Listed] {
+        try scope.rows(
+            "SELECT * FROM api_tokens WHERE organisation_id = :organisation AND id > ? ORDER BY id LIMIT ?", after,
+            listLimit, decode: Listed.init)
     }
 
     /// Revoking twice changes nothing.

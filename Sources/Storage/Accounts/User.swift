@@ -70,6 +70,16 @@ public struct User: Sendable, Equatable {
         return found != nil
     }
 
+    /// More are not told of an alert.
+    private static let administratorsTold = 20
+
+    /// Those who administer this server, by name.
+    public static func administrators(in database: SQLiteConnection) throws -> [User] {
+        try database.rows(
+            "SELECT * FROM users WHERE is_admin = 1 AND disabled_at IS NULL ORDER BY username LIMIT ?",
+            administratorsTold, decode: User.init)
+    }
+
     /// By name.
     /// - Parameter after: the last name of the page before, or empty.
     public static func list(after: String, limit: Int, in database: SQLiteConnection) throws -> [User] {

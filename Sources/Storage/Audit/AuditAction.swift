@@ -41,6 +41,8 @@ public enum AuditAction: String, Sendable, CaseIterable {
     case organisationPurged = "organisation.purged"
     case identityLinked = "account.identity_linked"
     case identityRemoved = "account.identity_removed"
+    /// The server's owner was told of something that looks like an attack.
+    case alertRaised = "alert.raised"
     /// Something was asked that the asker may not.
     case refused = "refused"
 }

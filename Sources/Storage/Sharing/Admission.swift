@@ -59,6 +59,31 @@ public struct Connection: Sendable {
         return Connection(id: id, opened: opened, slot: slot)
     }
 
+    /// A seat as an export holds it.
+    public struct Taken: Sendable {
+        public let id, sessionId, userId: String
+        public let permission: ShareCode.Permission
+        public let joinedAt: Timestamp
+        public let leftAt: Timestamp?
+    }
+
+    /// Seats that an export reads at once.
+    private static let historyPage = 1000
+
+    /// All seats that were ever taken in an organisation's sessions, oldest first.
+    /// - Parameter after: the last id of the page before, or empty.
+    public static func history(after: String, in scope: TenantScope) throws -> [Taken] {
+        try scope.rows(
+            "SELECT * FROM connections WHERE organisation_id = :organisation AND id > ? ORDER BY id LIMIT ?", after,
+            historyPage
+        ) {
+            Taken(
+                id: try $0.text("id"), sessionId: try $0.text("session_id"), userId: try $0.text("user_id"),
+                permission: try $0.word("permission"), joinedAt: try $0.time("joined_at"),
+                leftAt: try $0.optionalTime("left_at"))
+        }
+    }
+
     /// Slots are handed out in order and used again only after all others, so that a late frame finds nobody.
     private static func freeSlot(sessionId: String, in scope: TenantScope) throws -> Int {
         // Counted in the session and not by its guests: one whose account is removed may still sit in the room.

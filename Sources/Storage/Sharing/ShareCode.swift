@@ -88,6 +88,18 @@ public struct ShareCode: Sendable, Equatable {
             """, sessionId, listLimit, decode: ShareCode.init)
     }
 
+    /// All codes that an organisation ever had, oldest first.
+    /// - Parameter after: the last time and code of the page before.
+    public static func history(
+        after: (createdAt: Timestamp, code: String), in scope: TenantScope
+    ) throws -> [ShareCode] {
+        try scope.rows(
+            """
+            SELECT * FROM share_codes WHERE organisation_id = :organisation AND (created_at, code) > (?, ?)
+            ORDER BY created_at, code LIMIT ?
+            """, after.createdAt, after.code, listLimit, decode: ShareCode.init)
+    }
+
     /// Plans without a limit still answer in bounded space.
     private static let listLimit = 1000
 

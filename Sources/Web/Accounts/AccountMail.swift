@@ -67,13 +67,32 @@ struct AccountMail: Sendable {
     }
 
     /// Does something with mail while the answer is on its way already. Beyond a bound it is left out, with a line for the owner.
-    func later(_ body: @escaping @Sendable () async -> Void) async {
+    func later(_ body: @escaping @Sendable () async -> Void) {
         guard waiting.enter() else { return logger.error("a mail was not sent", metadata: ["error": "too many wait"]) }
         let waiting = self.waiting
         Task {
             await body()
             waiting.leave()
         }
+    }
+
+    /// Tells everybody who administers this server, where the address is proved.
+    func alert(_ sentence: String) async {
+        guard isOn else { return }
+        do {
+            for user in try await database.read({ try User.administrators(in: $0) }) {
+                guard let address = user.email, user.emailVerifiedAt != nil else { continue }
+                await send(
+                    to: address, "Postern: an alert",
+                    """
+                    Hello \(user.username),
+
+                    \(sentence)
+
+                    Who tried what from where is in the server's audit log: \(publicURL ?? "")/administration/audit
+                    """)
+            }
+        } catch { logger.error("an alert was not sent", metadata: ["error": "\(error)"]) }
     }
 
     /// Something that an old address should hear.

@@ -180,9 +180,7 @@ struct AccountPages: Sendable {
                 Field.action("/account/tokens/revoke", "Revoke", token, ["id": one.id]),
             ]
         }
-        let boxes = PermissionKey.ofOrganisations.map {
-            "<label class=\"check\"><input type=\"checkbox\" name=\"scope\" value=\"\($0.rawValue)\"> <span><code>\($0.rawValue)</code> \($0.explanation)</span></label>"
-        }.joined()
+        let boxes = Field.permissions("scope", PermissionKey.ofOrganisations)
         let new =
             made.map {
                 "<p class=\"notice\" role=\"status\">The new token, shown only now:<br><code>\(Page.escaped($0))</code></p>"

@@ -26,7 +26,7 @@ extension AccountService {
         // More than enough for one account is silence: an error would say that there is one.
         guard resets.begin("account \(email)") == .go, mail.isOn else { return }
         // Answered before anything is looked up: neither the answer nor its time says whether there is an account.
-        await mail.later { await sendReset(to: email) }
+        mail.later { await sendReset(to: email) }
     }
 
     private func sendReset(to email: String) async {

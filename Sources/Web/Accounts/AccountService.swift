@@ -13,6 +13,7 @@ struct AccountService: Sendable {
     let hasher: PasswordHasher
     let settings: AccountSettings
     let mail: AccountMail
+    let alerts: OwnerAlerts
     let logger: Logger
     var providers = Providers()
     let byAccount = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
@@ -32,6 +33,7 @@ struct AccountService: Sendable {
         self.hasher = hasher
         self.settings = settings
         self.mail = mail
+        alerts = OwnerAlerts(database: database, mail: mail, logger: logger)
         self.logger = logger
     }
 
@@ -155,8 +157,9 @@ struct AccountService: Sendable {
             guard let caller else { throw APIError.unauthorized }
             return (caller, next)
         case .reused(let signIn):
-            logger.warning(
-                "a refresh token came twice: the sign-in was ended", metadata: ["user": "\(signIn.userId)"])
+            let name = try await database.read { try User.find(id: signIn.userId, in: $0)?.username } ?? signIn.userId
+            alerts.raise(
+                "A refresh token of the account \(name) came twice: one was stolen, and the sign-in was ended.")
             await mail.warn(userId: signIn.userId, "Somebody used an old key of one of your sign-ins; it was ended.")
             throw APIError.unauthorized
         case .unknown: throw APIError.unauthorized
@@ -231,7 +234,7 @@ struct AccountService: Sendable {
     func begin(_ limiter: AttemptLimiter, _ key: String, _ what: String) throws {
         guard case .wait(let seconds, let isNew) = limiter.begin(key) else { return }
         // Once for each block, and not for each attempt.
-        if isNew { logger.warning("too many \(what)", metadata: ["waitSeconds": "\(seconds)"]) }
+        if isNew { alerts.raise("Too many \(what); further ones wait \(seconds) s.") }
         throw APIError.rateLimited(retryAfter: seconds)
     }
 

@@ -49,6 +49,16 @@ enum Field {
         "<input type=\"hidden\" name=\"\(name)\" value=\"\(Page.escaped(value))\">"
     }
 
+    /// A box for each permission.
+    static func permissions(_ name: String, _ keys: [PermissionKey], checked: Set<PermissionKey> = []) -> String {
+        keys.map {
+            """
+            <label class="check"><input type="checkbox" name="\(name)" value="\($0.rawValue)"\(checked.contains($0) ? " checked" : "")> \
+            <span><code>\($0.rawValue)</code> \($0.explanation)</span></label>
+            """
+        }.joined()
+    }
+
     /// A button that posts by itself.
     static func action(_ path: String, _ label: String, _ token: FormToken, _ fields: [String: String] = [:]) -> String
     {

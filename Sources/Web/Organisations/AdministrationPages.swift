@@ -13,6 +13,7 @@ struct AdministrationPages: Sendable {
 
     func add(to routes: Routes) {
         routes.page(.get, "/administration", for: .administrator, use: organisations)
+        routes.page(.get, "/administration/organisation", for: .administrator, use: organisation)
         routes.page(.post, "/administration/plan", for: .administrator, use: setPlan)
         routes.page(.get, "/administration/audit", for: .administrator, use: audit)
     }
@@ -30,7 +31,8 @@ struct AdministrationPages: Sendable {
                 <select name="plan" aria-label="Plan of \(Page.escaped(one.name))">\(options)</select> <button>Set</button></form>
                 """
             let kind = one.deleteAfter != nil ? "deleted" : one.personalOf != nil ? "personal" : "shared"
-            return [Page.escaped(one.name), kind, one.createdAt.readable, form]
+            let name = "<a href=\"/administration/organisation?id=\(one.id)\">\(Page.escaped(one.name))</a>"
+            return [name, kind, one.createdAt.readable, form]
         }
         let last = all.count == Self.pageSize ? all.last : nil
         let next = last.map { last in
@@ -41,6 +43,26 @@ struct AdministrationPages: Sendable {
             "Administration",
             Field.table("All organisations", ["Name", "Kind", "Since", "Plan"], rows) + (next ?? "")
                 + "<p><a href=\"/administration/audit\">The server's own audit log</a></p>")
+    }
+
+    @Sendable private func organisation(_ page: PageRequest) async throws -> Response {
+        let found = try await service.overview(of: page.query("id") ?? "", by: page.caller)
+        let limits = PlanLimit.allCases.map { limit -> [String] in
+            let value = found.limits[limit.rawValue] ?? -1
+            return [limit.title, value < 0 ? "no limit" : "\(value)"]
+        }
+        let now = [
+            ["Members", "\(found.members)"], ["Open share sessions", "\(found.openSessions)"],
+            ["Guests", "\(found.guests)"],
+        ]
+        return page.page(
+            found.organisation.name,
+            """
+            <h2>Now</h2>\(Field.table("Now", ["What", "How many"], now))
+            <h2>The plan \(found.organisation.plan)</h2>\(Field.table("What the plan allows", ["Limit", "Allowed"], limits))
+            <h2>The last 24 hours</h2>\(UsageTable(usage: found.usage).html)
+            <p><a href="/administration">All organisations</a></p>
+            """)
     }
 
     @Sendable private func setPlan(_ page: PageRequest) async throws -> Response {
@@ -54,6 +76,19 @@ struct AdministrationPages: Sendable {
         let events = try await database.read { try Audit.list(filter, in: $0.tenant(Audit.appliance)) }
         return page.page(
             "The server's audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html)
+    }
+}
+
+/// A ledger's sums, newest first, as HTML.
+struct UsageTable {
+    let usage: [UsageResource]
+
+    var html: String {
+        Field.table(
+            "Usage by hour, newest first", ["Hour", "Unit", "Amount"],
+            usage.reversed().map {
+                [$0.hour, $0.unit.split(separator: "_").joined(separator: " "), "\($0.amount)"]
+            })
     }
 }
 

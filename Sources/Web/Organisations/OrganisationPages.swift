@@ -131,16 +131,7 @@ struct OrganisationPages: Sendable {
         let sums = try? await service.read(id, .usageRead, by: page.caller) {
             try UsageLedger.sums(from: now - 23, to: now, in: $1)
         }
-        let usage = sums.map { sums in
-            Field.table(
-                "The last 24 hours", ["Hour", "Unit", "Amount"],
-                sums.reversed().map { sum in
-                    [
-                        Timestamp(milliseconds: sum.hour * 3_600_000).readable,
-                        sum.unit.rawValue.split(separator: "_").joined(separator: " "), "\(sum.amount)",
-                    ]
-                })
-        }
+        let usage = sums.map { UsageTable(usage: $0.map(UsageResource.init)).html }
         return page.page(
             "Plan and usage",
             """

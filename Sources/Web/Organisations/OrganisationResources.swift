@@ -87,6 +87,15 @@ struct PlanResource: Encodable {
     let current: [String: Int]
 }
 
+/// An organisation as administrators of the server see it.
+struct OverviewResource: Encodable {
+    let organisation: OrganisationResource
+    let limits: [String: Int]
+    let members, openSessions, guests: Int
+    /// Of the last 24 hours.
+    let usage: [UsageResource]
+}
+
 struct UsageResource: Encodable {
     let hour, unit: String
     let amount: Int

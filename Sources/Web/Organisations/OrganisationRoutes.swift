@@ -47,6 +47,7 @@ struct OrganisationRoutes: Sendable {
         routes.on(.get, "/organisations/:organisation/audit", for: .member(.auditRead), use: audit)
         routes.on(.get, "/organisations/:organisation/export", for: .memberOfDeleted(.tenantExport), use: export)
         routes.on(.get, "/admin/organisations", for: .administrator, use: listAll)
+        routes.on(.get, "/admin/organisations/:id", for: .administrator, use: overview)
         routes.on(.get, "/admin/audit", for: .administrator, use: applianceAudit)
     }
 
@@ -260,6 +261,12 @@ struct OrganisationRoutes: Sendable {
         let after = (parameters["after"].map(String.init) ?? "", parameters["afterId"].map(String.init) ?? "")
         let all = try await database.read { try Organisation.list(after: after, limit: Self.pageSize, in: $0) }
         return .json(all.map { OrganisationResource($0, role: nil) })
+    }
+
+    @Sendable private func overview(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        .json(try await service.overview(of: try context.parameters.require("id"), by: caller))
     }
 
     @Sendable private func applianceAudit(

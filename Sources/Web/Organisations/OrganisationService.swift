@@ -246,6 +246,23 @@ struct OrganisationService: Sendable {
         }
     }
 
+    /// What an organisation may use and what it uses, for administrators of the server.
+    func overview(of id: String, by caller: Caller) async throws -> OverviewResource {
+        try await database.read { connection in
+            try caller.administrator()
+            guard let found = try Organisation.find(id: id, in: connection) else {
+                throw Refusal(.notFound, "No organisation has this id.")
+            }
+            let scope = connection.tenant(id)
+            let (now, hour) = (try OrganisationOverview(in: scope), UsageLedger.hour(of: .now()))
+            return OverviewResource(
+                organisation: OrganisationResource(found, role: nil),
+                limits: connection.surroundings.plans[found.plan].named, members: now.members,
+                openSessions: now.openSessions, guests: now.guests,
+                usage: try UsageLedger.sums(from: hour - 23, to: hour, in: scope).map(UsageResource.init))
+        }
+    }
+
     /// For administrators of the server.
     func setPlan(_ plan: String, of id: String, by caller: Caller) async throws -> Organisation {
         guard let plan = Plan(rawValue: plan) else {

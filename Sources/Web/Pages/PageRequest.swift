@@ -38,6 +38,7 @@ enum Navigation {
     private static let links = [
         ("/account", "Account"), ("/account/tokens", "Tokens"), ("/account/sign-ins", "Sign-ins"),
         ("/organisation", "Organisation"), ("/organisation/members", "Members"),
+        ("/organisation/roles", "Roles"), ("/organisation/sessions", "Share sessions"),
         ("/organisation/plan", "Plan and usage"), ("/organisation/audit", "Audit"),
     ]
 

@@ -9,6 +9,7 @@ import Wire
 struct SessionRoutes: Sendable {
     let database: Database
     let relay: RelayServer
+    let service: SessionService
     /// Random codes tried before giving up: with a million codes in use one try in 2,000 meets a taken one.
     private static let codeAttempts = 8
 
@@ -56,19 +57,8 @@ struct SessionRoutes: Sendable {
         return .json(sessions)
     }
 
-    /// What is not one's own, and may not be ended by one's role, is left as it is.
     @Sendable private func end(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response {
-        let id = try context.parameters.require("id")
-        let ended = try await database.write(essential: true) { connection in
-            let scope = connection.tenant(host.organisationId)
-            guard let session = try ShareSession.active(id: id, in: scope) else { return false }
-            if session.hostUserId != host.user.id || !host.hasScope(.sessionCreate) {
-                guard (try? host.member(may: .sessionEndAny, in: connection)) != nil else { return false }
-            }
-            try Audit.record(.sessionEnded, target: id, by: host, now: .now(), in: scope)
-            return try ShareSession.end(id: id, reason: .deleted, now: .now(), in: connection)
-        }
-        if ended { relay.sessionEnded(sessionId: id, reason: .deleted) }
+        _ = try await service.end(try context.parameters.require("id"), by: host)
         return .done
     }
 
