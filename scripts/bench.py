@@ -3,17 +3,20 @@
 Every case is run round after round, and within each round by every relay, so that a slow minute of the machine is everybody's.
 Absolute times move by a factor of two on shared machines: compare only figures of one run, best as the ratios that come first.
 Figures are medians of RUNS rounds (five; QUICK=1: three, of fewer cases). Name parts (plain, tls, latency, slow, idle, cores,
-rooms, storm, churn) for less. What is printed is ready for docs/performance.md; the numbers themselves go to dist/bench.json, and the
+rooms, storm, churn, plans) for less. What is printed is ready for docs/performance.md; the numbers themselves go to dist/bench.json, and the
 picture to dist/bench.svg.
 """
 
+import http.client
 import json
 import os
 import platform
 import resource
+import sqlite3
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -258,6 +261,49 @@ def churn(results):
         peer.close()
 
 
+def plans(results):
+    """The whole request that a plan's limit refuses, beside one that has no limit to look at and as little to say."""
+    calls, sessions = (200, 2_000) if QUICK else (2_000, 20_000)
+    print(f"\n### Plans\n\nA request that the limit of share sessions refuses, and `GET /auth/me`: milliseconds of {calls:,} calls, one after the other.\n")
+    print("| sessions in the database | refused, median | p99 | `/auth/me`, median | p99 |\n|---|---|---|---|---|")
+    peer = peers.Postern()
+    try:
+        made = json.loads(subprocess.run(
+            [peers.POSTERN, "user", "add", "ben", "--plan", "free", "--state", peer.folder / "state", "--json"], check=True,
+            capture_output=True, text=True).stdout)
+        link = http.client.HTTPConnection("127.0.0.1", peer.port)
+        headers = {"Authorization": f"Bearer {made['token']}", "Content-Type": "application/json"}
+
+        def timed(wanted, *request):
+            times = []
+            for _ in range(calls):
+                start = time.perf_counter()
+                link.request(*request, headers=headers)
+                answer = link.getresponse()
+                answer.read()
+                times.append((time.perf_counter() - start) * 1000)
+                assert answer.status == wanted, answer.status
+            return statistics.median(times), statistics.quantiles(times, n=100)[98]
+
+        start = ("POST", "/sessions", '{"hostPublicKey":"k"}')
+        link.request(*start, headers=headers)
+        assert link.getresponse().read()
+        ana = peer.call("GET", "/auth/me")["id"]
+        for count in (1, sessions):
+            now = int(time.time() * 1000)
+            with sqlite3.connect(peer.folder / "state" / "postern.db") as database:
+                database.executemany(
+                    "INSERT INTO share_sessions (id, host_user_id, organisation_id, host_public_key, started_at, ended_at,"
+                    " metered_until) VALUES (?, ?, ?, 'k', ?, ?, ?)",
+                    [(f"seed-{number}", ana, ana, now, now if number % 2 else None, now) for number in range(count - 1)])
+            refused, me = timed(403, *start), timed(200, "GET", "/auth/me")
+            print(f"| {count:,} | {refused[0]:.2f} | {refused[1]:.2f} | {me[0]:.2f} | {me[1]:.2f} |", flush=True)
+            results.append({"case": "plans", "sessions": count, "refused": refused, "me": me})
+        link.close()
+    finally:
+        peer.close()
+
+
 def main():
     kinds = installed()
     cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -278,6 +324,7 @@ def main():
         "rooms": lambda: many_rooms(results),
         "storm": lambda: storm(results),
         "churn": lambda: churn(results),
+        "plans": lambda: plans(results),
     }
     for name in sys.argv[1:] or parts:
         parts[name]()
