@@ -126,7 +126,9 @@ let package = Package(
 
         .testTarget(name: "StorageTests", dependencies: ["Storage", "CSQLite"], swiftSettings: strict),
         .testTarget(name: "WebSocketTests", dependencies: ["WebSocket", nioCore], swiftSettings: strict),
-        .testTarget(name: "WireTests", dependencies: ["Wire", nioCore], swiftSettings: strict),
+        // What several suites of tests need.
+        .target(name: "Mutations", path: "Tests/Mutations", swiftSettings: strict),
+        .testTarget(name: "WireTests", dependencies: ["Wire", "Mutations", nioCore], swiftSettings: strict),
         .testTarget(
             name: "RelayTests", dependencies: ["Relay", "Wire", "WebSocket", nioCore, nioEmbedded],
             swiftSettings: strict),
@@ -136,14 +138,16 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "WebTests",
-            dependencies: ["Web", "Storage", "Telemetry", "TransportSecurity", "Identity", nioCore, nioPosix, logging],
+            dependencies: [
+                "Web", "Storage", "Telemetry", "TransportSecurity", "Identity", "Mutations", nioCore, nioPosix, logging,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "TransportSecurityTests",
             dependencies: ["TransportSecurity", "COpenSSL", nioCore, nioPosix, nioEmbedded, nioTLS],
             swiftSettings: strict),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: strict),
-        .testTarget(name: "IdentityTests", dependencies: ["Identity"], swiftSettings: strict),
+        .testTarget(name: "IdentityTests", dependencies: ["Identity", "Mutations"], swiftSettings: strict),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         .testTarget(
             name: "ResumeTests",

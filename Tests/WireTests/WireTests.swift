@@ -1,4 +1,5 @@
 import NIOCore
+import Mutations
 import Testing
 import Wire
 
@@ -73,22 +74,12 @@ import Wire
 
 @Suite struct FuzzTests {
     @Test func randomAndMutatedMessagesNeverCrash() {
-        var dice = SystemRandomNumberGenerator()
         let samples = [
             #"{"type":"joinAsGuest","id":1,"token":"t","code":"SYCLX-7K2Q9M","guestPublicKey":"k","binary":true}"#,
             #"{"type":"relay","encryptedData":"AAAA","nonce":"n","targetPeerId":"p"}"#,
             #"{"type":"resume","resumeToken":"a.b","lastSequence":18446744073709551615}"#,
-        ].map { Array($0.utf8) }
-        for _ in 0..<fuzzRuns {
-            var bytes = samples[Int.random(in: 0..<samples.count, using: &dice)]
-            for _ in 0..<Int.random(in: 1...8, using: &dice) {
-                let position = Int.random(in: 0..<bytes.count, using: &dice)
-                switch Int.random(in: 0..<3, using: &dice) {
-                case 0: bytes[position] = UInt8.random(in: 0...255, using: &dice)
-                case 1: bytes.insert(UInt8.random(in: 0...255, using: &dice), at: position)
-                default: if bytes.count > 1 { bytes.remove(at: position) }
-                }
-            }
+        ]
+        mutated(samples) { bytes in
             let buffer = ByteBuffer(bytes: bytes)
             _ = try? ClientMessage.parse(buffer)
             if let header = try? FrameHeader(peeking: buffer) {

@@ -16,7 +16,12 @@ enum Cookies {
     private static let headerLimit = 4096
 
     static func value(_ name: String, of request: Request) -> String? {
-        guard let header = request.headers[.cookie], header.utf8.count <= headerLimit else { return nil }
+        request.headers[.cookie].flatMap { value(name, in: $0) }
+    }
+
+    /// - Parameter header: the value of `Cookie` (RFC 6265, section 4.2.1).
+    static func value(_ name: String, in header: String) -> String? {
+        guard header.utf8.count <= headerLimit else { return nil }
         for pair in header.split(separator: ";") {
             let parts = pair.drop { $0 == " " }.split(separator: "=", maxSplits: 1)
             if parts.count == 2 && parts[0] == name { return String(parts[1]) }

@@ -45,13 +45,15 @@ struct Form: Sendable {
         {
             throw forged
         }
-        let body = try await request.body.collect(upTo: bodyBytes)
-        var form = Form()
-        for pair in String(buffer: body).split(separator: "&") {
+        return Form(String(buffer: try await request.body.collect(upTo: bodyBytes)))
+    }
+
+    /// - Parameter body: as browsers send it.
+    init(_ body: String) {
+        fields = body.split(separator: "&").map { pair in
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            form.fields.append((FormText.decoded(parts[0]), parts.count == 2 ? FormText.decoded(parts[1]) : ""))
+            return (FormText.decoded(parts[0]), parts.count == 2 ? FormText.decoded(parts[1]) : "")
         }
-        return form
     }
 
     private static let forged = APIError(
