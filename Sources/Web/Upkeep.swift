@@ -45,8 +45,9 @@ struct Upkeep: Service {
         var round = 0
         var last = Timestamp.now()
         while !Task.isCancelled {
+            let pausedSince = Timestamp.now()
             try? await Task.sleep(for: Self.meterPause)
-            await writeUsage()
+            await writeUsage(pausedSince: pausedSince)
             last = await revokeExpired(since: last)
             round += 1
             if round % Self.roundsBetweenClearing == 0 { await clearAway() }
@@ -66,11 +67,11 @@ struct Upkeep: Service {
     }
 
     /// What cannot be written down now is part of the next round's numbers.
-    private func writeUsage() async {
+    private func writeUsage(pausedSince: Timestamp? = nil) async {
         let bytes = await relay.bytesRelayed()
         do {
             try await database.write(essential: true) { connection in
-                try UsageLedger.meter(now: .now(), in: connection)
+                try UsageLedger.meter(pausedSince: pausedSince, now: .now(), in: connection)
                 try UsageLedger.settleBytes(bytes, now: .now(), in: connection)
             }
         } catch { logger.error("usage cannot be written", metadata: ["error": "\(error)"]) }

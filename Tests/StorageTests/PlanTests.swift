@@ -171,6 +171,20 @@ import Testing
         #expect(try await sums(host.user.id)[.peakPeers] == 4)
     }
 
+    @Test func nobodyIsChargedForTheTimeThatTheMachineSlept() async throws {
+        let host = try await temporary.account("h", now: now)
+        let session = try await start(host)
+        let (now, woken) = (self.now, now.advanced(bySeconds: 8 * 3600))
+        try await database.write { connection in
+            try UsageLedger.meter(pausedSince: now, now: now.advanced(bySeconds: 60), in: connection)
+            try UsageLedger.meter(pausedSince: now.advanced(bySeconds: 60), now: woken, in: connection)
+            try UsageLedger.meter(pausedSince: woken, now: woken.advanced(bySeconds: 60), in: connection)
+            _ = try ShareSession.end(
+                id: session.id, reason: .hostEnded, now: woken.advanced(bySeconds: 60), in: connection)
+        }
+        #expect(try await sums(host.user.id)[.sessionMinutes] == 2)
+    }
+
     @Test func bytesAreSettledOnceHoweverOftenTheyAreTold() async throws {
         let host = try await temporary.account("h", now: now)
         let (first, second) = (try await start(host), try await start(host))

@@ -74,10 +74,9 @@ enum SealedArchive {
 
     private static func key(_ passphrase: String, _ salt: [UInt8]) throws -> SymmetricKey {
         var key = [UInt8](repeating: 0, count: 32)
-        let memory: UInt64 = 256 << 20
         let text = Array(passphrase.utf8CString)
-        guard EVP_PBE_scrypt(text, text.count - 1, salt, salt.count, cost, 8, 1, memory, &key, key.count) == 1 else {
-            throw CommandFailure("the key cannot be derived; there may be too little memory (256 MiB are needed)")
+        guard postern_scrypt(text, text.count - 1, salt, salt.count, cost, 8, 1, &key, key.count) == 1 else {
+            throw CommandFailure("the key cannot be derived; there may be too little memory (128 MiB are needed)")
         }
         return SymmetricKey(data: key)
     }

@@ -23,11 +23,11 @@ struct ProviderHTTP: Sendable {
     func post<Value: Decodable>(
         _ url: String, _ fields: [(String, String)], basic: (String, String)? = nil, as type: Value.Type
     ) async throws -> Value {
-        let form = fields.map { "\($0.0)=\(Self.encoded($0.1))" }.joined(separator: "&")
+        let form = fields.map { "\($0.0)=\(PercentEncoding.encoded($0.1))" }.joined(separator: "&")
         var headers: HTTPHeaders = ["Content-Type": "application/x-www-form-urlencoded"]
         if let (name, secret) = basic {
             // RFC 6749, section 2.3.1: each part is form-encoded first.
-            let pair = "\(Self.encoded(name)):\(Self.encoded(secret))"
+            let pair = "\(PercentEncoding.encoded(name)):\(PercentEncoding.encoded(secret))"
             let padding = String(repeating: "=", count: (3 - pair.utf8.count % 3) % 3)
             headers.add(name: "Authorization", value: "Basic \(Base64.text(Array(pair.utf8)))\(padding)")
         }
@@ -81,25 +81,8 @@ struct ProviderHTTP: Sendable {
         throw IdentityError(.provider, "'\(url.prefix(200))' is no https:// address")
     }
 
-    /// For queries and forms (RFC 3986, section 2.3: all but the unreserved characters).
-    static func encoded(_ text: String) -> String {
-        var out = ""
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "~"):
-                out.append(Character(UnicodeScalar(byte)))
-            default:
-                let hex = String(byte, radix: 16, uppercase: true)
-                out += "%" + (hex.count == 1 ? "0" : "") + hex
-            }
-        }
-        return out
-    }
-
     static func url(_ base: String, _ query: [(String, String)]) -> String {
         base + (base.contains("?") ? "&" : "?")
-            + query.map { "\($0.0)=\(encoded($0.1))" }.joined(separator: "&")
+            + query.map { "\($0.0)=\(PercentEncoding.encoded($0.1))" }.joined(separator: "&")
     }
 }

@@ -47,8 +47,15 @@ public enum UsageLedger {
     // MARK: Metering
 
     /// Adds the whole minutes that all open sessions and taken seats have had since the last time, and peaks of a new hour.
+    /// - Parameter pausedSince: when the pause before this call began. A machine that slept meanwhile, or whose clock was set,
+    ///   was away as a server that was stopped.
     /// - Throws: ``StorageError``.
-    public static func meter(now: Timestamp, in database: SQLiteConnection) throws {
+    public static func meter(
+        pausedSince: Timestamp? = nil, now: Timestamp, in database: SQLiteConnection
+    ) throws {
+        if let pausedSince, now.milliseconds - pausedSince.milliseconds > longestGap {
+            try resume(now: now, in: database)
+        }
         let all = database.across(.upkeep)
         let due = now.advanced(bySeconds: -60)
         let sessions = try all.rows(

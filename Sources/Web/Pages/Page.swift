@@ -29,7 +29,7 @@ struct Page {
         .bars span{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
         dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}
         input,button,select{font:inherit;padding:.4rem .6rem}label{display:block;margin:.8rem 0 .3rem}
-        input:not([type=checkbox]){width:100%;max-width:24rem;box-sizing:border-box}button{cursor:pointer;margin-top:.6rem}
+        input:not([type=checkbox]){width:100%;max-width:24rem;box-sizing:border-box}button{cursor:pointer;margin-top:.6rem;white-space:nowrap}
         label.check{display:flex;gap:.5rem;align-items:baseline;margin:.2rem 0}fieldset{border:1px solid var(--line);margin:.8rem 0}
         a{color:inherit}:focus-visible{outline:3px solid #4a90d9;outline-offset:2px}.inline{display:inline}
         .inline button,td button{margin:0;padding:.2rem .5rem}.nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;padding:0;margin:.4rem 0}

@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import TransportSecurity
 
 /// A browser's form (`application/x-www-form-urlencoded`), read whole.
 struct Form: Sendable {
@@ -80,22 +81,8 @@ enum FormText {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// For a query or a form: all but letters, digits and `-._~/`.
-    static func encoded(_ text: String) -> String {
-        var out = ""
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "~"), UInt8(ascii: "/"):
-                out.append(Character(UnicodeScalar(byte)))
-            default:
-                let hex = String(byte, radix: 16, uppercase: true)
-                out += "%" + (hex.count == 1 ? "0" : "") + hex
-            }
-        }
-        return out
-    }
+    /// For a query or a form; paths stay readable.
+    static func encoded(_ text: String) -> String { PercentEncoding.encoded(text, keeping: "/") }
 }
 
 extension HTTPField.Name {
