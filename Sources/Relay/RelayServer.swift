@@ -91,7 +91,7 @@ public final class RelayServer: Sendable {
     public func bytesRelayed() async -> [String: Int] {
         var found: [String: Int] = [:]
         for (id, room) in registry.withLock({ $0.byId }) {
-            let bytes = try? await room.loop.submit { room.here?.relayed.value ?? 0 }.get()
+            let bytes = try? await room.loop.submit { room.here?.relayed?.value ?? 0 }.get()
             if let bytes, bytes > 0 { found[id] = bytes }
         }
         return found

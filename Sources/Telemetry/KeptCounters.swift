@@ -48,6 +48,8 @@ public final class KeptCounters: Sendable {
     // Of a pointer that `mmap` gave, which is not null.
     private var base: UnsafeMutableRawPointer { UnsafeMutableRawPointer(bitPattern: address)! }
     private let free: Mutex<FreeSlots>
+    /// Of the file, which is ours alone for as long as it is open; -1 without one.
+    private let file: Int32
 
     private struct FreeSlots {
         /// Slots that were given back.
@@ -63,31 +65,43 @@ public final class KeptCounters: Sendable {
         }
     }
 
-    private init(base: UnsafeMutableRawPointer) {
+    private init(base: UnsafeMutableRawPointer, file: Int32) {
+        self.file = file
         address = UInt(bitPattern: base)
         free = Mutex(FreeSlots())
     }
 
-    deinit { munmap(base, Self.fileBytes) }
+    deinit {
+        munmap(base, Self.fileBytes)
+        if file >= 0 { Glibc.close(file) }
+    }
 
     /// Counts in memory alone, which a kill loses.
     public convenience init() {
         // Memory is taken when it is touched. A machine that has no megabyte of addresses left cannot go on.
         let made = mmap(nil, Self.fileBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        self.init(base: made!)
+        precondition(made != MAP_FAILED, "no memory for counters")
+        self.init(base: made!, file: -1)
     }
 
     /// Begins an empty file; what the last process left is gone, see ``left(at:)``.
-    /// - Throws: ``Failure``; also when the disk has no room for the whole of it, which must not turn out later.
+    /// - Throws: ``Failure``; also when another process counts there, or when the disk has no room for the whole of it, which
+    ///   must not turn out later.
     public convenience init(path: String) throws(Failure) {
-        let file = Glibc.open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        let file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard file >= 0 else { throw Failure(path, errno) }
-        defer { Glibc.close(file) }
-        let refused = posix_fallocate(file, 0, off_t(Self.fileBytes))
-        guard refused == 0 else { throw Failure(path, refused) }
-        let made = mmap(nil, Self.fileBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
-        guard let made, made != MAP_FAILED else { throw Failure(path, errno) }
-        self.init(base: made)
+        do throws(Failure) {
+            // Emptied under another's mapping, it would end that process.
+            guard flock(file, LOCK_EX | LOCK_NB) == 0, ftruncate(file, 0) == 0 else { throw Failure(path, errno) }
+            let refused = posix_fallocate(file, 0, off_t(Self.fileBytes))
+            guard refused == 0 else { throw Failure(path, refused) }
+            let made = mmap(nil, Self.fileBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
+            guard let made, made != MAP_FAILED else { throw Failure(path, errno) }
+            self.init(base: made, file: file)
+        } catch {
+            Glibc.close(file)
+            throw error
+        }
     }
 
     /// What the last process counted and did not give back, by name; nothing where there is no file.

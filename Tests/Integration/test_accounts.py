@@ -93,7 +93,7 @@ def test_five_wrong_passwords_block_an_account_and_the_sixth_right_one_waits(ser
         assert (status, answer["code"]) == (401, "sign_in_failed")
     status, answer = ana.sign_in()
     assert (status, answer["code"]) == (429, "rate_limited") and "900 s" in answer["message"]
-    assert "too many sign-ins to the account ana" in server.log.read_text()
+    assert "Too many sign-ins to the account ana" in server.log.read_text()
     # Others go on.
     assert Person(server, "ben").sign_in()[0] == 200
 
@@ -175,6 +175,28 @@ def test_a_disabled_account_can_do_nothing_and_an_enabled_one_has_lost_nothing(s
     assert server.call("GET", "/auth/me", token=ana.pst)[0] == 200
     assert server.call("GET", "/auth/me", token=held)[0] == 401, "what was ended stays ended"
     ana.sign_in()
+
+
+def test_a_disabled_account_does_not_come_back_into_a_room_by_a_restart_and_an_enabled_one_is_not_put_out(server, ana):
+    ben = Person(server, "ben")
+
+    async def body():
+        room = Room(server, ana.api)
+        host, guest = await room.host(), await room.guest(ben.api)
+        server.stop()
+        assert run(server, "user", "disable", "ben").returncode == 0
+        server.start()
+        again = await Peer.connect(server)
+        assert not (await again.ask("resume", resumeToken=guest.ack["resumeToken"], lastSequence=0))["success"]
+        assert run(server, "user", "enable", "ben").returncode == 0
+        # A server that runs remembers for ten seconds whom it put out; one that starts must not know of it.
+        server.restart()
+        guest = await room.guest(ben.api)
+        assert guest.ack["success"], guest.ack
+        server.restart()
+        again = await Peer.connect(server)
+        assert (await again.ask("resume", resumeToken=guest.ack["resumeToken"], lastSequence=0))["success"]
+    run_peers(body)
 
 
 def test_the_last_administrator_cannot_be_disabled(server):

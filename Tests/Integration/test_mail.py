@@ -145,7 +145,12 @@ def test_administrators_hear_of_what_looks_like_an_attack(make_server, box):
             server.call("POST", "/auth/sign-in", {"username": f"nobody{number}", "password": "wrong"})
     wait_for(lambda: len(root.call("GET", "/admin/audit?action=alert")[1]) >= 2, "another alert")
     alerts = [mail for mail in box.mails if mail[3]["Subject"] == "Postern: an alert"]
-    assert len(alerts) <= 6
+    assert len(alerts) <= 7
+    # What strangers cause without knowing anything keeps no alert about an account from the mailbox.
+    for number in range(6):
+        status = root.call("POST", "/auth/email", {"email": "x@box.test", "password": f"wrong{number}"})[0]
+        assert status == (403 if number < 5 else 429)
+    wait_for(lambda: any("the account root" in mail[3].get_content() for mail in box.mails), "the alert about root")
 
 
 def test_an_invitation_goes_to_its_address_and_is_for_nobody_else(make_server, box):

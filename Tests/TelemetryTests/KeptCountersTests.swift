@@ -17,7 +17,19 @@ import Testing
     @Test func whatWasCountedIsThereWhateverEndedTheProcess() throws {
         try withPath { path in
             #expect(try KeptCounters.left(at: path).isEmpty)
+            try countSomething(path)
+            // The next process: what the last one left is read before it is gone.
+            #expect(try KeptCounters.left(at: path) == ["second": 1, "third": 3])
+            _ = try KeptCounters(path: path)
+            #expect(try KeptCounters.left(at: path).isEmpty)
+        }
+    }
+
+    private func countSomething(_ path: String) throws {
+        do {
             let counters = try KeptCounters(path: path)
+            // Two cannot count in one file.
+            #expect(throws: KeptCounters.Failure.self) { try KeptCounters(path: path) }
             let (first, second) = (counters.open("first", from: 40), counters.open("second"))
             first.add(2)
             // Read beside the process that counts, which has closed and flushed nothing.
@@ -28,8 +40,6 @@ import Testing
             let again = counters.open("third", from: 3)
             #expect(try KeptCounters.left(at: path) == ["second": 1, "third": 3])
             #expect(again.value == 3 && second.value == 1)
-            _ = try KeptCounters(path: path)
-            #expect(try KeptCounters.left(at: path).isEmpty)
         }
     }
 

@@ -11,7 +11,8 @@ enum RelayedBytes {
     /// - Throws: `StorageError`.
     static func begin(stateDirectory: String, database: Database, logger: Logger) async throws -> KeptCounters {
         // systemd's directory is in memory, which wears out no disk, and stays from one start to the next.
-        let path = "\(getenv("RUNTIME_DIRECTORY").map { String(cString: $0) } ?? stateDirectory)/\(name)"
+        let runtime = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) }?.split(separator: ":").first
+        let path = "\(runtime.map(String.init) ?? stateDirectory)/\(name)"
         do {
             let left = try KeptCounters.left(at: path)
             try await database.write(essential: true) { try UsageLedger.settleBytes(left, now: .now(), in: $0) }

@@ -88,12 +88,13 @@ extension PeerHandler {
 
     // MARK: Messages out
 
-    /// - Returns: whether the peer gets it.
+    /// - Returns: whether it counts as handed over; what the peer misses afterwards is taken back from the room's count.
     @discardableResult
     func deliver(_ bytes: ByteBuffer, _ kind: PeerOutbox.Kind) -> Bool {
         guard let context else { return false }
         if case .closing = state { return false }
         let isTaken: Bool
+        let waiting = outbox.queuedBytes
         switch outbox.offer(bytes, kind, socketTakesMore: context.channel.isWritable) {
         case .send:
             isTaken = true
@@ -101,7 +102,10 @@ extension PeerHandler {
         case .queued: isTaken = true
         case .dropped: isTaken = false
         case .fellBehind:
-            isTaken = false
+            isTaken = true
+            if case .seated(let seat) = state {
+                seat.room.takeBack(waiting + bytes.readableBytes - outbox.queuedBytes)
+            }
             relay.metrics.slowConsumers.add()
             warnOfGap()
         case .overflowed:

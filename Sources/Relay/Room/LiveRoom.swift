@@ -30,8 +30,8 @@ final class LiveRoom: Ticking {
     private var whoEnds: (link: PeerLink, ack: MessageId?)?
     /// When the plan ends the session.
     var timeLimit: TimeLimit?
-    /// Handed to peers so far, in bytes, for the ledger.
-    let relayed: KeptCounters.Counter
+    /// Handed to peers so far, in bytes, for the ledger; nil once it has been settled, when its place is another room's.
+    private(set) var relayed: KeptCounters.Counter?
     /// What happens when somebody has not returned until then.
     private var windows: [(due: NIODeadline, body: (LiveRoom) -> Void)] = []
 
@@ -223,7 +223,9 @@ final class LiveRoom: Ticking {
     /// A count that could not be written down stays where the next start finds it.
     private func settle() {
         let (authority, sessionId) = (relay.authority, room.sessionId)
-        let (counters, place, bytes) = (relay.relayed, relayed.place, relayed.value)
+        guard let counter = relayed else { return }
+        relayed = nil
+        let (counters, place, bytes) = (relay.relayed, counter.place, counter.value)
         Task {
             if bytes == 0 { return counters.close(place) }
             if await authority.relayed(bytes: bytes, sessionId: sessionId) { counters.close(place) }

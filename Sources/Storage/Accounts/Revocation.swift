@@ -41,6 +41,12 @@ public struct Revocation: Sendable, Equatable {
         }
     }
 
+    /// The account is good again; its credentials that ended stay so.
+    static func takeBack(userId: String, in database: SQLiteConnection) throws {
+        try database.run(
+            "DELETE FROM revocations WHERE user_id = ? AND credential_id IS NULL AND organisation_id IS NULL", userId)
+    }
+
     /// Credentials that end by themselves, for the connections they opened.
     /// - Parameter since: when this was asked last.
     public static func addExpired(since: Timestamp, now: Timestamp, in database: SQLiteConnection) throws {

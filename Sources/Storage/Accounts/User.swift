@@ -123,6 +123,8 @@ public struct User: Sendable, Equatable {
     /// Takes ``disable(now:in:)`` back. Sign-ins stay ended.
     public func enable(in database: SQLiteConnection) throws {
         try database.run("UPDATE users SET disabled_at = NULL WHERE id = ?", id)
+        // A server that starts reads what is revoked from the beginning.
+        try Revocation.takeBack(userId: id, in: database)
     }
 
     private func mustLeaveAnAdministrator(in database: SQLiteConnection) throws {

@@ -122,7 +122,7 @@ public struct Connection: Sendable {
     }
 
     /// Closes the seats that nobody can come back to: those of ended sessions, of versions that kept no token, and of
-    /// credentials and memberships that are not good any more.
+    /// accounts, credentials and memberships that are not good any more.
     static func leaveLost(now: Timestamp, in database: SQLiteConnection) throws {
         let all = database.across(.upkeep)
         try all.run(
@@ -132,6 +132,7 @@ public struct Connection: Sendable {
                     AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = host_credential_id AND ended_at IS NULL)
                     AND NOT EXISTS (SELECT 1 FROM api_tokens WHERE api_tokens.id = host_credential_id
                         AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)))
+                OR EXISTS (SELECT 1 FROM users WHERE users.id = host_user_id AND disabled_at IS NOT NULL)
                 OR NOT EXISTS (SELECT 1 FROM memberships WHERE memberships.user_id = host_user_id
                     AND memberships.organisation_id = share_sessions.organisation_id))
             """, now)
@@ -139,6 +140,7 @@ public struct Connection: Sendable {
             """
             SELECT id FROM connections WHERE left_at IS NULL AND (resume_digest IS NULL
                 OR session_id IN (SELECT id FROM share_sessions WHERE ended_at IS NOT NULL)
+                OR EXISTS (SELECT 1 FROM users WHERE users.id = connections.user_id AND disabled_at IS NOT NULL)
                 OR (credential_id IS NOT NULL
                     AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = credential_id AND ended_at IS NULL)
                     AND NOT EXISTS (SELECT 1 FROM api_tokens WHERE api_tokens.id = credential_id

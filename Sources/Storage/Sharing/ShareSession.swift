@@ -143,13 +143,14 @@ public struct ShareSession: Sendable, Equatable {
 }
 
 extension ShareSession {
-    /// The newest sessions that an export holds.
-    private static let historyLimit = 100_000
+    /// Sessions that an export reads at once.
+    private static let historyPage = 1000
 
-    /// All sessions of an organisation, ended ones too, newest first.
-    public static func history(in scope: TenantScope) throws -> [ShareSession] {
+    /// All sessions of an organisation, ended ones too, oldest first.
+    /// - Parameter after: the last id of the page before, or empty.
+    public static func history(after: String, in scope: TenantScope) throws -> [ShareSession] {
         try scope.rows(
-            "SELECT * FROM share_sessions WHERE organisation_id = :organisation ORDER BY started_at DESC, id DESC LIMIT ?",
-            historyLimit, decode: ShareSession.init)
+            "SELECT * FROM share_sessions WHERE organisation_id = :organisation AND id > ? ORDER BY id LIMIT ?", after,
+            historyPage, decode: ShareSession.init)
     }
 }

@@ -127,8 +127,8 @@ struct AccountMail: Sendable {
     }
 }
 
-/// Mails on their way, counted.
-private final class WaitingMails: Sendable {
+/// Mails, or events, on their way, counted.
+final class WaitingMails: Sendable {
     /// At once: each has a connection to the mail server.
     private static let capacity = 32
     private let count = Atomic(0)

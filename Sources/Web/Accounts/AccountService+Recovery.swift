@@ -101,7 +101,7 @@ extension AccountService {
     private func confirm(_ password: String?, of caller: Caller) async throws {
         let id = caller.user.id
         guard let stored = try await database.read({ try Password.hash(userId: id, in: $0) }) else { return }
-        try begin(byAccount, "account \(id)", "passwords of the account \(caller.user.username)")
+        try begin(byAccount, "account \(id)", "passwords of the account \(caller.user.username)", .account)
         guard try await hasher.check(password ?? "", against: stored).isRight else {
             throw APIError(.forbidden, "password_wrong", "The password is wrong.")
         }

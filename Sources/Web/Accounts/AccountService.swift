@@ -66,7 +66,8 @@ struct AccountService: Sendable {
         let key = "account \(found?.0.id ?? login)"
         try begin(
             byAccount, key,
-            "sign-ins to \(found == nil ? "an account that does not exist" : "the account \(found?.0.username ?? "")")")
+            "sign-ins to \(found == nil ? "an account that does not exist" : "the account \(found?.0.username ?? "")")",
+            found == nil ? .stranger : .account)
         let check = try await hasher.check(password, against: found?.1)
         guard let user = found?.0, check.isRight else {
             try await note(.signedIn, .failed, "password", user: found?.0, login: login, source)
@@ -84,7 +85,7 @@ struct AccountService: Sendable {
     /// Takes a code of the app or a recovery code.
     /// - Throws: ``APIError`` `code_wrong`, `rate_limited`; ``StorageError``.
     func takeCode(_ code: String, of user: User, from source: Source) async throws {
-        try begin(codes, "account \(user.id)", "codes for the account \(user.username)")
+        try begin(codes, "account \(user.id)", "codes for the account \(user.username)", .account)
         guard try await database.write({ try SecondFactor.take(code, userId: user.id, now: .now(), in: $0) }) else {
             try await note(.signedIn, .failed, "second factor", user: user, login: user.username, source)
             throw APIError(
@@ -157,8 +158,11 @@ struct AccountService: Sendable {
             guard let caller else { throw APIError.unauthorized }
             return (caller, next)
         case .reused(let signIn):
-            let name = try await database.read { try User.find(id: signIn.userId, in: $0)?.username } ?? signIn.userId
+            // An alert without a name is better than none.
+            let user = try? await database.read { try User.find(id: signIn.userId, in: $0) }
+            let name = (user ?? nil)?.username ?? signIn.userId
             alerts.raise(
+                .account,
                 "A refresh token of the account \(name) came twice: one was stolen, and the sign-in was ended.")
             await mail.warn(userId: signIn.userId, "Somebody used an old key of one of your sign-ins; it was ended.")
             throw APIError.unauthorized
@@ -231,10 +235,12 @@ struct AccountService: Sendable {
 
     /// Counts an attempt.
     /// - Throws: ``APIError`` `rate_limited`.
-    func begin(_ limiter: AttemptLimiter, _ key: String, _ what: String) throws {
+    func begin(
+        _ limiter: AttemptLimiter, _ key: String, _ what: String, _ kind: OwnerAlerts.Kind = .stranger
+    ) throws {
         guard case .wait(let seconds, let isNew) = limiter.begin(key) else { return }
         // Once for each block, and not for each attempt.
-        if isNew { alerts.raise("Too many \(what); further ones wait \(seconds) s.") }
+        if isNew { alerts.raise(kind, "Too many \(what); further ones wait \(seconds) s.") }
         throw APIError.rateLimited(retryAfter: seconds)
     }
 

@@ -4,12 +4,13 @@ import Storage
 
 /// What the server's administrators should hear of: a line in the log, an event in the server's audit log, and a mail.
 struct OwnerAlerts: Sendable {
-    /// Mails of an hour; an attack that lasts waits longer each time, and says so.
+    /// Mails of an hour, of each kind; an attack that lasts waits longer each time, and says so.
     private static let mailsPerHour = 5
 
     let database: Database
     let mail: AccountMail
     let logger: Logger
+    private let waiting = WaitingMails()
     private let mails = AttemptLimiter(mailsPerHour, per: .hours(1))
 
     init(database: Database, mail: AccountMail, logger: Logger) {
@@ -18,15 +19,27 @@ struct OwnerAlerts: Sendable {
         self.logger = logger
     }
 
-    /// Answers at once; the rest is done meanwhile.
-    /// - Parameter sentence: without a name or address that the log should not have.
-    func raise(_ sentence: String) {
-        logger.warning("alert", metadata: ["what": "\(sentence)"])
-        let outcome = mails.begin("mail")
-        mail.later { await tell(sentence, outcome) }
+    /// What an alert is about; each kind has its own number of mails.
+    enum Kind: String, Sendable {
+        /// Guesses at accounts that exist, and what only a thief does.
+        case account
+        /// What anybody can cause without knowing anything.
+        case stranger
     }
 
-    private func tell(_ sentence: String, _ outcome: AttemptLimiter.Outcome) async {
+    /// Answers at once; the rest is done meanwhile.
+    /// - Parameter sentence: without a name or address that the log should not have.
+    func raise(_ kind: Kind, _ sentence: String) {
+        logger.warning("alert", metadata: ["what": "\(sentence)"])
+        guard waiting.enter() else { return }
+        Task {
+            await writeDown(sentence)
+            waiting.leave()
+            mail.later { await tell(kind, sentence) }
+        }
+    }
+
+    private func writeDown(_ sentence: String) async {
         do {
             try await database.write { connection in
                 let server = Audit.Actor(id: "", name: "server", credential: "none", address: "local")
@@ -35,7 +48,11 @@ struct OwnerAlerts: Sendable {
                     in: connection.tenant(Audit.appliance))
             }
         } catch { logger.error("an alert was not written down", metadata: ["error": "\(error)"]) }
-        switch outcome {
+    }
+
+    private func tell(_ kind: Kind, _ sentence: String) async {
+        guard mail.isOn else { return }
+        switch mails.begin(kind.rawValue) {
         case .go: await mail.alert(sentence)
         case .wait(let seconds, true):
             await mail.alert(

@@ -61,7 +61,7 @@ struct OrganisationExport: Sendable {
         try await writer.write(try await database.read { try Self.head(id, $0) })
         try await pages(id, to: &writer, "", Self.members)
         try await pages(id, to: &writer, "", Self.tokens)
-        try await writer.write(try await database.read { try Self.sessions($0.tenant(id)) })
+        try await pages(id, to: &writer, "", Self.sessions)
         try await pages(id, to: &writer, CodePlace(), Self.codes)
         try await pages(id, to: &writer, "", Self.guests)
         try await pages(id, to: &writer, Int?.none, Self.auditEvents)
@@ -111,8 +111,9 @@ struct OrganisationExport: Sendable {
         return page.last.map { (lines("token", made), $0.id) }
     }
 
-    private static func sessions(_ scope: TenantScope) throws -> ByteBuffer {
-        lines("session", try ShareSession.history(in: scope).map { SessionResource($0) })
+    private static func sessions(_ after: String, _ scope: TenantScope) throws -> (ByteBuffer, next: String)? {
+        let page = try ShareSession.history(after: after, in: scope)
+        return page.last.map { (lines("session", page.map { SessionResource($0) }), $0.id) }
     }
 
     private struct CodePlace: Sendable {
