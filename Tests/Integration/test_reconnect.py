@@ -1,10 +1,13 @@
 """Sockets drop and come back; the shared command does not notice."""
 
 import asyncio
+import glob
+import os
 import re
 import signal
 import subprocess
 import threading
+import urllib.request
 
 import pytest
 
@@ -17,6 +20,8 @@ class Gate:
     def __init__(self, target):
         self.target = target
         self.open = True
+        # The address that the server sees.
+        self.source = "127.0.0.1"
         self.writers = set()
         self.loop = asyncio.new_event_loop()
         self.ready = threading.Event()
@@ -37,7 +42,7 @@ class Gate:
         if not self.open:
             return writer.transport.abort()
         try:
-            far_reader, far_writer = await asyncio.open_connection(*self.target)
+            far_reader, far_writer = await asyncio.open_connection(*self.target, local_addr=(self.source, 0))
         except OSError:
             return writer.transport.abort()
         self.writers |= {writer, far_writer}
@@ -160,6 +165,68 @@ def test_a_restarted_server_finds_host_and_guest_again(tmux, server, ana, ben):
         guest.type(f"echo after {how.name}\n")
         host.wait(f"after {how.name}\n")
         same(host, guest)
+
+
+def family(pid):
+    """A process and all that come from it."""
+    parents = {}
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            found = open(path).read()
+        except OSError:
+            continue
+        parents.setdefault(int(found.rpartition(")")[2].split()[1]), []).append(int(found.split()[0]))
+    return [pid] + [one for child in parents.get(pid, []) for one in family(child)]
+
+
+def peers(server):
+    text = urllib.request.urlopen(server.url + "/metrics").read().decode()
+    return float(re.search(r"^postern_relay_peers (\S+)$", text, re.M).group(1))
+
+
+@pytest.mark.parametrize("window, who", [("120", ("host", "guest")), ("1", ("guest",))])
+def test_machines_that_slept_go_on_where_they_were(tmux, make_server, window, who):
+    """They stand still until the server has given them up; the guest comes back to its seat, or joins again."""
+    server = make_server("--guest-return", window, "--public-numbers", "yes")
+    ana, ben = server.user("ana"), server.user("ben")
+    host, guest, _ = start(tmux, ana.environment, ben.environment)
+    guest.type("echo be''fore\n")
+    host.wait("before\n")
+    # Not the pane's own shell: tmux wakes what it sees stopped.
+    asleep = [pid for name in who
+              for pid in family(int(tmux.run("display-message", "-p", "-t", name, "#{pane_pid}")))[1:]]
+    for pid in asleep:
+        os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: peers(server) == 2 - len(who), "the server to give them up")
+    if "host" not in who:
+        host.type("seq 1 200; echo mis''sed\n")
+        host.wait("missed\n")
+    for pid in asleep:
+        os.kill(pid, signal.SIGCONT)
+    same_after(host, guest)
+    for number in (1, 2):
+        # Typed twice, it would count twice.
+        guest.type("n=$((n + 1)); echo $n awa''ke\n")
+        host.wait(f"{number} awake\n")
+        same(host, guest)
+
+
+def test_a_guest_that_comes_from_another_address_is_the_same_guest(tmux, ana, ben, gate):
+    way = gate()
+    host, guest, _ = start(tmux, ana.environment, through(way, ben))
+    for number, source in enumerate(["127.0.0.2", "127.0.0.3"]):
+        way.cut()
+        guest.wait("the connection is lost")
+        host.type(f"echo moved {number}; seq 1 50\n")
+        host.wait("50\n$")
+        way.source = source
+        way.mend()
+        same(host, guest)
+        guest.type(f"echo from there {number}\n")
+        host.wait(f"from there {number}\n")
+        same(host, guest)
+    # Resumed, and not joined again.
+    assert sum(code["currentUses"] for code in ana.call("GET", "/sessions")[1][0]["codes"]) == 1
 
 
 def same_after(host, guest):

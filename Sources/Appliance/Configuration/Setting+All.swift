@@ -58,6 +58,9 @@ extension Setting {
             key: "host-return", kind: .number(1...86400), standard: "300",
             help: "Seconds that a session waits for a host whose connection dropped."),
         Setting(
+            key: "guest-return", kind: .number(1...86400), standard: "120",
+            help: "Seconds that a guest's seat waits for it, and counts as taken, after its connection dropped."),
+        Setting(
             key: "registration", kind: .choice(["open", "invited", "closed"]), standard: "invited",
             help: "Who may make an account: anybody, people with an organisation's invitation, or nobody but the owner."
         ),

@@ -97,6 +97,7 @@ final class ApplianceServer: Sendable {
     private static func web(_ configuration: Configuration, _ listeners: [ListenerConfiguration]) -> WebConfiguration {
         var web = WebConfiguration(listeners: listeners)
         web.relay.hostReturn = .seconds(Int64(configuration.number("host-return")))
+        web.relay.guestReturn = .seconds(Int64(configuration.number("guest-return")))
         web.joinsPerMinute = configuration.number("joins-per-minute")
         web.publicCallsPerMinute = configuration.number("public-calls-per-minute")
         web.connectionsPerAddress = configuration.number("connections-per-address")
