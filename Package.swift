@@ -124,11 +124,11 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        .testTarget(name: "StorageTests", dependencies: ["Storage", "CSQLite"], swiftSettings: strict),
+        .testTarget(name: "StorageTests", dependencies: ["Storage", "CSQLite", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "WebSocketTests", dependencies: ["WebSocket", nioCore], swiftSettings: strict),
         // What several suites of tests need.
-        .target(name: "Mutations", path: "Tests/Mutations", swiftSettings: strict),
-        .testTarget(name: "WireTests", dependencies: ["Wire", "Mutations", nioCore], swiftSettings: strict),
+        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+        .testTarget(name: "WireTests", dependencies: ["Wire", "TestSupport", nioCore], swiftSettings: strict),
         .testTarget(
             name: "RelayTests", dependencies: ["Relay", "Wire", "WebSocket", nioCore, nioEmbedded],
             swiftSettings: strict),
@@ -139,15 +139,16 @@ let package = Package(
         .testTarget(
             name: "WebTests",
             dependencies: [
-                "Web", "Storage", "Telemetry", "TransportSecurity", "Identity", "Mutations", nioCore, nioPosix, logging,
+                "Web", "Storage", "Telemetry", "TransportSecurity", "Identity", "TestSupport", nioCore, nioPosix,
+                logging,
             ],
             swiftSettings: strict),
         .testTarget(
             name: "TransportSecurityTests",
             dependencies: ["TransportSecurity", "COpenSSL", nioCore, nioPosix, nioEmbedded, nioTLS],
             swiftSettings: strict),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: strict),
-        .testTarget(name: "IdentityTests", dependencies: ["Identity", "Mutations"], swiftSettings: strict),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "IdentityTests", dependencies: ["Identity", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         .testTarget(
             name: "ResumeTests",

@@ -35,7 +35,7 @@ public struct WebServer: Service {
         self.group = group
         self.onRunning = onRunning
         let database = parts.database
-        let tokens = AccessTokens(database: database)
+        let tokens = AccessTokens(database: database, logger: parts.logger)
         let authenticator = Authenticator(database: database, tokens: tokens, logger: parts.logger)
         let joins = RateLimiter(perMinute: configuration.joinsPerMinute)
         relay = RelayServer(

@@ -502,7 +502,12 @@ def test_the_ledger_is_exact_across_a_kill(server):
     assert sums["peak_peers"] == 2
 
 
-def test_every_byte_is_in_the_ledger_once_however_often_the_server_is_killed(server):
+@pytest.mark.parametrize("where", ["state", "runtime"])
+def test_every_byte_is_in_the_ledger_once_however_often_the_server_is_killed(make_server, tmp_path, where):
+    # As systemd names it: in memory, and kept from one start to the next.
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    server = make_server(environment={"RUNTIME_DIRECTORY": str(runtime)} if where == "runtime" else {})
     ana, ben = server.user("ana"), server.user("ben")
     got = []
 
@@ -530,6 +535,7 @@ def test_every_byte_is_in_the_ledger_once_however_often_the_server_is_killed(ser
     with sqlite3.connect(f"file:{server.state}/postern.db?mode=ro", uri=True) as database:
         (found,) = database.execute("SELECT SUM(amount) FROM usage_entries WHERE unit = 'bytes_relayed'").fetchone()
     assert found == sum(got)
+    assert (runtime / "relayed.counters").exists() == (where == "runtime")
 
 
 # Audit, export, keys

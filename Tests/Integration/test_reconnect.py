@@ -195,14 +195,17 @@ def test_machines_that_slept_go_on_where_they_were(tmux, make_server, window, wh
     # Not the pane's own shell: tmux wakes what it sees stopped.
     asleep = [pid for name in who
               for pid in family(int(tmux.run("display-message", "-p", "-t", name, "#{pane_pid}")))[1:]]
-    for pid in asleep:
-        os.kill(pid, signal.SIGSTOP)
-    wait_for(lambda: peers(server) == 2 - len(who), "the server to give them up")
-    if "host" not in who:
-        host.type("seq 1 200; echo mis''sed\n")
-        host.wait("missed\n")
-    for pid in asleep:
-        os.kill(pid, signal.SIGCONT)
+    try:
+        for pid in asleep:
+            os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: peers(server) == 2 - len(who), "the server to give them up")
+        if "host" not in who:
+            host.type("seq 1 200; echo mis''sed\n")
+            host.wait("missed\n")
+    finally:
+        # What stands still does not hear that the test has ended.
+        for pid in asleep:
+            os.kill(pid, signal.SIGCONT)
     same_after(host, guest)
     for number in (1, 2):
         # Typed twice, it would count twice.

@@ -1,6 +1,6 @@
 import CSQLite
-import Glibc
 import Storage
+import TestSupport
 import Testing
 
 /// A database in a directory of its own, removed at the end.
@@ -52,18 +52,12 @@ final class TemporaryDatabase: Sendable {
         Self.remove(directory)
     }
 
-    static func makeDirectory() throws -> String {
-        var template = Array("/tmp/postern-test-XXXXXX".utf8CString)
-        guard let made = mkdtemp(&template) else { throw StorageError(.unavailable, "no temporary directory") }
-        return String(cString: made)
-    }
+    static func makeDirectory() throws -> String { try TemporaryDirectory.make() }
 
     static func remove(_ directory: String) {
-        for name in ["", "-wal", "-shm", ".version-1", ".version-1.partial", ".version-2", ".version-2.partial"] {
-            unlink("\(directory)/postern.db\(name)")
-        }
-        for name in ["master.key", "master.key.next", "audit.key"] { unlink("\(directory)/\(name)") }
-        rmdir(directory)
+        let databases = ["", "-wal", "-shm", ".version-1", ".version-1.partial", ".version-2", ".version-2.partial"]
+        TemporaryDirectory.remove(
+            directory, databases.map { "postern.db\($0)" } + ["master.key", "master.key.next", "audit.key"])
     }
 }
 

@@ -1,17 +1,12 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Telemetry
 
 @Suite struct KeptCountersTests {
     private func withPath(_ body: (String) throws -> Void) throws {
-        var template = Array("/tmp/postern-test-XXXXXX".utf8CString)
-        let directory = try #require(mkdtemp(&template).map { String(cString: $0) })
-        defer {
-            unlink("\(directory)/counters")
-            rmdir(directory)
-        }
-        try body("\(directory)/counters")
+        try TemporaryDirectory.with(["counters"]) { try body("\($0)/counters") }
     }
 
     @Test func whatWasCountedIsThereWhateverEndedTheProcess() throws {

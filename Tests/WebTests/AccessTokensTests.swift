@@ -1,5 +1,6 @@
-import Glibc
+import Logging
 import Storage
+import TestSupport
 import Testing
 
 @testable import Web
@@ -8,28 +9,22 @@ import Testing
     private let now = Timestamp(milliseconds: 1_800_000_000_000)
 
     private func withDirectory(_ body: (String) async throws -> Void) async throws {
-        var template = Array("/tmp/postern-test-XXXXXX".utf8CString)
-        let directory = try #require(mkdtemp(&template).map { String(cString: $0) })
-        defer {
-            for name in ["postern.db", "postern.db-wal", "postern.db-shm", "master.key", "audit.key"] {
-                unlink("\(directory)/\(name)")
-            }
-            rmdir(directory)
-        }
-        try await body(directory)
+        let files = ["postern.db", "postern.db-wal", "postern.db-shm", "master.key", "audit.key"]
+        try await TemporaryDirectory.with(files, body)
     }
 
     @Test func whereTheDiskIsFullTheOldKeySignsOn() async throws {
         try await withDirectory { directory in
             let first = try Database(stateDirectory: directory)
-            let made = try await AccessTokens(database: first).makeStep(.secondFactor, subject: "ana", now: now)
+            let made = try await AccessTokens(database: first, logger: Logger(label: "test")).makeStep(
+                .secondFactor, subject: "ana", now: now)
             first.close()
             // No write that is not essential, and then none at all.
             for (isReadOnly, now) in [(false, now), (true, now.advanced(bySeconds: SigningKey.rotationSeconds + 1))] {
                 let full = try Database(stateDirectory: directory, reserveBytes: Int.max)
                 defer { full.close() }
                 if isReadOnly { try await full.write(essential: true) { _ = try $0.run("PRAGMA query_only = 1") } }
-                let tokens = AccessTokens(database: full)
+                let tokens = AccessTokens(database: full, logger: Logger(label: "test"))
                 let again = try await tokens.makeStep(.secondFactor, subject: "ben", now: now)
                 #expect(try await tokens.step(.secondFactor, again, now: now)?.subject == "ben")
                 if !isReadOnly { #expect(try await tokens.step(.secondFactor, made, now: now)?.subject == "ana") }
@@ -40,9 +35,10 @@ import Testing
     @Test func aDatabaseThatCannotBeAskedIsNoWrongToken() async throws {
         try await withDirectory { directory in
             let database = try Database(stateDirectory: directory)
-            let made = try await AccessTokens(database: database).makeStep(.secondFactor, subject: "ana", now: now)
+            let made = try await AccessTokens(database: database, logger: Logger(label: "test")).makeStep(
+                .secondFactor, subject: "ana", now: now)
             database.close()
-            let tokens = AccessTokens(database: database)
+            let tokens = AccessTokens(database: database, logger: Logger(label: "test"))
             await #expect(throws: StorageError.self) { try await tokens.step(.secondFactor, made, now: now) }
             await #expect(throws: StorageError.self) { try await tokens.verified(made, now: now) }
         }

@@ -1,5 +1,5 @@
 import NIOCore
-import Mutations
+import TestSupport
 import Testing
 import Wire
 

@@ -15,14 +15,7 @@ struct UserDisable: AsyncParsableCommand {
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
-        let name = self.name
-        try await server.withDatabase { database, _ in
-            try await database.write { connection in
-                let user = try User.named(name, in: connection)
-                try user.disable(now: .now(), in: connection)
-                try Audit.recordCommand(.accountDisabled, target: name, log: user.id, in: connection)
-            }
-        }
+        try await server.change(name, .accountDisabled) { try $0.disable(now: .now(), in: $1) }
         Output.line("\(name) is out of use. 'postern user enable \(name)' takes that back.")
     }
 }
@@ -39,14 +32,22 @@ struct UserEnable: AsyncParsableCommand {
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
-        let name = self.name
-        try await server.withDatabase { database, _ in
+        try await server.change(name, .accountEnabled) { try $0.enable(in: $1) }
+        Output.line("\(name) is in use again.")
+    }
+}
+
+extension ServerOptions {
+    /// Does something to an account, and writes it into its audit log.
+    fileprivate func change(
+        _ name: String, _ action: AuditAction, _ body: @escaping @Sendable (User, SQLiteConnection) throws -> Void
+    ) async throws {
+        try await withDatabase { database, _ in
             try await database.write { connection in
                 let user = try User.named(name, in: connection)
-                try user.enable(in: connection)
-                try Audit.recordCommand(.accountEnabled, target: name, log: user.id, in: connection)
+                try body(user, connection)
+                try Audit.recordCommand(action, target: name, log: user.id, in: connection)
             }
         }
-        Output.line("\(name) is in use again.")
     }
 }

@@ -88,6 +88,9 @@ public enum Audit {
             self.address = address
         }
 
+        /// What the server does by itself.
+        public static let server = Actor(id: "", name: "server", credential: "none", address: "local")
+
         public init(_ caller: Caller) {
             self.init(
                 id: caller.user.id, name: caller.user.username, credential: caller.credential.text,
@@ -157,9 +160,8 @@ public enum Audit {
     private static func anchor(
         _ organisationId: String, number: Int, digest: [UInt8], now: Timestamp, in database: SQLiteConnection
     ) throws {
-        let server = Actor(id: "", name: "server", credential: "none", address: "local")
         try record(
-            .auditAnchored, target: organisationId, detail: "\(number) \(Hexadecimal.text(digest))", actor: server,
+            .auditAnchored, target: organisationId, detail: "\(number) \(Hexadecimal.text(digest))", actor: .server,
             now: now, in: database.tenant(appliance))
     }
 

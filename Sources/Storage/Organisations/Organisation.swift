@@ -112,9 +112,8 @@ public struct Organisation: Sendable, Equatable {
             try database.tenant(id).run("DELETE FROM data_keys WHERE organisation_id = :organisation")
         }
         for (id, name) in gone {
-            let server = Audit.Actor(id: "", name: "server", credential: "none", address: "local")
             try Audit.record(
-                .organisationPurged, target: id, detail: name, actor: server, now: now,
+                .organisationPurged, target: id, detail: name, actor: .server, now: now,
                 in: database.tenant(Audit.appliance))
         }
         return gone.map(\.1)

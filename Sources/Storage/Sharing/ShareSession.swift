@@ -125,9 +125,8 @@ public struct ShareSession: Sendable, Equatable {
         try UsageLedger.close(.sessionMinutes, from: meteredUntil, now: now, in: scope)
         // Who ends a session is written down where somebody asks; this is what ends by itself.
         if reason == .hostGone || reason == .timeLimit || reason == .hostEnded {
-            let server = Audit.Actor(id: "", name: "server", credential: "none", address: "local")
             try Audit.record(
-                .sessionEnded, target: id, detail: reason.rawValue, actor: server, now: now, in: scope)
+                .sessionEnded, target: id, detail: reason.rawValue, actor: .server, now: now, in: scope)
         }
         try scope.run(
             """

@@ -31,7 +31,9 @@ struct OwnerAlerts: Sendable {
     /// - Parameter sentence: without a name or address that the log should not have.
     func raise(_ kind: Kind, _ sentence: String) {
         logger.warning("alert", metadata: ["what": "\(sentence)"])
-        guard waiting.enter() else { return }
+        guard waiting.enter() else {
+            return logger.error("an alert was not written down", metadata: ["error": "too many wait"])
+        }
         Task {
             await writeDown(sentence)
             waiting.leave()
@@ -42,9 +44,8 @@ struct OwnerAlerts: Sendable {
     private func writeDown(_ sentence: String) async {
         do {
             try await database.write { connection in
-                let server = Audit.Actor(id: "", name: "server", credential: "none", address: "local")
                 try Audit.record(
-                    .alertRaised, target: sentence, result: .refused, actor: server, now: .now(),
+                    .alertRaised, target: sentence, result: .refused, actor: .server, now: .now(),
                     in: connection.tenant(Audit.appliance))
             }
         } catch { logger.error("an alert was not written down", metadata: ["error": "\(error)"]) }

@@ -1,6 +1,7 @@
 import Crypto
 import FoundationEssentials
 import JWTKit
+import Logging
 import Storage
 import Synchronization
 import Wire
@@ -62,9 +63,13 @@ final class AccessTokens: Sendable {
     private static let refreshSeconds: Int64 = 3600
 
     private let database: Database
+    private let logger: Logger
     private let keys = Mutex<Keys?>(nil)
 
-    init(database: Database) { self.database = database }
+    init(database: Database, logger: Logger) {
+        self.database = database
+        self.logger = logger
+    }
 
     /// - Throws: ``StorageError``.
     func make(
@@ -142,6 +147,7 @@ final class AccessTokens: Sendable {
         } catch let error as StorageError {
             // The old key signs on: that nobody can sign in any more would mend no disk.
             if believed.isEmpty { throw error }
+            logger.error("no new key for access tokens; the old one goes on", metadata: ["error": "\(error)"])
             return believed
         }
     }
