@@ -140,7 +140,7 @@ let package = Package(
             name: "WebTests",
             dependencies: [
                 "Web", "Storage", "Telemetry", "TransportSecurity", "Identity", "TestSupport", nioCore, nioPosix,
-                logging,
+                nioHTTP1, logging,
             ],
             swiftSettings: strict),
         .testTarget(

@@ -8,7 +8,7 @@ import TransportSecurity
 /// The command line. Exit statuses: 0 done, 1 refused or failed, 2 wrong usage, 75 try again; `share` exits as its command does.
 @main
 struct Postern: AsyncParsableCommand {
-    static let version = "0.2.0"
+    static let version = "0.3.0"
 
     static let configuration = CommandConfiguration(
         commandName: "postern",
@@ -18,12 +18,13 @@ struct Postern: AsyncParsableCommand {
 
             On the server:   postern serve --state /var/lib/postern
                              postern user add ana --state /var/lib/postern
+            Just looking:    postern demo
             Then, anywhere:  postern login https://box.example
                              postern share
                              postern join SYCLX-7K2Q9M-cactus-violin
             """,
         subcommands: [
-            ShareCommand.self, JoinCommand.self, LoginCommand.self, BenchCommand.self,
+            ShareCommand.self, JoinCommand.self, LoginCommand.self, BenchCommand.self, DemoCommand.self,
             ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, OrganisationCommand.self,
             AuditCommand.self,
             KeysCommand.self, SecretCommand.self, ConfigCommand.self,

@@ -1,5 +1,7 @@
 import ArgumentParser
+import NIOCore
 import Storage
+import Wire
 
 /// `postern setup`: the one-time link, once more.
 struct SetupCommand: AsyncParsableCommand {
@@ -12,6 +14,14 @@ struct SetupCommand: AsyncParsableCommand {
             already, 'postern user add NAME --admin' makes another.
             """)
 
+    private struct Shown: Encodable {
+        let url: String
+        let minutes: Int64
+    }
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
@@ -20,10 +30,16 @@ struct SetupCommand: AsyncParsableCommand {
                 throw CommandFailure(
                     "this server has an administrator already; 'postern user add NAME --admin' makes another")
             }
-            let base = configuration.publicURL ?? "https://\(HostName.own ?? "localhost")"
-            Output.line("\(base)\(link.path)")
-            Output.line("Works once, for \(SetupLink.lifetimeSeconds / 60) minutes.")
-            if configuration.publicURL == nil {
+            let address = PublicAddress.known(configuration)
+            try link.keep(configuration, address: address)
+            let minutes = SetupLink.lifetimeSeconds / 60
+            if json {
+                let shown = Shown(url: "\(address)\(link.path)", minutes: minutes)
+                return Output.line(String(buffer: JSONText.encode(shown)))
+            }
+            Output.line("\(address)\(link.path)")
+            Output.line("Works once, for \(minutes) minutes.")
+            if configuration.text("public-url") == nil {
                 Output.line("If people reach this server by another address, put that in, or set public-url.")
             }
         }

@@ -11,6 +11,9 @@ public final class ServerMetrics: Sendable {
     /// Connections cut because something took too long: the first request, a body, an idle wait.
     public let slowRequests = Counter()
     public let badRequests = Counter()
+    /// Connections that ended before a first request was whole.
+    public let unusedConnections = Counter()
+    public let largeBodies = Counter()
     public let handshakesFull = Counter()
     public let handshakesResumed = Counter()
     public let handshakesFailed = Counter()
@@ -22,6 +25,8 @@ public final class ServerMetrics: Sendable {
     // Relay
     public let rooms = Gauge()
     public let peers = Gauge()
+    /// Those of the peers that are no host.
+    public let guests = Gauge()
     public let framesReceived = Counter()
     public let bytesReceived = Counter()
     public let bytesDelivered = Counter()

@@ -6,21 +6,15 @@ public struct WebConfiguration: Sendable {
     public var listeners: [ListenerConfiguration]
     /// Tell browsers to come back by HTTPS only: for certificates that they trust.
     public var hsts = false
-    /// Put clients' network addresses into the log.
-    public var logAddresses = false
     /// Show counts of sessions, people and bytes on the status page to everybody.
     public var publicNumbers = false
     /// The port people reach HTTPS on, for redirects; nil for 443.
     public var redirectPort: Int?
     public var relay = RelayConfiguration()
     public var accounts = AccountSettings()
-    /// Connections at once from one address: a household behind one router, or one browser's worth of tabs, times ten.
-    public var connectionsPerAddress = 256
-    /// Joins per minute, by address and by account: a person joins by hand.
-    public var joinsPerMinute = 60
-    /// Public code validations and sign-ins per minute and address: enough to mistype, too few to guess
-    /// (36^6 codes at 30 a minute take 138 years).
-    public var publicCallsPerMinute = 30
+    public var limits = WebLimits()
+    /// Web servers in front of this one, by address: who their requests come from stands in X-Forwarded-For.
+    public var trustedProxies: [String] = []
 
     /// A JSON body, in bytes: the largest the API knows is under 2 KiB.
     static let bodyBytes = 64 << 10
@@ -47,4 +41,19 @@ public struct WebConfiguration: Sendable {
     static let reconnectIn = TimeAmount.seconds(1)
 
     public init(listeners: [ListenerConfiguration]) { self.listeners = listeners }
+}
+
+/// What an owner may change while the server runs.
+public struct WebLimits: Sendable {
+    /// Connections at once from one address: a household behind one router, or one browser's worth of tabs, times ten.
+    public var connectionsPerAddress = 256
+    /// Joins per minute, by address and by account: a person joins by hand.
+    public var joinsPerMinute = 60
+    /// Public code validations and sign-ins per minute and address: enough to mistype, too few to guess
+    /// (36^6 codes at 30 a minute take 138 years).
+    public var publicCallsPerMinute = 30
+    /// Put clients' network addresses into the log.
+    public var logAddresses = false
+
+    public init() {}
 }

@@ -22,6 +22,10 @@ public struct WebServer: Service {
     private let upkeep: Upkeep
     /// What the API's description and the permission matrix must name.
     let routes: [RouteDescription]
+    private let events: DoorEvents
+    private let joins: RateLimiter
+    private let publicCalls: RateLimiter
+    private let connections: ConnectionCounter
     private let onRunning: @Sendable ([BoundListener]) -> Void
     private var logger: Logger { parts.logger }
 
@@ -35,9 +39,13 @@ public struct WebServer: Service {
         self.group = group
         self.onRunning = onRunning
         let database = parts.database
+        events = DoorEvents(
+            metrics: parts.metrics, logger: parts.logger, logAddresses: configuration.limits.logAddresses)
         let tokens = AccessTokens(database: database, logger: parts.logger)
         let authenticator = Authenticator(database: database, tokens: tokens, logger: parts.logger)
-        let joins = RateLimiter(perMinute: configuration.joinsPerMinute)
+        joins = RateLimiter(perMinute: configuration.limits.joinsPerMinute)
+        publicCalls = RateLimiter(perMinute: configuration.limits.publicCallsPerMinute)
+        connections = ConnectionCounter(limit: configuration.limits.connectionsPerAddress)
         relay = RelayServer(
             authority: Gatekeeper(
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
@@ -45,12 +53,13 @@ public struct WebServer: Service {
         let router = Router(context: WebContext.self)
         router.add(
             middleware: EdgeMiddleware(
-                metrics: parts.metrics, hsts: configuration.hsts, upgradeURL: configuration.accounts.upgradeURL))
-        let board = StatusBoard(parts)
+                metrics: parts.metrics, events: events, hsts: configuration.hsts,
+                upgradeURL: configuration.accounts.upgradeURL))
+        let board = StatusBoard(parts, group: group)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
         upkeep = Upkeep(database: database, relay: relay, logger: parts.logger)
         let table = Routes(router: router, authenticator: authenticator, database: database)
-        Self.add(to: table, configuration, parts, authenticator, tokens, board, relay)
+        Self.add(to: table, configuration, parts, authenticator, tokens, board, relay, events, publicCalls)
         routes = table.descriptions
         responder = router.buildResponder()
         let redirects = Router(context: WebContext.self)
@@ -60,10 +69,10 @@ public struct WebServer: Service {
 
     private static func add(
         to routes: Routes, _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator,
-        _ tokens: AccessTokens, _ board: StatusBoard, _ relay: RelayServer
+        _ tokens: AccessTokens, _ board: StatusBoard, _ relay: RelayServer, _ events: DoorEvents,
+        _ publicCalls: RateLimiter
     ) {
         let database = parts.database
-        let publicCalls = RateLimiter(perMinute: configuration.publicCallsPerMinute)
         let mail = AccountMail(
             sender: parts.mail, database: database, publicURL: configuration.accounts.publicURL, logger: parts.logger)
         var accounts = AccountService(
@@ -73,7 +82,7 @@ public struct WebServer: Service {
         let management = AccountManagement(database: database)
         let organisations = OrganisationService(
             database: database, authenticator: authenticator, relay: relay, mail: mail)
-        HealthRoutes(parts: parts, board: board).add(to: routes)
+        HealthRoutes(parts: parts, board: board, events: events).add(to: routes)
         MetricsRoutes(parts: parts, authenticator: authenticator).add(to: routes)
         OpenAPIRoutes(version: parts.version).add(to: routes)
         SocketIORoutes().add(to: routes)
@@ -106,18 +115,19 @@ public struct WebServer: Service {
     public func run() async throws {
         try await reopenRooms()
         let draining = Draining()
-        let connections = ConnectionCounter(limit: configuration.connectionsPerAddress)
-        let events = DoorEvents(
-            metrics: parts.metrics, logger: logger, logAddresses: configuration.logAddresses)
+        let connections = self.connections
+        let proxies = TrustedProxies(configuration.trustedProxies)
+        let events = self.events
         let relay = self.relay
         let listeners = try await Listeners(
             configuration.listeners, group: group, logger: logger, draining: draining
         ) { listener in
             FrontDoorChannel(
                 responder: Self.respond(
-                    with: listener.role == .redirect ? redirects : responder, logger: logger,
-                    logAddresses: configuration.logAddresses),
-                relay: relay, connections: connections, events: events, draining: draining, metrics: parts.metrics,
+                    with: listener.role == .redirect ? redirects : responder, logger: logger, events: events,
+                    proxies: proxies),
+                relay: relay, connections: connections, proxies: proxies, events: events, draining: draining,
+                metrics: parts.metrics,
                 tls: listener.role == .https ? parts.tls : nil, offersRelay: listener.role != .redirect)
         }
         onRunning(listeners.bound)
@@ -129,6 +139,14 @@ public struct WebServer: Service {
         }
     }
 
+    /// Takes other limits from now on.
+    public func change(_ limits: WebLimits) {
+        joins.change(perMinute: limits.joinsPerMinute)
+        publicCalls.change(perMinute: limits.publicCallsPerMinute)
+        connections.change(limit: limits.connectionsPerAddress)
+        events.logAddresses = limits.logAddresses
+    }
+
     /// Writes down every minute whether the server could serve; runs beside it.
     public var availability: any Service { recorder }
 
@@ -137,14 +155,17 @@ public struct WebServer: Service {
 
     /// Runs one request through a router.
     private static func respond(
-        with responder: RouterResponder<WebContext>, logger: Logger, logAddresses: Bool
+        with responder: RouterResponder<WebContext>, logger: Logger, events: DoorEvents, proxies: TrustedProxies
     ) -> HTTPChannelHandler.Responder {
         { request, writer, channel in
             var logger = logger
             // Where the context keeps the request's id.
             logger[metadataKey: "hb.request.id"] = .stringConvertible(RequestID())
-            if logAddresses { logger[metadataKey: "address"] = "\(ClientAddress.text(of: channel))" }
-            let context = WebContext(source: .init(channel: channel, logger: logger))
+            let client = proxies.client(channel.remoteAddress?.ipAddress, request.headers[values: .forwardedFor])
+            if events.logAddresses { logger[metadataKey: "address"] = "\(client.key)" }
+            var context = WebContext(source: .init(channel: channel, logger: logger))
+            context.address = client.key
+            context.isLoopback = client.isLoopback
             // The router's outermost middleware answers every error; nothing else throws.
             var response = try await responder.respond(to: request, context: context)
             response.headers[.date] = DateHeader.now

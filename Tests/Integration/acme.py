@@ -30,7 +30,8 @@ class Pebble:
     def __init__(self, directory, http_port, tls_port, nonce_reject=20, binding=None, sleep=None):
         self.directory = directory
         directory.mkdir(exist_ok=True)
-        self.root = make_pair(directory, "localhost", "127.0.0.1")
+        # Longer than the tests that look into the future.
+        self.root = make_pair(directory, "localhost", "127.0.0.1", days=3650)
         self.port, self.management, self.dns, self.dns_management = free_ports(4)
         self.directory_url = f"https://localhost:{self.port}/dir"
         config = {

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Tools"))
+
 ROOT = Path(__file__).resolve().parents[2]
 POSTERN = os.environ.get("POSTERN", str(ROOT / ".build/release/postern"))
 PATIENCE = int(os.environ.get("POSTERN_PATIENCE", "60"))  # Seconds until a test that waits for an event gives up; no test measures time.
@@ -35,21 +37,23 @@ def clean_environment():
     return {key: value for key, value in os.environ.items() if not key.startswith("POSTERN_")}
 
 
-def make_pair(directory, *names, ocsp=None):
-    """A certificate authority, and a certificate of its for these names: cert.pem, key.pem. Returns the authority's file."""
+def make_pair(directory, *names, ocsp=None, days=20, since=0):
+    """A certificate authority, and a certificate of its for these names, made so many days ago: cert.pem, key.pem. Returns the
+    authority's file."""
     directory = Path(directory)
     def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=directory)
+        # An hour more: faketime counts in whole seconds, and a certificate of the next second is not valid yet.
+        subprocess.run(["faketime", f"-{since * 24 + 1} hours", "openssl", *arguments], check=True, capture_output=True, cwd=directory)
     if not (directory / "ca.pem").exists():
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key",
-                "-out", "ca.pem", "-subj", "/CN=Test authority", "-days", "30")
+                "-out", "ca.pem", "-subj", "/CN=Test authority", "-days", str(days + 10))
     names = ",".join(("IP:" if re.match(r"[\d.]+$", name) else "DNS:") + name for name in names)
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.next",
             "-out", "request.pem", "-subj", "/CN=test")
     (directory / "extensions").write_text(
         f"subjectAltName={names}\n" + (f"authorityInfoAccess=OCSP;URI:{ocsp}\n" if ocsp else ""))
     openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-            "-out", "cert.next", "-days", "20", "-extfile", "extensions")
+            "-out", "cert.next", "-days", str(days), "-extfile", "extensions")
     (directory / "key.next").rename(directory / "key.pem")
     (directory / "cert.next").rename(directory / "cert.pem")
     return str(directory / "ca.pem")
@@ -81,7 +85,7 @@ class Server:
         if self.tls:
             status = subprocess.run(
                 [POSTERN, "cert", "status", "--json", "--state", self.state], capture_output=True, text=True)
-            self.fingerprint = json.loads(status.stdout)["fingerprint"] if status.returncode == 0 else None
+            self.fingerprint = json.loads(status.stdout.splitlines()[0])["fingerprint"] if status.returncode == 0 else None
         return self
 
     def stop(self, how=signal.SIGTERM):
@@ -114,6 +118,13 @@ class Server:
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read()
         return status, json.loads(text) if text else None
+
+    @property
+    def settings(self):
+        """The environment that tells an owner's verb what the server's flags told it."""
+        return {**clean_environment(), **{
+            "POSTERN_" + flag.removeprefix("--").upper().replace("-", "_"): value
+            for flag, value in zip(self.options[::2], self.options[1::2])}}
 
     def rss(self):
         """Resident memory in MiB."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -36,11 +37,9 @@ def options(pebble, *more, challenge="http-01", names="box.test"):
             "--acme-challenge", challenge, *more]
 
 
-def start(make_server, pebble, *more, name="state", **keywords):
-    server_options = options(pebble, *more, **keywords)
-    server = make_server(*server_options, tls=True, at=f"127.0.0.1:{pebble.tls}", name=name)
-    server.acme_options = server_options
-    return server
+def start(make_server, pebble, *more, name="state", environment=None, **keywords):
+    return make_server(*options(pebble, *more, **keywords), tls=True, at=f"127.0.0.1:{pebble.tls}", name=name,
+                       environment=environment)
 
 
 def shown(server, name="box.test"):
@@ -60,10 +59,7 @@ def status(server):
 
 
 def environment(server):
-    found = {key: value for key, value in os.environ.items() if not key.startswith("POSTERN_")}
-    for flag, value in zip(server.acme_options[::2], server.acme_options[1::2]):
-        found["POSTERN_" + flag.removeprefix("--").upper().replace("-", "_")] = value
-    return found
+    return {**server.settings, **({"POSTERN_ACME_EAB_HMAC_KEY": server.secret} if hasattr(server, "secret") else {})}
 
 
 def renew(server, *more):
@@ -108,6 +104,23 @@ def test_renewal_has_a_new_key_and_the_old_certificate_serves_until_then(make_se
     done = renew(server)
     assert done.returncode == 0, done.stderr
     assert status(server)["fingerprint"] != before and key() != old
+
+
+def test_renew_waits_for_its_own_attempt_where_the_authority_takes_its_time(make_server, pebbles):
+    pebble = pebbles().start()
+    server = start(make_server, pebble)
+    before = in_force(server)["fingerprint"]
+    pebble.process.send_signal(signal.SIGSTOP)
+    waiting = subprocess.Popen([POSTERN, "cert", "renew", "--new-account-key", "--state", server.state],
+                               env=environment(server), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        # Before anything is heard of the authority, the last attempt's success is not this one's.
+        assert waiting.stderr.readline() == "asking the certificate authority …\n"
+    finally:
+        pebble.process.send_signal(signal.SIGCONT)
+    said, _ = waiting.communicate(timeout=PATIENCE * 3)
+    assert waiting.returncode == 0 and said == "A new certificate is in force.\n"
+    assert status(server)["fingerprint"] != before
 
 
 def test_the_accounts_key_is_rolled_over(make_server, pebbles):
@@ -169,15 +182,112 @@ def test_an_authority_that_is_down_is_waited_for_over_a_restart(make_server, peb
     assert renew(server).returncode == 0
 
 
+class Clock:
+    """Moves the server's time of day by libfaketime, as a file says; how fast time goes stays as it is."""
+
+    def __init__(self, directory):
+        self.file = directory / "clock"
+        self.set("+0")
+        # The library would put a variable of its own into the server's environment, behind which Swift does not find its arguments
+        # any more; what the wrapper has put there already stays as it is.
+        self.holder = subprocess.Popen(["faketime", "-f", "+0", "sh", "-c", "echo $FAKETIME_SHARED $LD_PRELOAD; exec cat"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        *shared, library = self.holder.stdout.readline().split()
+        self.environment = {"LD_PRELOAD": library.replace("libfaketime.so", "libfaketimeMT.so"), "FAKETIME_SHARED": " ".join(shared),
+                            "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1",
+                            "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    def close(self):
+        self.holder.communicate()
+
+    def set(self, offset):
+        next_file = self.file.with_suffix(".next")
+        next_file.write_text(offset + "\n")
+        next_file.rename(self.file)
+
+
+@pytest.fixture
+def clock(tmp_path):
+    clock = Clock(tmp_path)
+    yield clock
+    clock.close()
+
+
+def test_an_authority_that_is_down_for_a_day_is_asked_again_and_again_until_it_answers(make_server, pebbles, clock):
+    """A day passes for the server: it asks after 1, 10 and 100 minutes, then a day later, as nobody tells it to."""
+    pebble = pebbles()
+    server = start(make_server, pebble, environment=clock.environment)
+    failures = lambda: server.log.read_text().count("acme: no certificate")
+    minutes = 0
+    for attempt, wait in enumerate((1, 10, 100), 1):
+        wait_for(lambda: failures() == attempt, lambda: server.log.read_text())
+        minutes += wait
+        clock.set(f"+{minutes * 60 + 30}")
+    wait_for(lambda: failures() == 4, lambda: server.log.read_text())
+    pebble.start()
+    clock.set(f"+{minutes * 60 + 86400 + 60}")
+    in_force(server)
+    wait_for(lambda: pebble_vouches(pebble, server), "the certificate on the socket")
+    assert failures() == 4
+
+
+def test_a_certificate_is_renewed_when_a_third_of_its_life_is_left(make_server, pebbles, clock):
+    pebble = pebbles().start()
+    server = start(make_server, pebble, environment=clock.environment)
+    before = in_force(server)
+    clock.set(f"+{int(before['daysLeft'] * 0.66)}d")
+    # Still good, and left alone: it is looked at every few seconds.
+    wait_for(lambda: server.call("GET", "/ready")[1]["components"], "a look")
+    assert status(server)["fingerprint"] == before["fingerprint"]
+    clock.set(f"+{int(before['daysLeft'] * 0.67)}d")
+    wait_for(lambda: status(server)["fingerprint"] != before["fingerprint"], lambda: server.log.read_text())
+
+
+def test_proofs_that_fail_at_random_end_with_a_certificate(make_server, pebbles, clock):
+    """Debian's Pebble cannot fail proofs by itself: what DNS says of the name changes at random, from a fixed seed."""
+    pebble, dice = pebbles().start(), random.Random(8)
+    wrong = [dice.random() < 0.5 for _ in range(12)]
+    assert wrong[0] and not all(wrong)
+    if wrong[0]:
+        pebble.point("box.test", "127.0.0.77")
+    server = start(make_server, pebble, environment=clock.environment)
+    for attempt, is_wrong in enumerate(wrong[1:], 1):
+        wait_for(lambda: server.log.read_text().count("acme: no certificate") == attempt, lambda: server.log.read_text())
+        (pebble.point if is_wrong else pebble.unpoint)("box.test", *(["127.0.0.77"] if is_wrong else []))
+        clock.set(f"+{attempt * 2}d")
+        if not is_wrong:
+            break
+    in_force(server)
+
+
+def test_a_name_that_is_added_takes_nothing_from_those_that_are_there(make_server, pebbles):
+    """The order for both fails as long as DNS does not know the new one; the old name keeps its certificate until it is through."""
+    pebble = pebbles().start()
+    server = start(make_server, pebble)
+    before = in_force(server)
+    pebble.point("new.test", "127.0.0.77")
+    server.options[server.options.index("--tls-names") + 1] = "box.test,new.test"
+    server.restart()
+    wait_for(lambda: status(server).get("problem"), "the failure")
+    assert pebble_vouches(pebble, server)
+    assert status(server)["fingerprint"] == before["fingerprint"] and status(server)["names"] == ["box.test"]
+    # Its words stand where its owner looks.
+    assert "new.test" in server.log.read_text().split("acme: no certificate")[1]
+    page = subprocess.run(["curl", "-sk", server.url + "/status"], capture_output=True, text=True).stdout
+    assert "new.test" in page
+    pebble.unpoint("new.test")
+    assert renew(server).returncode == 0
+    assert set(status(server)["names"]) == {"box.test", "new.test"} and pebble_vouches(pebble, server)
+
+
 def test_an_external_account_is_bound(make_server, pebbles, tmp_path):
     key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
     pebble = pebbles(binding={"kid-1": key}).start()
     secret = tmp_path / "hmac"
     secret.write_text(key + "\n")
-    server_options = options(pebble, "--acme-eab-key-id", "kid-1")
-    server = make_server(*server_options, tls=True, at=f"127.0.0.1:{pebble.tls}",
-                         environment={"POSTERN_ACME_EAB_HMAC_KEY_FILE": str(secret)})
-    server.acme_options = [*server_options, "--acme-eab-hmac-key", key]
+    server = start(make_server, pebble, "--acme-eab-key-id", "kid-1",
+                   environment={"POSTERN_ACME_EAB_HMAC_KEY_FILE": str(secret)})
+    server.secret = key
     in_force(server)
 
 

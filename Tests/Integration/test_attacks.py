@@ -1,6 +1,7 @@
 """Bad input and attacks: each meets its bound, its metric and its log line, and other people's requests go on meanwhile."""
 
 import asyncio
+import itertools
 import re
 import socket
 import ssl
@@ -106,6 +107,7 @@ def test_a_slow_handshake_is_cut(make_server):
         slow.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         everything(slow)
     assert metric(server, 'postern_tls_handshakes_total{result="failed"}') >= 1
+    assert "TLS handshakes failed" in server.log.read_text()
 
 
 def test_a_slow_body_is_cut(target):
@@ -128,6 +130,7 @@ def test_a_slow_body_is_cut(target):
         else:
             raise AssertionError("never cut")
     assert metric(target, "postern_slow_requests_total") >= 1
+    assert "no whole request within the time for one" in target.log.read_text()
 
 
 def test_half_open_sockets_go(target):
@@ -139,6 +142,26 @@ def test_half_open_sockets_go(target):
         for one in gone:
             everything(one)
         wait_for(lambda: metric(target, "postern_connections") <= before + 3, "the end of the half-open")
+    assert metric(target, "postern_unused_connections_total") >= 50
+    assert "ended before they asked for anything" in target.log.read_text()
+
+
+def test_a_peer_that_vanished_is_given_up(make_server):
+    """No end of the connection ever comes: its packets are dropped on the way, as by a router that lost its power."""
+    server = make_server()
+    with Others(server):
+        before = metric(server, "postern_connections")
+        vanished = connect(server)
+        vanished.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n")
+        # TCP_REPAIR: closed without a word to the other side.
+        try:
+            vanished.setsockopt(socket.IPPROTO_TCP, 19, 1)
+        except PermissionError:
+            pytest.skip("only root may close a connection without a word")
+        vanished.close()
+        wait_for(lambda: metric(server, "postern_slow_requests_total") >= 1, "the deadline")
+        wait_for(lambda: metric(server, "postern_connections") <= before + 3, "the end of the vanished")
+    assert "no whole request within the time for one" in server.log.read_text()
 
 
 # Large and malformed
@@ -176,35 +199,124 @@ def test_bad_chunks_never_pass_as_a_body(server, body):
             connection.shutdown(socket.SHUT_WR)
         except OSError:
             pass
-        answer = everything(connection)
-        assert not answer.startswith(b"HTTP/1.1 2"), answer
+        assert answers(connection) == [400]
 
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-@pytest.mark.parametrize("headers", [
-    b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-    b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-    b"Content-Length: 5\r\nContent-Length: 6\r\n",
-    b"Content-Length: 5, 6\r\n",
-    b"Content-Length: +5\r\n", b"Content-Length: -5\r\n", b"Content-Length: 5a\r\n", b"Content-Length: 0x5\r\n",
-    b"Content-Length : 5\r\n", b" Content-Length: 5\r\n", b"Content-Length:\x0b5\r\n",
-    b"Content-Length: 99999999999999999999\r\n",
-    b"Transfer-Encoding: chunked, identity\r\n", b"Transfer-Encoding: identity, chunked\r\n",
-    b"Transfer-Encoding: xchunked\r\n", b"Transfer-Encoding : chunked\r\n", b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-    b"Transfer-Encoding:\x0bchunked\r\n", b"Transfer-Encoding: \"chunked\"\r\n", b"X: y\nTransfer-Encoding: chunked\r\n",
-    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-])
-def test_requests_whose_length_is_in_doubt_are_never_answered_twice(server, headers):
+LENGTHS = [b"", b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"content-length: 5\r\nContent-Length: 5\r\n",
+           b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Content-Length: 5, 6\r\n", b"Content-Length: 5, 5\r\n",
+           b"Content-Length: +5\r\n", b"Content-Length: -5\r\n", b"Content-Length: 5a\r\n", b"Content-Length: 0x5\r\n",
+           b"Content-Length : 5\r\n", b" Content-Length: 5\r\n", b"Content-Length:\x0b5\r\n", b"Content-Length: 5\n",
+           b"Content-Length: 99999999999999999999\r\n", b"Content-Length:\r\n"]
+CODINGS = [b"", b"Transfer-Encoding: chunked\r\n", b"transfer-encoding: CHUNKED\r\n", b"Transfer-Encoding: chunked, identity\r\n",
+           b"Transfer-Encoding: identity, chunked\r\n", b"Transfer-Encoding: xchunked\r\n", b"Transfer-Encoding : chunked\r\n",
+           b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", b"Transfer-Encoding:\x0bchunked\r\n",
+           b"Transfer-Encoding: \"chunked\"\r\n", b"X: y\nTransfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n",
+           b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", b"Transfer-Encoding:\r\n chunked\r\n",
+           b"Transfer-Encoding: identity\r\n", b"Transfer-Encoding:\r\n"]
+# What the RFC reads in one way only; everything else must be refused.
+ONE_READING = {(b"Content-Length: 5\r\n", b""), (b"Content-Length: 0\r\n", b""), (b"", b""),
+               (b"", b"Transfer-Encoding: chunked\r\n"), (b"", b"transfer-encoding: CHUNKED\r\n")}
+
+
+def answers(connection):
+    """The statuses of all answers, until the server ends the connection."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d\d\d)", everything(connection))]
+
+
+@pytest.mark.parametrize("first", ["length", "coding"])
+def test_every_pair_of_a_length_and_a_coding_is_refused_once_unless_it_has_one_reading(server, first):
     """What a proxy in front might take for a body must not be answered as a request of its own."""
     with Others(server):
-        connection = connect(server)
-        connection.sendall(b"POST /auth/token HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n0\r\n\r\n" + SMUGGLED)
-        connection.shutdown(socket.SHUT_WR)
-        answers = re.findall(rb"HTTP/1.1 (\d\d\d)", everything(connection))
-        # Refused outright, or read in the one way that the RFC knows, with the connection closed behind it.
-        assert len(answers) <= 1 or answers[0] in (b"400",), answers
+        for length, coding in itertools.product(LENGTHS, CODINGS):
+            if (length, coding) in ONE_READING:
+                continue
+            connection = connect(server)
+            headers = length + coding if first == "length" else coding + length
+            connection.sendall(b"POST /auth/token HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n0\r\n\r\n" + SMUGGLED)
+            connection.shutdown(socket.SHUT_WR)
+            assert answers(connection) == [400], (length, coding)
+            connection.close()
+    assert metric(server, "postern_bad_requests_total") >= 267
+    assert server.log.read_text().count("not valid HTTP") <= 20
+
+
+@pytest.mark.parametrize("request_, expected", [
+    # A body that breaks: the refusal is its answer, also where the route would have answered by itself.
+    (b"POST /auth/sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", [400]),
+    (b"GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", [400]),
+    (b"POST /auth/sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{\"us", [400]),
+    # What was asked in order is answered, in order, and then what was not is refused.
+    (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 3 + b"\x00garbage\r\n\r\n", [200, 200, 200, 400]),
+    (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nPOST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED, [200, 400]),
+    (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", [200, 400]),
+    # Behind the last request nothing is read (RFC 9112, section 9.6).
+    (b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" + SMUGGLED, [200]),
+    (b"GET /health HTTP/1.0\r\n\r\n" + SMUGGLED, [200]),
+    # A head alone has no body that the next answer could be taken for.
+    (b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", [404, 200]),
+    # Another protocol that is not spoken here, first and later: it is answered, what follows is nobody's, and is not kept.
+    (b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + SMUGGLED, [200]),
+    (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" + SMUGGLED, [200, 200]),
+    # One host, no more and no less (RFC 9112, section 3.2).
+    (b"GET /health HTTP/1.1\r\n\r\n", [400]),
+    (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", [400]),
+    (b"GET /health HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", [400]),
+])
+def test_each_request_gets_one_answer_and_in_order(target, request_, expected):
+    with Others(target):
+        connection = connect(target, target.tls)
+        connection.sendall(request_)
+        # A request that is never finished ends with its connection.
+        if not target.tls:
+            connection.shutdown(socket.SHUT_WR)
+        elif b"Length: 50" in request_:
+            # Half-closing TLS is more than Python's ssl can do.
+            return
+        assert answers(connection) == expected
+    assert "level=error" not in target.log.read_text()
+
+
+def test_the_end_of_a_connection_is_not_the_end_of_a_body(server):
+    """Half of what somebody meant to say is not done."""
+    ana = server.user("ana")
+    body = b'{"hostPublicKey": "k"}'
+    connection = connect(server)
+    connection.sendall(b"POST /sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + ana.token.encode() +
+                       b"\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (len(body) + 10) + body)
+    connection.shutdown(socket.SHUT_WR)
+    assert answers(connection) == [400]
+    assert server.call("GET", "/sessions", token=ana.token)[1] in ([], {"sessions": []})
+
+
+def test_a_flood_of_broken_requests_is_a_handful_of_lines(server):
+    with Others(server):
+        for _ in range(200):
+            connection = connect(server)
+            connection.sendall(b"POST /auth/sign-in HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+            assert answers(connection) == [400]
+            connection.close()
+    assert metric(server, "postern_bad_requests_total") >= 200
+    assert metric(server, 'postern_http_responses_total{status="5xx"}') == 0
+    assert server.log.read_text().count("level=error") == 0
+    assert 1 <= server.log.read_text().count("not valid HTTP") <= 10
+
+
+def test_a_body_beyond_the_bound_is_refused_counted_and_logged(target):
+    ana = target.user("ana")
+    with Others(target):
+        connection = connect(target, target.tls)
+        try:
+            connection.sendall(b"POST /sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + ana.token.encode() +
+                               b"\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n" + b" " * 200_000)
+        except OSError:
+            pass
+        assert answers(connection) == [413]
+    assert metric(target, "postern_large_bodies_total") == 1
+    assert "longer than a body may be" in target.log.read_text()
 
 
 # Many
@@ -222,6 +334,10 @@ def test_a_flood_from_one_address_is_refused_with_one_log_line_and_others_go_on(
             refused += everything(one) == b""
         except OSError:
             refused += 1
+        # Another address has its own share meanwhile.
+        elsewhere = socket.create_connection(tuple(server.address.rsplit(":", 1)), PATIENCE, ("127.0.0.2", 0))
+        elsewhere.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert answers(elsewhere) == [200]
     assert refused == 500
     held.pop().close()
     wait_for(lambda: attempt(server), "a place")

@@ -1,7 +1,10 @@
 """Bad use of the command line: one sentence that says what is wrong and what to do, and the documented exit status."""
 
+import json
 import os
+import pty
 import re
+import select
 import subprocess
 
 import pytest
@@ -25,10 +28,66 @@ def empty(tmp_path):
     return {**clean, "XDG_CONFIG_HOME": str(tmp_path / "config")}
 
 
-@pytest.mark.parametrize("verb", [[], ["serve"], ["user"], ["user", "add"], ["login"], ["share"], ["join"], ["bench"], ["version"]])
-def test_help_has_an_example(verb):
-    status, text, _ = run(*verb, "--help")
-    assert status == 0 and ("Example:" in text or "On the server:" in text)
+def test_help_has_an_example_for_every_verb():
+    verbs = [[]]
+
+    def walk(command, path):
+        for sub in command.get("subcommands", []):
+            if sub["commandName"] != "help":
+                verbs.append(path + [sub["commandName"]])
+                walk(sub, verbs[-1])
+    walk(json.loads(run("--experimental-dump-help")[1])["command"], [])
+    assert ["demo"] in verbs and ["config", "check"] in verbs and len(verbs) > 40
+    for verb in verbs:
+        status, text, _ = run(*verb, "--help")
+        assert status == 0 and (f"Example: {'sudo ' if 'Example: sudo' in text else ''}postern {' '.join(verb)}" in text
+                                or "Example:" in text or "On the server:" in text), verb
+
+
+def test_completions_complete():
+    script = run("--generate-completion-script", "bash")[1]
+    done = subprocess.run(["bash", "-c", script + "\nCOMP_WORDS=(postern conf); COMP_CWORD=1; COMP_LINE='postern conf'; COMP_POINT=12\n"
+                           "$(complete -p postern | grep -o '\\-F [^ ]*' | cut -c4-) postern conf postern; printf '%s\\n' \"${COMPREPLY[@]}\""],
+                          capture_output=True, text=True)
+    assert "config" in done.stdout.split(), done.stdout + done.stderr
+    for shell in ("zsh", "fish"):
+        text = run("--generate-completion-script", shell)[1]
+        assert "incident" in text and "organisation" in text
+
+
+def test_a_demo_shows_a_share_and_leaves_nothing(tmp_path):
+    """In a terminal: a guest joins with the line that is printed, and all is gone when the command ends."""
+    leader, follower = pty.openpty()
+    environment = {**empty(tmp_path), "TMPDIR": str(tmp_path), "TERM": "xterm"}
+    demo = subprocess.Popen([POSTERN, "demo", "--", "sh", "-c", "read line; echo it-said-$line"], stdin=follower, stdout=follower,
+                            stderr=subprocess.PIPE, env=environment, start_new_session=True)
+    os.close(follower)
+    shown = b""
+
+    def until(text):
+        nonlocal shown
+        while text not in shown:
+            ready, _, _ = select.select([leader], [], [], PATIENCE)
+            assert ready, shown
+            shown += os.read(leader, 65536)
+    until(b"Ctrl-]")
+    configuration = re.search(rb"XDG_CONFIG_HOME=(\S+)", shown).group(1).decode()
+    invitation = re.search(rb"to type along:  postern join (\S+)", shown).group(1).decode()
+    guest = subprocess.Popen([POSTERN, "join", invitation], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env={**environment, "XDG_CONFIG_HOME": configuration})
+    guest.stdin.write(b"hello\n")
+    guest.stdin.flush()
+    until(b"it-said-hello")
+    guest.communicate(timeout=PATIENCE)
+    assert demo.wait(PATIENCE) == 0
+    demo.stderr.close()
+    os.close(leader)
+    assert os.listdir(tmp_path) == [] and not subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True).stdout
+
+
+def test_a_demo_wants_a_terminal(tmp_path):
+    status, _, error = run("demo", environment=empty(tmp_path))
+    assert status == 2 and "wants a terminal" in one_sentence(error)
 
 
 def test_version():

@@ -4,13 +4,17 @@ import json
 import os
 import re
 import shutil
+import socket
+import sqlite3
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
 import pytest
 
 from conftest import PATIENCE, POSTERN, wait_for
+from wedge import Wedge
 
 
 def page(server, path="/status", token=None):
@@ -48,6 +52,69 @@ def test_incidents_are_shown_until_they_end_and_cannot_inject(server):
     assert "Disk" not in page(server)[0]
     listed = json.loads(run(server, "incident", "list", "--all", "--json"))
     assert listed["text"] == "<b>Disk</b> & more" and listed["resolvedAt"]
+
+
+def test_many_long_incidents_do_not_make_the_page_long(server):
+    for number in range(30):
+        run(server, "incident", "post", f"{number} " + "<" * 490)
+    text, _ = page(server)
+    assert len(text) < 20_000 and "And 26 older notices" in text
+
+
+def test_incidents_are_ended_by_what_names_them(server):
+    made = json.loads(run(server, "incident", "post", "Disk", "--json"))
+    done = subprocess.run([POSTERN, "incident", "resolve", "", "--state", server.state], capture_output=True, text=True)
+    assert done.returncode == 2 and "Disk" in page(server)[0]
+    run(server, "incident", "resolve", made["id"])
+    assert "Disk" not in page(server)[0]
+
+
+def test_the_bars_say_how_each_day_was(make_server):
+    server = make_server()
+    server.stop()
+    today = int(time.time() // 86400)
+    with sqlite3.connect(f"{server.state}/postern.db") as database:
+        # Days with an outage, with a warning, and without a word.
+        database.execute("DELETE FROM availability")
+        database.executemany("INSERT INTO availability VALUES (?, ?, ?)", [(today - 3, 43200, 43200), (today - 2, 86400, 3600), (today - 1, 86400, 0)])
+    database.close()
+    server.start()
+    bars = re.findall(r'<li class="(\w+)"[^>]*><span>([^<]*)</span>', page(server)[0])
+    assert len(bars) == 90 and [kind for kind, _ in bars[:86]] == ["none"] * 86
+    day = lambda back: time.strftime("%Y-%m-%d", time.gmtime((today - back) * 86400))
+    assert [words.split(":")[0] for _, words in bars[-4:-1]] == [day(3), day(2), day(1)]
+    assert [kind for kind, _ in bars[-4:-1]] == ["failed", "warning", "ok"] and "50.0 % available" in bars[-4][1]
+
+
+def test_backups_that_fail_are_said(make_server, tmp_path):
+    (tmp_path / "file").write_text("no directory")
+    server = make_server("--backup-every-hours", "1", "--backup-directory", str(tmp_path / "file"))
+    part = lambda: next(one for one in server.call("GET", "/ready")[1]["components"] if one["name"] == "backups")
+    wait_for(lambda: part()["state"] == "warning", lambda: part())
+    assert '<td class="warning">needs care</td><td>The last one failed' in page(server)[0]
+    assert server.call("GET", "/ready")[0] == 200
+
+
+def test_an_event_loop_that_hangs_is_the_relays_failure(make_server):
+    server = make_server()
+    wedge = Wedge(server.process.pid, "NIO-ELT-1-#2")
+
+    def ready():
+        """By a connection of the loop that goes on; those of the other one wait."""
+        host, port = server.address.split(":")
+        try:
+            with socket.create_connection((host, int(port)), 3) as one:
+                one.sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                return b"".join(iter(lambda: one.recv(65536), b""))
+        except OSError:
+            return b""
+    found = wait_for(lambda: (text := ready()) and b" 503 " in text and text, "a look")
+    parts = json.loads(found.split(b"\r\n\r\n", 1)[1])["components"]
+    assert next(part for part in parts if part["name"] == "relay")["state"] == "failed"
+    # The tracer takes note of the end first.
+    server.process.kill()
+    wedge.forget()
+    server.stop()
 
 
 def test_a_database_that_is_gone_is_said_everywhere(make_server):

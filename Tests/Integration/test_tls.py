@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PATIENCE, POSTERN, make_pair, wait_for
+from conftest import PATIENCE, POSTERN, clean_environment, make_pair, wait_for
 
 
 @pytest.fixture
@@ -200,6 +200,80 @@ def test_a_pair_that_does_not_fit_leaves_the_old_one(make_server, tmp_path):
     assert certificate(s_client(server, "-servername", "box.example")) == certificate(before)
 
 
+def test_several_certificates_are_each_shown_to_those_who_ask_for_their_name(make_server, tmp_path):
+    authorities = {}
+    for name in ("box.example", "other.example"):
+        (tmp_path / name).mkdir()
+        authorities[name] = make_pair(tmp_path / name, name)
+    server = make_server("--tls-mode", "files", "--tls-certificate", ",".join(f"{tmp_path}/{name}/cert.pem" for name in authorities),
+                         "--tls-key", ",".join(f"{tmp_path}/{name}/key.pem" for name in authorities), tls=True)
+    for name, authority in authorities.items():
+        assert "200 OK" in s_client(server, "-servername", name, "-CAfile", authority, "-verify_return_error",
+                                    "-verify_hostname", name, "-ign_eof", stdin=GET)
+    assert "unrecognized name" in s_client(server, "-servername", "third.example")
+    # Who asks for no name gets the first.
+    assert "200 OK" in s_client(server, "-noservername", "-CAfile", authorities["box.example"], "-verify_return_error", "-ign_eof", stdin=GET)
+    assert [shown["names"] for shown in statuses(server)] == [["box.example"], ["other.example"]]
+
+
+def statuses(server):
+    """What `cert status` says of a server with files."""
+    done = subprocess.run([POSTERN, "cert", "status", "--json", "--state", server.state], capture_output=True, text=True,
+                          env=server.settings)
+    return [json.loads(line) for line in done.stdout.splitlines()] or done.stderr
+
+
+def certificate(text):
+    return re.search("-----BEGIN CERTIFICATE-----.*?-----END", text, re.S).group()
+
+
+def test_changed_files_are_taken_without_a_word(make_server, tmp_path):
+    make_pair(tmp_path, "box.example")
+    server = files(make_server, tmp_path)
+    before = certificate(s_client(server, "-servername", "box.example"))
+    make_pair(tmp_path, "box.example")
+    wait_for(lambda: certificate(s_client(server, "-servername", "box.example")) != before, "the new certificate")
+
+
+def files(make_server, tmp_path):
+    return make_server("--tls-mode", "files", "--tls-certificate", str(tmp_path / "cert.pem"),
+                       "--tls-key", str(tmp_path / "key.pem"), tls=True)
+
+
+def test_cert_status_says_what_is_shown_and_not_what_lies_on_the_disk(make_server, tmp_path):
+    make_pair(tmp_path, "box.example")
+    server = files(make_server, tmp_path)
+    before = statuses(server)[0]
+    (tmp_path / "key.pem").write_text("no key\n")
+    make_pair(tmp_path, "new.example")
+    (tmp_path / "key.pem").write_text("no key\n")
+    wait_for(lambda: "the old one stays" in server.log.read_text(), "the complaint")
+    now = wait_for(lambda: (found := statuses(server)[0]).get("problem") and found, "the problem")
+    assert now["fingerprint"] == before["fingerprint"] and now["names"] == ["box.example"]
+
+
+@pytest.mark.parametrize("since, urgency, state, line", [
+    (80, "warning", "warning", "level=warning msg=\"the certificate nears its end\""),
+    (95, "alarm", "alarm", "level=error msg=\"the certificate nears its end\""),
+    (101, "alarm", "failed", "level=error msg=\"the certificate has ended\"")])
+def test_a_certificate_that_nears_its_end_is_said_everywhere(make_server, tmp_path, since, urgency, state, line):
+    """A hundred days' certificate that was made so many days ago."""
+    make_pair(tmp_path, "box.example", days=100, since=since)
+    server = files(make_server, tmp_path)
+    wait_for(lambda: line in server.log.read_text(), lambda: server.log.read_text())
+    ready, report = server.call("GET", "/ready")
+    found = next(part for part in report["components"] if part["name"] == "certificate")
+    # An alarm is no outage; an end is one.
+    assert found["state"] == state and ready == (503 if state == "failed" else 200)
+    assert statuses(server)[0]["urgency"] == urgency
+    page = s_client(server, "-servername", "box.example", "-ign_eof",
+                    stdin=GET.replace(b"GET /health", b"GET /status"))
+    assert f'<td class="{state}">' in page
+    doctor = subprocess.run([POSTERN, "doctor", "--state", server.state], capture_output=True, text=True,
+                            env=server.settings)
+    assert "BAD certificate" in doctor.stdout, doctor.stdout + doctor.stderr
+
+
 # Stapling
 
 @pytest.fixture
@@ -282,6 +356,21 @@ def test_a_session_over_tls_and_the_link_carries_the_fingerprint(secure):
         assert share.process.wait(PATIENCE) == 7
     finally:
         share.end()
+
+
+def test_what_the_system_trusts_needs_no_fingerprint(make_server, tmp_path):
+    authority = make_pair(tmp_path, "localhost")
+    server = make_server("--tls-mode", "files", "--tls-certificate", str(tmp_path / "cert.pem"),
+                         "--tls-key", str(tmp_path / "key.pem"), tls=True)
+    ana = server.user("ana")
+    url = f"https://localhost:{server.address.rsplit(':', 1)[1]}"
+    environment = {**clean_environment(), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    login = lambda **more: subprocess.run([POSTERN, "login", url], input=ana.token, capture_output=True, text=True,
+                                          timeout=PATIENCE, env={**environment, **more})
+    assert "no authority vouches" in login().stderr
+    done = login(SSL_CERT_FILE=authority)
+    assert done.returncode == 0 and "Signed in" in done.stdout, done.stderr
+    assert "fingerprint" not in (tmp_path / "config/postern/credentials.json").read_text()
 
 
 def test_a_changed_fingerprint_is_refused_with_both_shown(secure):

@@ -28,15 +28,18 @@ def test_no_finding_above_low(make_server, pebbles, tmp_path):
     wait_for(lambda: pebble_vouches(pebble, server), "the certificate on the socket")
     root = tmp_path / "root.pem"
     root.write_bytes(pebble.get("/roots/0", management=True))
-    report = tmp_path / "report.json"
     port = server.address.rsplit(":", 1)[1]
-    subprocess.run(
-        ["testssl", "--quiet", "--color", "0", "--warnings", "batch", "--ip", "127.0.0.1", "--add-ca", root,
-         "--jsonfile", report, f"box.test:{port}"], capture_output=True, timeout=PATIENCE * 10)
-    found = json.loads(report.read_text())
-    assert len(found) > 100, found
-    grades = [entry["finding"] for entry in found if entry["id"] == "overall_grade"]
-    print(f"\ntestssl: {len(found)} findings, grade {grades}")
-    bad = [entry for entry in found if entry["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "WARN", "FATAL")
-           and entry["id"] not in OF_THE_TEST_AUTHORITY]
+    for attempt in range(3):
+        report = tmp_path / f"report{attempt}.json"
+        subprocess.run(
+            ["testssl", "--quiet", "--color", "0", "--warnings", "batch", "--ip", "127.0.0.1", "--add-ca", root,
+             "--jsonfile", report, f"box.test:{port}"], capture_output=True, timeout=PATIENCE * 10)
+        found = json.loads(report.read_text())
+        assert len(found) > 100, found
+        bad = [entry for entry in found if entry["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "WARN", "FATAL")
+               and entry["id"] not in OF_THE_TEST_AUTHORITY]
+        # The tool itself was too slow to connect, on a busy machine: that says nothing, and it looks again.
+        if not bad or not all(entry["severity"] == "WARN" and "connect problem" in entry["finding"] for entry in bad):
+            break
+    print(f"\ntestssl: {len(found)} findings, none above LOW but the test authority's own")
     assert not bad, [(entry["id"], entry["severity"], entry["finding"]) for entry in bad]

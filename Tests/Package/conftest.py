@@ -1,14 +1,16 @@
 """Fresh Debian 12 machines: a debootstrap root each, booted with a real systemd in a container of its own network."""
 
-import ctypes
 import itertools
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Tools"))
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / ".build/debian-root"
@@ -82,7 +84,8 @@ class Machine:
     def install(self, deb):
         target = self.directory / deb.name
         shutil.copy(deb, target)
-        return self.run("apt-get", "install", "-y", "--no-install-recommends", f"/{deb.name}").stdout
+        done = self.run("apt-get", "install", "-y", "--no-install-recommends", f"/{deb.name}")
+        return done.stdout + done.stderr
 
     def in_network(self, *command, **options):
         """A program of this machine in the container's network."""
@@ -123,29 +126,6 @@ def command(pid):
 def children(pid):
     found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
     return [int(one) for one in found]
-
-
-class Wedge:
-    """Stops one thread of a process, as a thread that hangs would be stopped; the others go on."""
-
-    SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
-
-    def __init__(self, pid, name):
-        self.libc = ctypes.CDLL(None, use_errno=True)
-        self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-        threads = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()
-                   if (task / "comm").read_text().strip().startswith(name)]
-        assert threads, [(task / "comm").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
-        self.thread = threads[0]
-        assert self.libc.ptrace(self.SEIZE, self.thread, None, None) == 0, os.strerror(ctypes.get_errno())
-        assert self.libc.ptrace(self.INTERRUPT, self.thread, None, None) == 0, os.strerror(ctypes.get_errno())
-
-    def forget(self):
-        # The tracer must take note of the end, or the process stays a zombie.
-        try:
-            os.waitpid(self.thread, 0x40000000)
-        except ChildProcessError:
-            pass
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,18 @@
 """The Debian package on a fresh machine, under a real systemd: install, use, upgrade, remove, reinstall, purge."""
 
 import json
+import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from conftest import Wedge, package, wait_for
+from conftest import ROOT, package, wait_for
+from wedge import Wedge
 
 
 def health(machine):
@@ -55,6 +59,86 @@ def test_install_use_upgrade_remove_reinstall_purge(machine, deb):
     assert "postern" not in machine.out("systemctl", "list-unit-files", "--no-pager")
 
 
+def files(machine):
+    """Every file and directory of the machine but for what changes by itself."""
+    return set(machine.out(
+        "find", "/", "-xdev", "(", "-path", "/proc", "-o", "-path", "/sys", "-o", "-path", "/run", "-o", "-path", "/tmp", "-o",
+        "-path", "/var/tmp", "-o", "-path", "/var/cache", "-o", "-path", "/var/lib/apt", "-o", "-path", "/var/lib/dpkg", "-o",
+        "-path", "/var/log", "-o", "-path", "/dev", ")", "-prune", "-o", "-print").splitlines())
+
+
+def test_purging_leaves_nothing_that_was_not_there_before(machine, deb):
+    # What apt's first run makes, and what the package needs, is not the package's.
+    machine.install(deb)
+    machine.run("apt-get", "purge", "-y", "postern")
+    before = files(machine)
+    machine.install(deb)
+    health(machine)
+    machine.run("apt-get", "remove", "-y", "postern")
+    for _ in range(2):
+        machine.run("dpkg", "--purge", "postern")
+    left = files(machine) - before
+    assert not [name for name in left if not name.startswith("/var/lib/systemd/deb-systemd")], left
+
+
+SOURCES = ROOT / "Sources/Storage/Migrations"
+
+
+def test_an_upgrade_from_0_2_brings_its_database_along(machine, deb):
+    """The schema that 0.2 had, with an account and its token in it, and none of the keys that came later."""
+    machine.install(package("0.2.0"))
+    made = json.loads(machine.out("postern", "user", "add", "ana", "--json"))
+    machine.run("systemctl", "stop", "postern-http.socket", "postern.socket", "postern.service")
+    state = machine.directory / "var/lib/postern"
+    with sqlite3.connect(state / "postern.db") as now:
+        user = now.execute("SELECT id, username, created_at FROM users").fetchone()
+        token = now.execute("SELECT id, user_id, name, digest, created_at, revoked_at FROM api_tokens").fetchone()
+    now.close()
+    owner = (state / "postern.db").stat()
+    for path in state.iterdir():
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    with sqlite3.connect(state / "postern.db") as old:
+        for name in ("FirstTables", "ApplianceTables"):
+            old.executescript(re.search(r'script: """(.*?)"""', (SOURCES / f"{name}.swift").read_text(), re.S).group(1))
+        old.execute("INSERT INTO users VALUES (?, ?, NULL, 'free', 1, ?)", user)
+        old.execute("INSERT INTO api_tokens VALUES (?, ?, ?, ?, ?, ?)", token)
+        old.execute("PRAGMA user_version = 2")
+    old.close()
+    os.chown(state / "postern.db", owner.st_uid, owner.st_gid)
+    (state / "postern.db").chmod(0o600)
+    machine.install(deb)
+    assert '"status":"ok"' in health(machine)
+    me = machine.out("curl", "-sk", "-H", f"Authorization: Bearer {made['token']}", "https://localhost/auth/me")
+    assert json.loads(me)["username"] == "ana"
+    assert machine.out("stat", "-c", "%U %a", "/var/lib/postern/postern.db.version-2") == "postern 600"
+
+
+def test_an_upgrade_under_load_refuses_no_connection(machine, deb, tmp_path):
+    machine.install(package("0.2.0"))
+    stop = tmp_path / "stop"
+    clients = [machine.in_network(sys.executable, "-c", LOAD, stop, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+               for _ in range(3)]
+    opened = machine.show("ActiveEnterTimestampMonotonic", "postern.socket")
+    said = machine.install(deb)
+    assert '"status":"ok"' in health(machine)
+    stop.touch()
+    for client in clients:
+        out, error = client.communicate()
+        assert int(out.split()[0]) > 0 and int(out.split()[1]) == 0, (out, error)
+    # The ports were never closed.
+    assert machine.show("ActiveEnterTimestampMonotonic", "postern.socket") == opened
+    assert "Could not execute" not in said, said
+    assert "refusing" not in machine.out("journalctl", "--no-pager", "-o", "cat", "-u", "postern.socket", "-u", "postern-http.socket")
+
+
+def test_links_name_the_port_that_systemd_holds(machine, deb):
+    machine.install(deb)
+    machine.run("sh", "-c", "echo 'tls-names: [box.test]' >> /etc/postern/postern.yml; systemctl restart postern")
+    wait_for(lambda: "https://box.test/setup/" in machine.journal(), machine.journal)
+    assert machine.out("postern", "setup").startswith("https://box.test/setup/")
+    assert machine.out("cat", "/var/lib/postern/setup-link").startswith("https://box.test/setup/")
+
+
 def test_the_first_request_starts_the_service(machine, deb):
     machine.install(deb)
     machine.run("systemctl", "stop", "postern.service")
@@ -66,7 +150,7 @@ def test_the_first_request_starts_the_service(machine, deb):
 def test_status_reload_and_hardening(machine, deb):
     machine.install(deb)
     status = machine.run("systemctl", "status", "postern", "--no-pager").stdout
-    assert re.search(r'Status: "0 sessions, 0 peers, certificate good for \d+ days"', status)
+    assert re.search(r'Status: "0 sessions, 0 guests, certificate good for \d+ days"', status)
     # The journal has the time already.
     machine.run("sh", "-c", "echo 'log-level: debug' >> /etc/postern/postern.yml")
     machine.run("systemctl", "reload", "postern")

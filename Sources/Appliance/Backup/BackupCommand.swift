@@ -1,7 +1,9 @@
 import ArgumentParser
 import CPlatform
 import Glibc
+import NIOCore
 import Storage
+import Wire
 
 /// `postern backup`
 struct BackupCommand: AsyncParsableCommand {
@@ -26,7 +28,21 @@ struct BackupCommand: AsyncParsableCommand {
         help: ArgumentHelp("A file whose first line is the passphrase; it is asked for otherwise.", valueName: "file"))
     var passphraseFile: String?
 
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
     @OptionGroup var server: ServerOptions
+
+    private struct Made: Encodable {
+        let file: String
+        let withKeys: Bool
+        /// Without keys: accounts in the copy, which was checked.
+        let accounts: Int?
+    }
+
+    private func say(_ text: String, _ made: Made) {
+        Output.line(json ? String(buffer: JSONText.encode(made)) : text)
+    }
 
     func run() async throws {
         let configuration = try server.load()
@@ -38,7 +54,9 @@ struct BackupCommand: AsyncParsableCommand {
         guard access(target, F_OK) != 0 else { throw CommandFailure("\(target) exists; choose another name") }
         guard withKeys else {
             try Backup.make(stateDirectory: configuration.stateDirectory, to: target)
-            return Output.line("\(target): \(try Backup.check(target).users) accounts, checked.")
+            let accounts = try Backup.check(target).users
+            return say(
+                "\(target): \(accounts) accounts, checked.", Made(file: target, withKeys: false, accounts: accounts))
         }
         let passphrase = try Passphrase.read(from: passphraseFile, twice: true)
         // Where the database itself lies, not where the sealed file goes: nothing unsealed reaches that medium.
@@ -58,7 +76,9 @@ struct BackupCommand: AsyncParsableCommand {
             throw CommandFailure("the master key was rotated meanwhile; try again", status: 75)
         }
         try BinaryFile.write(try SealedArchive.seal(files, passphrase: passphrase), to: target)
-        Output.line("\(target): the database and \(files.count - 1) keys and certificates, sealed.")
+        say(
+            "\(target): the database and \(files.count - 1) keys and certificates, sealed.",
+            Made(file: target, withKeys: true, accounts: nil))
     }
 }
 

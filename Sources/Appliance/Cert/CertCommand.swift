@@ -14,7 +14,7 @@ struct CertCommand: AsyncParsableCommand {
 
 struct CertStatus: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Prints the certificate in force: names, fingerprint, days left, problems.",
+        commandName: "status", abstract: "Prints the certificates in force: names, fingerprint, days left, problems.",
         discussion: "Example: postern cert status --json | jq -r .fingerprint")
 
     private struct Status: Encodable {
@@ -24,7 +24,7 @@ struct CertStatus: AsyncParsableCommand {
         let problem, doing, nextAttempt: String?
     }
 
-    @Flag(help: "Print one JSON object.")
+    @Flag(help: "Print one JSON object for each certificate.")
     var json = false
 
     @OptionGroup var server: ServerOptions
@@ -32,46 +32,55 @@ struct CertStatus: AsyncParsableCommand {
     func run() async throws {
         let configuration = try server.load()
         try StateOwner.become(ownerOf: configuration.stateDirectory)
-        let report = try Self.report(configuration)
+        for (index, report) in try Self.reports(configuration).enumerated() {
+            if index > 0 && !json { Output.line("") }
+            show(report)
+        }
+    }
+
+    private func show(_ report: CertificateReport) {
+        let facts = report.facts
         let days = report.daysLeft(now: time(nil))
-        let end = ISOTime.text(milliseconds: Int64(report.notAfter) * 1000)
+        let end = ISOTime.text(milliseconds: Int64(facts.notAfter) * 1000)
         let next = report.renewal.map { ISOTime.text(milliseconds: Int64($0.nextAttempt) * 1000) }
         if json {
             let status = Status(
-                mode: report.mode, fingerprint: report.fingerprint.description, issuer: report.issuer, notAfter: end,
-                urgency: report.urgency.rawValue, names: report.names, daysLeft: days, problem: report.problem,
+                mode: report.mode, fingerprint: facts.fingerprint.description, issuer: facts.issuer, notAfter: end,
+                urgency: report.urgency.rawValue, names: facts.names, daysLeft: days, problem: report.problem,
                 doing: report.renewal?.doing, nextAttempt: next)
             return Output.line(String(buffer: JSONText.encode(status)))
         }
         Output.line("mode         \(report.mode)")
-        Output.line("names        \(report.names.joined(separator: ", "))")
-        Output.line("issuer       \(report.isSelfSigned ? "itself" : report.issuer)")
-        Output.line("fingerprint  \(report.fingerprint)")
+        Output.line("names        \(facts.names.joined(separator: ", "))")
+        Output.line("issuer       \(facts.isSelfSigned ? "itself" : facts.issuer)")
+        Output.line("fingerprint  \(facts.fingerprint)")
         Output.line(
             "good until   \(end) (\(days) days)\(report.urgency == .good ? "" : "  \(report.urgency.rawValue)")")
         if let renewal = report.renewal { Output.line("renewal      \(renewal.doing); next look \(next ?? "")") }
         if let problem = report.problem { Output.line("problem      \(problem)") }
     }
 
-    /// What is on the disk, which is what the server serves.
-    static func report(_ configuration: Configuration) throws -> CertificateReport {
+    /// What the running server shows, the one for clients that ask for no name first; where none runs, what the next start would
+    /// show. Makes nothing: where there is no certificate yet, there is no report.
+    /// - Throws: ``CommandFailure``, `TLSError`.
+    static func reports(_ configuration: Configuration) throws -> [CertificateReport] {
         let mode = configuration.text("tls-mode") ?? ""
         let now = Int(time(nil))
-        switch mode {
-        case "acme":
-            let files = try ACMEFiles(directory: "\(configuration.stateDirectory)/acme")
-            let pair = try files.certificate() ?? SelfSigned.pair(configuration)
-            return CertificateReport(mode: mode, pair.leaf, renewal: files.status(), problem: nil, now: now)
-        case "files":
-            let path = configuration.text("tls-certificate") ?? ""
-            guard case .success(let text) = TextFile.read(path, limit: 1 << 20) else {
-                throw CommandFailure("cannot read \(path)")
+        let files = mode == "acme" ? try ACMEFiles(directory: "\(configuration.stateDirectory)/acme") : nil
+        let state = configuration.stateDirectory
+        if try ServeLock.isTaken(stateDirectory: state), let served = ServedCertificates.read(stateDirectory: state) {
+            return served.certificates.map {
+                CertificateReport(mode: served.mode, $0, renewal: files?.status(), problem: served.problem, now: now)
             }
-            let leaf = try Certificate.chain(pem: text)[0]
-            return CertificateReport(mode: mode, leaf, renewal: nil, problem: nil, now: now)
-        default:
-            let pair = try SelfSigned.pair(configuration)
-            return CertificateReport(mode: mode, pair.leaf, renewal: nil, problem: nil, now: now)
+        }
+        let pairs: [CertificatePair]
+        switch mode {
+        case "files": pairs = try CertificateFiles(configuration).read()
+        default: pairs = try (files?.certificate() ?? SelfSigned.stored(configuration)).map { [$0] } ?? []
+        }
+        guard !pairs.isEmpty else { throw CommandFailure("there is no certificate yet; start the server once") }
+        return pairs.map {
+            CertificateReport(mode: mode, CertificateFacts($0.leaf), renewal: files?.status(), problem: nil, now: now)
         }
     }
 }

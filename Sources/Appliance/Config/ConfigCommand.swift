@@ -1,5 +1,6 @@
 import ArgumentParser
 import NIOCore
+import Storage
 import Wire
 
 /// `postern config …`
@@ -15,10 +16,28 @@ struct ConfigCheck: ParsableCommand {
         commandName: "check", abstract: "Prints every mistake with its line; exits with 1 if there is one.",
         discussion: "Example: postern config check && systemctl reload postern")
 
+    private struct Checked: Encodable {
+        let file: String?
+        let mistakes: [String]
+    }
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
     @OptionGroup var server: ServerOptions
 
     func run() throws {
-        let configuration = try server.load()
+        let configuration = Configuration(file: server.config, flags: server.flags)
+        // As the server would: what root may read the service may not.
+        try? StateOwner.become(ownerOf: configuration.stateDirectory)
+        // Files are looked at where the rules hold: before, nobody knows which ones are meant.
+        let problems = configuration.problems.isEmpty ? Preflight.problems(configuration) : configuration.problems
+        if json {
+            Output.line(String(buffer: JSONText.encode(Checked(file: configuration.file, mistakes: problems))))
+            if !problems.isEmpty { throw ExitCode(1) }
+            return
+        }
+        try Configuration.refuse(problems)
         Output.line("\(configuration.file ?? "No configuration file, and the environment"): no mistakes")
     }
 }
@@ -41,10 +60,12 @@ struct ConfigShow: ParsableCommand {
 
     func run() throws {
         let configuration = try server.load()
+        let sealed = StoredSecret.names(stateDirectory: configuration.stateDirectory)
         for setting in Setting.all {
             let value = configuration[setting.key]
-            let text = setting.isSecret && value != nil ? "(hidden)" : value?.text
-            let source = value?.source ?? "not set"
+            let isSealed = value == nil && sealed.contains(setting.key)
+            let text = setting.isSecret && (value != nil || isSealed) ? "(hidden)" : value?.text
+            let source = value?.source ?? (isSealed ? "sealed in the database" : "not set")
             if json {
                 Output.line(
                     String(buffer: JSONText.encode(Shown(key: setting.key, value: text, source: source))))
@@ -84,7 +105,10 @@ struct ConfigExample: ParsableCommand {
         case .choice(let words): " One of \(words.joined(separator: ", "))."
         case .number(let range): " From \(range.lowerBound) to \(range.upperBound)."
         case .list: " A list: [box.example, 192.0.2.7]."
-        case .text, .path, .yesNo, .address: ""
+        case .paths: " A path, or a list: [/etc/ssl/a.pem, /etc/ssl/b.pem]."
+        case .names: " A list: [box.example, 192.0.2.7]."
+        case .addresses: " A list: [127.0.0.1, \"::1\"]."
+        case .text, .path, .yesNo, .address, .url: ""
         }
     }
 

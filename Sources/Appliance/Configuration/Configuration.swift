@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import Storage
 
@@ -38,6 +39,7 @@ struct Configuration: Sendable {
                 problems.append("cannot read \(path): \(error.message)")
             }
         }
+        problems += Self.strangers()
         for setting in Setting.all {
             for (source, found) in Self.outside(setting, flags, &problems) {
                 if let problem = setting.problem(with: found) {
@@ -49,8 +51,28 @@ struct Configuration: Sendable {
             if values[setting.key] == nil { values[setting.key] = Self.standard(setting) }
         }
         self.values = values
-        self.problems = problems + Self.contradictions(values)
+        self.problems = problems + Contradictions(values).found
     }
+
+    /// Variables of ours that nothing reads: as likely misspelt as an unknown key in the file.
+    private static func strangers() -> [String] {
+        let known = Set(Setting.all.flatMap { [$0.variable, $0.variable + "_FILE"] })
+        return ProcessInfo.processInfo.environment.keys.filter {
+            $0.hasPrefix("POSTERN_") && !known.contains($0) && !ofClients.contains($0)
+        }
+        .sorted().compactMap { name in
+            let key = name.dropFirst("POSTERN_".count).lowercased().map { $0 == "_" ? "-" : String($0) }.joined()
+            // Others may have variables of their own that begin like ours.
+            return Setting.nearest(to: key).map { near in
+                "unknown variable \(name); did you mean \(Setting.named(near)?.variable ?? near)?"
+            }
+        }
+    }
+
+    /// What the client's verbs read, and set.
+    private static let ofClients: Set<String> = [
+        "POSTERN_URL", "POSTERN_TOKEN", "POSTERN_FINGERPRINT", "POSTERN_SHARED",
+    ]
 
     private static func standard(_ setting: Setting) -> Value? {
         // Weaker than the file: the owner's verbs do not see it, and must find the same database.
@@ -80,37 +102,6 @@ struct Configuration: Sendable {
         if let value = environment(setting.variable) { found.append((setting.variable, value)) }
         if let value = flags[setting.key] { found.append((setting.flag, value)) }
         return found
-    }
-
-    /// Settings that are each right and do not go together.
-    private static func contradictions(_ values: [String: Value]) -> [String] {
-        var problems: [String] = []
-        func text(_ key: String) -> String? { values[key]?.text }
-        if text("https") == "off" && text("http") == "off" {
-            problems.append("https and http are both off; turn one on")
-        }
-        if text("https") != "off" {
-            switch text("tls-mode") {
-            case "files":
-                for key in ["tls-certificate", "tls-key"] where text(key) == nil {
-                    problems.append("tls-mode is files, and \(key) is not set")
-                }
-            case "acme":
-                if text("tls-names") == nil { problems.append("tls-mode is acme, and tls-names is not set") }
-                if text("acme-agree").map(Self.isYes) != true {
-                    problems.append("tls-mode is acme: read the authority's terms, then set acme-agree: yes")
-                }
-                if (text("acme-eab-key-id") == nil) != (text("acme-eab-hmac-key") == nil) {
-                    problems.append("acme-eab-key-id and acme-eab-hmac-key go together; set both or none")
-                }
-            default: break
-            }
-        }
-        let changes = text("plan-limits").map { $0.split(separator: ",").map { String($0).trimmed } } ?? []
-        problems += PlanCatalogue().configure(standard: text("plan-default"), changes: changes).map {
-            "plan-limits: \($0)"
-        }
-        return problems
     }
 
     // MARK: Reading
@@ -148,7 +139,13 @@ struct Configuration: Sendable {
 
     /// - Throws: ``CommandFailure`` with every mistake, one a line.
     func checked() throws -> Configuration {
-        if problems.isEmpty { return self }
+        try Self.refuse(problems)
+        return self
+    }
+
+    /// - Throws: ``CommandFailure`` where there are mistakes.
+    static func refuse(_ problems: [String]) throws {
+        if problems.isEmpty { return }
         // A wrong flag is wrong usage, like any other command's.
         throw CommandFailure(
             "the configuration has mistakes:\n  " + problems.joined(separator: "\n  "),

@@ -53,6 +53,7 @@ struct ServeOptions: ParsableArguments {
     @Option(help: Self.help("joins-per-minute")) var joinsPerMinute: String?
     @Option(help: Self.help("public-calls-per-minute")) var publicCallsPerMinute: String?
     @Option(help: Self.help("connections-per-address")) var connectionsPerAddress: String?
+    @Option(help: Self.help("trusted-proxies")) var trustedProxies: String?
     @Option(help: Self.help("backup-every-hours")) var backupEveryHours: String?
     @Option(help: Self.help("backup-keep")) var backupKeep: String?
     @Option(help: Self.help("backup-directory")) var backupDirectory: String?
@@ -77,7 +78,8 @@ struct ServeOptions: ParsableArguments {
             "oidc-client-id": oidcClientId, "oidc-title": oidcTitle, "provider-ca-file": providerCaFile,
             "frontend-urls": frontendUrls, "smtp-host": smtpHost, "smtp-port": smtpPort, "smtp-security": smtpSecurity,
             "smtp-user": smtpUser, "smtp-from": smtpFrom,
-            "joins-per-minute": joinsPerMinute, "public-calls-per-minute": publicCallsPerMinute,
+            "joins-per-minute": joinsPerMinute, "trusted-proxies": trustedProxies,
+            "public-calls-per-minute": publicCallsPerMinute,
             "connections-per-address": connectionsPerAddress, "backup-every-hours": backupEveryHours,
             "backup-keep": backupKeep, "backup-directory": backupDirectory, "disk-reserve-mib": diskReserveMib,
             "public-numbers": publicNumbers, "log-level": logLevel, "log-format": logFormat,

@@ -14,7 +14,7 @@ extension Setting {
                 "Address for plain HTTP: redirects to HTTPS and answers ACME checks; serves everything where https is off."
         ),
         Setting(
-            key: "public-url", kind: .text, standard: nil,
+            key: "public-url", kind: .url(["https", "http"]), standard: nil,
             help:
                 "Address that people reach this server by, as in https://box.example; guessed from tls-names if it is not set."
         ),
@@ -23,17 +23,20 @@ extension Setting {
             key: "tls-mode", kind: .choice(["self-signed", "files", "acme"]), standard: "self-signed",
             help: "Where the certificate comes from."),
         Setting(
-            key: "tls-names", kind: .list, standard: nil,
+            key: "tls-names", kind: .names, standard: nil,
             help: "Names and addresses of this server; acme orders a certificate for them."),
         Setting(
-            key: "tls-certificate", kind: .path, standard: nil,
-            help: "With tls-mode files: the certificate and its chain, PEM.", reloads: true),
+            key: "tls-certificate", kind: .paths, standard: nil,
+            help:
+                "With tls-mode files: the certificate and its chain, PEM; several where each is for other names, the first for clients that ask for none.",
+            reloads: true),
         Setting(
-            key: "tls-key", kind: .path, standard: nil,
-            help: "With tls-mode files: the certificate's private key, PEM.", reloads: true),
+            key: "tls-key", kind: .paths, standard: nil,
+            help: "With tls-mode files: the certificate's private key, PEM; as many as certificates, in their order.",
+            reloads: true),
 
         Setting(
-            key: "acme-directory", kind: .text, standard: "https://acme-v02.api.letsencrypt.org/directory",
+            key: "acme-directory", kind: .url(["https"]), standard: "https://acme-v02.api.letsencrypt.org/directory",
             help: "With tls-mode acme: the certificate authority's directory."),
         Setting(
             key: "acme-email", kind: .text, standard: nil,
@@ -71,7 +74,7 @@ extension Setting {
             key: "plan-limits", kind: .list, standard: nil,
             help: "Changes to what plans allow, as in free.maxShares=2 or pro.maxViewers=unlimited.", reloads: true),
         Setting(
-            key: "upgrade-url", kind: .text, standard: nil,
+            key: "upgrade-url", kind: .url(["https", "http"]), standard: nil,
             help: "Where people who reached a limit of their plan are sent; the plan's page here if it is not set."),
         Setting(
             key: "admin-name", kind: .text, standard: "admin",
@@ -88,10 +91,10 @@ extension Setting {
             key: "github-client-secret", kind: .text, standard: nil,
             help: "The OAuth app's client secret.", isSecret: true),
         Setting(
-            key: "github-url", kind: .text, standard: "https://github.com",
+            key: "github-url", kind: .url(["https", "http"]), standard: "https://github.com",
             help: "GitHub's address, or an enterprise server's."),
         Setting(
-            key: "github-api-url", kind: .text, standard: "https://api.github.com",
+            key: "github-api-url", kind: .url(["https", "http"]), standard: "https://api.github.com",
             help: "GitHub's API, or an enterprise server's."),
         Setting(
             key: "google-client-id", kind: .text, standard: nil,
@@ -100,10 +103,10 @@ extension Setting {
             key: "google-client-secret", kind: .text, standard: nil,
             help: "Google's client secret.", isSecret: true),
         Setting(
-            key: "google-issuer", kind: .text, standard: "https://accounts.google.com",
+            key: "google-issuer", kind: .url(["https", "http"]), standard: "https://accounts.google.com",
             help: "Google's issuer."),
         Setting(
-            key: "oidc-issuer", kind: .text, standard: nil,
+            key: "oidc-issuer", kind: .url(["https", "http"]), standard: nil,
             help: "Signing in with any OpenID Connect provider: its issuer, exactly as it spells it."),
         Setting(
             key: "oidc-client-id", kind: .text, standard: nil,
@@ -143,13 +146,18 @@ extension Setting {
 
         Setting(
             key: "joins-per-minute", kind: .number(1...1_000_000), standard: "60",
-            help: "Joins per minute, from one address and by one account."),
+            help: "Joins per minute, from one address and by one account.", reloads: true),
         Setting(
             key: "public-calls-per-minute", kind: .number(1...1_000_000), standard: "30",
-            help: "Sign-ins and code checks per minute from one address."),
+            help: "Sign-ins and code checks per minute from one address.", reloads: true),
         Setting(
             key: "connections-per-address", kind: .number(1...1_000_000), standard: "256",
-            help: "Connections at once from one address."),
+            help: "Connections at once from one address.", reloads: true),
+        Setting(
+            key: "trusted-proxies", kind: .addresses, standard: nil,
+            help:
+                "Addresses of web servers in front of this one: their clients are told apart by X-Forwarded-For, which nobody else is believed."
+        ),
 
         Setting(
             key: "backup-every-hours", kind: .number(0...8760), standard: "24",
@@ -175,14 +183,15 @@ extension Setting {
             help: "How log lines are written."),
         Setting(
             key: "log-addresses", kind: .yesNo, standard: "no",
-            help: "Put clients' network addresses into the log."),
+            help: "Put clients' network addresses into the log.", reloads: true),
     ]
 
     static func named(_ key: String) -> Setting? { all.first { $0.key == key } }
 
     /// The known key that a wrong one is most like, if any is near.
     static func nearest(to key: String) -> String? {
-        all.map { ($0.key, distance($0.key, key)) }.filter { $0.1 <= 3 }.min { $0.1 < $1.1 }?.0
+        // A third of its letters at most: short keys are near to everything.
+        all.map { ($0.key, distance($0.key, key)) }.filter { $0.1 <= min(3, $0.0.count / 3) }.min { $0.1 < $1.1 }?.0
     }
 
     /// Levenshtein's: insertions, deletions and substitutions.

@@ -1,3 +1,5 @@
+import TransportSecurity
+
 /// One thing that an owner can set. It is a line in the configuration file, a variable and a flag, all of one name.
 struct Setting: Sendable {
     enum Kind: Sendable {
@@ -8,6 +10,14 @@ struct Setting: Sendable {
         case choice([String])
         /// Separated by commas in a variable or a flag; a YAML list in the file.
         case list
+        /// The same, each a path that starts with /.
+        case paths
+        /// Host names and numeric addresses.
+        case names
+        /// Numeric addresses.
+        case addresses
+        /// An address with one of these schemes.
+        case url([String])
         /// `host:port`, `*:port`, or `off`.
         case address
     }
@@ -35,12 +45,40 @@ struct Setting: Sendable {
         switch kind {
         case .text, .list: return nil
         case .path: return value.hasPrefix("/") ? nil : "is a path that starts with /"
+        case .names, .addresses:
+            let parts = value.split(separator: ",").map { String($0).trimmed }
+            if case .addresses = kind {
+                return parts.allSatisfy(IPAddressText.isAddress) ? nil : "is a list of numeric addresses"
+            }
+            return parts.allSatisfy(Self.isName) ? nil : "is a list of host names and numeric addresses"
+        case .url(let schemes):
+            let isURL = schemes.contains { WebAddress(value, scheme: $0) != nil } && !value.contains { $0.isWhitespace }
+            return isURL ? nil : "is an address as in \(schemes[0])://box.example"
+        case .paths:
+            let isRight = value.split(separator: ",").allSatisfy { String($0).trimmed.hasPrefix("/") }
+            return isRight ? nil : "is a path that starts with /, or a list of them"
         case .number(let range):
             if let number = Int(value), range.contains(number) { return nil }
             return "is a number from \(range.lowerBound) to \(range.upperBound)"
         case .yesNo: return ["yes", "no", "true", "false"].contains(value) ? nil : "is yes or no"
         case .choice(let words): return words.contains(value) ? nil : "is one of \(words.joined(separator: ", "))"
         case .address: return ListenAddress(value) != nil ? nil : "is HOST:PORT, *:PORT for every address, or off"
+        }
+    }
+}
+
+extension Setting {
+    /// RFC 1123, section 2.1, with a wildcard as certificates have it; or numeric.
+    private static func isName(_ text: String) -> Bool {
+        if IPAddressText.isAddress(text) { return true }
+        let labels = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard text.utf8.count <= 253 else { return false }
+        return labels.enumerated().allSatisfy { index, label in
+            if index == 0 && label == "*" && labels.count > 2 { return true }
+            return (1...63).contains(label.utf8.count) && !label.hasPrefix("-") && !label.hasSuffix("-")
+                && label.utf8.allSatisfy {
+                    ($0 | 0x20) >= 0x61 && ($0 | 0x20) <= 0x7A || $0 >= 0x30 && $0 <= 0x39 || $0 == 0x2D
+                }
         }
     }
 }

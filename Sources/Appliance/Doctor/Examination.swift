@@ -18,9 +18,8 @@ struct Finding {
 /// The checks of `postern doctor`. None changes anything.
 enum Examination {
     static func configuration(_ configuration: Configuration) -> [Finding] {
-        guard configuration.problems.isEmpty else {
-            return configuration.problems.map { Finding("configuration", bad: $0) }
-        }
+        let problems = configuration.problems.isEmpty ? Preflight.problems(configuration) : configuration.problems
+        guard problems.isEmpty else { return problems.map { Finding("configuration", bad: $0) } }
         return [
             Finding(
                 "configuration", good: configuration.file.map { "\($0) has no mistakes" } ?? "no file; defaults hold")
@@ -70,11 +69,13 @@ enum Examination {
     static func certificate(_ configuration: Configuration) -> [Finding] {
         guard configuration.address("https") != .off else { return [Finding("certificate", good: "https is off")] }
         do {
-            let report = try CertStatus.report(configuration)
+            let reports = try CertStatus.reports(configuration)
+            // The one that ends first.
+            guard let report = reports.min(by: { $0.facts.notAfter < $1.facts.notAfter }) else { return [] }
             let days = report.daysLeft(now: time(nil))
             if let problem = report.problem { return [Finding("certificate", bad: "\(days) days left; \(problem)")] }
             if report.urgency != .good { return [Finding("certificate", bad: "only \(days) days left; renew it")] }
-            return [Finding("certificate", good: "\(days) days left, \(report.fingerprint)")]
+            return [Finding("certificate", good: "\(days) days left, \(reports[0].facts.fingerprint)")]
         } catch { return [Finding("certificate", bad: "\(error)")] }
     }
 
@@ -93,7 +94,10 @@ enum Examination {
         for (host, port) in places {
             do {
                 let tls =
-                    isSecure ? try TLSContext.client(trust: .pinned(CertStatus.report(configuration).fingerprint)) : nil
+                    isSecure
+                    ? try CertStatus.reports(configuration).first.map {
+                        try TLSContext.client(trust: .pinned($0.facts.fingerprint))
+                    } : nil
                 var exchange = HTTPExchange(host: host, port: port, tls: tls)
                 exchange.limits.time = .seconds(5)
                 let answer = try await exchange.send(.GET, "/ready", headers: ["Host": "localhost"])

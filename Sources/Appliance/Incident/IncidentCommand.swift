@@ -19,12 +19,23 @@ struct IncidentPost: AsyncParsableCommand {
     @Argument(help: "The sentence, at most 500 bytes.")
     var text: String
 
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    private struct Posted: Encodable { let id, text, startedAt: String }
+
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
         let text = self.text
         let incident = try await server.withDatabase { database, _ in
             try await database.write { try Incident.post(text, now: .now(), in: $0) }
+        }
+        if json {
+            let posted = Posted(
+                id: incident.id, text: incident.text,
+                startedAt: ISOTime.text(milliseconds: incident.startedAt.milliseconds))
+            return Output.line(String(buffer: JSONText.encode(posted)))
         }
         Output.line("Posted. End it with: postern incident resolve \(incident.id.suffix(12))")
     }
@@ -35,10 +46,19 @@ struct IncidentResolve: AsyncParsableCommand {
         commandName: "resolve", abstract: "Ends an incident.",
         discussion: "Example: postern incident resolve 3f2a9c017b44")
 
+    /// Characters of an id that tell incidents apart; `incident list` shows twelve.
+    private static let shortest = 4
+
     @Argument(help: "The incident's id, or the end of it.")
     var id: String
 
     @OptionGroup var server: ServerOptions
+
+    func validate() throws {
+        if id.count < Self.shortest {
+            throw ValidationError("Name the incident by at least \(Self.shortest) characters of its id.")
+        }
+    }
 
     func run() async throws {
         let id = self.id

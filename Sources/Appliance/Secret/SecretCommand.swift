@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import NIOCore
 import Storage
 import Wire
 
@@ -55,7 +56,12 @@ struct SecretSet: AsyncParsableCommand {
 struct SecretList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "Lists which secrets are set, and since when; not the secrets.",
-        discussion: "Example: sudo postern secret list")
+        discussion: "Example: sudo postern secret list --json")
+
+    private struct Listed: Encodable, Sendable { let name, changedAt: String }
+
+    @Flag(help: "Print one JSON object per line.")
+    var json = false
 
     @OptionGroup var server: ServerOptions
 
@@ -63,11 +69,13 @@ struct SecretList: AsyncParsableCommand {
         let all = try await server.withDatabase { database, _ in
             try await database.read {
                 try StoredSecret.list(in: $0).map {
-                    "\($0.name)\t\(ISOTime.text(milliseconds: $0.changedAt.milliseconds))"
+                    Listed(name: $0.name, changedAt: ISOTime.text(milliseconds: $0.changedAt.milliseconds))
                 }
             }
         }
-        all.forEach { Output.line($0) }
+        for one in all {
+            Output.line(json ? String(buffer: JSONText.encode(one)) : "\(one.name)\t\(one.changedAt)")
+        }
     }
 }
 

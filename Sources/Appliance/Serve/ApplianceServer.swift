@@ -38,8 +38,9 @@ final class ApplianceServer: Sendable {
         let answers = ChallengeAnswers()
         let https = configuration.address("https") != .off
         let keeper = https ? try CertificateKeeper(configuration, answers: answers, logger: logger) : nil
+        if keeper == nil { ServedCertificates.forget(stateDirectory: state) }
         let inherited = try Systemd.listeners(https: https)
-        listeners = inherited.isEmpty ? Self.configured(configuration) : inherited
+        listeners = inherited.isEmpty ? ListenerConfiguration.configured(configuration) : inherited
         let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         let neighbours = try await Neighbours(configuration, database: database)
         var parts = WebParts(
@@ -52,17 +53,18 @@ final class ApplianceServer: Sendable {
         try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration)
         let summary: @Sendable () -> String = { Self.summary(metrics, keeper) }
+        let listening = listeners
         let server = await WebServer(
             configuration: Self.web(configuration, listeners), parts: parts, group: group
         ) { bound in
-            Self.announce(bound, keeper?.report, setup?.path, configuration)
+            Self.announce(bound, keeper?.reports.first?.facts, setup, configuration, listening, logger)
             Systemd.ready(summary())
             postern_forget_startup_code()
         }
         let watchdog = Watchdog(database: database, group: group, metrics: metrics, logger: logger, status: summary)
         let reloader = Reloader(
-            configuration: configuration, reload: reloaded, keeper: keeper, plans: plans, logger: logger,
-            status: summary)
+            configuration: configuration, reload: reloaded, keeper: keeper, plans: plans, server: server,
+            logger: logger, status: summary)
         // Stopped from the last to the first: peers are sent away while everything behind the web server still works.
         let behind: [any Service] =
             [watchdog, reloader, backups, server.availability, server.housekeeping] + (keeper.map { [$0] } ?? [])
@@ -81,83 +83,62 @@ final class ApplianceServer: Sendable {
         }.joined(separator: " and ")
     }
 
-    private static func configured(_ configuration: Configuration) -> [ListenerConfiguration] {
-        var found: [ListenerConfiguration] = []
-        let https = configuration.address("https")
-        if case .at(let host, let port) = https {
-            found.append(ListenerConfiguration(role: .https, source: .bind(host: host, port: port)))
-        }
-        if case .at(let host, let port) = configuration.address("http") {
-            let role: ListenerConfiguration.Role = https == .off ? .http : .redirect
-            found.append(ListenerConfiguration(role: role, source: .bind(host: host, port: port)))
-        }
-        return found
-    }
-
     private static func web(_ configuration: Configuration, _ listeners: [ListenerConfiguration]) -> WebConfiguration {
         var web = WebConfiguration(listeners: listeners)
         web.relay.hostReturn = .seconds(Int64(configuration.number("host-return")))
         web.relay.guestReturn = .seconds(Int64(configuration.number("guest-return")))
-        web.joinsPerMinute = configuration.number("joins-per-minute")
-        web.publicCallsPerMinute = configuration.number("public-calls-per-minute")
-        web.connectionsPerAddress = configuration.number("connections-per-address")
+        web.limits = WebLimits(configuration)
+        web.trustedProxies = configuration.list("trusted-proxies")
         web.accounts.registration = configuration.text("registration").flatMap { .init(rawValue: $0) } ?? .invited
-        web.accounts.publicURL = configuration.publicURL
+        web.accounts.publicURL = PublicAddress.configured(configuration, listeners)
         web.accounts.frontends = configuration.list("frontend-urls")
         web.accounts.upgradeURL = configuration.text("upgrade-url")
-        web.logAddresses = configuration.isYes("log-addresses")
         web.publicNumbers = configuration.isYes("public-numbers")
         web.hsts = configuration.text("tls-mode") != "self-signed"
-        if case .at(_, let port) = configuration.address("https"), port != 443,
-            !listeners.contains(where: { if case .inherited = $0.source { true } else { false } })
-        {
-            web.redirectPort = port
-        }
+        web.redirectPort = listeners.first { $0.role == .https }.map(\.port).flatMap { $0 == 443 ? nil : $0 }
         return web
     }
 
     /// `12 sessions, 31 guests, certificate good for 61 days`
     private static func summary(_ metrics: ServerMetrics, _ keeper: CertificateKeeper?) -> String {
         let rooms = metrics.rooms.value
-        let peers = metrics.peers.value
+        let guests = metrics.guests.value
         let certificate = keeper?.report.map { ", certificate good for \($0.daysLeft(now: time(nil))) days" } ?? ""
         return
-            "\(rooms) \(rooms == 1 ? "session" : "sessions"), \(peers) \(peers == 1 ? "peer" : "peers")\(certificate)"
+            "\(rooms) \(rooms == 1 ? "session" : "sessions"), \(guests) \(guests == 1 ? "guest" : "guests")\(certificate)"
     }
 
     /// The lines that people read and scripts wait for.
     private static func announce(
-        _ bound: [BoundListener], _ certificate: CertificateReport?, _ setupPath: String?,
-        _ configuration: Configuration
+        _ bound: [BoundListener], _ certificate: CertificateFacts?, _ setup: SetupLink?,
+        _ configuration: Configuration, _ listeners: [ListenerConfiguration], _ logger: Logger
     ) {
         guard let first = bound.first(where: { $0.role != .redirect }) ?? bound.first else { return }
-        Output.line("Postern is up: \(first.url)/")
+        let address = PublicAddress.configured(configuration, listeners) ?? first.reachableURL
+        // Before the line that scripts wait for.
+        do {
+            try PublicAddress.keep(address, configuration)
+            try setup?.keep(configuration, address: address)
+        } catch { logger.error("the address cannot be kept for the owner's verbs", metadata: ["error": "\(error)"]) }
+        Output.line("Postern is up: \(first.reachableURL)/")
         if let certificate, certificate.isSelfSigned {
             Output.line(
                 "Certificate:   \(certificate.fingerprint) (signed by itself; people compare this when they log in)")
         }
-        if let setupPath {
-            let base = configuration.publicURL ?? first.reachableURL
+        if let setup {
             Output.line(
-                "Set it up:     \(base)\(setupPath) (works once, for 30 minutes; 'postern setup' prints it again)")
+                "Set it up:     \(address)\(setup.path) (works once, for 30 minutes; 'postern setup' makes a new one)")
         }
     }
 }
 
-extension Configuration {
-    /// Where people reach this server, without a slash at the end; nil where nothing says so.
-    var publicURL: String? {
-        if let url = text("public-url") { return url.hasSuffix("/") ? String(url.dropLast()) : url }
-        guard let name = list("tls-names").first, case .at(_, let port) = address("https") else { return nil }
-        return port == 443 || port == 0 ? "https://\(name)" : "https://\(name):\(port)"
-    }
-}
-
-extension BoundListener {
-    /// A socket on every address has no name that a browser could use: this machine's own stands in.
-    fileprivate var reachableURL: String {
-        guard host == "::" || host == "0.0.0.0" else { return url }
-        return BoundListener(role: role, host: HostName.own ?? "localhost", port: port).url
+extension WebLimits {
+    init(_ configuration: Configuration) {
+        self.init()
+        joinsPerMinute = configuration.number("joins-per-minute")
+        publicCallsPerMinute = configuration.number("public-calls-per-minute")
+        connectionsPerAddress = configuration.number("connections-per-address")
+        logAddresses = configuration.isYes("log-addresses")
     }
 }
 

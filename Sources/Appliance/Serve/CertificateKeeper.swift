@@ -1,16 +1,13 @@
 import Glibc
 import Logging
 import ServiceLifecycle
-import Storage
 import Synchronization
 import TransportSecurity
 
-/// Gets the certificate that `tls-mode` asks for into the store, and keeps it fresh.
+/// Gets the certificates that `tls-mode` asks for into the store, keeps them fresh, and warns when one nears its end.
 final class CertificateKeeper: Service {
-    /// Between two looks at certificate files, in seconds: a renewal hook need not tell us.
+    /// Between two looks at files and at the clock, in seconds: a renewal hook need not tell us.
     private static let watchSeconds = 5
-    /// Certificate files are a few KiB, in bytes.
-    private static let fileLimit = 1 << 20
 
     let store = CertificateStore()
     private let configuration: Configuration
@@ -20,27 +17,25 @@ final class CertificateKeeper: Service {
     private let state: Mutex<State>
 
     private struct State {
-        var files: (certificate: String, key: String)
-        var seen: FileStamp?
+        var files: CertificateFiles
+        var seen: [Int] = []
         var problem: String?
+        var written: ServedCertificates?
+        var urgency = RenewalSchedule.Urgency.good
     }
 
-    /// Loads or makes the certificate: a server that cannot show one does not start.
+    /// Loads or makes the certificates: a server that cannot show one does not start.
     /// - Throws: `TLSError`, ``CommandFailure``.
     init(_ configuration: Configuration, answers: ChallengeAnswers, logger: Logger) throws {
         self.configuration = configuration
         self.logger = logger
         mode = configuration.text("tls-mode") ?? ""
-        state = Mutex(
-            State(files: (configuration.text("tls-certificate") ?? "", configuration.text("tls-key") ?? "")))
-        switch mode {
-        case "files": acme = nil
-        case "acme":
-            let settings = try ACMESettings(configuration)
-            acme = try ACMEKeeper(settings, store: store, answers: answers, logger: logger)
-        default: acme = nil
-        }
+        state = Mutex(State(files: CertificateFiles(configuration)))
+        acme =
+            mode == "acme"
+            ? try ACMEKeeper(ACMESettings(configuration), store: store, answers: answers, logger: logger) : nil
         try open()
+        note()
     }
 
     private func open() throws {
@@ -59,52 +54,94 @@ final class CertificateKeeper: Service {
         await cancelWhenGracefulShutdown {
             do {
                 async let stapling: Void = self.staple()
-                async let renewing: Void = self.renew()
-                _ = try await (stapling, renewing)
+                async let ordering: Void = self.order()
+                async let watching: Void = self.watch()
+                _ = try await (stapling, ordering, watching)
             } catch is CancellationError {
             } catch { self.logger.error("the certificate keeper stopped", metadata: ["error": "\(error)"]) }
         }
     }
 
-    /// Both run until they are cancelled: a service that returns ends the server.
+    /// All three run until they are cancelled: a service that returns ends the server.
     private func staple() async throws {
         if mode != "self-signed" { return try await OCSPKeeper(store: store, logger: logger).run() }
         while true { try await Task.sleep(for: .seconds(3600)) }
     }
 
-    private func renew() async throws {
-        if let acme { return try await acme.run() }
+    private func order() async throws {
+        if let acme { return try await acme.run { self.note() } }
+        while true { try await Task.sleep(for: .seconds(3600)) }
+    }
+
+    private func watch() async throws {
         while true {
-            try await Task.sleep(for: .seconds(Self.watchSeconds))
             reload(force: false)
+            note()
+            warn()
+            try await Task.sleep(for: .seconds(Self.watchSeconds))
         }
     }
 
-    var report: CertificateReport? {
-        guard let pair = store.current else { return nil }
+    /// Of every certificate that is shown, the one for clients that ask for no name first.
+    var reports: [CertificateReport] {
         let problem = state.withLock { $0.problem }
-        return CertificateReport(mode: mode, pair.leaf, renewal: acme?.status, problem: problem, now: time(nil))
+        return store.current.map {
+            CertificateReport(
+                mode: mode, CertificateFacts($0.leaf), renewal: acme?.status, problem: problem, now: time(nil))
+        }
+    }
+
+    /// Of the one that ends first.
+    var report: CertificateReport? { reports.min { $0.facts.notAfter < $1.facts.notAfter } }
+
+    // MARK: The owner's side
+
+    /// Writes down what is shown, where that has changed.
+    private func note() {
+        let served = state.withLock {
+            ServedCertificates(
+                mode: mode, certificates: store.current.map { CertificateFacts($0.leaf) }, problem: $0.problem)
+        }
+        guard state.withLock({ $0.written }) != served else { return }
+        do {
+            try served.write(stateDirectory: configuration.stateDirectory)
+            state.withLock { $0.written = served }
+        } catch { logger.error("what is served cannot be written down", metadata: ["problem": "\(error)"]) }
+    }
+
+    /// One line when a quarter of a lifetime is left, one when a tenth is.
+    private func warn() {
+        guard let report else { return }
+        let before = state.withLock { state in
+            defer { state.urgency = report.urgency }
+            return state.urgency
+        }
+        guard report.urgency != before, report.urgency != .good else { return }
+        let days = report.daysLeft(now: time(nil))
+        logger.log(
+            level: report.urgency == .alarm ? .error : .warning,
+            days < 0 ? "the certificate has ended" : "the certificate nears its end",
+            metadata: ["days": "\(days)", "names": "\(report.facts.names.joined(separator: ","))"])
     }
 
     // MARK: Files
 
     /// The configuration was read again: other files may be meant now.
     func reload(_ configuration: Configuration) {
-        state.withLock {
-            $0.files = (configuration.text("tls-certificate") ?? "", configuration.text("tls-key") ?? "")
-        }
+        state.withLock { $0.files = CertificateFiles(configuration) }
         reload(force: true)
+        note()
     }
 
-    /// Takes the files' new contents where they changed. A pair that does not fit leaves the old one in force.
-    func reload(force: Bool) {
+    /// Takes the files' new contents where they changed. A pair that does not fit leaves the old ones in force.
+    private func reload(force: Bool) {
         guard mode == "files" else { return }
         let (files, seen) = state.withLock { ($0.files, $0.seen) }
-        guard force || FileStamp(of: [files.certificate, files.key]) != seen else { return }
+        guard force || files.stamp != seen else { return }
         do {
             try loadFiles()
-            logger.info(
-                "certificate loaded", metadata: ["fingerprint": "\(store.current?.leaf.fingerprint.description ?? "")"])
+            let fingerprints = store.current.map { "\($0.leaf.fingerprint)" }.joined(separator: ",")
+            logger.info("certificate loaded", metadata: ["fingerprint": "\(fingerprints)"])
         } catch {
             state.withLock { $0.problem = "\(error)" }
             logger.error("the new certificate is not used; the old one stays", metadata: ["problem": "\(error)"])
@@ -113,36 +150,14 @@ final class CertificateKeeper: Service {
 
     private func loadFiles() throws {
         let files = state.withLock { $0.files }
-        let stamp = FileStamp(of: [files.certificate, files.key])
         // Remembered before it is read, so that a pair that is wrong is said once and not every few seconds.
-        state.withLock { $0.seen = stamp }
-        let pair = try CertificatePair(
-            certificatePEM: Self.read(files.certificate), keyPEM: Self.read(files.key))
-        if pair.leaf.notAfter < time(nil) {
-            throw CommandFailure("the certificate in \(files.certificate) has expired; put a new one there")
-        }
-        try store.serve(pair, servesAnyName: pair.leaf.names.isEmpty)
-        state.withLock { $0.problem = nil }
-    }
-
-    private static func read(_ path: String) throws -> String {
-        switch TextFile.read(path, limit: fileLimit) {
-        case .success(let text): return text
-        case .failure(let error): throw CommandFailure("cannot read \(path): \(error.message)")
-        }
-    }
-}
-
-/// When files last changed.
-private struct FileStamp: Equatable {
-    private let parts: [Int]
-
-    init(of paths: [String]) {
-        parts = paths.flatMap { path -> [Int] in
-            var found = stat()
-            guard stat(path, &found) == 0 else { return [0] }
-            return [found.st_mtim.tv_sec, found.st_mtim.tv_nsec, Int(found.st_ino), Int(found.st_size)]
-        }
+        state.withLock { $0.seen = files.stamp }
+        let pairs = try files.read()
+        let expired = files.expired(pairs)
+        // At a start there is no better one, and a server that shows an old certificate is better than none.
+        if let expired, !store.current.isEmpty { throw CommandFailure(expired) }
+        try store.serve(pairs, servesAnyName: pairs.allSatisfy { $0.leaf.names.isEmpty })
+        state.withLock { $0.problem = expired }
     }
 }
 

@@ -31,7 +31,7 @@ struct LineLogHandler: LogHandler {
         var fields: [(String, String)] = hasTime ? [("time", Self.time())] : []
         fields += [("level", event.level.rawValue), ("msg", event.message.description)]
         let all = metadata.merging(event.metadata ?? [:]) { $1 }
-        fields += all.filter { !$0.key.hasPrefix("hb.") }.map { ($0.key, $0.value.description) }.sorted { $0.0 < $1.0 }
+        fields += all.compactMap { key, value in Self.name(key).map { ($0, value.description) } }.sorted { $0.0 < $1.0 }
         // One write, so that lines of several threads do not mix.
         switch format {
         case .logfmt: Output.error(fields.map { "\($0.0)=\(Self.quoted($0.1))" }.joined(separator: " "))
@@ -39,6 +39,11 @@ struct LineLogHandler: LogHandler {
             Output.error(
                 "{\(fields.map { "\(JSONText.quoted($0.0)):\(JSONText.quoted($0.1))" }.joined(separator: ","))}")
         }
+    }
+
+    /// The library's own keys have its name in front; of those only the request's id is ours too.
+    private static func name(_ key: String) -> String? {
+        key == "hb.request.id" ? "request" : key.hasPrefix("hb.") ? nil : key
     }
 
     private static func quoted(_ text: String) -> String {

@@ -68,9 +68,6 @@ struct Neighbours {
             throw CommandFailure("smtp-host is set, and smtp-from is no address")
         }
         let security = configuration.text("smtp-security").flatMap { SMTPClient.Security(rawValue: $0) } ?? .startTLS
-        if security == .none && !["localhost", "127.0.0.1", "::1"].contains(host) {
-            throw CommandFailure("smtp-security none is for a mail server on this machine, and smtp-host is \(host)")
-        }
         var credentials: (user: String, password: String)?
         if let user = configuration.text("smtp-user") {
             guard let password else {

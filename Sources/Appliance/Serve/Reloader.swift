@@ -4,22 +4,28 @@ import ServiceLifecycle
 import Storage
 import Synchronization
 import UnixSignals
+import Web
 
 /// SIGHUP: takes what can change while running, and says what needs a restart.
 final class Reloader: Service {
+    /// What the server was started with, which holds for everything that needs a restart.
+    private let started: Configuration
     private let current: Mutex<Configuration>
     private let reload: @Sendable () throws -> Configuration
     private let keeper: CertificateKeeper?
     private let plans: PlanCatalogue
+    private let server: WebServer
     private let logger: Logger
     private let status: @Sendable () -> String
 
     init(
         configuration: Configuration, reload: @escaping @Sendable () throws -> Configuration,
-        keeper: CertificateKeeper?, plans: PlanCatalogue,
+        keeper: CertificateKeeper?, plans: PlanCatalogue, server: WebServer,
         logger: Logger, status: @escaping @Sendable () -> String
     ) {
+        started = configuration
         current = Mutex(configuration)
+        self.server = server
         self.reload = reload
         self.keeper = keeper
         self.plans = plans
@@ -45,11 +51,13 @@ final class Reloader: Service {
             defer { current = fresh }
             return current
         }
-        let changed = Setting.all.filter { old.text($0.key) != fresh.text($0.key) }
+        let changed = Setting.all.filter { $0.reloads && old.text($0.key) != fresh.text($0.key) }
+        // Also those that an earlier reload has said: they still wait.
+        let waiting = Setting.all.filter { !$0.reloads && started.text($0.key) != fresh.text($0.key) }.map(\.key)
         LogSettings.shared.level = fresh.text("log-level").flatMap { Logger.Level(rawValue: $0) } ?? .info
         keeper?.reload(fresh)
         plans.configure(standard: fresh.text("plan-default"), changes: fresh.list("plan-limits"))
-        let waiting = changed.filter { !$0.reloads }.map(\.key)
+        server.change(WebLimits(fresh))
         logger.info("reloaded", metadata: ["changed": "\(changed.map(\.key).joined(separator: ","))"])
         if !waiting.isEmpty {
             logger.warning("these settings need a restart", metadata: ["settings": "\(waiting.joined(separator: ","))"])

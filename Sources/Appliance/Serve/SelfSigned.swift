@@ -10,6 +10,18 @@ enum SelfSigned {
     /// Reads it, or makes it on the first start.
     /// - Throws: `TLSError`, ``CommandFailure``.
     static func pair(_ configuration: Configuration) throws -> CertificatePair {
+        if let stored = try stored(configuration) { return stored }
+        let path = path(configuration)
+        let pair = try Issuing.selfSigned(names: names(configuration), now: time(nil))
+        if case .failure(let error) = TextFile.write(try pair.key.pem() + pair.certificatePEM(), to: path) {
+            throw CommandFailure("cannot write \(path): \(error.message)")
+        }
+        return pair
+    }
+
+    /// Reads it; nil where none was made yet.
+    /// - Throws: ``CommandFailure``.
+    static func stored(_ configuration: Configuration) throws -> CertificatePair? {
         let path = path(configuration)
         switch TextFile.read(path, limit: limit) {
         case .success(let text):
@@ -18,14 +30,9 @@ enum SelfSigned {
                     "\(path) is damaged (\(error)); restore it from a backup, or remove it and give everybody the new fingerprint"
                 )
             }
-        case .failure(let error) where error.number == ENOENT: break
+        case .failure(let error) where error.number == ENOENT: return nil
         case .failure(let error): throw CommandFailure("cannot read \(path): \(error.message)")
         }
-        let pair = try Issuing.selfSigned(names: names(configuration), now: time(nil))
-        if case .failure(let error) = TextFile.write(try pair.key.pem() + pair.certificatePEM(), to: path) {
-            throw CommandFailure("cannot write \(path): \(error.message)")
-        }
-        return pair
     }
 
     private static func names(_ configuration: Configuration) -> [String] {

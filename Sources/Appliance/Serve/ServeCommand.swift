@@ -49,9 +49,16 @@ struct ServeCommand: AsyncParsableCommand {
         logger.info("stopped")
     }
 
+    /// Whether a descriptor is the journal itself: the variable alone is inherited by programs that write elsewhere.
+    private static func isJournal(_ descriptor: CInt) -> Bool {
+        var found = Glibc.stat()
+        guard let named = getenv("JOURNAL_STREAM"), fstat(descriptor, &found) == 0 else { return false }
+        return String(cString: named) == "\(found.st_dev):\(found.st_ino)"
+    }
+
     private static func startLogging(_ configuration: Configuration) {
         LogSettings.shared.level = configuration.text("log-level").flatMap { Logger.Level(rawValue: $0) } ?? .info
-        let hasTime = getenv("JOURNAL_STREAM") == nil
+        let hasTime = !isJournal(2)
         let format: LineLogHandler.Format = configuration.text("log-format") == "json" ? .json : .logfmt
         LoggingSystem.bootstrap { _ in LineLogHandler(format: format, hasTime: hasTime) }
     }

@@ -7,22 +7,26 @@ extension SetupLink {
 
     var path: String { "/setup/\(secret)" }
 
-    /// Makes a link where nobody administers the server yet, and keeps it in the state directory.
+    /// Makes a link where nobody administers the server yet.
     /// - Returns: nil where there is an administrator.
     /// - Throws: `StorageError`, ``CommandFailure``.
     static func offer(database: Database, _ configuration: Configuration) async throws -> SetupLink? {
         let file = "\(configuration.stateDirectory)/\(fileName)"
-        let link: SetupLink
         do {
-            link = try await database.write(essential: true) { try SetupLink.create(now: .now(), in: $0) }
+            return try await database.write(essential: true) { try SetupLink.create(now: .now(), in: $0) }
         } catch let refusal as Refusal where refusal.code == .setUp {
             unlink(file)
             return nil
         }
-        let base = configuration.publicURL ?? "https://\(HostName.own ?? "localhost")"
-        if case .failure(let error) = TextFile.write("\(base)\(link.path)\n", to: file) {
+    }
+
+    /// Puts the link into the state directory, for its owner alone.
+    /// - Parameter address: where people reach the server.
+    /// - Throws: ``CommandFailure``.
+    func keep(_ configuration: Configuration, address: String) throws {
+        let file = "\(configuration.stateDirectory)/\(Self.fileName)"
+        if case .failure(let error) = TextFile.write("\(address)\(path)\n", to: file) {
             throw CommandFailure("cannot write \(file): \(error.message)")
         }
-        return link
     }
 }

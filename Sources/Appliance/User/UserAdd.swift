@@ -45,7 +45,7 @@ struct UserAdd: AsyncParsableCommand {
     func run() async throws {
         let plan = try self.plan.map(Plan.argument) ?? (admin ? .admin : nil)
         let (name, admin) = (self.name, self.admin)
-        let made = try await server.withDatabase { database, _ in
+        let made = try await server.withDatabase(makes: true) { database, _ in
             try await database.write { connection in
                 let user = try User.create(username: name, plan: plan, isAdmin: admin, now: .now(), in: connection)
                 let token = try APIToken.create(name: "first", userId: user.id, now: .now(), in: connection)

@@ -99,7 +99,7 @@ struct UserReset: AsyncParsableCommand {
                 try Audit.recordCommand(.passwordReset, target: name, detail: "link", log: user.id, in: connection)
                 return (UserAdd.Made(user, token, try user.personalOrganisation(in: connection)), secret)
             }
-            let base = configuration.publicURL ?? "https://\(HostName.own ?? "localhost")"
+            let base = PublicAddress.known(configuration)
             return (made, "\(base)/reset/\(secret)")
         }
         if json {

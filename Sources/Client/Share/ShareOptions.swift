@@ -8,6 +8,8 @@ public struct ShareOptions: Sendable {
     public var lossless = false
     /// One JSON object per line on standard output, and nothing else there.
     public var json = false
+    /// Lines for the host alone, above the codes.
+    public var foreword: [String] = []
     public var command: [String]
 
     public init(command: [String]) { self.command = command }

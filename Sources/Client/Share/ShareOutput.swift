@@ -40,9 +40,10 @@ enum ShareOutput {
         return json(opening)
     }
 
-    static func banner(codes: [CodeSecrets], command: [String], server: ServerAddress) -> String {
-        var text =
-            "Sharing \(command.joined(separator: " ")) through \(server), encrypted from here to your guests.\r\n"
+    static func banner(_ options: ShareOptions, codes: [CodeSecrets], server: ServerAddress) -> String {
+        var text = options.foreword.map { "\($0)\r\n" }.joined()
+        text +=
+            "Sharing \(options.command.joined(separator: " ")) through \(server), encrypted from here to your guests.\r\n"
         for secrets in codes {
             let spoken = ShareInvitation(code: secrets.code, secret: secrets.words)
             let link = link(secrets, server)

@@ -51,7 +51,7 @@ final class ShareRunner {
         let banner =
             options.json
             ? ShareOutput.opening(sessionId: sessionId, codes: codes, server: server)
-            : ShareOutput.banner(codes: codes, command: options.command, server: server)
+            : ShareOutput.banner(options, codes: codes, server: server)
         display.open(banner: banner)
         if interactive { engine.leaveRoom(for: banner) }
     }

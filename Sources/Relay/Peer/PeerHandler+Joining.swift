@@ -122,6 +122,7 @@ extension PeerHandler {
         outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: awaitsSnapshot)
         state = .seated(seat)
         relay.metrics.peers.add(1)
+        if seat.slot != FrameHeader.hostSlot { relay.metrics.guests.add(1) }
         release()
     }
 

@@ -54,6 +54,7 @@ extension PeerHandler {
         // Whatever follows from this cannot leave again.
         state = .closing
         relay.metrics.peers.add(-1)
+        if seat.slot != FrameHeader.hostSlot { relay.metrics.guests.add(-1) }
         let (slot, attachment, delivered, deliberate) = (seat.slot, seat.attachment, hasDelivered, saidGoodbye)
         hasDelivered = false
         // Not now: the room may be in the middle of telling everybody something.

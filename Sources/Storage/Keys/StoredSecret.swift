@@ -31,6 +31,14 @@ public enum StoredSecret {
         return found
     }
 
+    /// The names alone, from a database that nothing is to be made in or brought forward; empty where there is none, and where it is
+    /// older than sealed secrets.
+    public static func names(stateDirectory: String) -> Set<String> {
+        let path = "\(stateDirectory)/\(Database.fileName)"
+        guard let connection = try? SQLiteConnection(path: path, mode: .readOnly) else { return [] }
+        return Set((try? list(in: connection).map(\.name)) ?? [])
+    }
+
     /// Names and when each was set; not the secrets.
     public static func list(in database: SQLiteConnection) throws -> [(name: String, changedAt: Timestamp)] {
         try database.rows("SELECT name, changed_at FROM secrets ORDER BY name LIMIT 100") {

@@ -32,20 +32,28 @@ public final class ACMEKeeper: Sendable {
 
     public var status: RenewalStatus { current.withLock { $0 } }
 
-    /// The certificate of the last run, if it is for today's names.
+    /// The certificate of the last run, if it is for any of today's names: a name that was added waits for its order, and the
+    /// others do not lose what they have.
     public func stored() -> CertificatePair? {
+        guard let pair = files.certificate(), settings.names.contains(where: pair.leaf.matches) else { return nil }
+        return pair
+    }
+
+    /// The same, if it is for all of today's names; otherwise a new one is due.
+    private func complete() -> CertificatePair? {
         guard let pair = files.certificate(), settings.names.allSatisfy(pair.leaf.matches) else { return nil }
         return pair
     }
 
     /// Runs until its task is cancelled.
-    public func run() async throws {
+    /// - Parameter onServed: called when another certificate is in force, before anybody hears of it.
+    public func run(onServed: @Sendable () -> Void) async throws {
         let known = status
         var schedule = RenewalSchedule(failures: known.failures, notBefore: known.failures > 0 ? known.nextAttempt : 0)
         var nextRenewalInfo = 0
         while !Task.isCancelled {
             let now = time(nil)
-            let pair = stored()
+            let pair = complete()
             let lifetime = pair.map {
                 RenewalSchedule.Lifetime(notBefore: $0.leaf.notBefore, notAfter: $0.leaf.notAfter)
             }
@@ -55,19 +63,25 @@ public final class ACMEKeeper: Sendable {
             }
             if files.takeRenewalRequest() { schedule.askedNow() }
             if now >= schedule.next(for: lifetime) {
-                await attempt(&schedule, replacing: pair?.leaf)
+                await attempt(&schedule, replacing: pair?.leaf, onServed)
                 nextRenewalInfo = 0
             }
             announce(
                 next: schedule.next(
-                    for: stored().map { .init(notBefore: $0.leaf.notBefore, notAfter: $0.leaf.notAfter) }))
+                    for: complete().map { .init(notBefore: $0.leaf.notBefore, notAfter: $0.leaf.notAfter) }))
             try await Task.sleep(for: .seconds(Self.tickSeconds))
         }
     }
 
-    private func attempt(_ schedule: inout RenewalSchedule, replacing: Certificate?) async {
+    private func attempt(
+        _ schedule: inout RenewalSchedule, replacing: Certificate?, _ onServed: @Sendable () -> Void
+    ) async {
         let now = time(nil)
-        update { $0.lastAttempt = now }
+        update {
+            $0.lastAttempt = now
+            // In the same breath: who waits for this attempt must not take the last one's outcome for its own.
+            $0.doing = "asking the certificate authority"
+        }
         let issuance = ACMEIssuance(settings: settings, files: files, store: store, answers: answers) { doing in
             self.logger.info("acme: \(doing)")
             self.update { $0.doing = doing }
@@ -75,6 +89,7 @@ public final class ACMEKeeper: Sendable {
         do {
             let pair = try await issuance.run(replacing: replacing)
             try store.serve(pair, servesAnyName: false)
+            onServed()
             schedule.succeeded()
             update {
                 $0.doing = "a certificate is in force"

@@ -1,7 +1,6 @@
-/// How the certificate stands, for the status page, `/ready`, metrics and `cert status`.
-public struct CertificateReport: Sendable {
-    /// `self-signed`, `files` or `acme`.
-    public let mode: String
+/// What a certificate says of itself, as far as its owner wants to know; also on the disk, where the running server's verbs read
+/// what it shows.
+public struct CertificateFacts: Codable, Sendable, Equatable {
     public let names: [String]
     public let fingerprint: Fingerprint
     /// Epoch seconds.
@@ -9,25 +8,40 @@ public struct CertificateReport: Sendable {
     public let notAfter: Int
     public let issuer: String
     public let isSelfSigned: Bool
-    public let urgency: RenewalSchedule.Urgency
-    /// With acme: what is going on.
-    public let renewal: RenewalStatus?
-    /// What went wrong last, in words, if anything did.
-    public let problem: String?
 
-    public init(mode: String, _ certificate: Certificate, renewal: RenewalStatus?, problem: String?, now: Int) {
-        self.mode = mode
+    public init(_ certificate: Certificate) {
         names = certificate.names
         fingerprint = certificate.fingerprint
         notBefore = certificate.notBefore
         notAfter = certificate.notAfter
         issuer = certificate.issuer
         isSelfSigned = certificate.isSelfIssued
-        urgency = RenewalSchedule.urgency(of: .init(notBefore: notBefore, notAfter: notAfter), now: now)
+    }
+
+    public func urgency(now: Int) -> RenewalSchedule.Urgency {
+        RenewalSchedule.urgency(of: .init(notBefore: notBefore, notAfter: notAfter), now: now)
+    }
+}
+
+/// How a certificate stands, for the status page, `/ready`, metrics and `cert status`.
+public struct CertificateReport: Sendable {
+    /// `self-signed`, `files` or `acme`.
+    public let mode: String
+    public let facts: CertificateFacts
+    public let urgency: RenewalSchedule.Urgency
+    /// With acme: what is going on.
+    public let renewal: RenewalStatus?
+    /// What went wrong last, in words, if anything did.
+    public let problem: String?
+
+    public init(mode: String, _ facts: CertificateFacts, renewal: RenewalStatus?, problem: String?, now: Int) {
+        self.mode = mode
+        self.facts = facts
+        urgency = facts.urgency(now: now)
         self.renewal = renewal
         self.problem = problem ?? renewal?.problem
     }
 
     /// Whole days until it ends; negative afterwards.
-    public func daysLeft(now: Int) -> Int { (notAfter - now) / 86400 - (notAfter < now ? 1 : 0) }
+    public func daysLeft(now: Int) -> Int { (facts.notAfter - now) / 86400 - (facts.notAfter < now ? 1 : 0) }
 }

@@ -1,7 +1,7 @@
 import COpenSSL
 
 /// A certificate's SHA-256: what a client pins, and what two people compare.
-public struct Fingerprint: Sendable, Equatable, CustomStringConvertible {
+public struct Fingerprint: Sendable, Equatable, Codable, CustomStringConvertible {
     /// 32 bytes.
     let bytes: [UInt8]
 
@@ -23,6 +23,19 @@ public struct Fingerprint: Sendable, Equatable, CustomStringConvertible {
     public static let none = Fingerprint(bytes: [UInt8](repeating: 0, count: 32))
 
     private init(bytes: [UInt8]) { self.bytes = bytes }
+
+    public init(from decoder: any Decoder) throws {
+        let text = try decoder.singleValueContainer().decode(String.self)
+        guard let read = Fingerprint(text) else {
+            throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "no fingerprint"))
+        }
+        self = read
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
 
     init(of certificate: OpaquePointer) {
         var digest = [UInt8](repeating: 0, count: 32)

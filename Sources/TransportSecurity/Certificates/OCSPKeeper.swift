@@ -3,7 +3,7 @@ public import Logging
 import NIOCore
 import NIOHTTP1
 
-/// Staples the issuer's word to the certificate that is served, where the certificate names somebody to ask.
+/// Staples the issuer's word to the certificates that are served, where a certificate names somebody to ask.
 ///
 /// A failure is no outage: clients that insist ask for themselves. An old answer is kept for twelve hours.
 public struct OCSPKeeper: Sendable {
@@ -25,19 +25,28 @@ public struct OCSPKeeper: Sendable {
         self.logger = logger
     }
 
+    /// When a certificate's issuer was last heard, and when it is asked next; epoch seconds.
+    private struct Asked {
+        let leaf: Certificate
+        var last = 0
+        var next = 0
+    }
+
     /// Runs until its task is cancelled.
     public func run() async throws {
-        var asked: Certificate?
-        var next = 0
-        var last = 0
+        var asked: [Asked] = []
         while !Task.isCancelled {
-            let now = time(nil)
-            if let pair = store.current, pair.leaf !== asked || now >= next {
-                if pair.leaf !== asked { last = 0 }
-                asked = pair.leaf
-                let isStapled = await staple(pair, isOld: now - last > Self.keepSeconds)
-                if isStapled { last = now }
-                next = now + (isStapled ? Self.intervalSeconds : Self.retrySeconds)
+            let pairs = store.current
+            asked.removeAll { old in !pairs.contains { $0.leaf === old.leaf } }
+            for pair in pairs {
+                var state = asked.first { $0.leaf === pair.leaf } ?? Asked(leaf: pair.leaf)
+                let now = time(nil)
+                guard now >= state.next else { continue }
+                let isStapled = await staple(pair, isOld: now - state.last > Self.keepSeconds)
+                if isStapled { state.last = now }
+                state.next = now + (isStapled ? Self.intervalSeconds : Self.retrySeconds)
+                asked.removeAll { $0.leaf === pair.leaf }
+                asked.append(state)
             }
             try await Task.sleep(for: .seconds(Self.tickSeconds))
         }

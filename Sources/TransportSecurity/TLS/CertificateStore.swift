@@ -3,8 +3,15 @@ import Synchronization
 
 /// The certificates a server can show, by name. Swapped while connections go on: each holds on to the one it began with.
 public final class CertificateStore: Sendable {
+    private struct Served {
+        let pair: CertificatePair
+        let context: TLSContext
+        let staple: Staple
+    }
+
     private struct State {
-        var served: (pair: CertificatePair, context: TLSContext, staple: Staple)?
+        /// The first is for clients that ask for no name.
+        var served: [Served] = []
         /// Shown to clients that ask for a name no certificate carries: a self-signed one is pinned, its name does not matter.
         var servesAnyName = true
         /// tls-alpn-01 answers, by name.
@@ -19,21 +26,31 @@ public final class CertificateStore: Sendable {
     /// - Parameter servesAnyName: also to clients that ask for another name; those get an alert otherwise.
     /// - Throws: ``TLSError`` when certificate and key do not belong together; then nothing changes.
     public func serve(_ pair: CertificatePair, servesAnyName: Bool) throws(TLSError) {
-        let staple = Staple()
-        let context = try TLSContext.certificate(pair, staple: staple)
+        try serve([pair], servesAnyName: servesAnyName)
+    }
+
+    /// Shows each of these to those who ask for one of its names (RFC 6066, section 3), and the first to those who ask for none.
+    /// - Throws: ``TLSError`` when a certificate and its key do not belong together; then nothing changes.
+    public func serve(_ pairs: [CertificatePair], servesAnyName: Bool) throws(TLSError) {
+        var served: [Served] = []
+        for pair in pairs {
+            let staple = Staple()
+            served.append(
+                Served(pair: pair, context: try TLSContext.certificate(pair, staple: staple), staple: staple))
+        }
         state.withLock {
-            $0.served = (pair, context, staple)
+            $0.served = served
             $0.servesAnyName = servesAnyName
         }
     }
 
-    /// What is shown now.
-    public var current: CertificatePair? { state.withLock { $0.served?.pair } }
+    /// What is shown now; the first is for clients that ask for no name.
+    public var current: [CertificatePair] { state.withLock { $0.served.map(\.pair) } }
 
     /// Hands on the issuer's word with a certificate, if that is still the one that is served.
     func staple(_ answer: [UInt8]?, for certificate: Certificate) {
         state.withLock { state in
-            if let served = state.served, served.pair.leaf === certificate { served.staple.set(answer) }
+            state.served.first { $0.pair.leaf === certificate }?.staple.set(answer)
         }
     }
 
@@ -50,10 +67,10 @@ public final class CertificateStore: Sendable {
     func context(for hello: ClientHello) -> TLSContext? {
         state.withLock { state in
             if hello.isChallenge { return hello.serverName.flatMap { state.challenges[$0] } }
-            guard let served = state.served else { return nil }
             // Clients that name nobody came by address.
-            guard let name = hello.serverName, !state.servesAnyName else { return served.context }
-            return served.pair.leaf.matches(name: name) ? served.context : nil
+            guard let name = hello.serverName else { return state.served.first?.context }
+            let named = state.served.first { $0.pair.leaf.matches(name: name) }
+            return (named ?? (state.servesAnyName ? state.served.first : nil))?.context
         }
     }
 }

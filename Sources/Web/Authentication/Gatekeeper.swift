@@ -106,6 +106,9 @@ struct Gatekeeper: RelayAuthority {
             return .failure(refusal)
         } catch let refusal as Refusal {
             return .failure(RelayRefusal(refusal.message, closeCode: CloseCode.notAllowed))
+        } catch let error as StorageError where error.code == .full || error.code == .busy {
+            // As the API says it: nothing is wrong here that a look into the log would tell.
+            return .failure(RelayRefusal(APIError(error).body.message, closeCode: 1013))
         } catch {
             logger.error("a join failed", metadata: ["error": "\(error)"])
             return .failure(RelayRefusal("The server has a problem; try again in a moment", closeCode: 1011))

@@ -39,6 +39,7 @@ struct APIError: Error {
             self.init(
                 .init(code: 507, reasonPhrase: "Insufficient Storage"), error.code.rawValue,
                 "The server's disk is full; its owner must free space.")
+        case is BrokenRequest, is IOError, is ChannelError: self = .badRequest("The request ended too early.")
         case is NIOTooManyBytesError:
             self.init(.contentTooLarge, "too_large", "A body is at most \(WebConfiguration.bodyBytes) bytes long.")
         case let error as IdentityError where error.code == .unavailable:

@@ -10,6 +10,7 @@ struct EdgeMiddleware: RouterMiddleware {
     private static let hstsSeconds = 31_536_000
 
     let metrics: ServerMetrics
+    let events: DoorEvents
     let hsts: Bool
     /// Where people who reached a limit of their plan are sent; nil for the plan's page here.
     let upgradeURL: String?
@@ -25,14 +26,15 @@ struct EdgeMiddleware: RouterMiddleware {
         } catch {
             var answer = APIError(error)
             if answer.status.code >= 500 {
-                context.logger.error(
-                    "request failed",
+                events.requestFailed(
+                    context.logger,
                     metadata: [
                         // The route and not the path: a path may hold a secret.
                         "method": "\(request.method.rawValue)", "route": "\(context.endpointPath ?? "-")",
-                        "error": "\(error)", "request": "\(context.id)",
+                        "error": "\(error)",
                     ])
             }
+            if answer.status == .contentTooLarge { events.tooLarge() }
             answer.body.requestId = context.id
             if answer.body.plan != nil { answer.body.upgradeUrl = upgradeURL ?? "/organisation/plan" }
             response = .json(answer.body, status: answer.status)

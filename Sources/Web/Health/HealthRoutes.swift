@@ -36,6 +36,7 @@ struct HealthRoutes: Sendable {
 
     let parts: WebParts
     let board: StatusBoard
+    let events: DoorEvents
 
     func add(to routes: Routes) {
         routes.open(.get, "/health", use: health)
@@ -51,7 +52,7 @@ struct HealthRoutes: Sendable {
         do {
             try await parts.database.read { try $0.check() }
         } catch {
-            context.logger.error("the database does not answer", metadata: ["error": "\(error)"])
+            events.databaseFailed(error)
             return Response.json(
                 Unhealthy(message: "The database does not answer; see the server's log."), status: .serviceUnavailable)
         }

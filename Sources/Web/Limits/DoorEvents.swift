@@ -4,26 +4,43 @@ import Synchronization
 import Telemetry
 import TransportSecurity
 
-/// Says that something keeps happening, at most once in ``interval``: a flood must not become a flood of log lines.
+/// Says that something keeps happening, at most so often in ``interval``: a flood must not become a flood of log lines.
 final class RepeatedEvent: Sendable {
+    private struct State {
+        var since: NIODeadline?
+        var said = 0
+        /// Those that are in no line yet.
+        var unsaid = 0
+    }
+
     private static let interval = TimeAmount.seconds(10)
     private let message: Logger.Message
-    private let state = Mutex<(last: NIODeadline?, unsaid: Int)>((nil, 0))
+    private let level: Logger.Level
+    private let linesAtMost: Int
+    private let state = Mutex(State())
 
-    init(_ message: Logger.Message) { self.message = message }
+    /// - Parameter linesAtMost: in ten seconds.
+    init(_ message: Logger.Message, level: Logger.Level = .warning, linesAtMost: Int = 1) {
+        self.message = message
+        self.level = level
+        self.linesAtMost = linesAtMost
+    }
 
-    /// - Parameter address: of the one that was last, where it may be logged.
-    func note(_ logger: Logger, address: String? = nil) {
+    /// - Parameter metadata: of the one that was last. `count` is added: how many there were since the line before.
+    func note(_ logger: Logger, metadata: @autoclosure () -> Logger.Metadata = [:]) {
         let count = state.withLock { state -> Int? in
             state.unsaid += 1
-            if let last = state.last, NIODeadline.now() - last < Self.interval { return nil }
-            defer { state = (.now(), 0) }
+            if state.since.map({ NIODeadline.now() - $0 >= Self.interval }) ?? true {
+                state.since = .now()
+                state.said = 0
+            }
+            if state.said >= linesAtMost { return nil }
+            state.said += 1
+            defer { state.unsaid = 0 }
             return state.unsaid
         }
         guard let count else { return }
-        var metadata: Logger.Metadata = ["count": "\(count)"]
-        if let address { metadata["address"] = "\(address)" }
-        logger.warning(message, metadata: metadata)
+        logger.log(level: level, message, metadata: metadata().merging(["count": "\(count)"]) { $1 })
     }
 }
 
@@ -35,24 +52,50 @@ final class DoorEvents: Sendable {
     private let slowLines = RepeatedEvent("connections cut: no whole request within the time for one")
     private let malformedLines = RepeatedEvent("connections closed: not valid HTTP")
     private let handshakeLines = RepeatedEvent("TLS handshakes failed")
+    private let unusedLines = RepeatedEvent("connections ended before they asked for anything", level: .info)
+    private let largeLines = RepeatedEvent("bodies refused: longer than a body may be")
+    /// Each is for its owner to look at, and a database that is gone makes one of every request.
+    private let failureLines = RepeatedEvent("request failed", level: .error, linesAtMost: 20)
+    private let databaseLines = RepeatedEvent("the database does not answer", level: .error)
 
-    private let logAddresses: Bool
+    private let wantsAddresses: Atomic<Bool>
+
+    /// Whether clients' addresses may be logged.
+    var logAddresses: Bool {
+        get { wantsAddresses.load(ordering: .relaxed) }
+        set { wantsAddresses.store(newValue, ordering: .relaxed) }
+    }
 
     init(metrics: ServerMetrics, logger: Logger, logAddresses: Bool) {
         self.metrics = metrics
         self.logger = logger
-        self.logAddresses = logAddresses
+        wantsAddresses = Atomic(logAddresses)
     }
 
     func refused(_ address: String) {
         metrics.connectionsRefused.add()
-        refusedLines.note(logger, address: logAddresses ? address : nil)
+        refusedLines.note(logger, metadata: logAddresses ? ["address": "\(address)"] : [:])
     }
 
     func slow() {
         metrics.slowRequests.add()
         slowLines.note(logger)
     }
+
+    /// Half open, or a look at the port: gone before a first request was whole.
+    func unused() {
+        metrics.unusedConnections.add()
+        unusedLines.note(logger)
+    }
+
+    func tooLarge() {
+        metrics.largeBodies.add()
+        largeLines.note(logger)
+    }
+
+    func requestFailed(_ logger: Logger, metadata: Logger.Metadata) { failureLines.note(logger, metadata: metadata) }
+
+    func databaseFailed(_ error: any Error) { databaseLines.note(logger, metadata: ["error": "\(error)"]) }
 
     func malformed() {
         metrics.badRequests.add()

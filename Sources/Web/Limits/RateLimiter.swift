@@ -12,24 +12,27 @@ final class RateLimiter: Sendable {
         var updated: NIODeadline
     }
 
-    private let perMinute: Double
+    private let rate: Mutex<Double>
     private let state = Mutex<(buckets: [String: Bucket], sweptAt: NIODeadline)>(([:], .uptimeNanoseconds(0)))
 
-    init(perMinute: Int) { self.perMinute = Double(perMinute) }
+    init(perMinute: Int) { rate = Mutex(Double(perMinute)) }
+
+    func change(perMinute: Int) { rate.withLock { $0 = Double(perMinute) } }
 
     /// Takes one token.
     /// - Returns: nil, or the whole seconds after which there will be one.
     func refuse(_ key: String, now: NIODeadline = .now()) -> Int? {
-        state.withLock { state in
+        let perMinute = rate.withLock { $0 }
+        return state.withLock { state in
             if state.buckets[key] == nil, state.buckets.count >= Self.capacity {
                 // At most once a second: going through all of them is what an attacker would make us do.
                 guard now - state.sweptAt >= .seconds(1) else { return 60 }
                 state.sweptAt = now
-                state.buckets = state.buckets.filter { refilled($0.value, now) < perMinute }
+                state.buckets = state.buckets.filter { refilled($0.value, now, perMinute) < perMinute }
                 if state.buckets.count >= Self.capacity { return 60 }
             }
             let bucket = state.buckets[key] ?? Bucket(tokens: perMinute, updated: now)
-            let tokens = refilled(bucket, now)
+            let tokens = refilled(bucket, now, perMinute)
             guard tokens >= 1 else {
                 state.buckets[key] = Bucket(tokens: tokens, updated: now)
                 return Int(((1 - tokens) * 60 / perMinute).rounded(.up))
@@ -39,22 +42,24 @@ final class RateLimiter: Sendable {
         }
     }
 
-    private func refilled(_ bucket: Bucket, _ now: NIODeadline) -> Double {
+    private func refilled(_ bucket: Bucket, _ now: NIODeadline, _ perMinute: Double) -> Double {
         min(perMinute, bucket.tokens + Double((now - bucket.updated).nanoseconds) / 60e9 * perMinute)
     }
 }
 
 /// Connections at once by address.
 final class ConnectionCounter: Sendable {
-    private let limit: Int
+    private let limit: Atomic<Int>
     private let counts = Mutex<[String: Int]>([:])
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int) { self.limit = Atomic(limit) }
+
+    func change(limit: Int) { self.limit.store(limit, ordering: .relaxed) }
 
     /// False when the address has as many as it may have.
     func enter(_ address: String) -> Bool {
         counts.withLock {
-            guard $0[address, default: 0] < limit else { return false }
+            guard $0[address, default: 0] < limit.load(ordering: .relaxed) else { return false }
             $0[address, default: 0] += 1
             return true
         }

@@ -1,10 +1,10 @@
 import NIOCore
+import NIOHTTP1
 
-/// Ends a connection whose first bytes were no HTTP, behind the 400 that NIO has written.
-///
-/// Only our half at first: closing with unread bytes would make TCP throw the answer away.
+/// Ends a connection whose first bytes were no HTTP.
 final class BadRequestHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = Any
+    typealias OutboundOut = HTTPServerResponsePart
 
     private let events: DoorEvents
 
@@ -12,9 +12,11 @@ final class BadRequestHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         events.failed(error)
-        let channel = context.channel
-        context.close(mode: .output, promise: nil)
-        context.eventLoop.scheduleTask(in: WebConfiguration.farewell) { channel.close(promise: nil) }
+        if error is HTTPParserError {
+            context.write(wrapOutboundOut(.head(.refusal)), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        }
+        context.closeAfterFarewell()
         context.fireErrorCaught(error)
     }
 }

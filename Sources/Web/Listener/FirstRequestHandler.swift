@@ -8,9 +8,10 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
     typealias InboundOut = ByteBuffer
 
     private let events: DoorEvents
-    private var deadline: Scheduled<Void>?
-
     private let isDraining: Bool
+    private var deadline: Scheduled<Void>?
+    /// By us: the other side did not end it.
+    private var wasCut = false
 
     init(events: DoorEvents, isDraining: Bool) {
         self.events = events
@@ -26,6 +27,7 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
 
     func channelInactive(context: ChannelHandlerContext) {
         deadline?.cancel()
+        if !wasCut { events.unused() }
         context.fireChannelInactive()
     }
 
@@ -41,6 +43,7 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         deadline = context.eventLoop.scheduleTask(in: time) {
             let (handler, context) = bound.value
+            handler.wasCut = true
             if isSlow { handler.events.slow() }
             // Not `close` through TLS: this peer does not deserve a farewell.
             context.close(promise: nil)

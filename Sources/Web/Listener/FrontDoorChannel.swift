@@ -30,6 +30,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
     let responder: HTTPChannelHandler.Responder
     let relay: RelayServer
     let connections: ConnectionCounter
+    let proxies: TrustedProxies
     let events: DoorEvents
     let draining: Draining
     let metrics: ServerMetrics
@@ -40,8 +41,11 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
-            let address = ClientAddress.text(of: channel)
-            guard connections.enter(address) else {
+            let peer = ClientAddress(channel.remoteAddress?.ipAddress) ?? .local
+            let address = peer.key
+            // A proxy's connections are everybody's.
+            let isCounted = !proxies.isTrusted(peer)
+            guard !isCounted || connections.enter(address) else {
                 events.refused(address)
                 channel.close(promise: nil)
                 throw TooManyConnections()
@@ -49,7 +53,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             metrics.connectionsAccepted.add()
             metrics.connections.add(1)
             let lease = ConnectionLease {
-                connections.leave(address)
+                if isCounted { connections.leave(address) }
                 metrics.connections.add(-1)
             }
             lease.hold(until: channel)
@@ -63,21 +67,28 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
                 upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration(
                     upgraders: [
                         RelayUpgrader(
-                            relay: relay, address: address,
+                            relay: relay, proxies: proxies,
                             transport: MovingConnection(lease: lease, draining: draining), offersRelay: offersRelay)
                     ],
                     notUpgradingCompletionHandler: { channel in makeHTTP(channel, logger) }))
             // Pipelined requests are answered in order by the request loop.
             configuration.enablePipelining = false
+            // The library answers what it cannot read at once, also in front of an answer that is still owed.
+            configuration.enableErrorHandling = false
             configuration.decoderConfiguration.maxHeaderListSize = WebConfiguration.headerBytes
             configuration.decoderConfiguration.maxHeaderFieldSize = WebConfiguration.headerBytes
             configuration.decoderConfiguration.maxHeaderFieldCount = WebConfiguration.headerCount
             let outcome = try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(
                 configuration: configuration)
+            let upgrader = try channel.pipeline.syncOperations.handler(
+                type: NIOTypedHTTPServerUpgradeHandler<Outcome>.self)
+            let filter = UpgradeFilter(spoken: RelayUpgrader.name)
+            try channel.pipeline.syncOperations.addHandler(filter, position: .before(upgrader))
             let last = BadRequestHandler(events: events)
             try channel.pipeline.syncOperations.addHandler(last)
             outcome.assumeIsolated().whenSuccess { _ in
                 channel.pipeline.syncOperations.removeHandler(first, promise: nil)
+                channel.pipeline.syncOperations.removeHandler(filter, promise: nil)
                 channel.pipeline.syncOperations.removeHandler(last, promise: nil)
             }
             return Value(channel: channel, outcome: outcome)
@@ -100,8 +111,8 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
 
     private func makeHTTP(_ channel: any Channel, _ logger: Logger) -> EventLoopFuture<Outcome> {
         channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: tls != nil))
             try channel.pipeline.syncOperations.addHandler(RequestGuardHandler(events: events, draining: draining))
+            try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: tls != nil))
             try channel.pipeline.syncOperations.addHandler(
                 HTTPConnectionStateHandler(
                     idleTimeout: .nanoseconds(WebConfiguration.idle.nanoseconds), logger: logger))

@@ -12,20 +12,23 @@ struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     /// Where Socket.IO clients come.
     static let socketIOPath = "/socket.io/"
 
-    let supportedProtocol = "websocket"
+    /// As `Upgrade` names it.
+    static let name = "websocket"
+
+    let supportedProtocol = name
     let requiredUpgradeHeaders: [String] = []
     private let relay: RelayServer
-    private let address: String
+    private let proxies: TrustedProxies
     private let transport: any PeerTransport
     private let handshake: NIOTypedWebSocketServerUpgrader<FrontDoorChannel.Outcome>
 
     /// - Parameters:
-    ///   - address: the peer's network address.
+    ///   - proxies: whose word about the peer's address is taken.
     ///   - transport: takes the connection to its room.
     ///   - offersRelay: false where the listener only redirects.
-    init(relay: RelayServer, address: String, transport: any PeerTransport, offersRelay: Bool) {
+    init(relay: RelayServer, proxies: TrustedProxies, transport: any PeerTransport, offersRelay: Bool) {
         self.relay = relay
-        self.address = address
+        self.proxies = proxies
         self.transport = transport
         handshake = NIOTypedWebSocketServerUpgrader(
             shouldUpgrade: { channel, head in
@@ -45,7 +48,9 @@ struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<FrontDoorChannel.Outcome> {
         channel.eventLoop.makeCompletedFuture {
             let isSocketIO = upgradeRequest.path != relayPath
-            try relay.addPeer(to: channel, address: address, isSocketIO: isSocketIO, transport: transport)
+            let client = proxies.client(
+                channel.remoteAddress?.ipAddress, upgradeRequest.headers["X-Forwarded-For"])
+            try relay.addPeer(to: channel, address: client.key, isSocketIO: isSocketIO, transport: transport)
             return .webSocket
         }
     }

@@ -42,8 +42,11 @@ struct MetricsRoutes: Sendable {
             "postern_slow_requests_total", "Connections cut: no whole request within its deadline.",
             metrics.slowRequests.value)
         out.counter(
-            "postern_bad_requests_total", "Connections that ended before a first valid request.",
-            metrics.badRequests.value)
+            "postern_bad_requests_total", "Connections closed: not valid HTTP.", metrics.badRequests.value)
+        out.counter(
+            "postern_unused_connections_total", "Connections that ended before their first request was whole.",
+            metrics.unusedConnections.value)
+        out.counter("postern_large_bodies_total", "Bodies refused for their length.", metrics.largeBodies.value)
         for (result, counter) in [
             ("full", metrics.handshakesFull), ("resumed", metrics.handshakesResumed),
             ("failed", metrics.handshakesFailed),
@@ -61,14 +64,16 @@ struct MetricsRoutes: Sendable {
         out.histogram("postern_event_loop_lag_seconds", "Time until an event loop answers.", metrics.loopLagSeconds)
         if let report = parts.certificate() {
             out.gauge(
-                "postern_certificate_expiry_timestamp_seconds", "When the certificate ends.", Double(report.notAfter))
+                "postern_certificate_expiry_timestamp_seconds", "When the certificate ends.",
+                Double(report.facts.notAfter))
         }
     }
 
     private func relay(_ out: inout Exposition) {
         let metrics = parts.metrics
         out.gauge("postern_relay_rooms", "Open rooms.", Double(metrics.rooms.value))
-        out.gauge("postern_relay_peers", "People in rooms.", Double(metrics.peers.value))
+        out.gauge("postern_relay_peers", "Hosts and guests in rooms.", Double(metrics.peers.value))
+        out.gauge("postern_relay_guests", "Guests in rooms.", Double(metrics.guests.value))
         out.counter("postern_relay_frames_received_total", "Broadcast frames from hosts.", metrics.framesReceived.value)
         out.counter(
             "postern_relay_bytes_received_total", "Bytes of broadcast frames from hosts.", metrics.bytesReceived.value)

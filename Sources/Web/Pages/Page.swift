@@ -17,12 +17,12 @@ struct Page {
         h1{font-size:1.6rem;margin:.2rem 0 1rem}h2{font-size:1.1rem;margin-top:2rem}
         .brand{margin:0;font-weight:600;letter-spacing:.04em;opacity:.7}
         code{font-family:ui-monospace,monospace;overflow-wrap:anywhere}
-        h1::before,td.ok::before,td.warning::before,td.failed::before{content:"● "}
-        .ok{color:var(--ok)}.warning{color:var(--warning)}.failed{color:var(--failed)}
+        h1::before,td.ok::before,td.warning::before,td.alarm::before,td.failed::before{content:"● "}
+        .ok{color:var(--ok)}.warning{color:var(--warning)}.alarm,.failed{color:var(--failed)}
         h1:not([class])::before{content:""}
         table{border-collapse:collapse;width:100%}caption{text-align:left;position:absolute;clip-path:inset(50%)}
         th,td{text-align:left;vertical-align:top;padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line)}
-        td+td{overflow-wrap:anywhere}td.ok,td.warning,td.failed{white-space:nowrap}
+        td+td{overflow-wrap:anywhere}td.ok,td.warning,td.alarm,td.failed{white-space:nowrap}
         .small{font-size:.875rem;opacity:.8}.notice{border-left:4px solid var(--warning);padding:.3rem .8rem;margin:1rem 0}
         .bars{display:flex;gap:1px;height:2.5rem;list-style:none;padding:0;margin:.5rem 0}
         .bars li{flex:1;background:currentColor;border-radius:1px;min-width:1px}.bars .none{color:var(--line)}

@@ -1,10 +1,13 @@
 /// One part of the server as the status page, `/ready` and `doctor` see it.
 struct Component: Sendable, Encodable {
     enum State: String, Sendable, Encodable, Comparable {
-        case ok, warning, failed
+        case ok, warning
+        /// It works, and will not for long.
+        case alarm
+        case failed
 
         static func < (left: State, right: State) -> Bool { left.rank < right.rank }
-        private var rank: Int { self == .ok ? 0 : self == .warning ? 1 : 2 }
+        private var rank: Int { [.ok, .warning, .alarm, .failed].firstIndex(of: self) ?? 0 }
     }
 
     /// `database`, `relay`, `certificate`, `disk`, `backups`.
@@ -29,6 +32,6 @@ struct StatusReport: Sendable {
 
     var worst: Component.State { components.map(\.state).max() ?? .ok }
 
-    /// Whether requests can be served: a warning is a thing to do, not an outage.
+    /// Whether requests can be served: warnings and alarms are things to do, no outage.
     var isReady: Bool { worst != .failed }
 }

@@ -29,14 +29,21 @@ final class StatusBoard: Sendable {
     /// Free space of which a warning is due: twice what is kept in reserve.
     private static let warningFactor = 2
 
+    /// How long an event loop may take to answer: a hundred times what it takes under load.
+    private static let loopPatience = TimeAmount.seconds(1)
+
     private let parts: WebParts
+    private let loops: LoopProbe
     private let last = Mutex<StatusReport?>(nil)
 
-    init(_ parts: WebParts) { self.parts = parts }
+    init(_ parts: WebParts, group: any EventLoopGroup) {
+        self.parts = parts
+        loops = LoopProbe(group)
+    }
 
     func report() async -> StatusReport {
         if let known = last.withLock({ $0 }), ContinuousClock.now - known.checkedAt < Self.freshness { return known }
-        let components = [await database(), relay(), certificate(), acme(), disk(), backups()].compactMap { $0 }
+        let components = [await database(), await relay(), certificate(), acme(), disk(), backups()].compactMap { $0 }
         let report = StatusReport(components: components, checkedAt: .now)
         last.withLock { $0 = report }
         return report
@@ -60,28 +67,27 @@ final class StatusBoard: Sendable {
         }
     }
 
-    private func relay() -> Component {
-        let metrics = parts.metrics
-        let slow = metrics.slowConsumers.value
-        return Component(
-            "relay", .ok,
-            slow == 0 ? "Passes on what comes." : "Passes on what comes; \(slow) times a guest was too slow.")
+    /// Its rooms live on the event loops: one that does not answer holds up all of its rooms.
+    private func relay() async -> Component {
+        await loops.answer(within: Self.loopPatience)
+            ? Component("relay", .ok, "Passes on what comes.")
+            : Component("relay", .failed, "An event loop does not answer; see the server's log, then restart it.")
     }
 
     private func certificate() -> Component? {
         guard let report = parts.certificate() else { return nil }
         let days = report.daysLeft(now: Int(time(nil)))
-        let issuer = report.isSelfSigned ? "signed by itself" : "from \(report.mode == "acme" ? "ACME" : "files")"
+        let issuer = report.facts.isSelfSigned ? "signed by itself" : "from \(report.mode == "acme" ? "ACME" : "files")"
         if days < 0 { return Component("certificate", .failed, "Has ended; renew it ('postern cert renew').") }
         if let problem = report.problem {
-            let state: Component.State = report.urgency == .alarm ? .failed : .warning
+            let state: Component.State = report.urgency == .alarm ? .alarm : .warning
             return Component(
                 "certificate", state, "Good for \(days) days, \(issuer). The last attempt to renew failed: \(problem)")
         }
         switch report.urgency {
         case .good: return Component("certificate", .ok, "Good for \(days) days, \(issuer).")
         case .warning: return Component("certificate", .warning, "Good for only \(days) days, \(issuer).")
-        case .alarm: return Component("certificate", .warning, "Ends in \(days) days, \(issuer): renew it now.")
+        case .alarm: return Component("certificate", .alarm, "Ends in \(days) days, \(issuer): renew it now.")
         }
     }
 
@@ -96,12 +102,13 @@ final class StatusBoard: Sendable {
 
     private func disk() -> Component? {
         guard let space = DiskSpace(of: parts.stateDirectory) else { return nil }
-        let free = "\(space.freeBytes >> 20) MiB free"
+        // How much exactly is for signed-in people.
         if space.freeBytes < parts.reserveBytes {
-            return Component("disk", .failed, "\(free): too little to write; free some space.")
+            return Component("disk", .failed, "Too full to write; free some space.")
         }
         let isLow = space.freeBytes < parts.reserveBytes * Self.warningFactor
-        return Component("disk", isLow ? .warning : .ok, isLow ? "\(free): free some space soon." : "\(free).")
+        return isLow
+            ? Component("disk", .warning, "Getting full: free some space soon.") : Component("disk", .ok, "Has room.")
     }
 
     private func backups() -> Component? {

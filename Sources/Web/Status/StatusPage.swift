@@ -22,6 +22,7 @@ struct StatusPage {
         switch report.worst {
         case .ok: incidents.isEmpty ? "Everything works" : "Everything works, with a notice"
         case .warning: "Works, and something needs its owner"
+        case .alarm: "Works, and will not for long: its owner must act"
         case .failed: "Something is broken"
         }
     }
@@ -30,10 +31,10 @@ struct StatusPage {
         """
         <main><p class="brand">Postern</p>
         <h1 class="\(report.worst.rawValue)" role="status">\(headline)</h1>
-        \(incidents.isEmpty ? "" : "<section aria-label=\"Notices\">\(incidents.map(notice).joined())</section>")
+        \(incidents.isEmpty ? "" : "<section aria-label=\"Notices\">\(notices)</section>")
         <table><caption>Parts</caption><thead><tr><th scope="col">Part</th><th scope="col">State</th>\
         <th scope="col">What is known</th></tr></thead><tbody>\(report.components.map(row).joined())</tbody></table>
-        <p class="small">Checked \(age) ago. Version \(Page.escaped(version)), up for \(Page.escaped(uptime)).</p>
+        <p class="small">All looked at \(age) ago. Version \(Page.escaped(version)), up for \(Page.escaped(uptime)).</p>
         \(numbers.isEmpty ? "" : "<dl>\(numbers.map { "<dt>\($0.0)</dt><dd>\($0.1)</dd>" }.joined())</dl>")
         <h2>The last \(Availability.days) days</h2>
         \(bars)
@@ -47,6 +48,15 @@ struct StatusPage {
         PageRoutes.duration(Int((ContinuousClock.now - report.checkedAt).components.seconds))
     }
 
+    /// Incidents that the page shows: it stays below 20 KB however long they are.
+    private static let noticesShown = 4
+
+    private var notices: String {
+        let more = incidents.count - Self.noticesShown
+        return incidents.prefix(Self.noticesShown).map(notice).joined()
+            + (more > 0 ? "<p class=\"small\">And \(more) older \(more == 1 ? "notice" : "notices").</p>" : "")
+    }
+
     private func notice(_ incident: Incident) -> String {
         let since = ISOTime.text(milliseconds: incident.startedAt.milliseconds).prefix(16)
         return "<p class=\"notice\"><strong>\(Page.escaped(incident.text))</strong><br>"
@@ -58,6 +68,7 @@ struct StatusPage {
             switch component.state {
             case .ok: "works"
             case .warning: "needs care"
+            case .alarm: "needs care now"
             case .failed: "broken"
             }
         return "<tr><th scope=\"row\">\(component.name)</th>"

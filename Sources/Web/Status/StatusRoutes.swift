@@ -41,6 +41,7 @@ struct StatusRoutes: Sendable {
         return [
             ("Open sessions", "\(metrics.rooms.value)"), ("People connected", "\(metrics.peers.value)"),
             ("Relayed since the start", "\(metrics.bytesDelivered.value >> 20) MiB"),
-        ]
+            ("Times that a guest was too slow", "\(metrics.slowConsumers.value)"),
+        ] + (DiskSpace(of: parts.stateDirectory).map { [("Free disk space", "\($0.freeBytes >> 20) MiB")] } ?? [])
     }
 }

@@ -1,0 +1,53 @@
+import Glibc
+import TransportSecurity
+
+/// The pairs of files that `tls-certificate` and `tls-key` name, one behind the other.
+struct CertificateFiles {
+    /// Certificate files are a few KiB, in bytes.
+    private static let limit = 1 << 20
+
+    private let certificates: [String]
+    private let keys: [String]
+
+    init(_ configuration: Configuration) {
+        certificates = configuration.list("tls-certificate")
+        keys = configuration.list("tls-key")
+    }
+
+    /// When the files last changed, as far as the file system tells.
+    var stamp: [Int] {
+        (certificates + keys).flatMap { path -> [Int] in
+            var found = stat()
+            guard stat(path, &found) == 0 else { return [0] }
+            return [found.st_mtim.tv_sec, found.st_mtim.tv_nsec, Int(found.st_ino), Int(found.st_size)]
+        }
+    }
+
+    /// All pairs, each checked to belong together.
+    /// - Throws: ``CommandFailure`` that names the file.
+    func read() throws -> [CertificatePair] {
+        // Also after a reload that asks for another mode: that waits for a restart, and this one goes on.
+        guard !certificates.isEmpty, certificates.count == keys.count else {
+            throw CommandFailure("tls-certificate and tls-key name no pair of files each")
+        }
+        return try zip(certificates, keys).map { certificate, key in
+            do {
+                return try CertificatePair(certificatePEM: Self.read(certificate), keyPEM: Self.read(key))
+            } catch let error as TLSError { throw CommandFailure("\(certificate) and \(key): \(error)") }
+        }
+    }
+
+    /// The first that is past its end, in words.
+    func expired(_ pairs: [CertificatePair]) -> String? {
+        zip(certificates, pairs).first { $1.leaf.notAfter < time(nil) }.map {
+            "the certificate in \($0.0) has expired; put a new one there"
+        }
+    }
+
+    private static func read(_ path: String) throws -> String {
+        switch TextFile.read(path, limit: limit) {
+        case .success(let text): return text
+        case .failure(let error): throw CommandFailure("cannot read \(path): \(error.message)")
+        }
+    }
+}
