@@ -139,7 +139,8 @@ let package = Package(
         .testTarget(
             name: "WebTests",
             dependencies: [
-                "Web", "Storage", "Telemetry", "TransportSecurity", "Identity", "TestSupport", nioCore, nioPosix,
+                "Web", "Storage", "Telemetry", "TransportSecurity", "Identity", "TestSupport", nioCore, nioEmbedded,
+                nioPosix,
                 nioHTTP1, logging,
             ],
             swiftSettings: strict),
@@ -153,7 +154,7 @@ let package = Package(
         .testTarget(
             name: "ResumeTests",
             dependencies: [
-                "Client", "Relay", "EndToEnd", "Terminal", "WebSocket", "Wire", nioCore, nioEmbedded,
+                "Client", "Relay", "EndToEnd", "Terminal", "WebSocket", "Wire", "Telemetry", nioCore, nioEmbedded,
             ],
             swiftSettings: strict),
         .testTarget(

@@ -17,8 +17,9 @@ import socket
 from pathlib import Path
 
 POSTERN, BENCH = os.environ["POSTERN"], os.environ["BENCH"]
-RUNS = int(os.environ.get("RUNS", "5"))
-SECONDS = int(os.environ.get("TLS_SECONDS", "4"))
+QUICK = bool(os.environ.get("QUICK"))
+RUNS = int(os.environ.get("RUNS", "1" if QUICK else "5"))
+SECONDS = int(os.environ.get("TLS_SECONDS", "2" if QUICK else "4"))
 
 
 def cpu(pids):

@@ -6,17 +6,17 @@ public struct RelayConfiguration: Sendable {
     public var hostReturn: TimeAmount = .minutes(5)
     /// How long a guest's seat is kept after its connection dropped.
     public var guestReturn: TimeAmount = .minutes(2)
-
     /// Broadcast frames kept for peers that resume, in bytes per room: ten seconds of a busy terminal.
-    static let ringBytes = 2 << 20
+    var ringBytes = 2 << 20
+    /// What may wait for one peer inside the relay, in bytes: a whole ring, and as much again while it is being sent.
+    var outboxBytes = 4 << 20
+
     /// After broadcasts went out, the next ones wait for each other this long, until they are so many or so
     /// long: far below what a person
     /// notices and below the time between two messages of a busy terminal, and long enough that one write carries many.
     static let joinTime: TimeAmount = .microseconds(100)
     static let joinBytes = 16 << 10
     static let joinCount = 16
-    /// What may wait for one peer inside the relay, in bytes: a whole ring, and as much again while it is being sent.
-    static let outboxBytes = 4 << 20
     /// What one guest may send, in bytes per second, and how much of that at once: a large paste. Above it the guest is
     /// closed, so that it cannot fill the host's queue.
     static let guestBytesPerSecond = 1 << 20

@@ -18,6 +18,8 @@ final class Load {
     private var rooms: [LoadRoom] = []
     private var readyRooms = 0
     private var delivered = 0
+    /// Nothing more is published: only what is under way is waited for.
+    private var isTimeUp = false
     private var isFinished = false
     private var lastDelivery = NIODeadline.now()
     private var begun: Int64 = 0
@@ -33,7 +35,10 @@ final class Load {
         filler = ByteBuffer(repeating: 7, count: max(0, plan.bytes - 8))
     }
 
-    private var expected: Int { plan.frames * (plan.guests - plan.stalled) * plan.rooms.count }
+    private var expected: Int {
+        guard plan.seconds > 0 else { return plan.frames * (plan.guests - plan.stalled) * plan.rooms.count }
+        return isTimeUp ? rooms.reduce(0) { $0 + $1.published } * (plan.guests - plan.stalled) : .max
+    }
 
     func start() -> EventLoopFuture<String> {
         for _ in 0..<min(Self.roomsAtOnce, plan.rooms.count) { addRoom() }
@@ -75,7 +80,15 @@ final class Load {
         busyBefore = Self.processorSeconds()
         lastDelivery = .now()
         watch(0)
-        if plan.mode == .throughput { return rooms.forEach(publish) }
+        if plan.mode == .throughput {
+            if plan.seconds > 0 {
+                loop.assumeIsolated().scheduleTask(in: .seconds(Int64(plan.seconds))) {
+                    self.isTimeUp = true
+                    if self.delivered == self.expected { self.finish() }
+                }
+            }
+            return rooms.forEach(publish)
+        }
         publishAtRate(next: .now())
     }
 
@@ -93,8 +106,8 @@ final class Load {
 
     /// Keeps `window` messages under way.
     private func publish(_ room: LoadRoom) {
-        guard begun > 0, !isFinished else { return }
-        while room.published < plan.frames, room.published - room.complete < plan.window {
+        guard begun > 0, !isTimeUp, !isFinished else { return }
+        while plan.seconds > 0 || room.published < plan.frames, room.published - room.complete < plan.window {
             room.publish(payload(stamp: 0))
         }
         room.flush()
@@ -120,6 +133,8 @@ final class Load {
     private func finish() {
         guard !isFinished else { return }
         isFinished = true
+        // What was published until now was expected, also where the relay came to a stop before the time was up.
+        isTimeUp = true
         let seconds = Double(Self.now() - begun) / 1e9
         let cpu = plan.relay.seconds - relayBefore
         let busy = (Self.processorSeconds() - busyBefore) / seconds

@@ -34,6 +34,8 @@ struct Plan: Sendable {
     let bytes: Int
     /// Messages to publish, per room.
     let frames: Int
+    /// How long to publish instead; 0 where ``frames`` counts.
+    let seconds: Int
     /// Messages under way, per room.
     let window: Int
     /// Messages per second, per room.

@@ -26,6 +26,8 @@ struct RelayBench: AsyncParsableCommand {
     @Option var bytes = 256
     /// Messages to publish, per room.
     @Option var frames = 10_000
+    /// Throughput: how long messages are published, instead of a number of them.
+    @Option var seconds = 0
     /// Throughput: messages that may be under way, per room.
     @Option var window = 32
     /// Latency: messages per second and room.
@@ -44,7 +46,8 @@ struct RelayBench: AsyncParsableCommand {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let plan = Plan(
             address: address, peer: peer, token: token, rooms: try readRooms(), mode: mode, guests: guests,
-            bytes: max(8, bytes), frames: frames, window: window, rate: rate, stalled: stalled,
+            bytes: max(8, bytes), frames: frames, seconds: seconds, window: window, rate: rate,
+            stalled: stalled,
             relay: ProcessorTime(pids: pids.split(separator: ",").compactMap { Int32($0) }))
         let report = try await loop.flatSubmit {
             switch plan.mode {

@@ -8,7 +8,8 @@ import TransportSecurity
 ///
 /// Prints "ready" when everybody is in; whoever restarts the relay needs to do no more. Reports when the last one is back.
 final class Storm {
-    /// Between two attempts to connect while nobody listens; a client of Postern waits longer.
+    /// Between two looks whether the relay listens again, and between two attempts of a peer that was turned away; a client
+    /// of Postern waits longer.
     private static let retry = TimeAmount.milliseconds(20)
 
     private final class Member {
@@ -25,9 +26,13 @@ final class Storm {
     private let done: EventLoopPromise<String>
     private var members: [Member] = []
     private var joined = 0
+    private var lost = 0
     private var back = 0
+    /// Connections that ended before their peer was back.
+    private var refused = 0
     private var lostAt: NIODeadline?
-    private var openedAt: NIODeadline?
+    /// When all set out, because somebody listens again.
+    private var listeningAt: NIODeadline?
 
     init(_ plan: Plan, loop: any EventLoop, announce: @escaping () -> Void) {
         self.plan = plan
@@ -55,7 +60,6 @@ final class Storm {
     private func handle(_ event: BenchSocket.Event, _ member: Member) {
         switch event {
         case .opened:
-            if lostAt != nil, openedAt == nil { openedAt = .now() }
             let said = lostAt == nil ? member.dialect.opened() : member.dialect.reopened()
             for message in said { member.socket?.send(message.opcode, message.bytes) }
             member.socket?.flush()
@@ -75,10 +79,29 @@ final class Storm {
         case .closed:
             guard joined == members.count else { return done.fail(LoadError("the load ended early")) }
             if lostAt == nil { lostAt = .now() }
-            // Lost again before it was back, or nobody listens yet.
+            guard listeningAt != nil else {
+                lost += 1
+                if lost == members.count { knock() }
+                return
+            }
             guard back < members.count else { return }
+            refused += 1
             loop.assumeIsolated().scheduleTask(in: Self.retry) { self.connect(member) }
         }
+    }
+
+    /// All set out at once, when the relay listens again.
+    private func knock() {
+        ClientBootstrap(group: loop).connect(host: plan.address.host, port: plan.address.port)
+            .hop(to: loop).assumeIsolated().whenComplete { result in
+                guard let channel = try? result.get() else {
+                    self.loop.assumeIsolated().scheduleTask(in: Self.retry) { self.knock() }
+                    return
+                }
+                channel.close(promise: nil)
+                self.listeningAt = .now()
+                self.members.forEach(self.connect)
+            }
     }
 
     private func ready(_ member: Member) {
@@ -90,11 +113,12 @@ final class Storm {
         guard !member.isBack else { return }
         member.isBack = true
         back += 1
-        guard back == members.count, let openedAt else { return }
+        guard back == members.count, let listeningAt else { return }
         let now = NIODeadline.now()
         done.succeed(
             """
-            {"seconds":\(Self.seconds(now - lostAt)),"sinceFirst":\(Self.seconds(now - openedAt)),"peers":\(back)}
+            {"seconds":\(Self.seconds(now - lostAt)),"sinceListening":\(Self.seconds(now - listeningAt)),\
+            "peers":\(back),"refused":\(refused)}
             """)
     }
 

@@ -119,9 +119,12 @@ def test_a_late_guest_sees_the_screen_as_it_is(session):
     share.host.type("50Gzt")
     late = share.guest()
     share.same(late)
-    # And behind the alternate screen stands the main one.
+    # And behind the alternate screen stands the main one, with the lines above it that have scrolled away.
     share.host.type(":q!\n")
     share.same(late)
+    above = lambda pane: pane.tmux.run("capture-pane", "-p", "-S", "-100", "-t", pane.name)
+    assert above(share.host).splitlines()[0].isdigit()
+    assert above(late) == above(share.host)
 
 
 def test_a_guest_with_another_window_sees_a_frame(session):

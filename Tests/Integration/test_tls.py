@@ -216,6 +216,23 @@ def test_several_certificates_are_each_shown_to_those_who_ask_for_their_name(mak
     assert [shown["names"] for shown in statuses(server)] == [["box.example"], ["other.example"]]
 
 
+def test_one_expired_pair_does_not_keep_the_others_from_being_renewed(make_server, tmp_path):
+    names = ("box.example", "other.example")
+    for name in names:
+        (tmp_path / name).mkdir()
+        make_pair(tmp_path / name, name)
+    server = make_server("--tls-mode", "files", "--tls-certificate", ",".join(f"{tmp_path}/{name}/cert.pem" for name in names),
+                         "--tls-key", ",".join(f"{tmp_path}/{name}/key.pem" for name in names), tls=True)
+    box, other = [certificate(s_client(server, "-servername", name)) for name in names]
+    make_pair(tmp_path / "other.example", "other.example", days=5, since=20)
+    wait_for(lambda: "has expired; put a new one there" in server.log.read_text(), "the complaint")
+    make_pair(tmp_path / "box.example", "box.example")
+    wait_for(lambda: certificate(s_client(server, "-servername", "box.example")) != box, "the new certificate")
+    # What is still good goes on, instead of the one that has ended.
+    assert certificate(s_client(server, "-servername", "other.example")) == other
+    assert all("has expired" in shown["problem"] for shown in statuses(server))
+
+
 def statuses(server):
     """What `cert status` says of a server with files."""
     done = subprocess.run([POSTERN, "cert", "status", "--json", "--state", server.state], capture_output=True, text=True,

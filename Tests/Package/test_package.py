@@ -113,15 +113,51 @@ def test_an_upgrade_from_0_2_brings_its_database_along(machine, deb):
     assert machine.out("stat", "-c", "%U %a", "/var/lib/postern/postern.db.version-2") == "postern 600"
 
 
-def test_an_upgrade_under_load_refuses_no_connection(machine, deb, tmp_path):
+class Session:
+    """A lossless share that counts, and a guest that reads, both in the machine's network."""
+
+    # Raw, so that what is written is what arrives; it begins when the guest is there.
+    COUNT = "stty raw -echo; read go; i=0; until [ -e {stop} ]; do i=$((i+1)); echo $i; sleep 0.01; done; echo end; sleep 1"
+
+    def __init__(self, machine, tmp_path, stop):
+        token = json.loads(machine.out("postern", "user", "add", "ana", "--json"))["token"]
+        pin = json.loads(machine.out("postern", "cert", "status", "--json"))["fingerprint"]
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": {
+            **os.environ, "POSTERN_URL": "https://localhost", "POSTERN_TOKEN": token, "POSTERN_FINGERPRINT": pin,
+            "XDG_CONFIG_HOME": str(tmp_path)}}
+        binary = machine.directory / "usr/bin/postern"
+        # A copy: the machine's own is about to be replaced.
+        mine = shutil.copy(binary, tmp_path / "postern")
+        self.host = machine.in_network(mine, "share", "--json", "--lossless", "--", "sh", "-c", self.COUNT.format(stop=stop), **options)
+        codes = json.loads(self.host.stdout.readline())["codes"]
+        invitation = next(code["join"] for code in codes if code["permission"] == "control").split()[-1]
+        self.guest = machine.in_network(mine, "join", invitation, **options)
+        while "joined" not in (line := self.guest.stderr.readline()):
+            assert line, self.guest.communicate()
+        self.guest.stdin.write("go\n")
+        self.guest.stdin.flush()
+        self.first = self.guest.stdout.readline()
+
+    def lines(self):
+        """What the guest got, once the command has ended."""
+        out, error = self.guest.communicate()
+        assert self.guest.returncode == 0, error
+        assert self.host.communicate() and self.host.returncode == 0
+        return (self.first + out).split()
+
+
+def test_an_upgrade_under_load_refuses_no_connection_and_no_session_loses_a_line(machine, deb, tmp_path):
     machine.install(package("0.2.0"))
     stop = tmp_path / "stop"
+    session = Session(machine, tmp_path, stop)
     clients = [machine.in_network(sys.executable, "-c", LOAD, stop, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                for _ in range(3)]
     opened = machine.show("ActiveEnterTimestampMonotonic", "postern.socket")
     said = machine.install(deb)
     assert '"status":"ok"' in health(machine)
     stop.touch()
+    *counted, end = session.lines()
+    assert end == "end" and len(counted) > 100 and counted == [str(number + 1) for number in range(len(counted))]
     for client in clients:
         out, error = client.communicate()
         assert int(out.split()[0]) > 0 and int(out.split()[1]) == 0, (out, error)
@@ -157,6 +193,13 @@ def test_status_reload_and_hardening(machine, deb):
     wait_for(lambda: "msg=reloaded changed=log-level" in machine.journal(), "the reload")
     assert "time=" not in machine.journal()
     assert machine.show("ActiveState") == "active"
+    # With a pipe for a configuration, a reload takes until somebody has written to it: long enough to look.
+    machine.run("sh", "-c", "cd /etc/postern && mv postern.yml kept && mkfifo -m 640 postern.yml && chown --reference=kept postern.yml")
+    machine.run("systemctl", "reload", "--no-block", "postern")
+    shown = lambda: machine.run("systemctl", "status", "postern", "--no-pager", check=False).stdout
+    wait_for(lambda: "Active: reloading (" in shown() and 'Status: "reloading"' in shown(), shown)
+    machine.run("sh", "-c", "cd /etc/postern && cat kept > postern.yml && mv kept postern.yml")
+    wait_for(lambda: "Active: active (running)" in shown() and 'Status: "0 sessions, 0 guests' in shown(), shown)
     score = machine.out("systemd-analyze", "security", "postern", "--no-pager").splitlines()[-1]
     print("\n" + score)
     assert float(re.search(r": ([\d.]+) ", score).group(1)) <= 1.5
@@ -172,6 +215,23 @@ def test_a_mistake_in_the_configuration_is_named_in_the_journal(machine, deb):
     assert check.returncode == 1 and "did you mean 'tls-mode'?" in check.stderr
     machine.run("systemctl", "restart", "postern", check=False)
     wait_for(lambda: "unknown key 'tls-mod'; did you mean 'tls-mode'?" in machine.journal(), "the mistake")
+
+
+def test_the_package_stands_behind_a_web_server_as_the_manual_says(machine, deb):
+    machine.install(deb)
+    manual = (ROOT / "docs/configure.md").read_text().split("## Behind a web server")[1]
+    settings, commands = (re.search(rf"```{kind}\n(.*?)```", manual, re.S).group(1) for kind in ("yaml", "sh"))
+    machine.run("sh", "-c", "cat >> /etc/postern/postern.yml", stdin=settings)
+    machine.run("sh", "-e", "-c", commands)
+    # The ports are the web server's now.
+    listening = machine.out("sh", "-c", "cat /proc/net/tcp /proc/net/tcp6")
+    assert not re.search(r":(01BB|0050) \S+ 0A ", listening) and re.search(r"0100007F:1F90 \S+ 0A ", listening)
+    ask = ["curl", "-s", "--max-time", "20", "http://127.0.0.1:8080/health"]
+    wait_for(lambda: '"status":"ok"' in machine.run(*ask, check=False).stdout, machine.journal)
+    assert machine.show("ActiveState") == "active"
+    # And after a restart of the service alone.
+    machine.run("systemctl", "restart", "postern")
+    wait_for(lambda: '"status":"ok"' in machine.run(*ask, check=False).stdout, machine.journal)
 
 
 LOAD = textwrap.dedent("""

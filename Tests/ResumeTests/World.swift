@@ -1,6 +1,7 @@
 import EndToEnd
 import NIOCore
 import NIOEmbedded
+import Telemetry
 import Terminal
 import Testing
 import WebSocket
@@ -46,6 +47,8 @@ final class World {
     }
 
     let lossless: Bool
+    /// Of every relay that the world has had.
+    let metrics = ServerMetrics()
     let host: HostEngine
     private(set) var guests: [Guest] = []
     private(set) var printed: [UInt8] = []
@@ -68,7 +71,7 @@ final class World {
             sessionId: sessionId, codes: codes, options: .init(title: "", approve: false, lossless: lossless), rows: 24,
             columns: 80)
         hostToken = ResumeToken.make(sessionId: sessionId)
-        relay = RelayServer(authority: NoAuthority(), group: loop)
+        relay = Self.relay(on: loop, lossless: lossless, metrics)
         loop.advanceTime(to: .now())
         _ = relay.expectHost(sessionId: sessionId)
         loop.run()
@@ -80,6 +83,16 @@ final class World {
         try settle()
         for number in 1...count { try join(Slot(number)) }
         try settle()
+    }
+
+    /// With bounds so narrow that a guest falls behind, and behind the ring, within a schedule. A lossless host holds its
+    /// output back by a window of its own, for which the bounds are as wide as they are.
+    private static func relay(
+        on loop: EmbeddedEventLoop, lossless: Bool, _ metrics: ServerMetrics
+    ) -> RelayServer {
+        var configuration = RelayConfiguration()
+        if !lossless { (configuration.ringBytes, configuration.outboxBytes) = (8 << 10, 8 << 10) }
+        return RelayServer(authority: NoAuthority(), group: loop, configuration: configuration, metrics: metrics)
     }
 
     private func enter(_ line: Line) -> PeerHandler {
@@ -150,7 +163,7 @@ final class World {
                 resumeDigest: ResumeToken.digest(hostToken)), guests: guests.map(\.seat))
         cutHost()
         guests.forEach(cut)
-        relay = RelayServer(authority: NoAuthority(), group: loop)
+        relay = Self.relay(on: loop, lossless: lossless, metrics)
         _ = relay.restore(stored)
         loop.run()
     }

@@ -129,8 +129,8 @@ class Peer:
 class Postern(Peer):
     name, dialect, binary = "Postern", "postern", POSTERN
     sessions = ()
-    # What the server is started by, `taskset` for one.
-    prefix = ()
+    # More settings for `postern serve`.
+    more = ()
 
     def start(self):
         listen = ["--https", "off", "--http", f"127.0.0.1:{self.port}"]
@@ -138,8 +138,8 @@ class Postern(Peer):
             listen = ["--http", "off", "--https", f"127.0.0.1:{self.port}", "--tls-mode", "files",
                       "--tls-certificate", self.cert, "--tls-key", self.key]
         state = self.folder / "state"
-        self.serve = [*self.prefix, POSTERN, "serve", "--state", state, *listen, "--joins-per-minute", "1000000",
-                      "--connections-per-address", "100000", *os.environ.get("SERVE", "").split()]
+        self.serve = [POSTERN, "serve", "--state", state, *listen, "--joins-per-minute", "1000000",
+                      "--connections-per-address", "100000", *self.more]
         self.run(*self.serve)
         self.wait()
         made = subprocess.run([POSTERN, "user", "add", "ana", "--state", str(state), "--json"],
@@ -157,6 +157,10 @@ class Postern(Peer):
 
     def environment(self):
         return {**os.environ, "POSTERN_TOKEN": self.token}
+
+    def metric(self, name):
+        with urllib.request.urlopen(self.url + "/metrics") as answer:
+            return float(re.search(rf"^{name} (\S+)$", answer.read().decode(), re.M).group(1))
 
     def call(self, method, path, body=None):
         import ssl

@@ -29,6 +29,7 @@ struct ServeOptions: ParsableArguments {
     // acme-eab-hmac-key has no flag: secrets do not belong into a list of processes.
     @Option(help: Self.help("host-return")) var hostReturn: String?
     @Option(help: Self.help("guest-return")) var guestReturn: String?
+    @Option(help: Self.help("event-loops")) var eventLoops: String?
     @Option(help: Self.help("registration")) var registration: String?
     @Option(help: Self.help("plan-default")) var planDefault: String?
     @Option(help: Self.help("plan-limits")) var planLimits: String?
@@ -70,7 +71,7 @@ struct ServeOptions: ParsableArguments {
             "tls-certificate": tlsCertificate, "tls-key": tlsKey, "acme-directory": acmeDirectory,
             "acme-email": acmeEmail, "acme-agree": acmeAgree, "acme-challenge": acmeChallenge,
             "acme-ca-file": acmeCaFile, "acme-eab-key-id": acmeEabKeyId, "host-return": hostReturn,
-            "guest-return": guestReturn,
+            "guest-return": guestReturn, "event-loops": eventLoops,
             "registration": registration, "plan-default": planDefault, "plan-limits": planLimits,
             "upgrade-url": upgradeUrl, "admin-name": adminName,
             "github-client-id": githubClientId, "github-url": githubUrl, "github-api-url": githubApiUrl,

@@ -64,6 +64,10 @@ extension Setting {
             key: "guest-return", kind: .number(1...86400), standard: "120",
             help: "Seconds that a guest's seat waits for it, and counts as taken, after its connection dropped."),
         Setting(
+            key: "event-loops", kind: .number(1...256), standard: nil,
+            help:
+                "Threads that serve connections, each its share of the rooms; one for each processor if it is not set."),
+        Setting(
             key: "registration", kind: .choice(["open", "invited", "closed"]), standard: "invited",
             help: "Who may make an account: anybody, people with an organisation's invitation, or nobody but the owner."
         ),

@@ -24,8 +24,8 @@ struct DemoCommand: AsyncParsableCommand {
             throw CommandFailure(
                 "a demo wants a terminal; in a script use 'postern serve' and 'postern share --json'", status: 2)
         }
-        // Until there is a share, which minds them itself, an end would leave things behind.
-        for number in [SIGINT, SIGTERM, SIGHUP] { signal(number, SIG_IGN) }
+        // An end would leave things behind. The share minds them itself, when there is one.
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] { signal(number, SIG_IGN) }
         let stage = try DemoStage()
         let status = try await stage.play(command)
         throw ExitCode(status)
@@ -69,7 +69,6 @@ private struct DemoStage {
             "  export XDG_CONFIG_HOME=\(guest)",
             "and then one of these lines. When the shell ends, everything is removed.", "",
         ]
-        for number in [SIGINT, SIGTERM, SIGHUP] { signal(number, SIG_DFL) }
         let address = try ServerAddress(url, pin: Fingerprint(String(pin)))
         return try await Share.run(options, address: address, token: token)
     }

@@ -70,8 +70,7 @@ enum Examination {
         guard configuration.address("https") != .off else { return [Finding("certificate", good: "https is off")] }
         do {
             let reports = try CertStatus.reports(configuration)
-            // The one that ends first.
-            guard let report = reports.min(by: { $0.facts.notAfter < $1.facts.notAfter }) else { return [] }
+            guard let report = CertificateReport.foremost(reports) else { return [] }
             let days = report.daysLeft(now: time(nil))
             if let problem = report.problem { return [Finding("certificate", bad: "\(days) days left; \(problem)")] }
             if report.urgency != .good { return [Finding("certificate", bad: "only \(days) days left; renew it")] }

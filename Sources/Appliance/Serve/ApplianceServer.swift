@@ -41,7 +41,8 @@ final class ApplianceServer: Sendable {
         if keeper == nil { ServedCertificates.forget(stateDirectory: state) }
         let inherited = try Systemd.listeners(https: https)
         listeners = inherited.isEmpty ? ListenerConfiguration.configured(configuration) : inherited
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let group = MultiThreadedEventLoopGroup(
+            numberOfThreads: configuration.text("event-loops").flatMap { Int($0) } ?? System.coreCount)
         let neighbours = try await Neighbours(configuration, database: database)
         var parts = WebParts(
             database: database, hasher: hasher, mail: neighbours.mail, version: Postern.version, metrics: metrics,

@@ -91,8 +91,7 @@ final class CertificateKeeper: Service {
         }
     }
 
-    /// Of the one that ends first.
-    var report: CertificateReport? { reports.min { $0.facts.notAfter < $1.facts.notAfter } }
+    var report: CertificateReport? { CertificateReport.foremost(reports) }
 
     // MARK: The owner's side
 
@@ -140,6 +139,9 @@ final class CertificateKeeper: Service {
         guard force || files.stamp != seen else { return }
         do {
             try loadFiles()
+            if let problem = state.withLock({ $0.problem }) {
+                logger.error("the new certificate is not used; the old one stays", metadata: ["problem": "\(problem)"])
+            }
             let fingerprints = store.current.map { "\($0.leaf.fingerprint)" }.joined(separator: ",")
             logger.info("certificate loaded", metadata: ["fingerprint": "\(fingerprints)"])
         } catch {
@@ -152,12 +154,15 @@ final class CertificateKeeper: Service {
         let files = state.withLock { $0.files }
         // Remembered before it is read, so that a pair that is wrong is said once and not every few seconds.
         state.withLock { $0.seen = files.stamp }
-        let pairs = try files.read()
-        let expired = files.expired(pairs)
-        // At a start there is no better one, and a server that shows an old certificate is better than none.
-        if let expired, !store.current.isEmpty { throw CommandFailure(expired) }
+        let found = try files.read()
+        let (served, now) = (store.current, time(nil))
+        // One that has expired replaces none that has not; where there is no better one, it is better than none.
+        let pairs = found.map { pair in
+            guard pair.leaf.notAfter < now else { return pair }
+            return served.first { $0.leaf.names == pair.leaf.names && $0.leaf.notAfter >= now } ?? pair
+        }
         try store.serve(pairs, servesAnyName: pairs.allSatisfy { $0.leaf.names.isEmpty })
-        state.withLock { $0.problem = expired }
+        state.withLock { $0.problem = files.expired(found) }
     }
 }
 

@@ -13,12 +13,14 @@ enum PublicAddress {
     /// What the configuration and the listening sockets say; nil where neither names the server.
     static func configured(_ configuration: Configuration, _ listeners: [ListenerConfiguration]) -> String? {
         if let url = configuration.text("public-url") { return url.hasSuffix("/") ? String(url.dropLast()) : url }
-        guard let name = configuration.list("tls-names").first,
+        // A pattern is no place to go to.
+        guard let name = configuration.list("tls-names").first(where: { !$0.hasPrefix("*") }),
             let listener = listeners.first(where: { $0.role == .https })
         else { return nil }
         // Port 0 is the system's choice, and not known yet.
         let port = listener.port
-        return port == 443 || port == 0 ? "https://\(name)" : "https://\(name):\(port)"
+        let host = name.contains(":") ? "[\(name)]" : name
+        return port == 443 || port == 0 ? "https://\(host)" : "https://\(host):\(port)"
     }
 
     /// The owner's verbs find it from now on.

@@ -33,7 +33,8 @@ enum Systemd {
             default:
                 throw CommandFailure(
                     "systemd handed over a socket named '\(name ?? "")'; sockets are named http and https "
-                        + "(FileDescriptorName= in postern.socket)\(https ? "" : ", and https is off")")
+                        + "(FileDescriptorName= in postern.socket)\(https ? "" : ", and https is off: see 'Behind a web server' in configure.md")"
+                )
             }
             found.append(ListenerConfiguration(role: role, source: .inherited(descriptor: descriptor)))
         }

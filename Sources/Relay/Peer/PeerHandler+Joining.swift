@@ -119,7 +119,7 @@ extension PeerHandler {
 
     func seated(_ seat: Seat, awaitsSnapshot: Bool) {
         joinBy = nil
-        outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: awaitsSnapshot)
+        outbox = PeerOutbox(capacity: relay.configuration.outboxBytes, awaitsSnapshot: awaitsSnapshot)
         state = .seated(seat)
         relay.metrics.peers.add(1)
         if seat.slot != FrameHeader.hostSlot { relay.metrics.guests.add(1) }

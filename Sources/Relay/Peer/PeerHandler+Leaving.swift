@@ -37,7 +37,7 @@ extension PeerHandler {
     /// Behind a close frame nothing may follow (RFC 6455, section 5.5.1).
     private func dropQueue() {
         held.removeAll()
-        outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
+        outbox = PeerOutbox(capacity: relay.configuration.outboxBytes, awaitsSnapshot: true)
         countQueue(0)
     }
 

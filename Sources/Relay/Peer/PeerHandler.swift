@@ -29,7 +29,7 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     /// What came while a join was answered.
     var held: [WebSocketMessage] = []
     var dialect: PeerDialect
-    var outbox = PeerOutbox(capacity: RelayConfiguration.outboxBytes, awaitsSnapshot: true)
+    var outbox: PeerOutbox
     var context: ChannelHandlerContext?
     /// When somebody who has not joined is sent away.
     var joinBy: NIODeadline?
@@ -60,6 +60,7 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         self.transport = transport
         reader = WebSocketReader(
             role: .server, maxMessageBytes: WireLimits.messageBytes, maxFragments: WireLimits.fragmentsPerMessage)
+        outbox = PeerOutbox(capacity: relay.configuration.outboxBytes, awaitsSnapshot: true)
         dialect = isSocketIO ? .socketIO : .json
         door = isSocketIO ? SocketIODoor(sid: ResumeToken.make(sessionId: "io")) : nil
     }
@@ -69,6 +70,7 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         self.relay = relay
         self.clock = clock
         self.onActive = onActive
+        outbox = PeerOutbox(capacity: relay.configuration.outboxBytes, awaitsSnapshot: true)
         address = luggage.address
         transport = luggage.transport
         dialect = luggage.dialect

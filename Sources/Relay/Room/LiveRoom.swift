@@ -37,7 +37,7 @@ final class LiveRoom: Ticking {
 
     init(sessionId: String, loop: any EventLoop, relay: RelayServer, relayed: KeptCounters.Counter) {
         self.relayed = relayed
-        room = Room(sessionId: sessionId)
+        room = Room(sessionId: sessionId, ringBytes: relay.configuration.ringBytes)
         self.loop = loop
         self.relay = relay
         metrics = relay.metrics
@@ -48,7 +48,7 @@ final class LiveRoom: Ticking {
     // MARK: Coming and going
 
     func restore(_ stored: StoredRoom) {
-        let (room, actions) = Room.restored(stored)
+        let (room, actions) = Room.restored(stored, ringBytes: relay.configuration.ringBytes)
         self.room = room
         carryOut(actions)
         limit(stored.timeLimit)

@@ -41,17 +41,23 @@ public struct Room {
     var numbering = BroadcastNumbering()
     var waitingForHost = 0
     private(set) var hasEnded = false
-    var ring = ResumeRing(capacity: RelayConfiguration.ringBytes)
+    var ring: ResumeRing
 
     /// The room came back from the disk without its frames: the host is asked to send them again.
     private var lostRing = false
 
-    public init(sessionId: String) { self.sessionId = sessionId }
+    /// - Parameter ringBytes: of broadcasts kept for peers that resume.
+    init(sessionId: String, ringBytes: Int = RelayConfiguration().ringBytes) {
+        self.sessionId = sessionId
+        ring = ResumeRing(capacity: ringBytes)
+    }
 
     /// The room as it was when the server stopped: everybody's seat is kept for a while, nobody is connected.
     /// - Returns: the room and what follows.
-    static func restored(_ stored: StoredRoom) -> (Room, [Action]) {
-        var room = Room(sessionId: stored.sessionId)
+    static func restored(
+        _ stored: StoredRoom, ringBytes: Int = RelayConfiguration().ringBytes
+    ) -> (Room, [Action]) {
+        var room = Room(sessionId: stored.sessionId, ringBytes: ringBytes)
         room.lostRing = true
         room.host = stored.host.map(Member.init(away:))
         var actions = room.expectHost()

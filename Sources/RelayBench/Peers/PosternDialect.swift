@@ -74,7 +74,10 @@ struct PosternDialect: Dialect {
         return .binary(frame(.broadcast, FrameHeader.hostSlot, sequence, payload))
     }
 
-    private func snapshot(_ slot: Slot) -> [Incoming] { [.reply(.binary(frame(.snapshot, slot, 0, ByteBuffer())))] }
+    /// A full screen with colours and some lines above it, in bytes.
+    private static let snapshot = ByteBuffer(repeating: 7, count: 16 << 10)
+
+    private func snapshot(_ slot: Slot) -> [Incoming] { [.reply(.binary(frame(.snapshot, slot, 0, Self.snapshot)))] }
 
     private func frame(_ kind: FrameKind, _ slot: Slot, _ sequence: UInt64, _ payload: ByteBuffer) -> ByteBuffer {
         var frame = ByteBufferAllocator().buffer(capacity: FrameHeader.size + payload.readableBytes)

@@ -49,7 +49,11 @@ public final class ACMEKeeper: Sendable {
     /// - Parameter onServed: called when another certificate is in force, before anybody hears of it.
     public func run(onServed: @Sendable () -> Void) async throws {
         let known = status
-        var schedule = RenewalSchedule(failures: known.failures, notBefore: known.failures > 0 ? known.nextAttempt : 0)
+        // What failed for other names says nothing of today's.
+        let isForThese = known.names == nil || known.names == settings.names
+        var schedule =
+            isForThese && known.failures > 0
+            ? RenewalSchedule(failures: known.failures, notBefore: known.nextAttempt) : RenewalSchedule()
         var nextRenewalInfo = 0
         while !Task.isCancelled {
             let now = time(nil)
@@ -79,6 +83,7 @@ public final class ACMEKeeper: Sendable {
         let now = time(nil)
         update {
             $0.lastAttempt = now
+            $0.names = settings.names
             // In the same breath: who waits for this attempt must not take the last one's outcome for its own.
             $0.doing = "asking the certificate authority"
         }

@@ -59,7 +59,14 @@ public struct RenewalSchedule: Sendable, Equatable {
     }
 
     /// How near the end is.
-    public enum Urgency: String, Sendable, Codable { case good, warning, alarm }
+    public enum Urgency: String, Sendable, Codable, Comparable, CaseIterable {
+        case good, warning, alarm
+
+        public static func < (left: Urgency, right: Urgency) -> Bool {
+            // In the order in which they stand above.
+            allCases.firstIndex(of: left) ?? 0 < allCases.firstIndex(of: right) ?? 0
+        }
+    }
 
     /// Warn at a quarter of the lifetime left, alarm at a tenth.
     public static func urgency(of certificate: Lifetime, now: Int) -> Urgency {

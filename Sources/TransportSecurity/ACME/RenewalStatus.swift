@@ -9,4 +9,6 @@ public struct RenewalStatus: Sendable, Codable, Equatable {
     /// Epoch seconds.
     public var nextAttempt: Int
     public var failures: Int
+    /// What the attempts were for; nil in files of before 0.3.
+    public var names: [String]?
 }

@@ -42,6 +42,11 @@ public struct CertificateReport: Sendable {
         self.problem = problem ?? renewal?.problem
     }
 
+    /// The one to speak of where there are several: the most urgent, and of those the one that ends first.
+    public static func foremost(_ reports: [CertificateReport]) -> CertificateReport? {
+        reports.min { ($1.urgency, $0.facts.notAfter) < ($0.urgency, $1.facts.notAfter) }
+    }
+
     /// Whole days until it ends; negative afterwards.
     public func daysLeft(now: Int) -> Int { (facts.notAfter - now) / 86400 - (facts.notAfter < now ? 1 : 0) }
 }

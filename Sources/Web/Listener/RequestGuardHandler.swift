@@ -87,7 +87,9 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         let isUpgrade =
             request.headers.contains(name: "Upgrade")
             && request.headers[canonicalForm: "Connection"].contains { $0.lowercased() == "upgrade" }
-        return !request.isKeepAlive || isUpgrade || request.method == .CONNECT
+        // What HTTP/1.0 says of keeping alive is not spoken here (RFC 9112, section 9.3): its client waits for the end.
+        return request.version.major < 1 || request.version == .http1_0 || !request.isKeepAlive || isUpgrade
+            || request.method == .CONNECT
     }
 
     // MARK: Answers
@@ -163,10 +165,16 @@ extension HTTPResponseHead {
 }
 
 extension ChannelHandlerContext {
-    /// Closes our half now and the rest soon: closing with unread bytes would make TCP throw the last answer away.
+    /// Closes our half when the last answer has left, and the rest soon after: closing with unread bytes would make TCP throw the
+    /// answer away. A peer that does not take it is not waited for any longer than in the middle of one.
     func closeAfterFarewell() {
-        let channel = channel
-        close(mode: .output, promise: nil)
-        eventLoop.scheduleTask(in: WebConfiguration.farewell) { channel.close(promise: nil) }
+        let (channel, loop) = (channel, eventLoop)
+        let sent = loop.makePromise(of: Void.self)
+        close(mode: .output, promise: sent)
+        let patience = loop.scheduleTask(in: WebConfiguration.stalledAnswer) { channel.close(promise: nil) }
+        sent.futureResult.whenComplete { _ in
+            patience.cancel()
+            loop.scheduleTask(in: WebConfiguration.farewell) { channel.close(promise: nil) }
+        }
     }
 }

@@ -78,7 +78,10 @@ final class StatusBoard: Sendable {
         guard let report = parts.certificate() else { return nil }
         let days = report.daysLeft(now: Int(time(nil)))
         let issuer = report.facts.isSelfSigned ? "signed by itself" : "from \(report.mode == "acme" ? "ACME" : "files")"
-        if days < 0 { return Component("certificate", .failed, "Has ended; renew it ('postern cert renew').") }
+        if days < 0 {
+            let remedy = report.mode == "acme" ? "renew it ('postern cert renew')" : "put a new one in its place"
+            return Component("certificate", .failed, "Has ended; \(remedy).")
+        }
         if let problem = report.problem {
             let state: Component.State = report.urgency == .alarm ? .alarm : .warning
             return Component(
