@@ -31,6 +31,8 @@ final class Storm {
     /// Connections that ended before their peer was back.
     private var refused = 0
     private var lostAt: NIODeadline?
+    /// The relay has gone: whoever answers a knock from now on is the next one.
+    private var hasGone = false
     /// When all set out, because somebody listens again.
     private var listeningAt: NIODeadline?
 
@@ -94,11 +96,13 @@ final class Storm {
     private func knock() {
         ClientBootstrap(group: loop).connect(host: plan.address.host, port: plan.address.port)
             .hop(to: loop).assumeIsolated().whenComplete { result in
-                guard let channel = try? result.get() else {
+                let channel = try? result.get()
+                channel?.close(promise: nil)
+                guard channel != nil, self.hasGone else {
+                    if channel == nil { self.hasGone = true }
                     self.loop.assumeIsolated().scheduleTask(in: Self.retry) { self.knock() }
                     return
                 }
-                channel.close(promise: nil)
                 self.listeningAt = .now()
                 self.members.forEach(self.connect)
             }
