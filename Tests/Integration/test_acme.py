@@ -275,7 +275,15 @@ def test_a_name_that_is_added_takes_nothing_from_those_that_are_there(make_serve
     assert "new.test" in server.log.read_text().split("acme: no certificate")[1]
     page = subprocess.run(["curl", "-sk", server.url + "/status"], capture_output=True, text=True).stdout
     assert "new.test" in page
+    # Taken out again, it is forgotten.
+    server.options[server.options.index("--tls-names") + 1] = "box.test"
+    server.restart()
+    wait_for(lambda: status(server).get("problem") is None, "a clean page")
     pebble.unpoint("new.test")
+    server.options[server.options.index("--tls-names") + 1] = "box.test,new.test"
+    server.restart()
+    # What failed yesterday, for other names, is not waited for.
+    wait_for(lambda: len(status(server)["names"]) == 2, lambda: status(server))
     assert renew(server).returncode == 0
     assert set(status(server)["names"]) == {"box.test", "new.test"} and pebble_vouches(pebble, server)
 

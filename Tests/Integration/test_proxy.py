@@ -37,7 +37,6 @@ class Nginx:
         self.fingerprint = "sha256:" + subprocess.run(
             ["openssl", "x509", "-in", directory / "cert.pem", "-noout", "-fingerprint", "-sha256"], check=True,
             capture_output=True, text=True).stdout.split("=")[1].strip().replace(":", "").lower()
-        wait_for(self.listens, lambda: "nginx: " + (directory / "errors").read_text())
 
     def listens(self):
         try:
@@ -61,12 +60,13 @@ class Nginx:
 
 
 @pytest.fixture
-def proxied(make_server, tmp_path):
+def proxied(make_server, tmp_path, request):
     """A server behind nginx: (server, nginx)."""
     server = make_server("--trusted-proxies", "127.0.0.1", "--public-calls-per-minute", "3")
     nginx = Nginx(tmp_path / "nginx", server.address)
-    yield server, nginx
-    nginx.close()
+    request.addfinalizer(nginx.close)
+    wait_for(nginx.listens, lambda: "nginx: " + (tmp_path / "nginx/errors").read_text())
+    return server, nginx
 
 
 def test_people_behind_nginx_are_told_apart_and_none_is_this_machines_own_program(proxied):

@@ -224,13 +224,18 @@ def test_one_expired_pair_does_not_keep_the_others_from_being_renewed(make_serve
     server = make_server("--tls-mode", "files", "--tls-certificate", ",".join(f"{tmp_path}/{name}/cert.pem" for name in names),
                          "--tls-key", ",".join(f"{tmp_path}/{name}/key.pem" for name in names), tls=True)
     box, other = [certificate(s_client(server, "-servername", name)) for name in names]
-    make_pair(tmp_path / "other.example", "other.example", days=5, since=20)
+    # For other names as well: what it stands for is not what is shown.
+    make_pair(tmp_path / "other.example", "old.example", "other.example", days=5, since=20)
     wait_for(lambda: "has expired; put a new one there" in server.log.read_text(), "the complaint")
     make_pair(tmp_path / "box.example", "box.example")
     wait_for(lambda: certificate(s_client(server, "-servername", "box.example")) != box, "the new certificate")
     # What is still good goes on, instead of the one that has ended.
     assert certificate(s_client(server, "-servername", "other.example")) == other
     assert all("has expired" in shown["problem"] for shown in statuses(server))
+    # Where nothing of the same name is left, what stood in its place is.
+    make_pair(tmp_path / "other.example", "third.example", days=5, since=20)
+    wait_for(lambda: server.log.read_text().count("has expired; put a new one there") >= 2, "the second complaint")
+    assert certificate(s_client(server, "-servername", "other.example")) == other
 
 
 def statuses(server):

@@ -142,16 +142,27 @@ class Session:
 
     def lines(self):
         """What the guest got, once the command has ended."""
-        out, error = self.guest.communicate()
-        assert self.guest.returncode == 0, error
-        assert self.host.communicate() and self.host.returncode == 0
-        return (self.first + out).split()
+        # Not `communicate`: it knows nothing of what `readline` has read ahead.
+        out = self.first + self.guest.stdout.read()
+        assert self.guest.wait() == 0, self.guest.stderr.read()
+        assert self.host.wait() == 0, self.host.stderr.read()
+        return out.split()
+
+    def close(self):
+        for process in (self.host, self.guest):
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                stream.close()
 
 
-def test_an_upgrade_under_load_refuses_no_connection_and_no_session_loses_a_line(machine, deb, tmp_path):
+def test_an_upgrade_under_load_refuses_no_connection_and_no_session_loses_a_line(machine, deb, tmp_path, request):
     machine.install(package("0.2.0"))
     stop = tmp_path / "stop"
     session = Session(machine, tmp_path, stop)
+    request.addfinalizer(session.close)
+    # However this ends, so do they.
+    request.addfinalizer(stop.touch)
     clients = [machine.in_network(sys.executable, "-c", LOAD, stop, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                for _ in range(3)]
     opened = machine.show("ActiveEnterTimestampMonotonic", "postern.socket")

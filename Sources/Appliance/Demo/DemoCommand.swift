@@ -25,7 +25,8 @@ struct DemoCommand: AsyncParsableCommand {
                 "a demo wants a terminal; in a script use 'postern serve' and 'postern share --json'", status: 2)
         }
         // An end would leave things behind. The share minds them itself, when there is one.
-        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] { signal(number, SIG_IGN) }
+        // Ctrl-\ stays for whoever does not want to wait for a start that hangs.
+        for number in [SIGINT, SIGTERM, SIGHUP] { signal(number, SIG_IGN) }
         let stage = try DemoStage()
         let status = try await stage.play(command)
         throw ExitCode(status)

@@ -44,6 +44,17 @@ struct CertificateFiles {
         }
     }
 
+    /// What is to be shown: a pair that has expired replaces none that is still good for one of its names, or stood in its place;
+    /// where there is no such pair, it is better than none.
+    static func chosen(_ found: [CertificatePair], over served: [CertificatePair], now: Int) -> [CertificatePair] {
+        found.enumerated().map { index, pair in
+            guard pair.leaf.notAfter < now else { return pair }
+            let good = served.filter { $0.leaf.notAfter >= now }
+            if let kin = good.first(where: { !Set($0.leaf.names).isDisjoint(with: pair.leaf.names) }) { return kin }
+            return served.count == found.count && served[index].leaf.notAfter >= now ? served[index] : pair
+        }
+    }
+
     private static func read(_ path: String) throws -> String {
         switch TextFile.read(path, limit: limit) {
         case .success(let text): return text

@@ -138,31 +138,34 @@ final class CertificateKeeper: Service {
         let (files, seen) = state.withLock { ($0.files, $0.seen) }
         guard force || files.stamp != seen else { return }
         do {
-            try loadFiles()
-            if let problem = state.withLock({ $0.problem }) {
-                logger.error("the new certificate is not used; the old one stays", metadata: ["problem": "\(problem)"])
-            }
-            let fingerprints = store.current.map { "\($0.leaf.fingerprint)" }.joined(separator: ",")
+            let before = fingerprints
+            let isRefused = try loadFiles()
+            if isRefused { refused(state.withLock { $0.problem } ?? "") }
+            if isRefused && fingerprints == before { return }
             logger.info("certificate loaded", metadata: ["fingerprint": "\(fingerprints)"])
         } catch {
             state.withLock { $0.problem = "\(error)" }
-            logger.error("the new certificate is not used; the old one stays", metadata: ["problem": "\(error)"])
+            refused("\(error)")
         }
     }
 
-    private func loadFiles() throws {
+    private func refused(_ problem: String) {
+        logger.error("the new certificate is not used; the old one stays", metadata: ["problem": "\(problem)"])
+    }
+
+    private var fingerprints: String { store.current.map { "\($0.leaf.fingerprint)" }.joined(separator: ",") }
+
+    /// - Returns: whether one of them was left where it is, because what is shown is better.
+    @discardableResult
+    private func loadFiles() throws -> Bool {
         let files = state.withLock { $0.files }
         // Remembered before it is read, so that a pair that is wrong is said once and not every few seconds.
         state.withLock { $0.seen = files.stamp }
         let found = try files.read()
-        let (served, now) = (store.current, time(nil))
-        // One that has expired replaces none that has not; where there is no better one, it is better than none.
-        let pairs = found.map { pair in
-            guard pair.leaf.notAfter < now else { return pair }
-            return served.first { $0.leaf.names == pair.leaf.names && $0.leaf.notAfter >= now } ?? pair
-        }
+        let pairs = CertificateFiles.chosen(found, over: store.current, now: time(nil))
         try store.serve(pairs, servesAnyName: pairs.allSatisfy { $0.leaf.names.isEmpty })
         state.withLock { $0.problem = files.expired(found) }
+        return zip(found, pairs).contains { $0.leaf !== $1.leaf }
     }
 }
 

@@ -54,6 +54,13 @@ public final class ACMEKeeper: Sendable {
         var schedule =
             isForThese && known.failures > 0
             ? RenewalSchedule(failures: known.failures, notBefore: known.nextAttempt) : RenewalSchedule()
+        if !isForThese {
+            update {
+                $0 = RenewalStatus(
+                    doing: "starting", problem: nil, lastAttempt: $0.lastAttempt, nextAttempt: 0, failures: 0,
+                    names: settings.names)
+            }
+        }
         var nextRenewalInfo = 0
         while !Task.isCancelled {
             let now = time(nil)

@@ -32,8 +32,14 @@ public final class CertificateStore: Sendable {
     /// Shows each of these to those who ask for one of its names (RFC 6066, section 3), and the first to those who ask for none.
     /// - Throws: ``TLSError`` when a certificate and its key do not belong together; then nothing changes.
     public func serve(_ pairs: [CertificatePair], servesAnyName: Bool) throws(TLSError) {
+        let before = state.withLock { $0.served }
         var served: [Served] = []
         for pair in pairs {
+            // The same as before keeps what its issuer said of it.
+            if let same = before.first(where: { $0.pair.leaf === pair.leaf }) {
+                served.append(same)
+                continue
+            }
             let staple = Staple()
             served.append(
                 Served(pair: pair, context: try TLSContext.certificate(pair, staple: staple), staple: staple))
