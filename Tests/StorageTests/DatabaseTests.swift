@@ -1,6 +1,7 @@
 import CSQLite
 import Glibc
 import Storage
+import TestSupport
 import Testing
 
 @Suite struct DatabaseTests {
@@ -54,8 +55,8 @@ import Testing
     }
 
     @Test func aNewerDatabaseIsRefusedAndUntouched() async throws {
-        let directory = try TemporaryDatabase.makeDirectory()
-        defer { TemporaryDatabase.remove(directory) }
+        let directory = try TemporaryDirectory.make()
+        defer { TemporaryDirectory.remove(directory) }
         try Database(stateDirectory: directory).close()
         var handle: OpaquePointer?
         #expect(sqlite3_open(directory + "/postern.db", &handle) == SQLITE_OK)
@@ -70,8 +71,8 @@ import Testing
     }
 
     @Test func somethingThatIsNoDatabaseIsRefused() throws {
-        let directory = try TemporaryDatabase.makeDirectory()
-        defer { TemporaryDatabase.remove(directory) }
+        let directory = try TemporaryDirectory.make()
+        defer { TemporaryDirectory.remove(directory) }
         let file = fopen(directory + "/postern.db", "w")
         fputs(String(repeating: "not a database, ", count: 100), file)
         fclose(file)

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Storage
@@ -10,8 +11,8 @@ import Testing
         number: 4, script: "CREATE TABLE half (id TEXT PRIMARY KEY NOT NULL) STRICT; CREATE TABLE nonsense nonsense;")
 
     private func withDatabase(_ body: (String) throws -> Void) throws {
-        let directory = try TemporaryDatabase.makeDirectory()
-        defer { TemporaryDatabase.remove(directory) }
+        let directory = try TemporaryDirectory.make()
+        defer { TemporaryDirectory.remove(directory) }
         try Database(stateDirectory: directory).close()
         try body(directory + "/postern.db")
     }
@@ -28,8 +29,8 @@ import Testing
 
     /// What version 0.2 left behind: everybody keeps plan, tokens and sessions, in an organisation of his own.
     @Test func accountsOfBeforeGetTheirOrganisations() async throws {
-        let directory = try TemporaryDatabase.makeDirectory()
-        defer { TemporaryDatabase.remove(directory) }
+        let directory = try TemporaryDirectory.make()
+        defer { TemporaryDirectory.remove(directory) }
         do {
             let path = directory + "/postern.db"
             try Migrator(path: path, migrations: [.firstTables, .applianceTables]).run()

@@ -9,7 +9,7 @@ final class TemporaryDatabase: Sendable {
     let database: Database
 
     init() throws {
-        directory = try Self.makeDirectory()
+        directory = try TemporaryDirectory.make()
         database = try Database(stateDirectory: directory)
     }
 
@@ -49,15 +49,7 @@ final class TemporaryDatabase: Sendable {
 
     deinit {
         database.close()
-        Self.remove(directory)
-    }
-
-    static func makeDirectory() throws -> String { try TemporaryDirectory.make() }
-
-    static func remove(_ directory: String) {
-        let databases = ["", "-wal", "-shm", ".version-1", ".version-1.partial", ".version-2", ".version-2.partial"]
-        TemporaryDirectory.remove(
-            directory, databases.map { "postern.db\($0)" } + ["master.key", "master.key.next", "audit.key"])
+        TemporaryDirectory.remove(directory)
     }
 }
 

@@ -11,22 +11,30 @@ public enum TemporaryDirectory {
         return String(cString: made)
     }
 
-    /// Makes one, and removes it with these files of it when `body` is done.
-    public static func with(_ files: [String], _ body: (String) throws -> Void) throws {
+    /// Makes one, and removes it with all that is in it when `body` is done.
+    public static func with(_ body: (String) throws -> Void) throws {
         let directory = try make()
-        defer { remove(directory, files) }
+        defer { remove(directory) }
         try body(directory)
     }
 
     /// The same, for what waits.
-    public static func with(_ files: [String], _ body: (String) async throws -> Void) async throws {
+    public static func with(_ body: (String) async throws -> Void) async throws {
         let directory = try make()
-        defer { remove(directory, files) }
+        defer { remove(directory) }
         try await body(directory)
     }
 
-    public static func remove(_ directory: String, _ files: [String]) {
-        for name in files { unlink("\(directory)/\(name)") }
+    /// Removes one with the files in it: nobody has to know which a test leaves.
+    public static func remove(_ directory: String) {
+        guard let listing = opendir(directory) else { return }
+        while let entry = readdir(listing) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            unlink("\(directory)/\(name)")
+        }
+        closedir(listing)
         rmdir(directory)
     }
 }

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct KeptCountersTests {
     private func withPath(_ body: (String) throws -> Void) throws {
-        try TemporaryDirectory.with(["counters"]) { try body("\($0)/counters") }
+        try TemporaryDirectory.with { try body("\($0)/counters") }
     }
 
     @Test func whatWasCountedIsThereWhateverEndedTheProcess() throws {

@@ -8,13 +8,8 @@ import Testing
 @Suite struct AccessTokensTests {
     private let now = Timestamp(milliseconds: 1_800_000_000_000)
 
-    private func withDirectory(_ body: (String) async throws -> Void) async throws {
-        let files = ["postern.db", "postern.db-wal", "postern.db-shm", "master.key", "audit.key"]
-        try await TemporaryDirectory.with(files, body)
-    }
-
     @Test func whereTheDiskIsFullTheOldKeySignsOn() async throws {
-        try await withDirectory { directory in
+        try await TemporaryDirectory.with { directory in
             let first = try Database(stateDirectory: directory)
             let made = try await AccessTokens(database: first, logger: Logger(label: "test")).makeStep(
                 .secondFactor, subject: "ana", now: now)
@@ -33,7 +28,7 @@ import Testing
     }
 
     @Test func aDatabaseThatCannotBeAskedIsNoWrongToken() async throws {
-        try await withDirectory { directory in
+        try await TemporaryDirectory.with { directory in
             let database = try Database(stateDirectory: directory)
             let made = try await AccessTokens(database: database, logger: Logger(label: "test")).makeStep(
                 .secondFactor, subject: "ana", now: now)
