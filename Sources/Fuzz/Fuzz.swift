@@ -34,14 +34,29 @@ private enum Parsers {
         let cut = bytes.isEmpty ? 0 : Int(bytes[0]) % bytes.count
         let whole = messages([bytes[...]], role), parts = messages([bytes[..<cut], bytes[cut...]], role)
         precondition(whole == parts, "a cut changed what was read")
+        precondition(
+            whole == messages([bytes[...]], role, atOnce: true), "many taken at once were others than one by one")
     }
 
-    private static func messages(_ reads: [ArraySlice<UInt8>], _ role: WebSocketReader.Role) -> [ByteBuffer] {
+    private static func messages(
+        _ reads: [ArraySlice<UInt8>], _ role: WebSocketReader.Role, atOnce: Bool = false
+    ) -> [ByteBuffer] {
         var reader = WebSocketReader(role: role, maxMessageBytes: 1 << 16, maxFragments: 16)
         var found: [ByteBuffer] = []
         for read in reads {
             reader.receive(ByteBuffer(bytes: read))
-            do { while let message = try reader.next() { found.append(message.payload) } } catch { return found }
+            do {
+                while true {
+                    var target = ByteBuffer()
+                    if atOnce {
+                        reader.takeBinary(to: &target, room: 0) {
+                            found.append(ByteBuffer(bytes: $1)); return true
+                        }
+                    }
+                    guard let message = try reader.next() else { break }
+                    found.append(message.payload)
+                }
+            } catch { return found }
         }
         return found
     }

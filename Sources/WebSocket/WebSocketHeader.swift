@@ -75,6 +75,32 @@ struct WebSocketHeader {
     }
 }
 
+/// The header of what nearly all frames are: binary, final, masked, whole, of up to 65,535 bytes. Anything else is none, and
+/// ``WebSocketHeader`` says what it is.
+struct PlainFrame {
+    let mask: WebSocketMask
+    /// Of the header itself, in bytes.
+    let size: Int
+    let payloadBytes: Int
+
+    @inline(__always)
+    init?(_ bytes: UnsafeRawBufferPointer, at start: Int, maxPayloadBytes: Int) {
+        // Two bytes, a length of two more and the mask: one load has all of it.
+        guard bytes.count - start >= 8 else { return nil }
+        let word = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self))
+        guard word >> 56 == 0x82, word >> 55 & 1 == 1 else { return nil }
+        switch word >> 48 & 0x7F {
+        case 127: return nil
+        case 126:
+            (size, payloadBytes) = (8, Int(word >> 32 & 0xFFFF))
+            guard payloadBytes > 125 else { return nil }
+        case let length: (size, payloadBytes) = (6, Int(length))
+        }
+        guard payloadBytes <= maxPayloadBytes, bytes.count - start - size >= payloadBytes else { return nil }
+        mask = WebSocketMask(bytes.loadUnaligned(fromByteOffset: start + size - 4, as: UInt32.self))
+    }
+}
+
 /// The first sixteen readable bytes, in two registers: more than any header has, read at once because this is done for every
 /// frame.
 private struct HeaderBytes {

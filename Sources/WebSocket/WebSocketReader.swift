@@ -71,6 +71,48 @@ public struct WebSocketReader: Sendable {
         return nil
     }
 
+    /// Takes the whole binary messages that what was read begins with, framed as servers send them and unmasked: as ``next()`` and
+    /// ``WebSocketMessage/appendFramed(to:)`` would one by one, with one look at both buffers for all of them. What is anything
+    /// else, or cut, or wrong, is left to ``next()``.
+    /// - Parameters:
+    ///   - room: what the target is given at least where it gets anything, in bytes.
+    ///   - take: is shown a message's payload where it will stay, and where its framing begins in the target; false leaves
+    ///     this one and what follows it to ``next()``.
+    public mutating func takeBinary(
+        to target: inout ByteBuffer, room: Int, _ take: (_ start: Int, _ payload: UnsafeRawBufferPointer) -> Bool
+    ) {
+        guard role == .server, cut.readableBytes == 0, assembly == nil else { return }
+        let longest = maxMessageBytes
+        guard fresh.withUnsafeReadableBytes({ PlainFrame($0, at: 0, maxPayloadBytes: longest) }) != nil else { return }
+        let end = target.writerIndex
+        var taken = 0
+        // A server's framing is four bytes shorter than a client's: what was read has room for what is written, and more.
+        target.writeWithUnsafeMutableBytes(minimumWritableBytes: max(room, fresh.readableBytes)) { target in
+            fresh.withUnsafeReadableBytes { source in
+                // Both hold at least the one frame that has been seen.
+                guard let from = source.baseAddress, let to = target.baseAddress else { return 0 }
+                var written = 0
+                while let frame = PlainFrame(source, at: taken, maxPayloadBytes: longest) {
+                    let framing = frame.size - 4
+                    // First byte and length are the client's, without the bit that says that they are masked: two bytes or four,
+                    // and where it is two the payload goes over the others.
+                    let first = from.loadUnaligned(fromByteOffset: taken, as: UInt32.self)
+                    to.storeBytes(of: first & ~UInt32(bigEndian: 0x0080_0000), toByteOffset: written, as: UInt32.self)
+                    let payload = to + written + framing
+                    frame.mask.copy(from + taken + frame.size, payload, frame.payloadBytes)
+                    guard take(end + written, UnsafeRawBufferPointer(start: payload, count: frame.payloadBytes)) else {
+                        break
+                    }
+                    written += framing + frame.payloadBytes
+                    taken += frame.size + frame.payloadBytes
+                }
+                return written
+            }
+        }
+        fresh.moveReaderIndex(forwardBy: taken)
+        if fresh.readableBytes == 0 { fresh = ByteBuffer() }
+    }
+
     // MARK: Frames
 
     @inline(__always)

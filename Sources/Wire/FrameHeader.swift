@@ -72,20 +72,40 @@ public struct FrameHeader: Sendable, Equatable {
         guard offset >= 0, buffer.readableBytes - offset >= Self.size else {
             throw MessageError("a binary frame is at least \(Self.size) bytes long")
         }
-        // Two loads, not five: this is done for every frame.
-        let (first, sequence) = buffer.withUnsafeReadableBytes {
-            (
-                UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: offset, as: UInt64.self)),
-                UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self))
-            )
+        // The bytes are looked at where they lie, and thrown about only outside: NIO's closures throw anything.
+        let words = buffer.withUnsafeReadableBytes { Words($0, at: offset) }
+        try self.init(words)
+    }
+
+    /// Reads the header at the beginning of a frame.
+    /// - Throws: ``MessageError`` when the bytes are no frame of this version.
+    public init(peeking frame: UnsafeRawBufferPointer) throws(MessageError) {
+        guard frame.count >= Self.size else {
+            throw MessageError("a binary frame is at least \(Self.size) bytes long")
         }
-        let version = UInt8(truncatingIfNeeded: first >> 56)
-        let rawKind = UInt8(truncatingIfNeeded: first >> 48)
+        try self.init(Words(frame, at: 0))
+    }
+
+    /// The header in two loads, not five: this is done for every frame.
+    private struct Words {
+        let first: UInt64
+        let sequence: UInt64
+
+        init(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
+            first = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            sequence = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self))
+        }
+    }
+
+    private init(_ words: Words) throws(MessageError) {
+        let version = UInt8(truncatingIfNeeded: words.first >> 56)
+        let rawKind = UInt8(truncatingIfNeeded: words.first >> 48)
         guard version == Self.version else { throw MessageError("frame version \(version) is not spoken here") }
         guard let kind = FrameKind(rawValue: rawKind) else { throw MessageError("frame kind \(rawKind) is unknown") }
         self.init(
-            kind: kind, slot: Slot(truncatingIfNeeded: first >> 32), epoch: UInt32(truncatingIfNeeded: first),
-            sequence: sequence)
+            kind: kind, slot: Slot(truncatingIfNeeded: words.first >> 32),
+            epoch: UInt32(truncatingIfNeeded: words.first),
+            sequence: words.sequence)
     }
 
     /// Appends the header.

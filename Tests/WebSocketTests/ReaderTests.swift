@@ -88,6 +88,86 @@ import Testing
         #expect(read.joined().allSatisfy { $0 == 0xA5 })
     }
 
+    /// What comes out where many messages are taken at once, each framed as servers do, and `next()` has the rest.
+    private func taken(
+        _ bytes: [UInt8], cuts: [Int], max: Int = 1 << 20, refusing: Int = .max
+    ) -> (framed: [[UInt8]], code: UInt16?) {
+        var reader = reader(max)
+        var (framed, count) = ([[UInt8]](), 0)
+        for (start, end) in zip([0] + cuts, cuts + [bytes.count]) {
+            reader.receive(ByteBuffer(bytes: bytes[start..<end]))
+            do {
+                while true {
+                    var (target, starts) = (ByteBuffer(string: "before"), [Int]())
+                    reader.takeBinary(to: &target, room: 0) { start, payload in
+                        count += 1
+                        guard count % refusing != 0 else { return false }
+                        #expect(payload.count <= max)
+                        starts.append(start)
+                        return true
+                    }
+                    for (start, end) in zip(starts, starts.dropFirst() + [target.writerIndex]) {
+                        framed.append(target.getBytes(at: start, length: end - start) ?? [])
+                    }
+                    guard let message = try reader.next() else { break }
+                    var one = ByteBuffer()
+                    _ = message.appendFramed(to: &one)
+                    framed.append(Array(one.readableBytesView))
+                }
+            } catch {
+                return (framed, error.closeCode)
+            }
+        }
+        return (framed, nil)
+    }
+
+    private func framed(_ bytes: [UInt8], max: Int = 1 << 20) -> (framed: [[UInt8]], code: UInt16?) {
+        var reader = reader(max)
+        reader.receive(ByteBuffer(bytes: bytes))
+        var framed: [[UInt8]] = []
+        do {
+            while let message = try reader.next() {
+                var one = ByteBuffer()
+                _ = message.appendFramed(to: &one)
+                framed.append(Array(one.readableBytesView))
+            }
+        } catch {
+            return (framed, error.closeCode)
+        }
+        return (framed, nil)
+    }
+
+    @Test func manyTakenAtOnceAreAsOneByOneWhereverTheyAreCutAndWhateverIsRefused() {
+        let sizes = [0, 1, 2, 3, 4, 16, 63, 64, 65, 125, 126, 127, 1000, 65535, 65536, 0]
+        let bytes = sizes.flatMap { size in
+            frame(0x82, (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ size) }) + frame(0x81, Array("a".utf8))
+                + frame(0x82, [UInt8(truncatingIfNeeded: size)])
+        }
+        let expected = framed(bytes)
+        #expect(expected.framed.count == sizes.count * 3 && expected.code == nil)
+        for cuts in [[], Array(1..<900), Array(stride(from: 13, to: bytes.count, by: 13))] {
+            for refusing in [1, 2, 7, Int.max] {
+                #expect(taken(bytes, cuts: cuts, refusing: refusing) == expected)
+            }
+        }
+    }
+
+    @Test func mutatedBytesTakenAtOnceAreAsOneByOne() {
+        var dice = SystemRandomNumberGenerator()
+        let sample =
+            frame(0x82, Array(0..<20)) + frame(0x82, Array(repeating: 5, count: 200)) + frame(0x02, [65])
+            + frame(0x82, [1]) + frame(0x89, [1]) + frame(0x80, [67]) + frame(0x82, Array(repeating: 6, count: 130))
+        for _ in 0..<20_000 {
+            var bytes = sample
+            for _ in 0..<Int.random(in: 0...4, using: &dice) {
+                bytes[Int.random(in: 0..<bytes.count, using: &dice)] = .random(in: 0...255, using: &dice)
+            }
+            let cut = Int.random(in: 0...bytes.count, using: &dice)
+            let found = taken(bytes, cuts: [cut], max: 300, refusing: .random(in: 1...5, using: &dice))
+            #expect(found == framed(bytes, max: 300))
+        }
+    }
+
     @Test func aReasonIsCutBetweenTwoCharacters() throws {
         let bytes = WebSocketClose.frame(code: 1000, reason: String(repeating: "é", count: 100))
         var reader = WebSocketReader(role: .client, maxMessageBytes: 1000, maxFragments: 1)

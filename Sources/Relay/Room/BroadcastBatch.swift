@@ -33,6 +33,20 @@ struct BroadcastBatch {
         return offset + framing
     }
 
+    /// Appends the messages that a read begins with, as long as each is the next broadcast.
+    mutating func append(from reader: inout WebSocketReader, while isNext: (FrameHeader) -> Bool) {
+        var (offsets, firstSequence) = ([Int](), firstSequence)
+        swap(&offsets, &self.offsets)
+        reader.takeBinary(to: &bytes, room: bytes.writerIndex == 0 ? room : 0) { start, frame in
+            guard let header = try? FrameHeader(peeking: frame), isNext(header) else { return false }
+            if offsets.isEmpty { firstSequence = header.sequence }
+            offsets.append(start)
+            return true
+        }
+        swap(&offsets, &self.offsets)
+        self.firstSequence = firstSequence
+    }
+
     /// Appends a broadcast that is at hand.
     mutating func append(_ frame: ByteBuffer, _ sequence: UInt64) {
         staged = (bytes.writerIndex, 0)

@@ -23,8 +23,11 @@ extension LiveRoom {
         // The hot path: what it changes is kept at hand, and looked up once for all frames of the read.
         var (batch, numbering) = lend()
         defer { takeBack(&batch, numbering) }
-        while let message = try reader.next() {
+        while true {
+            batch.append(from: &reader) { $0.kind == .broadcast && numbering.take($0.sequence) }
+            guard let message = try reader.next() else { return nil }
             guard message.kind == .binary else { return message }
+            // What was cut between two reads, and what is no broadcast.
             let index = batch.stage(message)
             if let header = try? FrameHeader(peeking: batch.bytes, at: index), header.kind == .broadcast,
                 numbering.take(header.sequence)
@@ -39,7 +42,6 @@ extension LiveRoom {
             // It may have been the last: a peer that breaks the protocol is not heard any more.
             if links[slot]?.attachment != attachment { return try reader.next() }
         }
-        return nil
     }
 
     private func lend() -> (BroadcastBatch, BroadcastNumbering) {
