@@ -20,8 +20,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from benchmarks import peers, plot  # noqa: E402
+from benchmarks import compiled, peers, plot  # noqa: E402
 
+ALL = [*peers.ALL, compiled.UWebSockets]
 QUICK = bool(os.environ.get("QUICK"))
 RUNS = int(os.environ.get("RUNS", "3" if QUICK else "5"))
 # How long messages are published in each load of deliveries: with less, what is measured is how sockets warm up.
@@ -44,15 +45,15 @@ if QUICK:
 
 def installed():
     """The relays that are here; what is missing is fetched where that is possible, and named where it is not."""
-    for peer in peers.ALL:
+    for peer in ALL:
         if peer.missing() and os.geteuid() == 0:
-            subprocess.run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *peer.missing().split()],
+            subprocess.run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *peer.package.split()],
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-    for peer in peers.ALL:
+    for peer in ALL:
         if peer.missing():
             print(f"Without {peer.name}: install {peer.missing()}.")
-    return [peer for peer in peers.ALL if not peer.missing()]
+    return [peer for peer in ALL if not peer.missing()]
 
 
 def unsuited(peer, payload):
@@ -341,9 +342,9 @@ def main():
     [peer.close() for peer in started]
     print(f"{os.cpu_count()} × {cpu}; Linux {platform.release().split('-')[0]}; medians of {RUNS} rounds; the generator shares the machine.\n{versions}.")
     results = []
-    floor = [] if peers.Floor.missing() else [peers.Floor]
+    floors = [floor for floor in (compiled.Floor, compiled.RingFloor) if not floor.missing()]
     parts = {
-        "plain": lambda: deliveries("Deliveries", kinds + floor, PLAIN, False, results),
+        "plain": lambda: deliveries("Deliveries", kinds + floors, PLAIN, False, results),
         "tls": lambda: deliveries("Deliveries over TLS", kinds, TLS, True, results),
         "latency": lambda: latency(kinds, results),
         "slow": lambda: slow(results),

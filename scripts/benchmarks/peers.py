@@ -267,21 +267,4 @@ class NodeWS(Peer):
         return f"{package} on {node}"
 
 
-class Floor(Peer):
-    """No relay that anybody could use: floor.c, the least that one on epoll must do. It says how far down there is to go."""
-
-    name, dialect, binary, package = "(floor)", "bare", "cc", "gcc libssl-dev"
-
-    def __init__(self, tls=False):
-        if tls:
-            raise ValueError("the floor has no TLS")
-        super().__init__(tls)
-
-    def start(self):
-        source = Path(__file__).parent / "floor.c"
-        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-Wno-deprecated-declarations", "-o", self.folder / "floor", source, "-lcrypto"], check=True)
-        self.run(self.folder / "floor", stdout=subprocess.PIPE)
-        self.port = int(self.process.stdout.readline())
-
-
 ALL = [Postern, NATS, Nchan, Mosquitto, NodeWS]

@@ -4,7 +4,8 @@ import math
 from html import escape
 
 WIDTH, LEFT, RIGHT, BAR, GAP = 800, 225, 70, 11, 14
-COLOURS = {"Postern": "#c2410c", "NATS": "#2563eb", "nginx+nchan": "#15803d", "Mosquitto": "#7c3aed", "node ws": "#64748b"}
+COLOURS = {"Postern": "#c2410c", "NATS": "#2563eb", "nginx+nchan": "#15803d", "Mosquitto": "#7c3aed", "node ws": "#64748b",
+           "uWebSockets": "#0e7490"}
 
 
 def size(count):
