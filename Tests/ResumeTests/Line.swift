@@ -26,6 +26,15 @@ final class Line {
     func send(_ message: ClientMessageText) { send(.text, JSONText.encode(message)) }
     func send(_ frame: ByteBuffer) { send(.binary, frame) }
 
+    /// The person leaves: what was under way arrives, then the farewell, and nothing more is heard.
+    func sayGoodbye() throws {
+        var code = ByteBuffer()
+        code.writeInteger(CloseCode.normal)
+        send(.close, code)
+        try carryUp()
+        cut()
+    }
+
     private func send(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) {
         var bytes = ByteBuffer()
         bytes.writeMaskedWebSocketMessage(opcode, payload)

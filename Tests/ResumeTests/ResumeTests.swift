@@ -11,6 +11,8 @@ import Wire
 private let schedules = getenv("SCHEDULES").flatMap { Int(String(cString: $0)) } ?? 10_000
 /// Schedules that share one session: a handshake costs more than all of them.
 private let perWorld = 100
+/// In every so many of a session's schedules somebody leaves and somebody else joins, in the middle of the faults.
+private let comings = 40
 
 private struct Dice: RandomNumberGenerator {
     private var state: UInt64
@@ -30,18 +32,24 @@ private struct Dice: RandomNumberGenerator {
     @Test(arguments: 0..<max(1, schedules / perWorld)) func everyScreenIsTheHostsAfterAnyFaults(seed: Int) throws {
         var dice = Dice(seed: UInt64(seed + 1))
         let world = try World(guests: 2, lossless: seed % 2 == 1)
-        let joined = world.guests.map(\.restarts)
         for schedule in 0..<perWorld {
-            try run(world, &dice)
+            try run(world, &dice, replacing: schedule % comings == 0)
             try world.settle()
+            for guest in world.departed { check(typedBy: guest, in: world, "seed \(seed), schedule \(schedule)") }
             for guest in world.guests {
-                let label = "seed \(seed), schedule \(schedule), guest \(guest.seat.slot)"
+                let label = "seed \(seed), schedule \(schedule), guest \(guest.number)"
                 // One difference is enough: what follows from it says nothing new.
                 try #require(difference(guest.screen, world.host.screen) == nil, "\(label)")
                 check(typedBy: guest, in: world, label)
                 if world.lossless {
-                    #expect(guest.restarts == joined[Int(guest.seat.slot) - 1], "\(label): a lossless guest skipped")
-                    #expect(guest.raw == world.printed, "\(label): lost or repeated output")
+                    let begun = try #require(guest.atRest)
+                    #expect(guest.restarts == begun.restarts, "\(label): a lossless guest skipped")
+                    #expect(
+                        guest.raw.dropFirst(begun.raw) == world.printed.dropFirst(begun.printed),
+                        "\(label): lost or repeated output")
+                    // Also of those who came into the middle of it.
+                    let since = world.printed.dropFirst(guest.printedBefore)
+                    #expect(guest.raw.suffix(since.count) == since, "\(label): lost or repeated output since it came")
                 }
             }
         }
@@ -60,12 +68,19 @@ private struct Dice: RandomNumberGenerator {
         return one.isAlternate == other.isAlternate ? nil : "alternate screen"
     }
 
-    private func run(_ world: World, _ dice: inout Dice) throws {
+    /// - Parameter replacing: somebody leaves on the way, and somebody else comes.
+    private func run(_ world: World, _ dice: inout Dice, replacing: Bool) throws {
         var line = 0
-        for _ in 0..<Int.random(in: 3...25, using: &dice) {
-            guard let guest = world.guests.randomElement(using: &dice) else { return }
+        let steps = Int.random(in: 3...25, using: &dice)
+        let (leaving, joining) = (Int.random(in: 0..<steps, using: &dice), Int.random(in: 0..<steps, using: &dice))
+        for step in 0..<steps {
+            if replacing, step == leaving, let guest = world.guests.randomElement(using: &dice) {
+                try world.leave(guest)
+            }
+            if replacing, step == joining { try world.join() }
+            guard let guest = world.guests.randomElement(using: &dice) else { continue }
             let some = Int.random(in: 0...4, using: &dice)
-            switch Int.random(in: 0..<26, using: &dice) {
+            switch Int.random(in: 0..<27, using: &dice) {
             case 0...5:
                 line += 1
                 let style = [
@@ -79,6 +94,7 @@ private struct Dice: RandomNumberGenerator {
             case 16: world.cut(guest)
             case 17: world.cutHost()
             case 18: try world.duplicate(guest)
+            case 25: try world.duplicateHost()
             case 19: try world.restart()
             case 20: guest.line?.setWritable(some > 2)
             case 21: try world.reconnect(guest)
@@ -98,8 +114,8 @@ private struct Dice: RandomNumberGenerator {
     /// `<slot:number>` in the order in which it was typed, each once or not at all.
     private func check(typedBy guest: World.Guest, in world: World, _ label: String) {
         let text = String(decoding: world.typed, as: UTF8.self)
-        let mine = text.split(separator: "<").filter { $0.hasPrefix("\(guest.seat.slot):") }
-            .compactMap { Int($0.dropFirst(2).dropLast()) }
+        let mine = text.split(separator: "<").map { $0.dropLast().split(separator: ":") }
+            .filter { $0.first == "\(guest.number)" }.compactMap { $0.last.flatMap { Int($0) } }
         #expect(zip(mine, mine.dropFirst()).allSatisfy { $0 < $1 }, "\(label): typed twice or out of order: \(mine)")
     }
 }

@@ -29,20 +29,27 @@ private struct NoAuthority: RelayAuthority {
 final class World {
     /// A guest as its person has it.
     final class Guest {
+        /// What its person types is marked with it.
+        let number: Int
         let engine: GuestEngine
-        let seat: StoredRoom.Seat
-        let token: String
+        /// Its own, from the moment the relay lets it in; another one where it has to join again.
+        var seat: StoredRoom.Seat?
         var line: Line?
         var screen = Screen(rows: 24, columns: 80)
         var raw: [UInt8] = []
         var restarts = 0
         var typed = 0
         var wantsReconnect = false
+        /// It has heard that it is in, and needs no other seat from then on.
+        var isSeated = false
+        /// What the host had printed when this guest got its snapshot, in bytes.
+        var printedBefore = 0
+        /// As it was when the world first came to rest with this guest in it; nil until then.
+        var atRest: (restarts: Int, raw: Int, printed: Int)?
 
-        init(_ engine: GuestEngine, _ seat: StoredRoom.Seat, token: String) {
+        init(_ number: Int, _ engine: GuestEngine) {
+            self.number = number
             self.engine = engine
-            self.seat = seat
-            self.token = token
         }
     }
 
@@ -51,18 +58,22 @@ final class World {
     let metrics = ServerMetrics()
     let host: HostEngine
     private(set) var guests: [Guest] = []
+    /// Whoever is gone, for what its person had typed.
+    private(set) var departed: [Guest] = []
     private(set) var printed: [UInt8] = []
     /// What the host was told to type, by guest.
-    private(set) var typed: [UInt8] = []
-    private(set) var isReading = true
+    var typed: [UInt8] = []
+    var isReading = true
     private let sessionId = "s"
     private let codes: [CodeSecrets]
     private let hostToken: String
     private let loop = EmbeddedEventLoop()
     private var relay: RelayServer
-    private(set) var hostLine: Line?
-    private var timers: [HostEngine.Timer] = []
-    private var isSeated = false
+    var hostLine: Line?
+    var timers: [HostEngine.Timer] = []
+    var isSeated = false
+    private var newestGuest = 0
+    private var newestSlot: Slot = 0
 
     init(guests count: Int, lossless: Bool) throws {
         self.lossless = lossless
@@ -81,8 +92,10 @@ final class World {
             sessionId: sessionId, peerId: "host", userId: "u", username: "ana", resumeToken: hostToken)
         relay.find(sessionId)?.here?.joinHost(admission, peer: enter(line), ack: .text("joinAsHost"))
         try settle()
-        for number in 1...count { try join(Slot(number)) }
-        try settle()
+        for _ in 0..<count {
+            try join()
+            try settle()
+        }
     }
 
     /// With bounds so narrow that a guest falls behind, and behind the ring, within a schedule. A lossless host holds its
@@ -101,23 +114,36 @@ final class World {
         return line.handler
     }
 
-    private func join(_ slot: Slot) throws {
+    /// Somebody comes, in the middle of whatever goes on.
+    func join() throws {
+        newestGuest += 1
         let invitation = ShareInvitation(code: codes[0].code, secret: codes[0].words)
-        let token = ResumeToken.make(sessionId: sessionId)
-        let seat = StoredRoom.Seat(
-            slot: slot, peerId: "p\(slot)", userId: "u\(slot)", username: "guest\(slot)", publicKey: "k",
-            permission: .control, resumeDigest: ResumeToken.digest(token))
-        let guest = Guest(GuestEngine(invitation: invitation, token: "t", name: ""), seat, token: token)
-        let line = try Line(relay, loop)
-        guest.line = line
+        let guest = Guest(newestGuest, GuestEngine(invitation: invitation, token: "t", name: ""))
         guests.append(guest)
-        _ = guest.engine.opened()
+        try reconnect(guest)
+    }
+
+    /// Somebody goes for good.
+    func leave(_ guest: Guest) throws {
+        try guest.line?.sayGoodbye()
+        guest.line = nil
+        guests.removeAll { $0 === guest }
+        departed.append(guest)
+    }
+
+    /// What the server's accounts do for a relay that is asked to let somebody in: each time a seat of its own.
+    func admit(_ guest: Guest, _ line: Line, ack: MessageId?) {
+        newestSlot += 1
+        let (slot, token) = (newestSlot, ResumeToken.make(sessionId: sessionId))
+        let seat = StoredRoom.Seat(
+            slot: slot, peerId: "p\(slot)", userId: "u\(guest.number)", username: "guest\(guest.number)",
+            publicKey: "k",
+            permission: .control, resumeDigest: ResumeToken.digest(token))
+        guest.seat = seat
         let admission = GuestAdmission(
             sessionId: sessionId, sessionName: nil, hostPublicKey: "k", hostUsername: "ana", permission: .control,
             peerId: seat.peerId, userId: seat.userId, username: seat.username, resumeToken: token, slot: slot)
-        relay.find(sessionId)?.here?.joinGuest(
-            admission, publicKey: "k", peer: enter(line), ack: .text("join"))
-        try settle()
+        relay.find(sessionId)?.here?.joinGuest(admission, publicKey: "k", peer: enter(line), ack: ack)
     }
 
     // MARK: What happens
@@ -130,7 +156,7 @@ final class World {
     }
 
     func type(_ guest: Guest) {
-        let actions = guest.engine.typed(Array("<\(guest.seat.slot):\(guest.typed)>".utf8))
+        let actions = guest.engine.typed(Array("<\(guest.number):\(guest.typed)>".utf8))
         // Nobody to type to: the person sees that, and types it again or not.
         if actions.isEmpty { return }
         guest.typed += 1
@@ -140,6 +166,12 @@ final class World {
     func cutHost() {
         hostLine?.cut()
         hostGone()
+    }
+
+    /// The same for the host: its client gives its connection up, and the relay has not noticed.
+    func duplicateHost() throws {
+        hostGone()
+        try reconnectHost()
     }
 
     func cut(_ guest: Guest) {
@@ -160,7 +192,7 @@ final class World {
             sessionId: sessionId,
             host: .init(
                 slot: 0, peerId: "host", userId: "u", username: "ana", publicKey: "", permission: .control,
-                resumeDigest: ResumeToken.digest(hostToken)), guests: guests.map(\.seat))
+                resumeDigest: ResumeToken.digest(hostToken)), guests: guests.compactMap(\.seat))
         cutHost()
         guests.forEach(cut)
         relay = Self.relay(on: loop, lossless: lossless, metrics)
@@ -236,90 +268,12 @@ final class World {
             fireTimers(all: try hostLine?.isQuiet() == true)
             passTime()
             let isQuiet = try hostLine?.isQuiet() == true && guests.allSatisfy { try $0.line?.isQuiet() == true }
-            if timers.isEmpty, isSeated, isQuiet { return }
+            guard timers.isEmpty, isSeated, isQuiet else { continue }
+            for guest in guests where guest.atRest == nil {
+                guest.atRest = (guest.restarts, guest.raw.count, printed.count)
+            }
+            return
         }
         Issue.record("the world does not come to rest")
-    }
-
-    // MARK: The clients
-
-    private func hostHears(_ message: WebSocketMessage) throws {
-        switch message.kind {
-        case .binary: carryOut(host.received(message.payload))
-        case .text:
-            let event = try JSONText.decode(ServerMessage.self, from: message.payload)
-            guard event.id == .text("resume") || event.id == .text("joinAsHost") else {
-                return carryOut(host.received(event))
-            }
-            #expect(event.success == true, "the host: \(event.error ?? "")")
-            isSeated = true
-            carryOut(host.connected(fromSequence: event.id == .text("resume") ? event.fromSequence : nil))
-        case .close:
-            let close = WebSocketClose(message.payload)
-            Issue.record("the relay closed the host's connection: \(close)")
-            cutHost()
-        case .ping, .pong: break
-        }
-    }
-
-    private func hostGone() {
-        guard hostLine != nil else { return }
-        hostLine = nil
-        isSeated = false
-        carryOut(host.disconnected())
-    }
-
-    private func carryOut(_ actions: [HostEngine.Action]) {
-        for action in actions {
-            switch action {
-            case .text(let message): hostLine?.send(message)
-            case .frame(let frame): hostLine?.send(frame)
-            case .type(let bytes): typed += bytes
-            case .start(let timer, _): timers.append(timer)
-            case .pace(let reading): isReading = reading
-            case .notify(.tampering(let name, let what)): Issue.record("tampering by \(name): \(what)")
-            case .notify, .revoke: break
-            }
-        }
-    }
-
-    private func hears(_ guest: Guest, _ message: WebSocketMessage) throws {
-        switch message.kind {
-        case .binary: carryOut(guest.engine.received(message.payload), guest)
-        case .text:
-            carryOut(guest.engine.received(try JSONText.decode(ServerMessage.self, from: message.payload)), guest)
-        case .close: gone(guest, code: WebSocketClose(message.payload).code)
-        case .ping, .pong: break
-        }
-    }
-
-    private func gone(_ guest: Guest, code: UInt16?) {
-        guard guest.line != nil else { return }
-        guest.line?.cut()
-        guest.line = nil
-        carryOut(guest.engine.closed(code: code, reason: ""), guest)
-    }
-
-    private func carryOut(_ actions: [GuestEngine.Action], _ guest: Guest) {
-        for action in actions {
-            switch action {
-            case .text(let message):
-                #expect(message.type != "joinAsGuest" || guest.restarts == 0, "a guest lost its seat")
-                guest.line?.send(message)
-            case .frame(let frame): guest.line?.send(frame)
-            case .show(let bytes):
-                guest.screen.feed(bytes)
-                guest.raw += bytes
-                carryOut(guest.engine.shown(), guest)
-            case .restart(let rows, let columns):
-                guest.screen = Screen(rows: rows, columns: columns)
-                guest.restarts += 1
-                guest.raw = []
-            case .resize(let rows, let columns): guest.screen.resize(rows: rows, columns: columns)
-            case .finish(let ending): Issue.record("guest \(guest.seat.slot) ended: \(ending)")
-            case .reconnect: guest.wantsReconnect = true
-            case .status: break
-            }
-        }
     }
 }

@@ -81,6 +81,8 @@ extension HostEngine {
         guest.generation = 0
         let channel = pairing.channel()
         guest.channel = channel
+        // Keys of this connection, whatever the host's own has been through since the guest was first announced.
+        (guest.isConnected, guest.hasRekeyed) = (true, true)
         if options.approve {
             guest.stage = .waiting
             return [reply(guest, accept), .frame(channel.seal(.approvalPending, to: guest.slot))]
