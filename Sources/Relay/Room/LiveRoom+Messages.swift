@@ -23,8 +23,12 @@ extension LiveRoom {
         // The hot path: what it changes is kept at hand, and looked up once for all frames of the read.
         var (batch, numbering) = lend()
         defer { takeBack(&batch, numbering) }
+        // Not tried again behind what is no broadcast: frames for one guest come in rows, too.
+        var isBroadcasting = true
         while true {
-            batch.append(from: &reader) { $0.kind == .broadcast && numbering.take($0.sequence) }
+            if isBroadcasting {
+                batch.append(from: &reader) { $0.kind == .broadcast && numbering.take($0.sequence) }
+            }
             guard let message = try reader.next() else { return nil }
             guard message.kind == .binary else { return message }
             // What was cut between two reads, and what is no broadcast.
@@ -33,8 +37,10 @@ extension LiveRoom {
                 numbering.take(header.sequence)
             {
                 batch.keep(header.sequence)
+                isBroadcasting = true
                 continue
             }
+            isBroadcasting = false
             let frame = batch.takeStaged()
             takeBack(&batch, numbering)
             receive(frame, from: slot, attachment: attachment)
@@ -79,7 +85,8 @@ extension LiveRoom {
     }
 
     /// Broadcasts leave at once after a pause, and then together: a host that sends without a pause costs as many writes as
-    /// there are joins, not as it makes messages.
+    /// there are joins, not as it makes messages. One write for each ``RelayConfiguration/joinTime`` in the long run, unless it is
+    /// full, and eight more after a pause.
     func readComplete() {
         guard !batch.isEmpty else { return }
         let now = NIODeadline.now()
