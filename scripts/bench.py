@@ -7,6 +7,7 @@ rooms, storm, churn, plans) for less. What is printed is ready for docs/performa
 picture to dist/bench.svg.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -85,13 +86,27 @@ def spread_of(reports):
     return f"{spreads.pop('Postern'):.1f}, {max(spreads.values(), default=1):.1f}"
 
 
+@contextlib.contextmanager
+def together(kinds, tls=False):
+    """A process of each, ended however the measurement does. One that cannot begin here is named and left out."""
+    with contextlib.ExitStack() as stack:
+        running = []
+        for kind in kinds:
+            try:
+                running.append(stack.enter_context(contextlib.closing(kind(tls))))
+            except (RuntimeError, subprocess.CalledProcessError) as error:
+                if kind is peers.Postern:
+                    raise
+                print(f"Without {kind.name}: {error}", file=sys.stderr)
+        yield running
+
+
 def deliveries(title, kinds, cases, tls, results):
-    running = [kind(tls) for kind in kinds]
-    names = [peer.name for peer in running]
-    print(f"\n### {title}\n\nCPU seconds of the relay per million deliveries; in brackets the ratio to Postern, above 1 where Postern is cheaper. Spread: most by least of the rounds, Postern's and the most restless other's.\n")
-    print("| payload × guests, under way | " + " | ".join(names) + " | spread | Postern's deliveries/s | generator busy |")
-    print("|---|" + "---|" * (len(names) + 3))
-    try:
+    with together(kinds, tls) as running:
+        names = [peer.name for peer in running]
+        print(f"\n### {title}\n\nCPU seconds of the relay per million deliveries; in brackets the ratio to Postern, above 1 where Postern is cheaper. Spread: most by least of the rounds, Postern's and the most restless other's.\n")
+        print("| payload × guests, under way | " + " | ".join(names) + " | spread | Postern's deliveries/s | generator busy |")
+        print("|---|" + "---|" * (len(names) + 3))
         for payload, guests, window in cases:
             reports = interleaved(running, "throughput", guests=guests, bytes=payload, seconds=SECONDS, window=window)
             costs = {name: middle(found, "cost") for name, found in reports.items()}
@@ -111,17 +126,13 @@ def deliveries(title, kinds, cases, tls, results):
                                 "spread": spread, "lost": lost, "generatorBusy": busy})
             print(f"| {plot.size(payload)} × {guests}, {window} | " + " | ".join(cells)
                   + f" | {spread_of(reports)} | {middle(reports['Postern'], 'rate'):,.0f} | {middle(reports['Postern'], 'generatorBusy'):.0%} |", flush=True)
-    finally:
-        for peer in running:
-            peer.close()
 
 
 def latency(kinds, results):
-    running = [kind() for kind in kinds]
-    names = [peer.name for peer in running]
-    print("\n### Latency\n\nFrom the moment a message was due to be sent until a guest has it, 256 B, p50 / p99 in µs.\n")
-    print("| messages/s × guests | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
-    try:
+    with together(kinds) as running:
+        names = [peer.name for peer in running]
+        print("\n### Latency\n\nFrom the moment a message was due to be sent until a guest has it, 256 B, p50 / p99 in µs.\n")
+        print("| messages/s × guests | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
         for rate, guests in LATENCY:
             # Enough messages for a hundredth of them to say something; fewer where the others' queues would grow for minutes.
             seconds = 1 if QUICK or rate * guests > 100_000 else 2 if rate * guests > 20_000 else 5
@@ -136,9 +147,6 @@ def latency(kinds, results):
                 cells.append(f"{p50:,.0f} / {p99:,.0f}")
                 results.append({"case": "latency", "rate": rate, "guests": guests, "relay": name, "p50": p50, "p99": p99})
             print(f"| {rate:,} × {guests} | " + " | ".join(cells) + " |", flush=True)
-    finally:
-        for peer in running:
-            peer.close()
 
 
 def idle(kinds, results):
@@ -337,9 +345,8 @@ def main():
         kinds = [kind for kind in kinds if kind in (peers.Postern, peers.NATS, peers.Nchan)]
     cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.machine())
-    started = [kind() for kind in kinds]
-    versions = ", ".join(f"{peer.name} {peer.version()}" for peer in started)
-    [peer.close() for peer in started]
+    with together(kinds) as running:
+        versions = ", ".join(f"{peer.name} {peer.version()}" for peer in running)
     print(f"{os.cpu_count()} × {cpu}; Linux {platform.release().split('-')[0]}; medians of {RUNS} rounds; the generator shares the machine.\n{versions}.")
     results = []
     floors = [floor for floor in (compiled.Floor, compiled.RingFloor) if not floor.missing()]

@@ -1,10 +1,9 @@
 """Relays that are compiled here: uWebSockets, and the least that any relay must do."""
 
-import hashlib
+import functools
 import platform
 import shutil
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -15,40 +14,43 @@ ROOT = HERE.parent.parent
 
 
 class UWebSockets(Peer):
-    """The fastest that is known. The registries have it inside PyPI's socketify, as a library with a C interface; what a
-    relay needs around it is uws.c."""
+    """The registries have it inside PyPI's socketify, as a library over libuv with a C interface; what a relay needs around it
+    is uws.c."""
 
-    name, dialect, package = "uWebSockets", "bare", "gcc libuv1"
+    name, dialect, package = "uWebSockets", "bare", "gcc libc6-dev libuv1"
     release = "0.0.31"
     sha256 = "7502bed5b382e75f04ea3c6d6b53b76f27bb8653740db92e3f2b55fab388df20"
     kept = ROOT / ".build/socketify"
 
     @classmethod
+    @functools.cache
     def library(cls):
         """Path of the library, fetched once; None where it cannot be had."""
         library = cls.kept / "libsocketify.so"
         if library.exists():
             return library
-        if platform.machine() != "x86_64":
+        pip = ROOT / ".venv/bin/pip"
+        if platform.machine() != "x86_64" or not pip.exists():
             return None
         cls.kept.mkdir(parents=True, exist_ok=True)
-        fetched = subprocess.run([ROOT / ".venv/bin/pip" if (ROOT / ".venv").exists() else "pip", "download", "-q", "--no-deps",
-                                  "--no-binary", ":all:", "-d", cls.kept, f"socketify=={cls.release}"], capture_output=True)
-        archive = cls.kept / f"socketify-{cls.release}.tar.gz"
-        if fetched.returncode or not archive.exists():
+        wanted = cls.kept / "wanted"
+        wanted.write_text(f"socketify=={cls.release} --hash=sha256:{cls.sha256}\n")
+        fetched = subprocess.run([pip, "download", "-q", "--no-deps", "--no-binary", ":all:", "--require-hashes", "-d", cls.kept,
+                                  "-r", wanted])
+        if fetched.returncode:
             return None
-        if hashlib.sha256(archive.read_bytes()).hexdigest() != cls.sha256:
-            sys.exit(f"postern: {archive} is not the socketify that is known; remove it, and look at what PyPI has")
-        with tarfile.open(archive) as files:
+        with tarfile.open(cls.kept / f"socketify-{cls.release}.tar.gz") as files:
             member = f"socketify-{cls.release}/src/socketify/libsocketify_linux_amd64.so"
-            library.write_bytes(files.extractfile(member).read())
+            partial = cls.kept / "partial"
+            partial.write_bytes(files.extractfile(member).read())
+        partial.rename(library)
         return library
 
     @classmethod
     def missing(cls):
         if not shutil.which("cc") or not cls.loop():
             return cls.package
-        return None if cls.library() else f"socketify {cls.release} from PyPI (x86-64 only)"
+        return None if cls.library() else f"socketify {cls.release} from PyPI (x86-64, and .venv of make setup)"
 
     @staticmethod
     def loop():
@@ -59,16 +61,22 @@ class UWebSockets(Peer):
         subprocess.run(["cc", "-O2", "-o", relay, HERE / "uws.c", self.library(), self.loop()], check=True)
         shown = [self.cert, self.key] if self.tls else []
         self.run(relay, *shown, stdout=subprocess.PIPE)
-        self.port = int(self.process.stdout.readline())
+        self.port = self.announced()
 
     def version(self):
-        return f"of socketify {self.release}"
+        return f"of socketify {self.release}, over libuv"
 
 
 class Floor(Peer):
     """No relay that anybody could use: floor.c, the least that one on epoll must do. It says how far down there is to go."""
 
-    name, dialect, binary, package, source, libraries = "(floor)", "bare", "cc", "gcc libssl-dev", "floor.c", ("-lcrypto",)
+    name, dialect, binary, package, source, libraries = "(floor)", "bare", "cc", "gcc libc6-dev libssl-dev", "floor.c", ("-lcrypto",)
+
+    header = "openssl/sha.h"
+
+    @classmethod
+    def missing(cls):
+        return None if shutil.which("cc") and Path("/usr/include", cls.header).exists() else cls.package
 
     def __init__(self, tls=False):
         if tls:
@@ -79,15 +87,11 @@ class Floor(Peer):
         subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-Wno-deprecated-declarations", "-o", self.folder / "floor",
                         HERE / self.source, *self.libraries], check=True)
         self.run(self.folder / "floor", stdout=subprocess.PIPE)
-        self.port = int(self.process.stdout.readline())
+        self.port = self.announced()
 
 
 class RingFloor(Floor):
     """The same by io_uring: all writes of a batch and the next read enter the kernel together."""
 
     name, source, libraries = "(io_uring)", "floor_uring.c", ("-lcrypto", "-luring")
-    package = "gcc libssl-dev liburing-dev"
-
-    @classmethod
-    def missing(cls):
-        return None if shutil.which("cc") and Path("/usr/include/liburing.h").exists() else cls.package
+    package, header = "gcc libc6-dev libssl-dev liburing-dev", "liburing.h"

@@ -50,7 +50,7 @@ static void publish(int fd) {
     unsigned char *in = peers[fd].bytes;
     size_t at = 0, written = 0, have = peers[fd].kept;
     int o = nextOut++ % OUTS;
-    while (outs[o].users) o = nextOut++ % OUTS;
+    for (int tries = 0; outs[o].users; o = nextOut++ % OUTS) if (++tries == OUTS) abort();
     if (!outs[o].bytes) outs[o].bytes = malloc(BUFFER + 64);
     unsigned char *out = outs[o].bytes;
     for (;;) {
@@ -74,7 +74,7 @@ static void publish(int fd) {
         if (!strcmp(peers[subscribers[i]].name, peers[fd].name)) {
             struct io_uring_sqe *s = sqe();
             io_uring_prep_send(s, subscribers[i], out, written, MSG_WAITALL);
-            io_uring_sqe_set_data64(s, tag(2, o, 0));
+            io_uring_sqe_set_data64(s, tag(2, o, written));
             outs[o].users++;
         }
     memmove(in, in + at, have - at);
@@ -89,12 +89,20 @@ int main(void) {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t size = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    struct io_uring_params params = { .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN };
+    int refused = io_uring_queue_init_params(1024, &ring, &params);
+    if (refused) {
+        memset(&params, 0, sizeof params);
+        refused = io_uring_queue_init_params(1024, &ring, &params);
+    }
+    if (refused) {
+        fprintf(stderr, "io_uring: %s\n", strerror(-refused));
+        return 2;
+    }
     if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, 1024)) return 1;
     getsockname(listener, (struct sockaddr *)&address, &size);
     printf("%d\n", ntohs(address.sin_port));
     fflush(stdout);
-    struct io_uring_params params = { .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN };
-    if (io_uring_queue_init_params(1024, &ring, &params)) { memset(&params, 0, sizeof params); if (io_uring_queue_init_params(1024, &ring, &params)) return 2; }
     struct io_uring_sqe *s = sqe();
     io_uring_prep_accept(s, listener, 0, 0, 0);
     io_uring_sqe_set_data64(s, tag(3, 0, 0));
@@ -106,7 +114,12 @@ int main(void) {
             n++;
             uint64_t t = io_uring_cqe_get_data64(cqe);
             int kind = t >> 56, a = t >> 24 & 0xffffffff, r = cqe->res;
-            if (kind == 2) { outs[a].users--; continue; }
+            if (kind == 2) {
+                outs[a].users--;
+                // What follows a short write would go into the middle of it.
+                if (r >= 0 && r != (int)(t & 0xffffff)) abort();
+                continue;
+            }
             if (kind == 3) {
                 if (r >= 0 && r < PEERS) {
                     setsockopt(r, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

@@ -47,8 +47,12 @@ class Peer:
             self.cert, self.key, self.fingerprint = certificate(self.folder)
         self.process = None
         self.port = free_port()
-        self.start()
-        self.wait()
+        try:
+            self.start()
+            self.wait()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def missing(cls):
@@ -61,6 +65,14 @@ class Peer:
     def run(self, *command, **options):
         self.process = subprocess.Popen([str(part) for part in command], stdout=options.pop("stdout", subprocess.DEVNULL),
                                         stderr=(self.folder / "log").open("w"), text=True, **options)
+
+    def announced(self):
+        """The port that the process prints once it listens."""
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            raise RuntimeError(f"{self.name} does not start: {(self.folder / 'log').read_text()[-500:].strip() or 'it says nothing'}")
+        return int(line)
 
     def wait(self):
         for _ in range(1200):
@@ -259,7 +271,7 @@ class NodeWS(Peer):
         if self.tls:
             environment |= {"CERT": str(self.cert), "KEY": str(self.key)}
         self.run("node", Path(__file__).parent / "node_ws.js", stdout=subprocess.PIPE, env=environment)
-        self.port = int(self.process.stdout.readline())
+        self.port = self.announced()
 
     def version(self):
         node = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout.strip()
