@@ -143,6 +143,16 @@ import Wire
         #expect(!captured.isEmpty && !shown && stage.shows(other))
     }
 
+    @Test func whoHadOnlyBeenAnnouncedWhenTheHostsConnectionChangedGetsItsScreen() {
+        let stage = Stage()
+        stage.output("before\r\n")
+        stage.announce(0)
+        stage.hostDropsAndReturns()
+        let guest = stage.join()
+        stage.settle()
+        #expect(stage.shows(guest))
+    }
+
     @Test func aGuestThatFellBehindGoesOnFromASnapshot() {
         let stage = Stage()
         let (slow, quick) = (stage.join(), stage.join())

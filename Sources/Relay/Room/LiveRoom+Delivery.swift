@@ -45,7 +45,7 @@ extension LiveRoom {
     }
 
     private func handOut(_ now: NIODeadline) {
-        joinUntil = max(joinUntil, now - RelayConfiguration.joinSavings) + RelayConfiguration.joinTime
+        pacing.left(now)
         let start = ContinuousClock.now
         defer { metrics.relaySeconds.record(since: start) }
         let frames = batch.take()

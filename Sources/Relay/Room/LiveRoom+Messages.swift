@@ -85,17 +85,16 @@ extension LiveRoom {
     }
 
     /// Broadcasts leave at once after a pause, and then together: a host that sends without a pause costs as many writes as
-    /// there are joins, not as it makes messages. One write for each ``RelayConfiguration/joinTime`` in the long run, unless it is
-    /// full, and eight more after a pause.
+    /// there are joins, not as it makes messages. See ``BroadcastPacing``.
     func readComplete() {
         guard !batch.isEmpty else { return }
         let now = NIODeadline.now()
         let isLarge =
             batch.count >= RelayConfiguration.joinCount || batch.bytes.readableBytes >= RelayConfiguration.joinBytes
-        if now >= joinUntil || isLarge { return flushBatch(now) }
+        if pacing.isDue(now) || isLarge { return flushBatch(now) }
         guard !isJoining else { return }
         isJoining = true
-        loop.assumeIsolated().scheduleTask(deadline: joinUntil) {
+        loop.assumeIsolated().scheduleTask(deadline: pacing.next) {
             self.isJoining = false
             self.flushBatch()
         }

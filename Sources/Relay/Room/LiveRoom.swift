@@ -22,8 +22,7 @@ final class LiveRoom: Ticking {
     var audience: Audience?
     var allowances: [Slot: PeerAllowance] = [:]
     var batch = BroadcastBatch()
-    /// Until then broadcasts wait for more of their kind.
-    var joinUntil = NIODeadline.uptimeNanoseconds(0)
+    var pacing = BroadcastPacing()
     var isJoining = false
     var isFlushing = false
     /// The host that asked for the end, which is told when that is durable.
