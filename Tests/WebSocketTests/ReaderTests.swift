@@ -90,7 +90,7 @@ import Testing
 
     /// What comes out where many messages are taken at once, each framed as servers do, and `next()` has the rest.
     private func taken(
-        _ bytes: [UInt8], cuts: [Int], max: Int = 1 << 20, refusing: Int = .max
+        _ bytes: [UInt8], cuts: [Int], max: Int = 1 << 20, refusing: Int = .max, atOnce: Bool = true
     ) -> (framed: [[UInt8]], code: UInt16?) {
         var reader = reader(max)
         var (framed, count) = ([[UInt8]](), 0)
@@ -99,13 +99,14 @@ import Testing
             do {
                 while true {
                     var (target, starts) = (ByteBuffer(string: "before"), [Int]())
-                    reader.takeBinary(to: &target, room: 0) { start, payload in
+                    let take = { (start: Int, payload: UnsafeRawBufferPointer) in
                         count += 1
                         guard count % refusing != 0 else { return false }
                         #expect(payload.count <= max)
                         starts.append(start)
                         return true
                     }
+                    if atOnce { reader.takeBinary(to: &target, room: 0, take) }
                     for (start, end) in zip(starts, starts.dropFirst() + [target.writerIndex]) {
                         framed.append(target.getBytes(at: start, length: end - start) ?? [])
                     }
@@ -121,29 +122,13 @@ import Testing
         return (framed, nil)
     }
 
-    private func framed(_ bytes: [UInt8], max: Int = 1 << 20) -> (framed: [[UInt8]], code: UInt16?) {
-        var reader = reader(max)
-        reader.receive(ByteBuffer(bytes: bytes))
-        var framed: [[UInt8]] = []
-        do {
-            while let message = try reader.next() {
-                var one = ByteBuffer()
-                _ = message.appendFramed(to: &one)
-                framed.append(Array(one.readableBytesView))
-            }
-        } catch {
-            return (framed, error.closeCode)
-        }
-        return (framed, nil)
-    }
-
     @Test func manyTakenAtOnceAreAsOneByOneWhereverTheyAreCutAndWhateverIsRefused() {
         let sizes = [0, 1, 2, 3, 4, 16, 63, 64, 65, 125, 126, 127, 1000, 65535, 65536, 0]
         let bytes = sizes.flatMap { size in
             frame(0x82, (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ size) }) + frame(0x81, Array("a".utf8))
                 + frame(0x82, [UInt8(truncatingIfNeeded: size)])
         }
-        let expected = framed(bytes)
+        let expected = taken(bytes, cuts: [], atOnce: false)
         #expect(expected.framed.count == sizes.count * 3 && expected.code == nil)
         for cuts in [[], Array(1..<900), Array(stride(from: 13, to: bytes.count, by: 13))] {
             for refusing in [1, 2, 7, Int.max] {
@@ -164,7 +149,7 @@ import Testing
             }
             let cut = Int.random(in: 0...bytes.count, using: &dice)
             let found = taken(bytes, cuts: [cut], max: 300, refusing: .random(in: 1...5, using: &dice))
-            #expect(found == framed(bytes, max: 300))
+            #expect(found == taken(bytes, cuts: [], max: 300, atOnce: false))
         }
     }
 

@@ -1,20 +1,10 @@
 /* As floor.c, but by io_uring: all writes of a batch and the next read enter the kernel together. A connection that ends while it
  * is written to is not handled: the generator does not do that. */
-#include <arpa/inet.h>
-#include <errno.h>
+#include "floor.h"
+
 #include <liburing.h>
-#include <openssl/evp.h>
-#include <openssl/sha.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <netinet/tcp.h>
-#include <unistd.h>
-enum { PEERS = 4096, BUFFER = 1 << 20, OUTS = 256 };
-static struct { char state, name[64]; size_t kept; unsigned char *bytes; } peers[PEERS];
-static int subscribers[PEERS], subscriberCount;
+
+enum { OUTS = 256 };
 static struct { unsigned char *bytes; int users; } outs[OUTS];
 static int nextOut;
 static struct io_uring ring;
@@ -29,62 +19,21 @@ static void receive(int fd) {
     io_uring_prep_recv(s, fd, peers[fd].bytes + peers[fd].kept, BUFFER - 1 - peers[fd].kept, 0);
     io_uring_sqe_set_data64(s, tag(1, fd, 0));
 }
-static int upgrade(int fd) {
-    char *text = (char *)peers[fd].bytes, *key, *end = strstr(text, "\r\n\r\n");
-    if (!end || !(key = strcasestr(text, "Sec-WebSocket-Key: "))) return 0;
-    char joined[128], answer[64], head[256];
-    unsigned char digest[20];
-    snprintf(joined, sizeof joined, "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key + 19);
-    SHA1((unsigned char *)joined, strlen(joined), digest);
-    EVP_EncodeBlock((unsigned char *)answer, digest, 20);
-    peers[fd].state = text[5] == 'p' ? 'p' : 's';
-    sscanf(text + 9, "%63[^ ]", peers[fd].name);
-    if (peers[fd].state == 's') subscribers[subscriberCount++] = fd;
-    int n = snprintf(head, sizeof head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", answer);
-    if (write(fd, head, n) != n) abort();
-    peers[fd].kept = 0;
-    return 1;
-}
+
 static void publish(int fd) {
-    unsigned char *in = peers[fd].bytes;
-    size_t at = 0, written = 0, have = peers[fd].kept;
     int o = nextOut++ % OUTS;
     for (int tries = 0; outs[o].users; o = nextOut++ % OUTS) if (++tries == OUTS) abort();
     if (!outs[o].bytes) outs[o].bytes = malloc(BUFFER + 64);
-    unsigned char *out = outs[o].bytes;
-    for (;;) {
-        if (have - at < 6) break;
-        size_t length = in[at + 1] & 127, head = 2;
-        if (length == 126) { if (have - at < 8) break; length = in[at + 2] << 8 | in[at + 3]; head = 4; }
-        if (have - at < head + 4 + length) break;
-        memcpy(out + written, in + at, head);
-        out[written + 1] &= 127;
-        unsigned char *mask = in + at + head, *from = mask + 4, *to = out + written + head;
-        uint64_t wide; uint32_t narrow;
-        memcpy(&narrow, mask, 4);
-        wide = (uint64_t)narrow << 32 | narrow;
-        size_t i = 0;
-        for (; i + 8 <= length; i += 8) { uint64_t w; memcpy(&w, from + i, 8); w ^= wide; memcpy(to + i, &w, 8); }
-        for (; i < length; i++) to[i] = from[i] ^ mask[i & 3];
-        written += head + length;
-        at += head + 4 + length;
-    }
+    size_t written = unmasked(fd, outs[o].bytes);
     if (written) for (int i = 0; i < subscriberCount; i++)
-        if (!strcmp(peers[subscribers[i]].name, peers[fd].name)) {
+        if (hears(subscribers[i], fd)) {
             struct io_uring_sqe *s = sqe();
-            io_uring_prep_send(s, subscribers[i], out, written, MSG_WAITALL);
+            io_uring_prep_send(s, subscribers[i], outs[o].bytes, written, MSG_WAITALL);
             io_uring_sqe_set_data64(s, tag(2, o, written));
             outs[o].users++;
         }
-    memmove(in, in + at, have - at);
-    peers[fd].kept = have - at;
 }
-static void gone(int fd) {
-    for (int i = 0; i < subscriberCount; i++) if (subscribers[i] == fd) subscribers[i--] = subscribers[--subscriberCount];
-    peers[fd].state = 0;
-    close(fd);
-}
+
 int main(void) {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t size = sizeof address;
