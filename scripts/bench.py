@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from benchmarks import compiled, peers, plot  # noqa: E402
+from benchmarks import compiled, neighbours, peers, plot  # noqa: E402
 
 ALL = [*peers.ALL, compiled.UWebSockets]
 QUICK = bool(os.environ.get("QUICK"))
@@ -174,45 +174,6 @@ def idle(kinds, results):
         print(f"| {'TLS' if tls else 'plain'} | " + " | ".join(cells) + " |", flush=True)
 
 
-def slow(results):
-    """What a guest that has stopped reading, and a session at full speed beside it, do to others."""
-    print("\n### Bad neighbours\n\n1,000 messages/s, 2 KiB to the hundred and 256 B to the others; p50 / p99 in µs of everybody else.\n")
-    print("| | p50 / p99 | lost |\n|---|---|---|")
-
-    def row(name, key, found):
-        p50, p99, lost = middle(found, "p50"), middle(found, "p99"), max(report["lost"] for report in found)
-        print(f"| {name} | {p50:,.0f} / {p99:,.0f} | {lost} |", flush=True)
-        results.append({"case": "neighbours", "which": key, "p50": p50, "p99": p99, "lost": lost})
-
-    peer = peers.Postern()
-    try:
-        # More than every buffer on the way to a guest that does not read holds: it must fall behind, not just sleep.
-        crowd = {"guests": 100, "bytes": 2048, "frames": 8000, "rate": 1000}
-        pair = {"guests": 1, "bytes": 256, "frames": 3000, "rate": 1000}
-        rounds = {"all read": [], "one has stopped": [], "alone": [], "beside": []}
-        for _ in range(RUNS):
-            rounds["all read"].append(peer.load("latency", **crowd))
-            before = peer.metric("postern_relay_slow_consumers_total")
-            rounds["one has stopped"].append(peer.load("latency", stalled=1, **crowd))
-            if peer.metric("postern_relay_slow_consumers_total") == before:
-                raise RuntimeError("the guest that does not read has not fallen behind: the row says nothing")
-            rounds["alone"].append(peer.load("latency", **pair))
-            sessions = peer.sessions
-            bulk = peer.begin("throughput", guests=1, bytes=16384, frames=1_000_000, window=32)
-            beside = peer.sessions
-            rounds["beside"].append(peer.load("latency", **pair))
-            bulk.kill()
-            bulk.communicate()
-            peer.sessions = [*sessions, *beside]
-            peer.done()
-        row("100 guests, all read", "all read", rounds["all read"])
-        row("100 guests, one of which reads nothing: the other 99", "one stopped", rounds["one has stopped"])
-        row("a session by itself", "alone", rounds["alone"])
-        row("the same, beside one that moves 16 KiB messages as fast as it can", "beside bulk", rounds["beside"])
-    finally:
-        peer.close()
-
-
 def cores(results):
     print("\n### Event loops\n\nSixteen rooms of one host and ten guests, 256 B, 32 under way in each.\n")
     print("| event loops | CPU s per million deliveries | deliveries/s |\n|---|---|---|")
@@ -267,7 +228,7 @@ def storm(results):
             out, errors = process.communicate()
             if process.returncode:
                 raise RuntimeError(errors)
-            report = json.loads(out)
+            report = json.loads(out.splitlines()[-1])
             back.append(report["sinceListening"])
             refused += report["refused"]
             peer.done()
@@ -354,7 +315,7 @@ def main():
         "plain": lambda: deliveries("Deliveries", kinds + floors, PLAIN, False, results),
         "tls": lambda: deliveries("Deliveries over TLS", kinds, TLS, True, results),
         "latency": lambda: latency(kinds, results),
-        "slow": lambda: slow(results),
+        "slow": lambda: neighbours.measure(RUNS, results),
         "idle": lambda: idle(kinds, results),
         "cores": lambda: cores(results),
         "rooms": lambda: many_rooms(results),

@@ -124,7 +124,7 @@ def relayed(servers, guests, size):
         [BENCH, "--url", f"https://127.0.0.1:{servers.port}", "--fingerprint", servers.fingerprint, "--rooms", str(rooms),
          "--mode", "throughput", "--guests", str(guests), "--bytes", str(size), "--frames",
          str(40_000 // guests)], env={**os.environ, "POSTERN_TOKEN": servers.token}, check=True, capture_output=True,
-        text=True).stdout)
+        text=True).stdout.splitlines()[-1])
     bytes = report["deliveries"] * size
     return bytes / report["seconds"] / 1e9, (cpu([servers.postern.pid]) - before) / (bytes / 1e9), report["generatorBusy"]
 

@@ -15,6 +15,7 @@ final class Load {
     private let loop: any EventLoop
     private let done: EventLoopPromise<String>
     private let filler: ByteBuffer
+    private let announce: () -> Void
     private var rooms: [LoadRoom] = []
     private var readyRooms = 0
     private var delivered = 0
@@ -28,7 +29,9 @@ final class Load {
     private var histogram = Histogram<UInt64>(
         highestTrackableValue: 60_000_000_000, numberOfSignificantValueDigits: .three)
 
-    init(_ plan: Plan, loop: any EventLoop) {
+    /// - Parameter announce: called when everybody is there, before the first message.
+    init(_ plan: Plan, loop: any EventLoop, announce: @escaping () -> Void) {
+        self.announce = announce
         self.plan = plan
         self.loop = loop
         done = loop.makePromise(of: String.self)
@@ -73,7 +76,8 @@ final class Load {
     // MARK: Publishing
 
     private func begin() {
-        if plan.mode == .idle { return done.succeed("ready") }
+        announce()
+        if plan.mode == .idle { return done.succeed("{}") }
         rooms.forEach { $0.stall(plan.stalled) }
         relayBefore = plan.relay.seconds
         begun = Self.now()

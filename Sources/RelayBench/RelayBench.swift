@@ -51,8 +51,8 @@ struct RelayBench: AsyncParsableCommand {
             relay: ProcessorTime(pids: pids.split(separator: ",").compactMap { Int32($0) }))
         let report = try await loop.flatSubmit {
             switch plan.mode {
-            case .throughput, .latency, .idle: Load(plan, loop: loop).start()
-            case .storm: Storm(plan, loop: loop) { Self.say("ready") }.start()
+            case .throughput, .latency, .idle: Load(plan, loop: loop, announce: Self.ready).start()
+            case .storm: Storm(plan, loop: loop, announce: Self.ready).start()
             case .handshakes: Handshakes.run(plan, on: loop)
             }
         }.get()
@@ -63,6 +63,8 @@ struct RelayBench: AsyncParsableCommand {
             _ = fgetc(terminal)
         }
     }
+
+    @Sendable private static func ready() { say("ready") }
 
     /// Not `print`: in a pipe it would keep the line until the end.
     private static func say(_ text: String) {

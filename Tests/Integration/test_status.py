@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 
 from conftest import PATIENCE, POSTERN, wait_for
+from turns import turn, turns
 from wedge import Wedge
 
 
@@ -37,6 +38,15 @@ def test_the_page_is_small_whole_and_without_script(server):
         assert f'<th scope="row">{part}</th>' in text
     assert text.count("<li") == 90 and "Everything works" in text
     assert page(server, "/")[0].count("<li") == 90
+
+
+def test_event_loops_ask_for_short_turns_and_other_threads_do_not(server):
+    found = turns(server.process.pid)
+    loops = [each for name, lengths in found.items() for each in lengths if name.startswith("NIO-ELT-")]
+    others = [each for name, lengths in found.items() for each in lengths if not name.startswith("NIO-ELT-")]
+    # Linux before 6.12 has one length for all.
+    assert loops and set(loops) == {100_000 if turn() else 0}
+    assert others and set(others) == {turn()}
 
 
 def test_private_numbers_are_for_people_who_have_signed_in(server, ana):

@@ -37,6 +37,10 @@ class Peer:
     """One relay process. `dialect` is what the generator speaks to it."""
 
     name = dialect = binary = package = ""
+    # Of the last load, where the relay has such.
+    sessions = ()
+    # Words before the generator's command.
+    ahead = ()
 
     def __init__(self, tls=False):
         self.tls = tls
@@ -112,14 +116,14 @@ class Peer:
     def command(self, mode, options):
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         pin = ["--fingerprint", self.fingerprint] if self.fingerprint else []
-        return [BENCH, "--url", self.url, "--peer", self.dialect, "--mode", mode, *pin, *arguments,
+        return [*self.ahead, BENCH, "--url", self.url, "--peer", self.dialect, "--mode", mode, *pin, *arguments,
                 "--pids", ",".join(map(str, self.pids()))]
 
     def environment(self):
         return dict(os.environ)
 
     def begin(self, mode, rooms=1, **options):
-        """Starts a load beside others; its report is the last line of its output."""
+        """Starts a load beside others. It says "ready" before its first message; its report is the last line of its output."""
         listed = self.folder / f"rooms-{time.monotonic_ns()}"
         listed.write_text(self.rooms(rooms) + "\n")
         return subprocess.Popen([*self.command(mode, options), "--rooms", str(listed)], env=self.environment(),
@@ -130,7 +134,7 @@ class Peer:
         out, errors = process.communicate()
         if process.returncode:
             raise RuntimeError(f"{self.name} {mode} {options}: {errors.strip()[-300:]}")
-        report = json.loads(out)
+        report = json.loads(out.splitlines()[-1])
         if "deliveries" in report:
             report["rate"] = report["deliveries"] / report["seconds"]
             report["cost"] = report["cpu"] * 1e6 / max(1, report["deliveries"])
@@ -140,7 +144,6 @@ class Peer:
 
 class Postern(Peer):
     name, dialect, binary = "Postern", "postern", POSTERN
-    sessions = ()
     # More settings for `postern serve`.
     more = ()
 

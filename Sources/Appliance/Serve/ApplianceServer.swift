@@ -43,6 +43,7 @@ final class ApplianceServer: Sendable {
         listeners = inherited.isEmpty ? ListenerConfiguration.configured(configuration) : inherited
         let group = MultiThreadedEventLoopGroup(
             numberOfThreads: configuration.text("event-loops").flatMap { Int($0) } ?? System.coreCount)
+        Self.askForShortTurns(group, logger)
         let neighbours = try await Neighbours(configuration, database: database)
         var parts = WebParts(
             database: database, hasher: hasher, mail: neighbours.mail, version: Postern.version, metrics: metrics,
@@ -73,6 +74,21 @@ final class ApplianceServer: Sendable {
     }
 
     func close() { database.close() }
+
+    /// Nanoseconds of a loop's turn on its core, the shortest that the kernel grants: where other processes, or another loop that
+    /// carries a session at full speed, keep every core busy, a session would wait for their turns of milliseconds to end.
+    private static let turn: UInt64 = 100_000
+
+    private static func askForShortTurns(_ group: MultiThreadedEventLoopGroup, _ logger: Logger) {
+        for loop in group.makeIterator() {
+            loop.execute {
+                guard postern_ask_for_short_turns(turn) < 0 else { return }
+                let reason = String(cString: strerror(errno))
+                logger.debug(
+                    "sessions may wait for other processes on a busy machine", metadata: ["reason": "\(reason)"])
+            }
+        }
+    }
 
     /// Where it was to listen, for an error message.
     var addresses: String {
