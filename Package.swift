@@ -49,10 +49,11 @@ let package = Package(
         .systemLibrary(name: "CYAML"),
         .target(name: "CPlatform"),
 
+        .target(name: "Files", swiftSettings: strict),
         .target(name: "Telemetry", swiftSettings: strict),
         .target(
             name: "Storage",
-            dependencies: ["CSQLite", "Telemetry", crypto],
+            dependencies: ["CSQLite", "Files", "Telemetry", crypto],
             swiftSettings: strict
         ),
         .target(name: "Wire", dependencies: [nioCore], swiftSettings: strict),
@@ -65,7 +66,7 @@ let package = Package(
         .target(name: "EndToEnd", dependencies: ["Wire", nioCore, crypto], swiftSettings: strict),
         .target(
             name: "TransportSecurity",
-            dependencies: ["COpenSSL", nioCore, nioPosix, nioHTTP1, nioTLS, crypto, logging],
+            dependencies: ["COpenSSL", "Files", nioCore, nioPosix, nioHTTP1, nioTLS, crypto, logging],
             swiftSettings: strict
         ),
         .target(
@@ -103,7 +104,7 @@ let package = Package(
         .executableTarget(
             name: "Appliance",
             dependencies: [
-                "Storage", "Wire", "Relay", "Web", "Identity", "Client", "CPlatform", "Telemetry", "COpenSSL",
+                "Storage", "Wire", "Relay", "Web", "Identity", "Client", "CPlatform", "Files", "Telemetry", "COpenSSL",
                 "CSystemd", "CYAML",
                 "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto, logging, lifecycle, unixSignals,
                 argumentParser,
@@ -125,6 +126,7 @@ let package = Package(
         ),
 
         .testTarget(name: "StorageTests", dependencies: ["Storage", "CSQLite", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "WebSocketTests", dependencies: ["WebSocket", nioCore], swiftSettings: strict),
         // What several suites of tests need.
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),

@@ -1,4 +1,5 @@
 import Client
+import Files
 import FoundationEssentials
 import Glibc
 import TransportSecurity
@@ -46,30 +47,23 @@ struct Credentials: Codable {
     /// Written to a temporary file, then renamed: never half, never readable by others.
     /// - Throws: ``ClientError``.
     func save() throws {
-        let directory = Self.directory
-        try Self.makeDirectories(directory)
-        let (path, partial) = ("\(directory)/credentials.json", "\(directory)/credentials.json.partial")
+        try Self.makeDirectories(Self.directory)
         guard let data = try? JSONEncoder().encode(self) else { throw ClientError("the token cannot be stored") }
-        unlink(partial)
-        let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw Self.failure("write", path) }
-        defer { close(descriptor) }
-        let written = data.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-        guard written == data.count, fsync(descriptor) == 0, rename(partial, path) == 0 else {
-            throw Self.failure("write", path)
-        }
+        do { try WholeFile.write(data, to: Self.path) } catch { throw Self.failure("write", Self.path, error.message) }
     }
+
+    /// An address, a token and a fingerprint are far below it, in bytes.
+    private static let limit = 16 << 10
 
     static var path: String { "\(directory)/credentials.json" }
 
     private static func read() throws -> Credentials? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        if descriptor < 0 && errno == ENOENT { return nil }
-        guard descriptor >= 0 else { throw failure("read", path) }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 16 << 10)
-        let count = Glibc.read(descriptor, &bytes, bytes.count)
-        guard count > 0, let stored = try? JSONDecoder().decode(Credentials.self, from: Data(bytes[..<count])) else {
+        let bytes: [UInt8]
+        do { bytes = try WholeFile.read(path, limit: limit) } catch {
+            if error.number == ENOENT { return nil }
+            throw failure("read", path, error.message)
+        }
+        guard let stored = try? JSONDecoder().decode(Credentials.self, from: Data(bytes)) else {
             throw ClientError("\(path) is damaged; run 'postern login URL' again")
         }
         return stored
@@ -85,12 +79,14 @@ struct Credentials: Codable {
         var made = ""
         for part in path.split(separator: "/") {
             made += path.hasPrefix("/") || !made.isEmpty ? "/\(part)" : "\(part)"
-            guard mkdir(made, 0o700) == 0 || errno == EEXIST else { throw failure("make", made) }
+            guard mkdir(made, 0o700) == 0 || errno == EEXIST else {
+                throw failure("make", made, String(cString: strerror(errno)))
+            }
         }
     }
 
-    private static func failure(_ what: String, _ path: String) -> ClientError {
-        ClientError("cannot \(what) \(path): \(String(cString: strerror(errno)))")
+    private static func failure(_ what: String, _ path: String, _ reason: String) -> ClientError {
+        ClientError("cannot \(what) \(path): \(reason)")
     }
 }
 

@@ -120,21 +120,9 @@ final class GuestDisplay {
 
     func keys(_ bytes: [UInt8]) -> [Key] {
         guard interactive else { return [.type(bytes)] }
-        var keys: [Key] = []
-        var plain: [UInt8] = []
-        for byte in bytes {
-            if !menu.isOpen {
-                if byte == Menu.prefix { menu.open() } else { plain.append(byte) }
-                continue
-            }
-            switch menu.key(byte, people: []) {
-            case .typePrefix: plain.append(byte)
-            case .leave: keys.append(.leave)
-            default: break
-            }
-        }
+        let (typed, actions) = menu.sort(bytes, people: [])
         refreshOverlay()
-        return (plain.isEmpty ? [] : [.type(plain)]) + keys
+        return (typed.isEmpty ? [] : [.type(typed)]) + actions.filter { $0 == .leave }.map { _ in .leave }
     }
 
     func tell(_ status: GuestStatus) {

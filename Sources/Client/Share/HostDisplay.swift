@@ -91,22 +91,16 @@ final class HostDisplay {
 
     func keys(_ bytes: [UInt8], people: [Menu.Person]) -> [Key] {
         guard interactive else { return [.type(bytes)] }
-        var keys: [Key] = []
-        var plain: [UInt8] = []
-        for byte in bytes {
-            if !menu.isOpen {
-                if byte == Menu.prefix { menu.open() } else { plain.append(byte) }
-                continue
-            }
-            switch menu.key(byte, people: people) {
-            case .typePrefix: plain.append(Menu.prefix)
-            case .kick(let peerId): keys.append(.kick(peerId: peerId))
-            case .end: keys.append(.end)
-            case .decide(let peerId, let admit): keys.append(.decide(peerId: peerId, admit: admit))
-            case .none, .draw, .leave: break
+        let (typed, actions) = menu.sort(bytes, people: people)
+        let keys = actions.compactMap { action -> Key? in
+            switch action {
+            case .kick(let peerId): .kick(peerId: peerId)
+            case .end: .end
+            case .decide(let peerId, let admit): .decide(peerId: peerId, admit: admit)
+            case .none, .draw, .leave, .typePrefix: nil
             }
         }
-        return (plain.isEmpty ? [] : [.type(plain)]) + keys
+        return (typed.isEmpty ? [] : [.type(typed)]) + keys
     }
 
     /// Draws the menu where it is open, and the screen anew where it has just closed.

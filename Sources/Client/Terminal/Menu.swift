@@ -59,6 +59,23 @@ struct Menu {
 
     private mutating func close() { page = asking.isEmpty ? .closed : asking.removeFirst() }
 
+    /// Parts what is meant for the session from what the menu makes of the rest, each in order.
+    mutating func sort(_ bytes: [UInt8], people: [Person]) -> (typed: [UInt8], actions: [Action]) {
+        var (typed, actions) = ([UInt8](), [Action]())
+        for byte in bytes {
+            if isOpen {
+                let action = key(byte, people: people)
+                if action == .typePrefix { typed.append(byte) } else { actions.append(action) }
+            } else if byte == Self.prefix {
+                open()
+            } else {
+                typed.append(byte)
+            }
+        }
+        return (typed, actions)
+    }
+
+    /// A key while a page is shown.
     mutating func key(_ byte: UInt8, people: [Person]) -> Action {
         switch (page, Character(UnicodeScalar(byte))) {
         case (.approve(let peerId, _, _), let key) where "yYnN".contains(key):

@@ -1,3 +1,4 @@
+import Files
 import Glibc
 
 /// A key of 32 random bytes in a file that only we can read.
@@ -21,40 +22,29 @@ public enum KeyFile {
 
     /// Whole and on the disk before it gets its name: a key file that exists is complete.
     static func write(_ key: [UInt8], to path: String) throws {
-        let partial = path + ".partial"
-        unlink(partial)
-        let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw failure("make", path) }
-        defer { close(descriptor) }
-        guard Glibc.write(descriptor, key, size) == size, fsync(descriptor) == 0, rename(partial, path) == 0 else {
-            throw failure("write", path)
-        }
+        do { try WholeFile.write(key, to: path) } catch { throw failure("write", path, error) }
         try syncDirectory(of: path)
     }
 
     /// A name is on the disk when its directory is.
     static func syncDirectory(of path: String) throws {
-        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-        let descriptor = open(directory.isEmpty ? "." : directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failure("sync", path) }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw failure("sync", path) }
+        do { try WholeFile.syncDirectory(of: path) } catch { throw failure("sync", path, error) }
     }
 
     static func read(_ path: String) throws -> [UInt8]? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        if descriptor < 0 && errno == ENOENT { return nil }
-        guard descriptor >= 0 else { throw failure("read", path) }
-        defer { close(descriptor) }
-        // One byte more than a key: a longer file is no key either.
-        var key = [UInt8](repeating: 0, count: size + 1)
-        guard Glibc.read(descriptor, &key, size + 1) == size else {
-            throw StorageError(.unavailable, "\(path) is damaged: it must hold \(size) bytes; restore it from a backup")
+        let damaged = StorageError(
+            .unavailable, "\(path) is damaged: it must hold \(size) bytes; restore it from a backup")
+        do {
+            let key = try WholeFile.read(path, limit: size)
+            guard key.count == size else { throw damaged }
+            return key
+        } catch let error as WholeFile.Failure {
+            if error.number == ENOENT { return nil }
+            throw error.number == EFBIG ? damaged : failure("read", path, error)
         }
-        return Array(key.prefix(size))
     }
 
-    private static func failure(_ what: String, _ path: String) -> StorageError {
-        StorageError(.unavailable, "cannot \(what) \(path): \(String(cString: strerror(errno)))")
+    private static func failure(_ what: String, _ path: String, _ error: WholeFile.Failure) -> StorageError {
+        StorageError(.unavailable, "cannot \(what) \(path): \(error.message)")
     }
 }

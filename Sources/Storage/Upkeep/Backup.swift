@@ -1,3 +1,4 @@
+import Files
 import Glibc
 
 /// Whole copies of a database, made while it is in use.
@@ -91,7 +92,9 @@ public enum Backup {
         guard rename(partial, target) == 0 else {
             throw StorageError(.failed, "cannot rename \(partial): \(String(cString: strerror(errno)))")
         }
-        try syncDirectory(stateDirectory)
+        do { try WholeFile.syncDirectory(of: target) } catch {
+            throw StorageError(.failed, "cannot sync \(stateDirectory): \(error.message)")
+        }
         return kept
     }
 
@@ -114,14 +117,5 @@ public enum Backup {
             throw StorageError(.failed, "cannot keep \(target): \(String(cString: strerror(errno)))")
         }
         return beside
-    }
-
-    private static func syncDirectory(_ path: String) throws {
-        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw StorageError(.failed, "cannot open \(path): \(String(cString: strerror(errno)))")
-        }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw StorageError(.failed, "cannot sync \(path)") }
     }
 }

@@ -1,3 +1,4 @@
+import Files
 import FoundationEssentials
 import Glibc
 
@@ -134,24 +135,12 @@ public struct ACMEFiles: Sendable {
     }
 
     private func read(_ name: String) -> String? {
-        let descriptor = open(path(name), O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: Self.limit)
-        let count = Glibc.read(descriptor, &bytes, bytes.count)
-        return count >= 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
+        (try? WholeFile.read(path(name), limit: Self.limit)).map { String(decoding: $0, as: UTF8.self) }
     }
 
     private func write(_ text: String, _ name: String) throws {
-        let partial = path(name) + ".partial"
-        let failure = { TLSError(.failed, "cannot write \(path(name)): \(String(cString: strerror(errno)))") }
-        unlink(partial)
-        let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw failure() }
-        defer { close(descriptor) }
-        let bytes = Array(text.utf8)
-        guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0,
-            rename(partial, path(name)) == 0
-        else { throw failure() }
+        do { try WholeFile.write(text.utf8, to: path(name)) } catch {
+            throw TLSError(.failed, "cannot write \(path(name)): \(error.message)")
+        }
     }
 }

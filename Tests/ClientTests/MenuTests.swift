@@ -1,0 +1,44 @@
+import Testing
+
+@testable import Client
+
+@Suite struct MenuTests {
+    private let people = [Menu.Person(peerId: "p1", name: "Ben", canType: true, isConnected: true)]
+    private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
+
+    @Test func whatIsTypedGoesToTheSessionButForThePrefixAndTheKeyBehindIt() {
+        var menu = Menu(role: .guest)
+        let (typed, actions) = menu.sort(bytes("ab\u{1D}xcd"), people: [])
+        #expect(typed == bytes("abcd") && actions == [.draw] && !menu.isOpen)
+    }
+
+    @Test func thePrefixTwiceTypesItOnce() {
+        var menu = Menu(role: .host)
+        let (typed, actions) = menu.sort(bytes("a\u{1D}\u{1D}b"), people: people)
+        #expect(typed == bytes("a\u{1D}b") && actions.isEmpty)
+    }
+
+    @Test func aCommandMayComeInPiecesAndKeepsWhatCameAroundIt() {
+        var menu = Menu(role: .host)
+        #expect(menu.sort(bytes("a\u{1D}"), people: people).typed == bytes("a"))
+        #expect(menu.isOpen)
+        #expect(menu.sort(bytes("k"), people: people).actions == [.draw])
+        let (typed, actions) = menu.sort(bytes("1b"), people: people)
+        #expect(typed == bytes("b") && actions == [.kick(peerId: "p1")])
+    }
+
+    @Test func aGuestCannotEndTheSessionAndAHostDoesNotLeaveIt() {
+        var (guest, host) = (Menu(role: .guest), Menu(role: .host))
+        #expect(guest.sort(bytes("\u{1D}e\u{1D}l"), people: []).actions == [.draw, .leave])
+        #expect(host.sort(bytes("\u{1D}q\u{1D}ey"), people: people).actions == [.draw, .draw, .end])
+    }
+
+    @Test func aQuestionIsAnsweredByYesOrNoAloneAndTheNextOneFollows() {
+        var menu = Menu(role: .host)
+        menu.ask(peerId: "p2", name: "Cleo", canType: true)
+        menu.ask(peerId: "p3", name: "Dora", canType: false)
+        let (typed, actions) = menu.sort(bytes("qyn!"), people: people)
+        #expect(typed == bytes("!"))
+        #expect(actions == [.none, .decide(peerId: "p2", admit: true), .decide(peerId: "p3", admit: false)])
+    }
+}
