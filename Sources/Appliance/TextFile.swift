@@ -1,5 +1,4 @@
 import Files
-import Glibc
 
 /// Small files of text, read and written whole.
 enum TextFile {
@@ -10,9 +9,9 @@ enum TextFile {
         }
     }
 
-    /// - Parameter mode: permissions from the first moment on.
-    static func write(_ text: String, to path: String, mode: mode_t = 0o600) -> Result<Void, WholeFile.Failure> {
-        Result { () throws(WholeFile.Failure) in try WholeFile.write(text.utf8, to: path, mode: mode) }
+    /// Readable by us alone.
+    static func write(_ text: String, to path: String) -> Result<Void, WholeFile.Failure> {
+        Result { () throws(WholeFile.Failure) in try WholeFile.write(text.utf8, to: path) }
     }
 }
 

@@ -9,8 +9,8 @@
 int postern_ask_for_short_turns(uint64_t nanoseconds) {
     struct sched_attr attributes;
     if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) < 0) return -1;
-    // Whom an owner runs at another policy keeps it: its runtime means something else.
-    if (attributes.sched_policy != SCHED_NORMAL) return 0;
+    // Real-time policies know no turns, or mean something else by a runtime.
+    if (attributes.sched_policy != SCHED_NORMAL && attributes.sched_policy != SCHED_BATCH) return 0;
     attributes.sched_runtime = nanoseconds;
     // Threads and programs that are started from here get the usual turns.
     attributes.sched_flags = SCHED_FLAG_RESET_ON_FORK;

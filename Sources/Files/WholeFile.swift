@@ -1,4 +1,4 @@
-public import Glibc
+import Glibc
 
 /// Files that are read and written whole: a reader finds all of what was written, or what was there before.
 public enum WholeFile {
@@ -22,8 +22,9 @@ public enum WholeFile {
         var found = stat()
         guard fstat(descriptor, &found) == 0 else { throw Failure() }
         // What its length says, and then until it ends: a pipe has none, and a file may grow meanwhile.
-        guard found.st_size <= limit else { throw Failure(EFBIG) }
-        var (bytes, filled) = ([UInt8](repeating: 0, count: Int(found.st_size) + 1), 0)
+        let length = found.st_mode & S_IFMT == S_IFREG ? Int(found.st_size) : 0
+        guard length <= limit else { throw Failure(EFBIG) }
+        var (bytes, filled) = ([UInt8](repeating: 0, count: length + 1), 0)
         while true {
             if filled == bytes.count { bytes += repeatElement(0, count: chunkBytes) }
             let count = bytes.withUnsafeMutableBytes { buffer in
@@ -41,11 +42,11 @@ public enum WholeFile {
 
     /// Written beside, synced, then renamed: never half. Nothing is left where it fails. Whether the new name outlives a power
     /// cut is up to ``syncDirectory(of:)``.
-    /// - Parameter mode: permissions from the first moment on.
-    public static func write(_ bytes: some Sequence<UInt8>, to path: String, mode: mode_t = 0o600) throws(Failure) {
+    /// Readable by us alone from the first moment on.
+    public static func write(_ bytes: some Sequence<UInt8>, to path: String) throws(Failure) {
         let partial = path + ".partial"
         unlink(partial)
-        let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+        let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Failure() }
         defer { close(descriptor) }
         do throws(Failure) {

@@ -1,6 +1,6 @@
-import Files
 import ArgumentParser
 import CPlatform
+import Files
 import Glibc
 import NIOCore
 import Storage

@@ -61,11 +61,9 @@ struct Credentials: Codable {
         let bytes: [UInt8]
         do { bytes = try WholeFile.read(path, limit: limit) } catch {
             if error.number == ENOENT { return nil }
-            throw failure("read", path, error.message)
+            throw error.number == EFBIG ? damaged : failure("read", path, error.message)
         }
-        guard let stored = try? JSONDecoder().decode(Credentials.self, from: Data(bytes)) else {
-            throw ClientError("\(path) is damaged; run 'postern login URL' again")
-        }
+        guard let stored = try? JSONDecoder().decode(Credentials.self, from: Data(bytes)) else { throw damaged }
         return stored
     }
 
@@ -80,10 +78,12 @@ struct Credentials: Codable {
         for part in path.split(separator: "/") {
             made += path.hasPrefix("/") || !made.isEmpty ? "/\(part)" : "\(part)"
             guard mkdir(made, 0o700) == 0 || errno == EEXIST else {
-                throw failure("make", made, String(cString: strerror(errno)))
+                throw failure("make", made, String(cString: strerror(errno)).lowercased())
             }
         }
     }
+
+    private static var damaged: ClientError { ClientError("\(path) is damaged; run 'postern login URL' again") }
 
     private static func failure(_ what: String, _ path: String, _ reason: String) -> ClientError {
         ClientError("cannot \(what) \(path): \(reason)")

@@ -80,12 +80,13 @@ final class ApplianceServer: Sendable {
     private static let turn: UInt64 = 100_000
 
     private static func askForShortTurns(_ group: MultiThreadedEventLoopGroup, _ logger: Logger) {
-        for loop in group.makeIterator() {
+        for (index, loop) in group.makeIterator().enumerated() {
             loop.execute {
-                guard postern_ask_for_short_turns(turn) < 0 else { return }
+                // Said once for all of them.
+                guard postern_ask_for_short_turns(turn) < 0, index == 0 else { return }
                 let reason = String(cString: strerror(errno))
-                logger.debug(
-                    "sessions may wait for other processes on a busy machine", metadata: ["reason": "\(reason)"])
+                logger.info(
+                    "sessions may wait for other programs on a busy machine", metadata: ["sched_setattr": "\(reason)"])
             }
         }
     }

@@ -1,4 +1,4 @@
-// The few lines of C that Swift cannot say: forkpty and what must be async-signal-safe.
+// The few lines of C that Swift cannot say: forkpty, what must be async-signal-safe, and calls that glibc does not have.
 #pragma once
 
 #include <stdint.h>
@@ -41,7 +41,7 @@ void postern_forbid_core_dumps(void);
 /// when they are called again.
 void postern_forget_startup_code(void);
 
-/// Asks the kernel to run this thread, and none that it starts, in turns of so many nanoseconds (100,000 to 100,000,000; 1.4
+/// Asks the kernel to run this thread, and none that it starts, in turns of so many nanoseconds (100,000 to 100,000,000; 0.7
 /// to 3 million by default): it comes on sooner after it has woken up while others keep every core busy, and goes off sooner.
-/// Needs no privilege. 0, or -1 with errno set; kernels before Linux 6.12 say 0 and do nothing.
+/// Needs no privilege. 0, or -1 with errno set; kernels before Linux 6.12 say 0, and the turns stay as they are.
 int postern_ask_for_short_turns(uint64_t nanoseconds);

@@ -28,11 +28,15 @@ public enum Backup {
             try copy(source, partial)
             _ = try check(partial)
             try sync(partial)
+            try rename(partial, to: path)
         } catch {
             unlink(partial)
             throw error
         }
-        guard rename(partial, path) == 0 else {
+    }
+
+    private static func rename(_ partial: String, to path: String) throws {
+        guard Glibc.rename(partial, path) == 0 else {
             throw StorageError(.failed, "cannot rename \(partial): \(String(cString: strerror(errno)))")
         }
     }
@@ -83,14 +87,18 @@ public enum Backup {
         let target = "\(stateDirectory)/\(Database.fileName)"
         let partial = target + ".restoring"
         unlink(partial)
-        // VACUUM INTO once more: a whole new file on the right disk, whatever the backup lies on.
-        try copy(path, partial)
-        _ = try check(partial)
-        try sync(partial)
-        let kept = try setAside(target, now: now)
-        // One step: at every moment there is a whole database under the name.
-        guard rename(partial, target) == 0 else {
-            throw StorageError(.failed, "cannot rename \(partial): \(String(cString: strerror(errno)))")
+        let kept: String?
+        do {
+            // VACUUM INTO once more: a whole new file on the right disk, whatever the backup lies on.
+            try copy(path, partial)
+            _ = try check(partial)
+            try sync(partial)
+            kept = try setAside(target, now: now)
+            // One step: at every moment there is a whole database under the name.
+            try rename(partial, to: target)
+        } catch {
+            unlink(partial)
+            throw error
         }
         do { try WholeFile.syncDirectory(of: target) } catch {
             throw StorageError(.failed, "cannot sync \(stateDirectory): \(error.message)")
@@ -109,7 +117,7 @@ public enum Backup {
         } catch { isWhole = false }
         for suffix in ["-wal", "-shm"] where access(target + suffix, F_OK) == 0 {
             // Too damaged to take its log in: the log is kept beside it, for whoever wants to save something.
-            guard isWhole ? unlink(target + suffix) == 0 : rename(target + suffix, beside + suffix) == 0 else {
+            guard isWhole ? unlink(target + suffix) == 0 : Glibc.rename(target + suffix, beside + suffix) == 0 else {
                 throw StorageError(.failed, "cannot move \(target): \(String(cString: strerror(errno)))")
             }
         }
