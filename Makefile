@@ -12,10 +12,15 @@ PYTHON := .venv/bin/python
 ONCE ?=
 # Random inputs that `make fuzz` gives each parser.
 FUZZ_RUNS ?= 200000
+# Schedules of faults and rounds of each race in `make test`: a seeded sample of what `make soak` runs.
+SCHEDULES ?= 1000
+RACES ?= 100
+# Workers of the integration tests.
+WORKERS ?= 4
 # How long `make fuzz-deep` looks.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build binary release deb test unit integration instructions package bulk demo demo-stop permissions bench fuzz fuzz-deep lint format check
+.PHONY: help setup build binary release deb test unit integration soak soak-unit soak-integration instructions package bulk demo demo-once demo-stop documents bench fuzz fuzz-deep lint format check
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -36,14 +41,26 @@ release: binary ## The stripped static binary in dist/, with its size checked
 deb: release ## The Debian package in dist/, checked by lintian
 	@scripts/deb
 
-test: unit integration instructions package ## Every test: unit tests first, then the real thing, then the package on a fresh machine
+test: ## Every test: unit tests first, then the real thing, then the package on a fresh machine; prints what each part took
+	@scripts/timed $(MAKE) setup build unit integration instructions package
 
 unit: build
-	swift test --skip-build
+	SCHEDULES=$(SCHEDULES) RACES=$(RACES) swift test --skip-build
 
+# Each worker has servers of its own; more workers than cores, because tests wait for events most of their time.
 integration: binary
 	@$(SWIFT_BUILD) --product postern-echo $(RELEASE_FLAGS)
-	POSTERN=$(POSTERN) $(PYTHON) -m pytest -q Tests/Integration
+	POSTERN=$(POSTERN) $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile Tests/Integration
+
+soak: build binary ## What takes long, in full: 10,000 schedules of faults, 1,000 races at each limit, floods of 250 and 2,000 connections
+	@$(SWIFT_BUILD) --product postern-echo $(RELEASE_FLAGS)
+	@scripts/timed $(MAKE) soak-unit soak-integration bulk
+
+soak-unit: build
+	SCHEDULES=10000 RACES=1000 swift test --skip-build
+
+soak-integration: binary
+	POSTERN_SOAK=1 POSTERN=$(POSTERN) $(PYTHON) -m pytest -q -s Tests/Integration
 
 instructions: binary ## What a delivery costs in instructions, held below a ceiling
 	@$(SWIFT_BUILD) --product postern-bench $(RELEASE_FLAGS)
@@ -52,14 +69,17 @@ instructions: binary ## What a delivery costs in instructions, held below a ceil
 package: deb ## The Debian package on fresh Debian 12 machines under a real systemd (as root)
 	$(PYTHON) -m pytest -q -s Tests/Package
 
-permissions: build ## Write docs/permissions.md from the routes and roles
-	POSTERN_WRITE_DOCS=1 swift test --skip-build --filter PermissionPageTests
+documents: build ## Write what is made from the code: docs/permissions.md, the table of docs/threat-model.md
+	POSTERN_WRITE_DOCS=1 swift test --skip-build --filter 'PermissionPageTests|HostileRelayTests'
 
 bulk: binary ## The lossless test with a whole gibibyte, and the peaks of memory
 	POSTERN_BULK_MIB=1024 POSTERN=$(POSTERN) $(PYTHON) -m pytest -q -s Tests/Integration/test_bulk.py
 
 demo: binary ## Watch a guest type through a relay that cannot read it (ONCE=1: prove it and stop)
 	@POSTERN=$(POSTERN) ONCE=$(ONCE) python3 scripts/demo.py
+
+demo-once:
+	$(MAKE) demo ONCE=1
 
 demo-stop: ## Stop what `make demo` left running
 	@POSTERN=$(POSTERN) python3 scripts/demo.py --stop

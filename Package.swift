@@ -31,16 +31,36 @@ let package = Package(
         .executable(name: "postern-echo", targets: ["WebSocketEcho"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
-        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
-        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
-        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", exact: "5.7.1"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
+
+        // Packages that the ones above bring along. They are pinned so that two builds of one commit are the same bytes;
+        // SwiftPM says that no target uses them, which is so.
+        .package(url: "https://github.com/apple/swift-algorithms", exact: "1.2.1"),
+        .package(url: "https://github.com/apple/swift-asn1", exact: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-async-algorithms", exact: "1.1.4"),
+        .package(url: "https://github.com/apple/swift-atomics", exact: "1.3.0"),
+        .package(url: "https://github.com/apple/swift-certificates", exact: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-configuration", exact: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", exact: "1.7.3"),
+        .package(url: "https://github.com/apple/swift-http-structured-headers", exact: "1.7.0"),
+        .package(url: "https://github.com/apple/swift-metrics", exact: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio-http2", exact: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-transport-services", exact: "1.28.0"),
+        .package(url: "https://github.com/apple/swift-numerics", exact: "1.1.1"),
+        .package(url: "https://github.com/apple/swift-service-context", exact: "1.5.1"),
+        .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
     ],
     targets: [
         .systemLibrary(name: "CSQLite"),
@@ -49,11 +69,12 @@ let package = Package(
         .systemLibrary(name: "CYAML"),
         .target(name: "CPlatform"),
 
+        .target(name: "Model", swiftSettings: strict),
         .target(name: "Files", swiftSettings: strict),
         .target(name: "Telemetry", swiftSettings: strict),
         .target(
             name: "Storage",
-            dependencies: ["CSQLite", "Files", "Telemetry", crypto],
+            dependencies: ["CSQLite", "Files", "Model", "Telemetry", crypto],
             swiftSettings: strict
         ),
         .target(name: "Wire", dependencies: [nioCore], swiftSettings: strict),
@@ -81,7 +102,7 @@ let package = Package(
         .target(
             name: "Client",
             dependencies: [
-                "Wire", "WebSocket", "EndToEnd", "Terminal", "CPlatform", "TransportSecurity",
+                "Wire", "WebSocket", "EndToEnd", "Model", "Terminal", "CPlatform", "TransportSecurity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, unixSignals,
             ],
             swiftSettings: strict
@@ -89,7 +110,7 @@ let package = Package(
         .target(
             name: "Web",
             dependencies: [
-                "Storage", "Wire", "Relay", "TransportSecurity", "Telemetry", "Identity",
+                "Storage", "Wire", "Relay", "Model", "TransportSecurity", "Telemetry", "Identity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -104,8 +125,9 @@ let package = Package(
         .executableTarget(
             name: "Appliance",
             dependencies: [
-                "Storage", "Wire", "Relay", "Web", "Identity", "Client", "CPlatform", "Files", "Telemetry", "COpenSSL",
-                "CSystemd", "CYAML",
+                "Storage", "Wire", "Relay", "Web", "Identity", "Client", "CPlatform", "Files", "Model", "Telemetry",
+                "COpenSSL",
+                "CSQLite", "CSystemd", "CYAML",
                 "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto, logging, lifecycle, unixSignals,
                 argumentParser,
             ],
@@ -126,6 +148,7 @@ let package = Package(
         ),
 
         .testTarget(name: "StorageTests", dependencies: ["Storage", "CSQLite", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "WebSocketTests", dependencies: ["WebSocket", nioCore], swiftSettings: strict),
         // What several suites of tests need.
@@ -161,7 +184,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ClientTests",
-            dependencies: ["Client", "EndToEnd", "Wire", "Relay", "Terminal", nioCore],
+            dependencies: ["Client", "EndToEnd", "Model", "Wire", "Relay", "Terminal", nioCore],
             swiftSettings: strict
         ),
     ]

@@ -1,4 +1,5 @@
 import CPlatform
+import Model
 
 /// Asks before something that cannot be undone.
 enum Confirmation {

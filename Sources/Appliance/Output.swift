@@ -1,10 +1,18 @@
 import Glibc
+import Model
+import NIOCore
+import Wire
 
 /// Standard output and standard error, one write a line, unbuffered: C's streams are shared mutable state.
 enum Output {
-    static func line(_ text: String, to descriptor: CInt = 1) { write(text + "\n", to: descriptor) }
+    static func line(_ text: TerminalText, to descriptor: CInt = 1) { write(text.text + "\n", to: descriptor) }
 
-    static func error(_ text: String) { line(text, to: 2) }
+    static func error(_ text: TerminalText) { line(text, to: 2) }
+
+    /// One JSON object on one line, without a character that a terminal acts on.
+    static func json(_ value: some Encodable) {
+        line(TerminalText(trusted: VisibleText.escapedJSON(String(buffer: JSONText.encode(value)))))
+    }
 
     static func write(_ text: String, to descriptor: CInt) {
         var rest = Array(text.utf8)[...]

@@ -2,13 +2,14 @@ import ArgumentParser
 import CPlatform
 import Client
 import Glibc
+import Model
 import Storage
 import TransportSecurity
 
 /// The command line. Exit statuses: 0 done, 1 refused or failed, 2 wrong usage, 75 try again; `share` exits as its command does.
 @main
 struct Postern: AsyncParsableCommand {
-    static let version = "0.3.0"
+    static let version = "0.3.1"
 
     static let configuration = CommandConfiguration(
         commandName: "postern",
@@ -52,16 +53,17 @@ struct Postern: AsyncParsableCommand {
     private static func leave(_ error: any Error) -> Never {
         switch error {
         case let error as ClientError: stop(error.message, error.status.rawValue)
-        case let error as StorageError: stop(error.message, error.code == .busy ? 75 : 1)
-        case let error as Refusal: stop(error.message, 1)
+        case let error as StorageError: stop("\(error.message)", error.code == .busy ? 75 : 1)
+        case let error as Refusal: stop("\(error.message)", 1)
         case let error as CommandFailure: stop(error.message, error.status)
-        case let error as TLSError: stop(error.message, 1)
+        case let error as TLSError: stop("\(error.message)", 1)
         case let error as ExitCode: Glibc.exit(error.rawValue)
         default: break
         }
         // What the parser throws: help and versions are no errors, everything else is wrong usage.
         let code = exitCode(for: error)
-        let text = fullMessage(for: error)
+        // Help and usage, and words of this command line.
+        let text = TerminalText(trusted: fullMessage(for: error))
         if code == .success {
             Output.line(text)
             Glibc.exit(0)
@@ -70,15 +72,8 @@ struct Postern: AsyncParsableCommand {
         Glibc.exit(code == .validationFailure ? 2 : 1)
     }
 
-    private static func stop(_ message: String, _ status: Int32) -> Never {
+    private static func stop(_ message: TerminalText, _ status: Int32) -> Never {
         Output.error("postern: \(message)")
         Glibc.exit(status)
     }
-}
-
-struct VersionCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "version", abstract: "Prints the version.", discussion: "Example: postern version")
-
-    func run() { Output.line("postern \(Postern.version)") }
 }

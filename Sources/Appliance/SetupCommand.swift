@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -35,7 +36,7 @@ struct SetupCommand: AsyncParsableCommand {
             let minutes = SetupLink.lifetimeSeconds / 60
             if json {
                 let shown = Shown(url: "\(address)\(link.path)", minutes: minutes)
-                return Output.line(String(buffer: JSONText.encode(shown)))
+                return Output.json(shown)
             }
             Output.line("\(address)\(link.path)")
             Output.line("Works once, for \(minutes) minutes.")

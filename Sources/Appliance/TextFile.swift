@@ -2,10 +2,12 @@ import Files
 
 /// Small files of text, read and written whole.
 enum TextFile {
-    /// - Parameter limit: in bytes; a longer file is an error.
-    static func read(_ path: String, limit: Int) -> Result<String, WholeFile.Failure> {
+    /// - Parameters:
+    ///   - limit: in bytes; a longer file is an error.
+    ///   - allowsPipe: for what a person names on a command line: `<(pass show postern)`.
+    static func read(_ path: String, limit: Int, allowsPipe: Bool = false) -> Result<String, WholeFile.Failure> {
         Result { () throws(WholeFile.Failure) in
-            String(decoding: try WholeFile.read(path, limit: limit), as: UTF8.self)
+            String(decoding: try WholeFile.read(path, limit: limit, allowsPipe: allowsPipe), as: UTF8.self)
         }
     }
 

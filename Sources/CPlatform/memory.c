@@ -2,6 +2,7 @@
 #include "cplatform.h"
 
 #include <link.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -21,3 +22,5 @@ static int forget(struct dl_phdr_info *info, size_t size, void *unused) {
 }
 
 void postern_forget_startup_code(void) { dl_iterate_phdr(forget, NULL); }
+
+void postern_return_memory(void) { malloc_trim(0); }

@@ -1,3 +1,5 @@
+public import Model
+
 /// Why a client command stops: one sentence that names the remedy, and the documented exit status.
 public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Exit statuses of every verb.
@@ -8,13 +10,13 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
         case tryAgain = 75
     }
 
-    public let message: String
+    public let message: TerminalText
     public let status: Status
 
-    public init(_ message: String, status: Status = .refused) {
+    public init(_ message: TerminalText, status: Status = .refused) {
         self.message = message
         self.status = status
     }
 
-    public var description: String { message }
+    public var description: String { message.text }
 }

@@ -3,10 +3,12 @@ import Glibc
 /// Files that are read and written whole: a reader finds all of what was written, or what was there before.
 public enum WholeFile {
     public struct Failure: Error {
-        /// errno
+        /// errno; `EINVAL` for a pipe or a socket where a file is wanted.
         public let number: CInt
         /// The system's words: `no such file or directory`.
-        public var message: String { String(cString: strerror(number)).lowercased() }
+        public var message: String {
+            number == EINVAL ? "it is a pipe or a socket, and no file" : String(cString: strerror(number)).lowercased()
+        }
 
         fileprivate init(_ number: CInt = errno) { self.number = number }
     }
@@ -14,13 +16,18 @@ public enum WholeFile {
     /// Read at once, in bytes.
     private static let chunkBytes = 16 << 10
 
-    /// - Parameter limit: in bytes; a longer file is an error (`EFBIG`).
-    public static func read(_ path: String, limit: Int) throws(Failure) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    /// - Parameters:
+    ///   - limit: in bytes; a longer file is an error (`EFBIG`).
+    ///   - allowsPipe: also reads a pipe to its end, which may take for ever: for what a person names on a command line.
+    public static func read(_ path: String, limit: Int, allowsPipe: Bool = false) throws(Failure) -> [UInt8] {
+        // Opening a pipe that nobody writes to waits for a writer, unless it is told not to.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | (allowsPipe ? 0 : O_NONBLOCK))
         guard descriptor >= 0 else { throw Failure() }
         defer { close(descriptor) }
         var found = stat()
         guard fstat(descriptor, &found) == 0 else { throw Failure() }
+        // A device such as /dev/null has an end, or is cut at the limit.
+        guard allowsPipe || ![S_IFIFO, S_IFSOCK].contains(found.st_mode & S_IFMT) else { throw Failure(EINVAL) }
         // What its length says, and then until it ends: a pipe has none, and a file may grow meanwhile.
         let length = found.st_mode & S_IFMT == S_IFREG ? Int(found.st_size) : 0
         guard length <= limit else { throw Failure(EFBIG) }
@@ -40,21 +47,67 @@ public enum WholeFile {
         return bytes
     }
 
-    /// Written beside, synced, then renamed: never half. Nothing is left where it fails. Whether the new name outlives a power
-    /// cut is up to ``syncDirectory(of:)``.
-    /// Readable by us alone from the first moment on.
+    /// Replaces a file: writes a new file beside it, syncs it and renames it. Several writers of one path do not disturb each other; the
+    /// last rename wins. Nothing is left behind when it fails. Only the owner can read the file.
+    ///
+    /// Call ``syncDirectory(of:)`` where the new name must survive a power failure.
     public static func write(_ bytes: some Sequence<UInt8>, to path: String) throws(Failure) {
-        let partial = path + ".partial"
-        unlink(partial)
+        try withPartial(bytes, beside: path) { partial throws(Failure) in
+            guard rename(partial, path) == 0 else { throw Failure() }
+        }
+    }
+
+    /// Creates a file that does not exist yet, whole or not at all.
+    /// - Returns: false when there is a file of this name already; it is left as it is.
+    public static func create(_ bytes: some Sequence<UInt8>, at path: String) throws(Failure) -> Bool {
+        var created = true
+        try withPartial(bytes, beside: path) { partial throws(Failure) in
+            // Unlike rename, link never replaces a file.
+            if link(partial, path) != 0 {
+                guard errno == EEXIST else { throw Failure() }
+                created = false
+            }
+        }
+        return created
+    }
+
+    /// Writes and syncs a file with a name of its own in the directory of `path`, and removes that name after `publish`.
+    private static func withPartial(
+        _ bytes: some Sequence<UInt8>, beside path: String, publish: (String) throws(Failure) -> Void
+    ) throws(Failure) {
+        removeAbandoned(beside: path)
+        let partial = "\(path).\(String(UInt64.random(in: .min ... .max), radix: 16))\(partialSuffix)"
         let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Failure() }
-        defer { close(descriptor) }
-        do throws(Failure) {
-            try fill(descriptor, Array(bytes))
-            guard fsync(descriptor) == 0, rename(partial, path) == 0 else { throw Failure() }
-        } catch {
+        // After a rename there is nothing of this name any more.
+        defer {
+            close(descriptor)
             unlink(partial)
-            throw error
+        }
+        try fill(descriptor, Array(bytes))
+        guard fsync(descriptor) == 0 else { throw Failure() }
+        try publish(partial)
+    }
+
+    private static let partialSuffix = ".partial"
+    /// A writer that takes longer than this for one file is not running any more, in seconds.
+    private static let abandonedAfter = 3600
+
+    /// Removes what a writer that was killed left behind.
+    private static func removeAbandoned(beside path: String) {
+        let end = path.lastIndex(of: "/")
+        let directory = end.map { path[...$0] } ?? "./"
+        let prefix = path[(end.map(path.index(after:)) ?? path.startIndex)...] + "."
+        guard let listing = opendir(String(directory)) else { return }
+        defer { closedir(listing) }
+        let oldest = time(nil) - abandonedAfter
+        while let entry = readdir(listing) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: Int(entry.pointee.d_reclen)) { String(cString: $0) }
+            }
+            guard name.hasPrefix(prefix), name.hasSuffix(partialSuffix) else { continue }
+            var found = stat()
+            if stat(directory + name, &found) == 0, found.st_mtim.tv_sec < oldest { unlink(directory + name) }
         }
     }
 

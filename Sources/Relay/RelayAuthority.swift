@@ -11,7 +11,8 @@ public protocol RelayAuthority: Sendable {
         token: String, code: String, publicKey: String, from address: String
     ) async -> Result<GuestAdmission, RelayRefusal>
     /// A guest's seat is free again.
-    func seatGivenUp(peerId: String) async
+    /// - Parameter reason: why the host removed the guest, where it said so.
+    func seatGivenUp(peerId: String, reason: KickReason?) async
     /// A session has ended; answers when that is durable.
     func sessionEnded(sessionId: String, reason: SessionEnd) async
     /// What the room of a session that is over handed to its peers, from its first to its last.

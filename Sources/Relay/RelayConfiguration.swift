@@ -1,4 +1,5 @@
 public import NIOCore
+import Wire
 
 /// Bounds of the relay, each with its unit and its reason.
 public struct RelayConfiguration: Sendable {
@@ -10,6 +11,11 @@ public struct RelayConfiguration: Sendable {
     var ringBytes = 2 << 20
     /// What may wait for one peer inside the relay, in bytes: a whole ring, and as much again while it is being sent.
     var outboxBytes = 4 << 20
+    /// What may wait for all peers together, in bytes. Above it a peer's share is ``crowdedOutboxBytes``: slow guests fall behind earlier, and
+    /// get a snapshot when they read again.
+    var allOutboxesBytes = 128 << 20
+    /// A peer's share while the server is crowded, in bytes: a few snapshots.
+    static let crowdedOutboxBytes = 1 << 20
 
     /// After broadcasts went out, the next ones wait for each other this long, until they are so many or so long: far below what
     /// a person notices and below the time between two messages of a busy terminal, and long enough that one write carries many.
@@ -27,6 +33,8 @@ public struct RelayConfiguration: Sendable {
     static let writeWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 128 << 10, high: 256 << 10)
     /// Messages a peer may send while its join is being answered. A client waits for the answer, so one is plenty.
     static let messagesWhileJoining = 16
+    /// What those messages may hold together, in bytes: one message of the largest size.
+    static let bytesWhileJoining = WireLimits.messageBytes
     /// How long a peer gets to answer our close frame, before the socket is closed.
     static let closeGrace: TimeAmount = .seconds(2)
     /// The same at the end of a session, when up to a whole outbox goes out first over a slow line.

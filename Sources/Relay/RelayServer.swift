@@ -31,6 +31,11 @@ public final class RelayServer: Sendable {
         registry = Mutex(RoomRegistry(loops: Array(group.makeIterator())))
     }
 
+    /// What may wait for one peer, in bytes, as far as all peers together allow it.
+    var outboxCapacity: Int {
+        metrics.queueBytes.value > configuration.allOutboxesBytes ? RelayConfiguration.crowdedOutboxBytes : .max
+    }
+
     /// How many rooms are open, with or without their host.
     public var roomCount: Int { registry.withLock { $0.count } }
 

@@ -33,11 +33,14 @@ public final class Database: Sendable {
     ) throws {
         let path = stateDirectory + "/" + Self.fileName
         self.path = path
+        try Keyring.refuseToBeginAnew(stateDirectory: stateDirectory)
         try Self.makePrivate(stateDirectory, file: path)
-        let surroundings = Surroundings(
-            keys: try Keyring(stateDirectory: stateDirectory, credential: masterKey), plans: plans)
-        self.surroundings = surroundings
+        // Before the keys: a start that ends in between leaves a database, and no keys without one.
         try Migrator(path: path).run()
+        let keys = try Keyring(stateDirectory: stateDirectory, credential: masterKey)
+        let surroundings = Surroundings(keys: keys, plans: plans)
+        self.surroundings = surroundings
+        try keys.check(in: SQLiteConnection(path: path, mode: .readOnly, surroundings: surroundings))
         writer = try DatabaseWriter(
             path: path, surroundings: surroundings, metrics: metrics,
             reserve: DiskReserve(directory: stateDirectory, bytes: reserveBytes))
@@ -69,7 +72,7 @@ public final class Database: Sendable {
         }
     }
 
-    /// Runs a query on a reading thread.
+    /// Runs queries on a reading thread. All of them see one snapshot of the database: what is written meanwhile is not in it.
     /// - Throws: what `body` throws, or ``StorageError``.
     public func read<Success: Sendable>(
         _ body: @escaping @Sendable (SQLiteConnection) throws -> Success
@@ -80,7 +83,7 @@ public final class Database: Sendable {
                     continuation.resume(throwing: failure ?? StorageError(.unavailable, "the database is closed"))
                     return
                 }
-                continuation.resume(with: Result { try body(connection) })
+                continuation.resume(with: Result { try connection.snapshot(body) })
             }
             if !accepted { continuation.resume(throwing: Self.overloaded) }
         }

@@ -14,6 +14,12 @@ public final class ServerMetrics: Sendable {
     /// Connections that ended before a first request was whole.
     public let unusedConnections = Counter()
     public let largeBodies = Counter()
+    /// Answers that wait for peers which do not read them.
+    public let unreadAnswerBytes = Gauge()
+    /// Connections closed because all of those together took too much.
+    public let unreadAnswersDropped = Counter()
+    /// Connections that could not be accepted: no descriptor or memory was left.
+    public let acceptFailures = Counter()
     public let handshakesFull = Counter()
     public let handshakesResumed = Counter()
     public let handshakesFailed = Counter()

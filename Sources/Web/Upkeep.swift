@@ -15,7 +15,18 @@ struct Upkeep: Service {
 
     let database: Database
     let relay: RelayServer
+    private let historyDays: Int
     let logger: Logger
+    /// A database that fails is said once in a while, not with each of two looks a second.
+    private let unread = RepeatedEvent("revocations cannot be read", level: .error)
+
+    /// - Parameter historyDays: how long ended share sessions are kept; 0 for ever.
+    init(database: Database, relay: RelayServer, historyDays: Int, logger: Logger) {
+        self.database = database
+        self.historyDays = historyDays
+        self.relay = relay
+        self.logger = logger
+    }
 
     func run() async throws {
         await withDiscardingTaskGroup { group in
@@ -36,7 +47,7 @@ struct Upkeep: Service {
                     relay.revoke(RevokedPeers(revocation.subject))
                     last = revocation.number
                 }
-            } catch { logger.error("revocations cannot be read", metadata: ["error": "\(error)"]) }
+            } catch { unread.note(logger, metadata: ["error": "\(error)"]) }
             try? await Task.sleep(for: Self.revocationPause)
         }
     }
@@ -83,6 +94,9 @@ struct Upkeep: Service {
                 try SignIn.clearAway(now: .now(), in: connection)
                 try Audit.anchorAll(now: .now(), in: connection)
                 return try Organisation.purge(now: .now(), in: connection)
+            }
+            // Each batch is a transaction of its own.
+            while try await database.write({ try History.clearAway(olderThan: historyDays, now: .now(), in: $0) }) > 0 {
             }
             for name in gone { logger.notice("a deleted organisation was removed", metadata: ["name": "\(name)"]) }
             // Outside of the database: whoever takes an old copy for the present one is found out.

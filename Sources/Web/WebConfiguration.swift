@@ -8,8 +8,12 @@ public struct WebConfiguration: Sendable {
     public var hsts = false
     /// Show counts of sessions, people and bytes on the status page to everybody.
     public var publicNumbers = false
+    /// How long ended share sessions are kept, in days; 0 for ever.
+    public var historyDays = 400
     /// The port people reach HTTPS on, for redirects; nil for 443.
     public var redirectPort: Int?
+    /// What people call this server: the names of its certificates, without wildcards.
+    public var names: [String] = []
     public var relay = RelayConfiguration()
     public var accounts = AccountSettings()
     public var limits = WebLimits()
@@ -39,6 +43,13 @@ public struct WebConfiguration: Sendable {
     static let desktopTokenSeconds = 7 * 86_400
     /// What clients are told to wait before they come back to a server that restarts.
     static let reconnectIn = TimeAmount.seconds(1)
+
+    /// Whether a request announces a longer body than any may have.
+    static func isTooLong(contentLength: String?) -> Bool {
+        guard let contentLength else { return false }
+        // What is no number is refused elsewhere.
+        return contentLength.utf8.count > 18 || (Int(contentLength) ?? 0) > bodyBytes
+    }
 
     public init(listeners: [ListenerConfiguration]) { self.listeners = listeners }
 }

@@ -50,20 +50,24 @@ public struct WebServer: Service {
             authority: Gatekeeper(
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
             group: group, configuration: configuration.relay, metrics: parts.metrics, relayed: parts.relayed)
-        let router = Router(context: WebContext.self)
+        // RFC 9110, section 9.1: HEAD is answered wherever GET is.
+        let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
+        let known = RouteTable()
         router.add(
             middleware: EdgeMiddleware(
-                metrics: parts.metrics, events: events, hsts: configuration.hsts,
+                metrics: parts.metrics, events: events, routes: known, hsts: configuration.hsts,
                 upgradeURL: configuration.accounts.upgradeURL))
         let board = StatusBoard(parts, group: group)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
-        upkeep = Upkeep(database: database, relay: relay, logger: parts.logger)
-        let table = Routes(router: router, authenticator: authenticator, database: database)
+        upkeep = Upkeep(
+            database: database, relay: relay, historyDays: configuration.historyDays, logger: parts.logger)
+        let table = Routes(router: router, table: known, authenticator: authenticator, database: database)
         Self.add(to: table, configuration, parts, authenticator, tokens, board, relay, events, publicCalls)
         routes = table.descriptions
         responder = router.buildResponder()
         let redirects = Router(context: WebContext.self)
-        RedirectRoutes(port: configuration.redirectPort, answers: parts.challenges).add(to: redirects)
+        RedirectRoutes(port: configuration.redirectPort, names: configuration.names, answers: parts.challenges).add(
+            to: redirects)
         self.redirects = redirects.buildResponder()
     }
 
@@ -86,7 +90,10 @@ public struct WebServer: Service {
         MetricsRoutes(parts: parts, authenticator: authenticator).add(to: routes)
         OpenAPIRoutes(version: parts.version).add(to: routes)
         SocketIORoutes().add(to: routes)
-        SetupRoutes(database: database, accounts: accounts, limiter: publicCalls).add(to: routes)
+        SetupRoutes(
+            database: database, accounts: accounts, limiter: publicCalls,
+            setupLinkPath: "\(parts.stateDirectory)/\(SetupLink.fileName)"
+        ).add(to: routes)
         StatusRoutes(
             parts: parts, board: board, authenticator: authenticator, publicNumbers: configuration.publicNumbers
         ).add(to: routes)
@@ -119,15 +126,16 @@ public struct WebServer: Service {
         let proxies = TrustedProxies(configuration.trustedProxies)
         let events = self.events
         let relay = self.relay
+        let unread = UnreadAnswers(metrics: parts.metrics)
         let listeners = try await Listeners(
-            configuration.listeners, group: group, logger: logger, draining: draining
+            configuration.listeners, group: group, logger: logger, draining: draining, events: events
         ) { listener in
             FrontDoorChannel(
                 responder: Self.respond(
                     with: listener.role == .redirect ? redirects : responder, logger: logger, events: events,
                     proxies: proxies),
                 relay: relay, connections: connections, proxies: proxies, events: events, draining: draining,
-                metrics: parts.metrics,
+                unread: unread, metrics: parts.metrics,
                 tls: listener.role == .https ? parts.tls : nil, offersRelay: listener.role != .redirect)
         }
         onRunning(listeners.bound)

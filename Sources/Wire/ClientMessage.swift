@@ -44,6 +44,7 @@ public struct ClientMessageText: Codable, Sendable, Equatable {
     public var publicKey: String?
     public var payload: String?
     public var peerId: String?
+    public var reason: String?
 
     public init(type: String? = nil) { self.type = type }
 }
@@ -55,6 +56,12 @@ public enum MessageTarget: Sendable, Equatable {
     case user(String)
 }
 
+/// Why a host removes a guest, where that matters to the server.
+public enum KickReason: String, Sendable, Equatable {
+    /// It never showed that it knows the words: the use of the code is given back, and counted against the account.
+    case unproved
+}
+
 /// A request from client to server, checked.
 public enum ClientMessage: Sendable, Equatable {
     case joinAsHost(token: String, sessionId: String, binary: Bool)
@@ -63,7 +70,7 @@ public enum ClientMessage: Sendable, Equatable {
     case resume(token: String, lastSequence: UInt64?, binary: Bool)
     case relay(encryptedData: String, nonce: String, target: MessageTarget?)
     case keyExchange(target: MessageTarget?, publicKey: String?, payload: String?)
-    case kick(peerId: String)
+    case kick(peerId: String, reason: KickReason?)
     case endSession
 
     /// Parses one text message.
@@ -114,7 +121,11 @@ public enum ClientMessage: Sendable, Equatable {
             }
             self = .keyExchange(
                 target: try Self.target(text), publicKey: text.publicKey, payload: text.payload)
-        case "kick": self = .kick(peerId: try Self.require(text.peerId, "peerId"))
+        case "kick":
+            self = .kick(
+                peerId: try Self.require(text.peerId, "peerId"),
+                // What a newer client says and this server does not know is no reason to refuse.
+                reason: text.reason.flatMap { KickReason(rawValue: $0) })
         case "endSession": self = .endSession
         default: throw MessageError("type is not one of this protocol")
         }

@@ -29,6 +29,10 @@ public enum WireLimits {
 public enum CloseCode {
     public static let normal: UInt16 = 1000
     public static let goingAway: UInt16 = 1001
+    /// RFC 6455, section 7.4.1: the server failed. Clients come back.
+    public static let internalError: UInt16 = 1011
+    /// IANA's registry: the server is overloaded. Clients come back.
+    public static let tryAgainLater: UInt16 = 1013
     public static let badMessage: UInt16 = 4400
     public static let notSignedIn: UInt16 = 4401
     public static let notAllowed: UInt16 = 4403

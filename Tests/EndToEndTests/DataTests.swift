@@ -19,15 +19,28 @@ import Wire
         #expect(try host.openFromGuest(frame) == .input(Array("ls".utf8)))
     }
 
-    @Test func replayAndReorderAreRefused() throws {
+    @Test func replayReorderAndRemovalAreRefused() throws {
         let couple = try Couple()
         let host = couple.hostPairing.channel()
         let guest = couple.guestPairing.channel()
-        let first = try guest.sealInput([1])
-        let second = try guest.sealInput([2])
-        #expect(try host.openFromGuest(second) == .input([2]))
-        #expect(throws: EndToEndError.replayed) { try host.openFromGuest(second) }
-        #expect(throws: EndToEndError.replayed) { try host.openFromGuest(first) }
+        let frames = try (UInt8(1)...4).map { try guest.sealInput([$0]) }
+        #expect(try host.openFromGuest(frames[0]) == .input([1]))
+        #expect(throws: EndToEndError.replayed) { try host.openFromGuest(frames[0]) }
+        // One is missing: neither it nor anything behind it is typed.
+        #expect(throws: EndToEndError.gap) { try host.openFromGuest(frames[2]) }
+        #expect(throws: EndToEndError.gap) { try host.openFromGuest(frames[3]) }
+        #expect(try host.openFromGuest(frames[1]) == .input([2]))
+    }
+
+    @Test func feedbackAndTheHostsOwnFramesAreConsecutiveToo() throws {
+        let couple = try Couple()
+        let (host, guest) = (couple.hostPairing.channel(), couple.guestPairing.channel())
+        _ = guest.seal(.snapshotPlease)
+        let second = guest.seal(.acknowledge(sequence: 1))
+        #expect(throws: EndToEndError.gap) { try host.openFromGuest(second) }
+        _ = host.seal(.approvalPending, to: 1)
+        let third = host.seal(.typed(total: 7), to: 1)
+        #expect(throws: EndToEndError.gap) { try guest.openFromHost(third) }
     }
 
     @Test func truncatedFramesAreRefused() throws {

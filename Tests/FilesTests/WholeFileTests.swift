@@ -46,9 +46,50 @@ import Testing
             number { () throws(WholeFile.Failure) in _ = try WholeFile.read("/proc/self/maps", limit: 16) } == EFBIG)
     }
 
-    @Test func whatCannotTakeItsPlaceLeavesNothingAndWhatAKilledWriterLeftIsNoObstacle() throws {
+    /// Several writers of one path used one name for what was not complete yet: one renamed the other's half.
+    @Test func writersOfOnePathDoNotDisturbEachOther() async throws {
+        try await TemporaryDirectory.with { (directory: String) async throws -> Void in
+            let path = "\(directory)/file"
+            await withTaskGroup(of: Bool.self) { group in
+                for writer in UInt8(1)...8 {
+                    group.addTask {
+                        for _ in 0..<50 {
+                            do { try WholeFile.write([UInt8](repeating: writer, count: 4096), to: path) } catch {
+                                return false
+                            }
+                            guard let read = try? WholeFile.read(path, limit: 4096), read.count == 4096,
+                                Set(read).count == 1
+                            else { return false }
+                        }
+                        return true
+                    }
+                }
+                for await isWhole in group { #expect(isWhole) }
+            }
+            let left = try names(in: directory)
+            #expect(left == ["file"])
+        }
+    }
+
+    @Test func aFileThatExistsIsNotCreatedAgain() throws {
         try TemporaryDirectory.with { directory in
-            try WholeFile.write([1], to: "\(directory)/file.partial")
+            let (first, second) = (
+                try WholeFile.create([1], at: "\(directory)/key"), try WholeFile.create([2], at: "\(directory)/key")
+            )
+            #expect(first && !second)
+            #expect(try WholeFile.read("\(directory)/key", limit: 1) == [1])
+            #expect(try names(in: directory) == ["key"])
+        }
+    }
+
+    @Test func whatCannotTakeItsPlaceLeavesNothingAndWhatAKilledWriterLeftIsRemovedLater() throws {
+        try TemporaryDirectory.with { directory in
+            try WholeFile.write([1], to: "\(directory)/file.1f.partial")
+            try WholeFile.write([2], to: "\(directory)/file")
+            // It may still be written to.
+            #expect(try names(in: directory) == ["file", "file.1f.partial"])
+            var times = [timeval(tv_sec: time(nil) - 7200, tv_usec: 0), timeval(tv_sec: time(nil) - 7200, tv_usec: 0)]
+            utimes("\(directory)/file.1f.partial", &times)
             try WholeFile.write([2], to: "\(directory)/file")
             #expect(try names(in: directory) == ["file"])
             mkdir("\(directory)/taken", 0o700)

@@ -27,6 +27,25 @@ import Testing
         #expect(try await hasher.check("wrong", against: weak).rehashed == nil)
     }
 
+    /// A busy machine measured fewer passes, and replaced strong hashes with weak ones at the next sign-in.
+    @Test func aStrongerHashIsNeverReplacedAndIsThePolicyFromThenOn() async throws {
+        let strong = try PasswordHash.make("old", logarithm: 15, passes: 5).text
+        #expect(try await hasher.check("old", against: strong).rehashed == nil)
+        // Everybody's takes as long from then on, and so does an account that does not exist.
+        let weaker = try PasswordHash.make("other", logarithm: 15, passes: 3).text
+        let better = try #require(try await hasher.check("other", against: weaker).rehashed)
+        #expect(PasswordHash(better)?.passes == 5)
+        #expect(try await hasher.hash("new").contains(",p=5$"))
+        // What a database asks for has its bound, and is not weakened either.
+        let extreme = try PasswordHash.make("x", logarithm: 15, passes: 9).text
+        #expect(try await hasher.check("x", against: extreme).rehashed == nil)
+        #expect(try await hasher.hash("new").contains(",p=6$"))
+    }
+
+    @Test func aNewHashHasThreePassesHoweverBusyTheMachineIs() async throws {
+        #expect(try await PasswordHasher().hash("x").hasPrefix("$scrypt$ln=15,r=8,p=3$"))
+    }
+
     /// RFC 7914, section 12: the beginning of the second vector's 64 bytes.
     @Test func theHashIsScryptAsInRFC7914() throws {
         let hash = try PasswordHash.derive("password", Array("NaCl".utf8), 10, 16)

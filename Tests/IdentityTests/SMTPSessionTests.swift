@@ -27,6 +27,15 @@ import Testing
         #expect(session.receive("221 bye") == .done)
     }
 
+    @Test func aMailThatWasAcceptedStaysAcceptedWhenTheServerHangsUp() {
+        var session = session(.none, user: nil)
+        for line in ["220 box", "250 box", "250 ok", "250 ok"] { _ = session.receive(line) }
+        #expect(session.receive("354 go") == .send("Hello\r\n."))
+        #expect(session.closed() == .fail("the mail server closed the connection"))
+        #expect(session.receive("250 taken") == .send("QUIT"))
+        #expect(session.closed() == .done)
+    }
+
     @Test func noPasswordGoesWhereTLSIsMissing() {
         var session = session(.startTLS)
         _ = session.receive("220 box")

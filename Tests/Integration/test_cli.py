@@ -91,7 +91,10 @@ def test_a_demo_wants_a_terminal(tmp_path):
 
 
 def test_version():
-    assert re.fullmatch(r"postern \d+\.\d+\.\d+\n", run("version")[1])
+    text = run("version")[1]
+    assert re.fullmatch(r"postern \d+\.\d+\.\d+\nOpenSSL 3\.\S+ .*\nSQLite 3\.\S+\nlibyaml \S+\n", text), text
+    inside = json.loads(run("version", "--json")[1])
+    assert set(inside) == {"postern", "openssl", "sqlite", "libyaml"} and inside["sqlite"] in text
 
 
 @pytest.mark.parametrize("arguments", [

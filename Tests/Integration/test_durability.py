@@ -1,10 +1,12 @@
 """kill -9 of the server, over and over: what was answered is there, and nothing is half-made."""
 
+import re
 import signal
 import sqlite3
+import subprocess
 import threading
 
-from conftest import POSTERN
+from conftest import POSTERN, wait_for
 
 
 def test_fifty_kills_lose_nothing_that_was_answered(make_server):
@@ -47,6 +49,31 @@ def test_fifty_kills_lose_nothing_that_was_answered(make_server):
         assert {session for session, _ in codes} <= found
         server.start()
     assert len(answered) >= 400
+
+
+def test_every_answer_comes_after_its_sync(make_server, tmp_path):
+    """kill -9 loses nothing that the kernel has: that an answer waits for the disk is seen at the system calls."""
+    server = make_server()
+    ana = server.user("ana")
+    trace = tmp_path / "trace"
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-qq", "-e", "trace=fdatasync,fsync,write,writev,sendto,sendmsg", "-s", "20", "-o", str(trace),
+         "-p", str(server.process.pid)], stderr=subprocess.PIPE)
+    wait_for(lambda: trace.exists(), "the trace")
+    before = wait_for(lambda: (server.call("GET", "/health"), trace.read_text().count("HTTP/1.1"))[1], "a traced answer")
+    for number in range(20):
+        assert ana.call("POST", "/sessions", {"hostPublicKey": f"k{number}"})[0] == 201
+    tracer.terminate()
+    tracer.wait()
+    lines = trace.read_text().splitlines()
+    answers = [index for index, line in enumerate(lines) if '"HTTP/1.1 201' in line]
+    assert len(answers) == 20, before
+    synced = [index for index, line in enumerate(lines)
+              if re.search(r"(fdatasync|fsync)(\(\d+\)| resumed>\)) += 0", line)]
+    last = 0
+    for answer in answers:
+        assert any(last <= index < answer for index in synced), f"answer {answer} came before its sync"
+        last = answer
 
 
 def test_users_can_be_added_while_the_server_works(make_server):

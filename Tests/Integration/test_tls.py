@@ -1,7 +1,9 @@
 """TLS, checked by peers that others wrote: OpenSSL's own client, curl, Python's ssl."""
 
 import json
+import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -420,3 +422,17 @@ def test_a_server_that_changes_its_certificate_ends_the_share_with_a_word(secure
         assert before in event["message"] and secure.fingerprint in event["message"]
     finally:
         share.end()
+
+
+def test_a_pipe_in_the_place_of_a_certificate_is_refused_and_stops_nothing(make_server, tmp_path):
+    """Opening a pipe that nobody writes to waits for ever: the thread that watched files hung, and SIGTERM was never finished."""
+    make_pair(tmp_path, "127.0.0.1")
+    server = make_server("--tls-mode", "files", "--tls-certificate", str(tmp_path / "cert.pem"), "--tls-key",
+                         str(tmp_path / "key.pem"), tls=True)
+    (tmp_path / "cert.pem").unlink()
+    os.mkfifo(tmp_path / "cert.pem")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "it is a pipe or a socket" in server.log.read_text(), "the refusal")
+    assert server.call("GET", "/health")[0] == 200
+    server.stop()
+    assert server.process.returncode == 0

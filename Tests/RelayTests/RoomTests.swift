@@ -103,7 +103,7 @@ private func guestAdmission(
         var room = room(guests: ["a"])
         let actions = room.disconnected(slot: 1, attachment: 0, deliberate: false)
         #expect(actions.contains(.waitForGuest(1, attachment: 0)))
-        #expect(room.guestWindowPassed(slot: 1, attachment: 0).contains(.giveUpSeat(peerId: "a")))
+        #expect(room.guestWindowPassed(slot: 1, attachment: 0).contains(.giveUpSeat(peerId: "a", reason: nil)))
         #expect(room.guestWindowPassed(slot: 1, attachment: 0).isEmpty)
         #expect(room.resume(token: "a-token", lastSequence: nil, ack: nil) == nil)
     }
@@ -171,6 +171,16 @@ private func guestAdmission(
 }
 
 @Suite struct PeerOutboxTests {
+    /// While all peers together have too much waiting, a slow one falls behind earlier.
+    @Test func aCrowdedServerLeavesASlowPeerLess() {
+        var outbox = PeerOutbox(capacity: 10_240, awaitsSnapshot: false)
+        let bytes = ByteBuffer(repeating: 1, count: 1000)
+        #expect(outbox.offer(bytes, .broadcast, socketTakesMore: false, capacity: 2048) == .queued)
+        #expect(outbox.offer(bytes, .broadcast, socketTakesMore: false, capacity: 2048) == .queued)
+        #expect(outbox.offer(bytes, .broadcast, socketTakesMore: false, capacity: 2048) == .fellBehind)
+        #expect(outbox.queuedBytes == 0)
+    }
+
     private let kilobyte = ByteBuffer(repeating: 0, count: 1024)
 
     @Test func broadcastsWaitForASnapshot() {

@@ -8,7 +8,7 @@ import Wire
 @testable import Client
 
 /// Schedules of faults from a fixed seed: `SCHEDULES=100000 swift test --filter ResumeTests` runs more of them.
-private let schedules = getenv("SCHEDULES").flatMap { Int(String(cString: $0)) } ?? 10_000
+private let schedules = getenv("SCHEDULES").flatMap { Int(String(cString: $0)) } ?? 1000
 /// Schedules that share one session: a handshake costs more than all of them.
 private let perWorld = 100
 /// In every so many of a session's schedules somebody leaves and somebody else joins, in the middle of the faults.
@@ -41,6 +41,9 @@ private struct Dice: RandomNumberGenerator {
                 // One difference is enough: what follows from it says nothing new.
                 try #require(difference(guest.screen, world.host.screen) == nil, "\(label)")
                 check(typedBy: guest, in: world, label)
+                // Both sides know what became of everything that was typed.
+                #expect(guest.engine.unconfirmedInput == 0, "\(label)")
+                #expect(arrived(of: guest, in: world) == guest.typedBytes - guest.lostBytes, "\(label)")
                 if world.lossless {
                     let begun = try #require(guest.atRest)
                     #expect(guest.restarts == begun.restarts, "\(label): a lossless guest skipped")
@@ -109,6 +112,12 @@ private struct Dice: RandomNumberGenerator {
             default: world.fireTimers()
             }
         }
+    }
+
+    /// Bytes of a guest's input that the host was told to type.
+    private func arrived(of guest: World.Guest, in world: World) -> Int {
+        String(decoding: world.typed, as: UTF8.self).split(separator: "<").filter { $0.hasPrefix("\(guest.number):") }
+            .reduce(0) { $0 + $1.utf8.count + 1 }
     }
 
     /// `<slot:number>` in the order in which it was typed, each once or not at all.

@@ -39,7 +39,9 @@ extension World {
             switch action {
             case .text(let message): hostLine?.send(message)
             case .frame(let frame): hostLine?.send(frame)
-            case .type(let bytes): typed += bytes
+            case .type(let bytes, let receipt):
+                typed += bytes
+                carryOut(host.taken(receipt))
             case .start(let timer, _): timers.append(timer)
             case .pace(let reading): isReading = reading
             case .notify(.tampering(let name, let what)): Issue.record("tampering by \(name): \(what)")
@@ -90,7 +92,8 @@ extension World {
             case .resize(let rows, let columns): guest.screen.resize(rows: rows, columns: columns)
             case .finish(let ending): Issue.record("guest \(guest.number) ended: \(ending)")
             case .reconnect: guest.wantsReconnect = true
-            case .status: break
+            case .status(.inputLost(let bytes)): guest.lostBytes += bytes
+            case .status, .pace: break
             }
         }
     }

@@ -20,7 +20,7 @@ private struct NoAuthority: RelayAuthority {
     ) async -> Result<GuestAdmission, RelayRefusal> {
         .failure(RelayRefusal("not here", closeCode: CloseCode.notAllowed))
     }
-    func seatGivenUp(peerId: String) async {}
+    func seatGivenUp(peerId: String, reason: KickReason?) async {}
     func sessionEnded(sessionId: String, reason: SessionEnd) async {}
     func relayed(bytes: Int, sessionId: String) async -> Bool { true }
 }
@@ -39,6 +39,9 @@ final class World {
         var raw: [UInt8] = []
         var restarts = 0
         var typed = 0
+        /// Bytes that it has typed, and of those the ones that it was told did not arrive.
+        var typedBytes = 0
+        var lostBytes = 0
         var wantsReconnect = false
         /// It has heard that it is in, and needs no other seat from then on.
         var isSeated = false
@@ -156,10 +159,14 @@ final class World {
     }
 
     func type(_ guest: Guest) {
-        let actions = guest.engine.typed(Array("<\(guest.number):\(guest.typed)>".utf8))
+        // Its person has seen that something was lost.
+        guest.engine.continueInput()
+        let bytes = Array("<\(guest.number):\(guest.typed)>".utf8)
+        let actions = guest.engine.typed(bytes)
         // Nobody to type to: the person sees that, and types it again or not.
         if actions.isEmpty { return }
         guest.typed += 1
+        guest.typedBytes += bytes.count
         carryOut(actions, guest)
     }
 
@@ -225,9 +232,9 @@ final class World {
         for timer in due {
             switch timer {
             // Proofs are abandoned by people, not by schedules.
-            case .proof: break
+            case .proof, .pairing: break
             case .forget(host.connection) where !all: timers.append(timer)
-            case .forget, .rotation, .signature, .snapshots: carryOut(host.fired(timer))
+            case .forget, .typed, .rotation, .signature, .snapshots: carryOut(host.fired(timer))
             }
         }
     }

@@ -30,7 +30,9 @@ import Testing
     }
 
     private func set(_ plan: Plan, _ host: Caller) async throws {
-        try await database.write { try host.user.personalOrganisation(in: $0).setPlan(plan, in: $0) }
+        try await database.write {
+            try host.user.personalOrganisation(in: $0).setPlan(plan, by: .server, now: .now(), in: $0)
+        }
     }
 
     @Test func aRefusalSaysTheLimitTheCountThePlanAndWhatToDo() async throws {
@@ -109,7 +111,7 @@ import Testing
         for second in stride(from: Int64(0), through: 7200, by: 7) {
             try await database.write { try UsageLedger.meter(now: now.advanced(bySeconds: second), in: $0) }
         }
-        try await database.write { try Connection.leave(id: seat.id, now: now.advanced(bySeconds: 7201), in: $0) }
+        _ = try await database.write { try Connection.leave(id: seat.id, now: now.advanced(bySeconds: 7201), in: $0) }
         try await database.write {
             _ = try ShareSession.end(
                 id: session.id, reason: .hostEnded, now: now.advanced(bySeconds: 7230), in: $0)

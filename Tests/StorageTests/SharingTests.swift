@@ -97,8 +97,14 @@ import Testing
         #expect(await check("A", after: 59) == nil)
         #expect(await check("A", after: 60) == .codeExpired)
         #expect(await check("B") == .codeNotFound)
-        try await database.write {
-            try ShareCode.revoke(code: "A", by: stranger, now: start, in: $0.tenant(host.user.id))
+        // A stranger learns nothing, also not that the code exists.
+        for name in ["A", "NONE"] {
+            let refused = await refusal {
+                try await database.write {
+                    try ShareCode.revoke(code: name, by: stranger, now: start, in: $0.tenant(host.user.id))
+                }
+            }
+            #expect(refused == .notFound)
         }
         #expect(await check("A") == nil)
         try await database.write { try ShareCode.revoke(code: "A", by: host, now: start, in: $0.tenant(host.user.id)) }
@@ -122,7 +128,7 @@ import Testing
         let first = try await admit()
         _ = try await admit()
         #expect(await refusal { try await admit() } == .viewerLimit)
-        try await database.write { try Connection.leave(id: first, now: now, in: $0) }
+        _ = try await database.write { try Connection.leave(id: first, now: now, in: $0) }
         #expect(await refusal { try await admit() } == nil)
     }
 
@@ -139,7 +145,7 @@ import Testing
         }
         let seats = [try await admit(1), try await admit(2), try await admit(3)]
         #expect(seats.map(\.slot) == [1, 2, 3])
-        try await database.write { try Connection.leave(id: seats[1].id, now: now, in: $0) }
+        _ = try await database.write { try Connection.leave(id: seats[1].id, now: now, in: $0) }
         // A slot is not used again while there are others: a late frame finds nobody.
         #expect(try await admit(4).slot == 4)
         try await database.write {

@@ -25,7 +25,7 @@ final class TemporaryDatabase: Sendable {
     ) async throws -> Organisation {
         try await database.write { connection in
             let made = try Organisation.create(name: name, owner: people[0].0.user, now: now, in: connection)
-            try made.setPlan(plan, in: connection)
+            try made.setPlan(plan, by: .server, now: .now(), in: connection)
             let owner = try people[0].0.member(of: made.id, may: .tenantManageMembers, in: connection)
             for (person, role) in people.dropFirst() {
                 let (_, secret) = try Invitation.create(

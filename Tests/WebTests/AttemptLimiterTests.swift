@@ -1,4 +1,5 @@
 import NIOCore
+import Telemetry
 import Testing
 
 @testable import Web
@@ -34,6 +35,38 @@ import Testing
 
     @Test func slowAttemptsAreNotCountedTogether() {
         for round in 0..<20 { #expect(at(Int64(round) * 4) == .go) }
+    }
+
+    /// Strangers with many names or addresses shut the sign-in of everybody who came after them.
+    @Test func aFullTableKeepsNobodyOutAndForgetsTheQuietest() {
+        let crowded = Counter()
+        let limiter = AttemptLimiter(5, per: .minutes(15)) { crowded.add() }
+        for _ in 0..<6 { _ = limiter.begin("blocked", now: start) }
+        for number in 0..<3 * AttemptLimiter.capacity {
+            #expect(limiter.begin("stranger \(number)", now: start) == .go)
+        }
+        #expect(limiter.begin("newcomer", now: start) == .go)
+        #expect(limiter.begin("blocked", now: start + .seconds(1)) == .wait(seconds: 899, isNew: false))
+        #expect(limiter.isCrowded(now: start) && crowded.value == 1, "said once, not for each")
+        #expect(!limiter.isCrowded(now: start + .minutes(16)))
+    }
+
+    @Test func askingWhetherAKeyWaitsCountsNothing() {
+        for _ in 0..<20 { #expect(limiter.wait(of: "k", now: start) == nil) }
+        for _ in 0..<5 { #expect(at(0) == .go) }
+        _ = at(0)
+        #expect(limiter.wait(of: "k", now: start + .minutes(1)) == 840)
+    }
+
+    @Test func aFullRateTableCountsIPv6ByItsLargerNetwork() {
+        let limiter = RateLimiter(perMinute: 2)
+        let rest = (0..<3 * RateLimiter.capacity).map { "2001:db8:\(String($0 / 4, radix: 16)):\($0 % 4)" }
+        for key in rest { _ = limiter.refuse(key, now: start) }
+        #expect(limiter.refuse("192.0.2.1", now: start) == nil)
+        // Two of a /48, and the third of the same waits although its /64 is new.
+        #expect(limiter.refuse("fd00:1:2:1", now: start) == nil && limiter.refuse("fd00:1:2:2", now: start) == nil)
+        #expect(limiter.refuse("fd00:1:2:3", now: start) != nil)
+        #expect(ClientAddress.widened("192.0.2.1") == "192.0.2.1" && ClientAddress.widened("a:b:c:d") == "a:b:c")
     }
 
     @Test func oneKeyDoesNotBlockAnother() {

@@ -25,7 +25,7 @@ import TransportSecurity
             try Data(page.utf8).write(to: URL(filePath: Self.path))
         }
         let written = try String(decoding: Data(contentsOf: URL(filePath: Self.path)), as: UTF8.self)
-        #expect(written == page, "run 'make permissions' and look at what changed")
+        #expect(written == page, "run 'make documents' and look at what changed")
     }
 
     private static func page(_ routes: [RouteDescription]) -> String {
@@ -37,7 +37,7 @@ import TransportSecurity
         return """
             # Permissions
 
-            Made from the code by `make permissions`; a test compares them, and another walks every route below as a stranger, as each
+            Made from the code by `make documents`; a test compares them, and another walks every route below as a stranger, as each
             role, and as a member of another organisation.
 
             ## What roles may do

@@ -46,7 +46,7 @@ import Wire
     @Test func requestsAreReadWithTheirIds() throws {
         let (message, id) = try ClientMessage.parse(
             ByteBuffer(string: #"{"type":"kick","id":"a","peerId":"p","unknown":[1]}"#))
-        #expect(message == .kick(peerId: "p") && id == .text("a"))
+        #expect(message == .kick(peerId: "p", reason: nil) && id == .text("a"))
         #expect(try ClientMessage.parse(ByteBuffer(string: #"{"type":"endSession","id":7}"#)).id == .number(7))
         #expect(
             try parse(#"{"type":"resume","resumeToken":"t","binary":true}"#)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -56,7 +57,7 @@ struct AuditVerify: AsyncParsableCommand {
         if json {
             let report = Report(
                 organisationId: verdict.organisationId, events: verdict.count, head: head, problems: verdict.problems)
-            return Output.line(String(buffer: JSONText.encode(report)))
+            return Output.json(report)
         }
         Output.line("\(name)\t\(verdict.count) events\thead \(head?.prefix(16) ?? "-")")
         for problem in verdict.problems { Output.line("  \(problem)") }
@@ -108,13 +109,13 @@ struct AuditList: AsyncParsableCommand {
                 let listed = Listed(
                     number: event.number, at: at, actor: event.actorName, action: event.action, target: event.target,
                     result: event.result, detail: event.detail, address: event.address, credential: event.credential)
-                Output.line(String(buffer: JSONText.encode(listed)))
+                Output.json(listed)
             } else {
                 Output.line(
                     [
                         "\(event.number)", at, event.actorName, event.action, event.target, event.result, event.detail,
                         event.address,
-                    ].joined(separator: "\t"))
+                    ].map { "\($0)" as TerminalText }.joined(separator: "\t"))
             }
         }
     }

@@ -2,6 +2,7 @@ import ArgumentParser
 import CPlatform
 import Files
 import Glibc
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -41,8 +42,8 @@ struct BackupCommand: AsyncParsableCommand {
         let accounts: Int?
     }
 
-    private func say(_ text: String, _ made: Made) {
-        Output.line(json ? String(buffer: JSONText.encode(made)) : text)
+    private func say(_ text: TerminalText, _ made: Made) {
+        if json { Output.json(made) } else { Output.line(text) }
     }
 
     func run() async throws {
@@ -99,7 +100,7 @@ enum Passphrase {
     static func read(from file: String?, twice: Bool) throws -> String {
         let text: String
         if let file {
-            switch TextFile.read(file, limit: limit) {
+            switch TextFile.read(file, limit: limit, allowsPipe: true) {
             case .success(let found): text = found.split(separator: "\n").first.map(String.init) ?? ""
             case .failure(let error): throw CommandFailure("cannot read \(file): \(error.message)")
             }

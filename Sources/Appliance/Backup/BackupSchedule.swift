@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import Model
 import NIOPosix
 import ServiceLifecycle
 import Storage
@@ -63,9 +64,19 @@ final class BackupSchedule: Service {
             problem.withLock { $0 = nil }
             logger.info("backup made", metadata: ["file": "\(path)"])
         } catch {
-            problem.withLock { $0 = "\(error)" }
-            logger.error("no backup was made", metadata: ["problem": "\(error)"])
+            let sentence = "\(error)\(Self.advice(directory, state))"
+            problem.withLock { $0 = sentence }
+            logger.error("no backup was made", metadata: ["problem": "\(sentence)"])
         }
+    }
+
+    /// The packaged unit lets the service write to its state directory alone.
+    private static func advice(_ directory: String, _ state: String) -> String {
+        guard !directory.hasPrefix(state), access(directory, W_OK) != 0, [EROFS, ENOENT, EACCES].contains(errno) else {
+            return ""
+        }
+        return "; under systemd, 'systemctl edit postern' with [Service] ReadWritePaths=\(directory), "
+            + "and chown the directory to the service's user"
     }
 
     /// A backup must not be what fills the disk.

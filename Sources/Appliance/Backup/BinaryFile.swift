@@ -1,5 +1,6 @@
 import Files
 import Glibc
+import Model
 
 /// Files of bytes, read and written whole.
 enum BinaryFile {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Model
 import Storage
 
 /// `postern restore`
@@ -60,7 +61,7 @@ struct RestoreCommand: AsyncParsableCommand {
         try BinaryFile.write(database, to: scratch)
         let checked: Backup.Checked
         do { checked = try Backup.check(scratch) } catch let error as StorageError {
-            throw CommandFailure(error.message.split(separator: scratch).joined(separator: file))
+            throw CommandFailure("\(error.message.split(separator: scratch).joined(separator: file))")
         }
         let kept = try Backup.restore(scratch, stateDirectory: state, now: BackupName.stamp(time(nil)))
         Output.line("Restored \(checked.users) accounts.\(kept.map { " The old database is \($0)." } ?? "")")

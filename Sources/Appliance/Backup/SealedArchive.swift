@@ -1,6 +1,7 @@
 import COpenSSL
 import Crypto
 import Glibc
+import Model
 
 /// Several small files in one, sealed with a passphrase: what `backup --with-keys` writes.
 ///

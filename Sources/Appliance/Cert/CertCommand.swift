@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Model
 import NIOCore
 import Storage
 import TransportSecurity
@@ -48,7 +49,7 @@ struct CertStatus: AsyncParsableCommand {
                 mode: report.mode, fingerprint: facts.fingerprint.description, issuer: facts.issuer, notAfter: end,
                 urgency: report.urgency.rawValue, names: facts.names, daysLeft: days, problem: report.problem,
                 doing: report.renewal?.doing, nextAttempt: next)
-            return Output.line(String(buffer: JSONText.encode(status)))
+            return Output.json(status)
         }
         Output.line("mode         \(report.mode)")
         Output.line("names        \(facts.names.joined(separator: ", "))")
@@ -103,8 +104,10 @@ struct CertRenew: AsyncParsableCommand {
         try StateOwner.become(ownerOf: configuration.stateDirectory)
         guard configuration.text("tls-mode") == "acme" else {
             throw CommandFailure(
-                "tls-mode is \(configuration.text("tls-mode") ?? ""): only acme orders certificates "
-                    + "(files are taken when they change; the self-signed one stays, because people have pinned it)")
+                """
+                tls-mode is \(configuration.text("tls-mode") ?? ""): only acme orders certificates \
+                (files are taken when they change; the self-signed one stays, because people have pinned it)
+                """)
         }
         let files = try ACMEFiles(directory: "\(configuration.stateDirectory)/acme")
         let before = files.status()?.lastAttempt

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Client
+import Model
 import NIOCore
 import Wire
 
@@ -28,10 +29,10 @@ struct BenchCommand: AsyncParsableCommand {
         let report = try await Bench.run(address: try credentials.address(), token: credentials.token) { step in
             if !quiet { Output.line("measuring \(step.rawValue) …", to: 2) }
         }
-        Output.line(json ? String(buffer: JSONText.encode(report)) : Self.text(report))
+        if json { Output.json(report) } else { Output.line(Self.text(report)) }
     }
 
-    private static func text(_ report: Bench.Report) -> String {
+    private static func text(_ report: Bench.Report) -> TerminalText {
         """
         keystroke to echo   \(decimal(report.echoP50)) ms half of the time, \(decimal(report.echoP99)) ms 99 times in 100 \
         (\(report.keystrokes) keystrokes)

@@ -2,6 +2,7 @@ import Client
 import Files
 import FoundationEssentials
 import Glibc
+import Model
 import TransportSecurity
 
 /// Where a client command finds the server and the token: the environment first, then what `postern login` has stored.

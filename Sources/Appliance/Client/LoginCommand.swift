@@ -2,6 +2,7 @@ import ArgumentParser
 import CPlatform
 import Client
 import Glibc
+import Model
 import TransportSecurity
 import Wire
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -33,7 +34,7 @@ struct ConfigCheck: ParsableCommand {
         // Files are looked at where the rules hold: before, nobody knows which ones are meant.
         let problems = configuration.problems.isEmpty ? Preflight.problems(configuration) : configuration.problems
         if json {
-            Output.line(String(buffer: JSONText.encode(Checked(file: configuration.file, mistakes: problems))))
+            Output.json(Checked(file: configuration.file, mistakes: problems))
             if !problems.isEmpty { throw ExitCode(1) }
             return
         }
@@ -67,8 +68,7 @@ struct ConfigShow: ParsableCommand {
             let text = setting.isSecret && (value != nil || isSealed) ? "(hidden)" : value?.text
             let source = value?.source ?? (isSealed ? "sealed in the database" : "not set")
             if json {
-                Output.line(
-                    String(buffer: JSONText.encode(Shown(key: setting.key, value: text, source: source))))
+                Output.json(Shown(key: setting.key, value: text, source: source))
             } else {
                 let padded = setting.key + String(repeating: " ", count: max(0, 24 - setting.key.count))
                 Output.line("\(padded) \(text ?? "-")  (\(source))")

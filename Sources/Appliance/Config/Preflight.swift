@@ -1,4 +1,5 @@
 import Glibc
+import Model
 import Storage
 import TransportSecurity
 import Web
@@ -11,7 +12,7 @@ enum Preflight {
         var problems: [String] = []
         func attempt(_ key: String, _ body: () throws -> Void) {
             do { try body() } catch let error as CommandFailure {
-                problems.append(place(key, configuration) + error.message)
+                problems.append(place(key, configuration) + error.message.text)
             } catch { problems.append(place(key, configuration) + "\(error)") }
         }
         if configuration.address("https") != .off {
@@ -19,7 +20,7 @@ enum Preflight {
             case "files":
                 attempt("tls-certificate") {
                     let files = CertificateFiles(configuration)
-                    if let expired = files.expired(try files.read()) { throw CommandFailure(expired) }
+                    if let expired = files.expired(try files.read()) { throw CommandFailure("\(expired)") }
                 }
             case "acme":
                 attempt("acme-eab-hmac-key") { _ = try ACMESettings(configuration) }

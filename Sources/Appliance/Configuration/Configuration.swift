@@ -1,6 +1,7 @@
 import Files
 import FoundationEssentials
 import Glibc
+import Model
 import Storage
 
 /// The effective settings: flag before environment before file before default; where each came from is remembered.
@@ -95,7 +96,7 @@ struct Configuration: Sendable {
             found.append(("credential", text.trimmed))
         }
         if setting.isSecret, let path = environment(setting.variable + "_FILE") {
-            switch TextFile.read(path, limit: fileLimit) {
+            switch TextFile.read(path, limit: fileLimit, allowsPipe: true) {
             case .success(let text): found.append((setting.variable + "_FILE", text.trimmed))
             case .failure(let error): problems.append("\(setting.variable)_FILE: cannot read \(path): \(error.message)")
             }
@@ -149,7 +150,7 @@ struct Configuration: Sendable {
         if problems.isEmpty { return }
         // A wrong flag is wrong usage, like any other command's.
         throw CommandFailure(
-            "the configuration has mistakes:\n  " + problems.joined(separator: "\n  "),
+            "the configuration has mistakes:\n  \(problems.map { "\($0)" as TerminalText }.joined(separator: "\n  "))",
             status: problems.contains { $0.hasPrefix("--") } ? 2 : 1)
     }
 

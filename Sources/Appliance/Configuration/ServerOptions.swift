@@ -59,6 +59,7 @@ struct ServeOptions: ParsableArguments {
     @Option(help: Self.help("backup-keep")) var backupKeep: String?
     @Option(help: Self.help("backup-directory")) var backupDirectory: String?
     @Option(help: Self.help("disk-reserve-mib")) var diskReserveMib: String?
+    @Option(help: Self.help("history-days")) var historyDays: String?
     @Option(help: Self.help("public-numbers")) var publicNumbers: String?
     @Option(help: Self.help("log-level")) var logLevel: String?
     @Option(help: Self.help("log-format")) var logFormat: String?
@@ -83,6 +84,7 @@ struct ServeOptions: ParsableArguments {
             "public-calls-per-minute": publicCallsPerMinute,
             "connections-per-address": connectionsPerAddress, "backup-every-hours": backupEveryHours,
             "backup-keep": backupKeep, "backup-directory": backupDirectory, "disk-reserve-mib": diskReserveMib,
+            "history-days": historyDays,
             "public-numbers": publicNumbers, "log-level": logLevel, "log-format": logFormat,
             "log-addresses": logAddresses,
         ].compactMapValues { $0 }

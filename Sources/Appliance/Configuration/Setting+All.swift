@@ -177,6 +177,10 @@ extension Setting {
             help: "Free space on the state directory's disk, in MiB, below which writes are refused while reads go on."),
 
         Setting(
+            key: "history-days", kind: .number(0...36_500), standard: "400",
+            help: "Days that ended share sessions are kept, with their codes and guests; 0 keeps them for ever."),
+
+        Setting(
             key: "public-numbers", kind: .yesNo, standard: "no",
             help: "Show counts of sessions, guests and bytes on the status page to everybody."),
         Setting(

@@ -1,4 +1,5 @@
 import Glibc
+import Model
 
 /// Root runs the owner's verbs, the service runs as somebody else: files that root made would lock the service out.
 enum StateOwner {

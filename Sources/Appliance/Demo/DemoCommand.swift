@@ -2,6 +2,7 @@ import ArgumentParser
 import CPlatform
 import Client
 import Glibc
+import Model
 import TransportSecurity
 
 /// `postern demo`: a server, an account and a share for as long as it takes to look at them.

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import Model
 
 /// Another process of this same program.
 final class OwnProcess {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import NIOCore
 import Wire
 
@@ -27,10 +28,11 @@ struct DoctorCommand: AsyncParsableCommand {
         }
         for finding in findings {
             let line = Line(check: finding.check, ok: finding.isGood, text: finding.text)
-            Output.line(
-                json
-                    ? String(buffer: JSONText.encode(line))
-                    : "\(finding.isGood ? "ok " : "BAD") \(finding.check): \(finding.text)")
+            if json {
+                Output.json(line)
+            } else {
+                Output.line("\(finding.isGood ? "ok " : "BAD") \(finding.check): \(finding.text)")
+            }
         }
         if findings.contains(where: { !$0.isGood }) { throw ExitCode(1) }
     }

@@ -1,4 +1,5 @@
 import Glibc
+import Model
 import NIOCore
 import NIOHTTP1
 import Storage
@@ -51,7 +52,13 @@ enum Examination {
         }
         do {
             let checked = try Backup.check(path)
-            return [Finding("database", good: "whole, version \(checked.version), \(checked.users) accounts")]
+            let whole = Finding("database", good: "whole, version \(checked.version), \(checked.users) accounts")
+            let problem = Keyring.problem(
+                stateDirectory: configuration.stateDirectory, credential: Configuration.masterKeyCredential)
+            return [
+                whole,
+                problem.map { Finding("keys", bad: $0) } ?? Finding("keys", good: "they belong to the database"),
+            ]
         } catch { return [Finding("database", bad: (error as? StorageError)?.message ?? "\(error)")] }
     }
 

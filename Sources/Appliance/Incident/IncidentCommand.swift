@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -35,7 +36,7 @@ struct IncidentPost: AsyncParsableCommand {
             let posted = Posted(
                 id: incident.id, text: incident.text,
                 startedAt: ISOTime.text(milliseconds: incident.startedAt.milliseconds))
-            return Output.line(String(buffer: JSONText.encode(posted)))
+            return Output.json(posted)
         }
         Output.line("Posted. End it with: postern incident resolve \(incident.id.suffix(12))")
     }
@@ -94,7 +95,7 @@ struct IncidentList: AsyncParsableCommand {
             let resolved = incident.resolvedAt.map { ISOTime.text(milliseconds: $0.milliseconds) }
             if json {
                 let listed = Listed(id: incident.id, text: incident.text, startedAt: started, resolvedAt: resolved)
-                Output.line(String(buffer: JSONText.encode(listed)))
+                Output.json(listed)
             } else {
                 Output.line(
                     "\(incident.id.suffix(12))\t\(started)\t\(resolved.map { "ended \($0)" } ?? "open")\t\(incident.text)"

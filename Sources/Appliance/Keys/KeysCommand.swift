@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import Storage
 
 /// `postern keys …`: the keys behind what is sealed and signed.

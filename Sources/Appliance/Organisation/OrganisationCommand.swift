@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -51,7 +52,7 @@ struct OrganisationList: AsyncParsableCommand {
             let listed = Listed(
                 id: one.id, name: one.name, plan: one.plan.rawValue, createdAt: made, isPersonal: one.personalOf != nil,
                 deleteAfter: gone)
-            return Output.line(String(buffer: JSONText.encode(listed)))
+            return Output.json(listed)
         }
         let kind = gone.map { "deleted, until \($0)" } ?? (one.personalOf == nil ? "" : "personal")
         Output.line("\(one.id)\t\(one.name)\t\(one.plan.rawValue)\t\(kind)\t\(made)")
@@ -78,10 +79,7 @@ struct OrganisationSetPlan: AsyncParsableCommand {
         try await server.withDatabase { database, _ in
             try await database.write { connection in
                 let found = try Organisation.named(name, in: connection)
-                try found.setPlan(plan, in: connection)
-                try Audit.recordCommand(
-                    .planSet, target: found.name, detail: "\(found.plan.rawValue) to \(plan.rawValue)", log: found.id,
-                    in: connection)
+                try found.setPlan(plan, by: .command, now: .now(), in: connection)
             }
         }
         Output.line("\(name) is on the plan \(plan.rawValue) from now on.")
@@ -126,7 +124,7 @@ struct OrganisationUsage: AsyncParsableCommand {
             let hour = ISOTime.text(milliseconds: sum.hour * 3_600_000)
             if json {
                 let listed = Listed(hour: hour, unit: sum.unit.rawValue, amount: sum.amount)
-                Output.line(String(buffer: JSONText.encode(listed)))
+                Output.json(listed)
             } else {
                 Output.line("\(hour)\t\(sum.unit.rawValue)\t\(sum.amount)")
             }

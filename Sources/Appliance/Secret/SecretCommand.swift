@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -74,7 +75,7 @@ struct SecretList: AsyncParsableCommand {
             }
         }
         for one in all {
-            Output.line(json ? String(buffer: JSONText.encode(one)) : "\(one.name)\t\(one.changedAt)")
+            if json { Output.json(one) } else { Output.line("\(one.name)\t\(one.changedAt)") }
         }
     }
 }

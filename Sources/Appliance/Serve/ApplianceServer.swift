@@ -2,6 +2,7 @@ import CPlatform
 import Glibc
 import Identity
 import Logging
+import Model
 import NIOCore
 import NIOPosix
 import Relay
@@ -56,6 +57,10 @@ final class ApplianceServer: Sendable {
         let setup = try await SetupLink.offer(database: database, configuration)
         let summary: @Sendable () -> String = { Self.summary(metrics, keeper) }
         let listening = listeners
+        // Said, and not refused: a server that does not start after a restore by hand helps nobody.
+        for finding in Examination.files(configuration) where !finding.isGood {
+            logger.warning("files", metadata: ["problem": "\(finding.text)"])
+        }
         let server = await WebServer(
             configuration: Self.web(configuration, listeners), parts: parts, group: group
         ) { bound in
@@ -69,7 +74,8 @@ final class ApplianceServer: Sendable {
             logger: logger, status: summary)
         // Stopped from the last to the first: peers are sent away while everything behind the web server still works.
         let behind: [any Service] =
-            [watchdog, reloader, backups, server.availability, server.housekeeping] + (keeper.map { [$0] } ?? [])
+            [watchdog, reloader, backups, MemoryKeeper(), server.availability, server.housekeeping]
+            + (keeper.map { [$0] } ?? [])
         services = behind + [server, StopNotice()]
     }
 
@@ -103,6 +109,9 @@ final class ApplianceServer: Sendable {
 
     private static func web(_ configuration: Configuration, _ listeners: [ListenerConfiguration]) -> WebConfiguration {
         var web = WebConfiguration(listeners: listeners)
+        if configuration.text("tls-mode") != "self-signed" {
+            web.names = configuration.list("tls-names").filter { !$0.hasPrefix("*") }
+        }
         web.relay.hostReturn = .seconds(Int64(configuration.number("host-return")))
         web.relay.guestReturn = .seconds(Int64(configuration.number("guest-return")))
         web.limits = WebLimits(configuration)
@@ -111,6 +120,7 @@ final class ApplianceServer: Sendable {
         web.accounts.publicURL = PublicAddress.configured(configuration, listeners)
         web.accounts.frontends = configuration.list("frontend-urls")
         web.accounts.upgradeURL = configuration.text("upgrade-url")
+        web.historyDays = configuration.number("history-days")
         web.publicNumbers = configuration.isYes("public-numbers")
         web.hsts = configuration.text("tls-mode") != "self-signed"
         web.redirectPort = listeners.first { $0.role == .https }.map(\.port).flatMap { $0 == 443 ? nil : $0 }

@@ -1,5 +1,6 @@
 import Files
 import Glibc
+import Model
 import TransportSecurity
 
 /// The pairs of files that `tls-certificate` and `tls-key` name, one behind the other.

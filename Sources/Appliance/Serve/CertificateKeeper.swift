@@ -52,13 +52,11 @@ final class CertificateKeeper: Service {
     func run() async throws {
         // A graceful shutdown cancels the wait, and that is the good end of this service.
         await cancelWhenGracefulShutdown {
-            do {
-                async let stapling: Void = self.staple()
-                async let ordering: Void = self.order()
-                async let watching: Void = self.watch()
-                _ = try await (stapling, ordering, watching)
-            } catch is CancellationError {
-            } catch { self.logger.error("the certificate keeper stopped", metadata: ["error": "\(error)"]) }
+            async let stapling: Void = self.staple()
+            async let ordering: Void = self.order()
+            async let watching: Void = self.watch()
+            // They throw only when they are cancelled.
+            _ = try? await (stapling, ordering, watching)
         }
     }
 

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import Model
 import Wire
 
 /// One line per event on standard error: `level=info msg="…" key=value`, or the same as a JSON object. The journal adds the
@@ -34,10 +35,12 @@ struct LineLogHandler: LogHandler {
         fields += all.compactMap { key, value in Self.name(key).map { ($0, value.description) } }.sorted { $0.0 < $1.0 }
         // One write, so that lines of several threads do not mix.
         switch format {
-        case .logfmt: Output.error(fields.map { "\($0.0)=\(Self.quoted($0.1))" }.joined(separator: " "))
+        case .logfmt:
+            let line = fields.map { "\($0.0)=\(Self.quoted($0.1))" }.joined(separator: " ")
+            Output.error(TerminalText(trusted: line))
         case .json:
-            Output.error(
-                "{\(fields.map { "\(JSONText.quoted($0.0)):\(JSONText.quoted($0.1))" }.joined(separator: ","))}")
+            let line = fields.map { "\(JSONText.quoted($0.0)):\(JSONText.quoted($0.1))" }.joined(separator: ",")
+            Output.error(TerminalText(trusted: VisibleText.escapedJSON("{\(line)}")))
         }
     }
 
@@ -48,7 +51,9 @@ struct LineLogHandler: LogHandler {
 
     private static func quoted(_ text: String) -> String {
         // By scalars: a mark that joins a quote in one character would hide it, and the rest of the line would be somebody's words.
-        let isPlain = text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0 != "\"" && $0 != "=" && $0.value != 0x7F }
+        let isPlain = text.unicodeScalars.allSatisfy {
+            $0 > " " && $0 != "\"" && $0 != "=" && !VisibleText.isControl($0)
+        }
         if isPlain && !text.isEmpty { return text }
         var escaped = ""
         for scalar in text.unicodeScalars {
@@ -56,11 +61,10 @@ struct LineLogHandler: LogHandler {
             case "\"": escaped += "\\\""
             case "\\": escaped += "\\\\"
             case "\n": escaped += "\\n"
-            case let control where control.value < 0x20 || control.value == 0x7F: escaped += " "
             default: escaped.unicodeScalars.append(scalar)
             }
         }
-        return "\"\(escaped)\""
+        return "\"\(VisibleText.escaped(escaped))\""
     }
 
     private static func time() -> String {

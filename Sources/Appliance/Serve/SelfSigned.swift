@@ -1,5 +1,6 @@
 import Files
 import Glibc
+import Model
 import TransportSecurity
 
 /// The certificate that the server makes for itself, once: clients pin it, so that it must stay.

@@ -2,6 +2,7 @@ import ArgumentParser
 import CPlatform
 import Glibc
 import Logging
+import Model
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
@@ -16,9 +17,10 @@ struct ServeCommand: AsyncParsableCommand {
             Example: postern serve --state /var/lib/postern --https '*:443' --http '*:80'
                      postern serve --state ./state --https off --http 127.0.0.1:8080
 
-            Every setting is a flag, a variable (POSTERN_TLS_MODE) and a line of /etc/postern/postern.yml; the flag wins,
-            then the variable. 'postern config show' prints what is in force. Ctrl-C (or SIGTERM) stops it in order: people
-            are told to come back, and what was answered is on the disk. SIGHUP reloads.
+            Every setting but a secret is a flag, a variable (POSTERN_TLS_MODE) and a line of /etc/postern/postern.yml; the flag
+            wins, then the variable. Secrets are no flags: other users could read them ('postern secret set' stores one).
+            'postern config show' prints what is in force. Ctrl-C (or SIGTERM) stops the server in order: clients are told to
+            reconnect, and what was answered is on the disk. SIGHUP reloads.
             """)
 
     /// How long connections get to end when the server stops, before they are cut.

@@ -1,11 +1,10 @@
 import Files
 import Glibc
+import Model
 import Storage
 
 /// The setup link as the owner sees it: printed, and in a file that only he can read.
 extension SetupLink {
-    static let fileName = "setup-link"
-
     var path: String { "/setup/\(secret)" }
 
     /// Makes a link where nobody administers the server yet.

@@ -1,5 +1,6 @@
 import CSystemd
 import Glibc
+import Model
 import Web
 
 /// What systemd gives a service and wants to hear from it.
@@ -32,9 +33,11 @@ enum Systemd {
             case "http": role = https ? .redirect : .http
             default:
                 throw CommandFailure(
-                    "systemd handed over a socket named '\(name ?? "")'; sockets are named http and https "
-                        + "(FileDescriptorName= in postern.socket)\(https ? "" : ", and https is off: see 'Behind a web server' in configure.md")"
-                )
+                    """
+                    systemd handed over a socket named '\(name ?? "")'; sockets are named http and https \
+                    (FileDescriptorName= in postern.socket)\
+                    \(https ? "" : ", and https is off: see 'Behind a web server' in configure.md")
+                    """)
             }
             found.append(ListenerConfiguration(role: role, source: .inherited(descriptor: descriptor)))
         }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -45,7 +46,7 @@ struct TokenCreate: AsyncParsableCommand {
         }
         if json {
             let made = Made(id: token.id, username: user, name: name, token: token.secret)
-            return Output.line(String(buffer: JSONText.encode(made)))
+            return Output.json(made)
         }
         Output.line("\(token.secret)\nShown only now. Use it with: postern login URL")
     }
@@ -76,7 +77,7 @@ struct TokenList: AsyncParsableCommand {
             let revoked = token.revokedAt.map { ISOTime.text(milliseconds: $0.milliseconds) }
             if json {
                 let listed = Listed(id: token.id, name: token.name, createdAt: made, revokedAt: revoked)
-                Output.line(String(buffer: JSONText.encode(listed)))
+                Output.json(listed)
             } else {
                 Output.line("\(token.id)\t\(token.name)\t\(made)\t\(revoked.map { "revoked \($0)" } ?? "")")
             }

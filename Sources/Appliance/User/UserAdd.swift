@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import NIOCore
 import Storage
 import Web
@@ -53,7 +54,7 @@ struct UserAdd: AsyncParsableCommand {
                 return Made(user, token, try user.personalOrganisation(in: connection))
             }
         }
-        if json { return Output.line(String(buffer: JSONText.encode(made))) }
+        if json { return Output.json(made) }
         Output.line("id        \(made.id)\nusername  \(made.username)\ntier      \(made.tier)\ntoken     \(made.token)")
         Output.line("The token is shown only now. Use it with: postern login URL")
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -53,10 +54,7 @@ struct UserSetPlan: AsyncParsableCommand {
         try await server.withDatabase { database, _ in
             try await database.write { connection in
                 let found = try User.named(name, in: connection).personalOrganisation(in: connection)
-                try found.setPlan(plan, in: connection)
-                try Audit.recordCommand(
-                    .planSet, target: found.name, detail: "\(found.plan.rawValue) to \(plan.rawValue)", log: found.id,
-                    in: connection)
+                try found.setPlan(plan, by: .command, now: .now(), in: connection)
             }
         }
         Output.line("\(name) is on the plan \(plan.rawValue) from now on.")
@@ -104,7 +102,7 @@ struct UserReset: AsyncParsableCommand {
         }
         if json {
             let whole = Reset(id: made.id, username: made.username, tier: made.tier, token: made.token, resetLink: link)
-            return Output.line(String(buffer: JSONText.encode(whole)))
+            return Output.json(whole)
         }
         Output.line("All sign-ins of \(name) are ended, and all older tokens revoked.\ntoken     \(made.token)")
         Output.line("password  \(link)\nThe link sets a new password, once and within an hour.")

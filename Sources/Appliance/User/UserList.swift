@@ -1,4 +1,5 @@
 import ArgumentParser
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -46,7 +47,7 @@ struct UserList: AsyncParsableCommand {
             let listed = Listed(
                 id: user.id, username: user.username, tier: plan.rawValue, createdAt: made, email: user.email,
                 isAdmin: user.isAdmin, isDisabled: user.disabledAt != nil)
-            return Output.line(String(buffer: JSONText.encode(listed)))
+            return Output.json(listed)
         }
         let state = user.disabledAt != nil ? "disabled" : user.isAdmin ? "administrator" : ""
         Output.line("\(user.username)\t\(plan.rawValue)\t\(state)\t\(made)")

@@ -41,6 +41,9 @@ void postern_forbid_core_dumps(void);
 /// when they are called again.
 void postern_forget_startup_code(void);
 
+/// Gives freed memory that the allocator keeps back to the system. Takes its locks while it looks, some milliseconds for 100 MiB.
+void postern_return_memory(void);
+
 /// Asks the kernel to run this thread, and none that it starts, in turns of so many nanoseconds (100,000 to 100,000,000; 0.7
 /// to 3 million by default): it comes on sooner after it has woken up while others keep every core busy, and goes off sooner.
 /// Needs no privilege. 0, or -1 with errno set; kernels before Linux 6.12 say 0, and the turns stay as they are.

@@ -1,3 +1,4 @@
+import Model
 import NIOCore
 import Wire
 
@@ -121,7 +122,7 @@ final class BenchRun {
             broadcast(echo)
         case .writable(true): pump()
         case .closed(_, let reason): fail(ClientError("the host's connection ended: \(reason)", status: .tryAgain))
-        case .untrusted(let reason): fail(ClientError(reason))
+        case .untrusted(let reason): fail(ClientError("\(reason)"))
         case .text, .writable, .readComplete: break
         }
     }
@@ -139,7 +140,7 @@ final class BenchRun {
         return frame
     }
 
-    private func refused(_ ack: ServerMessage) { fail(ClientError(ack.error ?? "the server refused")) }
+    private func refused(_ ack: ServerMessage) { fail(ClientError("\(ack.error ?? "the server refused")")) }
 
     // MARK: The guest
 
@@ -153,7 +154,7 @@ final class BenchRun {
             fail(ClientError("the server skipped messages for a guest that is too slow: \(message.message ?? "")"))
         case .binary(let frame): hear(frame)
         case .closed(_, let reason): fail(ClientError("the guest's connection ended: \(reason)", status: .tryAgain))
-        case .untrusted(let reason): fail(ClientError(reason))
+        case .untrusted(let reason): fail(ClientError("\(reason)"))
         case .text, .writable, .readComplete: break
         }
     }

@@ -1,3 +1,4 @@
+import Model
 import NIOCore
 import NIOHTTP1
 public import TransportSecurity
@@ -26,7 +27,7 @@ public struct APIClient: Sendable {
             do {
                 _ = try await HTTPExchange(host: address.host, port: address.port, tls: probe).send(.GET, "/health")
             } catch let error as TLSError { if let found = error.found { return found } }
-            throw ClientError(error.message)
+            throw ClientError("\(error.message)")
         } catch {
             throw ClientError("cannot reach \(address): \(describe(error)); is the server running?", status: .tryAgain)
         }
@@ -64,7 +65,7 @@ public struct APIClient: Sendable {
         do {
             answer = try await send(method, path, body)
         } catch let error as TLSError where error.code == .untrusted {
-            throw ClientError(error.message)
+            throw ClientError("\(error.message)")
         } catch {
             throw ClientError("cannot reach \(address): \(describe(error)); is the server running?", status: .tryAgain)
         }
@@ -79,8 +80,8 @@ public struct APIClient: Sendable {
         switch answer.status {
         case 401:
             return ClientError("\(address) does not accept your token; run 'postern login \(address)' with a new one")
-        case 429, 503, 507: return ClientError(error.message, status: .tryAgain)
-        default: return ClientError(error.message)
+        case 429, 503, 507: return ClientError("\(error.message)", status: .tryAgain)
+        default: return ClientError("\(error.message)")
         }
     }
 

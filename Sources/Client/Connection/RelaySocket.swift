@@ -1,3 +1,4 @@
+import Model
 public import NIOCore
 import NIOHTTP1
 import NIOPosix

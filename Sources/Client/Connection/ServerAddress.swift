@@ -1,3 +1,4 @@
+import Model
 public import TransportSecurity
 
 /// The appliance a client talks to, and by what it knows it.

@@ -1,3 +1,4 @@
+import Model
 import NIOCore
 import Terminal
 
@@ -8,9 +9,11 @@ final class GuestDisplay {
         case leave
     }
 
-    private let interactive: Bool
+    let isInteractive: Bool
     private let loop: any EventLoop
     private let output: OutputStream
+    private var input: (any Channel)?
+    private var isReading = true
     private var isRaw = false
     private var menu = Menu(role: .guest)
     private var notice: String?
@@ -23,7 +26,7 @@ final class GuestDisplay {
     private var hostTitle = ""
 
     init(interactive: Bool, loop: any EventLoop) {
-        self.interactive = interactive
+        isInteractive = interactive
         self.loop = loop
         output = OutputStream(descriptor: 1, loop: loop)
     }
@@ -34,38 +37,47 @@ final class GuestDisplay {
     func startInput(canType: Bool, _ onBytes: @escaping ([UInt8]?) -> Void) -> ClientError? {
         guard !isRaw else { return nil }
         isRaw = true
-        if interactive {
+        if isInteractive {
             do { try LocalTerminal.enterRawMode() } catch { return error }
         } else if !canType {
             return nil
         }
-        InputStream.start(descriptor: 0, loop: loop, onBytes: onBytes).whenFailure { _ in }
+        InputStream.start(descriptor: 0, loop: loop, onBytes: onBytes).hop(to: loop).assumeIsolated().whenSuccess {
+            self.input = $0
+            self.setReading(self.isReading)
+        }
         return nil
+    }
+
+    /// Stops reading, or goes on, where the host takes no more for now.
+    func setReading(_ reading: Bool) {
+        isReading = reading
+        input?.setOption(.autoRead, value: reading).whenFailure { _ in }
     }
 
     // MARK: The host's screen
 
     func restart(rows: Int, columns: Int) {
-        guard interactive else { return }
+        guard isInteractive else { return }
         screen = Screen(rows: rows, columns: columns)
         chooseView()
     }
 
     func resize(rows: Int, columns: Int) {
-        guard interactive else { return }
+        guard isInteractive else { return }
         screen?.resize(rows: rows, columns: columns)
         chooseView()
     }
 
     func terminalResized() {
-        guard interactive, screen != nil else { return }
+        guard isInteractive, screen != nil else { return }
         chooseView()
         flush()
     }
 
     /// - Returns: succeeds when the bytes are out.
     func show(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
-        guard interactive else { return output.write(bytes) }
+        guard isInteractive else { return output.write(bytes) }
         screen?.feed(bytes)
         if view != nil || isCovered {
             needsDrawing = true
@@ -106,7 +118,7 @@ final class GuestDisplay {
     }
 
     private func refreshOverlay() {
-        guard interactive else { return }
+        guard isInteractive else { return }
         if isCovered { return drawOverlay() }
         guard wasCovered, let screen else { return }
         wasCovered = false
@@ -119,7 +131,7 @@ final class GuestDisplay {
     }
 
     func keys(_ bytes: [UInt8]) -> [Key] {
-        guard interactive else { return [.type(bytes)] }
+        guard isInteractive else { return [.type(bytes)] }
         let (typed, actions) = menu.sort(bytes, people: [])
         refreshOverlay()
         return (typed.isEmpty ? [] : [.type(typed)]) + actions.filter { $0 == .leave }.map { _ in .leave }
@@ -131,7 +143,7 @@ final class GuestDisplay {
         case .joined(let title):
             hostTitle = title
             line = nil
-            if !interactive { say("joined\(title.isEmpty ? "" : " “\(title)”")") }
+            if !isInteractive { say("joined\(title.isEmpty ? "" : " “\(title)”")") }
         case .waitingForHost: line = "the host is not there; waiting for it"
         case .waitingForApproval: line = "waiting for the host to let you in"
         case .hostAway: line = "the host is away; waiting for it to return"
@@ -139,29 +151,32 @@ final class GuestDisplay {
         case .back: line = nil
         // The snapshot is on its way: there is nothing for a person to do.
         case .skipped: return
+        case .inputLost(let bytes):
+            line = "the last \(bytes) bytes you typed did not arrive; look, and press Return to type on"
+        case .inputUnconfirmed: line = "the host has not confirmed what you typed"
         }
-        if interactive && screen != nil {
+        if isInteractive && screen != nil {
             notice = line.map { "postern  \($0) · Ctrl-] l leaves" }
             refreshOverlay()
         } else if let line {
-            say(line)
+            say("\(line)")
         }
     }
 
-    private func say(_ line: String) {
-        Descriptors.writeAll(Array("postern: \(line)\(isRaw && interactive ? "\r" : "")\n".utf8), to: 2)
+    private func say(_ line: TerminalText) {
+        Descriptors.writeAll(Array("postern: \(line.text)\(isRaw && isInteractive ? "\r" : "")\n".utf8), to: 2)
     }
 
     // MARK: The end
 
     func close(_ ending: GuestEnding) -> EventLoopFuture<Void> {
-        if interactive, let screen {
+        if isInteractive, let screen {
             // Below the last picture of the host's screen, with everything switched off that its programs had on.
             let size = LocalTerminal.size ?? (screen.rows, screen.columns)
             write(Array("\u{1B}[?1049l\(Self.modesOff)\u{1B}[\(size.rows);1H\r\n".utf8))
         }
         return output.finish().hop(to: loop).assumeIsolated().map {
-            if self.isRaw && self.interactive { LocalTerminal.leaveRawMode() }
+            if self.isRaw && self.isInteractive { LocalTerminal.leaveRawMode() }
             switch ending {
             case .ended(let status):
                 self.say("the session has ended\(status.map { " (the command's exit status was \($0))" } ?? "")")

@@ -16,6 +16,8 @@ final class GuestEngine {
         case status(GuestStatus)
         /// Drop the connection and resume.
         case reconnect
+        /// Stop or go on reading what the person types, so that it is not kept here.
+        case pace(reading: Bool)
         case finish(GuestEnding)
     }
 
@@ -26,6 +28,8 @@ final class GuestEngine {
         case proving(GuestHandshake)
         case paired
     }
+
+    private enum SignedEnd: Equatable { case exited(UInt32), stopped }
 
     /// Frames kept for an epoch whose key is still on its way, in bytes.
     private static let waitingLimit = 4 << 20
@@ -51,7 +55,9 @@ final class GuestEngine {
     private var hasScreen = false
     private var unconfirmedProofs = 0
     private var unacknowledged = 0
-    private var exitStatus: UInt32?
+    /// How the host says that the share ended; believed because it signed it.
+    private var signedEnd: SignedEnd?
+    private var input = GuestInput()
     private(set) var permission = Permission.read
 
     init(invitation: ShareInvitation, token: String, name: String) {
@@ -105,8 +111,17 @@ final class GuestEngine {
         case .peerDisconnected where message.isHost == true: return [.status(.hostAway)]
         case .peerReturned where message.isHost == true: return hostReturned()
         case .warning where message.code == "slow_consumer": return askForSnapshot() + [.status(.skipped)]
-        case .sessionEnded: return [.finish(.ended(status: exitStatus))]
+        case .sessionEnded: return [.finish(ending(message.reason))]
         default: return []
+        }
+    }
+
+    /// What the relay says about the end is not signed: without the host's word something may be missing.
+    private func ending(_ reason: String?) -> GuestEnding {
+        switch signedEnd {
+        case .exited(let status): .ended(status: status)
+        case .stopped: .ended(status: nil)
+        case nil: .cutShort(reason: reason ?? "no reason given")
         }
     }
 
@@ -153,6 +168,7 @@ final class GuestEngine {
         welcome = nil
         awaitsSnapshot = true
         epochKeys.removeAll()
+        input = GuestInput()
     }
 
     private func waitForHost() -> [Action] {
@@ -173,6 +189,7 @@ final class GuestEngine {
         let own = Pairing.Rekey()
         rekey = own
         channel = nil
+        input.interrupt()
         return [exchange("rekey", pairing.rekeyRequest(own))]
     }
 
@@ -204,8 +221,10 @@ final class GuestEngine {
                 self.channel = channel
                 return [.frame(channel.seal(.name(name)))]
             case (.reject(.notPaired), .paired):
+                let lost = input.unconfirmedBytes
                 unpair()
-                return hello()
+                if lost > 0 { inputIsHeld = true }
+                return hello() + (lost > 0 ? [.status(.inputLost(bytes: lost))] : [])
             case (.reject(let reason), _): return [.finish(.rejected(reason))]
             case (.rekeyed(let generation, let key, let tag), .paired):
                 // An answer to an earlier request (both sides came back at once) fits no longer; the right one follows.
@@ -234,6 +253,11 @@ final class GuestEngine {
             return try direct(channel.openFromHost(frame))
         } catch EndToEndError.staleGeneration {
             return []
+        } catch EndToEndError.gap {
+            // The relay drops what waits for a slow guest, a snapshot among it, so that this need not be an attack. New keys, and
+            // a snapshot, put everything right.
+            awaitsSnapshot = true
+            return startRekey()
         } catch {
             return [.finish(.tampering("\(error)"))]
         }
@@ -250,7 +274,7 @@ final class GuestEngine {
             return []
         case .epochKey(let epoch, let key):
             opener?.addEpoch(epoch, key: key)
-            return try retryWaiting()
+            return try retryWaiting() + (canWaitStillEnd ? [] : askForSnapshot())
         case .snapshot(let snapshot):
             opener?.reset(to: snapshot)
             awaitsSnapshot = false
@@ -261,6 +285,11 @@ final class GuestEngine {
             return joined + [.restart(rows: Int(snapshot.rows), columns: Int(snapshot.columns))]
                 + (snapshot.output.isEmpty ? [] : [.show(snapshot.output)]) + (try retryWaiting())
         case .approvalPending: return [.status(.waitingForApproval)]
+        case .typed(let total):
+            let lost = input.taken(total)
+            if lost > 0 { inputIsHeld = true }
+            confirmations += 1
+            return sendInput() + (lost > 0 ? [.status(.inputLost(bytes: lost))] : [])
         }
     }
 
@@ -283,7 +312,16 @@ final class GuestEngine {
     private func wait(_ frame: ByteBuffer) -> [Action] {
         waiting.append(frame)
         waitingBytes += frame.readableBytes
-        return waitingBytes > Self.waitingLimit ? askForSnapshot() : []
+        return waitingBytes > Self.waitingLimit || !canWaitStillEnd ? askForSnapshot() : []
+    }
+
+    /// Epochs only grow, and their keys come in order. A frame whose epoch is older than a key that is here, or than a frame behind it,
+    /// waits for a key that will not come: its header was changed on the way.
+    private var canWaitStillEnd: Bool {
+        guard let first = waiting.first.flatMap({ try? FrameHeader(peeking: $0) }) else { return true }
+        if opener?.mayStillKnow(first.epoch) == false { return false }
+        let last = waiting.last.flatMap { try? FrameHeader(peeking: $0) }
+        return last.map { $0.epoch >= first.epoch } ?? true
     }
 
     private func retryWaiting() throws -> [Action] {
@@ -306,14 +344,18 @@ final class GuestEngine {
             unacknowledged += bytes.count
             return [.show(bytes)]
         case .size(let rows, let columns): return [.resize(rows: Int(rows), columns: Int(columns))]
-        case .exited(let status):
-            exitStatus = status
-            return []
+        case .exited(let status): return end(.exited(status))
+        case .stopped: return end(.stopped)
         case .skipped:
             // The host sends one right behind; if that is lost, the guest asks when it is back.
             awaitsSnapshot = true
             return []
         }
+    }
+
+    private func end(_ end: SignedEnd) -> [Action] {
+        signedEnd = end
+        return acknowledge()
     }
 
     // MARK: The person
@@ -332,11 +374,34 @@ final class GuestEngine {
 
     /// - Returns: no action when there is nobody to type to.
     func typed(_ bytes: [UInt8]) -> [Action] {
-        guard let channel, let frame = try? channel.sealInput(bytes) else { return [] }
-        return [.frame(frame)]
+        guard canType else { return [] }
+        input.typed(bytes)
+        return sendInput()
     }
 
-    var canType: Bool { permission == .control && channel != nil && welcome != nil }
+    /// Sends what the host's credit allows.
+    private func sendInput() -> [Action] {
+        var actions: [Action] = []
+        while let channel, let bytes = input.next(), let frame = try? channel.sealInput(bytes) {
+            actions.append(.frame(frame))
+        }
+        return actions + (input.changedPace().map { [.pace(reading: $0)] } ?? [])
+    }
+
+    /// Counts the host's confirmations of input.
+    private(set) var confirmations = 0
+
+    /// Bytes that the host has not confirmed yet.
+    var unconfirmedInput: Int { input.unconfirmedBytes }
+
+    /// Something that was typed did not arrive. Nothing more is sent until the person has seen that: whoever makes a connection drop must
+    /// not choose which keystrokes are left out.
+    private(set) var inputIsHeld = false
+
+    /// The person has seen that input was lost, and goes on.
+    func continueInput() { inputIsHeld = false }
+
+    var canType: Bool { permission == .control && channel != nil && welcome != nil && !inputIsHeld }
 }
 
 /// What a guest's person is told while it goes on.
@@ -348,12 +413,20 @@ enum GuestStatus: Sendable, Equatable {
     case disconnected
     case back
     case skipped
+    /// What was typed last before the connection dropped did not reach the shared command.
+    case inputLost(bytes: Int)
+    /// The host has not confirmed for a while what was typed.
+    case inputUnconfirmed
 }
 
 /// How it ended.
 enum GuestEnding: Sendable, Equatable {
-    /// The session is over; the shared command's exit status where it said so.
+    /// The session is over, and the host has signed that this was all; the shared command's exit status where it has ended.
     case ended(status: UInt32?)
+    /// The server says that the session is over, and the host did not: output may be missing.
+    case cutShort(reason: String)
+    /// What was piped in did not arrive completely.
+    case inputLost(bytes: Int)
     case left
     case refused(String)
     case removed(String)

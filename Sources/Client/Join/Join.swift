@@ -1,4 +1,5 @@
 import EndToEnd
+import Model
 import NIOCore
 import NIOPosix
 public import TransportSecurity
@@ -18,9 +19,8 @@ public enum Join {
                 "this link is for \(server) and you are signed in to \(address); run 'postern login \(server)' first")
         }
         var address = address
-        for told in [invitation.fingerprint.flatMap { Fingerprint($0) }, fingerprint] {
-            if let told { try pin(told, &address) }
-        }
+        if let told = invitation.fingerprint.flatMap({ Fingerprint($0) }) { address = try pinned(address, to: told) }
+        if let told = fingerprint { address = try pinned(address, to: told) }
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let ending = try await loop.flatSubmit { [address] () -> EventLoopFuture<GuestEnding> in
             JoinRunner(invitation: invitation, address: address, token: token, name: name, loop: loop).start()
@@ -29,12 +29,18 @@ public enum Join {
     }
 
     /// What the host's side sees of the server must be what this side sees of it.
-    private static func pin(_ told: Fingerprint, _ address: inout ServerAddress) throws(ClientError) {
+    private static func pinned(_ address: ServerAddress, to told: Fingerprint) throws(ClientError) -> ServerAddress {
         guard address.isSecure else {
             throw ClientError("a certificate is expected and \(address) is plain HTTP; log in to its https:// address")
         }
-        guard let known = address.pin, known != told else { return address.pin = told }
-        throw ClientError(
+        if let known = address.pin, known != told { throw differs(address, known, told) }
+        var address = address
+        address.pin = told
+        return address
+    }
+
+    private static func differs(_ address: ServerAddress, _ known: Fingerprint, _ told: Fingerprint) -> ClientError {
+        ClientError(
             """
             the host knows another certificate of \(address) than you do:
               expected \(known)
@@ -57,6 +63,8 @@ extension GuestEnding {
     func error(_ invitation: ShareInvitation) -> ClientError? {
         switch self {
         case .ended, .left: nil
+        case .cutShort(let reason):
+            ClientError("the server ended the session (\(reason)) and the host did not: output may be missing")
         case .refused("Invalid token"):
             ClientError("the server does not accept your token; run 'postern login URL' with a new one")
         case .refused("Code not found"):
@@ -68,8 +76,8 @@ extension GuestEnding {
         case .refused("Code usage limit reached"):
             ClientError("code \(invitation.code) has been used as often as it may be; ask the host for a new one")
         case .refused("Session has ended"): ClientError("the session of code \(invitation.code) has ended")
-        case .refused(let reason) where reason.contains("try again"): ClientError(reason, status: .tryAgain)
-        case .refused(let reason): ClientError(reason)
+        case .refused(let reason) where reason.contains("try again"): ClientError("\(reason)", status: .tryAgain)
+        case .refused(let reason): ClientError("\(reason)")
         case .removed(let reason): ClientError("disconnected: \(reason)")
         case .rejected(.wrongSecret):
             ClientError("the words are wrong; check them with the host (a code works no more after five wrong tries)")
@@ -80,12 +88,16 @@ extension GuestEnding {
             ClientError("the host runs another version of postern; install the same on both sides")
         case .rejected(.unknownCode):
             ClientError("the host does not know code \(invitation.code); ask for a new one")
+        case .rejected(.tampered):
+            ClientError("some of what you typed was removed on its way: do not trust this server, and tell the host")
+        case .inputLost(let bytes):
+            ClientError("the last \(bytes) bytes of the input did not arrive at the host", status: .tryAgain)
         case .rejected(.notPaired): ClientError("the host does not know this guest; join again")
         case .impostor:
             ClientError("whoever answered does not know the words: do not trust this server, and tell the host")
         case .tampering(let what): ClientError("the connection was tampered with (\(what)); do not trust this server")
-        case .untrusted(let what): ClientError(what)
-        case .unreachable(let what): ClientError(what, status: .tryAgain)
+        case .untrusted(let what): ClientError("\(what)")
+        case .unreachable(let what): ClientError("\(what)", status: .tryAgain)
         }
     }
 }

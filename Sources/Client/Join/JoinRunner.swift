@@ -1,4 +1,5 @@
 import EndToEnd
+import Model
 import NIOCore
 import UnixSignals
 import Wire
@@ -9,6 +10,8 @@ final class JoinRunner {
     private static let firstAttempts = 3
     /// How long to try to come back, before giving up: the relay keeps a host's seat for five minutes.
     private static let patience = TimeAmount.minutes(6)
+    /// How long the host may take to confirm input before the person is told: far above a round trip.
+    private static let confirmationTime = TimeAmount.seconds(5)
     /// Bytes on their way to the screen above which no more is read, and below which it is again.
     private static let outputHigh = 256 << 10
     private static let outputLow = 64 << 10
@@ -24,6 +27,7 @@ final class JoinRunner {
     private var failures = 0
     private var lostAt: NIODeadline?
     private var unwritten = 0
+    private var isWatching = false
     private var isReading = true
     private var isDone = false
 
@@ -98,9 +102,30 @@ final class JoinRunner {
         guard let bytes else { return }
         for key in display.keys(bytes) {
             switch key {
-            case .type(let typed): carryOut(engine.typed(typed))
+            case .type(let typed) where engine.inputIsHeld:
+                // Return says that the person has seen it; nothing of this is sent.
+                if typed.contains(0x0D) || typed.contains(0x0A) {
+                    engine.continueInput()
+                    display.tell(.back)
+                }
+            case .type(let typed):
+                carryOut(engine.typed(typed))
+                watchConfirmation()
             case .leave: finish(.left)
             }
+        }
+    }
+
+    /// A relay can hold keystrokes back for as long as it likes; at least the person knows.
+    private func watchConfirmation() {
+        guard engine.unconfirmedInput > 0, !isWatching else { return }
+        isWatching = true
+        let before = engine.confirmations
+        loop.assumeIsolated().scheduleTask(in: Self.confirmationTime) {
+            self.isWatching = false
+            guard self.engine.unconfirmedInput > 0, !self.isDone else { return }
+            if self.engine.confirmations == before { self.display.tell(.inputUnconfirmed) }
+            self.watchConfirmation()
         }
     }
 
@@ -137,6 +162,7 @@ final class JoinRunner {
             case .resize(let rows, let columns): display.resize(rows: rows, columns: columns)
             case .status(let status): tell(status)
             case .reconnect: reconnect()
+            case .pace(let reading): display.setReading(reading)
             case .finish(let ending): return finish(ending)
             }
         }
@@ -144,10 +170,12 @@ final class JoinRunner {
     }
 
     private func tell(_ status: GuestStatus) {
+        // A pipe cannot look at what is missing.
+        if case .inputLost(let bytes) = status, !display.isInteractive { return finish(.inputLost(bytes: bytes)) }
         if case .joined = status {
             // Only now: until the host has proved itself, keys belong to this terminal.
             if let error = display.startInput(canType: engine.permission == .control, { self.typed($0) }) {
-                return finish(.unreachable(error.message))
+                return finish(.unreachable(error.message.text))
             }
         }
         display.tell(status)

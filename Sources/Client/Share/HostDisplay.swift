@@ -1,3 +1,4 @@
+import Model
 import NIOCore
 import Terminal
 import Wire
@@ -60,13 +61,23 @@ final class HostDisplay {
         Descriptors.writeAll(Array("The share has ended.\r\n".utf8), to: 1)
     }
 
+    /// The command has ended, and a guest of a lossless share has not confirmed that it has everything.
+    func endUnconfirmed() {
+        if json {
+            let message = "not every guest has confirmed the end"
+            Descriptors.writeAll(Array("\(ShareOutput.event("end_unconfirmed", message: message))\n".utf8), to: 1)
+        } else {
+            say("not every guest has confirmed the end; its output may be incomplete")
+        }
+    }
+
     func sharingEnded(_ reason: String, screen: Screen) {
         if json {
             Descriptors.writeAll(Array("\(ShareOutput.event("sharing_ended", message: reason))\n".utf8), to: 1)
         } else if interactive {
             setTitle("postern: no longer shared (\(reason))")
         } else {
-            Descriptors.writeAll(Array("postern: no longer shared: \(reason)\n".utf8), to: 2)
+            say("no longer shared: \(reason)")
         }
     }
 
@@ -74,7 +85,7 @@ final class HostDisplay {
         if json { return Descriptors.writeAll(Array("\(ShareOutput.json(notice))\n".utf8), to: 1) }
         guard interactive else {
             if case .typing = notice { return }
-            return Descriptors.writeAll(Array("postern: \(ShareOutput.sentence(notice))\n".utf8), to: 2)
+            return say(ShareOutput.sentence(notice))
         }
         switch notice {
         case .guestAsks(let peerId, let name, let permission):
@@ -127,10 +138,9 @@ final class HostDisplay {
         }
     }
 
-    private func setTitle(_ title: String) {
-        let safe = title.filter { $0 >= " " && $0 != "\u{7F}" }
-        write(Array("\u{1B}]2;\(safe)\u{07}".utf8))
-    }
+    private func setTitle(_ title: TerminalText) { write(Array("\u{1B}]2;\(title.text)\u{07}".utf8)) }
+
+    private func say(_ line: TerminalText) { Descriptors.writeAll(Array("postern: \(line.text)\n".utf8), to: 2) }
 
     private func write(_ bytes: [UInt8]) { output.write(bytes).whenFailure { _ in } }
 }

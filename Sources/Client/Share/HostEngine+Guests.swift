@@ -1,4 +1,5 @@
 import EndToEnd
+import Model
 import NIOCore
 import Wire
 
@@ -33,8 +34,14 @@ extension HostEngine {
         }
         // A relay that started anew hands slots out anew; frames for the slot's old guest must not reach the new one.
         let gone = guests.values.filter { $0.slot == slot }.flatMap { forget($0.peerId) }
-        guests[peerId] = HostGuest(peerId: peerId, slot: slot, username: message.username ?? "somebody")
-        return gone
+        guests[peerId] = HostGuest(
+            peerId: peerId, slot: slot, username: VisibleText.escaped(message.username ?? "somebody"))
+        return gone + start(.pairing(peerId: peerId), Self.pairingTime)
+    }
+
+    /// Somebody who has a code and not its words must not keep the seat of somebody who has both.
+    func giveBackSeat(of guest: HostGuest) -> [Action] {
+        [.notify(.neverProved(name: guest.title))] + kick(guest.peerId, reason: .unproved)
     }
 
     func left(_ message: ServerMessage) -> [Action] {
@@ -77,10 +84,7 @@ extension HostEngine {
             return [reply(guest, .reject(.wrongSecret)), .notify(.wrongSecret(name: guest.title, code: name))]
                 + proofFailed(name)
         }
-        guest.pairing = pairing
-        guest.generation = 0
-        let channel = pairing.channel()
-        guest.channel = channel
+        let channel = guest.pair(pairing)
         // Keys of this connection, whatever the host's own has been through since the guest was first announced.
         (guest.isConnected, guest.hasRekeyed) = (true, true)
         if options.approve {
@@ -102,10 +106,11 @@ extension HostEngine {
     }
 
     /// Removes a guest for good, here and now; the relay is asked to do the same, but not trusted to.
-    func kick(_ peerId: String) -> [Action] {
+    func kick(_ peerId: String, reason: KickReason? = nil) -> [Action] {
         removed.insert(peerId)
         var message = ClientMessageText(type: "kick")
         message.peerId = peerId
+        message.reason = reason?.rawValue
         return [.text(message)] + forget(peerId)
     }
 
@@ -115,7 +120,7 @@ extension HostEngine {
         var actions: [Action] = []
         if case .proving(_, let name) = guest.stage { actions += proofFailed(name) }
         if guest.pairing != nil { actions.append(.notify(.guestLeft(peerId: peerId, name: guest.title))) }
-        if guest.isAdmitted { actions += start(.rotation, Self.rotationDelay) + pace() }
+        if guest.isAdmitted { actions += start(.rotation, Self.rotationDelay) + pace() + endWhenConfirmed() }
         return actions
     }
 
@@ -143,6 +148,9 @@ extension HostEngine {
         }
         guard guest.isAdmitted else { return [reply(guest, answer)] }
         var actions = [reply(guest, answer)] + welcome(guest)
+        // What is missing was lost with the connection; the guest tells its person.
+        actions.append(.frame(channel.seal(.typed(total: guest.acceptedInput), to: guest.slot)))
+        guest.acknowledgedInput = guest.acceptedInput
         for known in epochs where known.epoch >= guest.firstEpoch {
             actions.append(.frame(channel.seal(.epochKey(epoch: known.epoch, key: known.key), to: guest.slot)))
         }
@@ -169,18 +177,43 @@ extension HostEngine {
         guard let header = try? FrameHeader(peeking: frame),
             let guest = guests.values.first(where: { $0.slot == header.slot }), let channel = guest.channel
         else { return [] }
+        // Sent before the host was back, while the relay had nobody to give the frames before it to. The guest rekeys.
+        guard guest.hasRekeyed else { return [] }
         do {
             switch try channel.openFromGuest(frame) {
             case .input(let bytes):
                 guard guest.isAdmitted else { return [] }
-                return [.type(bytes), .notify(.typing(peerId: guest.peerId, name: guest.title))]
+                guest.acceptedInput += UInt64(bytes.count)
+                let receipt = InputReceipt(peerId: guest.peerId, pairing: guest.pairings, bytes: bytes.count)
+                return [.type(bytes, receipt), .notify(.typing(peerId: guest.peerId, name: guest.title))]
             case .feedback(let message): return feedback(guest, message)
             }
         } catch EndToEndError.staleGeneration {
             // On its way when the keys changed; the guest will say it again or not.
             return []
+        } catch EndToEndError.gap {
+            // Whoever removes keystrokes chooses what is left. This guest is out: its person decides whether to come back.
+            let notice = HostNotice.tampering(name: guest.title, what: EndToEndError.gap.description)
+            return [.notify(notice), reply(guest, .reject(.tampered))] + kick(guest.peerId)
         } catch {
             return [.notify(.tampering(name: guest.title, what: error.description))]
+        }
+    }
+
+    /// The shared command has taken a guest's input.
+    func taken(_ receipt: InputReceipt) -> [Action] {
+        guard let guest = guests[receipt.peerId], guest.pairings == receipt.pairing else { return [] }
+        guest.takenInput += UInt64(receipt.bytes)
+        return start(.typed, Self.typedDelay)
+    }
+
+    func acknowledgeInput() -> [Action] {
+        admitted.compactMap { guest in
+            guard guest.hasRekeyed, guest.takenInput > guest.acknowledgedInput, let channel = guest.channel else {
+                return nil
+            }
+            guest.acknowledgedInput = guest.takenInput
+            return .frame(channel.seal(.typed(total: guest.takenInput), to: guest.slot))
         }
     }
 
@@ -188,7 +221,7 @@ extension HostEngine {
         switch message {
         case .name(let name):
             let isNew = guest.name == nil
-            guest.name = name.filter { $0 >= " " && $0 != "\u{7F}" }
+            guest.name = VisibleText.removed(name)
             guard isNew else { return [] }
             if case .waiting = guest.stage {
                 return [.notify(.guestAsks(peerId: guest.peerId, name: guest.title, permission: guest.permission))]
@@ -196,7 +229,7 @@ extension HostEngine {
             return [.notify(.guestJoined(peerId: guest.peerId, name: guest.title, permission: guest.permission))]
         case .acknowledge(let sequence):
             guest.acknowledged = max(guest.acknowledged, min(sequence, sealer.lastSequence))
-            return pace()
+            return pace() + endWhenConfirmed()
         case .snapshotPlease:
             guard guest.isAdmitted else { return [] }
             guest.needsSnapshot = true

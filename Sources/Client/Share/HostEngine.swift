@@ -16,18 +16,29 @@ final class HostEngine {
         case forget(connection: Int)
         /// A guest's proof must be complete by then.
         case proof(peerId: String, number: Int)
+        /// A guest must have proved that it knows a secret by then.
+        case pairing(peerId: String)
+        /// Tell guests how much of their input was taken.
+        case typed
     }
 
     enum Action {
         case text(ClientMessageText)
         case frame(ByteBuffer)
-        /// Bytes for the shared command.
-        case type([UInt8])
+        /// Bytes for the shared command; call ``HostEngine/taken(_:)`` when they are written to it.
+        case type([UInt8], InputReceipt)
         case start(Timer, milliseconds: Int64)
         case revoke(CodeName)
         /// Stop or go on reading the command's output (`--lossless`).
         case pace(reading: Bool)
         case notify(HostNotice)
+    }
+
+    /// Whose input was typed, and how much of it.
+    struct InputReceipt: Equatable {
+        let peerId: String
+        let pairing: Int
+        let bytes: Int
     }
 
     struct Options {
@@ -44,6 +55,11 @@ final class HostEngine {
     static let snapshotDelay: Int64 = 100
     /// A person has typed the words before the proof starts: what remains is two round trips, in milliseconds.
     static let proofTime: Int64 = 30_000
+    /// A guest that has a seat and does not prove within this time gives it back, in milliseconds: a client proves at once, over a
+    /// line that may be bad.
+    static let pairingTime: Int64 = 30_000
+    /// Acknowledgements of input within this time are one message, in milliseconds: below what a person notices.
+    static let typedDelay: Int64 = 20
     /// The relay announces everybody right behind its answer; far more than that takes, in milliseconds.
     static let announceTime: Int64 = 2000
     /// A snapshot's output, in bytes; only a screen of pure noise needs more, and then loses scrollback and colours.
@@ -70,6 +86,8 @@ final class HostEngine {
     var unannounced: Set<String> = []
     /// Counts connections, so that the deadline of one's announcements is not taken for that of the next.
     private(set) var connection = 0
+    /// The last broadcast of the share; nil while it goes on.
+    var lastBroadcast: UInt64?
     /// Guests that were removed; they never come back. A few bytes each, and a person removes them by hand.
     var removed: Set<String> = []
 
@@ -133,9 +151,29 @@ final class HostEngine {
         return broadcast(.size(rows: UInt16(screen.rows), columns: UInt16(screen.columns))) + sign()
     }
 
+    /// Only the signed last message tells guests that they have everything.
     func exited(status: Int32) -> [Action] {
         let last = admitted.isEmpty ? [] : broadcast(.exited(status: UInt32(bitPattern: status))) + sign()
+        lastBroadcast = sealer.lastSequence
+        return last + endWhenConfirmed()
+    }
+
+    /// The person ends the sharing, and not the command.
+    func stopped() -> [Action] {
+        let last = admitted.isEmpty ? [] : broadcast(.stopped) + sign()
         return last + [.text(ClientMessageText(type: "endSession"))]
+    }
+
+    /// Whether guests of a lossless share have yet to say that they have the end.
+    var awaitsConfirmation: Bool {
+        guard options.lossless, let lastBroadcast else { return false }
+        return admitted.contains { $0.acknowledged < lastBroadcast }
+    }
+
+    /// Ends the session; a lossless one when every guest has acknowledged everything.
+    func endWhenConfirmed() -> [Action] {
+        guard lastBroadcast != nil, !awaitsConfirmation else { return [] }
+        return [.text(ClientMessageText(type: "endSession"))]
     }
 
     // MARK: The connection
@@ -211,7 +249,13 @@ final class HostEngine {
         case .proof(let peerId, let number):
             // Abandoned: it counts as a failure (see `forget`), and the seat goes to somebody else.
             guard let guest = guests[peerId], case .proving = guest.stage, guest.proofs == number else { return [] }
-            return kick(peerId)
+            return giveBackSeat(of: guest)
+        case .pairing(let peerId):
+            guard let guest = guests[peerId], guest.pairing == nil else { return [] }
+            // While the host is away nobody can prove anything.
+            guard isSeated else { return start(timer, Self.pairingTime) }
+            return giveBackSeat(of: guest)
+        case .typed: return acknowledgeInput()
         }
     }
 

@@ -19,6 +19,12 @@ final class HostGuest {
     var pairing: Pairing?
     var channel: PairwiseChannel?
     var generation: UInt32 = 0
+    /// Counts pairings, so that what was typed under an earlier one is not taken for this one's.
+    private(set) var pairings = 0
+    /// Bytes of input since the pairing: accepted in order, taken by the shared command, and acknowledged to the guest.
+    var acceptedInput: UInt64 = 0
+    var takenInput: UInt64 = 0
+    var acknowledgedInput: UInt64 = 0
     /// Proofs begun, so that the deadline of one is not taken for that of the next.
     var proofs = 0
     /// As the guest calls itself, over the confirmed channel.
@@ -37,6 +43,17 @@ final class HostGuest {
         self.peerId = peerId
         self.slot = slot
         self.username = username
+    }
+
+    /// A new pairing counts its input from zero.
+    func pair(_ pairing: Pairing) -> PairwiseChannel {
+        self.pairing = pairing
+        generation = 0
+        pairings += 1
+        (acceptedInput, takenInput, acknowledgedInput) = (0, 0, 0)
+        let channel = pairing.channel()
+        self.channel = channel
+        return channel
     }
 
     var isAdmitted: Bool { if case .admitted = stage { true } else { false } }

@@ -9,5 +9,7 @@ enum HostNotice: Sendable, Equatable {
     case typing(peerId: String, name: String)
     case wrongSecret(name: String, code: CodeName)
     case codeDied(CodeName)
+    /// A guest had a seat and did not show in time that it knows the words; its seat is free again.
+    case neverProved(name: String)
     case tampering(name: String, what: String)
 }

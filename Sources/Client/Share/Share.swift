@@ -1,5 +1,6 @@
 import EndToEnd
 import Glibc
+import Model
 import NIOCore
 import NIOPosix
 import Wire

@@ -1,4 +1,5 @@
 import EndToEnd
+import Model
 import NIOCore
 import TransportSecurity
 import Wire
@@ -43,7 +44,7 @@ enum ShareOutput {
     static func banner(_ options: ShareOptions, codes: [CodeSecrets], server: ServerAddress) -> String {
         var text = options.foreword.map { "\($0)\r\n" }.joined()
         text +=
-            "Sharing \(options.command.joined(separator: " ")) through \(server), encrypted from here to your guests.\r\n"
+            "Sharing \(VisibleText.escaped(options.command.joined(separator: " "))) through \(server), encrypted from here to your guests.\r\n"
         for secrets in codes {
             let spoken = ShareInvitation(code: secrets.code, secret: secrets.words)
             let link = link(secrets, server)
@@ -70,6 +71,7 @@ enum ShareOutput {
         case .wrongSecret(let name, let code):
             json(Event(event: "wrong_secret", name: name, code: code.description))
         case .codeDied(let code): json(Event(event: "code_dead", code: code.description))
+        case .neverProved(let name): json(Event(event: "never_proved", name: name))
         case .tampering(let name, let what): json(Event(event: "tampering", name: name, message: what))
         }
     }
@@ -78,7 +80,7 @@ enum ShareOutput {
         json(Event(event: event, status: status, message: message))
     }
 
-    static func sentence(_ notice: HostNotice) -> String {
+    static func sentence(_ notice: HostNotice) -> TerminalText {
         switch notice {
         case .guestAsks(_, let name, let permission): "\(name) asks to \(permission == .control ? "type" : "watch")"
         case .guestJoined(_, let name, let permission):
@@ -87,12 +89,12 @@ enum ShareOutput {
         case .typing(_, let name): "\(name) is typing"
         case .wrongSecret(let name, _): "\(name) had wrong words"
         case .codeDied(let code): "code \(code) was tried too often with wrong words and works no more"
+        case .neverProved(let name): "\(name) had the code and never said the words; the seat is free again"
         case .tampering(let name, let what): "something tampers with the connection of \(name): \(what)"
         }
     }
 
     private static func json(_ value: some Encodable) -> String {
-        let bytes = JSONText.encode(value)
-        return String(decoding: bytes.readableBytesView, as: UTF8.self)
+        VisibleText.escapedJSON(String(buffer: JSONText.encode(value)))
     }
 }

@@ -30,6 +30,8 @@ final class ShareRunner {
     /// The relay has answered the join, and the connection stands.
     private var isSeated = false
     private var isDone = false
+    /// A signal asked for the end.
+    private var isHurried = false
 
     init(
         options: ShareOptions, sessionId: String, codes: [CodeSecrets], api: APIClient, token: String,
@@ -112,6 +114,8 @@ final class ShareRunner {
         isDone = true
         if isShared, isSeated {
             carryOut(engine.exited(status: status))
+            // Whoever was told to stop does not wait for guests that may come back.
+            if isHurried && engine.awaitsConfirmation { carryOut([.text(ClientMessageText(type: "endSession"))]) }
             let patience = options.lossless ? Self.losslessFarewell : Self.farewell
             loop.assumeIsolated().scheduleTask(in: patience) { self.leave(status, told: false) }
         } else {
@@ -122,6 +126,10 @@ final class ShareRunner {
     /// - Parameter told: whether the server knows that the session is over.
     private func leave(_ status: Int32, told: Bool) {
         guard let finished = takeFinished() else { return }
+        // With --lossless every guest gets every byte, or the host's status says that this one may not have.
+        let isIncomplete = isDone && engine.awaitsConfirmation
+        if isIncomplete { display.endUnconfirmed() }
+        let status = isIncomplete && status == 0 ? 1 : status
         socket?.abandon()
         socket = nil
         display.close(status: status)
@@ -220,10 +228,13 @@ final class ShareRunner {
     /// The person's word ends it here, whatever becomes of the messages.
     private func endSharing() {
         guard isShared else { return }
-        carryOut([.text(ClientMessageText(type: "endSession"))])
+        carryOut(engine.stopped())
         let (api, id) = (self.api, engine.sessionId)
-        // Also when there is no connection now; a session that has ended already stays ended.
-        Task { do { try await api.endSession(id: id) } catch {} }
+        // Also when there is no connection now; a session that has ended already stays ended. Not at once: the signed last message goes
+        // through the relay first.
+        loop.assumeIsolated().scheduleTask(in: Self.farewell) {
+            Task { do { try await api.endSession(id: id) } catch {} }
+        }
         sharingEnded("you ended it")
     }
 
@@ -270,6 +281,7 @@ final class ShareRunner {
     private func signalled(_ signal: UnixSignal) {
         guard signal == .sigwinch else {
             // The command ends as if its window had been closed, and with it the share.
+            isHurried = true
             command?.hangUp()
             return
         }
@@ -279,6 +291,11 @@ final class ShareRunner {
         display.refresh(screen: engine.screen, people: people)
     }
 
+    /// Confirmed to the guest when the terminal has taken it, which paces guests that paste more than the command reads.
+    private func type(_ bytes: [UInt8], _ receipt: HostEngine.InputReceipt) {
+        command?.type(bytes).hop(to: loop).assumeIsolated().whenSuccess { self.carryOut(self.engine.taken(receipt)) }
+    }
+
     // MARK: Actions
 
     private func carryOut(_ actions: [HostEngine.Action]) {
@@ -286,7 +303,7 @@ final class ShareRunner {
             switch action {
             case .text(let message): socket?.send(message)
             case .frame(let frame): socket?.send(frame)
-            case .type(let bytes): command?.type(bytes)
+            case .type(let bytes, let receipt): type(bytes, receipt)
             case .pace(let reading): command?.setReading(reading)
             case .notify(let notice): display.notify(notice, screen: engine.screen, people: people)
             case .start(let timer, let milliseconds):

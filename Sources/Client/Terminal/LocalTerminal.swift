@@ -1,5 +1,6 @@
 import CPlatform
 import Glibc
+import Model
 
 /// The terminal this process runs in, if any.
 struct LocalTerminal {

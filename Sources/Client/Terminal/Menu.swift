@@ -1,3 +1,5 @@
+import Model
+
 /// What `Ctrl-]` opens: one or a few lines over the bottom of the screen, and what the keys mean while they are there.
 struct Menu {
     /// `Ctrl-]`, as telnet has it.
@@ -135,7 +137,7 @@ enum Overlay {
         for (index, line) in lines.suffix(rows).enumerated() {
             let row = rows - min(lines.count, rows) + index + 1
             // The last column stays free: writing it could scroll.
-            let shown = String(line.prefix(columns - 1))
+            let shown = String(VisibleText.escaped(line).prefix(columns - 1))
             let padding = String(repeating: " ", count: max(0, columns - 1 - shown.count))
             text += "\u{1B}[\(row);1H\u{1B}[0;7m\(shown)\(padding)\u{1B}[0m"
         }

@@ -1,5 +1,6 @@
 import CPlatform
 import Glibc
+import Model
 import NIOCore
 import NIOPosix
 
@@ -9,7 +10,8 @@ final class SharedCommand {
     private static let readsPerWakeUp: UInt = 16
 
     private let descriptor: CInt
-    private let process: pid_t
+    /// Nil once it has been waited for: the system may give its number to another process then.
+    private var process: pid_t?
     private let loop: any EventLoop
     private var channel: (any Channel)?
 
@@ -60,7 +62,11 @@ final class SharedCommand {
         return entries + ["POSTERN_SHARED=1"]
     }
 
-    func type(_ bytes: [UInt8]) { channel?.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil) }
+    /// - Returns: succeeds when the terminal has taken the bytes, which is when a program reads from it or its queue has space.
+    @discardableResult
+    func type(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
+        channel?.writeAndFlush(ByteBuffer(bytes: bytes)) ?? loop.makeFailedFuture(ChannelError.ioOnClosedChannel)
+    }
 
     func resize(rows: Int, columns: Int) {
         _ = postern_set_window_size(descriptor, UInt16(clamping: rows), UInt16(clamping: columns))
@@ -69,16 +75,22 @@ final class SharedCommand {
     func setReading(_ reading: Bool) { channel?.setOption(.autoRead, value: reading).whenFailure { _ in } }
 
     /// As a closed terminal window does.
-    func hangUp() { kill(process, SIGHUP) }
+    func hangUp() { if let process { kill(process, SIGHUP) } }
 
     /// The command's exit status, 128 + n after signal n.
     func wait() -> EventLoopFuture<Int32> {
-        let process = self.process
-        return NIOThreadPool.singleton.runIfActive(eventLoop: loop) {
+        guard let process else { return loop.makeSucceededFuture(0) }
+        let ended = NIOThreadPool.singleton.runIfActive(eventLoop: loop) {
+            // WNOWAIT leaves the process to be reaped below, on the loop, where nobody can signal its number afterwards.
+            var information = siginfo_t()
+            while waitid(P_PID, id_t(process), &information, WEXITED | WNOWAIT) < 0 && errno == EINTR {}
+        }
+        return ended.assumeIsolated().map {
             var status: CInt = 0
             while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+            self.process = nil
             let signal = status & 0x7F
             return signal == 0 ? status >> 8 & 0xFF : 128 + signal
-        }
+        }.nonisolated()
     }
 }

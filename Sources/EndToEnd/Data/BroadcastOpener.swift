@@ -27,6 +27,9 @@ public struct BroadcastOpener: Sendable {
         do { verifying = try .init(rawRepresentation: signingKey) } catch { throw .malformed }
     }
 
+    /// Whether a key of this epoch can still come: keys are sent in order, and each only once in a generation.
+    public func mayStillKnow(_ epoch: UInt32) -> Bool { epochs.keys.max().map { epoch > $0 } ?? true }
+
     public mutating func addEpoch(_ epoch: UInt32, key: [UInt8]) {
         epochs[epoch] = OpeningKey(
             SymmetricKey(data: key), place: FramePlace(sessionId: sessionId, stream: .broadcast))
@@ -81,6 +84,7 @@ public struct BroadcastOpener: Sendable {
         case 1: .size(rows: try reader.uint16(), columns: try reader.uint16())
         case 3: .exited(status: try reader.uint32())
         case 4: .skipped
+        case 5: .stopped
         default: throw .malformed
         }
     }

@@ -1,10 +1,12 @@
 // What is inside the ciphertext. The first byte says which message it is; integers are big-endian.
 //
 // Broadcast (kind 1)    0 output: bytes · 1 size: rows u16, columns u16 · 2 signature: 64 bytes · 3 exited: status u32 · 4 skipped
+//                       5 stopped
 // Host → guest (2, 3)   0 welcome: Ed25519 key 32, flags u8 (1 lossless), title UTF-8
 //                       1 epoch key: epoch u32, key 32
 //                       2 snapshot: sequence u64, running hash 32, rows u16, columns u16, bytes (the only kind-3 message)
 //                       3 approval pending
+//                       4 typed: total u64
 // Guest → host (5)      0 name: UTF-8 · 1 acknowledge: sequence u64 · 2 snapshot please
 
 import Wire
@@ -16,6 +18,8 @@ public enum BroadcastMessage: Sendable, Equatable {
     case exited(status: UInt32)
     /// Output is missing here: what follows makes sense from a snapshot on.
     case skipped
+    /// The host's person ended the sharing; the command goes on without guests.
+    case stopped
 
     var bytes: [UInt8] {
         switch self {
@@ -23,6 +27,7 @@ public enum BroadcastMessage: Sendable, Equatable {
         case .size(let rows, let columns): [1] + bigEndian(rows) + bigEndian(columns)
         case .exited(let status): [3] + bigEndian(status)
         case .skipped: [4]
+        case .stopped: [5]
         }
     }
 }
@@ -66,6 +71,9 @@ public enum DirectMessage: Sendable, Equatable {
     case epochKey(epoch: UInt32, key: [UInt8])
     case snapshot(Snapshot)
     case approvalPending
+    /// So many bytes of the guest's input, counted from its pairing on, have been taken by the shared command. The first in a
+    /// generation says what the host has accepted of the generations before.
+    case typed(total: UInt64)
 
     var kind: FrameKind { if case .snapshot = self { .snapshot } else { .direct } }
 
@@ -78,6 +86,7 @@ public enum DirectMessage: Sendable, Equatable {
             [2] + bigEndian(state.sequence) + state.runningHash + bigEndian(state.rows) + bigEndian(state.columns)
                 + state.output
         case .approvalPending: [3]
+        case .typed(let total): [4] + bigEndian(total)
         }
     }
 
@@ -96,6 +105,7 @@ public enum DirectMessage: Sendable, Equatable {
                     sequence: try reader.uint64(), runningHash: try reader.take(32), rows: try reader.uint16(),
                     columns: try reader.uint16(), output: reader.rest()))
         case 3: self = .approvalPending
+        case 4: self = .typed(total: try reader.uint64())
         default: throw .malformed
         }
     }

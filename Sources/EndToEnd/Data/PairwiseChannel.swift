@@ -13,10 +13,10 @@ public final class PairwiseChannel {
     private let hostToGuestOpening: OpeningKey
     private let feedbackOpening: OpeningKey
     private let inputOpening: OpeningKey?
-    /// The last number accepted, by frame kind group; frames may be missing (the relay drops), never return.
-    private var lastFromHost: UInt64?
-    private var lastFeedback: UInt64?
-    private var lastInput: UInt64?
+    /// The next number of each stream. Frames of a generation come from one connection: one that is missing was removed on its way.
+    private var nextFromHost: UInt64 = 0
+    private var nextFeedback: UInt64 = 0
+    private var nextInput: UInt64 = 0
 
     init(
         hostToGuest: SymmetricKey, feedback: SymmetricKey, input: SymmetricKey?, generation: UInt32, isHost: Bool,
@@ -68,11 +68,11 @@ public final class PairwiseChannel {
         if header.kind == .input {
             guard let inputOpening else { throw .inputNotAllowed }
             let bytes = try inputOpening.open(frame, header)
-            try Self.advance(&lastInput, header.sequence)
+            try Self.advance(&nextInput, header.sequence)
             return .input(bytes)
         }
         let bytes = try feedbackOpening.open(frame, header)
-        try Self.advance(&lastFeedback, header.sequence)
+        try Self.advance(&nextFeedback, header.sequence)
         return .feedback(try FeedbackMessage(bytes: bytes))
     }
 
@@ -82,7 +82,7 @@ public final class PairwiseChannel {
         let header = try self.header(frame)
         guard !isHost, header.kind == .direct || header.kind == .snapshot else { throw .wrongDirection }
         let bytes = try hostToGuestOpening.open(frame, header)
-        try Self.advance(&lastFromHost, header.sequence)
+        try Self.advance(&nextFromHost, header.sequence)
         return try DirectMessage(bytes: bytes)
     }
 
@@ -93,8 +93,10 @@ public final class PairwiseChannel {
         return header
     }
 
-    private static func advance(_ last: inout UInt64?, _ sequence: UInt64) throws(EndToEndError) {
-        if let last, sequence <= last { throw .replayed }
-        last = sequence
+    /// - Throws: ``EndToEndError`` `.replayed`, or `.gap`: then nothing of this generation is accepted any more.
+    private static func advance(_ next: inout UInt64, _ sequence: UInt64) throws(EndToEndError) {
+        if sequence < next { throw .replayed }
+        guard sequence == next else { throw .gap }
+        next += 1
     }
 }

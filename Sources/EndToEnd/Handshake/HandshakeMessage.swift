@@ -21,6 +21,8 @@ public enum HandshakeMessage: Sendable, Equatable {
         case unknownCode = 5
         /// The answer to a rekey: the host has no pairing with this guest (any more); it may begin with a hello.
         case notPaired = 6
+        /// Some of the guest's frames were removed on their way; it is out, and nothing more of it is typed.
+        case tampered = 7
     }
 
     case hello(secretKind: UInt8, nonce: [UInt8], code: CodeName)
@@ -31,7 +33,8 @@ public enum HandshakeMessage: Sendable, Equatable {
     case rekey(key: [UInt8], tag: [UInt8])
     case rekeyed(generation: UInt32, key: [UInt8], tag: [UInt8])
 
-    static let version: UInt8 = 1
+    /// 2 since 0.3.1: pairwise frames are consecutive, input is acknowledged, and only the host's signed word ends a stream.
+    static let version: UInt8 = 2
 
     public var bytes: [UInt8] {
         switch self {

@@ -173,7 +173,7 @@ private final class SMTPHandler: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { end(error, context) }
 
     func channelInactive(context: ChannelHandlerContext) {
-        end(IdentityError(.mail, "the mail server closed the connection"), context)
+        carryOut(session.closed(), context)
         context.fireChannelInactive()
     }
 

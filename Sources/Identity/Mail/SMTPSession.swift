@@ -87,6 +87,13 @@ struct SMTPSession {
         }
     }
 
+    /// The server closed the connection. A mail that it has accepted stays accepted, also without a reply to QUIT (RFC 5321, section
+    /// 4.1.1.10).
+    func closed() -> Action {
+        if case .quit = step { return .done }
+        return .fail("the mail server closed the connection")
+    }
+
     private mutating func authenticate() -> Action {
         guard let credentials else { return go(.from, "MAIL FROM:<\(message.from)>") }
         guard extensions.contains(where: { $0.hasPrefix("AUTH") && $0.contains("PLAIN") }) else {

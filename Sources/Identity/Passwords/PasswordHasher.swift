@@ -8,15 +8,18 @@ public final class PasswordHasher: Sendable {
     private static let threads = 2
     /// Hashes that may wait: at 100 ms each, the last waits for 3 s.
     private static let queueCapacity = 64
-    /// 2^15 blocks of 1 KiB; OWASP's advice for this much memory is three passes.
+    /// 2^15 blocks of 1 KiB.
     private static let logarithm = 15
-    private static let aimed = Duration.milliseconds(100)
-    private static let passRange = 1...6
+    /// Passes of new hashes; OWASP's advice for 32 MiB. About 100 ms on a server, half a second on a small board.
+    private static let leastPasses = 3
+    /// A stored hash can raise the passes of new ones up to this; 0.3.0 chose up to six by the speed of the machine.
+    private static let mostPasses = 6
 
     private let pool: NIOThreadPool
     private let waiting = Atomic(0)
-    /// What new hashes are made with, measured once.
-    private let passes = Mutex<Int?>(nil)
+    /// Passes of new hashes and of checks for accounts that do not exist: those of the strongest hash seen so far, and never fewer
+    /// than ``leastPasses``. They are not measured: a busy machine must not weaken a password.
+    private let passes = Mutex(leastPasses)
 
     public init() {
         pool = NIOThreadPool(numberOfThreads: Self.threads)
@@ -28,13 +31,13 @@ public final class PasswordHasher: Sendable {
     /// A new hash, as it is stored.
     /// - Throws: ``IdentityError`` `.unavailable` when too many wait.
     public func hash(_ password: String) async throws -> String {
-        try await run { try PasswordHash.make(password, logarithm: Self.logarithm, passes: self.measuredPasses()).text }
+        try await run { try PasswordHash.make(password, logarithm: Self.logarithm, passes: self.currentPasses).text }
     }
 
     /// What checking a password found.
     public struct Check: Sendable {
         public let isRight: Bool
-        /// A new hash with today's parameters, where the stored one has weaker ones.
+        /// A new hash with the current parameters; nil where the stored one is as strong or stronger.
         public let rehashed: String?
     }
 
@@ -43,14 +46,14 @@ public final class PasswordHasher: Sendable {
     /// - Throws: ``IdentityError`` `.unavailable` when too many wait.
     public func check(_ password: String, against stored: String?) async throws -> Check {
         try await run {
-            let passes = try self.measuredPasses()
             guard let stored, let known = PasswordHash(stored) else {
-                _ = try PasswordHash.decoy(logarithm: Self.logarithm, passes: passes).matches(password)
+                _ = try PasswordHash.decoy(logarithm: Self.logarithm, passes: self.currentPasses).matches(password)
                 return Check(isRight: false, rehashed: nil)
             }
             guard try known.matches(password) else { return Check(isRight: false, rehashed: nil) }
-            // All accounts' passwords take as long to check as one that does not exist.
-            let isWeak = known.logarithm != Self.logarithm || known.passes != passes
+            let passes = self.raisePasses(to: known)
+            // Only ever upwards: a stronger hash than the policy asks for is kept.
+            let isWeak = known.logarithm < Self.logarithm || known.passes < passes
             let better =
                 isWeak ? try PasswordHash.make(password, logarithm: Self.logarithm, passes: passes).text : nil
             return Check(isRight: true, rehashed: better)
@@ -66,15 +69,13 @@ public final class PasswordHasher: Sendable {
         return try await pool.runIfActive(body)
     }
 
-    /// As many passes as take about 100 ms here.
-    private func measuredPasses() throws -> Int {
-        if let known = passes.withLock({ $0 }) { return known }
-        let time = try ContinuousClock().measure {
-            _ = try PasswordHash.make("measure", logarithm: Self.logarithm, passes: 1)
+    private var currentPasses: Int { passes.withLock { $0 } }
+
+    /// All accounts are checked in the same time once the strongest hash has been seen.
+    private func raisePasses(to known: PasswordHash) -> Int {
+        passes.withLock { passes in
+            if known.logarithm >= Self.logarithm { passes = max(passes, min(known.passes, Self.mostPasses)) }
+            return passes
         }
-        let fitting = Int((Self.aimed / time).rounded())
-        let found = min(max(fitting, Self.passRange.lowerBound), Self.passRange.upperBound)
-        passes.withLock { $0 = found }
-        return found
     }
 }

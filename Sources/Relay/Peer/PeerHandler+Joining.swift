@@ -34,7 +34,7 @@ extension PeerHandler {
                 let entrance = Entrance {
                     $0.joinGuest(admission, publicKey: publicKey, peer: $1, ack: ack)
                 } lost: {
-                    Task { await authority.seatGivenUp(peerId: admission.peerId) }
+                    Task { await authority.seatGivenUp(peerId: admission.peerId, reason: nil) }
                 }
                 return (admission.sessionId, entrance)
             }

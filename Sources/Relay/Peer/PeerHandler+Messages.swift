@@ -24,7 +24,8 @@ extension PeerHandler {
     }
 
     private func hold(_ message: WebSocketMessage) {
-        guard held.count < RelayConfiguration.messagesWhileJoining else {
+        let bytes = held.reduce(message.payload.readableBytes) { $0 + $1.payload.readableBytes }
+        guard held.count < RelayConfiguration.messagesWhileJoining, bytes <= RelayConfiguration.bytesWhileJoining else {
             return close(code: CloseCode.badMessage, reason: "wait for the answer to the join")
         }
         held.append(message)
@@ -95,7 +96,7 @@ extension PeerHandler {
         if case .closing = state { return false }
         let isTaken: Bool
         let waiting = outbox.queuedBytes
-        switch outbox.offer(bytes, kind, socketTakesMore: context.channel.isWritable) {
+        switch outbox.offer(bytes, kind, socketTakesMore: context.channel.isWritable, capacity: relay.outboxCapacity) {
         case .send:
             isTaken = true
             context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)

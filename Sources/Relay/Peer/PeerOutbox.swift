@@ -41,14 +41,19 @@ struct PeerOutbox {
 
     var isEmpty: Bool { entries.isEmpty }
 
-    /// - Parameter socketTakesMore: whether the channel is writable.
-    mutating func offer(_ bytes: ByteBuffer, _ kind: Kind, socketTakesMore: Bool) -> Verdict {
+    /// - Parameters:
+    ///   - socketTakesMore: whether the channel is writable.
+    ///   - capacity: less than its own where all peers together have too much waiting.
+    mutating func offer(
+        _ bytes: ByteBuffer, _ kind: Kind, socketTakesMore: Bool, capacity limit: @autoclosure () -> Int = .max
+    ) -> Verdict {
         switch kind {
         case .broadcast where awaitsSnapshot: return .dropped
         case .snapshot: awaitsSnapshot = false
         default: break
         }
         if entries.isEmpty && socketTakesMore { return .send }
+        let capacity = min(capacity, limit())
         entries.append((kind, bytes))
         queuedBytes += bytes.readableBytes
         if queuedBytes <= capacity { return .queued }

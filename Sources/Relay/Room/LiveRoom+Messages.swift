@@ -123,9 +123,11 @@ extension LiveRoom {
             event.payload = payload
             present.forEach { $0.say(event) }
             answer(link, ack)
-        case .kick(let peerId):
+        case .kick(let peerId, let reason):
             guard isHost else { return answer(link, ack, "Only the host can do that") }
-            guard let actions = room.kick(peerId: peerId) else { return answer(link, ack, "No such guest") }
+            guard let actions = room.kick(peerId: peerId, reason: reason) else {
+                return answer(link, ack, "No such guest")
+            }
             answer(link, ack)
             carryOut(actions)
         case .endSession:

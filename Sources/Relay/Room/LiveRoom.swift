@@ -80,7 +80,7 @@ final class LiveRoom: Ticking {
                 admission, publicKey: publicKey, resumeToken: admission.resumeToken, ack: ack)
         guard let (slot, actions) = joined else {
             let authority = relay.authority
-            Task { await authority.seatGivenUp(peerId: admission.peerId) }
+            Task { await authority.seatGivenUp(peerId: admission.peerId, reason: nil) }
             return peer.refused(ack, "Session has ended")
         }
         take(slot, 0, peer, awaitsSnapshot: true)
@@ -157,9 +157,9 @@ final class LiveRoom: Ticking {
                 after(relay.configuration.guestReturn) {
                     $0.carryOut($0.room.guestWindowPassed(slot: slot, attachment: attachment))
                 }
-            case .giveUpSeat(let peerId):
+            case .giveUpSeat(let peerId, let reason):
                 let authority = relay.authority
-                Task { await authority.seatGivenUp(peerId: peerId) }
+                Task { await authority.seatGivenUp(peerId: peerId, reason: reason) }
             case .end(let reason): end(reason)
             }
         }

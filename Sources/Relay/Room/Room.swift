@@ -10,11 +10,11 @@ public struct Room {
         case sendToGuests(ServerMessage)
         /// The peer's connection is closed; what is queued for it goes out first.
         case close(Slot, code: UInt16, reason: String)
-        /// After this time call ``hostWindowPassed(waitingSince:)`` with the number.
+        /// After this time call ``hostWindowPassed(waiting:)`` with the number.
         case waitForHost(waiting: Int)
         /// After this time call ``guestWindowPassed(slot:attachment:)``.
         case waitForGuest(Slot, attachment: Int)
-        case giveUpSeat(peerId: String)
+        case giveUpSeat(peerId: String, reason: KickReason?)
         /// The room is over: write it, tell everybody, close everything.
         case end(SessionEnd)
     }
@@ -233,13 +233,13 @@ public struct Room {
     }
 
     /// - Returns: nil when there is no such guest.
-    mutating func kick(peerId: String) -> [Action]? {
+    mutating func kick(peerId: String, reason: KickReason? = nil) -> [Action]? {
         guard let guest = guests.values.first(where: { $0.peerId == peerId }) else { return nil }
         var actions: [Action] = []
         if guest.isConnected {
             actions.append(.close(guest.slot, code: CloseCode.notAllowed, reason: "the host removed you"))
         }
-        return actions + guestLeft(guest)
+        return actions + guestLeft(guest, reason)
     }
 
     public mutating func end(_ reason: SessionEnd) -> [Action] {
@@ -248,9 +248,9 @@ public struct Room {
         return [.end(reason)]
     }
 
-    mutating func guestLeft(_ guest: Member) -> [Action] {
+    mutating func guestLeft(_ guest: Member, _ reason: KickReason? = nil) -> [Action] {
         guests[guest.slot] = nil
-        return toHost(peerDisconnected(guest, mayReturn: false)) + [.giveUpSeat(peerId: guest.peerId)]
+        return toHost(peerDisconnected(guest, mayReturn: false)) + [.giveUpSeat(peerId: guest.peerId, reason: reason)]
     }
 
     // MARK: Frames

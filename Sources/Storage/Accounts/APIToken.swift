@@ -21,9 +21,7 @@ public struct APIToken: Sendable {
         name: String, userId: String, organisationId: String? = nil, scopes: Set<PermissionKey>? = nil,
         expiresAt: Timestamp? = nil, isStrong: Bool = true, now: Timestamp, in database: SQLiteConnection
     ) throws -> APIToken {
-        guard (1...64).contains(name.count) else {
-            throw Refusal(.invalid, "A token's name is 1 to 64 characters long.")
-        }
+        try NameRule.check(name, "A token's name")
         let count =
             try database.first(
                 "SELECT COUNT(*) AS found FROM api_tokens WHERE user_id = ? AND revoked_at IS NULL", userId

@@ -61,11 +61,12 @@ public struct ExternalIdentity: Sendable {
             $0.isASCII
                 && ($0.properties.isAlphabetic || $0.properties.numericType != nil || ".-_".unicodeScalars.contains($0))
         }
-        let wish = String(String.UnicodeScalarView(letters)).prefix(56)
+        // A username begins with a letter or a digit.
+        let wish = String(String.UnicodeScalarView(letters.drop { ".-_".unicodeScalars.contains($0) })).prefix(56)
         let base = wish.isEmpty ? "person" : String(wish)
         for number in 1..<10_000 {
             let name = number == 1 ? base : "\(base)-\(number)"
-            if try User.find(username: name, in: database) == nil { return name }
+            if try !User.isTaken(name, in: database) { return name }
         }
         return "\(base)-\(RandomText.makeReadable(letters: 7))"
     }

@@ -1,5 +1,8 @@
 /// The way in for the first administrator: a secret that works once, for a while.
 public struct SetupLink: Sendable {
+    /// Where the owner finds the link, in the state directory.
+    public static let fileName = "setup-link"
+
     /// Long enough to walk to another machine, too short to be found in a log, in seconds.
     public static let lifetimeSeconds: Int64 = 30 * 60
 

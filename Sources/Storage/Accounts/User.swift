@@ -28,17 +28,27 @@ public struct User: Sendable, Equatable {
         username: String, email: String? = nil, plan: Plan? = nil, isAdmin: Bool = false, now: Timestamp,
         in database: SQLiteConnection
     ) throws -> User {
+        guard try !isTaken(username, in: database) else { throw taken(username) }
         let created = try database.first(
             """
             INSERT INTO users (id, username, email, is_admin, created_at) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (username) DO NOTHING RETURNING *
             """, Identifier.make(now: now), username, email, isAdmin, now, decode: User.init)
-        guard let created else {
-            throw Refusal(.nameTaken, "There is already a user named \(username); choose another name.")
-        }
+        guard let created else { throw taken(username) }
         try Organisation.createPersonal(
             of: created, plan: plan ?? database.surroundings.plans.standard, now: now, in: database)
         return created
+    }
+
+    /// Whether an account has this name, in any case: Admin beside admin would be taken for the same person.
+    static func isTaken(_ username: String, in database: SQLiteConnection) throws -> Bool {
+        try database.first("SELECT 1 AS found FROM users WHERE username = ? COLLATE NOCASE LIMIT 1", username) {
+            try $0.integer("found")
+        } != nil
+    }
+
+    private static func taken(_ username: String) -> Refusal {
+        Refusal(.nameTaken, "There is already a user named \(username); choose another name.")
     }
 
     public static func find(id: String, in database: SQLiteConnection) throws -> User? {

@@ -266,10 +266,23 @@ public enum Audit {
     }
 
     public static func head(in scope: TenantScope) throws -> Head? {
-        try scope.first("SELECT * FROM audit_chains WHERE organisation_id = :organisation") {
-            Head(
-                number: try $0.integer("number"), digest: try $0.blob("digest"), at: try $0.time("at"),
-                signature: try $0.blob("signature"))
+        try scope.first("SELECT * FROM audit_chains WHERE organisation_id = :organisation", decode: Head.init)
+    }
+
+    /// The heads that were signed last.
+    static func heads(
+        atMost count: Int, in database: SQLiteConnection
+    ) throws -> [(organisationId: String, head: Head)] {
+        try database.across(.upkeep).rows("SELECT * FROM audit_chains ORDER BY at DESC LIMIT ?", count) {
+            (try $0.text("organisation_id"), try Head($0))
         }
+    }
+}
+
+extension Audit.Head {
+    fileprivate init(_ row: Row) throws {
+        self.init(
+            number: try row.integer("number"), digest: try row.blob("digest"), at: try row.time("at"),
+            signature: try row.blob("signature"))
     }
 }

@@ -11,19 +11,21 @@ public enum KeyFile {
     public static func load(_ path: String) throws -> [UInt8] {
         if let key = try read(path) { return key }
         let key = random()
-        try write(key, to: path)
-        return key
+        do { if try WholeFile.create(key, at: path) { try syncDirectory(of: path) } } catch let error
+            as WholeFile.Failure
+        {
+            throw failure("write", path, error)
+        }
+        // Another process may have been faster; the file decides.
+        guard let stored = try read(path) else {
+            throw StorageError(.unavailable, "\(path) was removed while it was created; start again")
+        }
+        return stored
     }
 
     static func random() -> [UInt8] {
         var generator = SystemRandomNumberGenerator()
         return (0..<size).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
-    }
-
-    /// Whole and on the disk before it gets its name: a key file that exists is complete.
-    static func write(_ key: [UInt8], to path: String) throws {
-        do { try WholeFile.write(key, to: path) } catch { throw failure("write", path, error) }
-        try syncDirectory(of: path)
     }
 
     /// A name is on the disk when its directory is.

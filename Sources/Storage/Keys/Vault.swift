@@ -46,6 +46,19 @@ enum Vault {
         return stored.count
     }
 
+    /// Opens some of the data keys.
+    /// - Throws: ``StorageError`` when the master key is not the one that wrapped them.
+    static func check(in connection: SQLiteConnection, samples: Int) throws {
+        let keys = try connection.surroundings.keyring()
+        let stored = try connection.across(.upkeep).rows(
+            "SELECT organisation_id, master, wrapped FROM data_keys LIMIT ?", samples
+        ) { (try $0.text("organisation_id"), try $0.text("master"), try $0.blob("wrapped")) }
+        for (organisation, master, wrapped) in stored {
+            _ = try open(
+                wrapped, with: keys.master(id: master).key, binding: Array("data_keys\u{0}\(organisation)".utf8))
+        }
+    }
+
     private static func dataKey(in scope: TenantScope) throws -> SymmetricKey {
         let keys = try scope.connection.surroundings.keyring()
         let binding = Array("data_keys\u{0}\(scope.organisationId)".utf8)

@@ -74,8 +74,16 @@ public struct Organisation: Sendable, Equatable {
         return try Self.find(id: id, in: database) ?? self
     }
 
-    public func setPlan(_ plan: Plan, in database: SQLiteConnection) throws {
+    /// Changes the plan, and writes that down in the organisation's audit log and in the server's own.
+    public func setPlan(
+        _ plan: Plan, by actor: Audit.Actor, now: Timestamp, in database: SQLiteConnection
+    ) throws {
         try database.run("UPDATE organisations SET plan = ? WHERE id = ?", plan.rawValue, id)
+        for log in [id, Audit.appliance] {
+            try Audit.record(
+                .planSet, target: name, detail: "\(self.plan.rawValue) to \(plan.rawValue)", actor: actor, now: now,
+                in: database.tenant(log))
+        }
     }
 
     /// Takes it out of use; it can be brought back for ``graceSeconds``.
@@ -147,9 +155,7 @@ public struct Organisation: Sendable, Equatable {
     }
 
     private static func checked(_ name: String) throws -> String {
-        guard (1...64).contains(name.count), name.contains(where: { !$0.isWhitespace }),
-            name.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F })
-        else { throw Refusal(.invalid, "An organisation's name is 1 to 64 characters long, on one line.") }
+        try NameRule.check(name, "An organisation's name")
         return name
     }
 }

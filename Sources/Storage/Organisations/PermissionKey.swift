@@ -19,7 +19,8 @@ public enum PermissionKey: String, Sendable, CaseIterable, Comparable {
     /// One sentence for people who make a role.
     public var explanation: String {
         switch self {
-        case .sessionCreate: "share terminals, and manage one's own share sessions and codes"
+        case .sessionCreate:
+            "share terminals, manage one's own share sessions and codes, and join others' with a token that has scopes"
         case .sessionReadAll: "see everybody's share sessions"
         case .sessionEndAny: "end anybody's share session"
         case .tenantRead: "see the organisation, its members and its plan"

@@ -139,8 +139,9 @@ public struct Role: Sendable, Equatable {
     }
 
     private static func check(name: String, permissions: Set<PermissionKey>, by maker: Member) throws {
-        guard (1...64).contains(name.count), BuiltIn(rawValue: name) == nil else {
-            throw Refusal(.invalid, "A role's name is 1 to 64 characters long and not that of a built-in role.")
+        try NameRule.check(name, "A role's name")
+        guard BuiltIn(rawValue: name) == nil else {
+            throw Refusal(.invalid, "\(name) is a built-in role; choose another name.")
         }
         try maker.mayGrant(permissions)
     }

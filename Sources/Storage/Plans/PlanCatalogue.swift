@@ -26,6 +26,18 @@ public final class PlanCatalogue: Sendable {
 
     public subscript(plan: Plan) -> PlanLimits { state.withLock { $0.limits[plan] ?? .unlimited } }
 
+    /// The next higher plan that allows more of this than the given one; nil where none does. `admin` is never offered.
+    public func upgrade(from plan: Plan, for limit: PlanLimit) -> Plan? {
+        guard let now = self[plan][limit] else { return nil }
+        return Plan.allCases.filter { $0 > plan && $0 != .admin }.first { (self[$0][limit] ?? .max) > now }
+    }
+
+    /// The sentence that follows "… limit reached.": which plan allows more, or that none does.
+    func advice(from plan: Plan, for limit: PlanLimit, whoUpgrades: String) -> String {
+        guard let next = upgrade(from: plan, for: limit) else { return "No plan of this server allows more." }
+        return "\(whoUpgrades) \(next.title) for \(self[next][limit] == nil ? "unlimited" : "more")."
+    }
+
     /// What a new account gets. With no billing provider nobody who installed this for himself is told to upgrade.
     public var standard: Plan { state.withLock { $0.standard } }
 

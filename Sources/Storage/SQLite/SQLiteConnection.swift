@@ -135,6 +135,16 @@ public final class SQLiteConnection {
 }
 
 extension SQLiteConnection {
+    /// Runs a body whose reads all see one snapshot. Only for a connection that is not in a transaction.
+    /// - Throws: what `body` throws, or ``StorageError``.
+    func snapshot<Success>(_ body: (SQLiteConnection) throws -> Success) throws -> Success {
+        // DEFERRED: the snapshot is taken by the first read.
+        try run("BEGIN DEFERRED")
+        // Nothing was written, so ending the transaction has nothing to report.
+        defer { _ = try? run("ROLLBACK") }
+        return try body(self)
+    }
+
     /// Reads one row, to see that the file can be read.
     /// - Throws: ``StorageError``.
     public func check() throws {

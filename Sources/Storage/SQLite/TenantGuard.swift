@@ -51,12 +51,13 @@ final class TenantGuard {
         var prepared: OpaquePointer?
         let result = sqlite3_prepare_v2(handle, text, Int32(sql.utf8CodeUnitCount), &prepared, nil)
         sqlite3_finalize(prepared)
-        // Any other mistake is found again, and said, when the statement is prepared where it is to run.
         if result & 0xFF == SQLITE_AUTH {
             throw StorageError(
                 .failed,
                 "\(refused ?? "a table") belongs to organisations; write this query with a TenantScope: \(sql)")
         }
+        // A statement that could not be checked (busy, out of memory, no such table) must not run unchecked.
+        guard result == SQLITE_OK else { throw SQLiteStatement.error(on: handle) }
     }
 
     private func decide(_ action: Int32, _ name: UnsafePointer<CChar>) -> Int32 {

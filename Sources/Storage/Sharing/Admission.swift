@@ -110,15 +110,42 @@ public struct Connection: Sendable {
     /// Slots are 16 bits on the wire, and 0 is the host.
     private static let lastSlot = 65_535
 
+    /// Whose seat it was that nobody proved anything in.
+    public struct Unproved: Sendable {
+        public let guestId, hostId: String
+    }
+
     /// Gives the seat up. Leaving twice changes nothing.
-    public static func leave(id: String, now: Timestamp, in database: SQLiteConnection) throws {
+    /// - Parameter isUnproved: the guest never showed that it knows the words: the use of the code is given back.
+    /// - Returns: who took the seat, where it was not proved.
+    @discardableResult
+    public static func leave(
+        id: String, isUnproved: Bool = false, now: Timestamp, in database: SQLiteConnection
+    ) throws -> Unproved? {
         let left = try database.across(.relay).first(
             """
-            UPDATE connections SET left_at = ? WHERE id = ? AND left_at IS NULL RETURNING organisation_id, metered_until
+            UPDATE connections SET left_at = ? WHERE id = ? AND left_at IS NULL
+            RETURNING organisation_id, metered_until, user_id, code, session_id
             """, now, id
-        ) { (try $0.text("organisation_id"), try $0.optionalTime("metered_until")) }
-        guard let (organisation, meteredUntil) = left else { return }
-        try UsageLedger.close(.guestMinutes, from: meteredUntil, now: now, in: database.tenant(organisation))
+        ) {
+            (
+                organisation: try $0.text("organisation_id"), meteredUntil: try $0.optionalTime("metered_until"),
+                guest: try $0.text("user_id"), code: try $0.text("code"), session: try $0.text("session_id")
+            )
+        }
+        guard let left else { return nil }
+        let scope = database.tenant(left.organisation)
+        try UsageLedger.close(.guestMinutes, from: left.meteredUntil, now: now, in: scope)
+        guard isUnproved else { return nil }
+        try scope.run(
+            """
+            UPDATE share_codes SET current_uses = current_uses - 1
+            WHERE organisation_id = :organisation AND code = ? AND current_uses > 0
+            """, left.code)
+        let host = try scope.first(
+            "SELECT host_user_id FROM share_sessions WHERE organisation_id = :organisation AND id = ?", left.session
+        ) { try $0.text("host_user_id") }
+        return host.map { Unproved(guestId: left.guest, hostId: $0) }
     }
 
     /// Closes the seats that nobody can come back to: those of ended sessions, of versions that kept no token, and of
@@ -129,23 +156,25 @@ public struct Connection: Sendable {
             """
             UPDATE share_sessions SET host_resume_digest = NULL WHERE ended_at IS NULL AND (
                 (host_credential_id IS NOT NULL
-                    AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = host_credential_id AND ended_at IS NULL)
+                    AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = host_credential_id
+                        AND ended_at IS NULL AND expires_at > ?)
                     AND NOT EXISTS (SELECT 1 FROM api_tokens WHERE api_tokens.id = host_credential_id
                         AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)))
                 OR EXISTS (SELECT 1 FROM users WHERE users.id = host_user_id AND disabled_at IS NOT NULL)
                 OR NOT EXISTS (SELECT 1 FROM memberships WHERE memberships.user_id = host_user_id
                     AND memberships.organisation_id = share_sessions.organisation_id))
-            """, now)
+            """, now, now)
         let lost = try all.rows(
             """
             SELECT id FROM connections WHERE left_at IS NULL AND (resume_digest IS NULL
                 OR session_id IN (SELECT id FROM share_sessions WHERE ended_at IS NOT NULL)
                 OR EXISTS (SELECT 1 FROM users WHERE users.id = connections.user_id AND disabled_at IS NOT NULL)
                 OR (credential_id IS NOT NULL
-                    AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = credential_id AND ended_at IS NULL)
+                    AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = credential_id
+                        AND ended_at IS NULL AND expires_at > ?)
                     AND NOT EXISTS (SELECT 1 FROM api_tokens WHERE api_tokens.id = credential_id
                         AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?))))
-            """, now
+            """, now, now
         ) { try $0.text("id") }
         for id in lost { try leave(id: id, now: now, in: database) }
     }
@@ -162,10 +191,10 @@ public struct Connection: Sendable {
                 """, session.id
             ) { try $0.integer("seated") } ?? 0
         guard seated < limit else {
-            let next = plan == .free ? "Pro" : plan == .pro ? "Team" : "Enterprise"
+            let advice = scope.connection.surroundings.plans.advice(
+                from: plan, for: .viewers, whoUpgrades: "The host can upgrade to")
             throw Refusal(
-                .viewerLimit, "Viewer limit reached (\(limit)). The host can upgrade to \(next) for more.",
-                limit: limit, current: seated, plan: plan)
+                .viewerLimit, "Viewer limit reached (\(limit)). \(advice)", limit: limit, current: seated, plan: plan)
         }
     }
 }

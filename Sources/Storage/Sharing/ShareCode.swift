@@ -76,7 +76,15 @@ public struct ShareCode: Sendable, Equatable {
             RETURNING session_id
             """, now, code, owner.user.id
         ) { try $0.text("session_id") }
-        if let session { try Audit.record(.codeRevoked, target: session, by: owner, now: now, in: scope) }
+        if let session { return try Audit.record(.codeRevoked, target: session, by: owner, now: now, in: scope) }
+        // Revoking twice changes nothing; a code of somebody else is as unknown as one that does not exist.
+        let isOwn = try scope.first(
+            """
+            SELECT 1 AS found FROM share_codes WHERE organisation_id = :organisation AND code = ?
+            AND session_id IN (SELECT id FROM share_sessions WHERE organisation_id = :organisation AND host_user_id = ?)
+            """, code, owner.user.id
+        ) { try $0.integer("found") }
+        if isOwn == nil { throw Refusal(.notFound, "Code not found") }
     }
 
     /// A session's codes that are not revoked, oldest first.
@@ -116,9 +124,9 @@ public struct ShareCode: Sendable, Equatable {
                 """, session.id, now
             ) { try $0.integer("live") } ?? 0
         guard live < limit else {
+            let advice = scope.connection.surroundings.plans.advice(from: plan, for: .codes, whoUpgrades: "Upgrade to")
             throw Refusal(
-                .codeLimit, "Code limit reached (\(limit)). Upgrade to Pro for unlimited.",
-                limit: limit, current: live, plan: plan)
+                .codeLimit, "Code limit reached (\(limit)). \(advice)", limit: limit, current: live, plan: plan)
         }
     }
 

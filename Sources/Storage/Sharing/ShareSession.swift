@@ -38,6 +38,7 @@ public struct ShareSession: Sendable, Equatable {
     public static func start(
         host: Caller, publicKey: String, name: String?, now: Timestamp, in database: SQLiteConnection
     ) throws -> ShareSession {
+        if let name, !name.isEmpty { try NameRule.check(name, "A session's name", characters: 1...128) }
         let member = try host.member(may: .sessionCreate, in: database)
         let scope = database.tenant(member.organisation.id)
         let allowance = host.allowance(in: member.organisation, database)
@@ -48,7 +49,8 @@ public struct ShareSession: Sendable, Equatable {
                     host.user.id
                 ) { try $0.integer("active") } ?? 0
             guard active < limit else {
-                let message = "Share limit reached (\(limit)). Upgrade to \(plan == .free ? "Pro" : "Team") for more."
+                let advice = database.surroundings.plans.advice(from: plan, for: .shares, whoUpgrades: "Upgrade to")
+                let message = "Share limit reached (\(limit)). \(advice)"
                 throw Refusal(.shareLimit, message, limit: limit, current: active, plan: plan)
             }
         }

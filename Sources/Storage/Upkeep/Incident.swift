@@ -22,6 +22,7 @@ public struct Incident: Sendable, Equatable {
         guard (1...textLimit).contains(text.utf8.count) else {
             throw Refusal(.invalid, "An incident's text is 1 to \(textLimit) bytes long.")
         }
+        try NameRule.check(text, "An incident's text", characters: 1...textLimit)
         let made = try database.first(
             "INSERT INTO incidents (id, text, started_at) VALUES (?, ?, ?) RETURNING *",
             Identifier.make(now: now), text, now, decode: Incident.init)

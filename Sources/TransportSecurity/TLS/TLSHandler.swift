@@ -1,6 +1,12 @@
 public import NIOCore
 import NIOTLS
 
+/// An outbound user event: closes a connection at once, without a close_notify that the peer would have to read first. What waits to be
+/// sent is dropped.
+public struct ImmediateClose: Sendable {
+    public init() {}
+}
+
 /// TLS in a channel's pipeline, on libssl: behaves towards its neighbours as swift-nio-ssl's handler does.
 ///
 /// Starts the handshake when the channel is active, holds writes until it is done, fires `TLSUserEvent.handshakeCompleted`,
@@ -320,6 +326,14 @@ public final class TLSHandler: ChannelDuplexHandler {
         case (.idle, _), (.handshaking, _), (.closed, _), (_, .input): context.close(mode: mode, promise: promise)
         case (.outputClosed, .output), (.closing, .output): promise?.succeed()
         }
+    }
+
+    public func triggerUserOutboundEvent(
+        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
+    ) {
+        guard event is ImmediateClose else { return context.triggerUserOutboundEvent(event, promise: promise) }
+        finish(ChannelError.ioOnClosedChannel)
+        context.close(promise: promise)
     }
 
     private func sayGoodbye(_ context: ChannelHandlerContext, then next: State) {

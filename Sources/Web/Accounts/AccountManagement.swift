@@ -116,6 +116,7 @@ struct AccountManagement: Sendable {
         }
         // A token that makes tokens would outlive its own end.
         try caller.mustBePerson()
+        if scopes?.contains(.applianceManage) == true { try caller.administrator() }
         return try await database.write { connection in
             let now = Timestamp.now()
             let member = try caller.member(may: .tokenCreate, in: connection)

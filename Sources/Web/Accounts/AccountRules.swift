@@ -1,13 +1,18 @@
 /// What names, addresses and passwords may be; read once, at the edge.
 public enum AccountRules {
-    public static let usernameRule = "use letters, digits, '.', '-' and '_', at most 64"
+    public static let usernameRule =
+        "use letters, digits, '.', '-' and '_', at most 64, beginning with a letter or a digit"
 
+    /// A name that no command takes for an option or a path.
     public static func isUsername(_ name: String) -> Bool {
-        (1...64).contains(name.utf8.count)
-            && name.utf8.allSatisfy {
-                (0x30...0x39).contains($0) || (0x61...0x7A).contains($0 | 0x20) || $0 == 0x2E || $0 == 0x2D
-                    || $0 == 0x5F
-            }
+        guard (1...64).contains(name.utf8.count), let first = name.utf8.first, isAlphanumeric(first) else {
+            return false
+        }
+        return name.utf8.allSatisfy { isAlphanumeric($0) || $0 == 0x2E || $0 == 0x2D || $0 == 0x5F }
+    }
+
+    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20)
     }
 
     /// - Throws: ``APIError`` that names the rule.

@@ -17,7 +17,9 @@ struct AccountService: Sendable {
     let logger: Logger
     var providers = Providers()
     let byAccount = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
-    private let byAddress = AttemptLimiter(AccountSettings.signInsPerAddress, per: AccountSettings.signInWindow)
+    /// Names that belong to no account, in a table of their own: made-up names must not push accounts out of theirs.
+    private let byUnknownName: AttemptLimiter
+    private let byAddress: AttemptLimiter
     private let codes = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
     private let registrations = AttemptLimiter(AccountSettings.registrations, per: AccountSettings.registrationWindow)
     let resets = AttemptLimiter(AccountSettings.resets, per: AccountSettings.resetWindow)
@@ -33,8 +35,18 @@ struct AccountService: Sendable {
         self.hasher = hasher
         self.settings = settings
         self.mail = mail
-        alerts = OwnerAlerts(database: database, mail: mail, logger: logger)
+        let alerts = OwnerAlerts(database: database, mail: mail, logger: logger)
+        self.alerts = alerts
         self.logger = logger
+        byUnknownName = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow) {
+            alerts.raise(.stranger, "Sign-ins with more than \(AttemptLimiter.capacity) names that do not exist.")
+        }
+        byAddress = AttemptLimiter(AccountSettings.signInsPerAddress, per: AccountSettings.signInWindow) {
+            alerts.raise(
+                .stranger,
+                "Sign-ins from more than \(AttemptLimiter.capacity) addresses; IPv6 addresses are counted by their /48 now."
+            )
+        }
     }
 
     /// Where a request comes from.
@@ -57,7 +69,8 @@ struct AccountService: Sendable {
     func checkPassword(login: String, password: String, from source: Source) async throws -> FirstStep {
         guard login.utf8.count <= AccountSettings.loginBytes else { throw Self.wrong }
         let login = login.contains("@") ? login.lowercased() : login
-        try begin(byAddress, "address \(source.address)", "sign-ins from one address")
+        let address = byAddress.isCrowded() ? ClientAddress.widened(source.address) : source.address
+        try begin(byAddress, "address \(address)", "sign-ins from one address")
         let found = try await database.read { connection -> (User, String?)? in
             guard let user = try User.find(login: login, in: connection), user.disabledAt == nil else { return nil }
             return (user, try Password.hash(userId: user.id, in: connection))
@@ -65,7 +78,7 @@ struct AccountService: Sendable {
         // By the account, whether it was called by its name or by its address.
         let key = "account \(found?.0.id ?? login)"
         try begin(
-            byAccount, key,
+            found == nil ? byUnknownName : byAccount, key,
             "sign-ins to \(found == nil ? "an account that does not exist" : "the account \(found?.0.username ?? "")")",
             found == nil ? .stranger : .account)
         let check = try await hasher.check(password, against: found?.1)
@@ -74,7 +87,7 @@ struct AccountService: Sendable {
             throw Self.wrong
         }
         byAccount.succeeded(key)
-        byAddress.giveBack("address \(source.address)")
+        byAddress.giveBack("address \(address)")
         if let better = check.rehashed {
             try await database.write { try Password.rehash(better, userId: user.id, now: .now(), in: $0) }
         }

@@ -33,6 +33,9 @@ public struct AccountSettings: Sendable {
     /// Sign-ins of one account and of one address.
     static let signIns = 5
     static let signInWindow = TimeAmount.minutes(15)
+    /// Seats that one account takes at one host without showing that it knows the words: enough for typing mistakes.
+    static let unprovedSeats = 5
+    static let unprovedWindow = TimeAmount.minutes(15)
     /// Registrations of one address.
     static let registrations = 3
     static let registrationWindow = TimeAmount.hours(1)

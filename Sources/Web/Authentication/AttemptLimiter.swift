@@ -1,12 +1,12 @@
 import NIOCore
 import Synchronization
 
-/// Attempts by key, so many within a window; who goes on beyond that waits twice as long each time.
+/// Counts attempts by key: so many within a window, then a wait that doubles each time the key goes on.
 ///
 /// An attempt counts when it begins, so that many at once cannot all slip through; one that succeeds is given back.
 final class AttemptLimiter: Sendable {
-    /// Keys remembered; above it those that have recovered are forgotten, and if none has, newcomers wait.
-    private static let capacity = 20_000
+    /// Keys remembered. Beyond it the keys that have been quiet for longest are forgotten, blocked ones last.
+    static let capacity = 20_000
     /// The longest wait, in seconds: a day.
     private static let longest: Int64 = 86_400
 
@@ -19,18 +19,22 @@ final class AttemptLimiter: Sendable {
         var recoversAt: NIODeadline
     }
 
-    private let limit: Int
-    private let window: TimeAmount
     private struct State {
-        var entries: [String: Entry] = [:]
-        var sweptAt = NIODeadline.uptimeNanoseconds(0)
+        var entries = GenerationTable<Entry>(capacity: AttemptLimiter.capacity)
+        /// Until when the table counts as crowded.
+        var crowdedUntil: NIODeadline?
     }
 
+    private let limit: Int
+    private let window: TimeAmount
+    private let onCrowded: @Sendable () -> Void
     private let state = Mutex(State())
 
-    init(_ limit: Int, per window: TimeAmount) {
+    /// - Parameter onCrowded: called when keys that have not recovered had to be forgotten, at most once per window.
+    init(_ limit: Int, per window: TimeAmount, onCrowded: @escaping @Sendable () -> Void = {}) {
         self.limit = limit
         self.window = window
+        self.onCrowded = onCrowded
     }
 
     enum Outcome: Equatable {
@@ -39,46 +43,64 @@ final class AttemptLimiter: Sendable {
         case wait(seconds: Int, isNew: Bool)
     }
 
+    /// Whether more keys were active within the last window than the table holds. Callers then count larger groups as one key.
+    func isCrowded(now: NIODeadline = .now()) -> Bool {
+        state.withLock { state in state.crowdedUntil.map { now < $0 } ?? false }
+    }
+
     func begin(_ key: String, now: NIODeadline = .now()) -> Outcome {
-        state.withLock { state in
-            if state.entries[key] == nil, state.entries.count >= Self.capacity {
-                // At most once a second: going through all of them is what an attacker would make us do.
-                guard now - state.sweptAt >= .seconds(1) else { return .wait(seconds: 60, isNew: false) }
-                state.sweptAt = now
-                state.entries = state.entries.filter { $0.value.recoversAt > now }
-                if state.entries.count >= Self.capacity { return .wait(seconds: 60, isNew: false) }
-            }
+        let (outcome, hasBecomeCrowded) = state.withLock { state -> (Outcome, Bool) in
             var entry = state.entries[key] ?? Entry(begun: now, recoversAt: now + window)
             if entry.recoversAt <= now { entry = Entry(begun: now, recoversAt: now + window) }
-            if let until = entry.blockedUntil {
-                if now < until { return .wait(seconds: Self.seconds(until - now), isNew: false) }
-                entry.blockedUntil = nil
-                (entry.attempts, entry.begun) = (0, now)
-            }
-            if now - entry.begun >= window { (entry.attempts, entry.begun) = (0, now) }
-            entry.attempts += 1
-            entry.recoversAt = now + window + window
-            guard entry.attempts > limit else {
-                state.entries[key] = entry
-                return .go
-            }
-            let seconds = min((window.nanoseconds / 1_000_000_000) << Int64(min(entry.blocks, 16)), Self.longest)
-            entry.blocks += 1
-            entry.blockedUntil = now + .seconds(seconds)
-            // Forgotten only after a wait and a window without a further attempt.
-            entry.recoversAt = now + .seconds(2 * seconds) + window
-            state.entries[key] = entry
-            return .wait(seconds: Int(seconds), isNew: true)
+            let outcome = count(&entry, now)
+            let dropped = state.entries.set(key, to: entry) { $0.blockedUntil.map { now < $0 } ?? false }
+            guard dropped.contains(where: { $0.recoversAt > now }) else { return (outcome, false) }
+            let wasCrowded = state.crowdedUntil.map { now < $0 } ?? false
+            state.crowdedUntil = now + window
+            return (outcome, !wasCrowded)
+        }
+        if hasBecomeCrowded { onCrowded() }
+        return outcome
+    }
+
+    private func count(_ entry: inout Entry, _ now: NIODeadline) -> Outcome {
+        if let until = entry.blockedUntil {
+            if now < until { return .wait(seconds: Self.seconds(until - now), isNew: false) }
+            entry.blockedUntil = nil
+            (entry.attempts, entry.begun) = (0, now)
+        }
+        if now - entry.begun >= window { (entry.attempts, entry.begun) = (0, now) }
+        entry.attempts += 1
+        entry.recoversAt = now + window + window
+        guard entry.attempts > limit else { return .go }
+        let seconds = min((window.nanoseconds / 1_000_000_000) << Int64(min(entry.blocks, 16)), Self.longest)
+        entry.blocks += 1
+        entry.blockedUntil = now + .seconds(seconds)
+        // Forgotten only after a wait and a window without a further attempt.
+        entry.recoversAt = now + .seconds(2 * seconds) + window
+        return .wait(seconds: Int(seconds), isNew: true)
+    }
+
+    /// Whole seconds that a key has to wait now; counts nothing.
+    func wait(of key: String, now: NIODeadline = .now()) -> Int? {
+        state.withLock { state in
+            guard let until = state.entries[key]?.blockedUntil, now < until else { return nil }
+            return Self.seconds(until - now)
         }
     }
 
     /// The attempt was no guess; those before it may have been.
     func giveBack(_ key: String) {
-        state.withLock { if let entry = $0.entries[key], entry.attempts > 0 { $0.entries[key]?.attempts -= 1 } }
+        state.withLock { state in
+            guard var entry = state.entries[key], entry.attempts > 0 else { return }
+            entry.attempts -= 1
+            // The key is in the table already, so that nothing is dropped.
+            _ = state.entries.set(key, to: entry)
+        }
     }
 
     /// The attempt was no guess, and those before it were typing mistakes.
-    func succeeded(_ key: String) { state.withLock { $0.entries[key] = nil } }
+    func succeeded(_ key: String) { state.withLock { $0.entries.remove(key) } }
 
     private static func seconds(_ time: TimeAmount) -> Int { Int((time.nanoseconds + 999_999_999) / 1_000_000_000) }
 }

@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import Model
 import Storage
 import Wire
 
@@ -154,8 +155,7 @@ enum ClientName {
 
     static func of(_ request: Request, claimed: String? = nil) -> String {
         let text = claimed ?? request.headers[.userAgent] ?? "unknown client"
-        return String(
-            text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }.prefix(length).map(Character.init))
+        return String(VisibleText.removed(String(text.unicodeScalars.prefix(length))))
     }
 }
 

@@ -37,6 +37,8 @@ struct Authenticator: Sendable {
     func caller(token: String, address: String) async throws -> Caller? {
         guard token.utf8.count <= WireLimits.tokenBytes else { return nil }
         let now = Timestamp.now()
+        // RFC 7515, section 2: without padding. One token has one spelling.
+        guard !token.contains("=") else { return nil }
         if token.hasPrefix(APIToken.prefix) { return try await caller(apiToken: token, address, now) }
         guard let payload = try await tokens.verified(token, now: now) else { return nil }
         return try await caller(payload, address, now)

@@ -9,6 +9,15 @@ struct Gatekeeper: RelayAuthority {
     let authenticator: Authenticator
     let limiter: RateLimiter
     let logger: Logger
+    /// Seats that an account took at one host and never proved.
+    private let unproved = AttemptLimiter(AccountSettings.unprovedSeats, per: AccountSettings.unprovedWindow)
+
+    init(database: Database, authenticator: Authenticator, limiter: RateLimiter, logger: Logger) {
+        self.database = database
+        self.authenticator = authenticator
+        self.limiter = limiter
+        self.logger = logger
+    }
 
     func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal>
     {
@@ -39,11 +48,20 @@ struct Gatekeeper: RelayAuthority {
     ) async -> Result<GuestAdmission, RelayRefusal> {
         await admit(token: token, from: address) { caller in
             let user = caller.user
+            // A token that was made for something else does not open terminals.
+            guard caller.hasScope(.sessionCreate) else {
+                throw RelayRefusal("This token may not join sessions (session:create)", closeCode: CloseCode.notAllowed)
+            }
             guard let name = CodeName(code) else {
                 throw RelayRefusal("Code not found", closeCode: CloseCode.noSuchSession)
             }
-            let (seat, resumeToken) = try await database.write { connection in
+            let (seat, resumeToken) = try await database.write { [unproved] connection in
                 guard try caller.isStillGood(now: .now(), in: connection) else { throw Self.notSignedIn }
+                let opened = try OpenCode.find(code: name.description, now: .now(), in: connection)
+                if let wait = unproved.wait(of: Self.key(guest: user.id, host: opened.host.id)) {
+                    throw RelayRefusal(
+                        "Too many joins without the words; try again in \(wait) s", closeCode: CloseCode.rateLimited)
+                }
                 var token = ""
                 let seat = try Connection.admit(
                     guest: user, code: name.description, publicKey: publicKey, credentialId: caller.credential.id,
@@ -63,11 +81,18 @@ struct Gatekeeper: RelayAuthority {
         }
     }
 
-    func seatGivenUp(peerId: String) async {
+    func seatGivenUp(peerId: String, reason: KickReason?) async {
         await log("giving up a seat") {
-            try await database.write(essential: true) { try Connection.leave(id: peerId, now: .now(), in: $0) }
+            let unproved = try await database.write(essential: true) {
+                try Connection.leave(id: peerId, isUnproved: reason == .unproved, now: .now(), in: $0)
+            }
+            if let unproved { _ = self.unproved.begin(Self.key(guest: unproved.guestId, host: unproved.hostId)) }
         }
     }
+
+    /// An account that takes seats without knowing the words waits before it may take more of this host's. Of this host's alone: no host
+    /// can lock an account out elsewhere.
+    private static func key(guest: String, host: String) -> String { "guest \(guest) host \(host)" }
 
     func sessionEnded(sessionId: String, reason: SessionEnd) async {
         let stored: ShareSession.EndReason =
@@ -108,10 +133,11 @@ struct Gatekeeper: RelayAuthority {
             return .failure(RelayRefusal(refusal.message, closeCode: CloseCode.notAllowed))
         } catch let error as StorageError where error.code == .full || error.code == .busy {
             // As the API says it: nothing is wrong here that a look into the log would tell.
-            return .failure(RelayRefusal(APIError(error).body.message, closeCode: 1013))
+            return .failure(RelayRefusal(APIError(error).body.message, closeCode: CloseCode.tryAgainLater))
         } catch {
             logger.error("a join failed", metadata: ["error": "\(error)"])
-            return .failure(RelayRefusal("The server has a problem; try again in a moment", closeCode: 1011))
+            return .failure(
+                RelayRefusal("The server has a problem; try again in a moment", closeCode: CloseCode.internalError))
         }
     }
 

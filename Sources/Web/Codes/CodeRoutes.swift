@@ -27,11 +27,11 @@ struct CodeRoutes: Sendable {
 
     @Sendable private func revoke(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response
     {
-        if let code = CodeName(try context.parameters.require("code")) {
-            try await database.write(essential: true) {
-                try ShareCode.revoke(
-                    code: code.description, by: caller, now: .now(), in: $0.tenant(caller.organisationId))
-            }
+        guard let code = CodeName(try context.parameters.require("code")) else {
+            throw Refusal(.notFound, "Code not found")
+        }
+        try await database.write(essential: true) {
+            try ShareCode.revoke(code: code.description, by: caller, now: .now(), in: $0.tenant(caller.organisationId))
         }
         return .done
     }

@@ -19,6 +19,18 @@ struct APIError: Error {
     static let unauthorized = APIError(
         .unauthorized, "unauthorized", "Sign in: send a valid token as 'Authorization: Bearer …'.")
 
+    static let notFound = APIError(.notFound, "not_found", "There is nothing here; see docs/api.md for what there is.")
+
+    static let tooLarge = APIError(
+        .contentTooLarge, "too_large", "A body is at most \(WebConfiguration.bodyBytes) bytes long.")
+
+    /// - Parameter allow: the methods that the path knows, as RFC 9110, section 10.2.1 lists them.
+    static func methodNotAllowed(_ allow: String) -> APIError {
+        var error = APIError(.methodNotAllowed, "method_not_allowed", "This path takes \(allow).")
+        error.headers[.allow] = allow
+        return error
+    }
+
     static func badRequest(_ message: String) -> APIError { APIError(.badRequest, "bad_request", message) }
 
     static func rateLimited(retryAfter seconds: Int) -> APIError {
@@ -41,7 +53,7 @@ struct APIError: Error {
                 "The server's disk is full; its owner must free space.")
         case is BrokenRequest, is IOError, is ChannelError: self = .badRequest("The request ended too early.")
         case is NIOTooManyBytesError:
-            self.init(.contentTooLarge, "too_large", "A body is at most \(WebConfiguration.bodyBytes) bytes long.")
+            self = .tooLarge
         case let error as IdentityError where error.code == .unavailable:
             self.init(.serviceUnavailable, error.code.rawValue, error.message)
         case let error as HTTPError: self.init(error)
@@ -67,7 +79,7 @@ struct APIError: Error {
     /// Hummingbird's own refusals: no such route, a body beyond the bound, and the like.
     private init(_ error: HTTPError) {
         switch error.status {
-        case .notFound: self.init(.notFound, "not_found", "There is nothing here; see docs/api.md for what there is.")
+        case .notFound: self = .notFound
         default:
             self.init(error.status, "http_\(error.status.code)", error.body ?? error.status.reasonPhrase)
         }

@@ -4,13 +4,17 @@ import Logging
 import Telemetry
 import Wire
 
-/// The outermost layer of every request: gives it an id, turns errors into the API's one shape, and logs each once.
+/// The outermost layer of every request: gives it an id, turns errors into the API's one shape, logs each once, and answers what no
+/// handler answers: other methods, OPTIONS, bodies that are too long.
 struct EdgeMiddleware: RouterMiddleware {
     /// A year, in seconds: what browsers ask for.
     private static let hstsSeconds = 31_536_000
+    /// How long a browser may remember the answer to a preflight, in seconds: a day.
+    private static let preflightSeconds = 86_400
 
     let metrics: ServerMetrics
     let events: DoorEvents
+    let routes: RouteTable
     let hsts: Bool
     /// Where people who reached a limit of their plan are sent; nil for the plan's page here.
     let upgradeURL: String?
@@ -22,30 +26,66 @@ struct EdgeMiddleware: RouterMiddleware {
         defer { metrics.requestSeconds.record(since: start) }
         var response: Response
         do {
+            // Before anything of it is read; a client that waits for 100 never sends it.
+            if WebConfiguration.isTooLong(contentLength: request.headers[.contentLength]) { throw APIError.tooLarge }
             response = try await next(request, context)
+        } catch let error as HTTPError where error.status == .notFound {
+            // The router's word: our own handlers refuse with other errors.
+            do { response = try unrouted(request) } catch { response = answer(to: error, context) }
         } catch {
-            var answer = APIError(error)
-            if answer.status.code >= 500 {
-                events.requestFailed(
-                    context.logger,
-                    metadata: [
-                        // The route and not the path: a path may hold a secret.
-                        "method": "\(request.method.rawValue)", "route": "\(context.endpointPath ?? "-")",
-                        "error": "\(error)",
-                    ])
-            }
-            if answer.status == .contentTooLarge { events.tooLarge() }
-            answer.body.requestId = context.id
-            if answer.body.plan != nil { answer.body.upgradeUrl = upgradeURL ?? "/organisation/plan" }
-            response = .json(answer.body, status: answer.status)
-            for field in answer.headers { response.headers[field.name] = field.value }
+            response = answer(to: error, context)
         }
+        finish(&response, request, context)
+        return response
+    }
+
+    /// A method that the path does not know, or a path that is not known.
+    private func unrouted(_ request: Request) throws -> Response {
+        guard let entry = routes.entry(for: request.uri.path) else { throw APIError.notFound }
+        guard request.method == .options else { throw APIError.methodNotAllowed(entry.allow) }
+        var headers: HTTPFields = [.allow: entry.allow]
+        if !entry.isPage {
+            headers[.accessControlAllowMethods] = entry.allow
+            headers[.accessControlAllowHeaders] = "authorization, content-type"
+            headers[.accessControlMaxAge] = "\(Self.preflightSeconds)"
+        }
+        return Response(status: .noContent, headers: headers)
+    }
+
+    private func answer(to error: any Error, _ context: WebContext) -> Response {
+        var answer = APIError(error)
+        if answer.status.code >= 500 {
+            events.requestFailed(
+                context.logger,
+                metadata: [
+                    // The route and not the path: a path may hold a secret.
+                    "route": "\(context.endpointPath ?? "-")", "error": "\(error)",
+                ])
+        }
+        if answer.status == .contentTooLarge {
+            events.tooLarge()
+            // What is left of the body is not read.
+            answer.headers[.connection] = "close"
+        }
+        answer.body.requestId = context.id
+        if answer.body.plan != nil { answer.body.upgradeUrl = upgradeURL ?? "/organisation/plan" }
+        var response = Response.json(answer.body, status: answer.status)
+        for field in answer.headers { response.headers[field.name] = field.value }
+        return response
+    }
+
+    private func finish(_ response: inout Response, _ request: Request, _ context: WebContext) {
         response.headers[.requestId] = context.id
         response.headers[.contentTypeOptions] = "nosniff"
         if hsts { response.headers[.strictTransportSecurity] = "max-age=\(Self.hstsSeconds)" }
         metrics.responses[min(response.status.code / 100, metrics.responses.count - 1)].add()
         if request.uri.path != "/" && request.uri.path != "/status" { response.headers[.cacheControl] = "no-store" }
-        return response
+        // The API is for programs in any page: they send a bearer token, and a browser adds nothing to it. Pages know their reader by a
+        // cookie, and no other site may read them.
+        if routes.entry(for: request.uri.path)?.isPage != true {
+            response.headers[.accessControlAllowOrigin] = "*"
+            response.headers[.accessControlExposeHeaders] = "x-request-id, retry-after"
+        }
     }
 }
 
@@ -55,6 +95,8 @@ extension HTTPField.Name {
     static let contentTypeOptions = Self("X-Content-Type-Options")!
     static let referrerPolicy = Self("Referrer-Policy")!
     static let contentSecurityPolicy = Self("Content-Security-Policy")!
+    static let accessControlExposeHeaders = Self("Access-Control-Expose-Headers")!
+    static let accessControlMaxAge = Self("Access-Control-Max-Age")!
 }
 
 extension Response {

@@ -33,6 +33,13 @@ struct ClientAddress: Sendable, Hashable {
         key = isLoopback ? "::1" : bytes.prefix(8).map { String($0, radix: 16) }.joined(separator: ":")
     }
 
+    /// An IPv6 key by its /48, the most that a customer or a tunnel broker's user usually gets; other keys as they are. For limits whose
+    /// table is crowded.
+    static func widened(_ key: String) -> String {
+        let groups = key.split(separator: ":", omittingEmptySubsequences: false)
+        return groups.count == 4 ? groups.prefix(3).joined(separator: ":") : key
+    }
+
     static let local = ClientAddress(key: "local", isLoopback: false, bytes: [])
 
     private init(key: String, isLoopback: Bool, bytes: [UInt8]) {

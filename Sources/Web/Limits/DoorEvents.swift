@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import NIOCore
 import Synchronization
@@ -53,6 +54,7 @@ final class DoorEvents: Sendable {
     private let malformedLines = RepeatedEvent("connections closed: not valid HTTP")
     private let handshakeLines = RepeatedEvent("TLS handshakes failed")
     private let unusedLines = RepeatedEvent("connections ended before they asked for anything", level: .info)
+    private let acceptLines = RepeatedEvent("connections cannot be accepted", level: .error)
     private let largeLines = RepeatedEvent("bodies refused: longer than a body may be")
     /// Each is for its owner to look at, and a database that is gone makes one of every request.
     private let failureLines = RepeatedEvent("request failed", level: .error, linesAtMost: 20)
@@ -86,6 +88,16 @@ final class DoorEvents: Sendable {
     func unused() {
         metrics.unusedConnections.add()
         unusedLines.note(logger)
+    }
+
+    /// No descriptor or memory was left for a connection.
+    func acceptFailed(_ error: IOError) {
+        metrics.acceptFailures.add()
+        acceptLines.note(
+            logger,
+            metadata: [
+                "error": "\(String(cString: strerror(error.errnoCode)).lowercased())", "remedy": "raise LimitNOFILE",
+            ])
     }
 
     func tooLarge() {

@@ -3,42 +3,44 @@ import Synchronization
 
 /// Token buckets by key: each refills steadily and holds a minute's worth.
 final class RateLimiter: Sendable {
-    /// Keys remembered. Above it the ones that have recovered are forgotten, and if none has, newcomers are refused:
-    /// an attacker with that many addresses must not get the memory.
+    /// Keys remembered. Beyond it the ones that have been quiet for longest are forgotten: a bucket that was not used for a minute is
+    /// full again anyway. Where more keys than this are active within a minute, IPv6 addresses are counted by their /48.
     static let capacity = 20_000
+    /// How long a table stays crowded after it dropped a bucket that was not full.
+    private static let crowdedFor = TimeAmount.minutes(1)
 
     private struct Bucket {
         var tokens: Double
         var updated: NIODeadline
     }
 
+    private struct State {
+        var buckets = GenerationTable<Bucket>(capacity: RateLimiter.capacity)
+        var crowdedUntil: NIODeadline?
+    }
+
     private let rate: Mutex<Double>
-    private let state = Mutex<(buckets: [String: Bucket], sweptAt: NIODeadline)>(([:], .uptimeNanoseconds(0)))
+    private let state = Mutex(State())
 
     init(perMinute: Int) { rate = Mutex(Double(perMinute)) }
 
     func change(perMinute: Int) { rate.withLock { $0 = Double(perMinute) } }
 
     /// Takes one token.
+    /// - Parameter key: an address as ``ClientAddress/key`` has it, or an account's id.
     /// - Returns: nil, or the whole seconds after which there will be one.
     func refuse(_ key: String, now: NIODeadline = .now()) -> Int? {
         let perMinute = rate.withLock { $0 }
         return state.withLock { state in
-            if state.buckets[key] == nil, state.buckets.count >= Self.capacity {
-                // At most once a second: going through all of them is what an attacker would make us do.
-                guard now - state.sweptAt >= .seconds(1) else { return 60 }
-                state.sweptAt = now
-                state.buckets = state.buckets.filter { refilled($0.value, now, perMinute) < perMinute }
-                if state.buckets.count >= Self.capacity { return 60 }
-            }
+            let isCrowded = state.crowdedUntil.map { now < $0 } ?? false
+            let key = isCrowded ? ClientAddress.widened(key) : key
             let bucket = state.buckets[key] ?? Bucket(tokens: perMinute, updated: now)
             let tokens = refilled(bucket, now, perMinute)
-            guard tokens >= 1 else {
-                state.buckets[key] = Bucket(tokens: tokens, updated: now)
-                return Int(((1 - tokens) * 60 / perMinute).rounded(.up))
+            let dropped = state.buckets.set(key, to: Bucket(tokens: tokens >= 1 ? tokens - 1 : tokens, updated: now))
+            if dropped.contains(where: { refilled($0, now, perMinute) < perMinute }) {
+                state.crowdedUntil = now + Self.crowdedFor
             }
-            state.buckets[key] = Bucket(tokens: tokens - 1, updated: now)
-            return nil
+            return tokens >= 1 ? nil : Int(((1 - tokens) * 60 / perMinute).rounded(.up))
         }
     }
 

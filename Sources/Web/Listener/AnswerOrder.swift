@@ -39,6 +39,9 @@ struct AnswerOrder {
     /// The connection's last word is said.
     private var isOver = false
 
+    /// Every request that has begun is whole and answered: the next one may begin.
+    var isIdle: Bool { requests.isEmpty && !isArriving }
+
     private var hearsNothing: Bool { isOver || isLast || answersBeforeRefusal != nil }
     /// What is answered now is the connection's last answer.
     var answersLast: Bool { isLast && owed == 1 && answersBeforeRefusal == nil }
@@ -100,6 +103,11 @@ struct AnswerOrder {
         if isOver { return .drop }
         if !isInterim { isAnswering = true }
         return .pass
+    }
+
+    /// The answer that goes out now says that the connection ends with it.
+    mutating func endsWithThisAnswer() {
+        if owed == 1, answersBeforeRefusal == nil { isLast = true }
     }
 
     func answerBody() -> Outgoing { isOver ? .drop : requests.first == true ? .skip : .pass }

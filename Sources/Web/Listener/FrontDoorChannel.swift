@@ -33,6 +33,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
     let proxies: TrustedProxies
     let events: DoorEvents
     let draining: Draining
+    let unread: UnreadAnswers
     let metrics: ServerMetrics
     /// Nil speaks plain HTTP.
     let tls: TLSContext?
@@ -63,6 +64,9 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             if let tls {
                 try channel.pipeline.syncOperations.addHandler(TLSHandler.server(tls, onHandshake: events.handshake))
             }
+            let overhead = NIOLoopBound(RequestOverhead(), eventLoop: channel.eventLoop)
+            let pacing = RequestPacingHandler(overhead: overhead.value)
+            try channel.pipeline.syncOperations.addHandler(pacing)
             var configuration = NIOUpgradableHTTPServerPipelineConfiguration(
                 upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration(
                     upgraders: [
@@ -70,7 +74,7 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
                             relay: relay, proxies: proxies,
                             transport: MovingConnection(lease: lease, draining: draining), offersRelay: offersRelay)
                     ],
-                    notUpgradingCompletionHandler: { channel in makeHTTP(channel, logger) }))
+                    notUpgradingCompletionHandler: { channel in makeHTTP(channel, overhead, logger) }))
             // Pipelined requests are answered in order by the request loop.
             configuration.enablePipelining = false
             // The library answers what it cannot read at once, also in front of an answer that is still owed.
@@ -86,7 +90,10 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
             try channel.pipeline.syncOperations.addHandler(filter, position: .before(upgrader))
             let last = BadRequestHandler(events: events)
             try channel.pipeline.syncOperations.addHandler(last)
-            outcome.assumeIsolated().whenSuccess { _ in
+            outcome.assumeIsolated().whenSuccess { outcome in
+                if case .webSocket = outcome {
+                    channel.pipeline.syncOperations.removeHandler(pacing, promise: nil)
+                }
                 channel.pipeline.syncOperations.removeHandler(first, promise: nil)
                 channel.pipeline.syncOperations.removeHandler(filter, promise: nil)
                 channel.pipeline.syncOperations.removeHandler(last, promise: nil)
@@ -109,9 +116,12 @@ struct FrontDoorChannel: ServerChildChannel, HTTPChannelHandler {
         }
     }
 
-    private func makeHTTP(_ channel: any Channel, _ logger: Logger) -> EventLoopFuture<Outcome> {
+    private func makeHTTP(_ channel: any Channel, _ overhead: NIOLoopBound<RequestOverhead>, _ logger: Logger)
+        -> EventLoopFuture<Outcome>
+    {
         channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(RequestGuardHandler(events: events, draining: draining))
+            try channel.pipeline.syncOperations.addHandler(
+                RequestGuardHandler(events: events, draining: draining, unread: unread, overhead: overhead.value))
             try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: tls != nil))
             try channel.pipeline.syncOperations.addHandler(
                 HTTPConnectionStateHandler(

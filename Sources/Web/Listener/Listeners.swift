@@ -8,6 +8,9 @@ final class Listeners: Sendable {
     /// Connections that wait to be accepted: a burst of a second at a rate one core can take.
     private static let backlog: CInt = 1024
 
+    /// What is read from a connection at once: requests are small, and what is read waits while one is answered. In bytes.
+    private static let reads = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 2048, maximum: 16 << 10)
+
     private typealias Accepted = NIOAsyncChannel<FrontDoorChannel.Value, Never>
 
     private let accepted: [(channel: Accepted, door: FrontDoorChannel)]
@@ -20,6 +23,7 @@ final class Listeners: Sendable {
     /// - Throws: what the system says; the ones already open are closed again.
     init(
         _ configurations: [ListenerConfiguration], group: any EventLoopGroup, logger: Logger, draining: Draining,
+        events: DoorEvents,
         door: (ListenerConfiguration) -> FrontDoorChannel
     ) async throws {
         var accepted: [(Accepted, FrontDoorChannel)] = []
@@ -27,7 +31,7 @@ final class Listeners: Sendable {
         do {
             for configuration in configurations {
                 let door = door(configuration)
-                let channel = try await Self.open(configuration.source, door, group, logger)
+                let channel = try await Self.open(configuration.source, door, group, logger, events)
                 let address = channel.channel.localAddress
                 bound.append(
                     BoundListener(role: configuration.role, host: address?.ipAddress, port: address?.port ?? 0))
@@ -89,11 +93,22 @@ final class Listeners: Sendable {
 
     private static func open(
         _ source: ListenerConfiguration.Source, _ door: FrontDoorChannel, _ group: any EventLoopGroup,
-        _ logger: Logger
+        _ logger: Logger, _ events: DoorEvents
     ) async throws -> Accepted {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandler(AcceptFailureHandler(events: events))
+                    try pipeline.addHandler(
+                        AcceptBackoffHandler(shouldForwardIOErrorCaught: false) {
+                            AcceptFailureHandler.pause(after: $0)
+                        })
+                }
+            }
+            .childChannelOption(.recvAllocator, value: reads)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             // Frames are flushed when they are whole: waiting for more would only delay keystrokes.
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)

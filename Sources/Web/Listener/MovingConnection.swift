@@ -15,7 +15,7 @@ struct MovingConnection: PeerTransport {
 
     /// What a peer's reads begin with and come back to: NIO keeps the last buffer of every channel, and most peers say little. A
     /// host that says much is given more with every full read. In bytes.
-    private static let reads = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 1024, maximum: 64 << 10)
+    static let reads = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 1024, maximum: 64 << 10)
 
     let lease: ConnectionLease
     let draining: Draining
@@ -26,10 +26,14 @@ struct MovingConnection: PeerTransport {
         let pipeline = channel.pipeline.syncOperations
         // A peer that does not even take the answer to its handshake is not worth waiting for.
         guard try channel.syncOptions?.getOption(.bufferedWritableBytes) == 0 else { throw Failure.busy }
-        let socket = try pipeline.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-            fcntl($0, F_DUPFD_CLOEXEC, 0)
+        // errno is read at once: later calls change it.
+        let copied = try pipeline.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+            let copy = fcntl($0, F_DUPFD_CLOEXEC, 0)
+            return (descriptor: copy, errno: copy < 0 ? errno : 0)
         }
-        guard let socket, socket >= 0 else { throw Failure.descriptor(errno: errno) }
+        guard let copied else { throw Failure.descriptor(errno: EBADF) }
+        let socket = copied.descriptor
+        guard socket >= 0 else { throw Failure.descriptor(errno: copied.errno) }
         let session: TLSHandler.Session?
         do { session = try detachTLS(pipeline) } catch {
             close(socket)

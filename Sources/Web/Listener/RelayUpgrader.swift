@@ -48,6 +48,8 @@ struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<FrontDoorChannel.Outcome> {
         channel.eventLoop.makeCompletedFuture {
             let isSocketIO = upgradeRequest.path != relayPath
+            // A host sends much more than requests are long.
+            try channel.syncOptions?.setOption(.recvAllocator, value: MovingConnection.reads)
             let client = proxies.client(
                 channel.remoteAddress?.ipAddress, upgradeRequest.headers["X-Forwarded-For"])
             try relay.addPeer(to: channel, address: client.key, isSocketIO: isSocketIO, transport: transport)
@@ -57,6 +59,8 @@ struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
 
     /// - Returns: nil where this is no upgrade of ours.
     private static func headers(_ head: HTTPRequestHead) -> HTTPHeaders? {
+        // RFC 6455, section 4.2.1: GET, and a key of 16 bytes.
+        guard head.method == .GET, isKey(head.headers["Sec-WebSocket-Key"]) else { return nil }
         switch head.path {
         case relayPath:
             let offered = head.headers[canonicalForm: "Sec-WebSocket-Protocol"]
@@ -67,6 +71,19 @@ struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
             let query = head.uri.dropFirst(socketIOPath.utf8.count + 1).split(separator: "&")
             return query.contains("EIO=4") && query.contains("transport=websocket") ? [:] : nil
         default: return nil
+        }
+    }
+
+    /// 16 bytes in base64 are 22 digits and two characters of padding.
+    private static func isKey(_ keys: [String]) -> Bool {
+        guard keys.count == 1, let key = keys.first, key.utf8.count == 24, key.hasSuffix("==") else { return false }
+        return key.utf8.dropLast(2).allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "/"):
+                true
+            default: false
+            }
         }
     }
 }

@@ -1,11 +1,15 @@
 import NIOCore
 import NIOHTTP1
+import TransportSecurity
 
 /// A request ended before it was whole, or in a way that cannot be read: whoever waits for the rest of it hears this.
 struct BrokenRequest: Error {}
 
-/// The first to see each request: refuses those whose meaning is in doubt, cuts those that take too long to arrive, and sees to it
-/// that each gets one answer, in order (``AnswerOrder``).
+/// The first to see each request: refuses requests whose meaning is ambiguous, cuts those that take too long to arrive, lets one request
+/// at a time through, and sees to it that each gets one answer, in order (``AnswerOrder``).
+///
+/// A pipelined request waits until the answer before it has gone to a socket that takes more. Until then nothing more is decoded or read
+/// (``RequestPacingHandler``), so that a peer which does not read costs one answer and no more.
 ///
 /// A body whose length two programs could read differently is how requests are smuggled past a proxy (RFC 9112, section 11.2).
 final class RequestGuardHandler: ChannelDuplexHandler {
@@ -14,40 +18,123 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
+    /// What came behind a request that is not answered yet.
+    private enum Held {
+        case part(HTTPServerRequestPart)
+        case failure(any Error)
+        case inputClosed
+
+        var isHead: Bool { if case .part(.head) = self { true } else { false } }
+    }
+
     private let events: DoorEvents
     private let draining: Draining
+    private let unread: UnreadAnswers
+    private let overhead: RequestOverhead
     private var order = AnswerOrder()
+    /// At most what one slice of input decodes to.
+    private var held = CircularBuffer<Held>(initialCapacity: 0)
+    private var readIsWanted = false
     private var deadline: Scheduled<Void>?
     private var stalled: Scheduled<Void>?
 
-    init(events: DoorEvents, draining: Draining) {
+    init(events: DoorEvents, draining: Draining, unread: UnreadAnswers, overhead: RequestOverhead) {
         self.events = events
         self.draining = draining
+        self.unread = unread
+        self.overhead = overhead
     }
 
     // MARK: Requests
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch unwrapInboundIn(data) {
+        let part = unwrapInboundIn(data)
+        guard held.isEmpty, mayReceive(.part(part), context) else { return held.append(.part(part)) }
+        receive(part, context)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if held.isEmpty { fail(error, context) } else { held.append(.failure(error)) }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if !held.isEmpty {
+            if case ChannelEvent.inputClosed = event { return held.append(.inputClosed) }
+            // Said again behind the head of the next request.
+            if event is ChannelShouldQuiesceEvent { return }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if held.isEmpty { context.read() } else { readIsWanted = true }
+    }
+
+    private func mayReceive(_ next: Held, _ context: ChannelHandlerContext) -> Bool {
+        !next.isHead || order.isIdle && context.channel.isWritable
+    }
+
+    /// Lets what is held go on, up to the next request that has to wait.
+    private func release(_ context: ChannelHandlerContext) {
+        var hasReleased = false
+        while let next = held.first, mayReceive(next, context) {
+            held.removeFirst()
+            hasReleased = true
+            switch next {
+            case .part(let part): receive(part, context)
+            case .failure(let error): fail(error, context)
+            case .inputClosed: context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+            }
+        }
+        if hasReleased { context.fireChannelReadComplete() }
+        guard held.isEmpty, readIsWanted else { return }
+        readIsWanted = false
+        context.read()
+    }
+
+    private func releaseSoon(_ context: ChannelHandlerContext) {
+        guard !held.isEmpty else { return }
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        context.eventLoop.execute { bound.value.0.release(bound.value.1) }
+    }
+
+    private func receive(_ part: HTTPServerRequestPart, _ context: ChannelHandlerContext) {
+        switch part {
         case .head(let head):
+            overhead.bytes = 0
             let isCertain = Self.isCertain(head)
             if !isCertain { events.malformed() }
             let verdict = order.head(
                 isCertain: isCertain, isLast: Self.isLast(head), wantsHeadAlone: head.method == .HEAD)
             guard take(verdict, context) else { return }
             startDeadline(context)
-            context.fireChannelRead(data)
+            inviteBody(head, context)
+            context.fireChannelRead(wrapInboundOut(part))
             // Only now: who hears it between two requests closes at once, and this one is to be answered.
             if draining.isUnderWay { context.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
-        case .body: if take(order.body(), context) { context.fireChannelRead(data) }
+        case .body(let bytes):
+            overhead.bytes = max(0, overhead.bytes - bytes.readableBytes)
+            if take(order.body(), context) { context.fireChannelRead(wrapInboundOut(part)) }
         case .end:
+            overhead.bytes = 0
             guard take(order.end(), context) else { return }
             deadline?.cancel()
-            context.fireChannelRead(data)
+            context.fireChannelRead(wrapInboundOut(part))
         }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    /// RFC 9110, section 10.1.1: a client that asks waits with its body. One whose body is longer than any may be gets its refusal
+    /// instead (``EdgeMiddleware``).
+    private func inviteBody(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        guard !(head.version.major < 1 || head.version == .http1_0),
+            head.headers["Expect"].contains(where: { $0.lowercased() == "100-continue" }),
+            !WebConfiguration.isTooLong(contentLength: head.headers.first(name: "Content-Length"))
+        else { return }
+        context.writeAndFlush(
+            wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+    }
+
+    private func fail(_ error: any Error, _ context: ChannelHandlerContext) {
         // What comes behind something unreadable.
         if error is ByteToMessageDecoderError { return }
         guard let unread = error as? HTTPParserError else {
@@ -70,15 +157,38 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         return verdict == .pass
     }
 
-    /// One coding at most, the one that every HTTP/1.1 program knows, and no length beside it (RFC 9112, section 6.1); and one
-    /// host (section 3.2).
+    /// One coding at most, the one that every HTTP/1.1 program knows, and no length beside it (RFC 9112, section 6.1); one host
+    /// (section 3.2); and a target that this server could be asked for (section 3.2.1 and 3.2.2).
     static func isCertain(_ request: HTTPRequestHead) -> Bool {
         let isOld = request.version == .http0_9 || request.version == .http1_0
-        let hosts = request.headers["Host"].count
-        guard hosts == 1 || hosts == 0 && isOld else { return false }
+        let hosts = request.headers["Host"]
+        guard hosts.count == 1 || hosts.isEmpty && isOld, hosts.allSatisfy(isAuthority), isOurTarget(request) else {
+            return false
+        }
         let (codings, lengths) = (request.headers["Transfer-Encoding"], request.headers["Content-Length"])
         if codings.isEmpty { return lengths.count <= 1 }
         return codings.count == 1 && codings[0].lowercased() == "chunked" && lengths.isEmpty && !isOld
+    }
+
+    /// A name or an address, with a port or without (RFC 3986, section 3.2, without user information).
+    private static func isAuthority(_ host: String) -> Bool {
+        (1...255).contains(host.utf8.count)
+            && host.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: ":"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"),
+                    UInt8(ascii: "["), UInt8(ascii: "]"):
+                    true
+                default: false
+                }
+            }
+    }
+
+    /// A path, `*`, or the absolute form of either of our schemes.
+    private static func isOurTarget(_ request: HTTPRequestHead) -> Bool {
+        let target = request.uri.lowercased()
+        return target.hasPrefix("/") || target.hasPrefix("http://") || target.hasPrefix("https://")
+            || request.method == .OPTIONS && target == "*" || request.method == .CONNECT
     }
 
     /// Whether its sender wants the connection to end, or its parser reads nothing behind it: it takes what follows for another
@@ -100,6 +210,9 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         case .head(var head):
             let isInterim = head.status.code / 100 == 1
             verdict = order.answerHead(isInterim: isInterim)
+            if head.headers[canonicalForm: "Connection"].contains(where: { $0.lowercased() == "close" }) {
+                order.endsWithThisAnswer()
+            }
             if order.answersLast && verdict == .pass && !isInterim {
                 head.headers.replaceOrAdd(name: "Connection", value: "close")
                 return context.write(wrapOutboundOut(.head(head)), promise: promise)
@@ -110,6 +223,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         if verdict == .skip { return promise?.succeed() ?? () }
         if verdict == .drop { return promise?.fail(BrokenRequest()) ?? () }
         context.write(data, promise: promise)
+        if order.isIdle { releaseSoon(context) }
         if verdict == .passAndRefuse { refuse(context) }
         if verdict == .passAndClose { sayFarewell(context) }
     }
@@ -131,8 +245,14 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     /// A peer that does not read its answer holds a connection, and a shutdown.
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         stalled?.cancel()
-        if !context.channel.isWritable {
+        if context.channel.isWritable {
+            unread.clear(context.channel)
+            releaseSoon(context)
+        } else {
             stalled = cut(context, after: WebConfiguration.stalledAnswer)
+            // Every socket channel knows how much waits.
+            let waiting = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+            unread.stall(context.channel, bytes: waiting)
         }
         context.fireChannelWritabilityChanged()
     }
@@ -140,6 +260,8 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     func channelInactive(context: ChannelHandlerContext) {
         deadline?.cancel()
         stalled?.cancel()
+        unread.clear(context.channel)
+        held.removeAll()
         context.fireChannelInactive()
     }
 
@@ -153,7 +275,8 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         return context.eventLoop.scheduleTask(in: time) {
             let (handler, context) = bound.value
             handler.events.slow()
-            context.close(promise: nil)
+            // Without a farewell: it would wait behind what the peer does not read.
+            context.triggerUserOutboundEvent(ImmediateClose(), promise: nil)
         }
     }
 }

@@ -47,6 +47,15 @@ struct MetricsRoutes: Sendable {
             "postern_unused_connections_total", "Connections that ended before their first request was whole.",
             metrics.unusedConnections.value)
         out.counter("postern_large_bodies_total", "Bodies refused for their length.", metrics.largeBodies.value)
+        out.gauge(
+            "postern_unread_answer_bytes", "Answers that wait for peers which do not read them.",
+            Double(metrics.unreadAnswerBytes.value))
+        out.counter(
+            "postern_unread_answers_dropped_total", "Connections closed because unread answers took too much memory.",
+            metrics.unreadAnswersDropped.value)
+        out.counter(
+            "postern_accept_failures_total", "Connections not accepted: no file descriptor or memory was left.",
+            metrics.acceptFailures.value)
         for (result, counter) in [
             ("full", metrics.handshakesFull), ("resumed", metrics.handshakesResumed),
             ("failed", metrics.handshakesFailed),

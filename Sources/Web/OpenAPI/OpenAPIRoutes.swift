@@ -7,11 +7,11 @@ struct OpenAPIRoutes: Sendable {
     let version: String
 
     func add(to routes: Routes) {
-        let text = Self.text(version: version)
+        // One buffer for all answers.
+        let text = ByteBuffer(string: Self.text(version: version))
         routes.open(.get, "/openapi.json") { _, _ in
             Response(
-                status: .ok, headers: [.contentType: "application/json; charset=utf-8"],
-                body: .init(byteBuffer: ByteBuffer(string: text)))
+                status: .ok, headers: [.contentType: "application/json; charset=utf-8"], body: .init(byteBuffer: text))
         }
     }
 

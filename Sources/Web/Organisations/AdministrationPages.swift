@@ -72,7 +72,7 @@ struct AdministrationPages: Sendable {
     }
 
     @Sendable private func audit(_ page: PageRequest) async throws -> Response {
-        let filter = Audit.Filter(page.request)
+        let filter = try Audit.Filter(page.request)
         let events = try await database.read { try Audit.list(filter, in: $0.tenant(Audit.appliance)) }
         return page.page(
             "The server's audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html)

@@ -128,8 +128,13 @@ struct OrganisationPages: Sendable {
             ]
         }
         let now = UsageLedger.hour(of: .now())
-        let sums = try? await service.read(id, .usageRead, by: page.caller) {
-            try UsageLedger.sums(from: now - 23, to: now, in: $1)
+        let sums: [UsageLedger.Sum]?
+        do {
+            sums = try await service.read(id, .usageRead, by: page.caller) {
+                try UsageLedger.sums(from: now - 23, to: now, in: $1)
+            }
+        } catch let refusal as Refusal where refusal.code == .notAllowed {
+            sums = nil
         }
         let usage = sums.map { UsageTable(usage: $0.map(UsageResource.init)).html }
         return page.page(
@@ -144,7 +149,7 @@ struct OrganisationPages: Sendable {
     // MARK: Audit
 
     @Sendable private func audit(_ page: PageRequest) async throws -> Response {
-        let filter = Audit.Filter(page.request)
+        let filter = try Audit.Filter(page.request)
         let events = try await service.read(page.caller.organisationId, .auditRead, by: page.caller) {
             try Audit.list(filter, in: $1)
         }

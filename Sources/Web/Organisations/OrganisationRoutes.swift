@@ -232,7 +232,7 @@ struct OrganisationRoutes: Sendable {
 
     @Sendable private func usage(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
         let now = UsageLedger.hour(of: .now())
-        let hours = min(request.uri.queryParameters["hours"].flatMap { Int64($0) } ?? 24, Self.longestUsage)
+        let hours = min(try request.number("hours") ?? 24, Self.longestUsage)
         guard hours > 0 else { throw APIError.badRequest("hours is not between 1 and \(Self.longestUsage)") }
         let sums = try await service.read(id(context), .usageRead, by: caller) {
             try UsageLedger.sums(from: now - hours + 1, to: now, in: $1)
@@ -241,7 +241,7 @@ struct OrganisationRoutes: Sendable {
     }
 
     @Sendable private func audit(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
-        let filter = Audit.Filter(request)
+        let filter = try Audit.Filter(request)
         return .json(
             try await service.read(id(context), .auditRead, by: caller) { try Audit.list(filter, in: $1) }
                 .map(AuditResource.init))
@@ -272,7 +272,7 @@ struct OrganisationRoutes: Sendable {
     @Sendable private func applianceAudit(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        let filter = Audit.Filter(request)
+        let filter = try Audit.Filter(request)
         return .json(
             try await database.read { try Audit.list(filter, in: $0.tenant(Audit.appliance)) }.map(AuditResource.init))
     }
@@ -280,12 +280,34 @@ struct OrganisationRoutes: Sendable {
 
 extension Audit.Filter {
     /// `?actor=ana&action=member&result=failed&before=120`
-    init(_ request: Request) {
+    /// - Throws: ``APIError`` naming the parameter.
+    init(_ request: Request) throws {
         func text(_ name: Substring) -> String? {
             request.uri.queryParameters[name].map(String.init).flatMap { $0.isEmpty ? nil : $0 }
         }
         self.init(
             actor: text("actor"), action: text("action"), result: text("result"),
-            before: text("before").flatMap(Int.init))
+            before: try request.number("before").map { Int(clamping: $0) })
+    }
+}
+
+extension Request {
+    /// A number in the query; nil where it is missing or empty.
+    /// - Throws: ``APIError`` naming the parameter.
+    func number(_ name: String) throws -> Int64? {
+        guard let text = uri.queryParameters[Substring(name)], !text.isEmpty else { return nil }
+        guard let number = Int64(text) else { throw APIError.badRequest("\(name) is not a number") }
+        return number
+    }
+
+    /// `yes` or `no` in the query; nil where it is missing.
+    /// - Throws: ``APIError`` naming the parameter.
+    func yesOrNo(_ name: String) throws -> Bool? {
+        switch uri.queryParameters[Substring(name)] {
+        case nil, "": nil
+        case "yes": true
+        case "no": false
+        default: throw APIError.badRequest("\(name) is yes or no")
+        }
     }
 }

@@ -273,12 +273,7 @@ struct OrganisationService: Sendable {
             guard let found = try Organisation.find(id: id, in: connection) else {
                 throw Refusal(.notFound, "There is no such organisation.")
             }
-            try found.setPlan(plan, in: connection)
-            for log in [id, Audit.appliance] {
-                try Audit.record(
-                    .planSet, target: found.name, detail: "\(found.plan.rawValue) to \(plan.rawValue)", by: caller,
-                    now: .now(), in: connection.tenant(log))
-            }
+            try found.setPlan(plan, by: .init(caller), now: .now(), in: connection)
             return try Organisation.find(id: id, in: connection) ?? found
         }
     }

@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import Model
 import NIOCore
 
 /// A plain HTML page in the house's one style: no script, nothing loaded, readable without the style as well.
@@ -67,6 +68,9 @@ struct Page {
             case ">": escaped.append(contentsOf: "&gt;".unicodeScalars)
             case "\"": escaped.append(contentsOf: "&quot;".unicodeScalars)
             case "'": escaped.append(contentsOf: "&#39;".unicodeScalars)
+            case "\n", "\t": escaped.append(scalar)
+            case let control where VisibleText.isControl(control):
+                escaped.append(contentsOf: VisibleText.escaped(String(Character(control))).unicodeScalars)
             default: escaped.append(scalar)
             }
         }

@@ -7,6 +7,8 @@ import TransportSecurity
 struct RedirectRoutes: Sendable {
     /// The port people reach HTTPS on; nil for the standard one.
     let port: Int?
+    /// The names of this server's certificates; empty where it has one for any name.
+    let names: [String]
     let answers: ChallengeAnswers
 
     func add(to router: Router<WebContext>) {
@@ -19,13 +21,14 @@ struct RedirectRoutes: Sendable {
                 status: .ok, headers: [.contentType: "application/octet-stream"],
                 body: .init(byteBuffer: ByteBuffer(string: answer)))
         }
-        router.add(middleware: RedirectMiddleware(port: port))
+        router.add(middleware: RedirectMiddleware(port: port, names: names))
     }
 }
 
 /// Sends what no route answers to the same path on HTTPS. 308: a POST stays a POST.
 private struct RedirectMiddleware: RouterMiddleware {
     let port: Int?
+    let names: [String]
 
     func handle(
         _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
@@ -33,7 +36,9 @@ private struct RedirectMiddleware: RouterMiddleware {
         if request.uri.path.hasPrefix("/.well-known/acme-challenge/") {
             do { return try await next(request, context) } catch { return Response(status: .notFound) }
         }
-        guard let host = Self.host(request.head.authority) else { return Response(status: .badRequest) }
+        guard let asked = Self.host(request.head.authority) else { return Response(status: .badRequest) }
+        // Not to whatever a stranger writes into Host, where it is known what this server is called.
+        let host = names.isEmpty || names.contains { $0.lowercased() == asked.lowercased() } ? String(asked) : names[0]
         let target = "https://\(host)\(port.map { ":\($0)" } ?? "")\(request.head.path ?? "/")"
         return Response(status: .permanentRedirect, headers: [.location: target, .connection: "close"])
     }

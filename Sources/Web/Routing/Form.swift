@@ -41,8 +41,8 @@ struct Form: Sendable {
     static func read(_ request: Request) async throws -> Form {
         // Browsers say where a form was sent from; programs do not.
         if let site = request.headers[.secFetchSite], site != "same-origin" && site != "none" { throw forged }
-        if let origin = request.headers[.origin], let host = request.head.authority,
-            !origin.lowercased().hasSuffix("://\(host.lowercased())")
+        if let origin = request.headers[.origin], let host = request.head.authority?.lowercased(),
+            !["https://\(host)", "http://\(host)"].contains(origin.lowercased())
         {
             throw forged
         }
@@ -70,8 +70,9 @@ enum FormText {
             if byte == UInt8(ascii: "+") {
                 bytes.append(UInt8(ascii: " "))
             } else if byte == UInt8(ascii: "%"), rest.count >= 2,
-                let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+                let high = hexadecimal(rest[rest.startIndex]), let low = hexadecimal(rest[rest.startIndex + 1])
             {
+                let value = high << 4 | low
                 bytes.append(value)
                 rest = rest.dropFirst(2)
             } else {
@@ -79,6 +80,15 @@ enum FormText {
             }
         }
         return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func hexadecimal(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        default: nil
+        }
     }
 
     /// For a query or a form; paths stay readable.

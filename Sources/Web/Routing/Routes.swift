@@ -13,18 +13,24 @@ final class Routes {
     private let router: Router<WebContext>
     private let authenticator: Authenticator
     private let database: Database
+    private let table: RouteTable
     private(set) var descriptions: [RouteDescription] = []
 
-    init(router: Router<WebContext>, authenticator: Authenticator, database: Database) {
+    init(router: Router<WebContext>, table: RouteTable, authenticator: Authenticator, database: Database) {
         self.router = router
+        self.table = table
         self.authenticator = authenticator
         self.database = database
     }
 
+    private func describe(_ method: HTTPRequest.Method, _ path: String, _ access: Access, isPage: Bool) {
+        descriptions.append(RouteDescription(method: method.rawValue, path: path, access: access, isPage: isPage))
+        table.add(method.rawValue, path, isPage: isPage)
+    }
+
     /// A route for everybody.
     func open(_ method: HTTPRequest.Method, _ path: String, isPage: Bool = false, use handler: @escaping OpenHandler) {
-        descriptions.append(
-            RouteDescription(method: method.rawValue, path: path, access: .anyone, isPage: isPage))
+        describe(method, path, .anyone, isPage: isPage)
         router.on(RouterPath(path), method: method) { try await handler($0, $1) }
     }
 
@@ -32,8 +38,7 @@ final class Routes {
     func on(
         _ method: HTTPRequest.Method, _ path: String, for access: Access, use handler: @escaping Handler
     ) {
-        descriptions.append(
-            RouteDescription(method: method.rawValue, path: path, access: access, isPage: false))
+        describe(method, path, access, isPage: false)
         let (authenticator, database) = (self.authenticator, self.database)
         router.on(RouterPath(path), method: method) { request, context in
             let caller = try await authenticator.caller(of: request, context)
@@ -49,8 +54,7 @@ final class Routes {
         _ method: HTTPRequest.Method, _ path: String, for access: Access,
         use handler: @escaping @Sendable (PageRequest) async throws -> Response
     ) {
-        descriptions.append(
-            RouteDescription(method: method.rawValue, path: path, access: access, isPage: true))
+        describe(method, path, access, isPage: true)
         let (authenticator, database) = (self.authenticator, self.database)
         router.on(RouterPath(path), method: method) { request, context -> Response in
             guard let visit = try await authenticator.visit(of: request, context) else {

@@ -38,7 +38,7 @@ struct SessionRoutes: Sendable {
 
     /// `?all=yes` for everybody's, where the role allows it.
     @Sendable private func list(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response {
-        let wantsAll = request.uri.queryParameters["all"] == "yes"
+        let wantsAll = try request.yesOrNo("all") ?? false
         let sessions = try await database.read { connection -> [SessionResource] in
             let scope = connection.tenant(host.organisationId)
             do {

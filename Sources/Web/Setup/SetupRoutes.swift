@@ -1,3 +1,4 @@
+import Glibc
 import HTTPTypes
 import Hummingbird
 import Identity
@@ -10,6 +11,8 @@ struct SetupRoutes: Sendable {
     let database: Database
     let accounts: AccountService
     let limiter: RateLimiter
+    /// Where the link stands for the owner.
+    let setupLinkPath: String
 
     func add(to routes: Routes) {
         routes.open(.get, "/setup/:secret", isPage: true, use: form)
@@ -52,6 +55,8 @@ struct SetupRoutes: Sendable {
             }
         } catch let refusal as Refusal where refusal.code == .setUp { return used.response }
         let (user, token) = made
+        // The file has done its work; the link in it is dead.
+        unlink(setupLinkPath)
         let source = AccountService.Source(
             kind: .browser, client: BrowserName.of(request), address: context.address)
         let signedIn = try await accounts.begin(user, isStrong: false, how: "setup link", from: source)

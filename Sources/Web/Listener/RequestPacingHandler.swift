@@ -1,0 +1,103 @@
+import NIOCore
+import NIOHTTP1
+import TransportSecurity
+
+/// Stands in front of the HTTP decoder and gives it one slice of bytes per read (``PacedInput``), so that a handler behind the decoder
+/// stops the decoding, and not only the reading, by holding `read` back. ``RequestGuardHandler`` does so while a request is answered.
+///
+/// Also ends connections whose framing (chunk headers and extensions) is out of proportion to their content.
+final class RequestPacingHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// Bytes of one request that are not content, at most: its head and chunk headers of a whole body in chunks of a few bytes.
+    private static let overheadBytes = WebConfiguration.headerBytes + WebConfiguration.bodyBytes
+
+    private let overhead: RequestOverhead
+    private var input = PacedInput()
+    private var readIsWanted = false
+    private var isDelivering = false
+    /// The peer's end of the stream, behind what is held.
+    private var inputHasEnded = false
+
+    init(overhead: RequestOverhead) { self.overhead = overhead }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let isNext = input.isEmpty && !isDelivering
+        input.receive(unwrapInboundIn(data))
+        // Somebody asked for this read. What comes with it waits for the next one.
+        if isNext, let slice = input.next() { give(slice, context) }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        readIsWanted = true
+        deliver(context)
+    }
+
+    private func deliver(_ context: ChannelHandlerContext) {
+        guard !isDelivering else { return }
+        isDelivering = true
+        while readIsWanted, let slice = input.next() {
+            readIsWanted = false
+            give(slice, context)
+            context.fireChannelReadComplete()
+            // As a socket does after each read. A handler that has enough holds it back, and asks later.
+            context.channel.read()
+        }
+        isDelivering = false
+        guard input.isEmpty else { return }
+        if inputHasEnded {
+            inputHasEnded = false
+            context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        }
+        if readIsWanted {
+            readIsWanted = false
+            context.read()
+        }
+    }
+
+    private func give(_ slice: ByteBuffer, _ context: ChannelHandlerContext) {
+        overhead.bytes += slice.readableBytes
+        guard overhead.bytes <= Self.overheadBytes else {
+            input.removeAll()
+            return context.fireErrorCaught(HTTPParserError.headerOverflow)
+        }
+        context.fireChannelRead(wrapInboundOut(slice))
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed = event, !input.isEmpty { return inputHasEnded = true }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        input.removeAll()
+        context.fireChannelInactive()
+    }
+
+    func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
+        guard event is ImmediateClose else { return context.triggerUserOutboundEvent(event, promise: promise) }
+        // TLS gives its connection up without a close_notify; without TLS there is nobody else to close it.
+        context.triggerUserOutboundEvent(event, promise: nil)
+        context.close(promise: promise)
+    }
+
+    /// The connection speaks another protocol from here on: what is held is the beginning of it.
+    func removeHandler(context: ChannelHandlerContext, removalToken: ChannelHandlerContext.RemovalToken) {
+        while let bytes = input.next(atMost: .max) {
+            context.fireChannelRead(wrapInboundOut(bytes))
+            if input.isEmpty { context.fireChannelReadComplete() }
+        }
+        if inputHasEnded { context.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
+        if readIsWanted { context.read() }
+        context.leavePipeline(removalToken: removalToken)
+    }
+}
+
+/// Bytes of the request that is arriving which are not its content; shared by the handlers in front of and behind the decoder, on one
+/// event loop.
+final class RequestOverhead {
+    var bytes = 0
+}

@@ -1,0 +1,73 @@
+import NIOCore
+import Synchronization
+import Telemetry
+import TransportSecurity
+
+/// Answers that peers do not read, for the whole server: when they take more than a bound, the connection that has been stalled for
+/// longest is closed. A peer that reads slowly stays; one that does not read makes room first.
+final class UnreadAnswers: Sendable {
+    /// For all connections together, in bytes. Half of the unit's MemoryMax is left for everything else.
+    static let limit = 64 << 20
+
+    private struct Stalled {
+        let bytes: Int
+        /// Tells this stall from an earlier one of the same connection.
+        let number: Int
+        let channel: any Channel
+    }
+
+    private struct State {
+        var stalled: [ObjectIdentifier: Stalled] = [:]
+        /// In the order in which they stalled; holds also those that have gone on since.
+        var order = CircularBuffer<(id: ObjectIdentifier, number: Int)>()
+        var bytes = 0
+        var newest = 0
+    }
+
+    private let limit: Int
+    private let metrics: ServerMetrics
+    private let state = Mutex(State())
+
+    init(limit: Int = UnreadAnswers.limit, metrics: ServerMetrics) {
+        self.limit = limit
+        self.metrics = metrics
+    }
+
+    /// The channel's socket takes no more; so many bytes wait for it.
+    func stall(_ channel: any Channel, bytes: Int) {
+        let id = ObjectIdentifier(channel)
+        let evicted = state.withLock { state -> [any Channel] in
+            state.newest += 1
+            state.bytes += bytes - (state.stalled[id]?.bytes ?? 0)
+            state.stalled[id] = Stalled(bytes: bytes, number: state.newest, channel: channel)
+            state.order.append((id, state.newest))
+            var evicted: [any Channel] = []
+            while state.bytes > limit, let oldest = state.order.popFirst() {
+                guard let found = state.stalled[oldest.id], found.number == oldest.number else { continue }
+                state.stalled[oldest.id] = nil
+                state.bytes -= found.bytes
+                evicted.append(found.channel)
+            }
+            // Connections that stall and go on again and again must not fill the queue.
+            if state.order.count > 2 * state.stalled.count + 64 {
+                let stalled = state.stalled
+                state.order = CircularBuffer(state.order.filter { stalled[$0.id]?.number == $0.number })
+            }
+            metrics.unreadAnswerBytes.set(state.bytes)
+            return evicted
+        }
+        for channel in evicted {
+            metrics.unreadAnswersDropped.add()
+            channel.triggerUserOutboundEvent(ImmediateClose(), promise: nil)
+        }
+    }
+
+    /// The channel's socket takes more again, or has closed.
+    func clear(_ channel: any Channel) {
+        state.withLock { state in
+            guard let found = state.stalled.removeValue(forKey: ObjectIdentifier(channel)) else { return }
+            state.bytes -= found.bytes
+            metrics.unreadAnswerBytes.set(state.bytes)
+        }
+    }
+}
