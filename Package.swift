@@ -72,9 +72,10 @@ let package = Package(
         .target(name: "Model", swiftSettings: strict),
         .target(name: "Files", swiftSettings: strict),
         .target(name: "Telemetry", swiftSettings: strict),
+        .target(name: "Database", dependencies: ["CSQLite", "Files", "Model", "Telemetry"], swiftSettings: strict),
         .target(
             name: "Storage",
-            dependencies: ["CSQLite", "Files", "Model", "Telemetry", crypto],
+            dependencies: ["Database", "Files", "Model", "Telemetry", crypto],
             swiftSettings: strict
         ),
         .target(name: "Wire", dependencies: [nioCore], swiftSettings: strict),
@@ -110,7 +111,7 @@ let package = Package(
         .target(
             name: "Web",
             dependencies: [
-                "Storage", "Wire", "Relay", "Model", "TransportSecurity", "Telemetry", "Identity",
+                "Database", "Storage", "Wire", "Relay", "Model", "TransportSecurity", "Telemetry", "Identity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -125,7 +126,8 @@ let package = Package(
         .executableTarget(
             name: "Appliance",
             dependencies: [
-                "Storage", "Wire", "Relay", "Web", "Identity", "Client", "CPlatform", "Files", "Model", "Telemetry",
+                "Database", "Storage", "Wire", "Relay", "Web", "Identity", "Client", "CPlatform", "Files", "Model",
+                "Telemetry",
                 "COpenSSL",
                 "CSQLite", "CSystemd", "CYAML",
                 "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto, logging, lifecycle, unixSignals,
@@ -147,7 +149,9 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        .testTarget(name: "StorageTests", dependencies: ["Storage", "CSQLite", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "StorageTests", dependencies: ["Database", "Model", "Storage", "CSQLite", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "WebSocketTests", dependencies: ["WebSocket", nioCore], swiftSettings: strict),
@@ -164,7 +168,8 @@ let package = Package(
         .testTarget(
             name: "WebTests",
             dependencies: [
-                "Web", "Storage", "Telemetry", "TransportSecurity", "Identity", "TestSupport", nioCore, nioEmbedded,
+                "Web", "Database", "Model", "Storage", "Telemetry", "TransportSecurity", "Identity", "TestSupport",
+                nioCore, nioEmbedded,
                 nioPosix,
                 nioHTTP1, logging,
             ],

@@ -1,3 +1,4 @@
+import Database
 import Model
 
 /// Why a command stops: one sentence that names the remedy, and the exit status.

@@ -1,4 +1,5 @@
 import CPlatform
+import Database
 import Model
 
 /// Asks before something that cannot be undone.

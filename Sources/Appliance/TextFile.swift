@@ -1,3 +1,4 @@
+import Database
 import Files
 
 /// Small files of text, read and written whole.

@@ -1,7 +1,9 @@
+public import Database
 import Hummingbird
 import HummingbirdCore
 public import Identity
 public import Logging
+import Model
 public import NIOCore
 import NIOPosix
 import Relay

@@ -1,5 +1,7 @@
 import CSQLite
+import Database
 import Glibc
+import Model
 import Storage
 import TestSupport
 import Testing

@@ -1,7 +1,9 @@
 import Glibc
+import Model
 import TestSupport
 import Testing
 
+@testable import Database
 @testable import Storage
 
 /// Faults of 0.3.0 in what the database keeps, each with the test that failed before it was mended.
@@ -167,7 +169,8 @@ import Testing
 
     /// A statement that the guard could not check was run unchecked, and remembered.
     @Test func aStatementThatCannotBeCheckedDoesNotRun() throws {
-        let guardian = try TenantGuard(path: "\(temporary.directory)/\(Database.fileName)")
+        let guardian = try TenantGuard(
+            path: "\(temporary.directory)/\(Database.fileName)", tables: Database.tenantTables)
         #expect(throws: StorageError.self) { try guardian.check("SELECT * FROM no_such_table") }
         #expect(throws: StorageError.self) { try guardian.check("this is no SQL") }
         try guardian.check("SELECT * FROM users")

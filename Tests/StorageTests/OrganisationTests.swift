@@ -1,3 +1,5 @@
+import Database
+import Model
 import Storage
 import Testing
 
@@ -8,7 +10,7 @@ import Testing
 
     init() throws { temporary = try TemporaryDatabase() }
 
-    private func refusal(_ body: @escaping @Sendable (SQLiteConnection) throws -> Void) async -> Refusal.Code? {
+    private func refusal(_ body: @escaping @Sendable (Transaction) throws -> Void) async -> Refusal.Code? {
         do {
             try await database.write { try body($0) }
             return nil

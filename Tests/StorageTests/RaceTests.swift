@@ -1,4 +1,6 @@
+import Database
 import Glibc
+import Model
 import Storage
 import Testing
 

@@ -1,3 +1,5 @@
+import Database
+import Model
 import Storage
 import Testing
 

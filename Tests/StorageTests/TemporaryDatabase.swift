@@ -1,4 +1,6 @@
 import CSQLite
+import Database
+import Model
 import Storage
 import TestSupport
 import Testing
@@ -37,7 +39,7 @@ final class TemporaryDatabase: Sendable {
     }
 
     /// Runs something as many times at once as asked, and counts how often it was not refused.
-    func race(_ count: Int, _ body: @escaping @Sendable (SQLiteConnection) throws -> Void) async -> Int {
+    func race(_ count: Int, _ body: @escaping @Sendable (Transaction) throws -> Void) async -> Int {
         let database = self.database
         return await withTaskGroup(of: Bool.self) { group in
             for _ in 0..<count {

@@ -1,3 +1,5 @@
+import Database
+import Model
 import Testing
 
 @testable import Storage
@@ -10,7 +12,7 @@ import Testing
 
     init() throws { temporary = try TemporaryDatabase() }
 
-    private func failure(_ body: @escaping @Sendable (SQLiteConnection) throws -> Void) async -> String {
+    private func failure(_ body: @escaping @Sendable (Transaction) throws -> Void) async -> String {
         do {
             try await database.write { try body($0) }
             return ""
@@ -59,7 +61,7 @@ import Testing
     }
 
     @Test func everyTableOfATenantHasItsOrganisation() async throws {
-        for table in TenantGuard.tables {
+        for table in Database.tenantTables {
             let columns = try await database.read { connection in
                 try connection.rows("SELECT name FROM pragma_table_info(?)", table) { try $0.text("name") }
             }
@@ -78,7 +80,7 @@ import Testing
             ) { try $0.text("name") }
         }
         let known: Set = ["memberships", "api_tokens", "sign_ins", "revocations"]
-        #expect(Set(tables) == TenantGuard.tables.union(known))
+        #expect(Set(tables) == Database.tenantTables.union(known))
     }
 
     @Test func removingAnAccountTakesEverythingItOwnsAlong() async throws {

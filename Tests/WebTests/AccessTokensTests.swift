@@ -1,4 +1,6 @@
+import Database
 import Logging
+import Model
 import Storage
 import TestSupport
 import Testing

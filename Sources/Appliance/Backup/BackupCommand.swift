@@ -1,5 +1,6 @@
 import ArgumentParser
 import CPlatform
+import Database
 import Files
 import Glibc
 import Model

@@ -1,4 +1,5 @@
 import Client
+import Database
 import Files
 import FoundationEssentials
 import Glibc

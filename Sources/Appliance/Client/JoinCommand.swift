@@ -1,5 +1,6 @@
 import ArgumentParser
 import Client
+import Database
 import TransportSecurity
 
 /// `postern join`: somebody else's shared terminal.

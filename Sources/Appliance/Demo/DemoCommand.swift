@@ -1,6 +1,7 @@
 import ArgumentParser
 import CPlatform
 import Client
+import Database
 import Glibc
 import Model
 import TransportSecurity

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Database
 import Model
 import NIOCore
 import Storage
@@ -136,7 +137,7 @@ extension Audit {
     /// What the owner does on the server's command line, in the log of whom it is about.
     static func recordCommand(
         _ action: AuditAction, target: String, detail: String = "", log: String = Audit.appliance,
-        in connection: SQLiteConnection
+        in connection: Transaction
     ) throws {
         try record(action, target: target, detail: detail, actor: .command, now: .now(), in: connection.tenant(log))
     }

@@ -1,4 +1,5 @@
 import CPlatform
+import Database
 import Glibc
 import Identity
 import Logging

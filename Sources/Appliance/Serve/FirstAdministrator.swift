@@ -1,5 +1,7 @@
+import Database
 import Identity
 import Logging
+import Model
 import Storage
 import Web
 

@@ -1,4 +1,5 @@
 import CPlatform
+import Database
 import Files
 import Glibc
 import NIOPosix

@@ -1,5 +1,7 @@
+import Database
 import Glibc
 import Logging
+import Model
 import Storage
 import Telemetry
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Database
 import Model
 import Storage
 
@@ -41,7 +42,7 @@ struct UserEnable: AsyncParsableCommand {
 extension ServerOptions {
     /// Does something to an account, and writes it into its audit log.
     fileprivate func change(
-        _ name: String, _ action: AuditAction, _ body: @escaping @Sendable (User, SQLiteConnection) throws -> Void
+        _ name: String, _ action: AuditAction, _ body: @escaping @Sendable (User, Transaction) throws -> Void
     ) async throws {
         try await withDatabase { database, _ in
             try await database.write { connection in

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// A long-lived credential of a person in one organisation. The database holds its SHA-256 only; the token is shown once.
 public struct APIToken: Sendable {
     /// Says what a string is when it turns up in a log or a repository.
@@ -19,7 +22,7 @@ public struct APIToken: Sendable {
     /// - Throws: ``Refusal`` `.limit`, `.invalid`; ``StorageError``.
     public static func create(
         name: String, userId: String, organisationId: String? = nil, scopes: Set<PermissionKey>? = nil,
-        expiresAt: Timestamp? = nil, isStrong: Bool = true, now: Timestamp, in database: SQLiteConnection
+        expiresAt: Timestamp? = nil, isStrong: Bool = true, now: Timestamp, in database: Transaction
     ) throws -> APIToken {
         try NameRule.check(name, "A token's name")
         let count =
@@ -45,7 +48,7 @@ public struct APIToken: Sendable {
 
     /// Who a token belongs to, or nil when it is unknown, revoked or expired.
     public static func caller(
-        of secret: String, address: String, now: Timestamp, in database: SQLiteConnection
+        of secret: String, address: String, now: Timestamp, in database: Transaction
     ) throws -> Caller? {
         let found = try database.first(
             """
@@ -67,7 +70,7 @@ public struct APIToken: Sendable {
     }
 
     /// Whether a token that an access token was made from is still good.
-    public static func isGood(id: String, now: Timestamp, in database: SQLiteConnection) throws -> Bool {
+    public static func isGood(id: String, now: Timestamp, in database: Transaction) throws -> Bool {
         try database.first(
             """
             SELECT 1 AS found FROM api_tokens WHERE id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
@@ -76,14 +79,14 @@ public struct APIToken: Sendable {
     }
 
     /// Whether a use is worth writing down.
-    public static func needsMark(id: String, now: Timestamp, in database: SQLiteConnection) throws -> Bool {
+    public static func needsMark(id: String, now: Timestamp, in database: Transaction) throws -> Bool {
         try database.first(
             "SELECT 1 AS found FROM api_tokens WHERE id = ? AND (last_used_at IS NULL OR last_used_at <= ?)", id,
             now.advanced(bySeconds: -useResolution)
         ) { try $0.integer("found") } != nil
     }
 
-    public static func markUsed(id: String, now: Timestamp, in database: SQLiteConnection) throws {
+    public static func markUsed(id: String, now: Timestamp, in database: Transaction) throws {
         try database.run("UPDATE api_tokens SET last_used_at = ? WHERE id = ?", now, id)
     }
 
@@ -109,7 +112,7 @@ public struct APIToken: Sendable {
     }
 
     /// Newest first.
-    public static func list(userId: String, in database: SQLiteConnection) throws -> [Listed] {
+    public static func list(userId: String, in database: Transaction) throws -> [Listed] {
         try database.rows(
             "SELECT * FROM api_tokens WHERE user_id = ? ORDER BY id DESC LIMIT ?", userId, listLimit,
             decode: Listed.init)
@@ -129,7 +132,7 @@ public struct APIToken: Sendable {
     /// - Returns: the owner's id.
     @discardableResult
     public static func revoke(
-        id: String, owner: String? = nil, now: Timestamp, in database: SQLiteConnection
+        id: String, owner: String? = nil, now: Timestamp, in database: Transaction
     ) throws -> String {
         let found = try database.first(
             """
@@ -144,7 +147,7 @@ public struct APIToken: Sendable {
         return found
     }
 
-    public static func revokeAll(userId: String, now: Timestamp, in database: SQLiteConnection) throws {
+    public static func revokeAll(userId: String, now: Timestamp, in database: Transaction) throws {
         let ids = try database.rows(
             "UPDATE api_tokens SET revoked_at = ? WHERE user_id = ? AND revoked_at IS NULL RETURNING id", now, userId
         ) { try $0.text("id") }

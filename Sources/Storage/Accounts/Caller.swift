@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// Who asks: an account, through which credential, in which organisation, and with what restrictions.
 ///
 /// Made from a credential that was found good. What it may do is looked up again in the transaction that does it, so that
@@ -78,7 +81,7 @@ public struct Caller: Sendable, Equatable {
     /// - Throws: ``Refusal`` `.notFound` for strangers, `.notAllowed`, `.secondFactor`; ``StorageError``.
     public func member(
         of organisationId: String? = nil, may key: PermissionKey, whileDeleted: Bool = false,
-        in database: SQLiteConnection
+        in database: Transaction
     ) throws -> Member {
         let id = organisationId ?? self.organisationId
         // A token is for one organisation: elsewhere its owner is a stranger.
@@ -104,7 +107,7 @@ public struct Caller: Sendable, Equatable {
     }
 
     /// Whether the credential has not been revoked since it was looked at: asked again in the transaction that admits somebody.
-    public func isStillGood(now: Timestamp, in database: SQLiteConnection) throws -> Bool {
+    public func isStillGood(now: Timestamp, in database: Transaction) throws -> Bool {
         guard try User.find(id: user.id, in: database)?.disabledAt == nil else { return false }
         return switch credential {
         case .signIn(let id): try SignIn.find(id: id, now: now, in: database) != nil
@@ -137,7 +140,7 @@ public struct Caller: Sendable, Equatable {
 
     /// What binds this caller in an organisation: its plan, and the token's claims where they are stricter. A lower plan
     /// counts at once for what is new; a higher one from the next token on.
-    public func allowance(in organisation: Organisation, _ database: SQLiteConnection) -> Allowance {
+    public func allowance(in organisation: Organisation, _ database: Transaction) -> Allowance {
         Allowance(
             plan: organisation.plan, limits: database.surroundings.plans[organisation.plan],
             claims: organisation.id == organisationId ? claims : nil)

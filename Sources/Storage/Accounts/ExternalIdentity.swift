@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// An account's name with somebody else: GitHub, Google, or any OpenID provider.
 public struct ExternalIdentity: Sendable {
     /// The provider's address, or its issuer.
@@ -19,7 +22,7 @@ public struct ExternalIdentity: Sendable {
     }
 
     /// The account of this identity.
-    public func user(in database: SQLiteConnection) throws -> User? {
+    public func user(in database: Transaction) throws -> User? {
         let id = try database.first(
             "SELECT user_id FROM identities WHERE provider = ? AND subject = ?", provider, subject
         ) { try $0.text("user_id") }
@@ -30,7 +33,7 @@ public struct ExternalIdentity: Sendable {
     /// this person's, if the provider has proved it too.
     /// - Parameter mayRegister: whether strangers get an account.
     /// - Throws: ``Refusal`` `.registration`; ``StorageError``.
-    public func signIn(mayRegister: Bool, now: Timestamp, in database: SQLiteConnection) throws -> User {
+    public func signIn(mayRegister: Bool, now: Timestamp, in database: Transaction) throws -> User {
         if let known = try user(in: database) { return known }
         if isEmailVerified, let email, let same = try User.find(verifiedEmail: email, in: database) {
             guard same.disabledAt == nil else { throw Refusal(.notAllowed, "This account is not in use any more.") }
@@ -49,14 +52,14 @@ public struct ExternalIdentity: Sendable {
         return try User.find(id: user.id, in: database) ?? user
     }
 
-    private func link(to user: User, now: Timestamp, in database: SQLiteConnection) throws {
+    private func link(to user: User, now: Timestamp, in database: Transaction) throws {
         try database.run(
             "INSERT INTO identities (provider, subject, user_id, email, created_at) VALUES (?, ?, ?, ?, ?)", provider,
             subject, user.id, email, now)
     }
 
     /// The wish, or the wish with the first number behind it that nobody has.
-    private func freeName(in database: SQLiteConnection) throws -> String {
+    private func freeName(in database: Transaction) throws -> String {
         let letters = suggestedName.unicodeScalars.filter {
             $0.isASCII
                 && ($0.properties.isAlphabetic || $0.properties.numericType != nil || ".-_".unicodeScalars.contains($0))
@@ -79,7 +82,7 @@ public struct ExternalIdentity: Sendable {
     }
 
     /// Those through which an account can sign in.
-    public static func list(of userId: String, in database: SQLiteConnection) throws -> [Listed] {
+    public static func list(of userId: String, in database: Transaction) throws -> [Listed] {
         try database.rows("SELECT * FROM identities WHERE user_id = ? ORDER BY created_at LIMIT 50", userId) {
             Listed(
                 provider: try $0.text("provider"), subject: try $0.text("subject"),
@@ -89,7 +92,7 @@ public struct ExternalIdentity: Sendable {
 
     /// Removing twice changes nothing.
     public static func remove(
-        provider: String, subject: String, of userId: String, in database: SQLiteConnection
+        provider: String, subject: String, of userId: String, in database: Transaction
     ) throws {
         try database.run(
             "DELETE FROM identities WHERE provider = ? AND subject = ? AND user_id = ?", provider, subject, userId)

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// A secret in a link that does one thing for one account, once.
 public enum OneTimeLink {
     public enum Purpose: String, Sendable {
@@ -16,7 +19,7 @@ public enum OneTimeLink {
     /// Makes a link; earlier ones of the same purpose stop working.
     /// - Returns: its secret.
     public static func create(
-        _ purpose: Purpose, userId: String, email: String? = nil, now: Timestamp, in database: SQLiteConnection
+        _ purpose: Purpose, userId: String, email: String? = nil, now: Timestamp, in database: Transaction
     ) throws -> String {
         try cancelAll(purpose, userId: userId, now: now, in: database)
         let secret = RandomText.make(letters: 43)
@@ -29,7 +32,7 @@ public enum OneTimeLink {
     /// The account and the address of a link that would work now.
     /// - Throws: ``Refusal`` `.link`; ``StorageError``.
     public static func find(
-        _ purpose: Purpose, secret: String, now: Timestamp, in database: SQLiteConnection
+        _ purpose: Purpose, secret: String, now: Timestamp, in database: Transaction
     ) throws -> (User, email: String?) {
         let found = try database.first(
             """
@@ -46,7 +49,7 @@ public enum OneTimeLink {
     /// Uses a link up.
     /// - Throws: as ``find(_:secret:now:in:)``.
     public static func use(
-        _ purpose: Purpose, secret: String, now: Timestamp, in database: SQLiteConnection
+        _ purpose: Purpose, secret: String, now: Timestamp, in database: Transaction
     ) throws -> (User, email: String?) {
         let found = try find(purpose, secret: secret, now: now, in: database)
         try database.run("UPDATE one_time_links SET used_at = ? WHERE digest = ?", now, Digest.of(secret))
@@ -54,13 +57,13 @@ public enum OneTimeLink {
     }
 
     /// Links that are out stop working, whatever they are for.
-    public static func cancelPending(userId: String, now: Timestamp, in database: SQLiteConnection) throws {
+    public static func cancelPending(userId: String, now: Timestamp, in database: Transaction) throws {
         for purpose in [Purpose.resetPassword, .verifyEmail] {
             try cancelAll(purpose, userId: userId, now: now, in: database)
         }
     }
 
-    static func cancelAll(_ purpose: Purpose, userId: String, now: Timestamp, in database: SQLiteConnection) throws {
+    static func cancelAll(_ purpose: Purpose, userId: String, now: Timestamp, in database: Transaction) throws {
         try database.run(
             "UPDATE one_time_links SET used_at = ? WHERE user_id = ? AND purpose = ? AND used_at IS NULL", now, userId,
             purpose.rawValue)

@@ -1,14 +1,17 @@
+public import Database
+public import Model
+
 /// An account's password, as its hash in the PHC string format; making and checking hashes is not done here.
 public enum Password {
     /// Nil for accounts that sign in in other ways only.
-    public static func hash(userId: String, in database: SQLiteConnection) throws -> String? {
+    public static func hash(userId: String, in database: Transaction) throws -> String? {
         try database.first("SELECT hash FROM passwords WHERE user_id = ?", userId) { try $0.text("hash") }
     }
 
     /// Sets a password and ends all other sign-ins.
     /// - Parameter kept: the sign-in that asks.
     public static func set(
-        hash: String, userId: String, keeping kept: String?, now: Timestamp, in database: SQLiteConnection
+        hash: String, userId: String, keeping kept: String?, now: Timestamp, in database: Transaction
     ) throws {
         try rehash(hash, userId: userId, now: now, in: database)
         try SignIn.endAll(userId: userId, except: kept, .passwordChanged, now: now, in: database)
@@ -20,7 +23,7 @@ public enum Password {
 
     /// The same password with other parameters, or the first one.
     public static func rehash(
-        _ hash: String, userId: String, now: Timestamp, in database: SQLiteConnection
+        _ hash: String, userId: String, now: Timestamp, in database: Transaction
     ) throws {
         try database.run(
             """

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// What stopped being valid, in order, for the part of the server that keeps connections open.
 ///
 /// Every request looks its credential up, so that revoking needs no list there. A WebSocket was let in before: the server
@@ -30,7 +33,7 @@ public struct Revocation: Sendable, Equatable {
         }
     }
 
-    static func add(_ subject: Subject, now: Timestamp, in database: SQLiteConnection) throws {
+    static func add(_ subject: Subject, now: Timestamp, in database: Transaction) throws {
         try database.run("DELETE FROM revocations WHERE at < ?", now.advanced(bySeconds: -keptSeconds))
         let insert: StaticString =
             "INSERT INTO revocations (user_id, credential_id, organisation_id, at) VALUES (?, ?, ?, ?)"
@@ -42,14 +45,14 @@ public struct Revocation: Sendable, Equatable {
     }
 
     /// The account is good again; its credentials that ended stay so.
-    static func takeBack(userId: String, in database: SQLiteConnection) throws {
+    static func takeBack(userId: String, in database: Transaction) throws {
         try database.run(
             "DELETE FROM revocations WHERE user_id = ? AND credential_id IS NULL AND organisation_id IS NULL", userId)
     }
 
     /// Credentials that end by themselves, for the connections they opened.
     /// - Parameter since: when this was asked last.
-    public static func addExpired(since: Timestamp, now: Timestamp, in database: SQLiteConnection) throws {
+    public static func addExpired(since: Timestamp, now: Timestamp, in database: Transaction) throws {
         let ids = try database.rows(
             """
             SELECT id FROM api_tokens WHERE expires_at > ? AND expires_at <= ? AND revoked_at IS NULL
@@ -59,7 +62,7 @@ public struct Revocation: Sendable, Equatable {
         for id in ids { try add(.credential(id), now: now, in: database) }
     }
 
-    public static func list(after number: Int, in database: SQLiteConnection) throws -> [Revocation] {
+    public static func list(after number: Int, in database: Transaction) throws -> [Revocation] {
         try database.rows(
             "SELECT * FROM revocations WHERE number > ? ORDER BY number LIMIT 1000", number, decode: Revocation.init)
     }

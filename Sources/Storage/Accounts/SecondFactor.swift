@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// What an account shows beside its password: codes of an authenticator app, or one of ten codes kept for its loss.
 public enum SecondFactor {
     /// As many as fit on a small paper.
@@ -7,7 +10,7 @@ public enum SecondFactor {
         Vault.Place(table: "second_factors", row: userId, column: "seed")
     }
 
-    public static func isOn(userId: String, in database: SQLiteConnection) throws -> Bool {
+    public static func isOn(userId: String, in database: Transaction) throws -> Bool {
         try database.first(
             "SELECT 1 AS found FROM second_factors WHERE user_id = ? AND confirmed_at IS NOT NULL", userId
         ) { try $0.integer("found") } != nil
@@ -15,7 +18,7 @@ public enum SecondFactor {
 
     /// Makes a seed that counts once a code of it was shown; one that was never confirmed is replaced.
     /// - Throws: ``Refusal`` `.invalid` when there is one; ``StorageError``.
-    public static func begin(userId: String, now: Timestamp, in database: SQLiteConnection) throws -> [UInt8] {
+    public static func begin(userId: String, now: Timestamp, in database: Transaction) throws -> [UInt8] {
         guard try !isOn(userId: userId, in: database) else {
             throw Refusal(.invalid, "There is a second factor already; turn it off first.")
         }
@@ -30,7 +33,7 @@ public enum SecondFactor {
     }
 
     /// The seed that waits for its first code, to be shown once more.
-    public static func pending(userId: String, in database: SQLiteConnection) throws -> [UInt8]? {
+    public static func pending(userId: String, in database: Transaction) throws -> [UInt8]? {
         let sealed = try database.first(
             "SELECT seed FROM second_factors WHERE user_id = ? AND confirmed_at IS NULL", userId
         ) { try $0.blob("seed") }
@@ -41,7 +44,7 @@ public enum SecondFactor {
     /// - Returns: the recovery codes, this once.
     /// - Throws: ``Refusal`` `.code`; ``StorageError``.
     public static func confirm(
-        code: String, userId: String, now: Timestamp, in database: SQLiteConnection
+        code: String, userId: String, now: Timestamp, in database: Transaction
     ) throws -> [String] {
         guard try !isOn(userId: userId, in: database), try takeCode(code, userId: userId, now: now, in: database) else {
             throw Refusal(.code, "This is not the app's current code; check the clocks of both devices.")
@@ -53,7 +56,7 @@ public enum SecondFactor {
     /// Takes a code of the app or a recovery code; each works once.
     /// - Returns: whether it was one.
     public static func take(
-        _ code: String, userId: String, now: Timestamp, in database: SQLiteConnection
+        _ code: String, userId: String, now: Timestamp, in database: Transaction
     ) throws -> Bool {
         let plain = code.filter { !$0.isWhitespace && $0 != "-" }
         if plain.count == 6, try takeCode(plain, userId: userId, now: now, in: database) { return true }
@@ -63,7 +66,7 @@ public enum SecondFactor {
     }
 
     /// Ten new codes in place of all older ones.
-    public static func renewRecoveryCodes(userId: String, in database: SQLiteConnection) throws -> [String] {
+    public static func renewRecoveryCodes(userId: String, in database: Transaction) throws -> [String] {
         try database.run("DELETE FROM recovery_codes WHERE user_id = ?", userId)
         return try (0..<recoveryCodeCount).map { _ in
             let code = RandomText.makeReadable(letters: 12)
@@ -73,13 +76,13 @@ public enum SecondFactor {
         }
     }
 
-    public static func recoveryCodesLeft(userId: String, in database: SQLiteConnection) throws -> Int {
+    public static func recoveryCodesLeft(userId: String, in database: Transaction) throws -> Int {
         try database.first(
             "SELECT COUNT(*) AS found FROM recovery_codes WHERE user_id = ? AND used_at IS NULL", userId
         ) { try $0.integer("found") } ?? 0
     }
 
-    public static func turnOff(userId: String, in database: SQLiteConnection) throws {
+    public static func turnOff(userId: String, in database: Transaction) throws {
         try database.run("DELETE FROM second_factors WHERE user_id = ?", userId)
         try database.run("DELETE FROM recovery_codes WHERE user_id = ?", userId)
         // What was shown with it is shown no more.
@@ -87,7 +90,7 @@ public enum SecondFactor {
     }
 
     private static func takeCode(
-        _ code: String, userId: String, now: Timestamp, in database: SQLiteConnection
+        _ code: String, userId: String, now: Timestamp, in database: Transaction
     ) throws -> Bool {
         let stored = try database.first("SELECT seed, last_step FROM second_factors WHERE user_id = ?", userId) {
             (try $0.blob("seed"), Int64(try $0.integer("last_step")))

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// The way in for the first administrator: a secret that works once, for a while.
 public struct SetupLink: Sendable {
     /// Where the owner finds the link, in the state directory.
@@ -12,7 +15,7 @@ public struct SetupLink: Sendable {
 
     /// Makes a link; links made before stop working.
     /// - Throws: ``Refusal`` `.setUp` when there is an administrator; ``StorageError``.
-    public static func create(now: Timestamp, in database: SQLiteConnection) throws -> SetupLink {
+    public static func create(now: Timestamp, in database: Transaction) throws -> SetupLink {
         guard try !User.hasAdministrator(in: database) else { throw refusal }
         let link = SetupLink(
             secret: RandomText.make(letters: 43), expiresAt: now.advanced(bySeconds: lifetimeSeconds))
@@ -23,7 +26,7 @@ public struct SetupLink: Sendable {
     }
 
     /// Whether the secret would work now.
-    public static func isGood(_ secret: String, now: Timestamp, in database: SQLiteConnection) throws -> Bool {
+    public static func isGood(_ secret: String, now: Timestamp, in database: Transaction) throws -> Bool {
         let found = try database.first(
             "SELECT 1 AS found FROM setup_links WHERE digest = ? AND used_at IS NULL AND expires_at > ?",
             Digest.of(secret), now
@@ -35,7 +38,7 @@ public struct SetupLink: Sendable {
     /// - Parameter passwordHash: nil makes an account without a password.
     /// - Throws: ``Refusal`` `.setUp`, `.nameTaken`; ``StorageError``.
     public static func use(
-        _ secret: String, username: String, passwordHash: String? = nil, now: Timestamp, in database: SQLiteConnection
+        _ secret: String, username: String, passwordHash: String? = nil, now: Timestamp, in database: Transaction
     ) throws -> (User, APIToken) {
         guard try isGood(secret, now: now, in: database) else { throw refusal }
         try database.run("UPDATE setup_links SET used_at = ? WHERE digest = ?", now, Digest.of(secret))

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// Somebody who signed in, on one browser or one machine, until it ends.
 public struct SignIn: Sendable, Equatable {
     public enum Kind: String, Sendable {
@@ -64,7 +67,7 @@ public struct SignIn: Sendable, Equatable {
     /// - Throws: ``StorageError``.
     public static func begin(
         user: User, kind: Kind, client: String, address: String, isStrong: Bool, now: Timestamp,
-        in database: SQLiteConnection
+        in database: Transaction
     ) throws -> (SignIn, secret: String?) {
         let id = Identifier.make(now: now)
         let secret = kind == .desktop ? nil : RandomText.make(letters: 43)
@@ -84,7 +87,7 @@ public struct SignIn: Sendable, Equatable {
     }
 
     /// A sign-in that has not ended, if its account is in use.
-    public static func find(id: String, now: Timestamp, in database: SQLiteConnection) throws -> SignIn? {
+    public static func find(id: String, now: Timestamp, in database: Transaction) throws -> SignIn? {
         try database.first(
             "SELECT * FROM sign_ins WHERE id = ? AND ended_at IS NULL AND expires_at > ?", id, now,
             decode: SignIn.init)
@@ -92,7 +95,7 @@ public struct SignIn: Sendable, Equatable {
 
     /// The sign-in of a browser's cookie.
     public static func find(
-        cookie secret: String, now: Timestamp, in database: SQLiteConnection
+        cookie secret: String, now: Timestamp, in database: Transaction
     ) throws -> SignIn? {
         try database.first(
             "SELECT * FROM sign_ins WHERE digest = ? AND ended_at IS NULL AND expires_at > ?", Digest.of(secret), now,
@@ -102,7 +105,7 @@ public struct SignIn: Sendable, Equatable {
     /// The one who signed in. A membership that is gone takes him back to the account's own organisation; a token for that
     /// organisation is worth nothing any more.
     public func caller(
-        claims: Caller.Claims? = nil, organisationId: String? = nil, address: String, in database: SQLiteConnection
+        claims: Caller.Claims? = nil, organisationId: String? = nil, address: String, in database: Transaction
     ) throws -> Caller? {
         guard let user = try User.find(id: userId, in: database), user.disabledAt == nil else { return nil }
         let wanted = organisationId ?? self.organisationId
@@ -116,7 +119,7 @@ public struct SignIn: Sendable, Equatable {
     public func needsMark(now: Timestamp) -> Bool { lastSeenAt <= now.advanced(bySeconds: -Self.useResolution) }
 
     /// Used again: lasts longer.
-    public func markUsed(address: String, now: Timestamp, in database: SQLiteConnection) throws {
+    public func markUsed(address: String, now: Timestamp, in database: Transaction) throws {
         // The desktop client's token ends when it ends.
         let end = kind == .desktop ? expiresAt : now.advanced(bySeconds: kind.lifetimeSeconds)
         try database.run(
@@ -125,17 +128,17 @@ public struct SignIn: Sendable, Equatable {
     }
 
     /// Goes on in another organisation. The caller has checked the membership.
-    public func switchTo(_ organisationId: String, in database: SQLiteConnection) throws {
+    public func switchTo(_ organisationId: String, in database: Transaction) throws {
         try database.run("UPDATE sign_ins SET organisation_id = ? WHERE id = ?", organisationId, id)
     }
 
     /// A second factor was shown after the sign-in began.
-    public func strengthen(in database: SQLiteConnection) throws {
+    public func strengthen(in database: Transaction) throws {
         try database.run("UPDATE sign_ins SET strong = 1 WHERE id = ?", id)
     }
 
     /// Newest first.
-    public static func list(userId: String, now: Timestamp, in database: SQLiteConnection) throws -> [SignIn] {
+    public static func list(userId: String, now: Timestamp, in database: Transaction) throws -> [SignIn] {
         try database.rows(
             """
             SELECT * FROM sign_ins WHERE user_id = ? AND ended_at IS NULL AND expires_at > ?
@@ -144,7 +147,7 @@ public struct SignIn: Sendable, Equatable {
     }
 
     /// Ending twice changes nothing.
-    public func end(_ reason: EndReason, now: Timestamp, in database: SQLiteConnection) throws {
+    public func end(_ reason: EndReason, now: Timestamp, in database: Transaction) throws {
         try database.run(
             "UPDATE sign_ins SET ended_at = ?, end_reason = ?, digest = NULL WHERE id = ? AND ended_at IS NULL", now,
             reason.rawValue, id)
@@ -155,7 +158,7 @@ public struct SignIn: Sendable, Equatable {
     /// - Returns: how many.
     @discardableResult
     public static func endAll(
-        userId: String, except kept: String?, _ reason: EndReason, now: Timestamp, in database: SQLiteConnection
+        userId: String, except kept: String?, _ reason: EndReason, now: Timestamp, in database: Transaction
     ) throws -> Int {
         let all = try list(userId: userId, now: now, in: database).filter { $0.id != kept }
         for one in all { try one.end(reason, now: now, in: database) }
@@ -163,7 +166,7 @@ public struct SignIn: Sendable, Equatable {
     }
 
     /// Forgets sign-ins that ended or expired more than a month ago.
-    public static func clearAway(now: Timestamp, in database: SQLiteConnection) throws {
+    public static func clearAway(now: Timestamp, in database: Transaction) throws {
         let month = now.advanced(bySeconds: -30 * 86_400)
         try database.run("DELETE FROM sign_ins WHERE ended_at < ? OR expires_at < ?", month, month)
     }
@@ -186,7 +189,7 @@ public struct SignIn: Sendable, Equatable {
     ///
     /// An outcome and not an error: ending the family must stay when the caller is told no.
     /// - Throws: ``StorageError``.
-    public static func refresh(_ secret: String, now: Timestamp, in database: SQLiteConnection) throws -> Refreshed {
+    public static func refresh(_ secret: String, now: Timestamp, in database: Transaction) throws -> Refreshed {
         let found = try database.first(
             "SELECT sign_in_id, used_at FROM refresh_tokens WHERE digest = ?", Digest.of(secret)
         ) { (try $0.text("sign_in_id"), try $0.optionalTime("used_at")) }
@@ -205,7 +208,7 @@ public struct SignIn: Sendable, Equatable {
     }
 
     private static func addRefreshToken(
-        _ secret: String, to id: String, now: Timestamp, in database: SQLiteConnection
+        _ secret: String, to id: String, now: Timestamp, in database: Transaction
     ) throws {
         try database.run(
             "INSERT INTO refresh_tokens (digest, sign_in_id, created_at) VALUES (?, ?, ?)", Digest.of(secret), id, now)

@@ -1,4 +1,5 @@
 import Crypto
+public import Model
 
 /// Time-based one-time passwords (RFC 6238), as authenticator apps make them: SHA-1, 30 seconds, six digits.
 public enum TOTP {

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// An account.
 public struct User: Sendable, Equatable {
     public let id: String
@@ -26,7 +29,7 @@ public struct User: Sendable, Equatable {
     /// - Throws: ``Refusal`` `.nameTaken`; ``StorageError``.
     public static func create(
         username: String, email: String? = nil, plan: Plan? = nil, isAdmin: Bool = false, now: Timestamp,
-        in database: SQLiteConnection
+        in database: Transaction
     ) throws -> User {
         guard try !isTaken(username, in: database) else { throw taken(username) }
         let created = try database.first(
@@ -41,7 +44,7 @@ public struct User: Sendable, Equatable {
     }
 
     /// Whether an account has this name, in any case: Admin beside admin would be taken for the same person.
-    static func isTaken(_ username: String, in database: SQLiteConnection) throws -> Bool {
+    static func isTaken(_ username: String, in database: Transaction) throws -> Bool {
         try database.first("SELECT 1 AS found FROM users WHERE username = ? COLLATE NOCASE LIMIT 1", username) {
             try $0.integer("found")
         } != nil
@@ -51,29 +54,29 @@ public struct User: Sendable, Equatable {
         Refusal(.nameTaken, "There is already a user named \(username); choose another name.")
     }
 
-    public static func find(id: String, in database: SQLiteConnection) throws -> User? {
+    public static func find(id: String, in database: Transaction) throws -> User? {
         try database.first("SELECT * FROM users WHERE id = ?", id, decode: User.init)
     }
 
-    public static func find(username: String, in database: SQLiteConnection) throws -> User? {
+    public static func find(username: String, in database: Transaction) throws -> User? {
         try database.first("SELECT * FROM users WHERE username = ?", username, decode: User.init)
     }
 
     /// The account that has proved this address.
-    public static func find(verifiedEmail: String, in database: SQLiteConnection) throws -> User? {
+    public static func find(verifiedEmail: String, in database: Transaction) throws -> User? {
         try database.first(
             "SELECT * FROM users WHERE email = ? AND email_verified_at IS NOT NULL", verifiedEmail.lowercased(),
             decode: User.init)
     }
 
     /// By name, or by an address that was proved: what people type when they sign in.
-    public static func find(login: String, in database: SQLiteConnection) throws -> User? {
+    public static func find(login: String, in database: Transaction) throws -> User? {
         login.contains("@")
             ? try find(verifiedEmail: login, in: database) : try find(username: login, in: database)
     }
 
     /// Whether anybody administers this server.
-    public static func hasAdministrator(in database: SQLiteConnection) throws -> Bool {
+    public static func hasAdministrator(in database: Transaction) throws -> Bool {
         let found = try database.first(
             "SELECT 1 AS found FROM users WHERE is_admin = 1 AND disabled_at IS NULL LIMIT 1"
         ) { try $0.integer("found") }
@@ -84,7 +87,7 @@ public struct User: Sendable, Equatable {
     private static let administratorsTold = 20
 
     /// Those who administer this server, by name.
-    public static func administrators(in database: SQLiteConnection) throws -> [User] {
+    public static func administrators(in database: Transaction) throws -> [User] {
         try database.rows(
             "SELECT * FROM users WHERE is_admin = 1 AND disabled_at IS NULL ORDER BY username LIMIT ?",
             administratorsTold, decode: User.init)
@@ -92,26 +95,26 @@ public struct User: Sendable, Equatable {
 
     /// By name.
     /// - Parameter after: the last name of the page before, or empty.
-    public static func list(after: String, limit: Int, in database: SQLiteConnection) throws -> [User] {
+    public static func list(after: String, limit: Int, in database: Transaction) throws -> [User] {
         try database.rows(
             "SELECT * FROM users WHERE username > ? ORDER BY username LIMIT ?", after, limit, decode: User.init)
     }
 
     /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
-    public static func named(_ username: String, in database: SQLiteConnection) throws -> User {
+    public static func named(_ username: String, in database: Transaction) throws -> User {
         if let user = try find(username: username, in: database) { return user }
         throw Refusal(.notFound, "There is no user named \(username); 'postern user list' shows all.")
     }
 
     /// The account's own organisation.
     /// - Throws: ``StorageError``.
-    public func personalOrganisation(in database: SQLiteConnection) throws -> Organisation {
+    public func personalOrganisation(in database: Transaction) throws -> Organisation {
         if let found = try Organisation.find(id: id, in: database) { return found }
         throw StorageError(.corrupt, "the account \(username) has no organisation")
     }
 
     /// Sets the address; a new one counts only when it has been proved.
-    public func setEmail(_ email: String?, verifiedAt: Timestamp?, in database: SQLiteConnection) throws {
+    public func setEmail(_ email: String?, verifiedAt: Timestamp?, in database: Transaction) throws {
         if let email, verifiedAt != nil, let other = try User.find(verifiedEmail: email, in: database), other.id != id {
             throw Refusal(.nameTaken, "Another account has the address \(email).")
         }
@@ -123,7 +126,7 @@ public struct User: Sendable, Equatable {
 
     /// Puts the account out of use: its sign-ins end, its tokens are refused, its connections are cut. Nothing is lost.
     /// - Throws: ``Refusal`` `.lastAdministrator`; ``StorageError``.
-    public func disable(now: Timestamp, in database: SQLiteConnection) throws {
+    public func disable(now: Timestamp, in database: Transaction) throws {
         try database.run("UPDATE users SET disabled_at = ? WHERE id = ? AND disabled_at IS NULL", now, id)
         try SignIn.endAll(userId: id, except: nil, .disabled, now: now, in: database)
         try Revocation.add(.user(id), now: now, in: database)
@@ -131,13 +134,13 @@ public struct User: Sendable, Equatable {
     }
 
     /// Takes ``disable(now:in:)`` back. Sign-ins stay ended.
-    public func enable(in database: SQLiteConnection) throws {
+    public func enable(in database: Transaction) throws {
         try database.run("UPDATE users SET disabled_at = NULL WHERE id = ?", id)
         // A server that starts reads what is revoked from the beginning.
         try Revocation.takeBack(userId: id, in: database)
     }
 
-    private func mustLeaveAnAdministrator(in database: SQLiteConnection) throws {
+    private func mustLeaveAnAdministrator(in database: Transaction) throws {
         guard isAdmin, try !Self.hasAdministrator(in: database) else { return }
         throw Refusal(
             .lastAdministrator,
@@ -146,7 +149,7 @@ public struct User: Sendable, Equatable {
 
     /// Removes an account with its tokens, sessions and codes, and its personal organisation.
     /// - Throws: ``Refusal`` `.lastAdministrator`, `.lastOwner`; ``StorageError``.
-    public func remove(in database: SQLiteConnection) throws {
+    public func remove(in database: Transaction) throws {
         let orphan = try database.first(
             """
             SELECT organisations.name FROM memberships JOIN organisations ON organisations.id = organisation_id

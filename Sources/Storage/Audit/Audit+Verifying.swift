@@ -1,3 +1,5 @@
+public import Database
+
 /// Finding what somebody did to a log.
 extension Audit {
     /// What was found in one log.
@@ -10,7 +12,7 @@ extension Audit {
     }
 
     /// All logs that there are, or should be.
-    public static func logs(in database: SQLiteConnection) throws -> [String] {
+    public static func logs(in database: Transaction) throws -> [String] {
         try database.across(.upkeep).rows(
             """
             SELECT organisation_id FROM audit_events UNION SELECT organisation_id FROM audit_chains

@@ -1,4 +1,6 @@
 import Crypto
+public import Database
+public import Model
 
 /// The append-only log of one organisation, or of the appliance: each event's digest covers the one before it.
 ///
@@ -158,7 +160,7 @@ public enum Audit {
     // MARK: Anchors
 
     private static func anchor(
-        _ organisationId: String, number: Int, digest: [UInt8], now: Timestamp, in database: SQLiteConnection
+        _ organisationId: String, number: Int, digest: [UInt8], now: Timestamp, in database: Transaction
     ) throws {
         try record(
             .auditAnchored, target: organisationId, detail: "\(number) \(Hexadecimal.text(digest))", actor: .server,
@@ -166,7 +168,7 @@ public enum Audit {
     }
 
     /// Writes the heads of all logs that have grown into the appliance's own.
-    public static func anchorAll(now: Timestamp, in database: SQLiteConnection) throws {
+    public static func anchorAll(now: Timestamp, in database: Transaction) throws {
         let heads = try database.across(.upkeep).rows("SELECT organisation_id, number, digest FROM audit_chains") {
             (try $0.text("organisation_id"), try $0.integer("number"), try $0.blob("digest"))
         }
@@ -178,7 +180,7 @@ public enum Audit {
     }
 
     /// The number that was anchored last, or 0.
-    private static func newestAnchor(of organisationId: String, in database: SQLiteConnection) throws -> Int {
+    private static func newestAnchor(of organisationId: String, in database: Transaction) throws -> Int {
         let detail = try database.tenant(appliance).first(
             """
             SELECT detail FROM audit_events WHERE organisation_id = :organisation AND action = 'audit.anchored'
@@ -189,7 +191,7 @@ public enum Audit {
     }
 
     static func anchors(
-        of organisationId: String, in database: SQLiteConnection
+        of organisationId: String, in database: Transaction
     ) throws -> [(number: Int, digest: String)] {
         let details = try database.tenant(appliance).rows(
             """
@@ -271,7 +273,7 @@ public enum Audit {
 
     /// The heads that were signed last.
     static func heads(
-        atMost count: Int, in database: SQLiteConnection
+        atMost count: Int, in database: Transaction
     ) throws -> [(organisationId: String, head: Head)] {
         try database.across(.upkeep).rows("SELECT * FROM audit_chains ORDER BY at DESC LIMIT ?", count) {
             (try $0.text("organisation_id"), try Head($0))

@@ -1,3 +1,4 @@
+import Database
 import Glibc
 
 /// Whether keys and database belong together. A wrong key that is found later makes every sign-in fail, or every audit log look forged.
@@ -21,7 +22,7 @@ extension Keyring {
     }
 
     /// - Throws: ``StorageError`` `.unavailable` naming the key that does not belong to the database.
-    func check(in connection: SQLiteConnection) throws {
+    func check(in connection: Transaction) throws {
         try Vault.check(in: connection, samples: Self.samples)
         let heads = try Audit.heads(atMost: Self.samples, in: connection)
         guard heads.isEmpty || heads.contains(where: { $0.head.isSigned($0.organisationId, self) }) else {
@@ -49,8 +50,8 @@ extension Keyring {
             let keys = try Keyring(stateDirectory: stateDirectory, credential: credential)
             let surroundings = Surroundings(keys: keys, plans: PlanCatalogue())
             try keys.check(
-                in: SQLiteConnection(
-                    path: "\(stateDirectory)/\(Database.fileName)", mode: .readOnly, surroundings: surroundings))
+                in: Transaction(
+                    path: "\(stateDirectory)/\(Database.fileName)", mode: .readOnly, extras: surroundings))
             return nil
         } catch { return (error as? StorageError)?.message ?? "\(error)" }
     }

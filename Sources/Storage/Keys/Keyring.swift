@@ -1,4 +1,5 @@
 public import Crypto
+public import Database
 import Glibc
 import Synchronization
 

@@ -1,4 +1,6 @@
 import Crypto
+public import Database
+public import Model
 
 /// A key that signs access tokens; sealed in the database, so that every process and every restart has the same ones.
 public struct SigningKey: Sendable, Equatable {
@@ -25,20 +27,20 @@ public struct SigningKey: Sendable, Equatable {
 
     /// The keys that are believed, the one that signs first.
     /// - Throws: ``StorageError``.
-    public static func believed(now: Timestamp, in database: SQLiteConnection) throws -> [SigningKey] {
+    public static func believed(now: Timestamp, in database: Transaction) throws -> [SigningKey] {
         try list(in: database).filter { $0.createdAt >= oldestBelieved(now) }
     }
 
     /// The same; makes one where there is none or the newest is old, and forgets those that are believed no more.
     /// - Throws: ``StorageError``.
-    public static func current(now: Timestamp, in database: SQLiteConnection) throws -> [SigningKey] {
+    public static func current(now: Timestamp, in database: Transaction) throws -> [SigningKey] {
         try database.run("DELETE FROM signing_keys WHERE created_at < ?", oldestBelieved(now))
         if try list(in: database).first?.isOld(now: now) ?? true { _ = try add(now: now, in: database) }
         return try list(in: database)
     }
 
     /// Makes a new key; the older ones are believed until their tokens have ended.
-    public static func add(now: Timestamp, in database: SQLiteConnection) throws -> String {
+    public static func add(now: Timestamp, in database: Transaction) throws -> String {
         let id = Identifier.make(now: now)
         let sealed = try Vault.seal(KeyFile.random(), at: place(id), in: database.tenant(Vault.appliance))
         try database.run("INSERT INTO signing_keys (id, secret, created_at) VALUES (?, ?, ?)", id, sealed, now)
@@ -46,7 +48,7 @@ public struct SigningKey: Sendable, Equatable {
     }
 
     /// Newest first.
-    public static func list(in database: SQLiteConnection) throws -> [SigningKey] {
+    public static func list(in database: Transaction) throws -> [SigningKey] {
         let stored = try database.rows("SELECT * FROM signing_keys ORDER BY created_at DESC, id DESC LIMIT 50") {
             (try $0.text("id"), try $0.blob("secret"), try $0.time("created_at"))
         }
@@ -58,5 +60,5 @@ public struct SigningKey: Sendable, Equatable {
     }
 
     /// Wraps all data keys with the master key that is newest. Returns how many there are.
-    public static func rewrapAll(in database: SQLiteConnection) throws -> Int { try Vault.rewrap(in: database) }
+    public static func rewrapAll(in database: Transaction) throws -> Int { try Vault.rewrap(in: database) }
 }

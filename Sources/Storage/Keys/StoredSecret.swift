@@ -1,10 +1,13 @@
+public import Database
+public import Model
+
 /// A secret of the owner's configuration that stands sealed in the database instead of in a file.
 public enum StoredSecret {
     private static func place(_ name: String) -> Vault.Place {
         Vault.Place(table: "secrets", row: name, column: "sealed")
     }
 
-    public static func set(_ name: String, to secret: String, now: Timestamp, in database: SQLiteConnection) throws {
+    public static func set(_ name: String, to secret: String, now: Timestamp, in database: Transaction) throws {
         let sealed = try Vault.seal(Array(secret.utf8), at: place(name), in: database.tenant(Vault.appliance))
         try database.run(
             """
@@ -14,12 +17,12 @@ public enum StoredSecret {
     }
 
     /// - Returns: whether there was one.
-    public static func remove(_ name: String, in database: SQLiteConnection) throws -> Bool {
+    public static func remove(_ name: String, in database: Transaction) throws -> Bool {
         try database.run("DELETE FROM secrets WHERE name = ?", name) > 0
     }
 
     /// All of them, opened, by name.
-    public static func all(in database: SQLiteConnection) throws -> [String: String] {
+    public static func all(in database: Transaction) throws -> [String: String] {
         let stored = try database.rows("SELECT name, sealed FROM secrets LIMIT 100") {
             (try $0.text("name"), try $0.blob("sealed"))
         }
@@ -35,12 +38,12 @@ public enum StoredSecret {
     /// older than sealed secrets.
     public static func names(stateDirectory: String) -> Set<String> {
         let path = "\(stateDirectory)/\(Database.fileName)"
-        guard let connection = try? SQLiteConnection(path: path, mode: .readOnly) else { return [] }
+        guard let connection = try? Transaction(path: path, mode: .readOnly) else { return [] }
         return Set((try? list(in: connection).map(\.name)) ?? [])
     }
 
     /// Names and when each was set; not the secrets.
-    public static func list(in database: SQLiteConnection) throws -> [(name: String, changedAt: Timestamp)] {
+    public static func list(in database: Transaction) throws -> [(name: String, changedAt: Timestamp)] {
         try database.rows("SELECT name, changed_at FROM secrets ORDER BY name LIMIT 100") {
             (try $0.text("name"), try $0.time("changed_at"))
         }

@@ -1,3 +1,5 @@
+import Database
+
 /// What rules inside a transaction need beside rows: the keys that are not in the database, and what the plans allow.
 public final class Surroundings: Sendable {
     /// For files that are only looked at: backups, migrations.
@@ -10,8 +12,6 @@ public final class Surroundings: Sendable {
         self.keys = keys
         self.plans = plans
     }
-
-    var hasKeys: Bool { keys != nil }
 
     /// - Throws: ``StorageError`` on a connection that was opened without keys.
     func keyring() throws -> Keyring {

@@ -1,4 +1,6 @@
 import Crypto
+import Database
+import Model
 
 /// Secrets at rest: AES-256-GCM with a data key for each organisation, which the master key wraps.
 ///
@@ -30,7 +32,7 @@ enum Vault {
     }
 
     /// Wraps every data key anew. Returns how many there are.
-    static func rewrap(in connection: SQLiteConnection) throws -> Int {
+    static func rewrap(in connection: Transaction) throws -> Int {
         let keys = try connection.surroundings.keyring()
         let stored = try connection.across(.upkeep).rows("SELECT organisation_id, master, wrapped FROM data_keys") {
             (try $0.text("organisation_id"), try $0.text("master"), try $0.blob("wrapped"))
@@ -48,7 +50,7 @@ enum Vault {
 
     /// Opens some of the data keys.
     /// - Throws: ``StorageError`` when the master key is not the one that wrapped them.
-    static func check(in connection: SQLiteConnection, samples: Int) throws {
+    static func check(in connection: Transaction, samples: Int) throws {
         let keys = try connection.surroundings.keyring()
         let stored = try connection.across(.upkeep).rows(
             "SELECT organisation_id, master, wrapped FROM data_keys LIMIT ?", samples

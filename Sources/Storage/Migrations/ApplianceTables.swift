@@ -1,3 +1,5 @@
+import Database
+
 extension Migration {
     /// What an owner does with the appliance, and seats that outlive a restart.
     static let applianceTables = Migration(

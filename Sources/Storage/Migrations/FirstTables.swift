@@ -1,3 +1,5 @@
+import Database
+
 extension Migration {
     /// Users, their tokens, and what sharing needs.
     ///
@@ -59,18 +61,4 @@ extension Migration {
             ) STRICT;
             CREATE INDEX connections_live ON connections (session_id) WHERE left_at IS NULL;
             """)
-}
-
-extension SQLiteConnection {
-    /// The header field in which SQLite keeps an application's schema version. A pragma takes no parameter, hence the switch:
-    /// SQL is written, never put together.
-    func setVersion(_ number: Int) throws {
-        switch number {
-        case 1: try run("PRAGMA user_version = 1")
-        case 2: try run("PRAGMA user_version = 2")
-        case 3: try run("PRAGMA user_version = 3")
-        case 4: try run("PRAGMA user_version = 4")
-        default: throw StorageError(.failed, "migration \(number) has no user_version statement")
-        }
-    }
 }

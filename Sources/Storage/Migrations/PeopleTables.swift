@@ -1,3 +1,5 @@
+import Database
+
 extension Migration {
     /// Organisations that own everything, how people sign in, what they used, and who did what.
     ///

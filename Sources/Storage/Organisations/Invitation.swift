@@ -1,4 +1,6 @@
 import Crypto
+public import Database
+public import Model
 
 /// A way into an organisation for one person: a secret that works once, for a while.
 public struct Invitation: Sendable, Equatable {
@@ -79,7 +81,7 @@ public struct Invitation: Sendable, Equatable {
     /// What a secret leads to, for the page that asks whether to accept.
     /// - Throws: ``Refusal`` `.invitation`; ``StorageError``.
     public static func find(
-        secret: String, now: Timestamp, in database: SQLiteConnection
+        secret: String, now: Timestamp, in database: Transaction
     ) throws -> (Invitation, Organisation) {
         let found = try database.across(.secretLeadsToTenant).first(
             """
@@ -97,7 +99,7 @@ public struct Invitation: Sendable, Equatable {
     /// One that names an e-mail address is for the account that has proved this address.
     /// - Throws: ``Refusal`` `.invitation`, `.notAllowed`; ``StorageError``.
     public static func accept(
-        secret: String, user: User, now: Timestamp, in database: SQLiteConnection
+        secret: String, user: User, now: Timestamp, in database: Transaction
     ) throws -> Member {
         let (invitation, organisation) = try find(secret: secret, now: now, in: database)
         if let email = invitation.email, user.emailVerifiedAt == nil || user.email != email {

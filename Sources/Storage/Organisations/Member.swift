@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// A person in an organisation: who, where, and what that allows.
 public struct Member: Sendable, Equatable {
     public let user: User
@@ -16,7 +19,7 @@ public struct Member: Sendable, Equatable {
 
     /// - Throws: ``StorageError``.
     public static func find(
-        userId: String, organisationId: String, in database: SQLiteConnection
+        userId: String, organisationId: String, in database: Transaction
     ) throws -> Member? {
         guard let user = try User.find(id: userId, in: database), user.disabledAt == nil,
             let organisation = try Organisation.find(id: organisationId, in: database),
@@ -58,7 +61,7 @@ public struct Member: Sendable, Equatable {
     }
 
     /// A person's organisations, the own one first, then by name.
-    public static func organisations(of userId: String, in database: SQLiteConnection) throws -> [Member] {
+    public static func organisations(of userId: String, in database: Transaction) throws -> [Member] {
         let ids = try database.rows(
             """
             SELECT organisations.id FROM memberships JOIN organisations ON organisations.id = memberships.organisation_id

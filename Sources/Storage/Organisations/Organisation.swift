@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// What owns things: one for each account by itself, and as many as people make together.
 public struct Organisation: Sendable, Equatable {
     /// Long enough to notice a mistake, in seconds.
@@ -26,13 +29,13 @@ public struct Organisation: Sendable, Equatable {
         deleteAfter = try row.optionalTime("delete_after")
     }
 
-    public static func find(id: String, in database: SQLiteConnection) throws -> Organisation? {
+    public static func find(id: String, in database: Transaction) throws -> Organisation? {
         try database.first("SELECT * FROM organisations WHERE id = ?", id, decode: Organisation.init)
     }
 
     /// An account's own, of the account's id.
     static func createPersonal(
-        of user: User, plan: Plan, now: Timestamp, in database: SQLiteConnection
+        of user: User, plan: Plan, now: Timestamp, in database: Transaction
     ) throws {
         try database.run(
             "INSERT INTO organisations (id, name, personal_of, plan, created_at) VALUES (?, ?, ?, ?, ?)",
@@ -43,7 +46,7 @@ public struct Organisation: Sendable, Equatable {
     /// One of several people, with its maker as owner.
     /// - Throws: ``Refusal`` `.invalid`, `.limit`; ``StorageError``.
     public static func create(
-        name: String, owner: User, now: Timestamp, in database: SQLiteConnection
+        name: String, owner: User, now: Timestamp, in database: Transaction
     ) throws -> Organisation {
         let name = try checked(name)
         let count = try Member.organisations(of: owner.id, in: database).count
@@ -66,7 +69,7 @@ public struct Organisation: Sendable, Equatable {
 
     /// - Throws: ``Refusal`` `.invalid`; ``StorageError``.
     public func change(
-        name: String?, requiresSecondFactor: Bool?, in database: SQLiteConnection
+        name: String?, requiresSecondFactor: Bool?, in database: Transaction
     ) throws -> Organisation {
         try database.run(
             "UPDATE organisations SET name = ?, requires_second_factor = ? WHERE id = ?",
@@ -76,7 +79,7 @@ public struct Organisation: Sendable, Equatable {
 
     /// Changes the plan, and writes that down in the organisation's audit log and in the server's own.
     public func setPlan(
-        _ plan: Plan, by actor: Audit.Actor, now: Timestamp, in database: SQLiteConnection
+        _ plan: Plan, by actor: Audit.Actor, now: Timestamp, in database: Transaction
     ) throws {
         try database.run("UPDATE organisations SET plan = ? WHERE id = ?", plan.rawValue, id)
         for log in [id, Audit.appliance] {
@@ -88,7 +91,7 @@ public struct Organisation: Sendable, Equatable {
 
     /// Takes it out of use; it can be brought back for ``graceSeconds``.
     /// - Throws: ``Refusal`` `.invalid` for a personal one; ``StorageError``.
-    public func delete(now: Timestamp, in database: SQLiteConnection) throws -> Timestamp {
+    public func delete(now: Timestamp, in database: Transaction) throws -> Timestamp {
         guard personalOf == nil else {
             throw Refusal(.invalid, "This is your account's own organisation; it goes when the account is removed.")
         }
@@ -97,13 +100,13 @@ public struct Organisation: Sendable, Equatable {
         return end
     }
 
-    public func restore(in database: SQLiteConnection) throws {
+    public func restore(in database: Transaction) throws {
         try database.run("UPDATE organisations SET delete_after = NULL WHERE id = ?", id)
     }
 
     /// Removes what was deleted long enough ago, with everything it owned. Its audit log and its usage stay: they are
     /// append-only. Returns the names.
-    public static func purge(now: Timestamp, in database: SQLiteConnection) throws -> [String] {
+    public static func purge(now: Timestamp, in database: Transaction) throws -> [String] {
         let due = try database.rows("SELECT id FROM organisations WHERE delete_after <= ?", now) { try $0.text("id") }
         for id in due {
             // People go on in their own; what was let in by the organisation's tokens does not.
@@ -130,7 +133,7 @@ public struct Organisation: Sendable, Equatable {
     /// All of the appliance's, by name.
     /// - Parameter after: the last name and id of the page before, or empty.
     public static func list(
-        after: (name: String, id: String), limit: Int, in database: SQLiteConnection
+        after: (name: String, id: String), limit: Int, in database: Transaction
     ) throws -> [Organisation] {
         try database.rows(
             "SELECT * FROM organisations WHERE (name, id) > (?, ?) ORDER BY name, id LIMIT ?", after.name, after.id,
@@ -139,7 +142,7 @@ public struct Organisation: Sendable, Equatable {
 
     /// By id or by name, for the command line.
     /// - Throws: ``Refusal`` `.notFound`, `.invalid` when several have the name.
-    public static func named(_ word: String, in database: SQLiteConnection) throws -> Organisation {
+    public static func named(_ word: String, in database: Transaction) throws -> Organisation {
         if let found = try find(id: word, in: database) { return found }
         let found = try database.rows(
             "SELECT * FROM organisations WHERE name = ? ORDER BY created_at LIMIT 2", word, decode: Organisation.init)

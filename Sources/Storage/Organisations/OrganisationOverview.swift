@@ -1,3 +1,5 @@
+public import Database
+
 /// How much goes on in an organisation at this moment.
 public struct OrganisationOverview: Sendable, Equatable {
     public let members: Int

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// A named set of permissions: built in, or made by an organisation for itself.
 public struct Role: Sendable, Equatable {
     /// The built-in ones, the same in every organisation.

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// What organisations used, in whole units, by hour: entries are added and never changed. Billing reads it.
 ///
 /// A minute counts once it has begun. Sessions and seats carry `metered_until`, which moves on in the transaction that adds
@@ -51,7 +54,7 @@ public enum UsageLedger {
     ///   was away as a server that was stopped.
     /// - Throws: ``StorageError``.
     public static func meter(
-        pausedSince: Timestamp? = nil, now: Timestamp, in database: SQLiteConnection
+        pausedSince: Timestamp? = nil, now: Timestamp, in database: Transaction
     ) throws {
         if let pausedSince, now.milliseconds - pausedSince.milliseconds > longestGap {
             try resume(now: now, in: database)
@@ -80,7 +83,7 @@ public enum UsageLedger {
     /// Writes down what rooms carried; what is in the ledger already is not added again.
     /// - Parameter bytes: all that a session's room ever carried, by session.
     /// - Throws: ``StorageError``.
-    public static func settleBytes(_ bytes: [String: Int], now: Timestamp, in database: SQLiteConnection) throws {
+    public static func settleBytes(_ bytes: [String: Int], now: Timestamp, in database: Transaction) throws {
         var sums: [String: Int] = [:]
         for (session, total) in bytes {
             let found = try database.across(.relay).first(
@@ -98,7 +101,7 @@ public enum UsageLedger {
     }
 
     /// After a start: nobody is charged for a long absence of the server.
-    static func resume(now: Timestamp, in database: SQLiteConnection) throws {
+    static func resume(now: Timestamp, in database: Transaction) throws {
         let all = database.across(.upkeep)
         let oldest = Timestamp(milliseconds: now.milliseconds - longestGap)
         try all.run(
@@ -152,7 +155,7 @@ public enum UsageLedger {
     }
 
     private static func addAll(
-        _ open: [Open], _ unit: Unit, now: Timestamp, in database: SQLiteConnection
+        _ open: [Open], _ unit: Unit, now: Timestamp, in database: Transaction
     ) throws {
         var sums: [String: [Int64: Int]] = [:]
         for one in open {

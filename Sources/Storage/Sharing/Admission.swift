@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// What a good code opens: whom it lets in, and to what.
 public struct OpenCode: Sendable {
     public let code: ShareCode
@@ -6,7 +9,7 @@ public struct OpenCode: Sendable {
 
     /// Looks a code up and checks every rule that does not depend on who asks.
     /// - Throws: ``Refusal`` with the sentence that the public API shows; ``StorageError``.
-    public static func find(code: String, now: Timestamp, in database: SQLiteConnection) throws -> OpenCode {
+    public static func find(code: String, now: Timestamp, in database: Transaction) throws -> OpenCode {
         let all = database.across(.secretLeadsToTenant)
         guard let found = try all.first("SELECT * FROM share_codes WHERE code = ?", code, decode: ShareCode.init) else {
             throw Refusal(.codeNotFound, "Code not found")
@@ -37,7 +40,7 @@ public struct Connection: Sendable {
     /// - Throws: ``Refusal``; ``StorageError``.
     public static func admit(
         guest: User, code: String, publicKey: String, credentialId: String? = nil, resumeDigest: (String) -> [UInt8],
-        now: Timestamp, in database: SQLiteConnection
+        now: Timestamp, in database: Transaction
     ) throws -> Connection {
         let opened = try OpenCode.find(code: code, now: now, in: database)
         let session = opened.session
@@ -120,7 +123,7 @@ public struct Connection: Sendable {
     /// - Returns: who took the seat, where it was not proved.
     @discardableResult
     public static func leave(
-        id: String, isUnproved: Bool = false, now: Timestamp, in database: SQLiteConnection
+        id: String, isUnproved: Bool = false, now: Timestamp, in database: Transaction
     ) throws -> Unproved? {
         let left = try database.across(.relay).first(
             """
@@ -150,7 +153,7 @@ public struct Connection: Sendable {
 
     /// Closes the seats that nobody can come back to: those of ended sessions, of versions that kept no token, and of
     /// accounts, credentials and memberships that are not good any more.
-    static func leaveLost(now: Timestamp, in database: SQLiteConnection) throws {
+    static func leaveLost(now: Timestamp, in database: Transaction) throws {
         let all = database.across(.upkeep)
         try all.run(
             """

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// A short code that admits guests to a share session.
 public struct ShareCode: Sendable, Equatable {
     /// What a guest may do. The relay enforces it, and the host's keys prove it again.
@@ -42,7 +45,7 @@ public struct ShareCode: Sendable, Equatable {
     /// - Throws: ``Refusal`` `.notFound`, `.codeLimit`, `.codeDuration`; ``StorageError``.
     public static func create(
         _ request: Request, sessionId: String, owner: Caller, candidates: [String], now: Timestamp,
-        in database: SQLiteConnection
+        in database: Transaction
     ) throws -> ShareCode {
         let member = try owner.member(may: .sessionCreate, in: database)
         let scope = database.tenant(member.organisation.id)

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// One terminal that its owner shares, from the moment it is opened until it ends.
 public struct ShareSession: Sendable, Equatable {
     /// Why a session ended; `sessionEnded` on the wire carries the same word.
@@ -36,7 +39,7 @@ public struct ShareSession: Sendable, Equatable {
     /// Opens a session if the plan allows one more; check and insert are one transaction.
     /// - Throws: ``Refusal`` `.shareLimit`, and those of ``Caller/member(of:may:whileDeleted:in:)``; ``StorageError``.
     public static func start(
-        host: Caller, publicKey: String, name: String?, now: Timestamp, in database: SQLiteConnection
+        host: Caller, publicKey: String, name: String?, now: Timestamp, in database: Transaction
     ) throws -> ShareSession {
         if let name, !name.isEmpty { try NameRule.check(name, "A session's name", characters: 1...128) }
         let member = try host.member(may: .sessionCreate, in: database)
@@ -114,7 +117,7 @@ public struct ShareSession: Sendable, Equatable {
     /// - Returns: whether this call ended it.
     @discardableResult
     public static func end(
-        id: String, reason: EndReason, now: Timestamp, in database: SQLiteConnection
+        id: String, reason: EndReason, now: Timestamp, in database: Transaction
     ) throws -> Bool {
         let found = try database.across(.relay).first(
             "SELECT organisation_id, metered_until, ended_at FROM share_sessions WHERE id = ?", id

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// Who sat where in an active session when the server stopped, so that everybody may come back.
 public struct StoredSeats: Sendable {
     public struct Seat: Sendable {
@@ -23,7 +26,7 @@ public struct StoredSeats: Sendable {
 
     /// All active sessions. Seats that nobody can come back to are given up first.
     /// - Throws: ``StorageError``.
-    public static func takeOver(now: Timestamp, in database: SQLiteConnection) throws -> [StoredSeats] {
+    public static func takeOver(now: Timestamp, in database: Transaction) throws -> [StoredSeats] {
         // First of all: nobody is charged for the time that the server was away.
         try UsageLedger.resume(now: now, in: database)
         try Connection.leaveLost(now: now, in: database)
@@ -45,7 +48,7 @@ public struct StoredSeats: Sendable {
         }
     }
 
-    private static func host(of sessionId: String, in database: SQLiteConnection) throws -> Seat? {
+    private static func host(of sessionId: String, in database: Transaction) throws -> Seat? {
         try database.across(.upkeep).first(
             """
             SELECT share_sessions.*, users.username FROM share_sessions
@@ -62,7 +65,7 @@ public struct StoredSeats: Sendable {
         }
     }
 
-    private static func guests(of sessionId: String, in database: SQLiteConnection) throws -> [Seat] {
+    private static func guests(of sessionId: String, in database: Transaction) throws -> [Seat] {
         try database.across(.upkeep).rows(
             """
             SELECT connections.*, users.username FROM connections JOIN users ON users.id = connections.user_id

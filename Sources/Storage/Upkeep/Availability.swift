@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// How long each day the server could serve, for the bars of the status page.
 public struct Availability: Sendable, Equatable {
     /// Days that are shown and kept.
@@ -16,7 +19,7 @@ public struct Availability: Sendable, Equatable {
     }
 
     /// Adds a stretch of time to today.
-    public static func record(seconds: Int, isReady: Bool, now: Timestamp, in database: SQLiteConnection) throws {
+    public static func record(seconds: Int, isReady: Bool, now: Timestamp, in database: Transaction) throws {
         let day = Int(now.milliseconds / 1000 / daySeconds)
         try database.run(
             """
@@ -28,7 +31,7 @@ public struct Availability: Sendable, Equatable {
     }
 
     /// Oldest first.
-    public static func all(in database: SQLiteConnection) throws -> [Availability] {
+    public static func all(in database: Transaction) throws -> [Availability] {
         try database.rows("SELECT * FROM availability ORDER BY day LIMIT ?", days + 1, decode: Availability.init)
     }
 }

@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// What is kept only because it happened: ended share sessions with their codes and seats, used links and invitations.
 ///
 /// Sums of what was used are in the ledger, and who did what is in the audit log; both stay.
@@ -10,7 +13,7 @@ public enum History {
     /// Removes a batch of what ended longer ago.
     /// - Parameter days: 0 keeps everything.
     /// - Returns: how many sessions were removed; call again until it is 0.
-    public static func clearAway(olderThan days: Int, now: Timestamp, in database: SQLiteConnection) throws -> Int {
+    public static func clearAway(olderThan days: Int, now: Timestamp, in database: Transaction) throws -> Int {
         let oldLinks = now.advanced(bySeconds: -linkSeconds)
         let all = database.across(.upkeep)
         try database.run("DELETE FROM one_time_links WHERE expires_at < ?", oldLinks)

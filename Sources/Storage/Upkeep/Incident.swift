@@ -1,3 +1,6 @@
+public import Database
+public import Model
+
 /// What an administrator tells people about a problem, on the status page.
 public struct Incident: Sendable, Equatable {
     /// Shown at once; more would be a novel.
@@ -18,7 +21,7 @@ public struct Incident: Sendable, Equatable {
     }
 
     /// - Throws: ``Refusal`` `.invalid`; ``StorageError``.
-    public static func post(_ text: String, now: Timestamp, in database: SQLiteConnection) throws -> Incident {
+    public static func post(_ text: String, now: Timestamp, in database: Transaction) throws -> Incident {
         guard (1...textLimit).contains(text.utf8.count) else {
             throw Refusal(.invalid, "An incident's text is 1 to \(textLimit) bytes long.")
         }
@@ -33,7 +36,7 @@ public struct Incident: Sendable, Equatable {
     /// Ends an incident.
     /// - Parameter id: its id, or the end of it.
     /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
-    public static func resolve(id: String, now: Timestamp, in database: SQLiteConnection) throws -> Incident {
+    public static func resolve(id: String, now: Timestamp, in database: Transaction) throws -> Incident {
         let open = try list(includingResolved: false, in: database).filter { $0.id.hasSuffix(id) }
         guard open.count == 1, let found = open.first else {
             throw Refusal(.notFound, "There is no one open incident '\(id)'; 'postern incident list' shows them.")
@@ -43,7 +46,7 @@ public struct Incident: Sendable, Equatable {
     }
 
     /// Newest first.
-    public static func list(includingResolved: Bool, in database: SQLiteConnection) throws -> [Incident] {
+    public static func list(includingResolved: Bool, in database: Transaction) throws -> [Incident] {
         try database.rows(
             "SELECT * FROM incidents WHERE resolved_at IS NULL OR ? ORDER BY started_at DESC, id DESC LIMIT ?",
             includingResolved ? 1 : 0, listLimit, decode: Incident.init)

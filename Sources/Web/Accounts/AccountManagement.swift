@@ -1,4 +1,6 @@
+import Database
 import HTTPTypes
+import Model
 import NIOCore
 import Storage
 
@@ -66,7 +68,7 @@ struct AccountManagement: Sendable {
     }
 
     private func withCode<Success: Sendable>(
-        _ code: String, of caller: Caller, _ body: @escaping @Sendable (SQLiteConnection) throws -> Success
+        _ code: String, of caller: Caller, _ body: @escaping @Sendable (Transaction) throws -> Success
     ) async throws -> Success {
         try begin(caller)
         let done = try await database.write { connection -> Success? in
@@ -143,7 +145,7 @@ struct AccountManagement: Sendable {
     }
 
     private func record(
-        _ action: AuditAction, _ target: String, _ caller: Caller, _ connection: SQLiteConnection, detail: String = ""
+        _ action: AuditAction, _ target: String, _ caller: Caller, _ connection: Transaction, detail: String = ""
     ) throws {
         try Audit.record(
             action, target: target, detail: detail, by: caller, now: .now(), in: connection.tenant(caller.user.id))

@@ -1,5 +1,7 @@
+import Database
 import HTTPTypes
 import Hummingbird
+import Model
 import Storage
 import Wire
 

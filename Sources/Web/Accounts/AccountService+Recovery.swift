@@ -1,6 +1,8 @@
+import Database
 import HTTPTypes
 import Identity
 import Logging
+import Model
 import Storage
 
 /// Passwords and addresses: changing them, proving them, and coming back without them.

@@ -1,6 +1,8 @@
+import Database
 import HTTPTypes
 import Identity
 import Logging
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -234,7 +236,7 @@ struct AccountService: Sendable {
     }
 
     static func join(
-        _ invitation: String, _ user: User, _ actor: Audit.Actor, _ now: Timestamp, _ connection: SQLiteConnection
+        _ invitation: String, _ user: User, _ actor: Audit.Actor, _ now: Timestamp, _ connection: Transaction
     ) throws {
         let member = try Invitation.accept(secret: invitation, user: user, now: now, in: connection)
         try Audit.record(

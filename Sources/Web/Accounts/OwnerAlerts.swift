@@ -1,4 +1,6 @@
+import Database
 import Logging
+import Model
 import NIOCore
 import Storage
 

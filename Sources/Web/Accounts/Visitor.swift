@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import Model
 import Storage
 
 /// A browser that is not signed in: a cookie of its own ties the forms it gets to it.

@@ -1,7 +1,9 @@
 import Crypto
+import Database
 import FoundationEssentials
 import JWTKit
 import Logging
+import Model
 import Storage
 import Synchronization
 import Wire

@@ -1,6 +1,8 @@
+import Database
 import HTTPTypes
 import Hummingbird
 import Logging
+import Model
 import Storage
 import Wire
 

@@ -1,4 +1,6 @@
+import Database
 import Logging
+import Model
 import Relay
 import Storage
 import Wire

@@ -1,7 +1,9 @@
+import Database
 import HTTPTypes
 import Hummingbird
 import Identity
 import Logging
+import Model
 import NIOCore
 import Storage
 import Synchronization

@@ -1,3 +1,4 @@
+import Database
 import NIOCore
 import NIOHTTP1
 import TransportSecurity

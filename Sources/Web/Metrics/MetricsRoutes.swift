@@ -1,3 +1,4 @@
+import Database
 import HTTPTypes
 import Hummingbird
 import NIOCore

@@ -1,5 +1,7 @@
+import Database
 import HTTPTypes
 import Hummingbird
+import Model
 import NIOCore
 import Storage
 import Wire
@@ -85,7 +87,7 @@ struct OrganisationExport: Sendable {
     // MARK: Kinds
 
     /// What there is little of.
-    private static func head(_ id: String, _ connection: SQLiteConnection) throws -> ByteBuffer {
+    private static func head(_ id: String, _ connection: Transaction) throws -> ByteBuffer {
         let scope = connection.tenant(id)
         var out = ByteBuffer()
         if let organisation = try Organisation.find(id: id, in: connection) {

@@ -1,4 +1,6 @@
+import Database
 import HTTPTypes
+import Model
 import Relay
 import Storage
 

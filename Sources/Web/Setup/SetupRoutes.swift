@@ -1,7 +1,9 @@
+import Database
 import Glibc
 import HTTPTypes
 import Hummingbird
 import Identity
+import Model
 import NIOCore
 import Storage
 import Wire

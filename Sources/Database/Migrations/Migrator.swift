@@ -1,24 +1,33 @@
 import Glibc
 
 /// One step forward of the database's shape. Never edited once it has shipped.
-struct Migration: Sendable {
+package struct Migration: Sendable {
     /// 1, 2, 3, …: the `user_version` that the database has afterwards.
-    let number: Int
-    let script: StaticString
+    package let number: Int
+    package let script: StaticString
 
-    static let all = [firstTables, applianceTables, peopleTables]
+    package init(number: Int, script: StaticString) {
+        self.number = number
+        self.script = script
+    }
 }
 
 /// Brings a database file up to this binary's version: each migration in one transaction, a snapshot before the first.
-struct Migrator {
-    let path: String
-    var migrations = Migration.all
+package struct Migrator {
+    private let path: String
+    private let migrations: [Migration]
+
+    /// - Parameter migrations: in their order, numbered from 1.
+    package init(path: String, migrations: [Migration]) {
+        self.path = path
+        self.migrations = migrations
+    }
 
     private var newest: Int { migrations.last?.number ?? 0 }
 
     /// - Throws: ``StorageError``; `.newer` when the file was written by a newer version of Postern.
-    func run() throws {
-        let connection = try SQLiteConnection(path: path, mode: .readWrite)
+    package func run() throws {
+        let connection = try Transaction(path: path, mode: .readWrite)
         let found = try version(of: connection)
         guard found <= newest else {
             throw StorageError(
@@ -31,7 +40,7 @@ struct Migrator {
         for migration in migrations where migration.number > found { try apply(migration, on: connection) }
     }
 
-    private func apply(_ migration: Migration, on connection: SQLiteConnection) throws {
+    private func apply(_ migration: Migration, on connection: Transaction) throws {
         try connection.run("BEGIN IMMEDIATE")
         do {
             // Another process may have been faster between the first look and this lock.
@@ -47,14 +56,14 @@ struct Migrator {
         }
     }
 
-    private func version(of connection: SQLiteConnection) throws -> Int {
+    private func version(of connection: Transaction) throws -> Int {
         try connection.first("PRAGMA user_version") { try $0.integer("user_version") } ?? 0
     }
 
     private func snapshotPath(_ version: Int) -> String { "\(path).version-\(version)" }
 
     /// A whole copy under a temporary name, then renamed: a snapshot that exists is complete.
-    private func snapshot(_ connection: SQLiteConnection, version: Int) throws {
+    private func snapshot(_ connection: Transaction, version: Int) throws {
         let target = snapshotPath(version)
         let partial = target + ".partial"
         unlink(partial)

@@ -1,4 +1,5 @@
 import CSQLite
+public import Model
 
 /// The row a statement stands on; valid only inside the `decode` closure it is handed to.
 public struct Row {

@@ -17,7 +17,7 @@ final class DatabaseWriter: Sendable {
         /// Runs also when the disk is nearly full.
         let isEssential: Bool
         /// Runs inside the savepoint; `keep` says whether its changes stay.
-        let run: @Sendable (SQLiteConnection) -> (keep: Bool, answer: Answer)
+        let run: @Sendable (Transaction) -> (keep: Bool, answer: Answer)
         /// Answers a job that could not be run.
         let refuse: Answer
     }
@@ -26,9 +26,9 @@ final class DatabaseWriter: Sendable {
     private let thread: WorkerThread
 
     /// - Throws: ``StorageError`` if the system refuses a thread.
-    init(path: String, surroundings: Surroundings, metrics: ServerMetrics, reserve: DiskReserve) throws {
+    init(_ opening: Database.Opening, metrics: ServerMetrics, reserve: DiskReserve) throws {
         let queue = self.queue
-        thread = try WorkerThread(name: "db-writer") { Self.loop(path, surroundings, queue, metrics, reserve) }
+        thread = try WorkerThread(name: "db-writer") { Self.loop(opening, queue, metrics, reserve) }
     }
 
     /// False when the queue is full or closed: then the job will not run.
@@ -41,10 +41,9 @@ final class DatabaseWriter: Sendable {
     }
 
     private static func loop(
-        _ path: String, _ surroundings: Surroundings, _ queue: BlockingQueue<Job>, _ metrics: ServerMetrics,
-        _ reserve: DiskReserve
+        _ opening: Database.Opening, _ queue: BlockingQueue<Job>, _ metrics: ServerMetrics, _ reserve: DiskReserve
     ) {
-        let opened = Result { try SQLiteConnection(path: path, mode: .readWrite, surroundings: surroundings) }
+        let opened = Result { try opening.connect(.readWrite) }
         while true {
             let group = queue.take(upTo: groupCapacity)
             if group.isEmpty { return }
@@ -70,7 +69,7 @@ final class DatabaseWriter: Sendable {
         }
     }
 
-    private static func commit(_ group: [Job], on connection: SQLiteConnection) {
+    private static func commit(_ group: [Job], on connection: Transaction) {
         if group.isEmpty { return }
         var answers: [Answer] = []
         do {

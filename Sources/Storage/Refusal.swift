@@ -1,30 +1,3 @@
-/// What went wrong in the database, as opposed to a ``Refusal``, which is an answer.
-public struct StorageError: Error, Sendable, CustomStringConvertible {
-    /// Stable words; logs and the API's error body use them.
-    public enum Code: String, Sendable {
-        case busy = "database_busy"
-        case full = "disk_full"
-        case corrupt = "database_corrupt"
-        case newer = "database_newer"
-        case unavailable = "database_unavailable"
-        case failed = "database_failed"
-    }
-
-    public let code: Code
-    /// One sentence that names the remedy where there is one.
-    public let message: String
-    /// SQLite's extended result code, 0 where SQLite was not asked.
-    public let sqliteCode: Int32
-
-    public init(_ code: Code, _ message: String, sqliteCode: Int32 = 0) {
-        self.code = code
-        self.message = message
-        self.sqliteCode = sqliteCode
-    }
-
-    public var description: String { "\(code.rawValue): \(message)" }
-}
-
 /// A rule said no: the caller asked for something that a limit, a state or an owner does not allow.
 ///
 /// Refusals are answers, made in the same transaction as the check, and safe to show to the person who asked.

@@ -13,17 +13,15 @@ final class TenantGuard {
     enum Access: UInt8 { case plain, tenant, across }
 
     /// Every row of these belongs to exactly one organisation.
-    static let tables: Set<String> = [
-        "share_sessions", "share_codes", "connections", "roles", "invitations", "usage_entries", "audit_events",
-        "audit_chains", "data_keys",
-    ]
-
+    private let tables: Set<String>
     private let handle: OpaquePointer
     /// The table that was refused last, for the sentence.
     private var refused: String?
 
+    /// - Parameter tables: those whose rows belong to organisations.
     /// - Throws: ``StorageError`` if the file cannot be opened.
-    init(path: String) throws {
+    init(path: String, tables: Set<String>) throws {
+        self.tables = tables
         var opened: OpaquePointer?
         let result = sqlite3_open_v2(path, &opened, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nil)
         guard result == SQLITE_OK, let opened else {
@@ -31,7 +29,7 @@ final class TenantGuard {
             throw StorageError(.unavailable, "cannot open \(path)", sqliteCode: result)
         }
         handle = opened
-        sqlite3_busy_timeout(handle, SQLiteConnection.busyTimeoutMilliseconds)
+        sqlite3_busy_timeout(handle, Transaction.busyTimeoutMilliseconds)
         // This object owns the connection and outlives every call that SQLite makes to it.
         let own = Unmanaged.passUnretained(self).toOpaque()
         sqlite3_set_authorizer(
@@ -66,7 +64,7 @@ final class TenantGuard {
         default: return SQLITE_OK
         }
         let table = String(cString: name)
-        guard Self.tables.contains(table) else { return SQLITE_OK }
+        guard tables.contains(table) else { return SQLITE_OK }
         refused = table
         return SQLITE_DENY
     }

@@ -3,18 +3,18 @@
 /// Every statement names `:organisation`, which is bound here; one that does not is refused when it is prepared.
 public struct TenantScope {
     public let organisationId: String
-    public let connection: SQLiteConnection
+    public let connection: Transaction
 
     /// Runs a statement and returns the number of rows it changed.
     /// - Throws: ``StorageError``.
     @discardableResult
-    func run(_ sql: StaticString, _ values: (any DatabaseBindable)...) throws -> Int {
+    package func run(_ sql: StaticString, _ values: (any DatabaseBindable)...) throws -> Int {
         try connection.run(sql, values, access: .tenant, organisation: organisationId)
     }
 
     /// All rows of a query. The query itself must bound their number.
     /// - Throws: ``StorageError``, or what `decode` throws.
-    func rows<T>(
+    package func rows<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
     ) throws -> [T] {
         try connection.rows(sql, values, access: .tenant, organisation: organisationId, decode: decode)
@@ -22,7 +22,7 @@ public struct TenantScope {
 
     /// The first row of a query, or nil.
     /// - Throws: ``StorageError``, or what `decode` throws.
-    func first<T>(
+    package func first<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
     ) throws -> T? {
         try connection.first(sql, values, access: .tenant, organisation: organisationId, decode: decode)
@@ -30,9 +30,9 @@ public struct TenantScope {
 }
 
 /// A connection that sees all organisations' rows, for the few who must, each with its reason.
-struct CrossTenantScope {
+package struct CrossTenantScope {
     /// Why a query cannot name an organisation. Adding one is a decision about the whole product's tenancy.
-    enum Reason {
+    package enum Reason {
         /// A code or an invitation is all that its bearer has: it leads to the organisation.
         case secretLeadsToTenant
         /// A limit per person counts in all of his organisations.
@@ -43,32 +43,32 @@ struct CrossTenantScope {
         case upkeep
     }
 
-    let connection: SQLiteConnection
+    package let connection: Transaction
 
     @discardableResult
-    func run(_ sql: StaticString, _ values: (any DatabaseBindable)...) throws -> Int {
+    package func run(_ sql: StaticString, _ values: (any DatabaseBindable)...) throws -> Int {
         try connection.run(sql, values, access: .across, organisation: nil)
     }
 
-    func rows<T>(
+    package func rows<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
     ) throws -> [T] {
         try connection.rows(sql, values, access: .across, organisation: nil, decode: decode)
     }
 
-    func first<T>(
+    package func first<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
     ) throws -> T? {
         try connection.first(sql, values, access: .across, organisation: nil, decode: decode)
     }
 }
 
-extension SQLiteConnection {
+extension Transaction {
     /// This connection for one organisation.
     public func tenant(_ organisationId: String) -> TenantScope {
         TenantScope(organisationId: organisationId, connection: self)
     }
 
     /// This connection for all organisations.
-    func across(_: CrossTenantScope.Reason) -> CrossTenantScope { CrossTenantScope(connection: self) }
+    package func across(_: CrossTenantScope.Reason) -> CrossTenantScope { CrossTenantScope(connection: self) }
 }

@@ -9,45 +9,53 @@ public final class Database: Sendable {
     private static let readerCount = 2
     /// Reads that may wait before callers are told to try again.
     private static let readQueueCapacity = 8192
-    /// The file's name inside the state directory.
-    public static let fileName = "postern.db"
+    private typealias ReadJob = @Sendable (Transaction?, StorageError?) -> Void
 
-    private typealias ReadJob = @Sendable (SQLiteConnection?, StorageError?) -> Void
-
-    /// Keys and plans that rules inside transactions use.
-    public let surroundings: Surroundings
+    /// What rules inside transactions need beside rows.
+    package let extras: any Sendable
     private let path: String
     private let writer: DatabaseWriter
     private let reads: BlockingQueue<ReadJob>
     private let readers: [WorkerThread]
 
-    /// Opens, and where necessary creates or migrates, the database in a state directory.
+    /// Opens, and where necessary creates or migrates, a database file.
     /// - Parameters:
+    ///   - directory: made if it is missing, for its owner alone.
+    ///   - name: the file's name in it.
+    ///   - migrations: its shape, in order.
+    ///   - tenantTables: tables whose rows belong to organisations.
     ///   - reserveBytes: free disk space below which writes are refused, in bytes; 0 never refuses.
-    ///   - masterKey: a file that systemd hands over; it wins over the one in the state directory.
-    ///   - plans: what plans allow.
-    /// - Throws: ``StorageError``; `.newer` when a newer version of Postern wrote the file.
-    public init(
-        stateDirectory: String, metrics: ServerMetrics = ServerMetrics(), reserveBytes: Int = 0,
-        masterKey: String? = nil, plans: PlanCatalogue = PlanCatalogue()
+    ///   - extras: what rules inside transactions need beside rows; called when the file has its shape.
+    /// - Throws: ``StorageError``; `.newer` when a newer version of Postern wrote the file; what `extras` throws.
+    package init(
+        directory: String, name: String, migrations: [Migration], tenantTables: Set<String>,
+        metrics: ServerMetrics = ServerMetrics(), reserveBytes: Int = 0,
+        extras makeExtras: (_ path: String) throws -> any Sendable
     ) throws {
-        let path = stateDirectory + "/" + Self.fileName
+        let path = "\(directory)/\(name)"
         self.path = path
-        try Keyring.refuseToBeginAnew(stateDirectory: stateDirectory)
-        try Self.makePrivate(stateDirectory, file: path)
-        // Before the keys: a start that ends in between leaves a database, and no keys without one.
-        try Migrator(path: path).run()
-        let keys = try Keyring(stateDirectory: stateDirectory, credential: masterKey)
-        let surroundings = Surroundings(keys: keys, plans: plans)
-        self.surroundings = surroundings
-        try keys.check(in: SQLiteConnection(path: path, mode: .readOnly, surroundings: surroundings))
+        try Self.makePrivate(directory, file: path)
+        try Migrator(path: path, migrations: migrations).run()
+        let extras = try makeExtras(path)
+        self.extras = extras
+        let opening = Opening(path: path, tenantTables: tenantTables, extras: extras)
         writer = try DatabaseWriter(
-            path: path, surroundings: surroundings, metrics: metrics,
-            reserve: DiskReserve(directory: stateDirectory, bytes: reserveBytes))
+            opening, metrics: metrics, reserve: DiskReserve(directory: directory, bytes: reserveBytes))
         let reads = BlockingQueue<ReadJob>(capacity: Self.readQueueCapacity)
         self.reads = reads
         readers = try (0..<Self.readerCount).map { _ in
-            try WorkerThread(name: "db-reader") { Self.readLoop(path, surroundings, reads) }
+            try WorkerThread(name: "db-reader") { Self.readLoop(opening, reads) }
+        }
+    }
+
+    /// How each thread opens its connection.
+    struct Opening: Sendable {
+        let path: String
+        let tenantTables: Set<String>
+        let extras: any Sendable
+
+        func connect(_ mode: Transaction.Mode) throws -> Transaction {
+            try Transaction(path: path, mode: mode, tenantTables: tenantTables, extras: extras)
         }
     }
 
@@ -55,7 +63,7 @@ public final class Database: Sendable {
     /// - Parameter essential: goes ahead into the disk's reserve: what ends or frees something, and what a start needs.
     /// - Throws: what `body` throws, or ``StorageError``.
     public func write<Success: Sendable>(
-        essential: Bool = false, _ body: @escaping @Sendable (SQLiteConnection) throws -> Success
+        essential: Bool = false, _ body: @escaping @Sendable (Transaction) throws -> Success
     ) async throws -> Success {
         try await withCheckedThrowingContinuation { continuation in
             let job = DatabaseWriter.Job(
@@ -75,7 +83,7 @@ public final class Database: Sendable {
     /// Runs queries on a reading thread. All of them see one snapshot of the database: what is written meanwhile is not in it.
     /// - Throws: what `body` throws, or ``StorageError``.
     public func read<Success: Sendable>(
-        _ body: @escaping @Sendable (SQLiteConnection) throws -> Success
+        _ body: @escaping @Sendable (Transaction) throws -> Success
     ) async throws -> Success {
         try await withCheckedThrowingContinuation { continuation in
             let accepted = reads.push { connection, failure in
@@ -95,21 +103,6 @@ public final class Database: Sendable {
         return stat(path + "-wal", &found) == 0 ? Int(found.st_size) : 0
     }
 
-    /// Makes a new master key and wraps all data keys with it; `note` runs in the same transaction.
-    /// - Returns: how many data keys there are.
-    /// - Throws: ``Refusal`` where the master key is a credential; ``StorageError``.
-    public func rotateMasterKey(
-        note: @escaping @Sendable (SQLiteConnection, Int) throws -> Void
-    ) async throws -> Int {
-        try await surroundings.keyring().rotate {
-            try await write { connection in
-                let count = try SigningKey.rewrapAll(in: connection)
-                try note(connection, count)
-                return count
-            }
-        }
-    }
-
     /// Finishes what waits and closes the file. Nothing can be read or written afterwards; closing again changes nothing.
     public func close() {
         reads.close()
@@ -121,8 +114,8 @@ public final class Database: Sendable {
         StorageError(.busy, "the database cannot keep up with the requests, or is closing; try again in a moment")
     }
 
-    private static func readLoop(_ path: String, _ surroundings: Surroundings, _ queue: BlockingQueue<ReadJob>) {
-        let opened = Result { try SQLiteConnection(path: path, mode: .readOnly, surroundings: surroundings) }
+    private static func readLoop(_ opening: Opening, _ queue: BlockingQueue<ReadJob>) {
+        let opened = Result { try opening.connect(.readOnly) }
         while let job = queue.take(upTo: 1).first {
             switch opened {
             case .success(let connection): job(connection, nil)

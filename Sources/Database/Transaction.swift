@@ -4,14 +4,14 @@ import CSQLite
 ///
 /// SQL is a `StaticString`: a query is written in the source and cannot be put together from input.
 /// Each statement is prepared once and kept for the life of the connection.
-public final class SQLiteConnection {
+public final class Transaction {
     /// How long a statement waits for another process (`postern user add` beside `postern serve`), in milliseconds.
     /// The longest lock anyone holds is one group commit; 5 s is far above that and below a person's patience.
     static let busyTimeoutMilliseconds: Int32 = 5000
     /// The write-ahead log is truncated to this after a checkpoint, so that one burst does not keep the disk, in bytes.
     private static let journalSizeLimit: StaticString = "PRAGMA journal_size_limit = 67108864"
 
-    enum Mode { case readWrite, readOnly }
+    package enum Mode { case readWrite, readOnly }
 
     private let handle: OpaquePointer
     private struct StatementKey: Hashable {
@@ -23,12 +23,17 @@ public final class SQLiteConnection {
     private var statements: [StatementKey: SQLiteStatement] = [:]
     /// Nil where only the file as such is looked at.
     private var tenantGuard: TenantGuard?
-    /// Keys and plans, which rules inside a transaction need.
-    public let surroundings: Surroundings
+    /// What rules inside a transaction need beside rows, as whoever opened the database gave it.
+    package let extras: any Sendable
 
+    /// - Parameters:
+    ///   - tenantTables: tables that belong to organisations; nil where only the file as such is looked at.
+    ///   - extras: what rules inside a transaction need beside rows.
     /// - Throws: ``StorageError`` if the file cannot be opened or is not a database.
-    init(path: String, mode: Mode, surroundings: Surroundings = .none) throws {
-        self.surroundings = surroundings
+    package init(
+        path: String, mode: Mode, tenantTables: Set<String>? = nil, extras: any Sendable = ()
+    ) throws {
+        self.extras = extras
         var opened: OpaquePointer?
         let access = mode == .readWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY
         // NOMUTEX: one thread per connection, so SQLite need not lock for us.
@@ -49,7 +54,7 @@ public final class SQLiteConnection {
         }
         try run("PRAGMA foreign_keys = ON")
         try run("PRAGMA trusted_schema = OFF")
-        if surroundings.hasKeys { tenantGuard = try TenantGuard(path: path) }
+        if let tenantTables { tenantGuard = try TenantGuard(path: path, tables: tenantTables) }
     }
 
     deinit {
@@ -113,10 +118,17 @@ public final class SQLiteConnection {
     }
 
     /// Statements without parameters, separated by semicolons; for migrations.
-    func script(_ sql: StaticString) throws {
+    package func script(_ sql: StaticString) throws {
         let result = sqlite3_exec(
             handle, UnsafeRawPointer(sql.utf8Start).assumingMemoryBound(to: CChar.self), nil, nil, nil)
         guard result == SQLITE_OK else { throw SQLiteStatement.error(on: handle) }
+    }
+
+    /// The header field in which SQLite keeps an application's schema version. A pragma takes no parameter; a number has one spelling.
+    func setVersion(_ number: Int) throws {
+        guard sqlite3_exec(handle, "PRAGMA user_version = \(number)", nil, nil, nil) == SQLITE_OK else {
+            throw SQLiteStatement.error(on: handle)
+        }
     }
 
     private func prepared(_ sql: StaticString, _ access: TenantGuard.Access) throws -> SQLiteStatement {
@@ -134,10 +146,10 @@ public final class SQLiteConnection {
     }
 }
 
-extension SQLiteConnection {
+extension Transaction {
     /// Runs a body whose reads all see one snapshot. Only for a connection that is not in a transaction.
     /// - Throws: what `body` throws, or ``StorageError``.
-    func snapshot<Success>(_ body: (SQLiteConnection) throws -> Success) throws -> Success {
+    package func snapshot<Success>(_ body: (Transaction) throws -> Success) throws -> Success {
         // DEFERRED: the snapshot is taken by the first read.
         try run("BEGIN DEFERRED")
         // Nothing was written, so ending the transaction has nothing to report.

@@ -1,3 +1,5 @@
+public import Model
+
 /// What a statement's parameter may be.
 public enum DatabaseValue: Sendable {
     case null

@@ -11,7 +11,7 @@ public enum RandomText {
     }
 
     /// Lower-case letters and digits that cannot be taken for one another: almost 5 bits each.
-    static func makeReadable(letters count: Int) -> String {
+    public static func makeReadable(letters count: Int) -> String {
         let readable = Array("abcdefghjkmnpqrstuvwxyz23456789".utf8)
         var generator = SystemRandomNumberGenerator()
         return String(
