@@ -1,6 +1,6 @@
 // swift-tools-version: 6.2
-// The target graph below is the law of the house: see ARCHITECTURE.md for what each room is for.
-// `make build` passes --explicit-target-dependency-import-check error, so a room cannot import what is not listed here.
+// The target graph: see ARCHITECTURE.md for what each target is for.
+// `make build` passes --explicit-target-dependency-import-check error, so a target cannot import what is not listed here.
 
 import PackageDescription
 
