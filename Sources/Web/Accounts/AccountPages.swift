@@ -35,23 +35,23 @@ struct AccountPages: Sendable {
         let hasPassword = try await database.read { try Password.hash(userId: user.id, in: $0) } != nil
         let identities = try await database.read { try ExternalIdentity.list(of: user.id, in: $0) }
         let token = page.visit.formToken
-        let address =
-            user.email.map { "\(Page.escaped($0))\(user.emailVerifiedAt == nil ? " (not proved)" : "")" } ?? "none"
-        let old =
+        let address: HTML =
+            user.email.map { "\($0)\(user.emailVerifiedAt == nil ? " (not proved)" : "")" } ?? "none"
+        let old: HTML =
             hasPassword
             ? Field.text("old", "Old password", type: "password", autocomplete: "current-password") : ""
-        let mail =
+        let mail: HTML =
             accounts.mail.isOn
             ? """
             <h2>E-mail address</h2><form method="post" action="/account/email">\(token.field)
             \(Field.text("email", "New address", type: "email", autocomplete: "email", hint: "It counts once you have followed the link in a mail to it."))
-            \(hasPassword ? Field.text("password", "Your password", type: "password", autocomplete: "current-password", id: "email-password") : "")
+            \(Field.text("password", "Your password", type: "password", autocomplete: "current-password", id: "email-password"), if: hasPassword)
                 <p><button>Send the link</button></p></form>
             """ : ""
         return page.page(
             "Your account",
             """
-            <dl><dt>Name</dt><dd>\(Page.escaped(user.username))</dd><dt>E-mail</dt><dd>\(address)</dd>
+            <dl><dt>Name</dt><dd>\(user.username)</dd><dt>E-mail</dt><dd>\(address)</dd>
             <dt>Second factor</dt><dd>\(factor.isOn ? "on, \(factor.recoveryCodesLeft) recovery codes left" : "off") \
             (<a href="/account/second-factor">change</a>)</dd><dt>Since</dt><dd>\(user.createdAt.readable)</dd></dl>
             <h2>\(hasPassword ? "Change the password" : "Set a password")</h2>
@@ -61,11 +61,11 @@ struct AccountPages: Sendable {
             """)
     }
 
-    private static func identities(_ all: [ExternalIdentity.Listed], _ token: FormToken) -> String {
+    private static func identities(_ all: [ExternalIdentity.Listed], _ token: FormToken) -> HTML {
         if all.isEmpty { return "" }
-        let rows = all.map { one in
+        let rows = all.map { one -> [HTML] in
             [
-                Page.escaped(one.provider), Page.escaped(one.email ?? ""), one.createdAt.readable,
+                "\(one.provider)", "\(one.email ?? "")", "\(one.createdAt.readable)",
                 Field.action(
                     "/account/identities/remove", "Remove", token, ["provider": one.provider, "subject": one.subject]),
             ]
@@ -127,12 +127,12 @@ struct AccountPages: Sendable {
         return page.page("Second factor", seedBody(seed, token))
     }
 
-    private func seedBody(_ seed: SeedResource, _ token: FormToken) -> String {
+    private func seedBody(_ seed: SeedResource, _ token: FormToken) -> HTML {
         let groups = stride(from: 0, to: seed.secret.count, by: 4).map { start in
             String(seed.secret.dropFirst(start).prefix(4))
         }.joined(separator: " ")
         return """
-            <ol><li>Open <a href="\(Page.escaped(seed.uri))">this link</a> on the phone that has the app, or type this key into the
+            <ol><li>Open <a href="\(seed.uri)">this link</a> on the phone that has the app, or type this key into the
             app (time-based, six digits):<p><code>\(groups)</code></p></li>
             <li><form method="post" action="/account/second-factor/confirm">\(token.field)
             \(Field.text("code", "The code that the app shows now", autocomplete: "one-time-code", more: "inputmode=\"numeric\" autofocus"))
@@ -158,7 +158,7 @@ struct AccountPages: Sendable {
             "Recovery codes",
             """
             <p>Keep these where you keep passwords. Each works once, when the app is lost. They are shown only now.</p>
-            <ul>\(codes.map { "<li><code>\($0)</code></li>" }.joined())</ul><p><a href="/account">I have them</a></p>
+            <ul>\(codes.map { "<li><code>\($0)</code></li>" as HTML }.joined())</ul><p><a href="/account">I have them</a></p>
             """)
     }
 
@@ -174,18 +174,18 @@ struct AccountPages: Sendable {
     private func tokenList(_ page: PageRequest, made: String?) async throws -> Response {
         let token = page.visit.formToken
         let all = try await database.read { try APIToken.list(userId: page.caller.user.id, in: $0) }
-        let rows = all.filter { $0.revokedAt == nil }.map { one in
+        let rows = all.filter { $0.revokedAt == nil }.map { one -> [HTML] in
             [
-                Page.escaped(one.name),
-                one.scopes.map { Page.escaped($0.sorted().map(\.rawValue).joined(separator: ", ")) } ?? "everything",
-                one.lastUsedAt?.readable ?? "never", one.expiresAt?.readable ?? "never",
+                "\(one.name)",
+                one.scopes.map { "\($0.sorted().map(\.rawValue).joined(separator: ", "))" } ?? "everything",
+                "\(one.lastUsedAt?.readable ?? "never")", "\(one.expiresAt?.readable ?? "never")",
                 Field.action("/account/tokens/revoke", "Revoke", token, ["id": one.id]),
             ]
         }
         let boxes = Field.permissions("scope", PermissionKey.ofOrganisations)
-        let new =
+        let new: HTML =
             made.map {
-                "<p class=\"notice\" role=\"status\">The new token, shown only now:<br><code>\(Page.escaped($0))</code></p>"
+                "<p class=\"notice\" role=\"status\">The new token, shown only now:<br><code>\($0)</code></p>"
             } ?? ""
         return page.page(
             "API tokens",
@@ -219,11 +219,10 @@ struct AccountPages: Sendable {
     @Sendable private func signIns(_ page: PageRequest) async throws -> Response {
         let token = page.visit.formToken
         let all = try await database.read { try SignIn.list(userId: page.caller.user.id, now: .now(), in: $0) }
-        let rows = all.map { one in
+        let rows = all.map { one -> [HTML] in
             [
-                Page.escaped(one.client) + (one.id == page.visit.signIn.id ? " (this one)" : ""),
-                Page.escaped(one.address),
-                one.createdAt.readable, one.lastSeenAt.readable,
+                "\(one.client)\(" (this one)", if: one.id == page.visit.signIn.id)", "\(one.address)",
+                "\(one.createdAt.readable)", "\(one.lastSeenAt.readable)",
                 Field.action("/account/sign-ins/end", "End", token, ["id": one.id]),
             ]
         }

@@ -8,10 +8,11 @@ struct Providers: Sendable {
     var all: [Provider] = []
 
     /// Links for the page on which people sign in.
-    func links(next: String) -> String {
+    func links(next: String) -> HTML {
         if all.isEmpty { return "" }
         let items = all.map {
-            "<li><a href=\"\($0.path)?to=browser&amp;next=\(FormText.encoded(next))\">Sign in with \(Page.escaped($0.title))</a></li>"
+            "<li><a href=\"\($0.path)?to=browser&amp;next=\(FormText.encoded(next))\">Sign in with \($0.title)</a></li>"
+                as HTML
         }.joined()
         return "<ul>\(items)</ul>"
     }

@@ -54,9 +54,10 @@ struct SignInPages: Sendable {
         return visitor.page("Sign in", signInBody(visitor, next: request.uri.queryParameters["next"].map(String.init)))
     }
 
-    private func signInBody(_ visitor: Visitor, next: String?, login: String = "") -> String {
-        let more = accounts.settings.registration == .open ? "<p><a href=\"/register\">Make an account</a></p>" : ""
-        let forgotten = accounts.mail.isOn ? "<p><a href=\"/forgotten\">Password forgotten</a></p>" : ""
+    private func signInBody(_ visitor: Visitor, next: String?, login: String = "") -> HTML {
+        let more: HTML =
+            accounts.settings.registration == .open ? "<p><a href=\"/register\">Make an account</a></p>" : ""
+        let forgotten: HTML = accounts.mail.isOn ? "<p><a href=\"/forgotten\">Password forgotten</a></p>" : ""
         return """
             <form method="post" action="/sign-in">\(visitor.formToken.field)\(Field.hidden("next", Self.safe(next)))
             \(Field.text("username", "Name or e-mail address", value: login, autocomplete: "username", more: login.isEmpty ? "autofocus" : ""))
@@ -95,7 +96,7 @@ struct SignInPages: Sendable {
         return visitor.page("Second factor", codeBody(visitor))
     }
 
-    private func codeBody(_ visitor: Visitor) -> String {
+    private func codeBody(_ visitor: Visitor) -> HTML {
         """
         <form method="post" action="/sign-in/code">\(visitor.formToken.field)
         \(Field.text("code", "Code of your authenticator app", autocomplete: "one-time-code", hint: "Six digits, or one of your recovery codes.", more: "autofocus"))
@@ -226,7 +227,7 @@ struct SignInPages: Sendable {
             return visitor.page(
                 "A new password",
                 """
-                <form method="post">\(visitor.formToken.field)<p>For the account <strong>\(Page.escaped(user.username))</strong>. \
+                <form method="post">\(visitor.formToken.field)<p>For the account <strong>\(user.username)</strong>. \
                 All its sign-ins end.</p>
                 \(Field.text("password", "New password", type: "password", autocomplete: "new-password", hint: rule, more: "autofocus"))
                 <p><button>Set the password</button></p></form>
@@ -251,7 +252,7 @@ struct SignInPages: Sendable {
         }
         return page.page(
             "Prove your e-mail address",
-            "<p>\(Page.escaped(email ?? "")) becomes the address of the account <strong>\(Page.escaped(user.username))</strong>.</p>"
+            ("<p>\(email ?? "") becomes the address of the account <strong>\(user.username)</strong>.</p>" as HTML)
                 + Field.action("/verify/\(FormText.encoded(secret))", "This address is mine", page.visit.formToken))
     }
 

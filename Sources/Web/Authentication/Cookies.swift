@@ -53,7 +53,7 @@ struct FormToken: Sendable {
         text = Hexadecimal.text(Array(mac))
     }
 
-    var field: String { "<input type=\"hidden\" name=\"form\" value=\"\(text)\">" }
+    var field: HTML { "<input type=\"hidden\" name=\"form\" value=\"\(text)\">" }
 
     func matches(_ other: String?) -> Bool {
         let (left, right) = (Array(text.utf8), Array((other ?? "").utf8))

@@ -176,7 +176,7 @@ struct ProviderRoutes: Sendable {
         // Behind a form, browsers hold a redirect to the form's own site: a page that goes on is none.
         var page = Page(
             title: "Signed in",
-            body: "<main><h1>Signed in</h1><p><a href=\"\(Page.escaped(target))\">Go on to the program</a></p></main>"
+            body: "<main><h1>Signed in</h1><p><a href=\"\(target)\">Go on to the program</a></p></main>"
         ).response
         page.headers[.refresh] = "0;url=\(target)"
         return page

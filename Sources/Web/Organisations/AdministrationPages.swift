@@ -23,21 +23,21 @@ struct AdministrationPages: Sendable {
         let after = (page.query("after") ?? "", page.query("afterId") ?? "")
         let all = try await database.read { try Organisation.list(after: after, limit: Self.pageSize, in: $0) }
         let token = page.visit.formToken
-        let rows = all.map { one -> [String] in
+        let rows = all.map { one -> [HTML] in
             let options = Plan.allCases.map {
-                "<option\($0 == one.plan ? " selected" : "")>\($0.rawValue)</option>"
+                "<option\(" selected", if: $0 == one.plan)>\($0.rawValue)</option>" as HTML
             }.joined()
-            let form = """
+            let form: HTML = """
                 <form method="post" action="/administration/plan">\(token.field)\(Field.hidden("id", one.id))
-                <select name="plan" aria-label="Plan of \(Page.escaped(one.name))">\(options)</select> <button>Set</button></form>
+                <select name="plan" aria-label="Plan of \(one.name)">\(options)</select> <button>Set</button></form>
                 """
             let kind = one.deleteAfter != nil ? "deleted" : one.personalOf != nil ? "personal" : "shared"
-            let name = "<a href=\"/administration/organisation?id=\(one.id)\">\(Page.escaped(one.name))</a>"
-            return [name, kind, one.createdAt.readable, form]
+            let name: HTML = "<a href=\"/administration/organisation?id=\(one.id)\">\(one.name)</a>"
+            return [name, "\(kind)", "\(one.createdAt.readable)", form]
         }
         let last = all.count == Self.pageSize ? all.last : nil
-        let next = last.map { last in
-            let query = "after=\(FormText.encoded(last.name))&amp;afterId=\(FormText.encoded(last.id))"
+        let next = last.map { last -> HTML in
+            let query: HTML = "after=\(FormText.encoded(last.name))&amp;afterId=\(FormText.encoded(last.id))"
             return "<p><a href=\"/administration?\(query)\">More</a></p>"
         }
         return page.page(
@@ -48,11 +48,11 @@ struct AdministrationPages: Sendable {
 
     @Sendable private func organisation(_ page: PageRequest) async throws -> Response {
         let found = try await service.overview(of: page.query("id") ?? "", by: page.caller)
-        let limits = PlanLimit.allCases.map { limit -> [String] in
+        let limits = PlanLimit.allCases.map { limit -> [HTML] in
             let value = found.limits[limit.rawValue] ?? -1
-            return [limit.title, value < 0 ? "no limit" : "\(value)"]
+            return ["\(limit.title)", value < 0 ? "no limit" : "\(value)"]
         }
-        let now = [
+        let now: [[HTML]] = [
             ["Members", "\(found.members)"], ["Open share sessions", "\(found.openSessions)"],
             ["Guests", "\(found.guests)"],
         ]
@@ -84,11 +84,11 @@ struct AdministrationPages: Sendable {
 struct UsageTable {
     let usage: [UsageResource]
 
-    var html: String {
+    var html: HTML {
         Field.table(
             "Usage by hour, newest first", ["Hour", "Unit", "Amount"],
             usage.reversed().map {
-                [$0.hour, $0.unit.split(separator: "_").joined(separator: " "), "\($0.amount)"]
+                ["\($0.hour)", "\($0.unit.split(separator: "_").joined(separator: " "))", "\($0.amount)"]
             })
     }
 }
@@ -99,12 +99,12 @@ struct AuditTable {
     let filter: Audit.Filter
     let path: String
 
-    var html: String {
-        let rows = events.map { event in
+    var html: HTML {
+        let rows = events.map { event -> [HTML] in
             [
-                "\(event.number)", event.at.readable, Page.escaped(event.actorName), Page.escaped(event.action),
-                Page.escaped([event.target, event.detail].filter { !$0.isEmpty }.joined(separator: ": ")), event.result,
-                Page.escaped("\(event.address), \(event.credential)"),
+                "\(event.number)", "\(event.at.readable)", "\(event.actorName)", "\(event.action)",
+                "\([event.target, event.detail].filter { !$0.isEmpty }.joined(separator: ": "))", "\(event.result)",
+                "\(event.address), \(event.credential)",
             ]
         }
         return """
@@ -117,10 +117,10 @@ struct AuditTable {
             """
     }
 
-    private var older: String {
+    private var older: HTML {
         guard events.count == Audit.pageSize, let last = events.last else { return "" }
         let query = [("actor", filter.actor), ("action", filter.action), ("result", filter.result)]
-            .compactMap { name, value in value.map { "\(name)=\(FormText.encoded($0))&amp;" } }.joined()
+            .compactMap { name, value in value.map { "\(name)=\(FormText.encoded($0))&amp;" as HTML } }.joined()
         return "<p><a href=\"\(path)?\(query)before=\(last.number)\">Older</a></p>"
     }
 }

@@ -36,57 +36,58 @@ struct MemberPages: Sendable {
                 own: own, members: try Member.list(in: scope), roles: try Role.list(in: scope),
                 invitations: own.may(.tenantManageMembers) ? try Invitation.list(now: .now(), in: scope) : [])
         }
-        let made = link.map {
+        let made: HTML? = link.map {
             """
             <p class="notice" role="status">Give this link to the person; it works once, for a week, and is shown only now:<br>\
-            <code>\(Page.escaped($0))</code></p>
+            <code>\($0)</code></p>
             """
         }
         return page.page("Members", (made ?? "") + table(lists, page) + invitations(lists, page))
     }
 
-    private func table(_ lists: Lists, _ page: PageRequest) -> String {
+    private func table(_ lists: Lists, _ page: PageRequest) -> HTML {
         let token = page.visit.formToken
-        let rows = lists.members.map { member -> [String] in
+        let rows = lists.members.map { member -> [HTML] in
             let id = member.user.id
-            var actions = ""
+            var actions: HTML = ""
             if lists.own.may(.tenantManageMembers) && id != lists.own.user.id {
-                actions += """
-                    <form method="post" action="/organisation/members/role">\(token.field)\(Field.hidden("user", id))
-                    \(select(lists.roles, chosen: member.role.id, label: "Role of \(member.user.username)"))<button>Change</button></form>
-                    \(Field.action("/organisation/members/remove", "Remove", token, ["user": id]))
-                    """
+                actions =
+                    actions + """
+                        <form method="post" action="/organisation/members/role">\(token.field)\(Field.hidden("user", id))
+                        \(select(lists.roles, chosen: member.role.id, label: "Role of \(member.user.username)"))<button>Change</button></form>
+                        \(Field.action("/organisation/members/remove", "Remove", token, ["user": id]))
+                        """
             }
             if lists.own.may(.tenantTransfer) && id != lists.own.user.id {
-                actions += Field.action("/organisation/members/transfer", "Make owner", token, ["user": id])
+                actions = actions + Field.action("/organisation/members/transfer", "Make owner", token, ["user": id])
             }
             return [
-                Page.escaped(member.user.username), Page.escaped(member.user.email ?? ""),
-                Page.escaped(member.role.name),
-                member.since.readable, actions,
+                "\(member.user.username)", "\(member.user.email ?? "")", "\(member.role.name)",
+                "\(member.since.readable)",
+                actions,
             ]
         }
         return Field.table("Members", ["Name", "E-mail", "Role", "Since", ""], rows)
     }
 
-    private func select(_ roles: [Role], chosen: String, label: String) -> String {
+    private func select(_ roles: [Role], chosen: String, label: String) -> HTML {
         let options = roles.map {
-            "<option value=\"\($0.id)\"\($0.id == chosen ? " selected" : "")>\(Page.escaped($0.name))</option>"
+            "<option value=\"\($0.id)\"\(" selected", if: $0.id == chosen)>\($0.name)</option>" as HTML
         }.joined()
-        return "<select name=\"role\" aria-label=\"\(Page.escaped(label))\">\(options)</select>"
+        return "<select name=\"role\" aria-label=\"\(label)\">\(options)</select>"
     }
 
-    private func invitations(_ lists: Lists, _ page: PageRequest) -> String {
+    private func invitations(_ lists: Lists, _ page: PageRequest) -> HTML {
         guard lists.own.may(.tenantManageMembers) else { return "" }
         if lists.own.organisation.personalOf != nil {
             return "<p>This is your account's own organisation. For a team, <a href=\"/organisation\">make one</a>.</p>"
         }
         let token = page.visit.formToken
         let names = Dictionary(lists.roles.map { ($0.id, $0.name) }) { first, _ in first }
-        let rows = lists.invitations.map { one in
+        let rows = lists.invitations.map { one -> [HTML] in
             [
-                Page.escaped(one.email ?? "whoever has the link"), Page.escaped(names[one.roleId] ?? ""),
-                Page.escaped(one.invitedBy), one.expiresAt.readable,
+                "\(one.email ?? "whoever has the link")", "\(names[one.roleId] ?? "")", "\(one.invitedBy)",
+                "\(one.expiresAt.readable)",
                 Field.action("/organisation/invitations/revoke", "Revoke", token, ["id": one.id]),
             ]
         }
@@ -138,11 +139,11 @@ struct MemberPages: Sendable {
         do {
             found = try await database.read { try Invitation.find(secret: secret, now: .now(), in: $0) }
         } catch let refusal as Refusal { return ErrorPage(APIError(refusal), context).response() }
-        let name = Page.escaped(found.1.name)
+        let name = found.1.name
         let visitor = Visitor(request)
         if let visit = try await service.authenticator.visit(of: request, context) {
-            let body =
-                "<p>You are invited to <strong>\(name)</strong> by \(Page.escaped(found.0.invitedBy)).</p>"
+            let body: HTML =
+                "<p>You are invited to <strong>\(name)</strong> by \(found.0.invitedBy).</p>"
                 + Field.action("/invitation/\(FormText.encoded(secret))", "Join \(found.1.name)", visit.formToken)
             return Page(
                 title: "An invitation", body: Navigation.wrapped(title: "An invitation", body, notice: nil, visit),
@@ -153,7 +154,7 @@ struct MemberPages: Sendable {
         return visitor.page(
             "An invitation",
             """
-            <p>You are invited to <strong>\(name)</strong> by \(Page.escaped(found.0.invitedBy)).</p>
+            <p>You are invited to <strong>\(name)</strong> by \(found.0.invitedBy).</p>
             <ul><li><a href="/sign-in?next=\(path)">Sign in and join</a></li>
             <li><a href="/register?invitation=\(FormText.encoded(secret))">Make an account and join</a></li></ul>
             """)

@@ -27,16 +27,16 @@ struct OrganisationPages: Sendable {
         let caller = page.caller
         let all = try await database.read { try Member.organisations(of: caller.user.id, in: $0) }
         let token = page.visit.formToken
-        let rows = all.map { member -> [String] in
+        let rows = all.map { member -> [HTML] in
             let organisation = member.organisation
             let isHere = organisation.id == caller.organisationId
             let restore = Field.action("/organisation/restore", "Bring it back", token, ["id": organisation.id])
             let go = Field.action("/organisation/switch", "Switch to it", token, ["id": organisation.id])
-            let action =
+            let action: HTML =
                 organisation.deleteAfter != nil
                 ? (member.may(.tenantDelete) ? restore : "deleted") : isHere ? "this one" : go
             return [
-                Page.escaped(organisation.name), Page.escaped(member.role.name), organisation.plan.rawValue, action,
+                "\(organisation.name)", "\(member.role.name)", "\(organisation.plan.rawValue)", action,
             ]
         }
         let here = all.first { $0.organisation.id == caller.organisationId }
@@ -50,27 +50,31 @@ struct OrganisationPages: Sendable {
             """)
     }
 
-    private func rules(_ member: Member, _ page: PageRequest) -> String {
+    private func rules(_ member: Member, _ page: PageRequest) -> HTML {
         let token = page.visit.formToken
         let organisation = member.organisation
-        var parts = ""
+        var parts: HTML = ""
         if member.may(.tenantUpdate) {
-            parts += """
-                <h2>Rules</h2><form method="post" action="/organisation">\(token.field)
-                \(Field.text("name", "Name", value: organisation.name, more: "maxlength=\"64\""))
-                <label class="check"><input type="checkbox" name="second-factor" value="yes"\(organisation.requiresSecondFactor ? " checked" : "")> \
-                <span>Members need a second factor</span></label><p><button>Save</button></p></form>
-                """
-        }
-        if member.may(.tenantExport) { parts += "<p><a href=\"/organisation/export\">Take all of its data out</a></p>" }
-        if organisation.personalOf == nil {
-            parts += Field.action("/organisation/leave", "Leave this organisation", token)
-            if member.may(.tenantDelete) {
-                parts += """
-                    <h2>Delete</h2><form method="post" action="/organisation/delete">\(token.field)
-                    \(Field.text("confirm", "Type the organisation's name to delete it", hint: "An owner can bring it back for 30 days."))
-                    <p><button>Delete it</button></p></form>
+            parts =
+                parts + """
+                    <h2>Rules</h2><form method="post" action="/organisation">\(token.field)
+                    \(Field.text("name", "Name", value: organisation.name, more: "maxlength=\"64\""))
+                    <label class="check"><input type="checkbox" name="second-factor" value="yes"\(" checked", if: organisation.requiresSecondFactor)> \
+                    <span>Members need a second factor</span></label><p><button>Save</button></p></form>
                     """
+        }
+        if member.may(.tenantExport) {
+            parts = parts + "<p><a href=\"/organisation/export\">Take all of its data out</a></p>"
+        }
+        if organisation.personalOf == nil {
+            parts = parts + Field.action("/organisation/leave", "Leave this organisation", token)
+            if member.may(.tenantDelete) {
+                parts =
+                    parts + """
+                        <h2>Delete</h2><form method="post" action="/organisation/delete">\(token.field)
+                        \(Field.text("confirm", "Type the organisation's name to delete it", hint: "An owner can bring it back for 30 days."))
+                        <p><button>Delete it</button></p></form>
+                        """
             }
         }
         return parts
@@ -123,10 +127,11 @@ struct OrganisationPages: Sendable {
     @Sendable private func plan(_ page: PageRequest) async throws -> Response {
         let id = page.caller.organisationId
         let found = try await service.plan(of: id, by: page.caller)
-        let rows = PlanLimit.allCases.map { limit -> [String] in
+        let rows = PlanLimit.allCases.map { limit -> [HTML] in
             let value = found.limits[limit.rawValue] ?? -1
             return [
-                limit.title, value < 0 ? "no limit" : "\(value)", found.current[limit.rawValue].map { "\($0)" } ?? "",
+                "\(limit.title)", value < 0 ? "no limit" : "\(value)",
+                found.current[limit.rawValue].map { "\($0)" } ?? "",
             ]
         }
         let now = UsageLedger.hour(of: .now())

@@ -19,21 +19,21 @@ struct RolePages: Sendable {
             ($0, try Role.list(in: $1))
         }
         let token = page.visit.formToken
-        let rows = roles.map { role -> [String] in
-            let keys = role.permissions.sorted().map { "<code>\($0.rawValue)</code>" }.joined(separator: " ")
-            let remove =
+        let rows = roles.map { role -> [HTML] in
+            let keys = role.permissions.sorted().map { "<code>\($0.rawValue)</code>" as HTML }.joined(separator: " ")
+            let remove: HTML =
                 role.isBuiltIn || !member.may(.tenantManageRoles)
                 ? "" : Field.action("/organisation/roles/remove", "Remove", token, ["id": role.id])
-            return [Page.escaped(role.name), role.isBuiltIn ? "built in" : "own", keys, remove]
+            return ["\(role.name)", role.isBuiltIn ? "built in" : "own", keys, remove]
         }
         let own = member.may(.tenantManageRoles) ? roles.filter { !$0.isBuiltIn } : []
-        let changes = own.map { role in
+        let changes = own.map { role -> HTML in
             """
-            <h2>\(Page.escaped(role.name))</h2><form method="post" action="/organisation/roles/change">\(token.field)
+            <h2>\(role.name)</h2><form method="post" action="/organisation/roles/change">\(token.field)
             \(Field.hidden("id", role.id))\(boxes(checked: role.permissions, offered: member))<p><button>Change</button></p></form>
             """
         }.joined()
-        let new = """
+        let new: HTML = """
             <h2>A new role</h2><form method="post" action="/organisation/roles">\(token.field)
             \(Field.text("name", "Name", more: "maxlength=\"64\"", id: "new-name"))\(boxes(checked: [], offered: member))
             <p><button>Make it</button></p></form>
@@ -45,10 +45,9 @@ struct RolePages: Sendable {
     }
 
     /// Only what the maker has: nobody can grant what he lacks.
-    private func boxes(checked: Set<PermissionKey>, offered member: Member) -> String {
+    private func boxes(checked: Set<PermissionKey>, offered member: Member) -> HTML {
         let all = PermissionKey.ofOrganisations.filter { member.may($0) || checked.contains($0) }
-        return "<fieldset><legend>May</legend>"
-            + Field.permissions("permission", all, checked: checked) + "</fieldset>"
+        return "<fieldset><legend>May</legend>\(Field.permissions("permission", all, checked: checked))</fieldset>"
     }
 
     private func permissions(_ page: PageRequest) throws -> Set<PermissionKey> {

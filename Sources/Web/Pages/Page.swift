@@ -1,17 +1,15 @@
 import HTTPTypes
 import Hummingbird
-import Model
 import NIOCore
 
 /// A plain HTML page in the house's one style: no script, nothing loaded, readable without the style as well.
 struct Page {
     let title: String
-    /// HTML; every text in it has gone through ``escaped(_:)``.
-    let body: String
+    let body: HTML
     /// Whether it may send its own form back here.
     var hasForm = false
 
-    private static let style = """
+    private static let style: HTML = """
         :root{color-scheme:light dark;--line:#8884;--ok:#1a7f43;--warning:#8a5a00;--failed:#b3261e}
         @media(prefers-color-scheme:dark){:root{--ok:#5fd38d;--warning:#f0b95b;--failed:#ff8a80}}
         body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}
@@ -42,10 +40,10 @@ struct Page {
         """
 
     var response: Response {
-        let html = """
+        let html: HTML = """
             <!doctype html><html lang="en"><head><meta charset="utf-8">\
             <meta name="viewport" content="width=device-width,initial-scale=1">
-            <title>\(Self.escaped(title)) · Postern</title><style>\(Self.style)</style></head><body>\(body)</body></html>
+            <title>\(title) · Postern</title><style>\(Self.style)</style></head><body>\(body)</body></html>
             """
         let form = hasForm ? "'self'" : "'none'"
         let headers: HTTPFields = [
@@ -55,25 +53,6 @@ struct Page {
             // With a form, the browser says to us alone where the form stood; a secret in an address goes nowhere else.
             .referrerPolicy: hasForm ? "same-origin" : "no-referrer",
         ]
-        return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: html)))
-    }
-
-    static func escaped(_ text: String) -> String {
-        // By scalars: a mark that joins `<` in one character would hide it.
-        var escaped = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "&": escaped.append(contentsOf: "&amp;".unicodeScalars)
-            case "<": escaped.append(contentsOf: "&lt;".unicodeScalars)
-            case ">": escaped.append(contentsOf: "&gt;".unicodeScalars)
-            case "\"": escaped.append(contentsOf: "&quot;".unicodeScalars)
-            case "'": escaped.append(contentsOf: "&#39;".unicodeScalars)
-            case "\n", "\t": escaped.append(scalar)
-            case let control where VisibleText.isControl(control):
-                escaped.append(contentsOf: VisibleText.escaped(String(Character(control))).unicodeScalars)
-            default: escaped.append(scalar)
-            }
-        }
-        return String(escaped)
+        return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: html.text)))
     }
 }

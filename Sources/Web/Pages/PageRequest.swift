@@ -20,7 +20,7 @@ struct PageRequest: Sendable {
     }
 
     /// A page with the person's navigation.
-    func page(_ title: String, _ body: String, notice: String? = nil) -> Response {
+    func page(_ title: String, _ body: HTML, notice: String? = nil) -> Response {
         Page(
             title: title, body: Navigation.wrapped(title: title, body, notice: notice ?? query("notice"), visit),
             hasForm: true
@@ -43,16 +43,16 @@ enum Navigation {
         ("/organisation/plan", "Plan and usage"), ("/organisation/audit", "Audit"),
     ]
 
-    static func wrapped(title: String, _ body: String, notice: String?, _ visit: Visit) -> String {
+    static func wrapped(title: String, _ body: HTML, notice: String?, _ visit: Visit) -> HTML {
         let own = visit.caller.user.isAdmin ? [("/administration", "Administration")] : []
-        let items = (links + own).map { "<li><a href=\"\($0.0)\">\($0.1)</a></li>" }.joined()
-        let word = notice.map { "<p class=\"notice\" role=\"status\">\(Page.escaped($0))</p>" } ?? ""
+        let items = (links + own).map { "<li><a href=\"\($0.0)\">\($0.1)</a></li>" as HTML }.joined()
+        let word: HTML = notice.map { "<p class=\"notice\" role=\"status\">\($0)</p>" } ?? ""
         return """
             <header><p class="brand"><a href="/">Postern</a></p><nav aria-label="Your pages"><ul class="nav">\(items)</ul></nav>
             <form method="post" action="/sign-out" class="inline">\(visit.formToken.field)\
-            <span class="small">Signed in as <strong>\(Page.escaped(visit.caller.user.username))</strong></span>
+            <span class="small">Signed in as <strong>\(visit.caller.user.username)</strong></span>
             <button>Sign out</button></form></header>
-            <main><h1>\(Page.escaped(title))</h1>\(word)\(body)</main>
+            <main><h1>\(title)</h1>\(word)\(body)</main>
             """
     }
 }
@@ -68,13 +68,13 @@ struct ErrorPage {
     }
 
     func response(to visit: Visit? = nil) -> Response {
-        let body = """
-            <p role="alert">\(Page.escaped(error.body.message))</p>
+        let body: HTML = """
+            <p role="alert">\(error.body.message)</p>
             <p><a href="\(visit == nil ? "/sign-in" : "/account")">\
-            \(visit == nil ? "Sign in" : "Your account")</a></p><p class="small">Request \(Page.escaped(requestId))</p>
+            \(visit == nil ? "Sign in" : "Your account")</a></p><p class="small">Request \(requestId)</p>
             """
         let title = "This did not work"
-        let whole =
+        let whole: HTML =
             visit.map { Navigation.wrapped(title: title, body, notice: nil, $0) }
             ?? "<main><p class=\"brand\">Postern</p><h1 class=\"failed\">\(title)</h1>\(body)</main>"
         var response = Page(title: title, body: whole, hasForm: visit != nil).response

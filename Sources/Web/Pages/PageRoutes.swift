@@ -22,7 +22,7 @@ struct PageRoutes: Sendable {
                 <main><p class="brand">Postern</p><h1>You are invited to a shared terminal</h1>
                 <p>Copy this page's whole address, with everything behind the <code>#</code>, and run:</p>
                 <p><code>postern join '…the address…'</code></p>
-                <p>Code <code>\(code)</code>. The secret behind the # has not been sent to this server.</p></main>
+                <p>Code <code>\(code.description)</code>. The secret behind the # has not been sent to this server.</p></main>
                 """)
     }
 

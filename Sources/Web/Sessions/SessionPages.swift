@@ -35,11 +35,11 @@ struct SessionPages: Sendable {
                 }
             )
         }
-        let rows = all.map { one -> [String] in
+        let rows = all.map { one -> [HTML] in
             let id = one.session.id
             return [
-                Page.escaped(one.session.sessionName ?? "without a name"), Page.escaped(one.host),
-                one.session.startedAt.readable, one.session.endsAt?.readable ?? "",
+                "\(one.session.sessionName ?? "without a name")", "\(one.host)",
+                "\(one.session.startedAt.readable)", "\(one.session.endsAt?.readable ?? "")",
                 one.mayEnd
                     ? Field.action("/organisation/sessions/end", "End it", page.visit.formToken, ["id": id]) : "",
             ]

@@ -65,7 +65,7 @@ struct SetupRoutes: Sendable {
         return Page(
             title: "This Postern is yours",
             body: """
-                <main><p class="brand">Postern</p><h1 class="ok">This Postern is yours, \(Page.escaped(user.username))</h1>
+                <main><p class="brand">Postern</p><h1 class="ok">This Postern is yours, \(user.username)</h1>
                 <p>Your API token. It is shown only now; keep it where you keep passwords:</p>
                 <p><code>\(token.secret)</code></p>
                 <p>On your own machine: <code>postern login</code> with this server's address, then

@@ -28,15 +28,15 @@ struct StatusPage {
         }
     }
 
-    private var body: String {
+    private var body: HTML {
         """
         <main><p class="brand">Postern</p>
         <h1 class="\(report.worst.rawValue)" role="status">\(headline)</h1>
-        \(incidents.isEmpty ? "" : "<section aria-label=\"Notices\">\(notices)</section>")
+        \("<section aria-label=\"Notices\">\(notices)</section>", if: !incidents.isEmpty)
         <table><caption>Parts</caption><thead><tr><th scope="col">Part</th><th scope="col">State</th>\
         <th scope="col">What is known</th></tr></thead><tbody>\(report.components.map(row).joined())</tbody></table>
-        <p class="small">All looked at \(age) ago. Version \(Page.escaped(version)), up for \(Page.escaped(uptime)).</p>
-        \(numbers.isEmpty ? "" : "<dl>\(numbers.map { "<dt>\($0.0)</dt><dd>\($0.1)</dd>" }.joined())</dl>")
+        <p class="small">All looked at \(age) ago. Version \(version), up for \(uptime).</p>
+        \("<dl>\(numbers.map { "<dt>\($0.0)</dt><dd>\($0.1)</dd>" as HTML }.joined())</dl>", if: !numbers.isEmpty)
         <h2>The last \(Availability.days) days</h2>
         \(bars)
         <p class="small">Share a terminal with <code>postern share</code>, join one with <code>postern join CODE</code>.
@@ -52,19 +52,19 @@ struct StatusPage {
     /// Incidents that the page shows: it stays below 20 KB however long they are.
     private static let noticesShown = 4
 
-    private var notices: String {
+    private var notices: HTML {
         let more = incidents.count - Self.noticesShown
         return incidents.prefix(Self.noticesShown).map(notice).joined()
             + (more > 0 ? "<p class=\"small\">And \(more) older \(more == 1 ? "notice" : "notices").</p>" : "")
     }
 
-    private func notice(_ incident: Incident) -> String {
+    private func notice(_ incident: Incident) -> HTML {
         let since = ISOTime.text(milliseconds: incident.startedAt.milliseconds).prefix(16)
-        return "<p class=\"notice\"><strong>\(Page.escaped(incident.text))</strong><br>"
+        return "<p class=\"notice\"><strong>\(incident.text)</strong><br>"
             + "<span class=\"small\">since \(since.split(separator: "T").joined(separator: " ")) UTC</span></p>"
     }
 
-    private func row(_ component: Component) -> String {
+    private func row(_ component: Component) -> HTML {
         let word =
             switch component.state {
             case .ok: "works"
@@ -73,16 +73,16 @@ struct StatusPage {
             case .failed: "broken"
             }
         return "<tr><th scope=\"row\">\(component.name)</th>"
-            + "<td class=\"\(component.state.rawValue)\">\(word)</td><td>\(Page.escaped(component.text))</td></tr>"
+            + "<td class=\"\(component.state.rawValue)\">\(word)</td><td>\(component.text)</td></tr>"
     }
 
     /// One bar a day, the newest at the right; each has its words for those who do not see it.
-    private var bars: String {
+    private var bars: HTML {
         let today = Int(now.milliseconds / 86_400_000)
         let known = Dictionary(days.map { ($0.day, $0) }) { $1 }
         // Before the first record there was nothing to measure.
         let first = days.first?.day ?? today
-        let items = (today - Availability.days + 1...today).map { day -> String in
+        let items = (today - Availability.days + 1...today).map { day -> HTML in
             let date = ISOTime.text(milliseconds: Int64(day) * 86_400_000).prefix(10)
             guard day >= first else { return "<li class=\"none\"><span>\(date): not measured</span></li>" }
             let share = Self.share(known[day], isFirst: day == first, isToday: day == today, now: now)

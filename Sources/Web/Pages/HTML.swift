@@ -1,0 +1,60 @@
+import Model
+
+/// HTML whose interpolations are escaped unless they are HTML themselves: a missed escape does not compile.
+///
+///     let row: HTML = "<td>\(user.name)</td>"        // escaped
+///     let rows: HTML = "<tr>\(row)</tr>"             // nested as it is
+struct HTML: Sendable, Equatable, ExpressibleByStringInterpolation {
+    let text: String
+
+    /// - Parameter text: markup of our own making.
+    init(trusted text: String) { self.text = text }
+
+    init(stringLiteral text: String) { self.text = text }
+
+    init(stringInterpolation: StringInterpolation) { text = stringInterpolation.text }
+
+    struct StringInterpolation: StringInterpolationProtocol {
+        fileprivate var text = ""
+
+        init(literalCapacity: Int, interpolationCount: Int) { text.reserveCapacity(literalCapacity) }
+
+        mutating func appendLiteral(_ literal: String) { text += literal }
+
+        mutating func appendInterpolation(_ html: HTML) { text += html.text }
+
+        mutating func appendInterpolation(_ text: some StringProtocol) { self.text += HTML.escaped(String(text)) }
+
+        mutating func appendInterpolation(_ number: Int) { text += "\(number)" }
+
+        /// Markup where a condition holds: ` required`, a whole section.
+        mutating func appendInterpolation(_ html: HTML, if condition: Bool) { if condition { text += html.text } }
+    }
+
+    static func + (left: HTML, right: HTML) -> HTML { HTML(trusted: left.text + right.text) }
+
+    /// Text as HTML shows it, in an element or in an attribute with quotes.
+    private static func escaped(_ text: String) -> String {
+        // By scalars: a mark that joins `<` in one character would hide it.
+        var escaped = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "&": escaped.append(contentsOf: "&amp;".unicodeScalars)
+            case "<": escaped.append(contentsOf: "&lt;".unicodeScalars)
+            case ">": escaped.append(contentsOf: "&gt;".unicodeScalars)
+            case "\"": escaped.append(contentsOf: "&quot;".unicodeScalars)
+            case "'": escaped.append(contentsOf: "&#39;".unicodeScalars)
+            case "\n", "\t": escaped.append(scalar)
+            case let control where VisibleText.isControl(control):
+                escaped.append(contentsOf: VisibleText.escaped(String(Character(control))).unicodeScalars)
+            default: escaped.append(scalar)
+            }
+        }
+        return String(escaped)
+    }
+}
+
+extension Sequence where Element == HTML {
+    /// All of them, one behind the other.
+    func joined(separator: HTML = "") -> HTML { HTML(trusted: map(\.text).joined(separator: separator.text)) }
+}
