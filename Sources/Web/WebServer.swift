@@ -63,8 +63,9 @@ public struct WebServer: Service {
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
         upkeep = Upkeep(
             database: database, relay: relay, historyDays: configuration.historyDays, logger: parts.logger)
-        let table = Routes(router: router, table: known, authenticator: authenticator, database: database)
-        Self.add(to: table, configuration, parts, authenticator, tokens, board, relay, events, publicCalls)
+        let table = Routes(
+            router: router, table: known, publicCalls: publicCalls, authenticator: authenticator, database: database)
+        Self.add(to: table, configuration, parts, authenticator, tokens, board, relay, events)
         routes = table.descriptions
         responder = router.buildResponder()
         let redirects = Router(context: WebContext.self)
@@ -75,8 +76,7 @@ public struct WebServer: Service {
 
     private static func add(
         to routes: Routes, _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator,
-        _ tokens: AccessTokens, _ board: StatusBoard, _ relay: RelayServer, _ events: DoorEvents,
-        _ publicCalls: RateLimiter
+        _ tokens: AccessTokens, _ board: StatusBoard, _ relay: RelayServer, _ events: DoorEvents
     ) {
         let database = parts.database
         let mail = AccountMail(
@@ -93,26 +93,26 @@ public struct WebServer: Service {
         OpenAPIRoutes(version: parts.version).add(to: routes)
         SocketIORoutes().add(to: routes)
         SetupRoutes(
-            database: database, accounts: accounts, limiter: publicCalls,
+            database: database, accounts: accounts,
             setupLinkPath: "\(parts.stateDirectory)/\(SetupLink.fileName)"
         ).add(to: routes)
         StatusRoutes(
             parts: parts, board: board, authenticator: authenticator, publicNumbers: configuration.publicNumbers
         ).add(to: routes)
-        AuthenticationRoutes(database: database, accounts: accounts, limiter: publicCalls).add(to: routes)
+        AuthenticationRoutes(database: database, accounts: accounts).add(to: routes)
         ProviderRoutes(
             database: database, accounts: accounts, providers: parts.providers,
-            frontends: configuration.accounts.frontends, limiter: publicCalls, logger: parts.logger
+            frontends: configuration.accounts.frontends, logger: parts.logger
         ).add(to: routes)
         AccountRoutes(database: database, accounts: accounts, management: management).add(to: routes)
-        OrganisationRoutes(database: database, service: organisations, accounts: accounts, limiter: publicCalls)
+        OrganisationRoutes(database: database, service: organisations, accounts: accounts)
             .add(to: routes)
         let sessions = SessionService(database: database, relay: relay)
         SessionRoutes(database: database, relay: relay, service: sessions).add(to: routes)
         SessionPages(database: database, service: sessions).add(to: routes)
-        CodeRoutes(database: database, limiter: publicCalls).add(to: routes)
+        CodeRoutes(database: database).add(to: routes)
         PageRoutes().add(to: routes)
-        SignInPages(database: database, accounts: accounts, limiter: publicCalls).add(to: routes)
+        SignInPages(database: database, accounts: accounts).add(to: routes)
         AccountPages(database: database, accounts: accounts, management: management).add(to: routes)
         OrganisationPages(database: database, service: organisations).add(to: routes)
         AdministrationPages(database: database, service: organisations).add(to: routes)

@@ -9,20 +9,19 @@ import Wire
 struct SignInPages: Sendable {
     let database: Database
     let accounts: AccountService
-    let limiter: RateLimiter
 
     func add(to routes: Routes) {
-        routes.open(.get, "/sign-in", isPage: true, use: signInForm)
-        routes.open(.post, "/sign-in", isPage: true, use: guarded(signIn))
-        routes.open(.get, "/sign-in/code", isPage: true, use: codeForm)
-        routes.open(.post, "/sign-in/code", isPage: true, use: guarded(takeCode))
+        routes.open(.get, "/sign-in", limit: .none, isPage: true, use: signInForm)
+        routes.open(.post, "/sign-in", limit: .none, isPage: true, use: guarded(signIn))
+        routes.open(.get, "/sign-in/code", limit: .none, isPage: true, use: codeForm)
+        routes.open(.post, "/sign-in/code", limit: .none, isPage: true, use: guarded(takeCode))
         routes.page(.post, "/sign-out", for: .account, use: signOut)
-        routes.open(.get, "/register", isPage: true, use: registerForm)
-        routes.open(.post, "/register", isPage: true, use: guarded(register))
-        routes.open(.get, "/forgotten", isPage: true, use: forgottenForm)
-        routes.open(.post, "/forgotten", isPage: true, use: guarded(forgotten))
-        routes.open(.get, "/reset/:secret", isPage: true, use: resetForm)
-        routes.open(.post, "/reset/:secret", isPage: true, use: guarded(reset))
+        routes.open(.get, "/register", limit: .none, isPage: true, use: registerForm)
+        routes.open(.post, "/register", limit: .none, isPage: true, use: guarded(register))
+        routes.open(.get, "/forgotten", limit: .none, isPage: true, use: forgottenForm)
+        routes.open(.post, "/forgotten", limit: .none, isPage: true, use: guarded(forgotten))
+        routes.open(.get, "/reset/:secret", limit: .publicCalls, isPage: true, use: resetForm)
+        routes.open(.post, "/reset/:secret", limit: .none, isPage: true, use: guarded(reset))
         routes.page(.get, "/verify/:secret", for: .account, use: verifyForm)
         routes.page(.post, "/verify/:secret", for: .account, use: verify)
     }
@@ -216,7 +215,6 @@ struct SignInPages: Sendable {
     }
 
     @Sendable private func resetForm(_ request: Request, _ context: WebContext) async throws -> Response {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
         let visitor = Visitor(request)
         let secret = try context.parameters.require("secret")
         do {

@@ -9,15 +9,14 @@ import Wire
 struct AuthenticationRoutes: Sendable {
     let database: Database
     let accounts: AccountService
-    let limiter: RateLimiter
 
     func add(to routes: Routes) {
-        routes.open(.post, "/auth/token", use: exchange)
-        routes.open(.post, "/auth/sign-in", use: signIn)
-        routes.open(.post, "/auth/refresh", use: refresh)
-        routes.open(.post, "/auth/register", use: register)
-        routes.open(.post, "/auth/password-reset", use: askForReset)
-        routes.open(.post, "/auth/password-reset/confirm", use: reset)
+        routes.open(.post, "/auth/token", limit: .publicCalls, use: exchange)
+        routes.open(.post, "/auth/sign-in", limit: .none, use: signIn)
+        routes.open(.post, "/auth/refresh", limit: .publicCalls, use: refresh)
+        routes.open(.post, "/auth/register", limit: .none, use: register)
+        routes.open(.post, "/auth/password-reset", limit: .none, use: askForReset)
+        routes.open(.post, "/auth/password-reset/confirm", limit: .publicCalls, use: reset)
         routes.on(.post, "/auth/verify-email", for: .account, use: verifyEmail)
         routes.on(.get, "/auth/me", for: .credential, use: me)
         routes.on(.post, "/auth/sign-out", for: .credential, use: signOut)
@@ -27,7 +26,6 @@ struct AuthenticationRoutes: Sendable {
 
     /// An API token becomes an access token; an access token does not renew itself.
     @Sendable private func exchange(_ request: Request, _ context: WebContext) async throws -> Response {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
         let header = request.headers[.authorization] ?? ""
         let token = String(header.dropFirst("bearer ".count))
         guard header.lowercased().hasPrefix("bearer "), token.hasPrefix(APIToken.prefix),
@@ -53,7 +51,6 @@ struct AuthenticationRoutes: Sendable {
     }
 
     @Sendable private func refresh(_ request: Request, _ context: WebContext) async throws -> Response {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
         let asked = try await request.value(RefreshRequest.self)
         let (caller, next) = try await accounts.refresh(asked.refreshToken, address: context.address)
         let access = try await accounts.accessToken(for: caller)
@@ -76,7 +73,6 @@ struct AuthenticationRoutes: Sendable {
     }
 
     @Sendable private func reset(_ request: Request, _ context: WebContext) async throws -> Response {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
         let asked = try await request.value(PasswordReset.self)
         _ = try await accounts.reset(
             secret: asked.secret, password: asked.password, from: Self.source(request, context, client: nil))

@@ -19,26 +19,24 @@ struct ProviderRoutes: Sendable {
     let providers: [any Provider]
     /// Programs that may be given a token; the first is the one that asks for none by name.
     let frontends: [String]
-    let limiter: RateLimiter
     let logger: Logger
     private let used = UsedOnce()
 
     init(
         database: Database, accounts: AccountService, providers: [any Provider], frontends: [String],
-        limiter: RateLimiter, logger: Logger
+        logger: Logger
     ) {
         self.database = database
         self.accounts = accounts
         self.providers = providers
         self.frontends = frontends
-        self.limiter = limiter
         self.logger = logger
     }
 
     func add(to routes: Routes) {
         for name in ["github", "google", "oidc"] {
-            routes.open(.get, "/auth/\(name)") { try await begin(name, $0, $1) }
-            routes.open(.get, "/auth/\(name)/callback") { try await finish(name, $0, $1) }
+            routes.open(.get, "/auth/\(name)", limit: .publicCalls) { try await begin(name, $0, $1) }
+            routes.open(.get, "/auth/\(name)/callback", limit: .publicCalls) { try await finish(name, $0, $1) }
         }
     }
 
@@ -52,7 +50,6 @@ struct ProviderRoutes: Sendable {
     /// `?state=` is the client's own; `?to=browser` signs this browser in instead of giving a program a token;
     /// `?redirect=` chooses one of the allowed programs.
     private func begin(_ name: String, _ request: Request, _ context: WebContext) async throws -> Response {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
         let provider = try provider(name)
         let query = request.uri.queryParameters
         var data: [String: String] = [
@@ -95,7 +92,6 @@ struct ProviderRoutes: Sendable {
     // MARK: And back
 
     private func finish(_ name: String, _ request: Request, _ context: WebContext) async throws -> Response {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
         let provider = try provider(name)
         let query = request.uri.queryParameters
         // Bound to the browser that began, and used once, whatever becomes of it.

@@ -7,15 +7,13 @@ import Wire
 /// `/codes/…`: what anybody may ask about a code, and revoking one's own.
 struct CodeRoutes: Sendable {
     let database: Database
-    let limiter: RateLimiter
 
     func add(to routes: Routes) {
-        routes.open(.get, "/codes/:code/validate", use: validate)
+        routes.open(.get, "/codes/:code/validate", limit: .publicCalls, use: validate)
         routes.on(.delete, "/codes/:code", for: .member(.sessionCreate), use: revoke)
     }
 
     @Sendable private func validate(_ request: Request, _ context: WebContext) async throws -> Response {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
         guard let code = CodeName(try context.parameters.require("code")) else {
             return .json(CodeValidation(error: "Code not found"))
         }

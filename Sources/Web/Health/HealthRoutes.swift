@@ -40,8 +40,8 @@ struct HealthRoutes: Sendable {
     let events: DoorEvents
 
     func add(to routes: Routes) {
-        routes.open(.get, "/health", use: health)
-        routes.open(.get, "/ready") { _, _ in
+        routes.open(.get, "/health", limit: .none, use: health)
+        routes.open(.get, "/ready", limit: .none) { _, _ in
             let report = await board.report()
             return Response.json(
                 Ready(ready: report.isReady, components: report.components),

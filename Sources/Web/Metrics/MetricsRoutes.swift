@@ -13,7 +13,7 @@ struct MetricsRoutes: Sendable {
     let authenticator: Authenticator
 
     func add(to routes: Routes) {
-        routes.open(.get, "/metrics") { request, context in
+        routes.open(.get, "/metrics", limit: .none) { request, context in
             if !context.isLoopback {
                 try await authenticator.caller(of: request, context).administrator()
             }

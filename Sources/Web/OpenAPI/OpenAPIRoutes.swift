@@ -9,7 +9,7 @@ struct OpenAPIRoutes: Sendable {
     func add(to routes: Routes) {
         // One buffer for all answers.
         let text = ByteBuffer(string: Self.text(version: version))
-        routes.open(.get, "/openapi.json") { _, _ in
+        routes.open(.get, "/openapi.json", limit: .none) { _, _ in
             Response(
                 status: .ok, headers: [.contentType: "application/json; charset=utf-8"], body: .init(byteBuffer: text))
         }

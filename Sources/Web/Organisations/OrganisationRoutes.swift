@@ -10,7 +10,6 @@ struct OrganisationRoutes: Sendable {
     let database: Database
     let service: OrganisationService
     let accounts: AccountService
-    let limiter: RateLimiter
 
     /// A page of the appliance's organisations.
     private static let pageSize = 200
@@ -38,7 +37,7 @@ struct OrganisationRoutes: Sendable {
         routes.on(
             .delete, "/organisations/:organisation/invitations/:id", for: .member(.tenantManageMembers),
             use: revokeInvitation)
-        routes.on(.post, "/invitations/:secret/accept", for: .account, use: accept)
+        routes.on(.post, "/invitations/:secret/accept", for: .account, limit: .publicCalls, use: accept)
         routes.on(.get, "/organisations/:organisation/roles", for: .member(.tenantRead), use: roles)
         routes.on(.post, "/organisations/:organisation/roles", for: .member(.tenantManageRoles), use: createRole)
         routes.on(.patch, "/organisations/:organisation/roles/:id", for: .member(.tenantManageRoles), use: changeRole)
@@ -179,7 +178,6 @@ struct OrganisationRoutes: Sendable {
     @Sendable private func accept(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
         return .json(OrganisationResource(try await service.accept(context.parameters.require("secret"), by: caller)))
     }
 

@@ -5,7 +5,7 @@ import Wire
 /// What a person sees in a browser who follows a link.
 struct PageRoutes: Sendable {
     func add(to routes: Routes) {
-        routes.open(.get, "/j/:code", isPage: true) { _, context in
+        routes.open(.get, "/j/:code", limit: .none, isPage: true) { _, context in
             // The secret stands in the fragment, which browsers keep to themselves: this page cannot show the whole link.
             guard let code = CodeName(try context.parameters.require("code")) else {
                 throw APIError(

@@ -26,6 +26,14 @@ enum Access: Sendable, Equatable {
     }
 }
 
+/// How often one address may call a route; the router enforces it.
+enum RouteLimit: Sendable, Equatable {
+    /// As often as it likes: the route is cheap, or has a limit of its own further in.
+    case none
+    /// `public-calls-per-minute`: what checks a secret that could be guessed.
+    case publicCalls
+}
+
 /// A route as the permission matrix lists it.
 struct RouteDescription: Sendable, Equatable {
     let method: String

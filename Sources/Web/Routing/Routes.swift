@@ -16,11 +16,16 @@ final class Routes {
     private let authenticator: Authenticator
     private let database: Database
     private let table: RouteTable
+    private let publicCalls: RateLimiter
     private(set) var descriptions: [RouteDescription] = []
 
-    init(router: Router<WebContext>, table: RouteTable, authenticator: Authenticator, database: Database) {
+    init(
+        router: Router<WebContext>, table: RouteTable, publicCalls: RateLimiter, authenticator: Authenticator,
+        database: Database
+    ) {
         self.router = router
         self.table = table
+        self.publicCalls = publicCalls
         self.authenticator = authenticator
         self.database = database
     }
@@ -30,19 +35,28 @@ final class Routes {
         table.add(method.rawValue, path, isPage: isPage)
     }
 
-    /// A route for everybody.
-    func open(_ method: HTTPRequest.Method, _ path: String, isPage: Bool = false, use handler: @escaping OpenHandler) {
+    /// A route for everybody. Each says how often one address may call it.
+    func open(
+        _ method: HTTPRequest.Method, _ path: String, limit: RouteLimit, isPage: Bool = false,
+        use handler: @escaping OpenHandler
+    ) {
         describe(method, path, .anyone, isPage: isPage)
-        router.on(RouterPath(path), method: method) { try await handler($0, $1) }
+        let publicCalls = self.publicCalls
+        router.on(RouterPath(path), method: method) { request, context in
+            if limit == .publicCalls { try publicCalls.take(context) }
+            return try await handler(request, context)
+        }
     }
 
     /// A route of the API for those who send a good bearer token.
     func on(
-        _ method: HTTPRequest.Method, _ path: String, for access: Access, use handler: @escaping Handler
+        _ method: HTTPRequest.Method, _ path: String, for access: Access, limit: RouteLimit = .none,
+        use handler: @escaping Handler
     ) {
         describe(method, path, access, isPage: false)
-        let (authenticator, database) = (self.authenticator, self.database)
+        let (authenticator, database, publicCalls) = (self.authenticator, self.database, self.publicCalls)
         router.on(RouterPath(path), method: method) { request, context in
+            if limit == .publicCalls { try publicCalls.take(context) }
             let caller = try await authenticator.caller(of: request, context)
             return try await database.noting(caller, access, context) {
                 try await database.admit(caller, to: access, context)
@@ -111,6 +125,13 @@ extension Database {
             }
             throw refusal
         }
+    }
+}
+
+extension RateLimiter {
+    /// - Throws: ``APIError`` `rate_limited`.
+    fileprivate func take(_ context: WebContext) throws {
+        if let wait = refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
     }
 }
 

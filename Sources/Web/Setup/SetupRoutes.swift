@@ -12,13 +12,12 @@ import Wire
 struct SetupRoutes: Sendable {
     let database: Database
     let accounts: AccountService
-    let limiter: RateLimiter
     /// Where the link stands for the owner.
     let setupLinkPath: String
 
     func add(to routes: Routes) {
-        routes.open(.get, "/setup/:secret", isPage: true, use: form)
-        routes.open(.post, "/setup/:secret", isPage: true, use: make)
+        routes.open(.get, "/setup/:secret", limit: .publicCalls, isPage: true, use: form)
+        routes.open(.post, "/setup/:secret", limit: .publicCalls, isPage: true, use: make)
     }
 
     @Sendable private func form(_ request: Request, _ context: WebContext) async throws -> Response {
@@ -78,7 +77,6 @@ struct SetupRoutes: Sendable {
     }
 
     private func secret(_ context: WebContext) throws -> String {
-        if let wait = limiter.refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
         return try context.parameters.require("secret")
     }
 

@@ -6,7 +6,7 @@ import NIOCore
 struct SocketIORoutes: Sendable {
     func add(to routes: Routes) {
         for method in [HTTPRequest.Method.get, .post] {
-            routes.open(method, "/socket.io") { _, _ in
+            routes.open(method, "/socket.io", limit: .none) { _, _ in
                 Response(
                     status: .badRequest, headers: [.contentType: "application/json"],
                     body: .init(byteBuffer: ByteBuffer(string: #"{"code":0,"message":"Transport unknown"}"#)))

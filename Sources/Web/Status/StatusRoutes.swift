@@ -17,8 +17,8 @@ struct StatusRoutes: Sendable {
     let publicNumbers: Bool
 
     func add(to routes: Routes) {
-        routes.open(.get, "/", isPage: true, use: page)
-        routes.open(.get, "/status", isPage: true, use: page)
+        routes.open(.get, "/", limit: .none, isPage: true, use: page)
+        routes.open(.get, "/status", limit: .none, isPage: true, use: page)
     }
 
     @Sendable private func page(_ request: Request, _ context: WebContext) async throws -> Response {
