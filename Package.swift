@@ -70,6 +70,7 @@ let package = Package(
         .target(name: "CPlatform"),
 
         .target(name: "Model", swiftSettings: strict),
+        .target(name: "Background", swiftSettings: strict),
         .target(name: "Files", swiftSettings: strict),
         .target(name: "Telemetry", swiftSettings: strict),
         .target(name: "Database", dependencies: ["CSQLite", "Files", "Model", "Telemetry"], swiftSettings: strict),
@@ -82,7 +83,7 @@ let package = Package(
         .target(name: "WebSocket", dependencies: [nioCore], swiftSettings: strict),
         .target(
             name: "Relay",
-            dependencies: ["Wire", "WebSocket", "Telemetry", nioCore, crypto],
+            dependencies: ["Background", "Wire", "WebSocket", "Telemetry", nioCore, crypto],
             swiftSettings: strict
         ),
         .target(name: "EndToEnd", dependencies: ["Wire", nioCore, crypto], swiftSettings: strict),
@@ -111,7 +112,8 @@ let package = Package(
         .target(
             name: "Web",
             dependencies: [
-                "Database", "Storage", "Wire", "Relay", "Model", "TransportSecurity", "Telemetry", "Identity",
+                "Background", "Database", "Storage", "Wire", "Relay", "Model", "TransportSecurity", "Telemetry",
+                "Identity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -152,6 +154,7 @@ let package = Package(
         .testTarget(
             name: "StorageTests", dependencies: ["Database", "Model", "Storage", "CSQLite", "TestSupport"],
             swiftSettings: strict),
+        .testTarget(name: "BackgroundTests", dependencies: ["Background"], swiftSettings: strict),
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "WebSocketTests", dependencies: ["WebSocket", nioCore], swiftSettings: strict),
@@ -172,6 +175,9 @@ let package = Package(
                 nioCore, nioEmbedded,
                 nioPosix,
                 nioHTTP1, logging,
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
             ],
             swiftSettings: strict),
         .testTarget(

@@ -1,3 +1,4 @@
+public import Background
 public import NIOCore
 import Synchronization
 public import Telemetry
@@ -10,6 +11,8 @@ public final class RelayServer: Sendable {
     let metrics: ServerMetrics
     /// What each room handed to its peers, in bytes.
     let relayed: KeptCounters
+    /// What is written down behind an event that nobody waits for.
+    let background: BackgroundWork
     private let registry: Mutex<RoomRegistry>
     private let revocations = Mutex<[(peers: RevokedPeers, until: NIODeadline)]>([])
     /// What peers are told to wait before they come back, in milliseconds; negative while the server is not stopping.
@@ -22,9 +25,10 @@ public final class RelayServer: Sendable {
     ///   - relayed: where rooms count the bytes they hand to their peers.
     public init(
         authority: any RelayAuthority, group: any EventLoopGroup, configuration: RelayConfiguration = .init(),
-        metrics: ServerMetrics = .init(), relayed: KeptCounters = .init()
+        metrics: ServerMetrics = .init(), relayed: KeptCounters = .init(), background: BackgroundWork = .init()
     ) {
         self.relayed = relayed
+        self.background = background
         self.authority = authority
         self.configuration = configuration
         self.metrics = metrics

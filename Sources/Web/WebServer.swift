@@ -1,3 +1,4 @@
+import Background
 public import Database
 import Hummingbird
 import HummingbirdCore
@@ -18,7 +19,7 @@ public struct WebServer: Service {
     private let parts: WebParts
     private let group: any EventLoopGroup
     private let relay: RelayServer
-    private let responder: RouterResponder<WebContext>
+    let responder: RouterResponder<WebContext>
     private let redirects: RouterResponder<WebContext>
     private let recorder: AvailabilityRecorder
     private let upkeep: Upkeep
@@ -28,6 +29,7 @@ public struct WebServer: Service {
     private let joins: RateLimiter
     private let publicCalls: RateLimiter
     private let connections: ConnectionCounter
+    private let background = BackgroundWork()
     private let onRunning: @Sendable ([BoundListener]) -> Void
     private var logger: Logger { parts.logger }
 
@@ -44,14 +46,16 @@ public struct WebServer: Service {
         events = DoorEvents(
             metrics: parts.metrics, logger: parts.logger, logAddresses: configuration.limits.logAddresses)
         let tokens = AccessTokens(database: database, logger: parts.logger)
-        let authenticator = Authenticator(database: database, tokens: tokens, logger: parts.logger)
+        let authenticator = Authenticator(
+            database: database, tokens: tokens, background: background, logger: parts.logger)
         joins = RateLimiter(perMinute: configuration.limits.joinsPerMinute)
         publicCalls = RateLimiter(perMinute: configuration.limits.publicCallsPerMinute)
         connections = ConnectionCounter(limit: configuration.limits.connectionsPerAddress)
         relay = RelayServer(
             authority: Gatekeeper(
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
-            group: group, configuration: configuration.relay, metrics: parts.metrics, relayed: parts.relayed)
+            group: group, configuration: configuration.relay, metrics: parts.metrics, relayed: parts.relayed,
+            background: background)
         // RFC 9110, section 9.1: HEAD is answered wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
         let known = RouteTable()
@@ -65,7 +69,7 @@ public struct WebServer: Service {
             database: database, relay: relay, historyDays: configuration.historyDays, logger: parts.logger)
         let table = Routes(
             router: router, table: known, publicCalls: publicCalls, authenticator: authenticator, database: database)
-        Self.add(to: table, configuration, parts, authenticator, tokens, board, relay, events)
+        Self.add(to: table, configuration, parts, authenticator, tokens, board, relay, events, background)
         routes = table.descriptions
         responder = router.buildResponder()
         let redirects = Router(context: WebContext.self)
@@ -76,11 +80,13 @@ public struct WebServer: Service {
 
     private static func add(
         to routes: Routes, _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator,
-        _ tokens: AccessTokens, _ board: StatusBoard, _ relay: RelayServer, _ events: DoorEvents
+        _ tokens: AccessTokens, _ board: StatusBoard, _ relay: RelayServer, _ events: DoorEvents,
+        _ background: BackgroundWork
     ) {
         let database = parts.database
         let mail = AccountMail(
-            sender: parts.mail, database: database, publicURL: configuration.accounts.publicURL, logger: parts.logger)
+            sender: parts.mail, database: database, publicURL: configuration.accounts.publicURL, background: background,
+            logger: parts.logger)
         var accounts = AccountService(
             database: database, authenticator: authenticator, tokens: tokens, hasher: parts.hasher,
             settings: configuration.accounts, mail: mail, logger: parts.logger)
@@ -130,7 +136,8 @@ public struct WebServer: Service {
         let relay = self.relay
         let unread = UnreadAnswers(metrics: parts.metrics)
         let listeners = try await Listeners(
-            configuration.listeners, group: group, logger: logger, draining: draining, events: events
+            configuration.listeners, group: group, logger: logger, draining: draining, events: events,
+            background: background
         ) { listener in
             FrontDoorChannel(
                 responder: Self.respond(
@@ -159,6 +166,9 @@ public struct WebServer: Service {
 
     /// Writes down every minute whether the server could serve; runs beside it.
     public var availability: any Service { recorder }
+
+    /// Finishes what was begun behind answers; runs beside the server, and stops after it.
+    public var backgroundWork: any Service { BackgroundService(work: background) }
 
     /// Keeps the ledger and cuts off whoever was revoked; runs beside it.
     public var housekeeping: any Service { upkeep }
@@ -232,5 +242,15 @@ public struct WebParts: Sendable {
         self.tls = tls
         self.challenges = challenges
         self.logger = logger
+    }
+}
+
+/// Waits for the background work at the end: the database is still open then.
+private struct BackgroundService: Service {
+    let work: BackgroundWork
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        await work.drain()
     }
 }

@@ -75,7 +75,10 @@ final class ApplianceServer: Sendable {
             logger: logger, status: summary)
         // Stopped from the last to the first: peers are sent away while everything behind the web server still works.
         let behind: [any Service] =
-            [watchdog, reloader, backups, MemoryKeeper(), server.availability, server.housekeeping]
+            [
+                watchdog, reloader, backups, MemoryKeeper(), server.availability, server.housekeeping,
+                server.backgroundWork,
+            ]
             + (keeper.map { [$0] } ?? [])
         services = behind + [server, StopNotice()]
     }

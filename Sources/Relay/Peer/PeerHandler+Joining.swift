@@ -1,3 +1,4 @@
+import Background
 import NIOCore
 import Telemetry
 import WebSocket
@@ -12,7 +13,7 @@ extension PeerHandler {
     }
 
     func begin(_ message: ClientMessage, ack: MessageId?) {
-        let (authority, address) = (relay.authority, self.address)
+        let (authority, background, address) = (relay.authority, relay.background, self.address)
         switch message {
         case .joinAsHost(let token, let sessionId, let binary):
             join(binary: binary, ack: ack) {
@@ -34,7 +35,9 @@ extension PeerHandler {
                 let entrance = Entrance {
                     $0.joinGuest(admission, publicKey: publicKey, peer: $1, ack: ack)
                 } lost: {
-                    Task { await authority.seatGivenUp(peerId: admission.peerId, reason: nil) }
+                    background.run(isEssential: true) {
+                        await authority.seatGivenUp(peerId: admission.peerId, reason: nil)
+                    }
                 }
                 return (admission.sessionId, entrance)
             }

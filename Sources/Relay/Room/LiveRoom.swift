@@ -1,3 +1,4 @@
+import Background
 import NIOCore
 import Telemetry
 import WebSocket
@@ -80,7 +81,9 @@ final class LiveRoom: Ticking {
                 admission, publicKey: publicKey, resumeToken: admission.resumeToken, ack: ack)
         guard let (slot, actions) = joined else {
             let authority = relay.authority
-            Task { await authority.seatGivenUp(peerId: admission.peerId, reason: nil) }
+            relay.background.run(isEssential: true) {
+                await authority.seatGivenUp(peerId: admission.peerId, reason: nil)
+            }
             return peer.refused(ack, "Session has ended")
         }
         take(slot, 0, peer, awaitsSnapshot: true)
@@ -159,7 +162,7 @@ final class LiveRoom: Ticking {
                 }
             case .giveUpSeat(let peerId, let reason):
                 let authority = relay.authority
-                Task { await authority.seatGivenUp(peerId: peerId, reason: reason) }
+                relay.background.run(isEssential: true) { await authority.seatGivenUp(peerId: peerId, reason: reason) }
             case .end(let reason): end(reason)
             }
         }
@@ -195,7 +198,7 @@ final class LiveRoom: Ticking {
     /// Durable first, then told.
     private func end(_ reason: SessionEnd) {
         let (reference, authority, sessionId) = (self.reference, relay.authority, room.sessionId)
-        Task {
+        relay.background.run(isEssential: true) {
             await authority.sessionEnded(sessionId: sessionId, reason: reason)
             reference.run { live in
                 if let (link, ack) = live.whoEnds { link.say(.ack(ack)) }
@@ -225,7 +228,7 @@ final class LiveRoom: Ticking {
         guard let counter = relayed else { return }
         relayed = nil
         let (counters, place, bytes) = (relay.relayed, counter.place, counter.value)
-        Task {
+        relay.background.run(isEssential: true) {
             if bytes == 0 { return counters.close(place) }
             if await authority.relayed(bytes: bytes, sessionId: sessionId) { counters.close(place) }
         }

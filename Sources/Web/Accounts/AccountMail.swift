@@ -1,3 +1,4 @@
+import Background
 import Database
 import Logging
 import Storage
@@ -15,10 +16,14 @@ struct AccountMail: Sendable {
     let database: Database
     let publicURL: String?
     let logger: Logger
+    let background: BackgroundWork
 
     private let waiting = WaitingMails()
 
-    init(sender: (any MailSender)?, database: Database, publicURL: String?, logger: Logger) {
+    init(
+        sender: (any MailSender)?, database: Database, publicURL: String?, background: BackgroundWork, logger: Logger
+    ) {
+        self.background = background
         self.sender = sender
         self.database = database
         self.publicURL = publicURL
@@ -71,7 +76,8 @@ struct AccountMail: Sendable {
     func later(_ body: @escaping @Sendable () async -> Void) {
         guard waiting.enter() else { return logger.error("a mail was not sent", metadata: ["error": "too many wait"]) }
         let waiting = self.waiting
-        Task {
+        // Essential: they are counted here.
+        background.run(isEssential: true) {
             await body()
             waiting.leave()
         }

@@ -1,3 +1,4 @@
+import Background
 import Database
 import Logging
 import Model
@@ -36,7 +37,7 @@ struct OwnerAlerts: Sendable {
         guard waiting.enter() else {
             return logger.error("an alert was not written down", metadata: ["error": "too many wait"])
         }
-        Task {
+        mail.background.run(isEssential: true) {
             await writeDown(sentence)
             waiting.leave()
             mail.later { await tell(kind, sentence) }

@@ -1,3 +1,4 @@
+import Background
 import Database
 import HTTPTypes
 import Hummingbird
@@ -12,9 +13,11 @@ struct Authenticator: Sendable {
     let tokens: AccessTokens
     private let plainTokens = RepeatedEvent(
         "access tokens without a plan count as free; sign in again to get a new one")
+    private let background: BackgroundWork
     private let logger: Logger
 
-    init(database: Database, tokens: AccessTokens, logger: Logger) {
+    init(database: Database, tokens: AccessTokens, background: BackgroundWork, logger: Logger) {
+        self.background = background
         self.database = database
         self.tokens = tokens
         self.logger = logger
@@ -56,7 +59,8 @@ struct Authenticator: Sendable {
         guard let (caller, needsMark) = found else { return nil }
         if needsMark, let id = caller.credential.id {
             // Nobody waits for it, and where it fails the next use writes it down.
-            Task { try? await database.write { try APIToken.markUsed(id: id, now: now, in: $0) } }
+            background.run { [database] in try? await database.write { try APIToken.markUsed(id: id, now: now, in: $0) }
+            }
         }
         return caller
     }
@@ -112,7 +116,9 @@ struct Authenticator: Sendable {
         }
         guard let (signIn, caller) = found else { return nil }
         if signIn.needsMark(now: now) {
-            Task { try? await database.write { try signIn.markUsed(address: address, now: now, in: $0) } }
+            background.run { [database] in
+                try? await database.write { try signIn.markUsed(address: address, now: now, in: $0) }
+            }
         }
         return Visit(signIn: signIn, caller: caller, formToken: FormToken(secret: secret))
     }

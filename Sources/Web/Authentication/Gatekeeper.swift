@@ -173,6 +173,8 @@ struct Gatekeeper: RelayAuthority {
                     logger.error("\(what) failed", metadata: ["error": "\(error)", "attempt": "\(attempt)"])
                 }
                 try? await Task.sleep(for: Self.retryPause)
+                // The server's time to stop is over.
+                if Task.isCancelled { return false }
             }
         }
         return false

@@ -1,3 +1,4 @@
+import Background
 import Glibc
 import Logging
 import NIOCore
@@ -15,6 +16,7 @@ final class Listeners: Sendable {
 
     private let accepted: [(channel: Accepted, door: FrontDoorChannel)]
     private let draining: Draining
+    private let background: BackgroundWork
     private let group: any EventLoopGroup
     private let logger: Logger
     let bound: [BoundListener]
@@ -23,7 +25,7 @@ final class Listeners: Sendable {
     /// - Throws: what the system says; the ones already open are closed again.
     init(
         _ configurations: [ListenerConfiguration], group: any EventLoopGroup, logger: Logger, draining: Draining,
-        events: DoorEvents,
+        events: DoorEvents, background: BackgroundWork,
         door: (ListenerConfiguration) -> FrontDoorChannel
     ) async throws {
         var accepted: [(Accepted, FrontDoorChannel)] = []
@@ -44,6 +46,7 @@ final class Listeners: Sendable {
         self.accepted = accepted
         self.bound = bound
         self.draining = draining
+        self.background = background
         self.group = group
         self.logger = logger
     }
@@ -76,7 +79,7 @@ final class Listeners: Sendable {
 
     /// Accepts no more and lets what goes on end: answers are finished, idle connections closed.
     func drain() {
-        Task {
+        background.run(isEssential: true) { [self] in
             for (channel, _) in accepted {
                 // What waits in the backlog stays there: systemd's next service gets it.
                 do { try await channel.channel.setOption(.autoRead, value: false).get() } catch {}
