@@ -172,7 +172,7 @@ def test_keys_that_rotate_are_found_and_old_ones_forgotten(make_server, liar):
     # A provider that cannot be asked has not lied.
     wait_for(lambda: "503" in enter(server, liar).text, "the new key, which is looked for every 10 s at most")
     liar.keys = [fresh]
-    assert enter(server, liar).status == 303
+    wait_for(lambda: enter(server, liar).status == 303, "the new key")
     liar.signing = old
     assert enter(server, liar).status == 502
 
