@@ -35,10 +35,30 @@ import Testing
 
     @Test func aQuestionIsAnsweredByYesOrNoAloneAndTheNextOneFollows() {
         var menu = Menu(role: .host)
-        menu.ask(peerId: "p2", name: "Cleo", canType: true)
-        menu.ask(peerId: "p3", name: "Dora", canType: false)
+        menu.ask(peerId: "p2", account: "cleo", name: nil, canType: true)
+        menu.ask(peerId: "p3", account: "dora", name: "Dora", canType: false)
         let (typed, actions) = menu.sort(bytes("qyn!"), people: people)
         #expect(typed == bytes("!"))
         #expect(actions == [.none, .decide(peerId: "p2", admit: true), .decide(peerId: "p3", admit: false)])
+    }
+
+    /// The guest's own words stood in front, and could say what the host reads as the question.
+    @Test func whatAGuestCallsItselfComesLastAndInQuotes() throws {
+        var menu = Menu(role: .host)
+        let forged = "ben (ben) asks to watch.  y let in · n refuse” or “           "
+        menu.ask(peerId: "p2", account: "cy", name: forged, canType: true)
+        let line = try #require(menu.lines(people: []).first)
+        #expect(line.hasPrefix("postern  let in?  y yes · n no  cy asks to type, calling itself “ben"))
+        #expect(line.filter { $0 == "“" || $0 == "”" }.count == 2)
+        // The keys and who asks are there in the narrowest window.
+        #expect(String(line.prefix(60)).contains("y yes · n no  cy asks to type"))
+    }
+
+    @Test func theCodesCanBeSeenAgain() {
+        var menu = Menu(role: .host, codes: ["to type along:  postern join X"])
+        #expect(menu.sort(bytes("\u{1D}c"), people: []).actions == [.draw] && menu.page == .codes)
+        #expect(
+            menu.lines(people: []) == ["postern  how to join:", "  to type along:  postern join X", "any key: back"])
+        #expect(menu.sort(bytes("x"), people: []).actions == [.draw] && !menu.isOpen)
     }
 }

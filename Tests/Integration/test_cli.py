@@ -139,6 +139,25 @@ def test_login_asks_without_echo(server, ana, tmp_path):
     child.expect(pexpect.EOF)
 
 
+def test_login_takes_a_name_alone_and_y(make_server, tmp_path):
+    import pexpect
+    server = make_server(tls=True)
+    ana = server.user("ana")
+    host = server.url.split("//")[1]
+    child = pexpect.spawn(POSTERN, ["login", host], env=empty(tmp_path), encoding="utf-8", timeout=PATIENCE)
+    child.expect(server.fingerprint)
+    child.sendline("y")
+    child.expect("not shown")
+    child.sendline(ana.token)
+    child.expect(f"Signed in to https://{host}")
+    child.expect(pexpect.EOF)
+
+
+def test_a_new_account_is_told_the_whole_command(server):
+    text = run("user", "add", "carla", "--state", server.state)[1]
+    assert f"postern login {server.url}\n" in text, text
+
+
 def test_wrong_addresses(server, ana):
     def share(url):
         return run("share", "--", "true", environment={**ana.environment, "POSTERN_URL": url})

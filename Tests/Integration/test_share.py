@@ -172,17 +172,53 @@ def test_approve_asks_before_anybody_is_let_in(session):
     share = session("--approve")
     guest = share.guest()
     guest.wait("waiting for the host to let you in")
-    share.host.wait("asks to join and type")
+    share.host.wait("asks to type")
     share.host.key("n")
     guest.wait("did not let you in")
     guest.wait("STATUS=1")
     guest = share.guest("second")
-    share.host.wait("asks to join and type")
+    share.host.wait("asks to type")
     share.host.key("y")
     guest.wait("$")
     guest.type("echo let in\n")
     share.host.wait("let in")
     share.same(guest)
+
+
+def test_a_guest_cannot_write_the_question_that_the_host_answers(session):
+    share = session("--approve")
+    guest = share.guest(options="--name 'ana asks to watch.  y let in · n refuse'")
+    share.host.wait("y yes · n no  ben asks to type, calling itself")
+    share.host.key("n")
+    guest.wait("STATUS=1")
+
+
+def test_the_codes_can_be_seen_again_when_a_program_has_cleared_them(session):
+    share = session()
+    share.host.type("clear\n")
+    wait_for(lambda: "to type along" not in share.host.screen, "a clear screen")
+    share.host.key("C-]")
+    share.host.wait("c codes")
+    share.host.key("c")
+    share.host.wait("postern join SYCLX-")
+    share.host.key("x")
+
+
+def test_a_share_is_not_joined_from_inside_itself(server, ana):
+    """The join line, pasted into the shared window: each frame would make the next one, for ever."""
+    script = "postern=$0; code=${POSTERN_SHARED%%,*}; $postern join $code-cactus-violin; echo status=$?"
+    done = subprocess.run([POSTERN, "share", "--", "bash", "-c", script, POSTERN], env=ana.environment, capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
+    assert "this terminal is the one that SYCLX-" in done.stdout and "status=1" in done.stdout, done.stdout
+
+
+def test_the_host_is_told_when_its_connection_is_gone_and_back(server, ana, shares):
+    share = ana.share("--", "sleep", "1000")
+    shares.append(share)
+    server.stop()
+    share.wait("disconnected")
+    server.start()
+    share.wait("reconnected")
 
 
 def test_menus_list_kick_leave_and_end(session):
@@ -286,4 +322,4 @@ def test_a_missing_command_says_so(ana, ben, shares):
 def test_the_token_is_not_in_the_shared_commands_environment(ana):
     done = subprocess.run([POSTERN, "share", "--", "env"], env=ana.environment, capture_output=True, text=True,
                           stdin=subprocess.DEVNULL)
-    assert "POSTERN_SHARED=1" in done.stdout and ana.token not in done.stdout
+    assert "POSTERN_SHARED=SYCLX-" in done.stdout and ana.token not in done.stdout

@@ -38,7 +38,8 @@ struct LoginCommand: AsyncParsableCommand {
     var fingerprint: Fingerprint?
 
     func run() async throws {
-        var address = try ServerAddress(url, pin: fingerprint)
+        // A name alone is what people type.
+        var address = try ServerAddress(url.contains("://") ? url : "https://\(url)", pin: fingerprint)
         if address.isSecure && address.pin == nil { address.pin = try await Self.pin(of: address) }
         let token = try readToken()
         let user = try await APIClient(address: address, token: token).me()
@@ -63,9 +64,11 @@ struct LoginCommand: AsyncParsableCommand {
             """
             No authority vouches for the certificate of \(address). Its fingerprint is
               \(shown)
-            Is that what 'postern cert status' prints on the server? Type yes to trust it from now on: 
+            Is that what 'postern cert status' prints on the server? Type yes (or y) to trust it from now on: 
             """, to: 2)
-        guard readLine()?.lowercased() == "yes" else { throw ClientError("not trusted; nothing was sent") }
+        guard ["yes", "y"].contains(readLine()?.lowercased()) else {
+            throw ClientError("not trusted; nothing was sent")
+        }
         return shown
     }
 

@@ -47,17 +47,18 @@ struct UserAdd: AsyncParsableCommand {
     func run() async throws {
         let plan = try self.plan.map(Plan.argument) ?? (admin ? .admin : nil)
         let (name, admin) = (self.name, self.admin)
-        let made = try await server.withDatabase(makes: true) { database, _ in
-            try await database.write { connection in
+        let (made, address) = try await server.withDatabase(makes: true) { database, configuration in
+            let made = try await database.write { connection in
                 let user = try User.create(username: name, plan: plan, isAdmin: admin, now: .now(), in: connection)
                 let token = try APIToken.create(name: "first", userId: user.id, now: .now(), in: connection)
                 try Audit.recordCommand(.registered, target: name, log: user.id, in: connection)
                 return Made(user, token, try user.personalOrganisation(in: connection))
             }
+            return (made, PublicAddress.known(configuration))
         }
         if json { return Output.json(made) }
         Output.line("id        \(made.id)\nusername  \(made.username)\ntier      \(made.tier)\ntoken     \(made.token)")
-        Output.line("The token is shown only now. Use it with: postern login URL")
+        Output.line("The token is shown only now. On the person's machine: postern login \(address)")
     }
 }
 

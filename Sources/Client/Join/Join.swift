@@ -1,8 +1,10 @@
 import EndToEnd
+import Glibc
 import Model
 import NIOCore
 import NIOPosix
 public import TransportSecurity
+import Wire
 
 /// `postern join`: somebody else's terminal, here.
 public enum Join {
@@ -13,6 +15,12 @@ public enum Join {
         invitation text: String, address: ServerAddress, token: String, name: String, fingerprint: Fingerprint? = nil
     ) async throws {
         let invitation = try parse(text)
+        // Its output would be its own input, for ever.
+        if let shared = getenv("POSTERN_SHARED").map({ String(cString: $0) }),
+            shared.split(separator: ",").contains(Substring(invitation.code.description))
+        {
+            throw ClientError("this terminal is the one that \(invitation.code) shares; join it from another one")
+        }
         // A link says where its session lives. The token goes only to the server it belongs to.
         if let server = invitation.server, try ServerAddress(server).description != address.description {
             throw ClientError(

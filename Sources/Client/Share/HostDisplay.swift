@@ -19,12 +19,14 @@ final class HostDisplay {
     private let json: Bool
     private let loop: any EventLoop
     private let output: OutputStream
-    private var menu = Menu(role: .host)
+    private var menu: Menu
     private var wasOpen = false
     private var typist: String?
     private var people: [Menu.Person] = []
 
-    init(interactive: Bool, json: Bool, loop: any EventLoop) {
+    /// - Parameter codes: how to join, a line for each code: programs that clear the screen hide the banner.
+    init(interactive: Bool, json: Bool, codes: [String], loop: any EventLoop) {
+        menu = Menu(role: .host, codes: codes)
         self.interactive = interactive
         self.json = json
         self.loop = loop
@@ -61,6 +63,18 @@ final class HostDisplay {
         Descriptors.writeAll(Array("The share has ended.\r\n".utf8), to: 1)
     }
 
+    /// The connection to the server is gone, or is there again.
+    func connection(isLost: Bool) {
+        if json {
+            let event = isLost ? "disconnected" : "reconnected"
+            Descriptors.writeAll(Array("\(ShareOutput.event(event))\n".utf8), to: 1)
+        } else if interactive {
+            setTitle(isLost ? "postern: the connection is lost; guests see nothing new" : "postern: connected again")
+        } else {
+            say(isLost ? "the connection is lost; trying to come back" : "connected again")
+        }
+    }
+
     /// The command has ended, and a guest of a lossless share has not confirmed that it has everything.
     func endUnconfirmed() {
         if json {
@@ -88,8 +102,8 @@ final class HostDisplay {
             return say(ShareOutput.sentence(notice))
         }
         switch notice {
-        case .guestAsks(let peerId, let name, let permission):
-            menu.ask(peerId: peerId, name: name, canType: permission == .control)
+        case .guestAsks(let peerId, let account, let name, let permission):
+            menu.ask(peerId: peerId, account: account, name: name, canType: permission == .control)
         case .guestLeft(let peerId, _): menu.forget(peerId: peerId)
         case .typing(_, let name): return showTyping(name)
         default: break

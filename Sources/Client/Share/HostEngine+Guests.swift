@@ -224,7 +224,12 @@ extension HostEngine {
             guest.name = VisibleText.removed(name)
             guard isNew else { return [] }
             if case .waiting = guest.stage {
-                return [.notify(.guestAsks(peerId: guest.peerId, name: guest.title, permission: guest.permission))]
+                return [
+                    .notify(
+                        .guestAsks(
+                            peerId: guest.peerId, account: guest.username, name: guest.ownName,
+                            permission: guest.permission))
+                ]
             }
             return [.notify(.guestJoined(peerId: guest.peerId, name: guest.title, permission: guest.permission))]
         case .acknowledge(let sequence):

@@ -59,10 +59,10 @@ final class HostGuest {
     var isAdmitted: Bool { if case .admitted = stage { true } else { false } }
 
     /// For people: the name it gave, and the account it came with.
-    var title: String {
-        guard let name, !name.isEmpty, name != username else { return username }
-        return "\(name) (\(username))"
-    }
+    var title: String { ownName.map { "\($0) (\(username))" } ?? username }
+
+    /// What it calls itself, where that is something else than its account's name.
+    var ownName: String? { name.flatMap { $0.isEmpty || $0 == username ? nil : $0 } }
 
     var permission: Permission { pairing?.permission ?? .read }
 }

@@ -3,7 +3,10 @@ import Wire
 
 /// What the host's person (or a program reading `--json`) is told.
 enum HostNotice: Sendable, Equatable {
-    case guestAsks(peerId: String, name: String, permission: Permission)
+    /// - Parameters:
+    ///   - account: as the server knows it.
+    ///   - name: what the guest calls itself, where that is something else.
+    case guestAsks(peerId: String, account: String, name: String?, permission: Permission)
     case guestJoined(peerId: String, name: String, permission: Permission)
     case guestLeft(peerId: String, name: String)
     case typing(peerId: String, name: String)

@@ -22,6 +22,8 @@ enum ShareOutput {
         var event: String
         var peerId: String?
         var name: String?
+        /// As the server knows the guest, where it calls itself something else.
+        var account: String?
         var permission: Permission?
         var code: String?
         var status: Int32?
@@ -55,6 +57,14 @@ enum ShareOutput {
         return text + "Ctrl-] opens a menu. The share ends when the command does.\r\n"
     }
 
+    /// A line for each code, for the menu.
+    static func joining(_ codes: [CodeSecrets]) -> [String] {
+        codes.map { secrets in
+            let spoken = ShareInvitation(code: secrets.code, secret: secrets.words).spoken
+            return "\(secrets.permission == .control ? "to type along:" : "to watch only:")  postern join \(spoken)"
+        }
+    }
+
     private static func link(_ secrets: CodeSecrets, _ server: ServerAddress) -> String {
         ShareInvitation(code: secrets.code, secret: secrets.link, fingerprint: server.pin?.hexadecimal)
             .link(server: server.description)
@@ -62,8 +72,11 @@ enum ShareOutput {
 
     static func json(_ notice: HostNotice) -> String {
         switch notice {
-        case .guestAsks(let peerId, let name, let permission):
-            json(Event(event: "guest_asks", peerId: peerId, name: name, permission: permission))
+        case .guestAsks(let peerId, let account, let name, let permission):
+            json(
+                Event(
+                    event: "guest_asks", peerId: peerId, name: name ?? account, account: account, permission: permission
+                ))
         case .guestJoined(let peerId, let name, let permission):
             json(Event(event: "guest_joined", peerId: peerId, name: name, permission: permission))
         case .guestLeft(let peerId, let name): json(Event(event: "guest_left", peerId: peerId, name: name))
@@ -82,7 +95,8 @@ enum ShareOutput {
 
     static func sentence(_ notice: HostNotice) -> TerminalText {
         switch notice {
-        case .guestAsks(_, let name, let permission): "\(name) asks to \(permission == .control ? "type" : "watch")"
+        case .guestAsks(_, let account, _, let permission):
+            "\(account) asks to \(permission == .control ? "type" : "watch")"
         case .guestJoined(_, let name, let permission):
             "\(name) joined and \(permission == .control ? "can type" : "watches")"
         case .guestLeft(_, let name): "\(name) left"

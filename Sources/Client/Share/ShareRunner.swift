@@ -30,6 +30,8 @@ final class ShareRunner {
     /// The relay has answered the join, and the connection stands.
     private var isSeated = false
     private var isDone = false
+    /// The person has been told so.
+    private var isConnectionLost = false
     /// A signal asked for the end.
     private var isHurried = false
 
@@ -48,7 +50,8 @@ final class ShareRunner {
             options: .init(title: options.title, approve: options.approve, lossless: options.lossless),
             rows: size.rows, columns: size.columns)
         finished = loop.makePromise(of: Int32.self)
-        display = HostDisplay(interactive: interactive, json: options.json, loop: loop)
+        display = HostDisplay(
+            interactive: interactive, json: options.json, codes: ShareOutput.joining(codes), loop: loop)
         let server = api.address
         let banner =
             options.json
@@ -63,7 +66,8 @@ final class ShareRunner {
             try display.start { self.typedHere($0) }
             let size = engine.screen
             let command = try SharedCommand(
-                options.command, rows: size.rows, columns: size.columns, loop: loop,
+                options.command, rows: size.rows, columns: size.columns, codes: engine.codes.keys.map(\.description),
+                loop: loop,
                 onOutput: { self.output($0) }, onPause: { self.outputPaused() })
             self.command = command
             command.wait().hop(to: loop).assumeIsolated().whenComplete { result in
@@ -198,6 +202,8 @@ final class ShareRunner {
             }
             backoff.reset()
             isSeated = true
+            if isConnectionLost { display.connection(isLost: false) }
+            isConnectionLost = false
             carryOut(engine.connected(fromSequence: message.fromSequence))
         case (.sessionEnded, _):
             isShared = false
@@ -217,6 +223,11 @@ final class ShareRunner {
 
     private func closed(_ code: UInt16?, _ reason: String) {
         socket = nil
+        // Said once, and not for every try to come back.
+        if isSeated, isShared, !isDone {
+            isConnectionLost = true
+            display.connection(isLost: true)
+        }
         isSeated = false
         carryOut(engine.disconnected())
         guard isShared else { return }

@@ -13,8 +13,10 @@ struct Menu {
         case list
         case kick
         case confirmEnd
+        /// How to join, again.
+        case codes
         /// A guest asks to be let in.
-        case approve(peerId: String, name: String, canType: Bool)
+        case approve(peerId: String, account: String, name: String?, canType: Bool)
     }
 
     enum Action: Equatable {
@@ -39,24 +41,29 @@ struct Menu {
     private static let listed = 9
 
     let role: Role
+    private let codes: [String]
     private(set) var page = Page.closed
     private var asking: [Page] = []
 
-    init(role: Role) { self.role = role }
+    /// - Parameter codes: for a host, how to join: a line for each code.
+    init(role: Role, codes: [String] = []) {
+        self.role = role
+        self.codes = codes
+    }
 
     var isOpen: Bool { page != .closed }
 
     mutating func open() { page = .main }
 
     /// Somebody asks; the question comes up at once, or after what is on the screen.
-    mutating func ask(peerId: String, name: String, canType: Bool) {
-        let question = Page.approve(peerId: peerId, name: name, canType: canType)
+    mutating func ask(peerId: String, account: String, name: String?, canType: Bool) {
+        let question = Page.approve(peerId: peerId, account: account, name: name, canType: canType)
         if isOpen { asking.append(question) } else { page = question }
     }
 
     mutating func forget(peerId: String) {
-        asking.removeAll { if case .approve(peerId, _, _) = $0 { true } else { false } }
-        if case .approve(peerId, _, _) = page { close() }
+        asking.removeAll { if case .approve(peerId, _, _, _) = $0 { true } else { false } }
+        if case .approve(peerId, _, _, _) = page { close() }
     }
 
     private mutating func close() { page = asking.isEmpty ? .closed : asking.removeFirst() }
@@ -80,7 +87,7 @@ struct Menu {
     /// A key while a page is shown.
     mutating func key(_ byte: UInt8, people: [Person]) -> Action {
         switch (page, Character(UnicodeScalar(byte))) {
-        case (.approve(let peerId, _, _), let key) where "yYnN".contains(key):
+        case (.approve(let peerId, _, _, _), let key) where "yYnN".contains(key):
             close()
             return .decide(peerId: peerId, admit: key == "y" || key == "Y")
         case (.approve, _), (.closed, _): return .none
@@ -88,6 +95,7 @@ struct Menu {
             close()
             return .typePrefix
         case (.main, "l") where role == .host: page = .list
+        case (.main, "c") where role == .host: page = .codes
         case (.main, "k") where role == .host: page = .kick
         case (.main, "e") where role == .host: page = .confirmEnd
         case (.main, "q") where role == .guest, (.main, "l") where role == .guest:
@@ -110,7 +118,9 @@ struct Menu {
         switch page {
         case .closed: []
         case .main where role == .host:
-            ["postern  l list guests · k remove a guest · e end sharing · Ctrl-] type Ctrl-] · any other key: back"]
+            [
+                "postern  c codes · l list guests · k remove a guest · e end sharing · Ctrl-] type Ctrl-] · any other key: back"
+            ]
         case .main: ["postern  l leave · Ctrl-] type Ctrl-] · any other key: back"]
         case .list: ["postern  \(people.isEmpty ? "nobody is here" : "guests:")"] + describe(people) + ["any key: back"]
         case .kick:
@@ -118,9 +128,16 @@ struct Menu {
                 ? ["postern  nobody is here · any key: back"]
                 : ["postern  remove whom?"] + describe(people) + ["number, or any other key: back"]
         case .confirmEnd: ["postern  end sharing for everybody? The command goes on.  y yes · any other key: no"]
-        case .approve(_, let name, let canType):
-            ["postern  \(name) asks to \(canType ? "join and type" : "watch").  y let in · n refuse"]
+        case .codes: ["postern  how to join:"] + codes.map { "  \($0)" } + ["any key: back"]
+        case .approve(_, let account, let name, let canType):
+            // The keys, the account and what it may do first: what the guest wrote itself is last, in quotes, and is what a narrow window
+            // cuts.
+            ["postern  let in?  y yes · n no  \(account) asks to \(canType ? "type" : "watch")\(Self.quoted(name))"]
         }
+    }
+
+    private static func quoted(_ name: String?) -> String {
+        name.map { ", calling itself “\($0.filter { $0 != "“" && $0 != "”" })”" } ?? ""
     }
 
     private func describe(_ people: [Person]) -> [String] {

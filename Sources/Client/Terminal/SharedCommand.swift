@@ -17,16 +17,18 @@ final class SharedCommand {
 
     /// Starts the command. Call on `loop`.
     /// - Parameters:
+    ///   - codes: of the share, for programs that run in it; no secrets.
     ///   - onOutput: called with each read, and with nil when no program has the terminal open any more.
     ///   - onPause: called when there is nothing more to read for now.
     init(
-        _ command: [String], rows: Int, columns: Int, loop: any EventLoop, onOutput: @escaping ([UInt8]?) -> Void,
+        _ command: [String], rows: Int, columns: Int, codes: [String], loop: any EventLoop,
+        onOutput: @escaping ([UInt8]?) -> Void,
         onPause: @escaping () -> Void
     ) throws(ClientError) {
         self.loop = loop
         var child: pid_t = 0
         let arguments = command.map { strdup($0) } + [nil]
-        let environment = Self.environment.map { strdup($0) } + [nil]
+        let environment = Self.environment(codes).map { strdup($0) } + [nil]
         defer { (arguments + environment).forEach { free($0) } }
         descriptor = postern_spawn_on_pty(
             arguments, environment, UInt16(clamping: rows), UInt16(clamping: columns), &child)
@@ -48,8 +50,8 @@ final class SharedCommand {
             .hop(to: loop).assumeIsolated().whenSuccess { self.channel = $0 }
     }
 
-    /// What the command finds in its environment: ours, and how to know that it is shared.
-    private static var environment: [String] {
+    /// What the command finds in its environment: ours, and by which codes it is shared.
+    private static func environment(_ codes: [String]) -> [String] {
         var entries: [String] = []
         var pointer = environ
         while let entry = pointer.pointee {
@@ -59,7 +61,7 @@ final class SharedCommand {
             pointer += 1
         }
         if !entries.contains(where: { $0.hasPrefix("TERM=") }) { entries.append("TERM=xterm-256color") }
-        return entries + ["POSTERN_SHARED=1"]
+        return entries + ["POSTERN_SHARED=\(codes.joined(separator: ","))"]
     }
 
     /// - Returns: succeeds when the terminal has taken the bytes, which is when a program reads from it or its queue has space.
