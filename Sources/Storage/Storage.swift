@@ -29,6 +29,8 @@ extension Database {
             metrics: metrics, reserveBytes: reserveBytes
         ) { path in
             // Behind the migrations: a start that ends in between leaves a database, and no keys without one.
+            try Keyring.refuseToReplace(
+                stateDirectory: stateDirectory, credential: masterKey, usedBy: Transaction(path: path, mode: .readOnly))
             let keys = try Keyring(stateDirectory: stateDirectory, credential: masterKey)
             let surroundings = Surroundings(keys: keys, plans: plans)
             try keys.check(in: Transaction(path: path, mode: .readOnly, extras: surroundings))

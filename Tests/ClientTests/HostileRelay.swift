@@ -33,6 +33,8 @@ final class HostileRelay {
     let guest: GuestEngine
     private(set) var screen = Screen(rows: 24, columns: 80)
     private(set) var typed = ""
+    /// What the person typed since there was a screen to type into: a client takes nothing before.
+    private var wanted = ""
     private(set) var ending: GuestEnding?
     private(set) var statuses: [GuestStatus] = []
     private(set) var notices: [HostNotice] = []
@@ -74,6 +76,7 @@ final class HostileRelay {
         carryOut(guest.received(ack))
         settle()
         for (number, key) in Self.keys.enumerated() {
+            if guest.canType || !wanted.isEmpty { wanted += key }
             carryOut(guest.typed(Array(key.utf8)))
             settle()
             carryOut(host.output(Array("line \(number)\r\n".utf8)) + host.outputPaused())
@@ -93,7 +96,7 @@ final class HostileRelay {
 
     /// Everything that the guest's person saw and typed is as it should be.
     var isComplete: Bool {
-        screen.text == host.screen.text && typed == Self.keys.joined()
+        screen.text == host.screen.text && typed == wanted
             && ending == .ended(status: UInt32(bitPattern: Self.status))
     }
 

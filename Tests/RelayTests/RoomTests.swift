@@ -63,6 +63,28 @@ private func guestAdmission(
         }
     }
 
+    @Test func aSeatThatIsGivenUpBeforeTheHostHasAnsweredItIsUnproved() {
+        var room = room(guests: ["a", "b"])
+        room.hostSpeaksFrames = true
+        // The host sends a first frame to whoever has proved that it knows the words.
+        #expect(room.accept(header(.direct, slot: 2), from: 0) == .toGuest(2))
+        #expect(
+            room.disconnected(slot: 1, attachment: 0, deliberate: true)
+                .contains(.giveUpSeat(peerId: "a", reason: .unproved)))
+        #expect(
+            room.disconnected(slot: 2, attachment: 0, deliberate: true)
+                .contains(.giveUpSeat(peerId: "b", reason: nil)))
+    }
+
+    @Test func nobodyIsUnprovedWhileTheHostCannotAnswer() {
+        var room = room(guests: ["a"])
+        let host = room.hostJoined(hostAdmission, resumeToken: "host-token", ack: nil).0
+        room.hostSpeaksFrames = true
+        _ = room.disconnected(slot: 0, attachment: host, deliberate: false)
+        #expect(
+            room.disconnected(slot: 1, attachment: 0, deliberate: true).contains(.giveUpSeat(peerId: "a", reason: nil)))
+    }
+
     @Test func broadcastsCountUpWithoutAGapAndStartAnewWithANewHost() {
         var room = room()
         #expect(room.accept(header(.broadcast, 10), from: 0) == .broadcast)

@@ -92,7 +92,10 @@ extension World {
             case .resize(let rows, let columns): guest.screen.resize(rows: rows, columns: columns)
             case .finish(let ending): Issue.record("guest \(guest.number) ended: \(ending)")
             case .reconnect: guest.wantsReconnect = true
-            case .status(.inputLost(let bytes)): guest.lostBytes += bytes
+            case .status(.inputLost(let bytes)):
+                guest.lostBytes += bytes
+                // Its person has seen it.
+                guest.engine.continueInput()
             case .status, .pace: break
             }
         }

@@ -159,12 +159,10 @@ final class World {
     }
 
     func type(_ guest: Guest) {
-        // Its person has seen that something was lost.
-        guest.engine.continueInput()
         let bytes = Array("<\(guest.number):\(guest.typed)>".utf8)
-        let actions = guest.engine.typed(bytes)
         // Nobody to type to: the person sees that, and types it again or not.
-        if actions.isEmpty { return }
+        guard guest.engine.canType else { return }
+        let actions = guest.engine.typed(bytes)
         guest.typed += 1
         guest.typedBytes += bytes.count
         carryOut(actions, guest)

@@ -242,6 +242,21 @@ import Testing
         }
     }
 
+    @Test(arguments: [Keyring.masterName, Keyring.auditName]) func aLostKeyIsNotReplaced(name: String) async throws {
+        let (ana, now) = (try await temporary.account("ana", now: now), self.now)
+        try await database.write {
+            try Audit.record(.tokenCreated, target: "t", by: ana, now: now, in: $0.tenant(ana.user.id))
+            try StoredSecret.set("smtp-password", to: "x", now: now, in: $0)
+        }
+        try close { directory in
+            unlink("\(directory)/\(name)")
+            let sentence = try #require(failure())
+            #expect(sentence.contains("\(name) is missing") && sentence.contains("backup"), "\(sentence)")
+            #expect(failure() == sentence, "the failed start made no key")
+            #expect(Keyring.problem(stateDirectory: directory) == sentence)
+        }
+    }
+
     @Test func anEmptyDatabaseBesideTheKeysOfOneIsNoNewServer() async throws {
         _ = try await temporary.account("ana", now: now)
         try close { directory in

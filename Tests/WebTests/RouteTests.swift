@@ -23,6 +23,8 @@ import Testing
         #expect(try await client.call(.get, "/nowhere").status == 404)
         // Pages are no API: no other site may read them.
         #expect(try await client.call(.options, "/account").headers[.accessControlAllowOrigin] == nil)
+        // Nor what programs of this machine may read without a token.
+        #expect(try await client.call(.options, "/metrics").headers[.accessControlAllowOrigin] == nil)
     }
 
     @Test func aBodyThatIsAnnouncedAsTooLongIsNotRead() async throws {

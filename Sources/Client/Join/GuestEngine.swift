@@ -144,7 +144,7 @@ final class GuestEngine {
                 asksForSeatOnly = true
                 awaitsSnapshot = true
             } else {
-                forget()
+                return forget() + opened()
             }
             return opened()
         case .text("hello"), .text("rekey"):
@@ -154,13 +154,13 @@ final class GuestEngine {
     }
 
     /// The relay lost the seat, and with it the host knows this guest no more.
-    private func forget() {
+    private func forget() -> [Action] {
         resumeToken = nil
         asksForSeatOnly = false
-        unpair()
+        return unpair()
     }
 
-    private func unpair() {
+    private func unpair() -> [Action] {
         pairing = nil
         rekey = nil
         channel = nil
@@ -168,7 +168,15 @@ final class GuestEngine {
         welcome = nil
         awaitsSnapshot = true
         epochKeys.removeAll()
-        input = GuestInput()
+        return lose(input.reset())
+    }
+
+    /// Nothing more is sent until the person has seen that something is missing.
+    private func lose(_ bytes: Int) -> [Action] {
+        let pace = input.changedPace().map { [Action.pace(reading: $0)] } ?? []
+        guard bytes > 0 else { return pace }
+        lostInput += bytes
+        return [.status(.inputLost(bytes: lostInput))] + pace
     }
 
     private func waitForHost() -> [Action] {
@@ -220,11 +228,7 @@ final class GuestEngine {
                 let channel = pairing.channel()
                 self.channel = channel
                 return [.frame(channel.seal(.name(name)))]
-            case (.reject(.notPaired), .paired):
-                let lost = input.unconfirmedBytes
-                unpair()
-                if lost > 0 { inputIsHeld = true }
-                return hello() + (lost > 0 ? [.status(.inputLost(bytes: lost))] : [])
+            case (.reject(.notPaired), .paired): return unpair() + hello()
             case (.reject(let reason), _): return [.finish(.rejected(reason))]
             case (.rekeyed(let generation, let key, let tag), .paired):
                 // An answer to an earlier request (both sides came back at once) fits no longer; the right one follows.
@@ -233,7 +237,10 @@ final class GuestEngine {
                 else { return [] }
                 self.channel = channel
                 self.rekey = nil
-                return (awaitsSnapshot ? askForSnapshot() : acknowledge()) + [.status(.back)]
+                // Said again: it may have been lost with the connection, and the host asks its person by name.
+                return [.frame(channel.seal(.name(name)))] + (awaitsSnapshot ? askForSnapshot() : acknowledge()) + [
+                    .status(.back)
+                ]
             default: return []
             }
         } catch EndToEndError.wrongSecret {
@@ -286,10 +293,9 @@ final class GuestEngine {
                 + (snapshot.output.isEmpty ? [] : [.show(snapshot.output)]) + (try retryWaiting())
         case .approvalPending: return [.status(.waitingForApproval)]
         case .typed(let total):
-            let lost = input.taken(total)
-            if lost > 0 { inputIsHeld = true }
             confirmations += 1
-            return sendInput() + (lost > 0 ? [.status(.inputLost(bytes: lost))] : [])
+            let lost = lose(input.taken(total))
+            return lost + sendInput()
         }
     }
 
@@ -372,7 +378,7 @@ final class GuestEngine {
         return [.frame(channel.seal(.acknowledge(sequence: opener.lastVerified)))]
     }
 
-    /// - Returns: no action when there is nobody to type to.
+    /// Sends it, or keeps it until the host is back.
     func typed(_ bytes: [UInt8]) -> [Action] {
         guard canType else { return [] }
         input.typed(bytes)
@@ -394,14 +400,15 @@ final class GuestEngine {
     /// Bytes that the host has not confirmed yet.
     var unconfirmedInput: Int { input.unconfirmedBytes }
 
-    /// Something that was typed did not arrive. Nothing more is sent until the person has seen that: whoever makes a connection drop must
-    /// not choose which keystrokes are left out.
-    private(set) var inputIsHeld = false
+    /// Bytes that were typed and did not arrive, and that the person has not been seen to know of. Until then nothing more is typed.
+    private(set) var lostInput = 0
+
+    var inputIsHeld: Bool { lostInput > 0 }
 
     /// The person has seen that input was lost, and goes on.
-    func continueInput() { inputIsHeld = false }
+    func continueInput() { lostInput = 0 }
 
-    var canType: Bool { permission == .control && channel != nil && welcome != nil && !inputIsHeld }
+    var canType: Bool { permission == .control && welcome != nil && !inputIsHeld }
 }
 
 /// What a guest's person is told while it goes on.

@@ -28,6 +28,8 @@ final class JoinRunner {
     private var lostAt: NIODeadline?
     private var unwritten = 0
     private var isWatching = false
+    /// The person has been told that the host does not confirm.
+    private var isUnconfirmed = false
     private var isReading = true
     private var isDone = false
 
@@ -123,8 +125,11 @@ final class JoinRunner {
         let before = engine.confirmations
         loop.assumeIsolated().scheduleTask(in: Self.confirmationTime) {
             self.isWatching = false
-            guard self.engine.unconfirmedInput > 0, !self.isDone else { return }
-            if self.engine.confirmations == before { self.display.tell(.inputUnconfirmed) }
+            if self.isDone { return }
+            let hasMoved = self.engine.confirmations != before || self.engine.unconfirmedInput == 0
+            if hasMoved && self.isUnconfirmed { self.tell(.back) }
+            if !hasMoved && self.engine.canType { self.tell(.inputUnconfirmed) }
+            self.isUnconfirmed = !hasMoved
             self.watchConfirmation()
         }
     }
@@ -178,6 +183,8 @@ final class JoinRunner {
                 return finish(.unreachable(error.message.text))
             }
         }
+        // The word about lost input stays until the person has answered it.
+        if case .back = status, engine.inputIsHeld { return display.tell(.inputLost(bytes: engine.lostInput)) }
         display.tell(status)
     }
 

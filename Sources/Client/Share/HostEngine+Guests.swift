@@ -30,13 +30,18 @@ extension HostEngine {
         if removed.contains(peerId) { return kick(peerId) }
         if let known = guests[peerId] {
             known.isConnected = true
-            return []
+            return known.pairing == nil ? awaitProof(of: known) : []
         }
         // A relay that started anew hands slots out anew; frames for the slot's old guest must not reach the new one.
         let gone = guests.values.filter { $0.slot == slot }.flatMap { forget($0.peerId) }
         guests[peerId] = HostGuest(
             peerId: peerId, slot: slot, username: VisibleText.escaped(message.username ?? "somebody"))
-        return gone + start(.pairing(peerId: peerId), Self.pairingTime)
+        return gone + (guests[peerId].map(awaitProof) ?? [])
+    }
+
+    /// A guest has to prove itself within this connection's time: while the host was away nobody could.
+    private func awaitProof(of guest: HostGuest) -> [Action] {
+        start(.pairing(peerId: guest.peerId, connection: connection), Self.pairingTime)
     }
 
     /// Somebody who has a code and not its words must not keep the seat of somebody who has both.
@@ -143,14 +148,14 @@ extension HostEngine {
         guest.channel = channel
         guest.isConnected = true
         guest.hasRekeyed = true
-        if case .waiting = guest.stage {
-            return [reply(guest, answer), .frame(channel.seal(.approvalPending, to: guest.slot))]
-        }
-        guard guest.isAdmitted else { return [reply(guest, answer)] }
-        var actions = [reply(guest, answer)] + welcome(guest)
         // What is missing was lost with the connection; the guest tells its person.
-        actions.append(.frame(channel.seal(.typed(total: guest.acceptedInput), to: guest.slot)))
+        let count = Action.frame(channel.seal(.typed(total: guest.acceptedInput), to: guest.slot))
         guest.acknowledgedInput = guest.acceptedInput
+        if case .waiting = guest.stage {
+            return [reply(guest, answer), count, .frame(channel.seal(.approvalPending, to: guest.slot))]
+        }
+        guard guest.isAdmitted else { return [reply(guest, answer), count] }
+        var actions = [reply(guest, answer), count] + welcome(guest)
         for known in epochs where known.epoch >= guest.firstEpoch {
             actions.append(.frame(channel.seal(.epochKey(epoch: known.epoch, key: known.key), to: guest.slot)))
         }

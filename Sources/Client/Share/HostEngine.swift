@@ -16,8 +16,8 @@ final class HostEngine {
         case forget(connection: Int)
         /// A guest's proof must be complete by then.
         case proof(peerId: String, number: Int)
-        /// A guest must have proved that it knows a secret by then.
-        case pairing(peerId: String)
+        /// A guest that was announced on this connection must have proved that it knows a secret by then.
+        case pairing(peerId: String, connection: Int)
         /// Tell guests how much of their input was taken.
         case typed
     }
@@ -86,8 +86,9 @@ final class HostEngine {
     var unannounced: Set<String> = []
     /// Counts connections, so that the deadline of one's announcements is not taken for that of the next.
     private(set) var connection = 0
-    /// The last broadcast of the share; nil while it goes on.
-    var lastBroadcast: UInt64?
+    /// The last broadcast of the share, and what it said; nil while it goes on.
+    private(set) var lastBroadcast: UInt64?
+    private var end: BroadcastMessage?
     /// Guests that were removed; they never come back. A few bytes each, and a person removes them by hand.
     var removed: Set<String> = []
 
@@ -153,15 +154,27 @@ final class HostEngine {
 
     /// Only the signed last message tells guests that they have everything.
     func exited(status: Int32) -> [Action] {
-        let last = admitted.isEmpty ? [] : broadcast(.exited(status: UInt32(bitPattern: status))) + sign()
-        lastBroadcast = sealer.lastSequence
+        let last = bringUpToDate() + sayEnd(.exited(status: UInt32(bitPattern: status)))
         return last + endWhenConfirmed()
     }
 
     /// The person ends the sharing, and not the command.
     func stopped() -> [Action] {
-        let last = admitted.isEmpty ? [] : broadcast(.stopped) + sign()
+        let last = bringUpToDate() + sayEnd(.stopped)
+        lastBroadcast = nil
         return last + [.text(ClientMessageText(type: "endSession"))]
+    }
+
+    /// The end makes sense to guests that have what came before it: snapshots that are due are sent now, and missing output is said.
+    private func bringUpToDate() -> [Action] {
+        let rotated = timers.remove(.rotation) == nil ? [] : rotate()
+        return rotated + catchUp() + sendSnapshots(evenIfFull: true)
+    }
+
+    private func sayEnd(_ message: BroadcastMessage) -> [Action] {
+        let last = admitted.isEmpty ? [] : broadcast(message) + sign()
+        (end, lastBroadcast) = (message, sealer.lastSequence)
+        return last
     }
 
     /// Whether guests of a lossless share have yet to say that they have the end.
@@ -188,6 +201,11 @@ final class HostEngine {
         for guest in guests.values {
             guest.isConnected = false
             guest.hasRekeyed = false
+            // A proof that the connection interrupted is begun again by the guest, and is no failed one.
+            if case .proving = guest.stage {
+                guest.stage = .stranger
+                guest.proofs += 1
+            }
         }
         // Who is not announced again has gone while nobody could tell.
         unannounced = Set(guests.keys)
@@ -198,9 +216,9 @@ final class HostEngine {
             // The relay knows none of the old frames: everybody goes on from a snapshot.
             sent.removeAll()
             admitted.forEach { $0.needsSnapshot = true }
-            return announcements + pace()
+            return announcements + pace() + endWhenConfirmed()
         }
-        return missing.map { .frame($0) } + catchUp() + announcements + pace()
+        return missing.map { .frame($0) } + catchUp() + announcements + pace() + endWhenConfirmed()
     }
 
     /// False while the command waits for guests (`--lossless`).
@@ -250,10 +268,11 @@ final class HostEngine {
             // Abandoned: it counts as a failure (see `forget`), and the seat goes to somebody else.
             guard let guest = guests[peerId], case .proving = guest.stage, guest.proofs == number else { return [] }
             return giveBackSeat(of: guest)
-        case .pairing(let peerId):
-            guard let guest = guests[peerId], guest.pairing == nil else { return [] }
-            // While the host is away nobody can prove anything.
-            guard isSeated else { return start(timer, Self.pairingTime) }
+        case .pairing(let peerId, let connection):
+            // Announced again on the next connection, a guest has its time anew.
+            guard isSeated, connection == self.connection, let guest = guests[peerId], guest.pairing == nil else {
+                return []
+            }
             return giveBackSeat(of: guest)
         case .typed: return acknowledgeInput()
         }
@@ -276,10 +295,13 @@ final class HostEngine {
         return actions + sendSnapshots()
     }
 
-    func sendSnapshots() -> [Action] {
+    /// - Parameter evenIfFull: also while the connection takes no more: the share ends.
+    func sendSnapshots(evenIfFull: Bool = false) -> [Action] {
         // A guest whose epoch has not begun gets its snapshot when it does.
         let waiting = admitted.filter { $0.needsSnapshot && $0.hasRekeyed && $0.firstEpoch <= sealer.epoch }
-        guard !waiting.isEmpty, isSeated, uplinkOpen || options.lossless else { return [] }
+        guard !waiting.isEmpty, isSeated, uplinkOpen || options.lossless || evenIfFull else {
+            return []
+        }
         var actions = sign()
         let output = screen.isPristine ? [] : screen.snapshot(within: Self.snapshotBytes)
         let snapshot = DirectMessage.Snapshot(
@@ -290,6 +312,8 @@ final class HostEngine {
             guest.acknowledged = max(guest.acknowledged, sealer.lastSequence)
             if let channel = guest.channel { actions.append(.frame(channel.seal(.snapshot(snapshot), to: guest.slot))) }
         }
+        // Whoever gets its screen after the end was said has not heard it.
+        if let end, lastBroadcast != nil { actions += sayEnd(end) }
         return actions + pace()
     }
 

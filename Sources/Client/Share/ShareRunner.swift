@@ -116,7 +116,8 @@ final class ShareRunner {
     private func finishIfOver() {
         guard let status = exitStatus, outputEnded, !isDone else { return }
         isDone = true
-        if isShared, isSeated {
+        // A lossless share waits for its connection, too: its guests have yet to get the end.
+        if isShared, isSeated || options.lossless && !isHurried {
             carryOut(engine.exited(status: status))
             // Whoever was told to stop does not wait for guests that may come back.
             if isHurried && engine.awaitsConfirmation { carryOut([.text(ClientMessageText(type: "endSession"))]) }
@@ -231,7 +232,7 @@ final class ShareRunner {
         isSeated = false
         carryOut(engine.disconnected())
         guard isShared else { return }
-        if isDone { return leave(exitStatus ?? 0, told: false) }
+        if isDone, isHurried || !options.lossless { return leave(exitStatus ?? 0, told: false) }
         if code == CloseCode.replaced || code == CloseCode.badMessage { return sharingEnded(reason) }
         loop.assumeIsolated().scheduleTask(in: backoff.next()) { self.connect() }
     }

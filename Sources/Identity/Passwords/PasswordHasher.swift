@@ -50,8 +50,9 @@ public final class PasswordHasher: Sendable {
                 _ = try PasswordHash.decoy(logarithm: Self.logarithm, passes: self.currentPasses).matches(password)
                 return Check(isRight: false, rehashed: nil)
             }
-            guard try known.matches(password) else { return Check(isRight: false, rehashed: nil) }
+            // Also for a wrong password: the time of the next answer must not tell which accounts exist.
             let passes = self.raisePasses(to: known)
+            guard try known.matches(password) else { return Check(isRight: false, rehashed: nil) }
             // Only ever upwards: a stronger hash than the policy asks for is kept.
             let isWeak = known.logarithm < Self.logarithm || known.passes < passes
             let better =

@@ -65,6 +65,7 @@ final class LiveRoom: Ticking {
         let previous = links[FrameHeader.hostSlot]
         let (attachment, actions) = room.hostJoined(
             admission, resumeToken: admission.resumeToken, ack: ack)
+        room.hostSpeaksFrames = peer.dialect == .frames
         behind.removeAll()
         take(FrameHeader.hostSlot, attachment, peer, awaitsSnapshot: false)
         carryOut(actions, replaced: previous)
@@ -98,6 +99,7 @@ final class LiveRoom: Ticking {
             return peer.refused(ack, room.hasEnded ? "Session has ended" : "Resume window passed")
         }
         let previous = links[found.slot]
+        if found.slot == FrameHeader.hostSlot { room.hostSpeaksFrames = peer.dialect == .frames }
         let link = take(found.slot, found.attachment, peer, awaitsSnapshot: found.awaitsSnapshot)
         behind[found.slot] = found.skipsTo
         carryOut(found.actions, replaced: previous)

@@ -31,6 +31,8 @@ public struct Room {
         var credentialId: String?
         var organisationId: String?
         var isConnected = true
+        /// The host has sent this guest a frame: it has shown that it knows the secret.
+        var isProved = false
         /// Counts the member's connections, so that the end of an old one is not taken for the end of the new one.
         var attachment = 0
     }
@@ -41,6 +43,8 @@ public struct Room {
     var numbering = BroadcastNumbering()
     var waitingForHost = 0
     private(set) var hasEnded = false
+    /// The host encrypts in frames, and so says by them which guests it knows.
+    var hostSpeaksFrames = false
     var ring: ResumeRing
 
     /// The room came back from the disk without its frames: the host is asked to send them again.
@@ -250,7 +254,10 @@ public struct Room {
 
     mutating func guestLeft(_ guest: Member, _ reason: KickReason? = nil) -> [Action] {
         guests[guest.slot] = nil
-        return toHost(peerDisconnected(guest, mayReturn: false)) + [.giveUpSeat(peerId: guest.peerId, reason: reason)]
+        // Also whoever goes before the host's patience ends: taking a seat again and again keeps others out as well.
+        let isUnproved = hostSpeaksFrames && host?.isConnected == true && !guest.isProved
+        return toHost(peerDisconnected(guest, mayReturn: false))
+            + [.giveUpSeat(peerId: guest.peerId, reason: reason ?? (isUnproved ? .unproved : nil))]
     }
 
     // MARK: Frames
@@ -280,7 +287,9 @@ public struct Room {
                 return .violation(MessageError("broadcasts are numbered from 1 to 2^62"))
             }
             return .broadcast
-        case .direct, .snapshot: return guests[header.slot]?.isConnected == true ? .toGuest(header.slot) : .drop
+        case .direct, .snapshot:
+            guests[header.slot]?.isProved = true
+            return guests[header.slot]?.isConnected == true ? .toGuest(header.slot) : .drop
         case .input:
             guard guests[slot]?.permission == .control else { return .refuse("Read-only permission") }
             return host?.isConnected == true ? .toHost : .drop
@@ -307,6 +316,8 @@ extension Room.Member {
             slot: seat.slot, peerId: seat.peerId, userId: seat.userId, username: seat.username,
             publicKey: seat.publicKey, permission: seat.permission, resumeDigest: seat.resumeDigest,
             credentialId: seat.credentialId, organisationId: seat.organisationId, isConnected: false)
+        // What the host knew of it before the restart, nobody here does.
+        isProved = true
     }
 }
 

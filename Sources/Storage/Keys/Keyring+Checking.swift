@@ -21,6 +21,22 @@ extension Keyring {
                 + "backup with 'postern restore', or move the keys away to begin with a new server")
     }
 
+    /// A key that is missing beside a database that was used with one is lost: a new one in its place would only hide that.
+    /// - Parameter credential: a file that systemd hands over in place of the master key.
+    /// - Throws: ``StorageError`` `.unavailable` naming the file.
+    static func refuseToReplace(
+        stateDirectory: String, credential: String?, usedBy connection: Transaction
+    ) throws {
+        let hasLogs = try !Audit.heads(atMost: 1, in: connection).isEmpty
+        let hasSecrets = try Vault.isUsed(in: connection)
+        for (name, isUsed) in [(auditName, hasLogs), (masterName, hasSecrets && credential == nil)]
+        where isUsed && access("\(stateDirectory)/\(name)", F_OK) != 0 {
+            throw StorageError(
+                .unavailable,
+                "\(stateDirectory)/\(name) is missing; restore it from the backup that belongs to the database")
+        }
+    }
+
     /// - Throws: ``StorageError`` `.unavailable` naming the key that does not belong to the database.
     func check(in connection: Transaction) throws {
         try Vault.check(in: connection, samples: Self.samples)

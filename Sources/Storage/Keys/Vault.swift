@@ -55,10 +55,23 @@ enum Vault {
         let stored = try connection.across(.upkeep).rows(
             "SELECT organisation_id, master, wrapped FROM data_keys LIMIT ?", samples
         ) { (try $0.text("organisation_id"), try $0.text("master"), try $0.blob("wrapped")) }
+        var failure: (any Error)?
         for (organisation, master, wrapped) in stored {
-            _ = try open(
-                wrapped, with: keys.master(id: master).key, binding: Array("data_keys\u{0}\(organisation)".utf8))
+            do {
+                _ = try open(
+                    wrapped, with: keys.master(id: master).key, binding: Array("data_keys\u{0}\(organisation)".utf8))
+                // One damaged row is no wrong key.
+                return
+            } catch { failure = failure ?? error }
         }
+        if let failure { throw failure }
+    }
+
+    /// Whether anything was ever sealed.
+    static func isUsed(in connection: Transaction) throws -> Bool {
+        try connection.across(.upkeep).first("SELECT 1 AS found FROM data_keys LIMIT 1") {
+            try $0.integer("found")
+        } != nil
     }
 
     private static func dataKey(in scope: TenantScope) throws -> SymmetricKey {

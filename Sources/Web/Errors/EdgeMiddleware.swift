@@ -82,7 +82,8 @@ struct EdgeMiddleware: RouterMiddleware {
         if request.uri.path != "/" && request.uri.path != "/status" { response.headers[.cacheControl] = "no-store" }
         // The API is for programs in any page: they send a bearer token, and a browser adds nothing to it. Pages know their reader by a
         // cookie, and no other site may read them.
-        if routes.entry(for: request.uri.path)?.isPage != true {
+        // /metrics trusts programs of this machine, and a browser on it is one.
+        if routes.entry(for: request.uri.path)?.isPage != true, request.uri.path != "/metrics" {
             response.headers[.accessControlAllowOrigin] = "*"
             response.headers[.accessControlExposeHeaders] = "x-request-id, retry-after"
         }
