@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-SWIFT_BUILD := swift build --explicit-target-dependency-import-check error
+SWIFT_BUILD := swift build --explicit-target-dependency-import-check error --no-color-diagnostics
 RELEASE_FLAGS = $(shell scripts/release-flags $(CURDIR)/.build/static-libs)
 POSTERN := $(CURDIR)/.build/release/postern
 PYTHON := .venv/bin/python

@@ -393,12 +393,23 @@ def test_names_are_text_and_never_html(server, ana, mark):
     browser = Browser(server)
     browser.sign_in(ana)
     browser.post("/organisation/switch", "/account", id=organisation)
-    for path in ("/organisation", "/organisation/members", "/organisation/audit", "/organisation/plan?notice=<b>x</b>"):
+    for path in ("/organisation", "/organisation/members", "/organisation/audit", "/organisation/plan"):
         answer = browser.get(path)
         assert answer.status == 200 and "<script" not in answer.text and "<b>" not in answer.text
         assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "&lt;" in browser.get("/organisation").text
-    assert "<meta http" not in browser.get(f"/account?notice={urllib.parse.quote(mark + '<meta http-equiv=refresh>')}").text
+    browser.cookies["__Host-postern-notice"] = urllib.parse.quote(mark + "<meta http-equiv=refresh>")
+    assert "<meta http" not in browser.get("/account").text
+
+
+def test_a_notice_is_shown_once_and_no_link_can_bring_one(server, ana):
+    browser = Browser(server)
+    browser.sign_in(ana)
+    done = browser.post("/organisation/create", "/organisation", name="Workshop; a=b")
+    assert done.status == 303 and "?" not in done.location
+    assert 'class="notice"' in browser.get(done.location).text
+    assert 'class="notice"' not in browser.get(done.location).text
+    assert "locked" not in browser.get("/organisation?notice=Your+account+is+locked").text
 
 
 def test_a_team_is_made_invited_and_left_with_pages_alone(server, ana):

@@ -1,4 +1,7 @@
+import Database
 import HTTPTypes
+import Model
+import Storage
 import Testing
 
 @testable import Web
@@ -50,6 +53,22 @@ import Testing
         let admin = try await client.account("root", isAdmin: true)
         #expect(try await client.call(.get, "/admin/audit?before=null", token: admin.token).status == 400)
         #expect(try await client.call(.get, "/admin/audit", token: admin.token).status == 200)
+    }
+
+    @Test func theSetupPageAsksAgainWhereAnAnswerIsNotTaken() async throws {
+        let client = try await TestClient()
+        let link = try await client.database.write { try SetupLink.create(now: .now(), in: $0) }
+        func send(_ form: String) async throws -> TestClient.Answer {
+            try await client.call(
+                .post, "/setup/\(link.secret)", body: form,
+                headers: [.contentType: "application/x-www-form-urlencoded"])
+        }
+        let short = try await send("username=ana&password=short")
+        #expect(short.status == 400 && short.body.contains("<form") && short.body.contains("value=\"ana\""))
+        #expect(short.body.contains("role=\"alert\"") && short.body.contains("10 to 256 characters"))
+        let done = try await send("username=ana&password=a+longer+password")
+        #expect(done.status == 200 && done.body.contains("postern login https://box"))
+        #expect(try await send("username=ben&password=a+longer+password").body.contains("does not work any more"))
     }
 
     @Test func theLimitOfARouteIsEnforcedByTheRouter() async throws {

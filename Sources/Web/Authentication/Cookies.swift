@@ -12,6 +12,9 @@ enum Cookies {
     /// Holds a sign-in between the password and the second factor, or between here and a provider.
     static let pending = "__Host-postern-pending"
 
+    /// What was just done, for the next page to show.
+    static let notice = "__Host-postern-notice"
+
     /// A browser sends few cookies; a longer header is not looked through. In bytes.
     private static let headerLimit = 4096
 

@@ -19,19 +19,24 @@ struct PageRequest: Sendable {
         return value.isEmpty ? nil : value
     }
 
-    /// A page with the person's navigation.
+    /// A page with the person's navigation. It shows the notice of the page before, once.
     func page(_ title: String, _ body: HTML, notice: String? = nil) -> Response {
-        Page(
-            title: title, body: Navigation.wrapped(title: title, body, notice: notice ?? query("notice"), visit),
-            hasForm: true
-        )
-        .response
+        let left = Cookies.value(Cookies.notice, of: request).map { FormText.decoded($0[...]) }
+        let response = Page(
+            title: title, body: Navigation.wrapped(title: title, body, notice: notice ?? left, visit), hasForm: true
+        ).response
+        return left == nil ? response : response.with(cookie: Cookies.set(Cookies.notice, "", seconds: 0))
     }
 
-    /// Back to a page after something was done, with a word about it.
+    /// Back to a page after something was done, with a notice about it. The notice is in a cookie and not in the address: a link that
+    /// somebody sends must not put words into a page of ours.
     func back(to path: String, _ notice: String) -> Response {
-        .redirect(to: "\(path)?notice=\(FormText.encoded(notice))", type: .normal)
+        .redirect(to: path, type: .normal)
+            .with(cookie: Cookies.set(Cookies.notice, FormText.encoded(notice), seconds: Self.noticeSeconds))
     }
+
+    /// A browser follows the redirect at once; a page opened much later has nothing to do with the notice.
+    private static let noticeSeconds: Int64 = 60
 }
 
 /// What stands around every page of somebody who is signed in.

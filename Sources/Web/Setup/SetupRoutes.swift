@@ -25,19 +25,27 @@ struct SetupRoutes: Sendable {
         guard try await database.read({ try SetupLink.isGood(secret, now: .now(), in: $0) }) else {
             return used.response
         }
+        return question().response
+    }
+
+    /// - Parameter refusal: why the form that was just sent was not taken.
+    private func question(username: String = "", refusal: String? = nil) -> Page {
         let rule = "\(AccountSettings.passwordLength.lowerBound) characters or more; a few random words are good."
+        let notice: HTML = refusal.map { "<p class=\"notice\" role=\"alert\">\($0)</p>" } ?? ""
         return Page(
             title: "Set this Postern up",
             body: """
-                <main><p class="brand">Postern</p><h1>Set this Postern up</h1>
+                <main><p class="brand">Postern</p><h1>Set this Postern up</h1>\(notice)
                 <p>You become its administrator. This page works once.</p>
                 <form method="post"><label for="username">Your account's name</label>
-                <input id="username" name="username" required maxlength="64" pattern="[A-Za-z0-9._\\-]+" autofocus
+                <input id="username" name="username" value="\(username)" required maxlength="64" pattern="[A-Za-z0-9._\\-]+" autofocus
                 autocomplete="username">
-                \(Field.text("password", "Password", type: "password", autocomplete: "new-password", hint: rule))
+                \(Field.text(
+                    "password", "Password", type: "password", autocomplete: "new-password", hint: rule,
+                    more: "minlength=\"\(AccountSettings.passwordLength.lowerBound)\""))
                 <p><button>Make the account</button></p></form></main>
                 """, hasForm: true
-        ).response
+        )
     }
 
     @Sendable private func make(_ request: Request, _ context: WebContext) async throws -> Response {
@@ -45,16 +53,25 @@ struct SetupRoutes: Sendable {
         let form = try await Form.read(request)
         let made: (User, APIToken)
         do {
-            let name = try AccountRules.username(form["username"] ?? "")
             // Before the hash, which costs more than a look.
             guard try await database.read({ try SetupLink.isGood(secret, now: .now(), in: $0) }) else {
                 return used.response
             }
+            let name = try AccountRules.username(form["username"] ?? "")
             let hash = try await accounts.hasher.hash(try AccountRules.password(form.raw("password") ?? ""))
             made = try await database.write {
                 try SetupLink.use(secret, username: name, passwordHash: hash, now: .now(), in: $0)
             }
-        } catch let refusal as Refusal where refusal.code == .setUp { return used.response }
+        } catch let refusal as Refusal where refusal.code == .setUp {
+            return used.response
+        } catch {
+            // A name that is taken or a password that is too short: the person goes on where it was.
+            let answer = APIError(error)
+            guard answer.status.kind == .clientError else { throw error }
+            var response = question(username: form["username"] ?? "", refusal: answer.body.message).response
+            response.status = answer.status
+            return response
+        }
         let (user, token) = made
         // The file has done its work; the link in it is dead.
         unlink(setupLinkPath)
@@ -67,13 +84,17 @@ struct SetupRoutes: Sendable {
                 <main><p class="brand">Postern</p><h1 class="ok">This Postern is yours, \(user.username)</h1>
                 <p>Your API token. It is shown only now; keep it where you keep passwords:</p>
                 <p><code>\(token.secret)</code></p>
-                <p>On your own machine: <code>postern login</code> with this server's address, then
-                <code>postern share</code>.</p>
+                <p>On your own machine: <code>postern login \(address(of: request))</code>, then <code>postern share</code>.</p>
                 <p>You are signed in here: <a href="/account">your account</a>,
                 <a href="/account/second-factor">a second factor</a>, <a href="/organisation">a team</a>.</p></main>
                 """
         ).response.with(
             cookie: Cookies.set(Cookies.signIn, signedIn.secret ?? "", seconds: SignIn.Kind.browser.lifetimeSeconds))
+    }
+
+    /// What a person's machine signs in to: where this page was opened, unless the configuration says it.
+    private func address(of request: Request) -> String {
+        accounts.settings.publicURL ?? request.head.authority.map { "https://\($0)" } ?? "this server's address"
     }
 
     private func secret(_ context: WebContext) throws -> String {
@@ -85,8 +106,8 @@ struct SetupRoutes: Sendable {
             title: "This link does not work any more",
             body: """
                 <main><p class="brand">Postern</p><h1 class="warning">This link does not work any more</h1>
-                <p>It was used, or is older than 30 minutes. On the server, <code>postern setup</code> prints a new one, or says
-                that the server has an administrator already.</p></main>
+                <p>It was used, is older than 30 minutes, or the server was started again since. On the server, <code>postern
+                setup</code> prints a new one, or says that the server has an administrator already.</p></main>
                 """)
     }
 }
