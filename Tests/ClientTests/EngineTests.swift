@@ -20,6 +20,37 @@ import Wire
         #expect(stage.notices.contains(.guestJoined(peerId: "p0", name: "Carla (user0)", permission: .control)))
     }
 
+    @Test func whatIsTypedWhileTheHostIsAwayArrivesWhenItIsBack() {
+        let stage = Stage()
+        let guest = stage.join()
+        stage.settle()
+        stage.hostWent(guest)
+        stage.type("ls\n", guest)
+        stage.settle()
+        #expect(stage.typed.isEmpty)
+        stage.hostReturned(guest)
+        stage.settle()
+        #expect(stage.typed == Array("ls\n".utf8) && stage.guests[guest].lostInput == 0)
+    }
+
+    @Test func whatIsTypedWhileAGuestIsLetInAgainArrives() {
+        let stage = Stage(.init(approve: true))
+        let guest = stage.join()
+        stage.settle()
+        stage.carryOut(stage.host.decide(peerId: "p0", admit: true))
+        stage.settle()
+        stage.carryOut(stage.host.forget("p0"))
+        stage.announce(guest)
+        stage.hostReturned(guest)
+        stage.settle()
+        stage.type("ls\n", guest)
+        stage.settle()
+        #expect(stage.typed.isEmpty)
+        stage.carryOut(stage.host.decide(peerId: "p0", admit: true))
+        stage.settle()
+        #expect(stage.typed == Array("ls\n".utf8) && stage.guests[guest].lostInput == 0)
+    }
+
     @Test func aReadGuestCannotType() {
         let stage = Stage()
         let guest = stage.join(.read)

@@ -34,7 +34,7 @@ final class HostileRelay {
     private(set) var screen = Screen(rows: 24, columns: 80)
     private(set) var typed = ""
     /// What the person typed since there was a screen to type into: a client takes nothing before.
-    private var wanted = ""
+    private(set) var wanted = ""
     private(set) var ending: GuestEnding?
     private(set) var statuses: [GuestStatus] = []
     private(set) var notices: [HostNotice] = []
@@ -51,7 +51,8 @@ final class HostileRelay {
 
     init(_ attack: (Place, Attempt)? = nil, lossless: Bool) {
         self.attack = attack.map { (place: $0.0, attempt: $0.1) }
-        let codes = CodeSecrets(code: CodeName.random(), permission: .control)
+        // One bit of its last letter makes another code, as it does of most; a random one is now and then no code any more.
+        let codes = CodeSecrets(code: CodeName("SYCLX-BBBBBB") ?? .random(), permission: .control)
         host = HostEngine(
             sessionId: "s", codes: [codes], options: .init(title: "t", approve: false, lossless: lossless), rows: 24,
             columns: 80)

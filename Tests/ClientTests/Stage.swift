@@ -69,6 +69,12 @@ final class Stage {
         carryOut(host.connected(fromSequence: 0))
     }
 
+    func hostWent(_ index: Int) {
+        var left = ServerMessage(.peerDisconnected)
+        left.isHost = true
+        carryOut(guests[index].received(left), from: index)
+    }
+
     func hostReturned(_ index: Int) {
         var returned = ServerMessage(.peerReturned)
         returned.isHost = true

@@ -49,10 +49,10 @@ final class GuestDisplay {
         return nil
     }
 
-    /// Stops reading, or goes on, where the host takes no more for now.
+    /// Stops reading a pipe, or goes on, where the host takes no more for now. A terminal is always read: its person may want to leave.
     func setReading(_ reading: Bool) {
-        isReading = reading
-        input?.setOption(.autoRead, value: reading).whenFailure { _ in }
+        isReading = reading || isInteractive
+        input?.setOption(.autoRead, value: isReading).whenFailure { _ in }
     }
 
     // MARK: The host's screen

@@ -98,7 +98,9 @@ final class GuestEngine {
         case CloseCode.notAllowed, CloseCode.notSignedIn, CloseCode.noSuchSession, CloseCode.replaced,
             CloseCode.badMessage:
             return [.finish(.removed(reason))]
-        default: return [.status(.disconnected), .reconnect]
+        default:
+            interrupt()
+            return [.status(.disconnected), .reconnect]
         }
     }
 
@@ -108,7 +110,9 @@ final class GuestEngine {
         switch message.type {
         case .ack: return acknowledged(message)
         case .keyExchange: return message.payload.map(handshake) ?? []
-        case .peerDisconnected where message.isHost == true: return [.status(.hostAway)]
+        case .peerDisconnected where message.isHost == true:
+            interrupt()
+            return [.status(.hostAway)]
         case .peerReturned where message.isHost == true: return hostReturned()
         case .warning where message.code == "slow_consumer": return askForSnapshot() + [.status(.skipped)]
         case .sessionEnded: return [.finish(ending(message.reason))]
@@ -170,6 +174,9 @@ final class GuestEngine {
         epochKeys.removeAll()
         return lose(input.reset())
     }
+
+    /// Nobody takes what would be sent now. The rekey that ends this is answered with the host's count.
+    private func interrupt() { if pairing != nil { input.interrupt() } }
 
     /// Nothing more is sent until the person has seen that something is missing.
     private func lose(_ bytes: Int) -> [Action] {
@@ -278,7 +285,8 @@ final class GuestEngine {
                 opener = try BroadcastOpener(sessionId: sessionId, signingKey: welcome.signingKey)
                 epochKeys.forEach { opener?.addEpoch($0.0, key: $0.1) }
             }
-            return []
+            // What was typed while the host let this guest in again.
+            return sendInput()
         case .epochKey(let epoch, let key):
             opener?.addEpoch(epoch, key: key)
             return try retryWaiting() + (canWaitStillEnd ? [] : askForSnapshot())
@@ -381,14 +389,14 @@ final class GuestEngine {
     /// Sends it, or keeps it until the host is back.
     func typed(_ bytes: [UInt8]) -> [Action] {
         guard canType else { return [] }
-        input.typed(bytes)
-        return sendInput()
+        let dropped = input.typed(bytes)
+        return lose(dropped) + sendInput()
     }
 
-    /// Sends what the host's credit allows.
+    /// Sends what the host's credit allows. Before the welcome the host takes nothing.
     private func sendInput() -> [Action] {
         var actions: [Action] = []
-        while let channel, let bytes = input.next(), let frame = try? channel.sealInput(bytes) {
+        while welcome != nil, let channel, let bytes = input.next(), let frame = try? channel.sealInput(bytes) {
             actions.append(.frame(frame))
         }
         return actions + (input.changedPace().map { [.pace(reading: $0)] } ?? [])
@@ -408,7 +416,8 @@ final class GuestEngine {
     /// The person has seen that input was lost, and goes on.
     func continueInput() { lostInput = 0 }
 
-    var canType: Bool { permission == .control && welcome != nil && !inputIsHeld }
+    /// Once the host has let this guest in, also while it is away or lets it in again.
+    var canType: Bool { permission == .control && (welcome != nil || hasScreen) && !inputIsHeld }
 }
 
 /// What a guest's person is told while it goes on.

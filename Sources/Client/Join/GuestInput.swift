@@ -7,6 +7,8 @@ struct GuestInput {
     static let credit = 16 << 10
     /// Above this much waiting, nothing more is read from the person's terminal or pipe.
     static let waitingBytes = 64 << 10
+    /// A terminal is always read, because its person must be able to leave. What is typed beyond so many bytes waiting is dropped, and said.
+    static let waitingLimit = 1 << 20
 
     private var waiting: [UInt8] = []
     private var sent: UInt64 = 0
@@ -18,7 +20,12 @@ struct GuestInput {
     /// Bytes that were typed and that the host has not confirmed.
     var unconfirmedBytes: Int { Int(clamping: sent - confirmed) + waiting.count }
 
-    mutating func typed(_ bytes: [UInt8]) { waiting += bytes }
+    /// - Returns: bytes at the end that there was no room for.
+    mutating func typed(_ bytes: [UInt8]) -> Int {
+        let kept = min(bytes.count, Self.waitingLimit - waiting.count)
+        waiting += bytes.prefix(kept)
+        return bytes.count - kept
+    }
 
     /// The next piece to send, or nil when nothing waits, or nothing may be sent now.
     mutating func next() -> [UInt8]? {
@@ -30,15 +37,16 @@ struct GuestInput {
         return piece
     }
 
-    /// The connection's keys are replaced: what is under way may be lost.
+    /// The connection is lost, the host is away, or keys are replaced: what is under way may be lost. A rekey follows, and then the count.
     mutating func interrupt() { awaitsCount = true }
 
     /// The host has taken so many bytes since the pairing.
     /// - Returns: bytes that did not arrive, and what waited behind them: it is dropped, because it would follow a hole.
     mutating func taken(_ total: UInt64) -> Int {
+        // A host that confirms more than was sent confirms all of it.
+        let total = min(total, sent)
         guard awaitsCount else {
-            // A host that confirms more than was sent confirms all of it.
-            confirmed = max(confirmed, min(total, sent))
+            confirmed = max(confirmed, total)
             return 0
         }
         awaitsCount = false

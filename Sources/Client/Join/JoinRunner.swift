@@ -30,6 +30,8 @@ final class JoinRunner {
     private var isWatching = false
     /// The person has been told that the host does not confirm.
     private var isUnconfirmed = false
+    /// The person has been told that the connection is lost or the host is away.
+    private var isAway = false
     private var isReading = true
     private var isDone = false
 
@@ -128,8 +130,7 @@ final class JoinRunner {
             if self.isDone { return }
             let hasMoved = self.engine.confirmations != before || self.engine.unconfirmedInput == 0
             if hasMoved && self.isUnconfirmed { self.tell(.back) }
-            if !hasMoved && self.engine.canType { self.tell(.inputUnconfirmed) }
-            self.isUnconfirmed = !hasMoved
+            if !hasMoved && !self.isUnconfirmed && !self.isAway && self.engine.canType { self.tell(.inputUnconfirmed) }
             self.watchConfirmation()
         }
     }
@@ -175,6 +176,12 @@ final class JoinRunner {
     }
 
     private func tell(_ status: GuestStatus) {
+        isUnconfirmed = status == .inputUnconfirmed
+        switch status {
+        case .disconnected, .hostAway, .waitingForHost: isAway = true
+        case .back, .joined: isAway = false
+        default: break
+        }
         // A pipe cannot look at what is missing.
         if case .inputLost(let bytes) = status, !display.isInteractive { return finish(.inputLost(bytes: bytes)) }
         if case .joined = status {

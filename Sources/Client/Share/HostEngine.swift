@@ -180,7 +180,8 @@ final class HostEngine {
     /// Whether guests of a lossless share have yet to say that they have the end.
     var awaitsConfirmation: Bool {
         guard options.lossless, let lastBroadcast else { return false }
-        return admitted.contains { $0.acknowledged < lastBroadcast }
+        // A guest that came after the end has nothing to acknowledge before it has a screen.
+        return admitted.contains { $0.needsSnapshot || $0.acknowledged < lastBroadcast }
     }
 
     /// Ends the session; a lossless one when every guest has acknowledged everything.

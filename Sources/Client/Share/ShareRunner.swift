@@ -107,7 +107,7 @@ final class ShareRunner {
     /// wrote before is, however long slow guests take.
     private func drain() {
         loop.assumeIsolated().scheduleTask(in: Self.farewell) {
-            guard self.engine.isReading || !self.isShared else { return self.drain() }
+            guard self.engine.isReading || !self.isShared || self.isHurried else { return self.drain() }
             self.outputEnded = true
             self.finishIfOver()
         }
@@ -119,6 +119,8 @@ final class ShareRunner {
         // A lossless share waits for its connection, too: its guests have yet to get the end.
         if isShared, isSeated || options.lossless && !isHurried {
             carryOut(engine.exited(status: status))
+            // Without a connection and without anybody who waits for the end there is nobody to tell.
+            if !isSeated && !engine.awaitsConfirmation { return leave(status, told: false) }
             // Whoever was told to stop does not wait for guests that may come back.
             if isHurried && engine.awaitsConfirmation { carryOut([.text(ClientMessageText(type: "endSession"))]) }
             let patience = options.lossless ? Self.losslessFarewell : Self.farewell
@@ -253,6 +255,7 @@ final class ShareRunner {
     /// The command goes on: somebody may have work in it.
     private func sharingEnded(_ reason: String) {
         isShared = false
+        if isDone { return leave(exitStatus ?? 0, told: false) }
         socket?.close()
         socket = nil
         carryOut(engine.disconnected() + [.pace(reading: true)])
@@ -294,6 +297,8 @@ final class ShareRunner {
         guard signal == .sigwinch else {
             // The command ends as if its window had been closed, and with it the share.
             isHurried = true
+            // The command has ended, and only guests are waited for.
+            if isDone && options.lossless { return leave(exitStatus ?? 0, told: false) }
             command?.hangUp()
             return
         }

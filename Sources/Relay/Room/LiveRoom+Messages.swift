@@ -145,6 +145,8 @@ extension LiveRoom {
         event.encryptedData = data
         event.nonce = nonce
         guard sender.slot == FrameHeader.hostSlot else { return pass(event, to: [FrameHeader.hostSlot]) }
+        // It understands frames and sends text: it says nothing by frames about whom it knows.
+        room.hostSpeaksFrames = false
         if let target { return pass(event, to: guests(target)) }
         let sequence = room.numberTextBroadcast()
         behind.removeAll()
