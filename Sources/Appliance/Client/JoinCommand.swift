@@ -28,6 +28,7 @@ struct JoinCommand: AsyncParsableCommand {
 
     func run() async throws {
         let text = invitation ?? Self.ask()
+        try Join.check(text)
         let credentials = try Credentials.load()
         try await Join.run(
             invitation: text, address: try credentials.address(), token: credentials.token, name: name,

@@ -8,12 +8,9 @@ import Wire
 
 /// `postern join`: somebody else's terminal, here.
 public enum Join {
-    /// - Returns: when the session ended or the person left.
-    /// - Parameter fingerprint: the server's certificate as somebody told it; a link may carry it as well.
-    /// - Throws: ``ClientError`` for every other ending.
-    public static func run(
-        invitation text: String, address: ServerAddress, token: String, name: String, fingerprint: Fingerprint? = nil
-    ) async throws {
+    /// What can be said of an invitation before anybody is signed in.
+    /// - Throws: ``ClientError`` for a text that is no invitation, and for the share that this process runs in.
+    public static func check(_ text: String) throws(ClientError) {
         let invitation = try parse(text)
         // Its output would be its own input, for ever.
         if let shared = getenv("POSTERN_SHARED").map({ String(cString: $0) }),
@@ -21,6 +18,15 @@ public enum Join {
         {
             throw ClientError("this terminal is the one that \(invitation.code) shares; join it from another one")
         }
+    }
+
+    /// - Returns: when the session ended or the person left.
+    /// - Parameter fingerprint: the server's certificate as somebody told it; a link may carry it as well.
+    /// - Throws: ``ClientError`` for every other ending.
+    public static func run(
+        invitation text: String, address: ServerAddress, token: String, name: String, fingerprint: Fingerprint? = nil
+    ) async throws {
+        let invitation = try parse(text)
         // A link says where its session lives. The token goes only to the server it belongs to.
         if let server = invitation.server, try ServerAddress(server).description != address.description {
             throw ClientError(

@@ -194,19 +194,15 @@ final class ShareRunner {
         switch (message.type, message.id) {
         case (.ack, .text("joinAsHost")):
             guard message.success == true else { return sharingEnded(message.error ?? "the server refused") }
-            backoff.reset()
             resumeToken = message.resumeToken
-            isSeated = true
+            seated()
             carryOut(engine.connected(fromSequence: nil))
         case (.ack, .text("resume")):
             guard message.success == true else {
                 resumeToken = nil
                 return join()
             }
-            backoff.reset()
-            isSeated = true
-            if isConnectionLost { display.connection(isLost: false) }
-            isConnectionLost = false
+            seated()
             carryOut(engine.connected(fromSequence: message.fromSequence))
         case (.sessionEnded, _):
             isShared = false
@@ -218,6 +214,13 @@ final class ShareRunner {
         }
     }
 
+    private func seated() {
+        backoff.reset()
+        isSeated = true
+        if isConnectionLost { display.connection(isLost: false) }
+        isConnectionLost = false
+    }
+
     private func untrusted(_ reason: String) {
         socket = nil
         if isDone { return leave(exitStatus ?? 0, told: false) }
@@ -226,8 +229,8 @@ final class ShareRunner {
 
     private func closed(_ code: UInt16?, _ reason: String) {
         socket = nil
-        // Said once, and not for every try to come back.
-        if isSeated, isShared, !isDone {
+        // Said once, and not for every try to come back; also where the first one failed.
+        if isShared, !isDone, !isConnectionLost {
             isConnectionLost = true
             display.connection(isLost: true)
         }
