@@ -72,21 +72,22 @@ let package = Package(
         .target(name: "Model", swiftSettings: strict),
         .target(name: "Background", swiftSettings: strict),
         .target(name: "Files", swiftSettings: strict),
-        .target(name: "Telemetry", swiftSettings: strict),
+        .target(name: "Telemetry", dependencies: [nioCore, logging], swiftSettings: strict),
+        .target(name: "Limits", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "Database", dependencies: ["CSQLite", "Files", "Model", "Telemetry"], swiftSettings: strict),
         .target(
             name: "Storage",
             dependencies: ["Database", "Files", "Model", "Telemetry", crypto],
             swiftSettings: strict
         ),
-        .target(name: "Wire", dependencies: [nioCore], swiftSettings: strict),
+        .target(name: "Wire", dependencies: ["Model", nioCore], swiftSettings: strict),
         .target(name: "WebSocket", dependencies: [nioCore], swiftSettings: strict),
         .target(
             name: "Relay",
-            dependencies: ["Background", "Wire", "WebSocket", "Telemetry", nioCore, crypto],
+            dependencies: ["Background", "Model", "Wire", "WebSocket", "Telemetry", nioCore, crypto],
             swiftSettings: strict
         ),
-        .target(name: "EndToEnd", dependencies: ["Wire", nioCore, crypto], swiftSettings: strict),
+        .target(name: "EndToEnd", dependencies: ["Model", "Wire", nioCore, crypto], swiftSettings: strict),
         .target(
             name: "TransportSecurity",
             dependencies: ["COpenSSL", "Files", nioCore, nioPosix, nioHTTP1, nioTLS, crypto, logging],
@@ -110,10 +111,19 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
+            name: "Operations",
+            dependencies: [
+                "Background", "Database", "Storage", "Identity", "Limits", "Model", "Relay", "Telemetry", "Wire",
+                nioCore, crypto, logging, lifecycle,
+                .product(name: "JWTKit", package: "jwt-kit"),
+            ],
+            swiftSettings: strict
+        ),
+        .target(
             name: "Web",
             dependencies: [
-                "Background", "Database", "Storage", "Wire", "Relay", "Model", "TransportSecurity", "Telemetry",
-                "Identity",
+                "Background", "Database", "Storage", "Operations", "Limits", "Wire", "Relay", "Model",
+                "TransportSecurity", "Telemetry", "Identity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -128,7 +138,8 @@ let package = Package(
         .executableTarget(
             name: "Appliance",
             dependencies: [
-                "Database", "Storage", "Wire", "Relay", "Web", "Identity", "Client", "CPlatform", "Files", "Model",
+                "Database", "Storage", "Operations", "Wire", "Relay", "Web", "Identity", "Client", "CPlatform", "Files",
+                "Model",
                 "Telemetry",
                 "COpenSSL",
                 "CSQLite", "CSystemd", "CYAML",
@@ -156,6 +167,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "BackgroundTests", dependencies: ["Background"], swiftSettings: strict),
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
+        .testTarget(name: "LimitsTests", dependencies: ["Limits", "Telemetry", nioCore], swiftSettings: strict),
         .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "WebSocketTests", dependencies: ["WebSocket", nioCore], swiftSettings: strict),
         // What several suites of tests need.
@@ -171,7 +183,8 @@ let package = Package(
         .testTarget(
             name: "WebTests",
             dependencies: [
-                "Web", "Database", "Model", "Storage", "Telemetry", "TransportSecurity", "Identity", "TestSupport",
+                "Web", "Database", "Limits", "Model", "Operations", "Storage", "Telemetry", "TransportSecurity",
+                "Identity", "TestSupport",
                 nioCore, nioEmbedded,
                 nioPosix,
                 nioHTTP1, logging,

@@ -3,8 +3,8 @@
 Every case is run round after round, and within each round by every relay, so that a slow minute of the machine is everybody's.
 Absolute times move by a factor of two on shared machines: compare only figures of one run, best as the ratios that come first.
 Figures are medians of RUNS rounds (five; QUICK=1: three, of fewer cases). Name parts (plain, tls, latency, slow, idle, cores,
-rooms, storm, churn, plans) for less. What is printed is ready for docs/performance.md; the numbers themselves go to dist/bench.json, and the
-picture to dist/bench.svg.
+rooms, storm, churn, plans) for less. BEFORE=path adds an older `postern` to every round; ONLY=name,… leaves other relays out.
+What is printed is ready for docs/performance.md; the numbers themselves go to dist/bench.json, and the picture to dist/bench.svg.
 """
 
 import contextlib
@@ -46,15 +46,19 @@ if QUICK:
 
 def installed():
     """The relays that are here; what is missing is fetched where that is possible, and named where it is not."""
-    for peer in ALL:
+    for peer in filter(wanted, ALL):
         if peer.missing() and os.geteuid() == 0:
             subprocess.run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *peer.package.split()],
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-    for peer in ALL:
+    for peer in filter(wanted, ALL):
         if peer.missing():
             print(f"Without {peer.name}: install {peer.missing()}.")
-    return [peer for peer in ALL if not peer.missing()]
+    return [peer for peer in ALL if not peer.missing() and wanted(peer)]
+
+
+def wanted(peer):
+    return not os.environ.get("ONLY") or peer.name in os.environ["ONLY"].split(",")
 
 
 def unsuited(peer, payload):
@@ -310,7 +314,7 @@ def main():
         versions = ", ".join(f"{peer.name} {peer.version()}" for peer in running)
     print(f"{os.cpu_count()} × {cpu}; Linux {platform.release().split('-')[0]}; medians of {RUNS} rounds; the generator shares the machine.\n{versions}.")
     results = []
-    floors = [floor for floor in (compiled.Floor, compiled.RingFloor) if not floor.missing()]
+    floors = [floor for floor in (compiled.Floor, compiled.RingFloor) if not floor.missing() and wanted(floor)]
     parts = {
         "plain": lambda: deliveries("Deliveries", kinds + floors, PLAIN, False, results),
         "tls": lambda: deliveries("Deliveries over TLS", kinds, TLS, True, results),

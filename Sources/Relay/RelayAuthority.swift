@@ -1,4 +1,5 @@
 import Crypto
+public import Model
 public import Wire
 
 /// What the relay asks of whoever knows accounts and sessions. The relay itself knows neither a URL nor a table.
@@ -18,18 +19,6 @@ public protocol RelayAuthority: Sendable {
     /// What the room of a session that is over handed to its peers, from its first to its last.
     /// - Returns: whether that is durable.
     func relayed(bytes: Int, sessionId: String) async -> Bool
-}
-
-/// Why a session ended, as `sessionEnded` says it.
-public enum SessionEnd: String, Sendable {
-    /// The host said `endSession`.
-    case hostEnded = "host_ended"
-    /// The host did not return within its window.
-    case hostGone = "host_gone"
-    /// The owner deleted it through the API.
-    case deleted
-    /// The plan's time for one session is over.
-    case timeLimit = "time_limit"
 }
 
 /// When a session ends by itself, and what its people are told then.

@@ -1,4 +1,5 @@
 public import Background
+public import Model
 public import NIOCore
 import Synchronization
 public import Telemetry

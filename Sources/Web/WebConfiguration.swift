@@ -1,4 +1,5 @@
 import NIOCore
+public import Operations
 public import Relay
 
 /// What the web server can be told; each bound with its unit and its reason.
@@ -37,10 +38,6 @@ public struct WebConfiguration: Sendable {
     static let wholeRequest = TimeAmount.seconds(30)
     /// A kept-alive connection's time until the next request.
     static let idle = TimeAmount.seconds(60)
-    /// How long an access token is good, in seconds.
-    static let accessTokenSeconds = 15 * 60
-    /// The same for the desktop client in the field, which cannot renew it: a week.
-    static let desktopTokenSeconds = 7 * 86_400
     /// What clients are told to wait before they come back to a server that restarts.
     static let reconnectIn = TimeAmount.seconds(1)
 

@@ -1,4 +1,5 @@
 import Hummingbird
+import Limits
 import Logging
 import NIOCore
 

@@ -3,13 +3,15 @@ public import Database
 import Hummingbird
 import HummingbirdCore
 public import Identity
+import Limits
 public import Logging
 import Model
 public import NIOCore
 import NIOPosix
+public import Operations
 import Relay
 public import ServiceLifecycle
-public import Storage
+import Storage
 public import Telemetry
 public import TransportSecurity
 
@@ -22,7 +24,7 @@ public struct WebServer: Service {
     let responder: RouterResponder<WebContext>
     private let redirects: RouterResponder<WebContext>
     private let recorder: AvailabilityRecorder
-    private let upkeep: Upkeep
+    private let upkeep: Housekeeping
     /// What the API's description and the permission matrix must name.
     let routes: [RouteDescription]
     private let events: DoorEvents
@@ -52,7 +54,7 @@ public struct WebServer: Service {
         publicCalls = RateLimiter(perMinute: configuration.limits.publicCallsPerMinute)
         connections = ConnectionCounter(limit: configuration.limits.connectionsPerAddress)
         relay = RelayServer(
-            authority: Gatekeeper(
+            authority: RelayAdmission(
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
             group: group, configuration: configuration.relay, metrics: parts.metrics, relayed: parts.relayed,
             background: background)
@@ -65,7 +67,7 @@ public struct WebServer: Service {
                 upgradeURL: configuration.accounts.upgradeURL))
         let board = StatusBoard(parts, group: group)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
-        upkeep = Upkeep(
+        upkeep = Housekeeping(
             database: database, relay: relay, historyDays: configuration.historyDays, logger: parts.logger)
         let table = Routes(
             router: router, table: known, publicCalls: publicCalls, authenticator: authenticator, database: database)
@@ -87,19 +89,19 @@ public struct WebServer: Service {
         let mail = AccountMail(
             sender: parts.mail, database: database, publicURL: configuration.accounts.publicURL, background: background,
             logger: parts.logger)
-        var accounts = AccountService(
+        let accounts = AccountOperations(
             database: database, authenticator: authenticator, tokens: tokens, hasher: parts.hasher,
             settings: configuration.accounts, mail: mail, logger: parts.logger)
-        accounts.providers.all = parts.providers.map { .init(path: "/auth/\($0.name)", title: $0.title) }
-        let management = AccountManagement(database: database)
-        let organisations = OrganisationService(
+        let providers = Providers(all: parts.providers.map { .init(path: "/auth/\($0.name)", title: $0.title) })
+        let management = CredentialOperations(database: database)
+        let organisations = OrganisationOperations(
             database: database, authenticator: authenticator, relay: relay, mail: mail)
         HealthRoutes(parts: parts, board: board, events: events).add(to: routes)
         MetricsRoutes(parts: parts, authenticator: authenticator).add(to: routes)
         OpenAPIRoutes(version: parts.version).add(to: routes)
         SocketIORoutes().add(to: routes)
         SetupRoutes(
-            database: database, accounts: accounts,
+            accounts: accounts,
             setupLinkPath: "\(parts.stateDirectory)/\(SetupLink.fileName)"
         ).add(to: routes)
         StatusRoutes(
@@ -113,12 +115,12 @@ public struct WebServer: Service {
         AccountRoutes(database: database, accounts: accounts, management: management).add(to: routes)
         OrganisationRoutes(database: database, service: organisations, accounts: accounts)
             .add(to: routes)
-        let sessions = SessionService(database: database, relay: relay)
-        SessionRoutes(database: database, relay: relay, service: sessions).add(to: routes)
-        SessionPages(database: database, service: sessions).add(to: routes)
-        CodeRoutes(database: database).add(to: routes)
+        let shares = ShareOperations(database: database, relay: relay)
+        SessionRoutes(shares: shares).add(to: routes)
+        SessionPages(shares: shares).add(to: routes)
+        CodeRoutes(shares: shares).add(to: routes)
         PageRoutes().add(to: routes)
-        SignInPages(database: database, accounts: accounts).add(to: routes)
+        SignInPages(database: database, accounts: accounts, providers: providers).add(to: routes)
         AccountPages(database: database, accounts: accounts, management: management).add(to: routes)
         OrganisationPages(database: database, service: organisations).add(to: routes)
         AdministrationPages(database: database, service: organisations).add(to: routes)
@@ -128,7 +130,7 @@ public struct WebServer: Service {
 
     /// Serves until a graceful shutdown, then tells every peer to come back and waits for connections to end.
     public func run() async throws {
-        try await reopenRooms()
+        try await ShareOperations(database: parts.database, relay: relay).reopenRooms()
         let draining = Draining()
         let connections = self.connections
         let proxies = TrustedProxies(configuration.trustedProxies)
@@ -191,14 +193,6 @@ public struct WebServer: Service {
             response.headers[.date] = DateHeader.now
             try await writer.write(response: response.head, body: response.body)
         }
-    }
-
-    /// After a start nobody is connected. Sessions that were active wait for their people to take their seats again.
-    private func reopenRooms() async throws {
-        let stored = try await parts.database.write(essential: true) { try StoredSeats.takeOver(now: .now(), in: $0) }
-        // All are open before the first connection is taken: a peer that finds no room would start over.
-        let opened = stored.map { relay.restore(StoredRoom($0)) }
-        for room in opened { try await room.get() }
     }
 }
 

@@ -1,3 +1,5 @@
+public import Model
+
 // The REST resources as JSON spells them. Times are ISO 8601 in UTC.
 
 /// `POST /sessions` asks with this.

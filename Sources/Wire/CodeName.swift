@@ -26,6 +26,3 @@ public struct CodeName: Sendable, Hashable, CustomStringConvertible {
 
     private init(canonical: String) { description = canonical }
 }
-
-/// What a guest may do.
-public enum Permission: String, Codable, Sendable { case read, control }

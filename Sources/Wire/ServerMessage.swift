@@ -1,3 +1,5 @@
+public import Model
+
 /// A text message from server to client: events and acknowledgements. Each `type` fills some of the fields; the others
 /// are absent on the wire.
 public struct ServerMessage: Codable, Sendable, Equatable {

@@ -1,4 +1,5 @@
 import EndToEnd
+import Model
 import NIOCore
 import Testing
 import Wire

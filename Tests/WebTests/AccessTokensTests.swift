@@ -1,9 +1,10 @@
 import Database
 import Logging
 import Model
+import Operations
 import Storage
-import TestSupport
 import Testing
+import TestSupport
 
 @testable import Web
 

@@ -1,6 +1,7 @@
+import Model
 import NIOCore
-import TestSupport
 import Testing
+import TestSupport
 import Wire
 
 @Suite struct FrameHeaderTests {

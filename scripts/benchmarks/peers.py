@@ -153,11 +153,11 @@ class Postern(Peer):
             listen = ["--http", "off", "--https", f"127.0.0.1:{self.port}", "--tls-mode", "files",
                       "--tls-certificate", self.cert, "--tls-key", self.key]
         state = self.folder / "state"
-        self.serve = [POSTERN, "serve", "--state", state, *listen, "--joins-per-minute", "1000000",
+        self.serve = [self.binary, "serve", "--state", state, *listen, "--joins-per-minute", "1000000",
                       "--connections-per-address", "100000", *self.more]
         self.run(*self.serve)
         self.wait()
-        made = subprocess.run([POSTERN, "user", "add", "ana", "--state", str(state), "--json"],
+        made = subprocess.run([self.binary, "user", "add", "ana", "--state", str(state), "--json"],
                               check=True, capture_output=True, text=True)
         self.token = json.loads(made.stdout)["token"]
 
@@ -168,7 +168,7 @@ class Postern(Peer):
         self.run(*self.serve)
 
     def version(self):
-        return subprocess.run([POSTERN, "version"], capture_output=True, text=True).stdout.split()[1]
+        return subprocess.run([self.binary, "version"], capture_output=True, text=True).stdout.split()[1]
 
     def environment(self):
         return {**os.environ, "POSTERN_TOKEN": self.token}
@@ -282,4 +282,9 @@ class NodeWS(Peer):
         return f"{package} on {node}"
 
 
-ALL = [Postern, NATS, Nchan, Mosquitto, NodeWS]
+class Before(Postern):
+    """An older release of Postern in the same rounds, at the path in BEFORE."""
+    name, binary = "Postern before", os.environ.get("BEFORE", "")
+
+
+ALL = [Postern, *([Before] if Before.binary else []), NATS, Nchan, Mosquitto, NodeWS]

@@ -105,7 +105,7 @@ struct AuditList: AsyncParsableCommand {
             }
         }
         for event in events {
-            let at = ISOTime.text(milliseconds: event.at.milliseconds)
+            let at = event.at.iso
             if json {
                 let listed = Listed(
                     number: event.number, at: at, actor: event.actorName, action: event.action, target: event.target,

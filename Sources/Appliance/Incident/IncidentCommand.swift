@@ -2,6 +2,7 @@ import ArgumentParser
 import Database
 import Model
 import NIOCore
+import Operations
 import Storage
 import Wire
 
@@ -31,12 +32,12 @@ struct IncidentPost: AsyncParsableCommand {
     func run() async throws {
         let text = self.text
         let incident = try await server.withDatabase { database, _ in
-            try await database.write { try Incident.post(text, now: .now(), in: $0) }
+            try await ApplianceOperations(database: database, actor: .command).postIncident(text)
         }
         if json {
             let posted = Posted(
                 id: incident.id, text: incident.text,
-                startedAt: ISOTime.text(milliseconds: incident.startedAt.milliseconds))
+                startedAt: incident.startedAt.iso)
             return Output.json(posted)
         }
         Output.line("Posted. End it with: postern incident resolve \(incident.id.suffix(12))")
@@ -65,7 +66,7 @@ struct IncidentResolve: AsyncParsableCommand {
     func run() async throws {
         let id = self.id
         let incident = try await server.withDatabase { database, _ in
-            try await database.write { try Incident.resolve(id: id, now: .now(), in: $0) }
+            try await ApplianceOperations(database: database, actor: .command).resolveIncident(id)
         }
         Output.line("Ended: \(incident.text)")
     }
@@ -89,11 +90,11 @@ struct IncidentList: AsyncParsableCommand {
     func run() async throws {
         let all = self.all
         let incidents = try await server.withDatabase { database, _ in
-            try await database.read { try Incident.list(includingResolved: all, in: $0) }
+            try await ApplianceOperations(database: database, actor: .command).incidents(includingResolved: all)
         }
         for incident in incidents {
-            let started = ISOTime.text(milliseconds: incident.startedAt.milliseconds)
-            let resolved = incident.resolvedAt.map { ISOTime.text(milliseconds: $0.milliseconds) }
+            let started = incident.startedAt.iso
+            let resolved = incident.resolvedAt.map { $0.iso }
             if json {
                 let listed = Listed(id: incident.id, text: incident.text, startedAt: started, resolvedAt: resolved)
                 Output.json(listed)

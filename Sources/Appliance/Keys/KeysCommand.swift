@@ -1,6 +1,7 @@
 import ArgumentParser
 import Database
 import Model
+import Operations
 import Storage
 
 /// `postern keys …`: the keys behind what is sealed and signed.
@@ -25,10 +26,7 @@ struct RotateMaster: AsyncParsableCommand {
 
     func run() async throws {
         let count = try await server.withDatabase { database, _ in
-            try await database.rotateMasterKey { connection, count in
-                try Audit.recordCommand(
-                    .keysRotated, target: Keyring.masterName, detail: "\(count) data keys", in: connection)
-            }
+            try await ApplianceOperations(database: database, actor: .command).rotateMasterKey()
         }
         Output.line("\(count) data keys are wrapped with the new master key.")
     }
@@ -48,11 +46,7 @@ struct RotateSigning: AsyncParsableCommand {
 
     func run() async throws {
         let id = try await server.withDatabase { database, _ in
-            try await database.write { connection in
-                let id = try SigningKey.add(now: .now(), in: connection)
-                try Audit.recordCommand(.keysRotated, target: "signing key", detail: id, in: connection)
-                return id
-            }
+            try await ApplianceOperations(database: database, actor: .command).rotateSigningKey()
         }
         Output.line("The new signing key is \(id).")
     }

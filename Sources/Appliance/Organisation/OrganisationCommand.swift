@@ -2,6 +2,7 @@ import ArgumentParser
 import Database
 import Model
 import NIOCore
+import Operations
 import Storage
 import Wire
 
@@ -36,9 +37,8 @@ struct OrganisationList: AsyncParsableCommand {
             var last = ("", "")
             while true {
                 let after = last
-                let page = try await database.read {
-                    try Organisation.list(after: after, limit: Self.pageSize, in: $0)
-                }
+                let page = try await OrganisationAdministration(database: database, actor: .command)
+                    .list(after: after, limit: Self.pageSize)
                 page.forEach(show)
                 guard page.count == Self.pageSize, let end = page.last else { return }
                 last = (end.name, end.id)
@@ -47,8 +47,8 @@ struct OrganisationList: AsyncParsableCommand {
     }
 
     private func show(_ one: Organisation) {
-        let made = ISOTime.text(milliseconds: one.createdAt.milliseconds)
-        let gone = one.deleteAfter.map { ISOTime.text(milliseconds: $0.milliseconds) }
+        let made = one.createdAt.iso
+        let gone = one.deleteAfter.map { $0.iso }
         if json {
             let listed = Listed(
                 id: one.id, name: one.name, plan: one.plan.rawValue, createdAt: made, isPersonal: one.personalOf != nil,
@@ -78,10 +78,7 @@ struct OrganisationSetPlan: AsyncParsableCommand {
     func run() async throws {
         let (name, plan) = (organisation, try Plan.argument(self.plan))
         try await server.withDatabase { database, _ in
-            try await database.write { connection in
-                let found = try Organisation.named(name, in: connection)
-                try found.setPlan(plan, by: .command, now: .now(), in: connection)
-            }
+            try await OrganisationAdministration(database: database, actor: .command).setPlan(plan, of: name)
         }
         Output.line("\(name) is on the plan \(plan.rawValue) from now on.")
     }
@@ -114,12 +111,8 @@ struct OrganisationUsage: AsyncParsableCommand {
 
     func run() async throws {
         let (name, hours) = (organisation, Int64(self.hours))
-        let now = UsageLedger.hour(of: .now())
         let sums = try await server.withDatabase { database, _ in
-            try await database.read {
-                try UsageLedger.sums(
-                    from: now - hours + 1, to: now, in: $0.tenant(try Organisation.named(name, in: $0).id))
-            }
+            try await OrganisationAdministration(database: database, actor: .command).usage(of: name, hours: hours)
         }
         for sum in sums {
             let hour = ISOTime.text(milliseconds: sum.hour * 3_600_000)
@@ -130,15 +123,5 @@ struct OrganisationUsage: AsyncParsableCommand {
                 Output.line("\(hour)\t\(sum.unit.rawValue)\t\(sum.amount)")
             }
         }
-    }
-}
-
-extension Audit {
-    /// What the owner does on the server's command line, in the log of whom it is about.
-    static func recordCommand(
-        _ action: AuditAction, target: String, detail: String = "", log: String = Audit.appliance,
-        in connection: Transaction
-    ) throws {
-        try record(action, target: target, detail: detail, actor: .command, now: .now(), in: connection.tenant(log))
     }
 }

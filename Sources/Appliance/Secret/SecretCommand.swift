@@ -3,6 +3,7 @@ import Database
 import Glibc
 import Model
 import NIOCore
+import Operations
 import Storage
 import Wire
 
@@ -46,10 +47,7 @@ struct SecretSet: AsyncParsableCommand {
         }
         let name = self.name
         try await server.withDatabase { database, _ in
-            try await database.write {
-                try StoredSecret.set(name, to: secret, now: .now(), in: $0)
-                try Audit.recordCommand(.secretSet, target: name, in: $0)
-            }
+            try await ApplianceOperations(database: database, actor: .command).setSecret(name, to: secret)
         }
         Output.line("\(name) is set; restart the server to use it.")
     }
@@ -71,7 +69,7 @@ struct SecretList: AsyncParsableCommand {
         let all = try await server.withDatabase { database, _ in
             try await database.read {
                 try StoredSecret.list(in: $0).map {
-                    Listed(name: $0.name, changedAt: ISOTime.text(milliseconds: $0.changedAt.milliseconds))
+                    Listed(name: $0.name, changedAt: $0.changedAt.iso)
                 }
             }
         }
@@ -96,11 +94,7 @@ struct SecretRemove: AsyncParsableCommand {
     func run() async throws {
         let name = self.name
         let found = try await server.withDatabase { database, _ in
-            try await database.write { connection in
-                let found = try StoredSecret.remove(name, in: connection)
-                if found { try Audit.recordCommand(.secretSet, target: name, detail: "removed", in: connection) }
-                return found
-            }
+            try await ApplianceOperations(database: database, actor: .command).removeSecret(name)
         }
         guard found else { throw CommandFailure("\(name) is not set") }
         Output.line("\(name) is forgotten.")

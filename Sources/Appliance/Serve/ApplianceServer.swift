@@ -6,6 +6,7 @@ import Logging
 import Model
 import NIOCore
 import NIOPosix
+import Operations
 import Relay
 import ServiceLifecycle
 import Storage

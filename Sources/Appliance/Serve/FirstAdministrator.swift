@@ -2,6 +2,7 @@ import Database
 import Identity
 import Logging
 import Model
+import Operations
 import Storage
 import Web
 
@@ -14,14 +15,12 @@ enum FirstAdministrator {
         database: Database, hasher: PasswordHasher, _ configuration: Configuration, logger: Logger
     ) async throws {
         guard let password = configuration.text("admin-password") else { return }
-        if try await database.read({ try User.hasAdministrator(in: $0) }) { return }
+        let accounts = AccountAdministration(database: database, actor: .command)
+        if try await accounts.hasAdministrator() { return }
         let name = configuration.text("admin-name") ?? "admin"
         let hash = try await hasher.hash(password)
-        try await database.write { connection in
-            let now = Timestamp.now()
-            let user = try User.create(username: name, plan: .admin, isAdmin: true, now: now, in: connection)
-            try Password.rehash(hash, userId: user.id, now: now, in: connection)
-            try Audit.recordCommand(.registered, target: name, detail: "admin-password", in: connection)
+        guard try await accounts.addFirstAdministrator(name: name, passwordHash: hash, detail: "admin-password") else {
+            return
         }
         logger.notice("made the first administrator", metadata: ["user": "\(name)"])
     }

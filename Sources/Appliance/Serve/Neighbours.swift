@@ -1,6 +1,7 @@
 import Database
 import Identity
 import Model
+import Operations
 import Storage
 import TransportSecurity
 import Web

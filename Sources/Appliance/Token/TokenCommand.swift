@@ -2,6 +2,7 @@ import ArgumentParser
 import Database
 import Model
 import NIOCore
+import Operations
 import Storage
 import Wire
 
@@ -38,12 +39,7 @@ struct TokenCreate: AsyncParsableCommand {
     func run() async throws {
         let (user, name) = (self.user, self.name)
         let token = try await server.withDatabase { database, _ in
-            try await database.write {
-                let owner = try User.named(user, in: $0)
-                let made = try APIToken.create(name: name, userId: owner.id, now: .now(), in: $0)
-                try Audit.recordCommand(.tokenCreated, target: made.id, detail: name, log: owner.id, in: $0)
-                return made
-            }
+            try await AccountAdministration(database: database, actor: .command).createToken(name: name, for: user)
         }
         if json {
             let made = Made(id: token.id, username: user, name: name, token: token.secret)
@@ -71,11 +67,11 @@ struct TokenList: AsyncParsableCommand {
     func run() async throws {
         let user = self.user
         let tokens = try await server.withDatabase { database, _ in
-            try await database.read { try APIToken.list(userId: User.named(user, in: $0).id, in: $0) }
+            try await AccountAdministration(database: database, actor: .command).tokens(of: user)
         }
         for token in tokens {
-            let made = ISOTime.text(milliseconds: token.createdAt.milliseconds)
-            let revoked = token.revokedAt.map { ISOTime.text(milliseconds: $0.milliseconds) }
+            let made = token.createdAt.iso
+            let revoked = token.revokedAt.map { $0.iso }
             if json {
                 let listed = Listed(id: token.id, name: token.name, createdAt: made, revokedAt: revoked)
                 Output.json(listed)
@@ -99,10 +95,7 @@ struct TokenRevoke: AsyncParsableCommand {
     func run() async throws {
         let id = self.id
         try await server.withDatabase { database, _ in
-            try await database.write {
-                let owner = try APIToken.revoke(id: id, now: .now(), in: $0)
-                try Audit.recordCommand(.tokenRevoked, target: id, log: owner, in: $0)
-            }
+            try await AccountAdministration(database: database, actor: .command).revokeToken(id)
         }
         Output.line("Revoked, with every access token made from it; connections that it opened end within a second.")
     }

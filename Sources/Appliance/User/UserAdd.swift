@@ -2,6 +2,7 @@ import ArgumentParser
 import Database
 import Model
 import NIOCore
+import Operations
 import Storage
 import Web
 import Wire
@@ -15,11 +16,11 @@ struct UserAdd: AsyncParsableCommand {
     struct Made: Encodable {
         let id, username, tier, token: String
 
-        init(_ user: User, _ token: APIToken, _ organisation: Organisation) {
-            id = user.id
-            username = user.username
-            tier = organisation.plan.rawValue
-            self.token = token.secret
+        init(_ made: AccountAdministration.Made) {
+            id = made.user.id
+            username = made.user.username
+            tier = made.plan.rawValue
+            token = made.token.secret
         }
     }
 
@@ -45,16 +46,12 @@ struct UserAdd: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let plan = try self.plan.map(Plan.argument) ?? (admin ? .admin : nil)
+        let plan = try self.plan.map(Plan.argument)
         let (name, admin) = (self.name, self.admin)
         let (made, address) = try await server.withDatabase(makes: true) { database, configuration in
-            let made = try await database.write { connection in
-                let user = try User.create(username: name, plan: plan, isAdmin: admin, now: .now(), in: connection)
-                let token = try APIToken.create(name: "first", userId: user.id, now: .now(), in: connection)
-                try Audit.recordCommand(.registered, target: name, log: user.id, in: connection)
-                return Made(user, token, try user.personalOrganisation(in: connection))
-            }
-            return (made, PublicAddress.known(configuration))
+            let made = try await AccountAdministration(database: database, actor: .command)
+                .add(name: name, plan: plan, isAdmin: admin)
+            return (Made(made), PublicAddress.known(configuration))
         }
         if json { return Output.json(made) }
         Output.line("id        \(made.id)\nusername  \(made.username)\ntier      \(made.tier)\ntoken     \(made.token)")

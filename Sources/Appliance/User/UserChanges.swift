@@ -2,6 +2,7 @@ import ArgumentParser
 import Database
 import Model
 import NIOCore
+import Operations
 import Storage
 import Wire
 
@@ -22,12 +23,10 @@ struct UserRemove: AsyncParsableCommand {
     func run() async throws {
         let name = self.name
         try await server.withDatabase { database, _ in
-            let user = try await database.read { try User.named(name, in: $0) }
+            let accounts = AccountAdministration(database: database, actor: .command)
+            let user = try await accounts.find(name)
             if !yes { try Confirmation.ask("Remove \(user.username) with all tokens and sessions?") }
-            try await database.write {
-                try user.remove(in: $0)
-                try Audit.recordCommand(.accountRemoved, target: name, in: $0)
-            }
+            try await accounts.remove(user)
         }
         Output.line("Removed \(name). Its connections end within a second.")
     }
@@ -53,10 +52,7 @@ struct UserSetPlan: AsyncParsableCommand {
         let plan = try Plan.argument(self.plan)
         let name = self.name
         try await server.withDatabase { database, _ in
-            try await database.write { connection in
-                let found = try User.named(name, in: connection).personalOrganisation(in: connection)
-                try found.setPlan(plan, by: .command, now: .now(), in: connection)
-            }
+            try await AccountAdministration(database: database, actor: .command).setPlan(plan, of: name)
         }
         Output.line("\(name) is on the plan \(plan.rawValue) from now on.")
     }
@@ -85,21 +81,10 @@ struct UserReset: AsyncParsableCommand {
     func run() async throws {
         let (name, turnsOff) = (self.name, secondFactor)
         let (made, link) = try await server.withDatabase { database, configuration in
-            let (made, secret) = try await database.write { connection in
-                let user = try User.named(name, in: connection)
-                try APIToken.revokeAll(userId: user.id, now: .now(), in: connection)
-                let token = try APIToken.create(name: "reset", userId: user.id, now: .now(), in: connection)
-                if turnsOff {
-                    try SecondFactor.turnOff(userId: user.id, in: connection)
-                    try Audit.recordCommand(.secondFactorOff, target: name, log: user.id, in: connection)
-                }
-                try SignIn.endAll(userId: user.id, except: nil, .everywhere, now: .now(), in: connection)
-                let secret = try OneTimeLink.create(.resetPassword, userId: user.id, now: .now(), in: connection)
-                try Audit.recordCommand(.passwordReset, target: name, detail: "link", log: user.id, in: connection)
-                return (UserAdd.Made(user, token, try user.personalOrganisation(in: connection)), secret)
-            }
+            let (made, secret) = try await AccountAdministration(database: database, actor: .command)
+                .reset(name, turnsSecondFactorOff: turnsOff)
             let base = PublicAddress.known(configuration)
-            return (made, "\(base)/reset/\(secret)")
+            return (UserAdd.Made(made), "\(base)/reset/\(secret)")
         }
         if json {
             let whole = Reset(id: made.id, username: made.username, tier: made.tier, token: made.token, resetLink: link)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Database
 import Model
+import Operations
 import Storage
 
 /// `postern user disable`
@@ -17,7 +18,10 @@ struct UserDisable: AsyncParsableCommand {
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
-        try await server.change(name, .accountDisabled) { try $0.disable(now: .now(), in: $1) }
+        let name = self.name
+        try await server.withDatabase { database, _ in
+            try await AccountAdministration(database: database, actor: .command).disable(name)
+        }
         Output.line("\(name) is out of use. 'postern user enable \(name)' takes that back.")
     }
 }
@@ -34,22 +38,10 @@ struct UserEnable: AsyncParsableCommand {
     @OptionGroup var server: ServerOptions
 
     func run() async throws {
-        try await server.change(name, .accountEnabled) { try $0.enable(in: $1) }
-        Output.line("\(name) is in use again.")
-    }
-}
-
-extension ServerOptions {
-    /// Does something to an account, and writes it into its audit log.
-    fileprivate func change(
-        _ name: String, _ action: AuditAction, _ body: @escaping @Sendable (User, Transaction) throws -> Void
-    ) async throws {
-        try await withDatabase { database, _ in
-            try await database.write { connection in
-                let user = try User.named(name, in: connection)
-                try body(user, connection)
-                try Audit.recordCommand(action, target: name, log: user.id, in: connection)
-            }
+        let name = self.name
+        try await server.withDatabase { database, _ in
+            try await AccountAdministration(database: database, actor: .command).enable(name)
         }
+        Output.line("\(name) is in use again.")
     }
 }

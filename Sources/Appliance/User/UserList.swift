@@ -2,6 +2,7 @@ import ArgumentParser
 import Database
 import Model
 import NIOCore
+import Operations
 import Storage
 import Wire
 
@@ -30,20 +31,17 @@ struct UserList: AsyncParsableCommand {
             var last = ""
             while true {
                 let after = last
-                let page = try await database.read { connection in
-                    try User.list(after: after, limit: Self.pageSize, in: connection).map {
-                        ($0, try $0.personalOrganisation(in: connection).plan)
-                    }
-                }
+                let page = try await AccountAdministration(database: database, actor: .command)
+                    .list(after: after, limit: Self.pageSize)
                 page.forEach { show($0, $1) }
                 guard page.count == Self.pageSize, let end = page.last else { return }
-                last = end.0.username
+                last = end.user.username
             }
         }
     }
 
     private func show(_ user: User, _ plan: Plan) {
-        let made = ISOTime.text(milliseconds: user.createdAt.milliseconds)
+        let made = user.createdAt.iso
         if json {
             let listed = Listed(
                 id: user.id, username: user.username, tier: plan.rawValue, createdAt: made, email: user.email,

@@ -1,4 +1,4 @@
-import Model
+public import Model
 import NIOCore
 import NIOHTTP1
 public import TransportSecurity

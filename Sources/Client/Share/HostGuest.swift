@@ -1,4 +1,5 @@
 import EndToEnd
+import Model
 import Wire
 
 /// What the host knows of one guest.

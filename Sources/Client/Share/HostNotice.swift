@@ -1,4 +1,5 @@
 import EndToEnd
+import Model
 import Wire
 
 /// What the host's person (or a program reading `--json`) is told.

@@ -1,5 +1,6 @@
 import Crypto
-public import Wire
+public import Model
+import Wire
 
 /// The guest's side of the handshake.
 public struct GuestHandshake: Sendable {

@@ -1,5 +1,6 @@
 import Crypto
 import FoundationEssentials
+import Model
 import Wire
 
 /// What both sides of a handshake compute from its messages; each side only differs in which point is its own.

@@ -1,3 +1,4 @@
+public import Model
 public import Wire
 
 /// The host's side of the handshake with one guest.

@@ -1,6 +1,7 @@
 import Crypto
 import FoundationEssentials
-public import Wire
+public import Model
+import Wire
 
 /// What a host and one guest share after the handshake, for as long as the session lasts. A reconnect runs a fresh X25519
 /// under it and starts new keys at zero.

@@ -1,4 +1,5 @@
 import Background
+import Model
 import NIOCore
 import Telemetry
 import WebSocket

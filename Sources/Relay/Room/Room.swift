@@ -1,3 +1,4 @@
+public import Model
 import NIOCore
 public import Wire
 

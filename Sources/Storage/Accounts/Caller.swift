@@ -119,6 +119,14 @@ public struct Caller: Sendable, Equatable {
     /// Whether the credential is good for this, whatever its owner may do.
     public func hasScope(_ key: PermissionKey) -> Bool { scopes?.contains(key) ?? true }
 
+    /// What changes how an account signs in is for somebody who has signed in, not for a program with a token.
+    /// - Throws: ``Refusal`` `.signInNeeded`.
+    public func mustBePerson() throws {
+        if case .apiToken = credential {
+            throw Refusal(.signInNeeded, "An API token cannot do this; sign in with your password.")
+        }
+    }
+
     /// - Throws: ``Refusal`` `.notAllowed` for a token that was made for less than everything.
     public func mustBeUnrestricted() throws {
         if scopes != nil {

@@ -1,5 +1,5 @@
-public import Crypto
-public import Database
+import Crypto
+import Database
 import Glibc
 import Synchronization
 

@@ -65,7 +65,7 @@ public struct Connection: Sendable {
     /// A seat as an export holds it.
     public struct Taken: Sendable {
         public let id, sessionId, userId: String
-        public let permission: ShareCode.Permission
+        public let permission: Permission
         public let joinedAt: Timestamp
         public let leftAt: Timestamp?
     }

@@ -3,9 +3,6 @@ public import Model
 
 /// A short code that admits guests to a share session.
 public struct ShareCode: Sendable, Equatable {
-    /// What a guest may do. The relay enforces it, and the host's keys prove it again.
-    public enum Permission: String, Sendable { case read, control }
-
     public let code: String
     public let sessionId: String
     public let permission: Permission

@@ -4,13 +4,6 @@ public import Model
 /// One terminal that its owner shares, from the moment it is opened until it ends.
 public struct ShareSession: Sendable, Equatable {
     /// Why a session ended; `sessionEnded` on the wire carries the same word.
-    public enum EndReason: String, Sendable {
-        case hostEnded = "host_ended"
-        case hostGone = "host_gone"
-        case deleted = "deleted"
-        /// The plan's time for one session is over.
-        case timeLimit = "time_limit"
-    }
 
     /// A person has few sessions; this bounds what one answer may hold.
     private static let listLimit = 500
@@ -117,7 +110,7 @@ public struct ShareSession: Sendable, Equatable {
     /// - Returns: whether this call ended it.
     @discardableResult
     public static func end(
-        id: String, reason: EndReason, now: Timestamp, in database: Transaction
+        id: String, reason: SessionEnd, now: Timestamp, in database: Transaction
     ) throws -> Bool {
         let found = try database.across(.relay).first(
             "SELECT organisation_id, metered_until, ended_at FROM share_sessions WHERE id = ?", id

@@ -7,7 +7,7 @@ public struct StoredSeats: Sendable {
         /// 0 is the host.
         public let slot: Int
         public let peerId, userId, username, publicKey: String
-        public let permission: ShareCode.Permission
+        public let permission: Permission
         public let resumeDigest: [UInt8]
         /// What a revocation names.
         public let credentialId: String?

@@ -2,14 +2,15 @@ import Database
 import HTTPTypes
 import Hummingbird
 import Model
+import Operations
 import Storage
 import Wire
 
 /// The pages of somebody's own account.
 struct AccountPages: Sendable {
     let database: Database
-    let accounts: AccountService
-    let management: AccountManagement
+    let accounts: AccountOperations
+    let management: CredentialOperations
 
     func add(to routes: Routes) {
         routes.page(.get, "/account", for: .account, use: account)
@@ -75,17 +76,12 @@ struct AccountPages: Sendable {
 
     @Sendable private func removeIdentity(_ page: PageRequest) async throws -> Response {
         let (provider, subject) = (try page.form.require("provider"), try page.form.require("subject"))
-        let caller = page.caller
-        try await database.write { connection in
-            try ExternalIdentity.remove(provider: provider, subject: subject, of: caller.user.id, in: connection)
-            try Audit.record(
-                .identityRemoved, target: provider, by: caller, now: .now(), in: connection.tenant(caller.user.id))
-        }
+        try await management.removeIdentity(provider: provider, subject: subject, of: page.caller)
         return page.back(to: "/account", "\(provider) cannot sign you in any more.")
     }
 
     @Sendable private func changePassword(_ page: PageRequest) async throws -> Response {
-        let source = AccountService.Source(kind: .browser, client: "", address: page.context.address)
+        let source = AccountOperations.Source(kind: .browser, client: "", address: page.context.address)
         try await accounts.changePassword(
             old: page.form.raw("old"), new: page.form.raw("new") ?? "", of: page.caller, from: source)
         return page.back(to: "/account", "The password is set; your other sign-ins have ended.")
@@ -116,7 +112,7 @@ struct AccountPages: Sendable {
                 """)
         }
         let host = page.context.host(page.request)
-        guard let seed = try await management.pendingSeed(of: page.caller, host: host) else {
+        guard let seed = try await management.pendingSeed(of: page.caller) else {
             return page.page(
                 "Second factor",
                 """
@@ -124,7 +120,8 @@ struct AccountPages: Sendable {
                 every 30 seconds.</p><form method="post" action="/account/second-factor">\(token.field)<button>Set it up</button></form>
                 """)
         }
-        return page.page("Second factor", seedBody(seed, token))
+        let resource = SeedResource(seed: seed, username: page.caller.user.username, host: host)
+        return page.page("Second factor", seedBody(resource, token))
     }
 
     private func seedBody(_ seed: SeedResource, _ token: FormToken) -> HTML {
@@ -141,7 +138,7 @@ struct AccountPages: Sendable {
     }
 
     @Sendable private func beginSecondFactor(_ page: PageRequest) async throws -> Response {
-        _ = try await management.beginSecondFactor(of: page.caller, host: page.context.host(page.request))
+        _ = try await management.beginSecondFactor(of: page.caller)
         return .redirect(to: "/account/second-factor", type: .normal)
     }
 

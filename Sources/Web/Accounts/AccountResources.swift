@@ -1,4 +1,5 @@
 import Model
+import Operations
 import Storage
 import Wire
 
@@ -81,6 +82,11 @@ struct TokenResource: Encodable {
 struct SecondFactorResource: Encodable {
     let isOn: Bool
     let recoveryCodesLeft: Int
+
+    init(_ state: SecondFactorState) {
+        isOn = state.isOn
+        recoveryCodesLeft = state.recoveryCodesLeft
+    }
 }
 
 /// What an authenticator app is given.
@@ -97,12 +103,6 @@ struct SeedResource: Encodable {
 }
 
 struct RecoveryCodesResource: Encodable { let recoveryCodes: [String] }
-
-extension Timestamp {
-    var iso: String { ISOTime.text(milliseconds: milliseconds) }
-    /// "2026-11-21 18:03 UTC"
-    var readable: String { iso.prefix(16).split(separator: "T").joined(separator: " ") + " UTC" }
-}
 
 extension Set<PermissionKey> {
     /// - Throws: ``APIError`` that names the first unknown word.

@@ -2,14 +2,15 @@ import Database
 import HTTPTypes
 import Hummingbird
 import Model
+import Operations
 import Storage
 import Wire
 
 /// `/account/…` of the API: second factor, sign-ins and tokens of the one who asks.
 struct AccountRoutes: Sendable {
     let database: Database
-    let accounts: AccountService
-    let management: AccountManagement
+    let accounts: AccountOperations
+    let management: CredentialOperations
 
     func add(to routes: Routes) {
         routes.on(.get, "/auth/second-factor", for: .account, use: secondFactor)
@@ -28,14 +29,16 @@ struct AccountRoutes: Sendable {
     @Sendable private func secondFactor(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        .json(try await management.secondFactor(of: caller))
+        .json(SecondFactorResource(try await management.secondFactor(of: caller)))
     }
 
     @Sendable private func beginSecondFactor(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
         try caller.mustBePerson()
-        return .json(try await management.beginSecondFactor(of: caller, host: context.host(request)), status: .created)
+        let seed = try await management.beginSecondFactor(of: caller)
+        return .json(
+            SeedResource(seed: seed, username: caller.user.username, host: context.host(request)), status: .created)
     }
 
     @Sendable private func confirmSecondFactor(

@@ -2,13 +2,15 @@ import Database
 import HTTPTypes
 import Hummingbird
 import Model
+import Operations
 import Storage
 import Wire
 
 /// The pages of people who are not signed in (yet): sign in, second factor, register, a new password, an invitation.
 struct SignInPages: Sendable {
     let database: Database
-    let accounts: AccountService
+    let accounts: AccountOperations
+    let providers: Providers
 
     func add(to routes: Routes) {
         routes.open(.get, "/sign-in", limit: .none, isPage: true, use: signInForm)
@@ -42,8 +44,8 @@ struct SignInPages: Sendable {
         }
     }
 
-    private static func source(_ request: Request, _ context: WebContext) -> AccountService.Source {
-        AccountService.Source(kind: .browser, client: BrowserName.of(request), address: context.address)
+    private static func source(_ request: Request, _ context: WebContext) -> AccountOperations.Source {
+        AccountOperations.Source(kind: .browser, client: BrowserName.of(request), address: context.address)
     }
 
     // MARK: Signing in
@@ -61,7 +63,7 @@ struct SignInPages: Sendable {
             <form method="post" action="/sign-in">\(visitor.formToken.field)\(Field.hidden("next", Self.safe(next)))
             \(Field.text("username", "Name or e-mail address", value: login, autocomplete: "username", more: login.isEmpty ? "autofocus" : ""))
             \(Field.text("password", "Password", type: "password", autocomplete: "current-password", more: login.isEmpty ? "" : "autofocus"))
-            <p><button>Sign in</button></p></form>\(accounts.providers.links(next: Self.safe(next)))\(forgotten)\(more)
+            <p><button>Sign in</button></p></form>\(providers.links(next: Self.safe(next)))\(forgotten)\(more)
             """
     }
 
@@ -71,13 +73,13 @@ struct SignInPages: Sendable {
         let source = Self.source(request, context)
         let next = Self.safe(form["next"])
         let login = try form.require("username")
-        let step: AccountService.FirstStep
+        let step: AccountOperations.FirstStep
         do {
             step = try await accounts.checkPassword(login: login, password: form.raw("password") ?? "", from: source)
-        } catch let error as APIError where error.status == .unauthorized || error.status == .tooManyRequests {
+        } catch let refusal as Refusal where refusal.isRetryable {
             return visitor.page(
-                "Sign in", signInBody(visitor, next: next, login: login), notice: error.body.message,
-                status: error.status)
+                "Sign in", signInBody(visitor, next: next, login: login), notice: refusal.message,
+                status: APIError(refusal).status)
         }
         switch step {
         case .done(let user): return try await begin(user, isStrong: false, "password", source, next)
@@ -110,8 +112,9 @@ struct SignInPages: Sendable {
         let source = Self.source(request, context)
         do {
             try await accounts.takeCode(try form.require("code"), of: user, from: source)
-        } catch let error as APIError where error.status == .unauthorized || error.status == .tooManyRequests {
-            return visitor.page("Second factor", codeBody(visitor), notice: error.body.message, status: error.status)
+        } catch let refusal as Refusal where refusal.isRetryable {
+            return visitor.page(
+                "Second factor", codeBody(visitor), notice: refusal.message, status: APIError(refusal).status)
         }
         let how = data["provider"].map { "\($0) and code" } ?? "password and code"
         return try await ProviderRoutes.enter(user, isStrong: true, how: how, data, accounts, request, context)
@@ -128,13 +131,13 @@ struct SignInPages: Sendable {
     }
 
     private func begin(
-        _ user: User, isStrong: Bool, _ how: String, _ source: AccountService.Source, _ next: String
+        _ user: User, isStrong: Bool, _ how: String, _ source: AccountOperations.Source, _ next: String
     ) async throws -> Response {
         let made = try await accounts.begin(user, isStrong: isStrong, how: how, from: source)
         return Self.signedIn(made, next)
     }
 
-    static func signedIn(_ made: AccountService.SignedIn, _ next: String) -> Response {
+    static func signedIn(_ made: AccountOperations.SignedIn, _ next: String) -> Response {
         Response.redirect(to: next, type: .normal)
             .with(cookie: Cookies.set(Cookies.signIn, made.secret ?? "", seconds: SignIn.Kind.browser.lifetimeSeconds))
     }
@@ -276,4 +279,9 @@ enum BrowserName {
         let system = systems.first { agent.contains($0.0) }?.1
         return [browser ?? ClientName.of(request), system].compactMap { $0 }.joined(separator: " on ")
     }
+}
+
+extension Refusal {
+    /// A wrong password or code, or too many of them: the form is shown again.
+    fileprivate var isRetryable: Bool { [.signInFailed, .signInCode, .rateLimited].contains(code) }
 }

@@ -2,13 +2,14 @@ import Database
 import HTTPTypes
 import Hummingbird
 import Model
+import Operations
 import Storage
 import Wire
 
 /// `/auth/…`: signing in and out, and who one is.
 struct AuthenticationRoutes: Sendable {
     let database: Database
-    let accounts: AccountService
+    let accounts: AccountOperations
 
     func add(to routes: Routes) {
         routes.open(.post, "/auth/token", limit: .publicCalls, use: exchange)
@@ -30,8 +31,9 @@ struct AuthenticationRoutes: Sendable {
         let token = String(header.dropFirst("bearer ".count))
         guard header.lowercased().hasPrefix("bearer "), token.hasPrefix(APIToken.prefix),
             let caller = try await accounts.authenticator.caller(token: token, address: context.address)
-        else { throw APIError.unauthorized }
-        return .json(try await accounts.accessToken(for: caller))
+        else { throw Refusal.unauthorized }
+        let access = try await accounts.accessToken(for: caller)
+        return .json(AccessTokenResource(accessToken: access.text, expiresIn: access.seconds))
     }
 
     @Sendable private func signIn(_ request: Request, _ context: WebContext) async throws -> Response {
@@ -55,7 +57,7 @@ struct AuthenticationRoutes: Sendable {
         let (caller, next) = try await accounts.refresh(asked.refreshToken, address: context.address)
         let access = try await accounts.accessToken(for: caller)
         return .json(
-            SignedInResource(accessToken: access.accessToken, expiresIn: access.expiresIn, refreshToken: next))
+            SignedInResource(accessToken: access.text, expiresIn: access.seconds, refreshToken: next))
     }
 
     @Sendable private func register(_ request: Request, _ context: WebContext) async throws -> Response {
@@ -91,7 +93,7 @@ struct AuthenticationRoutes: Sendable {
         let member = try await database.read {
             try Member.find(userId: caller.user.id, organisationId: caller.organisationId, in: $0)
         }
-        guard let member else { throw APIError.unauthorized }
+        guard let member else { throw Refusal.unauthorized }
         return .json(
             UserResource(
                 id: caller.user.id, username: caller.user.username, email: caller.user.email,
@@ -126,23 +128,24 @@ struct AuthenticationRoutes: Sendable {
     }
 
     private func answer(
-        _ user: User, isStrong: Bool, _ how: String, _ source: AccountService.Source
+        _ user: User, isStrong: Bool, _ how: String, _ source: AccountOperations.Source
     ) async throws -> Response {
         try await answer(try await accounts.begin(user, isStrong: isStrong, how: how, from: source), status: .ok)
     }
 
-    private func answer(_ made: AccountService.SignedIn, status: HTTPResponse.Status) async throws -> Response {
+    private func answer(_ made: AccountOperations.SignedIn, status: HTTPResponse.Status) async throws -> Response {
         let access = try await accounts.accessToken(for: made.caller)
         return .json(
             SignedInResource(
-                accessToken: access.accessToken, expiresIn: access.expiresIn, refreshToken: made.secret),
+                accessToken: access.text, expiresIn: access.seconds, refreshToken: made.secret),
             status: status)
     }
 
     private static func source(
         _ request: Request, _ context: WebContext, client: String?
-    ) -> AccountService.Source {
-        AccountService.Source(kind: .client, client: ClientName.of(request, claimed: client), address: context.address)
+    ) -> AccountOperations.Source {
+        AccountOperations.Source(
+            kind: .client, client: ClientName.of(request, claimed: client), address: context.address)
     }
 }
 
@@ -153,15 +156,5 @@ enum ClientName {
     static func of(_ request: Request, claimed: String? = nil) -> String {
         let text = claimed ?? request.headers[.userAgent] ?? "unknown client"
         return String(VisibleText.removed(String(text.unicodeScalars.prefix(length))))
-    }
-}
-
-extension Caller {
-    /// What changes how an account signs in is for somebody who has signed in, not for a program with a token.
-    /// - Throws: ``APIError`` `sign_in_needed`.
-    func mustBePerson() throws {
-        if case .apiToken = credential {
-            throw APIError(.forbidden, "sign_in_needed", "An API token cannot do this; sign in with your password.")
-        }
     }
 }

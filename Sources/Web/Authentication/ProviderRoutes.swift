@@ -5,6 +5,7 @@ import Identity
 import Logging
 import Model
 import NIOCore
+import Operations
 import Storage
 import Synchronization
 import Wire
@@ -15,7 +16,7 @@ struct ProviderRoutes: Sendable {
     private static let clientStateBytes = 512
 
     let database: Database
-    let accounts: AccountService
+    let accounts: AccountOperations
     let providers: [any Provider]
     /// Programs that may be given a token; the first is the one that asks for none by name.
     let frontends: [String]
@@ -23,7 +24,7 @@ struct ProviderRoutes: Sendable {
     private let used = UsedOnce()
 
     init(
-        database: Database, accounts: AccountService, providers: [any Provider], frontends: [String],
+        database: Database, accounts: AccountOperations, providers: [any Provider], frontends: [String],
         logger: Logger
     ) {
         self.database = database
@@ -110,7 +111,7 @@ struct ProviderRoutes: Sendable {
                 throw IdentityError(.provider, "\(provider.title) did not agree: \(word)")
             }
             let person = try await provider.person(code: code, attempt(data, request))
-            let user = try await account(of: person, from: provider)
+            let user = try await accounts.account(of: person, from: provider)
             return try await enter(user, provider, data, request, context)
         } catch let error as IdentityError {
             return ErrorPage(failed(error, name), context).response()
@@ -121,25 +122,11 @@ struct ProviderRoutes: Sendable {
         }
     }
 
-    private func account(of person: ProvidedPerson, from provider: any Provider) async throws -> User {
-        let identity = ExternalIdentity(
-            provider: provider.authority, subject: person.subject,
-            email: person.email.flatMap { AccountRules.isEmail($0) ? $0 : nil },
-            isEmailVerified: person.isEmailVerified,
-            suggestedName: person.username)
-        let isKnown = try await database.read { try identity.user(in: $0) } != nil
-        let mayRegister = accounts.settings.registration == .open
-        let user = try await database.write { try identity.signIn(mayRegister: mayRegister, now: .now(), in: $0) }
-        guard user.disabledAt == nil else { throw Refusal(.notAllowed, "This account is not in use any more.") }
-        if !isKnown { await accounts.mail.warn(userId: user.id, "\(provider.title) can sign you in from now on.") }
-        return user
-    }
-
     private func enter(
         _ user: User, _ provider: any Provider, _ data: [String: String], _ request: Request, _ context: WebContext
     ) async throws -> Response {
         // The provider's word stands for the password, and not for the second factor.
-        if try await database.read({ try SecondFactor.isOn(userId: user.id, in: $0) }) {
+        if try await accounts.hasSecondFactor(user) {
             let step = try await accounts.tokens.makeStep(.secondFactor, subject: user.id, data: data, now: .now())
             return Response.redirect(to: "/sign-in/code", type: .normal)
                 .with(cookie: Cookies.set(Cookies.pending, step, seconds: AccountSettings.pendingSeconds))
@@ -152,19 +139,19 @@ struct ProviderRoutes: Sendable {
 
     /// Signs the browser in, or gives a program its token, as the sign-in began.
     static func enter(
-        _ user: User, isStrong: Bool, how: String, _ data: [String: String], _ accounts: AccountService,
+        _ user: User, isStrong: Bool, how: String, _ data: [String: String], _ accounts: AccountOperations,
         _ request: Request, _ context: WebContext
     ) async throws -> Response {
         guard let frontend = data["frontend"] else {
-            let source = AccountService.Source(
+            let source = AccountOperations.Source(
                 kind: .browser, client: BrowserName.of(request), address: context.address)
             let made = try await accounts.begin(user, isStrong: isStrong, how: how, from: source)
             return SignInPages.signedIn(made, SignInPages.safe(data["next"]))
         }
-        let source = AccountService.Source(
+        let source = AccountOperations.Source(
             kind: .desktop, client: "desktop client, by \(BrowserName.of(request))", address: context.address)
         let made = try await accounts.begin(user, isStrong: isStrong, how: how, from: source)
-        let token = try await accounts.accessToken(for: made.caller).accessToken
+        let token = try await accounts.accessToken(for: made.caller).text
         // Exactly as it came, or not at all.
         let state = data["clientState"].map { "&state=\(FormText.encoded($0))" } ?? ""
         let target = "\(frontend)auth?token=\(token)\(state)"

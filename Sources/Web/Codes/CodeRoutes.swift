@@ -1,12 +1,12 @@
-import Database
 import Hummingbird
 import Model
+import Operations
 import Storage
 import Wire
 
 /// `/codes/…`: what anybody may ask about a code, and revoking one's own.
 struct CodeRoutes: Sendable {
-    let database: Database
+    let shares: ShareOperations
 
     func add(to routes: Routes) {
         routes.open(.get, "/codes/:code/validate", limit: .publicCalls, use: validate)
@@ -18,8 +18,7 @@ struct CodeRoutes: Sendable {
             return .json(CodeValidation(error: "Code not found"))
         }
         do {
-            let opened = try await database.read { try OpenCode.find(code: code.description, now: .now(), in: $0) }
-            return .json(CodeValidation(opened))
+            return .json(CodeValidation(try await shares.open(code)))
         } catch let refusal as Refusal {
             return .json(CodeValidation(error: refusal.message))
         }
@@ -30,9 +29,7 @@ struct CodeRoutes: Sendable {
         guard let code = CodeName(try context.parameters.require("code")) else {
             throw Refusal(.notFound, "Code not found")
         }
-        try await database.write(essential: true) {
-            try ShareCode.revoke(code: code.description, by: caller, now: .now(), in: $0.tenant(caller.organisationId))
-        }
+        try await shares.revoke(code, by: caller)
         return .done
     }
 }
@@ -40,7 +37,7 @@ struct CodeRoutes: Sendable {
 extension CodeValidation {
     init(_ opened: OpenCode) {
         self.init(
-            permission: Permission(opened.code.permission),
+            permission: opened.code.permission,
             session: Session(
                 id: opened.session.id, sessionName: opened.session.sessionName, hostUsername: opened.host.username))
     }
@@ -49,19 +46,10 @@ extension CodeValidation {
 extension CodeResource {
     init(_ code: ShareCode) {
         self.init(
-            code: code.code, sessionId: code.sessionId, permission: Permission(code.permission), maxUses: code.maxUses,
+            code: code.code, sessionId: code.sessionId, permission: code.permission, maxUses: code.maxUses,
             currentUses: code.currentUses,
-            expiresAt: code.expiresAt.map { ISOTime.text(milliseconds: $0.milliseconds) },
-            revoked: code.revokedAt != nil, createdAt: ISOTime.text(milliseconds: code.createdAt.milliseconds))
-    }
-}
-
-extension Permission {
-    init(_ stored: ShareCode.Permission) {
-        switch stored {
-        case .read: self = .read
-        case .control: self = .control
-        }
+            expiresAt: code.expiresAt.map { $0.iso },
+            revoked: code.revokedAt != nil, createdAt: code.createdAt.iso)
     }
 }
 
@@ -77,7 +65,6 @@ extension ShareCode.Request {
         if let minutes = asked.expiresInMinutes, minutes < 0 || minutes > Self.longestMinutes {
             throw APIError.badRequest("expiresInMinutes is not between 0 and \(Self.longestMinutes)")
         }
-        let permission: ShareCode.Permission = asked.permission == .control ? .control : .read
-        self.init(permission: permission, maxUses: asked.maxUses, expiresInMinutes: asked.expiresInMinutes)
+        self.init(permission: asked.permission, maxUses: asked.maxUses, expiresInMinutes: asked.expiresInMinutes)
     }
 }

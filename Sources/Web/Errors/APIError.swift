@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import Identity
 import NIOCore
+import Operations
 import Storage
 import Wire
 
@@ -17,9 +18,6 @@ struct APIError: Error {
         body = ErrorResource(statusCode: status.code, message: message, code: code)
     }
 
-    static let unauthorized = APIError(
-        .unauthorized, "unauthorized", "Sign in: send a valid token as 'Authorization: Bearer …'.")
-
     static let notFound = APIError(.notFound, "not_found", "There is nothing here; see docs/api.md for what there is.")
 
     static let tooLarge = APIError(
@@ -32,13 +30,7 @@ struct APIError: Error {
         return error
     }
 
-    static func badRequest(_ message: String) -> APIError { APIError(.badRequest, "bad_request", message) }
-
-    static func rateLimited(retryAfter seconds: Int) -> APIError {
-        var error = APIError(.tooManyRequests, "rate_limited", "Too many requests; try again in \(seconds) s.")
-        error.headers[.retryAfter] = String(seconds)
-        return error
-    }
+    static func badRequest(_ message: String) -> APIError { APIError(Refusal.badRequest(message)) }
 
     /// Any error a handler throws, as the API answers it. What is not meant for the client says so and no more.
     init(_ error: any Error) {
@@ -47,11 +39,11 @@ struct APIError: Error {
         case let refusal as Refusal: self.init(refusal)
         case let error as MessageError: self = .badRequest(error.description)
         case let error as StorageError where error.code == .busy:
-            self.init(.serviceUnavailable, error.code.rawValue, "The server is overloaded; try again in a moment.")
+            self.init(.serviceUnavailable, error.code.rawValue, error.remedy)
         case let error as StorageError where error.code == .full:
             self.init(
                 .init(code: 507, reasonPhrase: "Insufficient Storage"), error.code.rawValue,
-                "The server's disk is full; its owner must free space.")
+                error.remedy)
         case is BrokenRequest, is IOError, is ChannelError: self = .badRequest("The request ended too early.")
         case is NIOTooManyBytesError:
             self = .tooLarge
@@ -66,12 +58,17 @@ struct APIError: Error {
         let status: HTTPResponse.Status =
             switch refusal.code {
             case .notFound: .notFound
-            case .invalid: .badRequest
-            case .nameTaken, .inUse, .lastOwner, .lastAdministrator: .conflict
+            case .invalid, .badRequest: .badRequest
+            case .unauthorized, .signInFailed, .signInCode: .unauthorized
+            case .rateLimited: .tooManyRequests
+            case .nameTaken, .inUse, .lastOwner, .lastAdministrator, .mailOff: .conflict
             case .invitation, .link: .gone
             default: .forbidden
             }
-        self.init(status, refusal.code.rawValue, refusal.message)
+        // One word for a wrong code, with the status that says whether somebody is signed in.
+        let code = refusal.code == .signInCode ? .code : refusal.code
+        self.init(status, code.rawValue, refusal.message)
+        headers[.retryAfter] = refusal.retryAfter.map { String($0) }
         body.limit = refusal.limit
         body.current = refusal.current
         body.plan = refusal.plan?.rawValue

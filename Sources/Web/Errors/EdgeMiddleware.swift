@@ -93,6 +93,7 @@ struct EdgeMiddleware: RouterMiddleware {
 extension HTTPField.Name {
     // These are valid field names; only an invalid one would give nil.
     static let requestId = Self("X-Request-Id")!
+    static let forwardedFor = Self("X-Forwarded-For")!
     static let contentTypeOptions = Self("X-Content-Type-Options")!
     static let referrerPolicy = Self("Referrer-Policy")!
     static let contentSecurityPolicy = Self("Content-Security-Policy")!

@@ -2,6 +2,7 @@ import Database
 import HTTPTypes
 import Hummingbird
 import Logging
+import Model
 import NIOCore
 import Storage
 import Telemetry

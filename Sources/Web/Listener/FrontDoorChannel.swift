@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
+import Limits
 import Logging
 import NIOCore
 import NIOHTTP1

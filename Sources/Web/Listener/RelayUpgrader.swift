@@ -1,3 +1,4 @@
+import Limits
 import NIOCore
 import NIOHTTP1
 import NIOWebSocket

@@ -2,6 +2,7 @@ import Database
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import Operations
 import Relay
 import Storage
 import Telemetry

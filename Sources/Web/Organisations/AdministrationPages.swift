@@ -1,6 +1,8 @@
 import Database
 import HTTPTypes
 import Hummingbird
+import Model
+import Operations
 import Storage
 import Wire
 
@@ -10,7 +12,7 @@ struct AdministrationPages: Sendable {
     private static let pageSize = 100
 
     let database: Database
-    let service: OrganisationService
+    let service: OrganisationOperations
 
     func add(to routes: Routes) {
         routes.page(.get, "/administration", for: .administrator, use: organisations)
@@ -49,19 +51,19 @@ struct AdministrationPages: Sendable {
     @Sendable private func organisation(_ page: PageRequest) async throws -> Response {
         let found = try await service.overview(of: page.query("id") ?? "", by: page.caller)
         let limits = PlanLimit.allCases.map { limit -> [HTML] in
-            let value = found.limits[limit.rawValue] ?? -1
-            return ["\(limit.title)", value < 0 ? "no limit" : "\(value)"]
+            let value = found.limits[limit]
+            return ["\(limit.title)", value.map { "\($0)" } ?? "no limit"]
         }
         let now: [[HTML]] = [
-            ["Members", "\(found.members)"], ["Open share sessions", "\(found.openSessions)"],
-            ["Guests", "\(found.guests)"],
+            ["Members", "\(found.now.members)"], ["Open share sessions", "\(found.now.openSessions)"],
+            ["Guests", "\(found.now.guests)"],
         ]
         return page.page(
             found.organisation.name,
             """
             <h2>Now</h2>\(Field.table("Now", ["What", "How many"], now))
-            <h2>The plan \(found.organisation.plan)</h2>\(Field.table("What the plan allows", ["Limit", "Allowed"], limits))
-            <h2>The last 24 hours</h2>\(UsageTable(usage: found.usage).html)
+            <h2>The plan \(found.organisation.plan.rawValue)</h2>\(Field.table("What the plan allows", ["Limit", "Allowed"], limits))
+            <h2>The last 24 hours</h2>\(UsageTable(usage: found.usage.map(UsageResource.init)).html)
             <p><a href="/administration">All organisations</a></p>
             """)
     }

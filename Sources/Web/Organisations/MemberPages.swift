@@ -2,13 +2,14 @@ import Database
 import HTTPTypes
 import Hummingbird
 import Model
+import Operations
 import Storage
 import Wire
 
 /// The pages about an organisation's people: members, invitations, and accepting one.
 struct MemberPages: Sendable {
     let database: Database
-    let service: OrganisationService
+    let service: OrganisationOperations
 
     func add(to routes: Routes) {
         routes.page(.get, "/organisation/members", for: .member(.tenantRead), use: members)

@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import Model
 import NIOCore
+import Operations
 import Storage
 import Wire
 
@@ -10,7 +11,8 @@ import Wire
 ///
 /// It is read and written in pages while it is sent, so that its size costs no memory.
 struct OrganisationExport: Sendable {
-    let database: Database
+    let organisations: OrganisationOperations
+    private var database: Database { organisations.database }
 
     private struct Line<Value: Encodable>: Encodable {
         let kind: String
@@ -39,13 +41,7 @@ struct OrganisationExport: Sendable {
     private static let farAway: Int64 = 2_777_777
 
     func response(of id: String, for caller: Caller) async throws -> Response {
-        let name = try await database.write { connection -> String in
-            let member = try caller.member(of: id, may: .tenantExport, whileDeleted: true, in: connection)
-            try Audit.record(
-                .organisationExported, target: member.organisation.name, by: caller, now: .now(),
-                in: connection.tenant(id))
-            return member.organisation.name
-        }
+        let name = try await organisations.beginExport(of: id, by: caller)
         let safe = String(name.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" })
         return Response(
             status: .ok,

@@ -2,13 +2,14 @@ import Database
 import HTTPTypes
 import Hummingbird
 import Model
+import Operations
 import Storage
 import Wire
 
 /// The pages of the organisation that a sign-in is in: itself, plan and usage, audit log. `/organisation` is always that one.
 struct OrganisationPages: Sendable {
     let database: Database
-    let service: OrganisationService
+    let service: OrganisationOperations
 
     func add(to routes: Routes) {
         routes.page(.get, "/organisation", for: .account, use: organisation)
@@ -119,7 +120,7 @@ struct OrganisationPages: Sendable {
     }
 
     @Sendable private func export(_ page: PageRequest) async throws -> Response {
-        try await OrganisationExport(database: database).response(of: page.caller.organisationId, for: page.caller)
+        try await OrganisationExport(organisations: service).response(of: page.caller.organisationId, for: page.caller)
     }
 
     // MARK: Plan and usage
@@ -128,10 +129,10 @@ struct OrganisationPages: Sendable {
         let id = page.caller.organisationId
         let found = try await service.plan(of: id, by: page.caller)
         let rows = PlanLimit.allCases.map { limit -> [HTML] in
-            let value = found.limits[limit.rawValue] ?? -1
+            let value = found.limits[limit]
             return [
-                "\(limit.title)", value < 0 ? "no limit" : "\(value)",
-                found.current[limit.rawValue].map { "\($0)" } ?? "",
+                "\(limit.title)", value.map { "\($0)" } ?? "no limit",
+                found.current[limit].map { "\($0)" } ?? "",
             ]
         }
         let now = UsageLedger.hour(of: .now())
@@ -147,7 +148,7 @@ struct OrganisationPages: Sendable {
         return page.page(
             "Plan and usage",
             """
-            <p>This organisation is on the plan <strong>\(found.plan)</strong>.</p>
+            <p>This organisation is on the plan <strong>\(found.plan.rawValue)</strong>.</p>
             \(Field.table("What the plan allows", ["Limit", "Allowed", "Now"], rows))
             <h2>The last 24 hours</h2>\(usage ?? "<p>Your role does not see usage.</p>")
             """)

@@ -1,4 +1,5 @@
 import Model
+import Operations
 import Storage
 import Wire
 
@@ -86,6 +87,12 @@ struct PlanResource: Encodable {
     let plan: String
     let limits: [String: Int]
     let current: [String: Int]
+
+    init(_ use: OrganisationOperations.PlanUse) {
+        plan = use.plan.rawValue
+        limits = use.limits.named
+        current = Dictionary(uniqueKeysWithValues: use.current.map { ($0.key.rawValue, $0.value) })
+    }
 }
 
 /// An organisation as administrators of the server see it.
@@ -95,6 +102,13 @@ struct OverviewResource: Encodable {
     let members, openSessions, guests: Int
     /// Of the last 24 hours.
     let usage: [UsageResource]
+
+    init(_ found: OrganisationOperations.Overview) {
+        organisation = OrganisationResource(found.organisation, role: nil)
+        limits = found.limits.named
+        (members, openSessions, guests) = (found.now.members, found.now.openSessions, found.now.guests)
+        usage = found.usage.map(UsageResource.init)
+    }
 }
 
 struct UsageResource: Encodable {

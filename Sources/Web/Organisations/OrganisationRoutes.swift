@@ -2,14 +2,15 @@ import Database
 import HTTPTypes
 import Hummingbird
 import Model
+import Operations
 import Storage
 import Wire
 
 /// `/organisations/…` and what belongs to one: members, invitations, roles, plan, usage, audit log, export.
 struct OrganisationRoutes: Sendable {
     let database: Database
-    let service: OrganisationService
-    let accounts: AccountService
+    let service: OrganisationOperations
+    let accounts: AccountOperations
 
     /// A page of the appliance's organisations.
     private static let pageSize = 200
@@ -103,9 +104,9 @@ struct OrganisationRoutes: Sendable {
     @Sendable private func switchTo(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        .json(
-            try await accounts.accessToken(
-                for: try await service.switchTo(id(context), by: caller), notAfter: caller.claims?.endsAt))
+        let access = try await accounts.accessToken(
+            for: try await service.switchTo(id(context), by: caller), notAfter: caller.claims?.endsAt)
+        return .json(AccessTokenResource(accessToken: access.text, expiresIn: access.seconds))
     }
 
     @Sendable private func leave(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
@@ -219,7 +220,7 @@ struct OrganisationRoutes: Sendable {
     // MARK: Plan, usage, audit
 
     @Sendable private func plan(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
-        .json(try await service.plan(of: id(context), by: caller))
+        .json(PlanResource(try await service.plan(of: id(context), by: caller)))
     }
 
     @Sendable private func setPlan(
@@ -249,7 +250,7 @@ struct OrganisationRoutes: Sendable {
 
     @Sendable private func export(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response
     {
-        try await OrganisationExport(database: database).response(of: id(context), for: caller)
+        try await OrganisationExport(organisations: service).response(of: id(context), for: caller)
     }
 
     // MARK: The appliance
@@ -266,7 +267,7 @@ struct OrganisationRoutes: Sendable {
     @Sendable private func overview(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        .json(try await service.overview(of: try context.parameters.require("id"), by: caller))
+        .json(OverviewResource(try await service.overview(of: try context.parameters.require("id"), by: caller)))
     }
 
     @Sendable private func applianceAudit(

@@ -1,11 +1,12 @@
 import Database
 import HTTPTypes
 import Hummingbird
+import Operations
 import Storage
 
 /// The page of an organisation's roles: the built-in ones, and its own.
 struct RolePages: Sendable {
-    let service: OrganisationService
+    let service: OrganisationOperations
 
     func add(to routes: Routes) {
         routes.page(.get, "/organisation/roles", for: .member(.tenantRead), use: roles)

@@ -1,7 +1,9 @@
 import Database
 import HTTPTypes
 import Hummingbird
+import Limits
 import Model
+import Operations
 import Storage
 import Wire
 
@@ -131,7 +133,7 @@ extension Database {
 extension RateLimiter {
     /// - Throws: ``APIError`` `rate_limited`.
     fileprivate func take(_ context: WebContext) throws {
-        if let wait = refuse(context.address) { throw APIError.rateLimited(retryAfter: wait) }
+        if let wait = refuse(context.address) { throw Refusal.rateLimited(retryAfter: wait) }
     }
 }
 

@@ -1,17 +1,16 @@
-import Database
 import Glibc
 import HTTPTypes
 import Hummingbird
 import Identity
 import Model
 import NIOCore
+import Operations
 import Storage
 import Wire
 
 /// `/setup/SECRET`: the one-time page that makes the first administrator.
 struct SetupRoutes: Sendable {
-    let database: Database
-    let accounts: AccountService
+    let accounts: AccountOperations
     /// Where the link stands for the owner.
     let setupLinkPath: String
 
@@ -22,7 +21,7 @@ struct SetupRoutes: Sendable {
 
     @Sendable private func form(_ request: Request, _ context: WebContext) async throws -> Response {
         let secret = try secret(context)
-        guard try await database.read({ try SetupLink.isGood(secret, now: .now(), in: $0) }) else {
+        guard try await accounts.isSetupLinkGood(secret) else {
             return used.response
         }
         return question().response
@@ -53,15 +52,8 @@ struct SetupRoutes: Sendable {
         let form = try await Form.read(request)
         let made: (User, APIToken)
         do {
-            // Before the hash, which costs more than a look.
-            guard try await database.read({ try SetupLink.isGood(secret, now: .now(), in: $0) }) else {
-                return used.response
-            }
-            let name = try AccountRules.username(form["username"] ?? "")
-            let hash = try await accounts.hasher.hash(try AccountRules.password(form.raw("password") ?? ""))
-            made = try await database.write {
-                try SetupLink.use(secret, username: name, passwordHash: hash, now: .now(), in: $0)
-            }
+            made = try await accounts.setUp(
+                secret: secret, username: form["username"] ?? "", password: form.raw("password") ?? "")
         } catch let refusal as Refusal where refusal.code == .setUp {
             return used.response
         } catch {
@@ -75,7 +67,7 @@ struct SetupRoutes: Sendable {
         let (user, token) = made
         // The file has done its work; the link in it is dead.
         unlink(setupLinkPath)
-        let source = AccountService.Source(
+        let source = AccountOperations.Source(
             kind: .browser, client: BrowserName.of(request), address: context.address)
         let signedIn = try await accounts.begin(user, isStrong: false, how: "setup link", from: source)
         return Page(

@@ -59,7 +59,7 @@ struct StatusPage {
     }
 
     private func notice(_ incident: Incident) -> HTML {
-        let since = ISOTime.text(milliseconds: incident.startedAt.milliseconds).prefix(16)
+        let since = incident.startedAt.iso.prefix(16)
         return "<p class=\"notice\"><strong>\(incident.text)</strong><br>"
             + "<span class=\"small\">since \(since.split(separator: "T").joined(separator: " ")) UTC</span></p>"
     }

@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import Model
 import NIOCore
+import Operations
 import Relay
 import Storage
 import Telemetry

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Web
+@testable import Limits
 
 @Suite struct TrustedProxiesTests {
     private let proxies = TrustedProxies(["127.0.0.1", "10.0.0.1", "2001:db8::1"])

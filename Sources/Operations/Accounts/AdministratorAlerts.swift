@@ -1,29 +1,30 @@
 import Background
-import Database
-import Logging
+public import Database
+import Limits
+public import Logging
 import Model
 import NIOCore
 import Storage
 
 /// What the server's administrators should hear of: a line in the log, an event in the server's audit log, and a mail.
-struct OwnerAlerts: Sendable {
+public struct AdministratorAlerts: Sendable {
     /// Mails of an hour, of each kind; an attack that lasts waits longer each time, and says so.
     private static let mailsPerHour = 5
 
-    let database: Database
-    let mail: AccountMail
-    let logger: Logger
+    public let database: Database
+    public let mail: AccountMail
+    public let logger: Logger
     private let waiting = WaitingMails()
     private let mails = AttemptLimiter(mailsPerHour, per: .hours(1))
 
-    init(database: Database, mail: AccountMail, logger: Logger) {
+    public init(database: Database, mail: AccountMail, logger: Logger) {
         self.database = database
         self.mail = mail
         self.logger = logger
     }
 
     /// What an alert is about; each kind has its own number of mails.
-    enum Kind: String, Sendable {
+    public enum Kind: String, Sendable {
         /// Guesses at accounts that exist, and what only a thief does.
         case account
         /// What anybody can cause without knowing anything.
@@ -32,7 +33,7 @@ struct OwnerAlerts: Sendable {
 
     /// Answers at once; the rest is done meanwhile.
     /// - Parameter sentence: without a name or address that the log should not have.
-    func raise(_ kind: Kind, _ sentence: String) {
+    public func raise(_ kind: Kind, _ sentence: String) {
         logger.warning("alert", metadata: ["what": "\(sentence)"])
         guard waiting.enter() else {
             return logger.error("an alert was not written down", metadata: ["error": "too many wait"])

@@ -1,17 +1,16 @@
 import Crypto
-import Database
+public import Database
 import FoundationEssentials
-import JWTKit
-import Logging
-import Model
-import Storage
+public import JWTKit
+public import Logging
+public import Model
+public import Storage
 import Synchronization
-import Wire
 
 /// Access tokens (RFC 7519): signed with a key that rotates, good for a quarter of an hour or, for the desktop client, a week.
-final class AccessTokens: Sendable {
+public final class AccessTokens: Sendable {
     /// What a token is for; it is refused for everything else.
-    enum Purpose: String, Codable {
+    public enum Purpose: String, Codable {
         case access
         /// The password was right; the second factor is still to be shown.
         case secondFactor = "second_factor"
@@ -20,19 +19,19 @@ final class AccessTokens: Sendable {
     }
 
     /// A step of signing in that a browser carries in a cookie.
-    struct Step: JWTPayload {
+    public struct Step: JWTPayload {
         let sub: SubjectClaim
         let exp: ExpirationClaim
         let purpose: String
-        var data: [String: String]?
-        var subject: String { sub.value }
-        var endsAt: Timestamp { Timestamp(milliseconds: Int64(exp.value.timeIntervalSince1970 * 1000)) }
+        public var data: [String: String]?
+        public var subject: String { sub.value }
+        public var endsAt: Timestamp { Timestamp(milliseconds: Int64(exp.value.timeIntervalSince1970 * 1000)) }
 
-        func verify(using algorithm: some JWTAlgorithm) throws { try exp.verifyNotExpired() }
+        public func verify(using algorithm: some JWTAlgorithm) throws { try exp.verifyNotExpired() }
     }
 
     /// What a token says. `cred` is what revoking it needs; `plan` and `limits` let an edge decide alone.
-    struct Payload: JWTPayload {
+    public struct Payload: JWTPayload {
         let sub: SubjectClaim
         let exp: ExpirationClaim
         let iat: IssuedAtClaim
@@ -47,13 +46,24 @@ final class AccessTokens: Sendable {
         var subject: String { sub.value }
         var endsAt: Timestamp { Timestamp(milliseconds: Int64(exp.value.timeIntervalSince1970 * 1000)) }
 
-        func verify(using algorithm: some JWTAlgorithm) throws {
+        public func verify(using algorithm: some JWTAlgorithm) throws {
             try exp.verifyNotExpired()
             guard purpose == Purpose.access.rawValue else {
                 throw JWTError.claimVerificationFailure(failedClaim: nil, reason: "not an access token")
             }
         }
     }
+
+    /// A signed token and how long it is good, in seconds.
+    public struct Issued: Sendable {
+        public let text: String
+        public let seconds: Int
+    }
+
+    /// How long an access token is good, in seconds.
+    static let seconds = 15 * 60
+    /// The same for the desktop client in the field, which cannot renew it: a week.
+    static let desktopSeconds = 7 * 86_400
 
     private struct Keys {
         let collection: JWTKeyCollection
@@ -68,15 +78,15 @@ final class AccessTokens: Sendable {
     private let logger: Logger
     private let keys = Mutex<Keys?>(nil)
 
-    init(database: Database, logger: Logger) {
+    public init(database: Database, logger: Logger) {
         self.database = database
         self.logger = logger
     }
 
     /// - Throws: ``StorageError``.
-    func make(
+    public func make(
         for caller: Caller, organisation: Organisation, seconds: Int, now: Timestamp
-    ) async throws -> AccessTokenResource {
+    ) async throws -> Issued {
         let keys = try await current(now)
         let issued = Double(now.milliseconds) / 1000
         let limits = database.surroundings.plans[organisation.plan]
@@ -93,12 +103,12 @@ final class AccessTokens: Sendable {
             org: organisation.id, scopes: caller.scopes.map { $0.sorted().map(\.rawValue) }, strong: caller.isStrong,
             plan: organisation.plan.rawValue, limits: limits.named)
         let text = try await keys.collection.sign(payload, kid: .init(string: keys.newest))
-        return AccessTokenResource(accessToken: text, expiresIn: seconds)
+        return Issued(text: text, seconds: seconds)
     }
 
     /// What a token says, or nil when it is none of ours or has expired.
     /// - Throws: ``StorageError``.
-    func verified(_ token: String, now: Timestamp) async throws -> Payload? {
+    public func verified(_ token: String, now: Timestamp) async throws -> Payload? {
         let keys = try await current(now)
         // Any failure to verify means the same: this is no token of ours, or no longer.
         return try? await keys.collection.verify(token, as: Payload.self)
@@ -106,7 +116,7 @@ final class AccessTokens: Sendable {
 
     /// A step that is good for ten minutes.
     /// - Throws: ``StorageError``.
-    func makeStep(
+    public func makeStep(
         _ purpose: Purpose, subject: String, data: [String: String]? = nil, now: Timestamp
     ) async throws -> String {
         let keys = try await current(now)
@@ -119,7 +129,7 @@ final class AccessTokens: Sendable {
 
     /// A step of this purpose, or nil.
     /// - Throws: ``StorageError``.
-    func step(_ purpose: Purpose, _ text: String, now: Timestamp) async throws -> Step? {
+    public func step(_ purpose: Purpose, _ text: String, now: Timestamp) async throws -> Step? {
         let keys = try await current(now)
         let found = try? await keys.collection.verify(text, as: Step.self)
         return found?.purpose == purpose.rawValue ? found : nil

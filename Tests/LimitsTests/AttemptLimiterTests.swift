@@ -2,7 +2,7 @@ import NIOCore
 import Telemetry
 import Testing
 
-@testable import Web
+@testable import Limits
 
 @Suite struct AttemptLimiterTests {
     private let limiter = AttemptLimiter(5, per: .minutes(15))

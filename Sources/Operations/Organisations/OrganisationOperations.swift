@@ -1,20 +1,20 @@
-import Database
-import HTTPTypes
-import Model
-import Relay
-import Storage
+public import Database
+import Limits
+public import Model
+public import Relay
+public import Storage
 
 /// What people do with organisations, for the API and the pages alike. Each does its check, its change and its line in the
 /// audit log in one transaction.
-struct OrganisationService: Sendable {
-    let database: Database
-    let authenticator: Authenticator
-    let relay: RelayServer
-    let mail: AccountMail
+public struct OrganisationOperations: Sendable {
+    public let database: Database
+    public let authenticator: Authenticator
+    public let relay: RelayServer
+    public let mail: AccountMail
     private let sent = AttemptLimiter(AccountSettings.invitationsSent, per: AccountSettings.invitationWindow)
     private let received = AttemptLimiter(AccountSettings.invitationsReceived, per: AccountSettings.invitationWindow)
 
-    init(database: Database, authenticator: Authenticator, relay: RelayServer, mail: AccountMail) {
+    public init(database: Database, authenticator: Authenticator, relay: RelayServer, mail: AccountMail) {
         self.database = database
         self.authenticator = authenticator
         self.relay = relay
@@ -33,7 +33,7 @@ struct OrganisationService: Sendable {
     }
 
     /// Reads something that a member may see.
-    func read<Success: Sendable>(
+    public func read<Success: Sendable>(
         _ id: String, _ key: PermissionKey, by caller: Caller, whileDeleted: Bool = false,
         _ body: @escaping @Sendable (Member, TenantScope) throws -> Success
     ) async throws -> Success {
@@ -45,7 +45,7 @@ struct OrganisationService: Sendable {
 
     // MARK: Organisations
 
-    func create(name: String, by caller: Caller) async throws -> Member {
+    public func create(name: String, by caller: Caller) async throws -> Member {
         if case .apiToken = caller.credential { try caller.mustBePerson() }
         return try await database.write { connection in
             let now = Timestamp.now()
@@ -56,7 +56,9 @@ struct OrganisationService: Sendable {
         }
     }
 
-    func change(_ id: String, name: String?, requiresSecondFactor: Bool?, by caller: Caller) async throws -> Member {
+    public func change(_ id: String, name: String?, requiresSecondFactor: Bool?, by caller: Caller) async throws
+        -> Member
+    {
         try await change(id, .tenantUpdate, by: caller) { member, scope in
             if requiresSecondFactor == true && !caller.isStrong {
                 throw Refusal(
@@ -72,7 +74,7 @@ struct OrganisationService: Sendable {
         }
     }
 
-    func delete(_ id: String, by caller: Caller) async throws -> Timestamp {
+    public func delete(_ id: String, by caller: Caller) async throws -> Timestamp {
         let (end, sessions) = try await change(id, .tenantDelete, by: caller, whileDeleted: true) { member, scope in
             let end = try member.organisation.delete(now: .now(), in: scope.connection)
             try Audit.record(
@@ -89,7 +91,7 @@ struct OrganisationService: Sendable {
         return end
     }
 
-    func restore(_ id: String, by caller: Caller) async throws {
+    public func restore(_ id: String, by caller: Caller) async throws {
         try await change(id, .tenantDelete, by: caller, whileDeleted: true) { member, scope in
             try member.organisation.restore(in: scope.connection)
             try Audit.record(
@@ -98,25 +100,34 @@ struct OrganisationService: Sendable {
     }
 
     /// Makes an organisation the one that a sign-in's requests are about.
-    func switchTo(_ id: String, by caller: Caller) async throws -> Caller {
+    public func switchTo(_ id: String, by caller: Caller) async throws -> Caller {
         guard case .signIn(let signInId) = caller.credential else {
-            throw APIError(
-                .forbidden, "sign_in_needed", "An API token is for one organisation; make one for the other.")
+            throw Refusal(.signInNeeded, "An API token is for one organisation; make one for the other.")
         }
         return try await change(id, .tenantRead, by: caller) { _, scope in
             guard let signIn = try SignIn.find(id: signInId, now: .now(), in: scope.connection) else {
-                throw APIError.unauthorized
+                throw Refusal.unauthorized
             }
             try signIn.switchTo(id, in: scope.connection)
             guard let switched = try signIn.caller(organisationId: id, address: caller.address, in: scope.connection)
-            else { throw APIError.unauthorized }
+            else { throw Refusal.unauthorized }
             return switched
+        }
+    }
+
+    /// Checks that a member may take all of an organisation's data along, and writes that into its audit log.
+    /// - Returns: the organisation's name.
+    public func beginExport(of id: String, by caller: Caller) async throws -> String {
+        try await change(id, .tenantExport, by: caller, whileDeleted: true) { member, scope in
+            try Audit.record(
+                .organisationExported, target: member.organisation.name, by: caller, now: .now(), in: scope)
+            return member.organisation.name
         }
     }
 
     // MARK: Members
 
-    func setRole(of userId: String, to role: String, in id: String, by caller: Caller) async throws -> Member {
+    public func setRole(of userId: String, to role: String, in id: String, by caller: Caller) async throws -> Member {
         try await change(id, .tenantManageMembers, by: caller) { member, scope in
             let role = try Role.named(role, in: scope)
             let changed = try Member.setRole(of: userId, to: role, by: member, in: scope)
@@ -127,7 +138,7 @@ struct OrganisationService: Sendable {
         }
     }
 
-    func remove(_ userId: String, from id: String, by caller: Caller) async throws {
+    public func remove(_ userId: String, from id: String, by caller: Caller) async throws {
         try await change(id, .tenantManageMembers, by: caller) { member, scope in
             let removed = try Member.remove(userId, by: member, in: scope)
             try Audit.record(.memberRemoved, target: removed.user.username, by: caller, now: .now(), in: scope)
@@ -135,7 +146,7 @@ struct OrganisationService: Sendable {
     }
 
     /// Every member may leave, whatever the role, but for the last owner.
-    func leave(_ id: String, by caller: Caller) async throws {
+    public func leave(_ id: String, by caller: Caller) async throws {
         if case .apiToken = caller.credential { try caller.mustBePerson() }
         try await database.write { connection in
             let found = try Member.find(userId: caller.user.id, organisationId: id, in: connection)
@@ -147,7 +158,7 @@ struct OrganisationService: Sendable {
         }
     }
 
-    func transfer(_ id: String, to userId: String, by caller: Caller) async throws -> Member {
+    public func transfer(_ id: String, to userId: String, by caller: Caller) async throws -> Member {
         try await change(id, .tenantTransfer, by: caller) { member, scope in
             let owner = try Member.transfer(to: userId, from: member, in: scope)
             try Audit.record(
@@ -158,18 +169,17 @@ struct OrganisationService: Sendable {
 
     // MARK: Invitations
 
-    func invite(
+    public func invite(
         email: String?, role: String, to id: String, by caller: Caller
     ) async throws -> (Invitation, role: Role, secret: String) {
         let email = try email.map(AccountRules.email)
         if let email {
             guard mail.isOn else {
-                throw APIError(
-                    .conflict, "mail_off", "This server sends no mail; invite with a link, without an address.")
+                throw Refusal(.mailOff, "This server sends no mail; invite with a link, without an address.")
             }
             // Mail to strangers with a text of one's own: not without end.
             for (limiter, key) in [(sent, caller.user.id), (received, email)] {
-                if case .wait(let seconds, _) = limiter.begin(key) { throw APIError.rateLimited(retryAfter: seconds) }
+                if case .wait(let seconds, _) = limiter.begin(key) { throw Refusal.rateLimited(retryAfter: seconds) }
             }
         }
         let (made, organisation) = try await change(id, .tenantManageMembers, by: caller) { member, scope in
@@ -187,14 +197,14 @@ struct OrganisationService: Sendable {
         return made
     }
 
-    func revokeInvitation(_ invitationId: String, in id: String, by caller: Caller) async throws {
+    public func revokeInvitation(_ invitationId: String, in id: String, by caller: Caller) async throws {
         try await change(id, .tenantManageMembers, by: caller) { _, scope in
             try Invitation.revoke(id: invitationId, now: .now(), in: scope)
             try Audit.record(.invitationRevoked, target: invitationId, by: caller, now: .now(), in: scope)
         }
     }
 
-    func accept(_ secret: String, by caller: Caller) async throws -> Member {
+    public func accept(_ secret: String, by caller: Caller) async throws -> Member {
         if case .apiToken = caller.credential { try caller.mustBePerson() }
         return try await database.write { connection in
             let member = try Invitation.accept(secret: secret, user: caller.user, now: .now(), in: connection)
@@ -207,7 +217,7 @@ struct OrganisationService: Sendable {
 
     // MARK: Roles
 
-    func createRole(
+    public func createRole(
         name: String, permissions: Set<PermissionKey>, in id: String, by caller: Caller
     ) async throws -> Role {
         try await change(id, .tenantManageRoles, by: caller) { member, scope in
@@ -217,7 +227,7 @@ struct OrganisationService: Sendable {
         }
     }
 
-    func changeRole(
+    public func changeRole(
         _ roleId: String, permissions: Set<PermissionKey>, in id: String, by caller: Caller
     ) async throws -> Role {
         try await change(id, .tenantManageRoles, by: caller) { member, scope in
@@ -227,7 +237,7 @@ struct OrganisationService: Sendable {
         }
     }
 
-    func removeRole(_ roleId: String, in id: String, by caller: Caller) async throws {
+    public func removeRole(_ roleId: String, in id: String, by caller: Caller) async throws {
         try await change(id, .tenantManageRoles, by: caller) { member, scope in
             let role = try Role.remove(id: roleId, by: member, in: scope)
             try Audit.record(.roleRemoved, target: role.name, by: caller, now: .now(), in: scope)
@@ -236,39 +246,50 @@ struct OrganisationService: Sendable {
 
     // MARK: Plans
 
-    /// What is used of each limit now, where something is counted yet.
-    func plan(of id: String, by caller: Caller) async throws -> PlanResource {
+    /// A plan, its limits, and what is used of each now, where something is counted yet.
+    public struct PlanUse: Sendable {
+        public let plan: Plan
+        public let limits: PlanLimits
+        public let current: [PlanLimit: Int]
+    }
+
+    public func plan(of id: String, by caller: Caller) async throws -> PlanUse {
         try await read(id, .tenantRead, by: caller) { member, scope in
             let allowance = caller.allowance(in: member.organisation, scope.connection)
-            return PlanResource(
-                plan: member.organisation.plan.rawValue, limits: allowance.limits.named,
-                current: [
-                    PlanLimit.shares.rawValue: try ShareSession.active(ownedBy: caller.user.id, in: scope).count
-                ])
+            return PlanUse(
+                plan: member.organisation.plan, limits: allowance.limits,
+                current: [.shares: try ShareSession.active(ownedBy: caller.user.id, in: scope).count])
         }
     }
 
-    /// What an organisation may use and what it uses, for administrators of the server.
-    func overview(of id: String, by caller: Caller) async throws -> OverviewResource {
+    /// An organisation with what it may use and uses now, and its usage of the last 24 hours.
+    public struct Overview: Sendable {
+        public let organisation: Organisation
+        public let limits: PlanLimits
+        public let now: OrganisationOverview
+        public let usage: [UsageLedger.Sum]
+    }
+
+    /// For administrators of the server.
+    public func overview(of id: String, by caller: Caller) async throws -> Overview {
         try await database.read { connection in
             try caller.administrator()
             guard let found = try Organisation.find(id: id, in: connection) else {
                 throw Refusal(.notFound, "No organisation has this id.")
             }
             let scope = connection.tenant(id)
-            let (now, hour) = (try OrganisationOverview(in: scope), UsageLedger.hour(of: .now()))
-            return OverviewResource(
-                organisation: OrganisationResource(found, role: nil),
-                limits: connection.surroundings.plans[found.plan].named, members: now.members,
-                openSessions: now.openSessions, guests: now.guests,
-                usage: try UsageLedger.sums(from: hour - 23, to: hour, in: scope).map(UsageResource.init))
+            let hour = UsageLedger.hour(of: .now())
+            return Overview(
+                organisation: found, limits: connection.surroundings.plans[found.plan],
+                now: try OrganisationOverview(in: scope),
+                usage: try UsageLedger.sums(from: hour - 23, to: hour, in: scope))
         }
     }
 
     /// For administrators of the server.
-    func setPlan(_ plan: String, of id: String, by caller: Caller) async throws -> Organisation {
+    public func setPlan(_ plan: String, of id: String, by caller: Caller) async throws -> Organisation {
         guard let plan = Plan(rawValue: plan) else {
-            throw APIError.badRequest("plan is one of \(Plan.allCases.map(\.rawValue).joined(separator: ", "))")
+            throw Refusal.badRequest("plan is one of \(Plan.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         return try await database.write { connection in
             try caller.administrator()

@@ -1,13 +1,14 @@
-import Database
-import Logging
+public import Database
+public import Logging
 import Model
 import NIOCore
-import Relay
-import ServiceLifecycle
-import Storage
+public import Relay
+public import ServiceLifecycle
+public import Storage
+import Telemetry
 
 /// What the server does by itself while it runs: it cuts off revoked peers, and keeps the usage ledger.
-struct Upkeep: Service {
+public struct Housekeeping: Service {
     /// How soon another process's revocation takes effect here.
     private static let revocationPause = Duration.milliseconds(500)
     /// The ledger's step.
@@ -15,22 +16,22 @@ struct Upkeep: Service {
     /// Rounds of metering between clearing away what is old: an hour.
     private static let roundsBetweenClearing = 60
 
-    let database: Database
-    let relay: RelayServer
+    public let database: Database
+    public let relay: RelayServer
     private let historyDays: Int
-    let logger: Logger
+    public let logger: Logger
     /// A database that fails is said once in a while, not with each of two looks a second.
     private let unread = RepeatedEvent("revocations cannot be read", level: .error)
 
     /// - Parameter historyDays: how long ended share sessions are kept; 0 for ever.
-    init(database: Database, relay: RelayServer, historyDays: Int, logger: Logger) {
+    public init(database: Database, relay: RelayServer, historyDays: Int, logger: Logger) {
         self.database = database
         self.historyDays = historyDays
         self.relay = relay
         self.logger = logger
     }
 
-    func run() async throws {
+    public func run() async throws {
         await withDiscardingTaskGroup { group in
             group.addTask { await cancelWhenGracefulShutdown { await watchRevocations() } }
             group.addTask { await cancelWhenGracefulShutdown { await meter() } }
@@ -112,7 +113,7 @@ struct Upkeep: Service {
 }
 
 extension RevokedPeers {
-    init(_ subject: Revocation.Subject) {
+    public init(_ subject: Revocation.Subject) {
         switch subject {
         case .user(let id): self = .user(id)
         case .credential(let id): self = .credential(id)

@@ -1,3 +1,5 @@
+import Storage
+
 /// What names, addresses and passwords may be; read once, at the edge.
 public enum AccountRules {
     public static let usernameRule =
@@ -15,9 +17,9 @@ public enum AccountRules {
         (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20)
     }
 
-    /// - Throws: ``APIError`` that names the rule.
-    static func username(_ name: String) throws -> String {
-        guard isUsername(name) else { throw APIError.badRequest("username: \(usernameRule).") }
+    /// - Throws: ``Refusal`` that names the rule.
+    public static func username(_ name: String) throws -> String {
+        guard isUsername(name) else { throw Refusal.badRequest("username: \(usernameRule).") }
         return name
     }
 
@@ -30,8 +32,8 @@ public enum AccountRules {
             && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !#"<>(),;:\"[]"#.utf8.contains($0) }
     }
 
-    static func email(_ text: String) throws -> String {
-        guard isEmail(text) else { throw APIError.badRequest("email: '\(text.prefix(64))' is no address.") }
+    public static func email(_ text: String) throws -> String {
+        guard isEmail(text) else { throw Refusal.badRequest("email: '\(text.prefix(64))' is no address.") }
         return text.lowercased()
     }
 
@@ -45,8 +47,8 @@ public enum AccountRules {
         return range.contains(text.count) && text.utf8.count <= 4 * range.upperBound
     }
 
-    static func password(_ text: String) throws -> String {
-        guard isPassword(text) else { throw APIError.badRequest("password: \(passwordRule).") }
+    public static func password(_ text: String) throws -> String {
+        guard isPassword(text) else { throw Refusal.badRequest("password: \(passwordRule).") }
         return text
     }
 }

@@ -1,44 +1,46 @@
-import Database
-import HTTPTypes
+public import Database
+import Limits
 import Model
 import NIOCore
-import Storage
+public import Storage
+
+/// Whether an account has a second factor, and how many recovery codes are unused.
+public struct SecondFactorState: Sendable {
+    public let isOn: Bool
+    public let recoveryCodesLeft: Int
+}
 
 /// What people change about their own accounts, each with its line in the audit log.
-struct AccountManagement: Sendable {
-    let database: Database
+public struct CredentialOperations: Sendable {
+    public let database: Database
     private let codes = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
     /// A token's longest life, in days.
     private static let longestDays = 3660
 
-    init(database: Database) { self.database = database }
+    public init(database: Database) { self.database = database }
 
     // MARK: Second factor
 
-    func secondFactor(of caller: Caller) async throws -> SecondFactorResource {
+    public func secondFactor(of caller: Caller) async throws -> SecondFactorState {
         let id = caller.user.id
         return try await database.read {
-            SecondFactorResource(
+            SecondFactorState(
                 isOn: try SecondFactor.isOn(userId: id, in: $0),
                 recoveryCodesLeft: try SecondFactor.recoveryCodesLeft(userId: id, in: $0))
         }
     }
 
-    func beginSecondFactor(of caller: Caller, host: String) async throws -> SeedResource {
-        let seed = try await database.write {
-            try SecondFactor.begin(userId: caller.user.id, now: .now(), in: $0)
-        }
-        return SeedResource(seed: seed, username: caller.user.username, host: host)
+    public func beginSecondFactor(of caller: Caller) async throws -> [UInt8] {
+        try await database.write { try SecondFactor.begin(userId: caller.user.id, now: .now(), in: $0) }
     }
 
     /// The seed that waits for its first code, for a page that is loaded again.
-    func pendingSeed(of caller: Caller, host: String) async throws -> SeedResource? {
+    public func pendingSeed(of caller: Caller) async throws -> [UInt8]? {
         try await database.read { try SecondFactor.pending(userId: caller.user.id, in: $0) }
-            .map { SeedResource(seed: $0, username: caller.user.username, host: host) }
     }
 
     /// Turns it on; this sign-in has shown it, others have not and sign in again where it is required.
-    func confirm(_ code: String, of caller: Caller) async throws -> [String] {
+    public func confirm(_ code: String, of caller: Caller) async throws -> [String] {
         try begin(caller)
         let made = try await database.write { connection in
             let now = Timestamp.now()
@@ -53,14 +55,14 @@ struct AccountManagement: Sendable {
         return made
     }
 
-    func renewRecoveryCodes(_ code: String, of caller: Caller) async throws -> [String] {
+    public func renewRecoveryCodes(_ code: String, of caller: Caller) async throws -> [String] {
         try await withCode(code, of: caller) { connection in
             try record(.recoveryCodesRenewed, caller.user.username, caller, connection)
             return try SecondFactor.renewRecoveryCodes(userId: caller.user.id, in: connection)
         }
     }
 
-    func turnSecondFactorOff(_ code: String, of caller: Caller) async throws {
+    public func turnSecondFactorOff(_ code: String, of caller: Caller) async throws {
         try await withCode(code, of: caller) { connection in
             try record(.secondFactorOff, caller.user.username, caller, connection)
             try SecondFactor.turnOff(userId: caller.user.id, in: connection)
@@ -76,19 +78,19 @@ struct AccountManagement: Sendable {
             return try body(connection)
         }
         guard let done else {
-            throw APIError(.forbidden, "code_wrong", "This code is wrong, or was used already; wait for the next one.")
+            throw Refusal(.code, "This code is wrong, or was used already; wait for the next one.")
         }
         codes.succeeded(caller.user.id)
         return done
     }
 
     private func begin(_ caller: Caller) throws {
-        if case .wait(let seconds, _) = codes.begin(caller.user.id) { throw APIError.rateLimited(retryAfter: seconds) }
+        if case .wait(let seconds, _) = codes.begin(caller.user.id) { throw Refusal.rateLimited(retryAfter: seconds) }
     }
 
     // MARK: Sign-ins
 
-    func signOutEverywhere(_ caller: Caller) async throws {
+    public func signOutEverywhere(_ caller: Caller) async throws {
         try await database.write(essential: true) { connection in
             let count = try SignIn.endAll(
                 userId: caller.user.id, except: caller.credential.id, .everywhere, now: .now(), in: connection)
@@ -97,7 +99,7 @@ struct AccountManagement: Sendable {
         }
     }
 
-    func endSignIn(_ id: String, of caller: Caller) async throws {
+    public func endSignIn(_ id: String, of caller: Caller) async throws {
         try await database.write(essential: true) { connection in
             let now = Timestamp.now()
             guard let signIn = try SignIn.find(id: id, now: now, in: connection), signIn.userId == caller.user.id else {
@@ -108,13 +110,24 @@ struct AccountManagement: Sendable {
         }
     }
 
+    // MARK: Identities
+
+    /// Stops a provider's word from signing somebody in.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func removeIdentity(provider: String, subject: String, of caller: Caller) async throws {
+        try await database.write { connection in
+            try ExternalIdentity.remove(provider: provider, subject: subject, of: caller.user.id, in: connection)
+            try record(.identityRemoved, provider, caller, connection)
+        }
+    }
+
     // MARK: Tokens
 
-    func createToken(
+    public func createToken(
         name: String, scopes: Set<PermissionKey>?, days: Int?, for caller: Caller
     ) async throws -> (APIToken.Listed, secret: String) {
         if let days, !(1...Self.longestDays).contains(days) {
-            throw APIError.badRequest("expiresInDays is not between 1 and \(Self.longestDays)")
+            throw Refusal.badRequest("expiresInDays is not between 1 and \(Self.longestDays)")
         }
         // A token that makes tokens would outlive its own end.
         try caller.mustBePerson()
@@ -137,7 +150,7 @@ struct AccountManagement: Sendable {
         }
     }
 
-    func revokeToken(_ id: String, of caller: Caller) async throws {
+    public func revokeToken(_ id: String, of caller: Caller) async throws {
         try await database.write(essential: true) { connection in
             try APIToken.revoke(id: id, owner: caller.user.id, now: .now(), in: connection)
             try record(.tokenRevoked, id, caller, connection)

@@ -1,6 +1,6 @@
-import Background
-import Database
-import Logging
+public import Background
+public import Database
+public import Logging
 import Storage
 import Synchronization
 
@@ -11,16 +11,16 @@ public protocol MailSender: Sendable {
 }
 
 /// The mails that accounts need. Without a server for mail nothing is sent, and nothing fails for it.
-struct AccountMail: Sendable {
-    let sender: (any MailSender)?
-    let database: Database
-    let publicURL: String?
-    let logger: Logger
-    let background: BackgroundWork
+public struct AccountMail: Sendable {
+    public let sender: (any MailSender)?
+    public let database: Database
+    public let publicURL: String?
+    public let logger: Logger
+    public let background: BackgroundWork
 
     private let waiting = WaitingMails()
 
-    init(
+    public init(
         sender: (any MailSender)?, database: Database, publicURL: String?, background: BackgroundWork, logger: Logger
     ) {
         self.background = background
@@ -30,9 +30,10 @@ struct AccountMail: Sendable {
         self.logger = logger
     }
 
-    var isOn: Bool { sender != nil && publicURL != nil }
+    /// Whether mail can be sent: a mail server and a public address are configured.
+    public var isOn: Bool { sender != nil && publicURL != nil }
 
-    func verification(to address: String, secret: String, username: String) async {
+    public func verification(to address: String, secret: String, username: String) async {
         await send(
             to: address, "Prove your e-mail address",
             """
@@ -46,7 +47,7 @@ struct AccountMail: Sendable {
             """)
     }
 
-    func reset(to address: String, secret: String, username: String) async {
+    public func reset(to address: String, secret: String, username: String) async {
         await send(
             to: address, "A new password",
             """
@@ -60,7 +61,7 @@ struct AccountMail: Sendable {
             """)
     }
 
-    func invitation(to address: String, secret: String, organisation: String, inviter: String) async {
+    public func invitation(to address: String, secret: String, organisation: String, inviter: String) async {
         await send(
             to: address, "You are invited to \(organisation)",
             """
@@ -73,7 +74,7 @@ struct AccountMail: Sendable {
     }
 
     /// Does something with mail while the answer is on its way already. Beyond a bound it is left out, with a line for the owner.
-    func later(_ body: @escaping @Sendable () async -> Void) {
+    public func later(_ body: @escaping @Sendable () async -> Void) {
         guard waiting.enter() else { return logger.error("a mail was not sent", metadata: ["error": "too many wait"]) }
         let waiting = self.waiting
         // Essential: they are counted here.
@@ -84,7 +85,7 @@ struct AccountMail: Sendable {
     }
 
     /// Tells everybody who administers this server, where the address is proved.
-    func alert(_ sentence: String) async {
+    public func alert(_ sentence: String) async {
         guard isOn else { return }
         do {
             for user in try await database.read({ try User.administrators(in: $0) }) {
@@ -103,12 +104,12 @@ struct AccountMail: Sendable {
     }
 
     /// Something that an old address should hear.
-    func tell(_ address: String, _ username: String, _ sentence: String) async {
+    public func tell(_ address: String, _ username: String, _ sentence: String) async {
         await send(to: address, "Something changed in your account", "Hello \(username),\n\n\(sentence)\n")
     }
 
     /// Tells an account's owner about something that he should have done himself.
-    func warn(userId: String, _ sentence: String) async {
+    public func warn(userId: String, _ sentence: String) async {
         guard isOn else { return }
         let user = try? await database.read { try User.find(id: userId, in: $0) }
         guard let user, let address = user.email, user.emailVerifiedAt != nil else { return }
@@ -135,16 +136,16 @@ struct AccountMail: Sendable {
 }
 
 /// Mails, or events, on their way, counted.
-final class WaitingMails: Sendable {
+public final class WaitingMails: Sendable {
     /// At once: each has a connection to the mail server.
     private static let capacity = 32
     private let count = Atomic(0)
 
-    func enter() -> Bool {
+    public func enter() -> Bool {
         if count.wrappingAdd(1, ordering: .relaxed).newValue <= Self.capacity { return true }
         leave()
         return false
     }
 
-    func leave() { count.wrappingSubtract(1, ordering: .relaxed) }
+    public func leave() { count.wrappingSubtract(1, ordering: .relaxed) }
 }

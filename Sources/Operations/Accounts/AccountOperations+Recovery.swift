@@ -1,14 +1,14 @@
 import Database
-import HTTPTypes
 import Identity
+import Limits
 import Logging
 import Model
-import Storage
+public import Storage
 
 /// Passwords and addresses: changing them, proving them, and coming back without them.
-extension AccountService {
-    /// - Throws: ``APIError`` when the old password is wrong.
-    func changePassword(old: String?, new: String, of caller: Caller, from source: Source) async throws {
+extension AccountOperations {
+    /// - Throws: ``Refusal`` when the old password is wrong.
+    public func changePassword(old: String?, new: String, of caller: Caller, from source: Source) async throws {
         let id = caller.user.id
         try await confirm(old, of: caller)
         let hash = try await hasher.hash(try AccountRules.password(new))
@@ -22,7 +22,7 @@ extension AccountService {
     }
 
     /// Sends a link to an address that an account has proved. Answers the same whether there is one.
-    func askForReset(email: String, from source: Source) async throws {
+    public func askForReset(email: String, from source: Source) async throws {
         let email = try AccountRules.email(email)
         try begin(resets, "address \(source.address)", "password resets from one address")
         // More than enough for one account is silence: an error would say that there is one.
@@ -43,7 +43,7 @@ extension AccountService {
     }
 
     /// Sets a new password with a link's secret; all sign-ins end.
-    func reset(secret: String, password: String, from source: Source) async throws -> User {
+    public func reset(secret: String, password: String, from source: Source) async throws -> User {
         _ = try await database.read { try OneTimeLink.find(.resetPassword, secret: secret, now: .now(), in: $0) }
         let hash = try await hasher.hash(try AccountRules.password(password))
         let user = try await database.write { connection -> User in
@@ -64,7 +64,7 @@ extension AccountService {
     }
 
     /// Only the account itself, signed in, takes an address: a link that is followed in good faith must not give it to another.
-    func verifyEmail(secret: String, by caller: Caller) async throws {
+    public func verifyEmail(secret: String, by caller: Caller) async throws {
         let old = caller.user.emailVerifiedAt == nil ? nil : caller.user.email
         let email = try await database.write { connection in
             let now = Timestamp.now()
@@ -84,11 +84,11 @@ extension AccountService {
     }
 
     /// Sets an address that counts once a link in a mail to it was followed.
-    /// - Throws: ``APIError`` when the password is wrong, or there is no mail.
-    func setEmail(_ email: String, password: String?, of caller: Caller) async throws {
+    /// - Throws: ``Refusal`` when the password is wrong, or there is no mail.
+    public func setEmail(_ email: String, password: String?, of caller: Caller) async throws {
         let email = try AccountRules.email(email)
         guard mail.isOn else {
-            throw APIError(.conflict, "mail_off", "This server sends no mail, so that no address can be proved.")
+            throw Refusal(.mailOff, "This server sends no mail, so that no address can be proved.")
         }
         try await confirm(password, of: caller)
         try begin(resets, "account \(caller.user.id)", "mails to the account \(caller.user.username)")
@@ -105,7 +105,7 @@ extension AccountService {
         guard let stored = try await database.read({ try Password.hash(userId: id, in: $0) }) else { return }
         try begin(byAccount, "account \(id)", "passwords of the account \(caller.user.username)", .account)
         guard try await hasher.check(password ?? "", against: stored).isRight else {
-            throw APIError(.forbidden, "password_wrong", "The password is wrong.")
+            throw Refusal(.passwordWrong, "The password is wrong.")
         }
         byAccount.succeeded("account \(id)")
     }

@@ -1,28 +1,30 @@
-import Database
-import Logging
-import Model
-import Relay
+public import Database
+public import Limits
+public import Logging
+public import Model
+public import Relay
 import Storage
-import Wire
+public import Wire
 
 /// Answers the relay's questions from accounts and the database.
-struct Gatekeeper: RelayAuthority {
-    let database: Database
-    let authenticator: Authenticator
-    let limiter: RateLimiter
-    let logger: Logger
+public struct RelayAdmission: RelayAuthority {
+    public let database: Database
+    public let authenticator: Authenticator
+    public let limiter: RateLimiter
+    public let logger: Logger
     /// Seats that an account took at one host and never proved.
     private let unproved = AttemptLimiter(AccountSettings.unprovedSeats, per: AccountSettings.unprovedWindow)
 
-    init(database: Database, authenticator: Authenticator, limiter: RateLimiter, logger: Logger) {
+    public init(database: Database, authenticator: Authenticator, limiter: RateLimiter, logger: Logger) {
         self.database = database
         self.authenticator = authenticator
         self.limiter = limiter
         self.logger = logger
     }
 
-    func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal>
-    {
+    public func admitHost(token: String, sessionId: String, from address: String) async -> Result<
+        HostAdmission, RelayRefusal
+    > {
         await admit(token: token, from: address) { caller in
             let peerId = Identifier.make()
             let resumeToken = ResumeToken.make(sessionId: sessionId)
@@ -45,7 +47,7 @@ struct Gatekeeper: RelayAuthority {
         }
     }
 
-    func admitGuest(
+    public func admitGuest(
         token: String, code: String, publicKey: String, from address: String
     ) async -> Result<GuestAdmission, RelayRefusal> {
         await admit(token: token, from: address) { caller in
@@ -77,13 +79,13 @@ struct Gatekeeper: RelayAuthority {
             return GuestAdmission(
                 sessionId: opened.session.id, sessionName: opened.session.sessionName,
                 hostPublicKey: opened.session.hostPublicKey, hostUsername: opened.host.username,
-                permission: Permission(opened.code.permission), peerId: seat.id, userId: user.id,
+                permission: opened.code.permission, peerId: seat.id, userId: user.id,
                 username: user.username, resumeToken: resumeToken, slot: Slot(clamping: seat.slot),
                 credentialId: caller.credential.id)
         }
     }
 
-    func seatGivenUp(peerId: String, reason: KickReason?) async {
+    public func seatGivenUp(peerId: String, reason: KickReason?) async {
         await log("giving up a seat") {
             let unproved = try await database.write(essential: true) {
                 try Connection.leave(id: peerId, isUnproved: reason == .unproved, now: .now(), in: $0)
@@ -96,22 +98,15 @@ struct Gatekeeper: RelayAuthority {
     /// can lock an account out elsewhere.
     private static func key(guest: String, host: String) -> String { "guest \(guest) host \(host)" }
 
-    func sessionEnded(sessionId: String, reason: SessionEnd) async {
-        let stored: ShareSession.EndReason =
-            switch reason {
-            case .hostEnded: .hostEnded
-            case .hostGone: .hostGone
-            case .deleted: .deleted
-            case .timeLimit: .timeLimit
-            }
+    public func sessionEnded(sessionId: String, reason: SessionEnd) async {
         await log("ending a session") {
             _ = try await database.write(essential: true) {
-                try ShareSession.end(id: sessionId, reason: stored, now: .now(), in: $0)
+                try ShareSession.end(id: sessionId, reason: reason, now: .now(), in: $0)
             }
         }
     }
 
-    func relayed(bytes: Int, sessionId: String) async -> Bool {
+    public func relayed(bytes: Int, sessionId: String) async -> Bool {
         await log("writing usage") {
             try await database.write(essential: true) {
                 try UsageLedger.settleBytes([sessionId: bytes], now: .now(), in: $0)
@@ -134,8 +129,8 @@ struct Gatekeeper: RelayAuthority {
         } catch let refusal as Refusal {
             return .failure(RelayRefusal(refusal.message, closeCode: CloseCode.notAllowed))
         } catch let error as StorageError where error.code == .full || error.code == .busy {
-            // As the API says it: nothing is wrong here that a look into the log would tell.
-            return .failure(RelayRefusal(APIError(error).body.message, closeCode: CloseCode.tryAgainLater))
+            // Temporary: not worth an error in the log.
+            return .failure(RelayRefusal(error.remedy, closeCode: CloseCode.tryAgainLater))
         } catch {
             logger.error("a join failed", metadata: ["error": "\(error)"])
             return .failure(

@@ -1,11 +1,11 @@
-import NIOCore
+public import NIOCore
 import Synchronization
 
 /// Token buckets by key: each refills steadily and holds a minute's worth.
-final class RateLimiter: Sendable {
+public final class RateLimiter: Sendable {
     /// Keys remembered. Beyond it the ones that have been quiet for longest are forgotten: a bucket that was not used for a minute is
     /// full again anyway. Where more keys than this are active within a minute, IPv6 addresses are counted by their /48.
-    static let capacity = 20_000
+    public static let capacity = 20_000
     /// How long a table stays crowded after it dropped a bucket that was not full.
     private static let crowdedFor = TimeAmount.minutes(1)
 
@@ -22,14 +22,14 @@ final class RateLimiter: Sendable {
     private let rate: Mutex<Double>
     private let state = Mutex(State())
 
-    init(perMinute: Int) { rate = Mutex(Double(perMinute)) }
+    public init(perMinute: Int) { rate = Mutex(Double(perMinute)) }
 
-    func change(perMinute: Int) { rate.withLock { $0 = Double(perMinute) } }
+    public func change(perMinute: Int) { rate.withLock { $0 = Double(perMinute) } }
 
     /// Takes one token.
     /// - Parameter key: an address as ``ClientAddress/key`` has it, or an account's id.
     /// - Returns: nil, or the whole seconds after which there will be one.
-    func refuse(_ key: String, now: NIODeadline = .now()) -> Int? {
+    public func refuse(_ key: String, now: NIODeadline = .now()) -> Int? {
         let perMinute = rate.withLock { $0 }
         return state.withLock { state in
             let isCrowded = state.crowdedUntil.map { now < $0 } ?? false
@@ -46,31 +46,5 @@ final class RateLimiter: Sendable {
 
     private func refilled(_ bucket: Bucket, _ now: NIODeadline, _ perMinute: Double) -> Double {
         min(perMinute, bucket.tokens + Double((now - bucket.updated).nanoseconds) / 60e9 * perMinute)
-    }
-}
-
-/// Connections at once by address.
-final class ConnectionCounter: Sendable {
-    private let limit: Atomic<Int>
-    private let counts = Mutex<[String: Int]>([:])
-
-    init(limit: Int) { self.limit = Atomic(limit) }
-
-    func change(limit: Int) { self.limit.store(limit, ordering: .relaxed) }
-
-    /// False when the address has as many as it may have.
-    func enter(_ address: String) -> Bool {
-        counts.withLock {
-            guard $0[address, default: 0] < limit.load(ordering: .relaxed) else { return false }
-            $0[address, default: 0] += 1
-            return true
-        }
-    }
-
-    func leave(_ address: String) {
-        counts.withLock {
-            let left = $0[address, default: 1] - 1
-            $0[address] = left > 0 ? left : nil
-        }
     }
 }

@@ -1,4 +1,4 @@
-import NIOCore
+public import NIOCore
 
 /// What the owner decides about accounts.
 public struct AccountSettings: Sendable {
@@ -20,32 +20,32 @@ public struct AccountSettings: Sendable {
     /// Programs that may be given a token, each up to and with its last slash; the first is the one of those who name none.
     public var frontends = [frontend]
     /// The desktop client in the field.
-    static let frontend = "claudelander://"
+    public static let frontend = "claudelander://"
 
     /// In characters. NIST SP 800-63B, section 5.1.1.2: at least eight; long ones are welcome.
-    static let passwordLength = 10...256
+    public static let passwordLength = 10...256
     /// A name or an address, in bytes (RFC 5321: an address has at most 254).
-    static let loginBytes = 254
+    public static let loginBytes = 254
     /// Mails of invitations that one account sends, and that one address gets.
-    static let invitationsSent = 20
-    static let invitationsReceived = 3
-    static let invitationWindow = TimeAmount.hours(1)
+    public static let invitationsSent = 20
+    public static let invitationsReceived = 3
+    public static let invitationWindow = TimeAmount.hours(1)
     /// Sign-ins of one account and of one address.
-    static let signIns = 5
-    static let signInWindow = TimeAmount.minutes(15)
+    public static let signIns = 5
+    public static let signInWindow = TimeAmount.minutes(15)
     /// Seats that one account takes at one host without showing that it knows the words: enough for typing mistakes.
-    static let unprovedSeats = 5
-    static let unprovedWindow = TimeAmount.minutes(15)
+    public static let unprovedSeats = 5
+    public static let unprovedWindow = TimeAmount.minutes(15)
     /// Registrations of one address.
-    static let registrations = 3
-    static let registrationWindow = TimeAmount.hours(1)
+    public static let registrations = 3
+    public static let registrationWindow = TimeAmount.hours(1)
     /// Reset mails to one account, and asked for by one address.
-    static let resets = 3
-    static let resetWindow = TimeAmount.hours(1)
+    public static let resets = 3
+    public static let resetWindow = TimeAmount.hours(1)
     /// An address that many people share, such as an office's, is allowed more sign-ins than one account is.
-    static let signInsPerAddress = 20
+    public static let signInsPerAddress = 20
     /// Between the password and the second factor, in seconds.
-    static let pendingSeconds: Int64 = 600
+    public static let pendingSeconds: Int64 = 600
 
     public init() {}
 }

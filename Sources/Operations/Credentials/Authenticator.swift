@@ -1,22 +1,21 @@
-import Background
-import Database
-import HTTPTypes
-import Hummingbird
-import Logging
+public import Background
+public import Database
+public import Logging
 import Model
-import Storage
+public import Storage
+import Telemetry
 import Wire
 
-/// Says who asks: the bearer of an API token or an access token, or a browser with its cookie.
-struct Authenticator: Sendable {
-    let database: Database
-    let tokens: AccessTokens
+/// Finds the caller behind an API token, an access token or a browser's cookie.
+public struct Authenticator: Sendable {
+    public let database: Database
+    public let tokens: AccessTokens
     private let plainTokens = RepeatedEvent(
         "access tokens without a plan count as free; sign in again to get a new one")
     private let background: BackgroundWork
     private let logger: Logger
 
-    init(database: Database, tokens: AccessTokens, background: BackgroundWork, logger: Logger) {
+    public init(database: Database, tokens: AccessTokens, background: BackgroundWork, logger: Logger) {
         self.background = background
         self.database = database
         self.tokens = tokens
@@ -25,21 +24,9 @@ struct Authenticator: Sendable {
 
     // MARK: Bearer tokens
 
-    /// The caller behind a request of the API.
-    /// - Throws: ``APIError/unauthorized``; ``StorageError``.
-    func caller(of request: Request, _ context: WebContext) async throws -> Caller {
-        let header = request.headers[.authorization] ?? ""
-        guard header.lowercased().hasPrefix("bearer ") else { throw APIError.unauthorized }
-        let token = String(header.dropFirst("bearer ".count))
-        guard let caller = try await caller(token: token, address: context.address) else {
-            throw APIError.unauthorized
-        }
-        return caller
-    }
-
     /// The caller behind a token, or nil.
     /// - Throws: ``StorageError``.
-    func caller(token: String, address: String) async throws -> Caller? {
+    public func caller(token: String, address: String) async throws -> Caller? {
         guard token.utf8.count <= WireLimits.tokenBytes else { return nil }
         let now = Timestamp.now()
         // RFC 7515, section 2: without padding. One token has one spelling.
@@ -102,12 +89,10 @@ struct Authenticator: Sendable {
 
     // MARK: Cookies
 
-    /// The signed-in browser behind a request, or nil.
+    /// The sign-in behind a browser's cookie and who it is, or nil.
     /// - Throws: ``StorageError``.
-    func visit(of request: Request, _ context: WebContext) async throws -> Visit? {
-        guard let secret = Cookies.value(Cookies.signIn, of: request) else { return nil }
+    public func signIn(cookie secret: String, address: String) async throws -> (SignIn, Caller)? {
         let now = Timestamp.now()
-        let address = context.address
         let found = try await database.read { connection -> (SignIn, Caller)? in
             guard let signIn = try SignIn.find(cookie: secret, now: now, in: connection),
                 let caller = try signIn.caller(address: address, in: connection)
@@ -120,13 +105,6 @@ struct Authenticator: Sendable {
                 try? await database.write { try signIn.markUsed(address: address, now: now, in: $0) }
             }
         }
-        return Visit(signIn: signIn, caller: caller, formToken: FormToken(secret: secret))
+        return (signIn, caller)
     }
-}
-
-/// A signed-in browser.
-struct Visit: Sendable {
-    let signIn: SignIn
-    let caller: Caller
-    let formToken: FormToken
 }

@@ -18,3 +18,11 @@ public enum ISOTime {
     /// The wall clock, in milliseconds since 1970.
     public static var millisecondsNow: Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
 }
+
+extension Timestamp {
+    /// ISO 8601 in UTC, with milliseconds.
+    public var iso: String { ISOTime.text(milliseconds: milliseconds) }
+
+    /// "2026-11-21 18:03 UTC"
+    public var readable: String { iso.prefix(16).split(separator: "T").joined(separator: " ") + " UTC" }
+}

@@ -1,32 +1,30 @@
-import Database
-import HTTPTypes
-import Identity
-import Logging
-import Model
+public import Database
+public import Identity
+public import Limits
+public import Logging
+public import Model
 import NIOCore
-import Storage
-import Wire
+public import Storage
 
 /// What people do with their accounts, for the API and the pages alike.
-struct AccountService: Sendable {
-    let database: Database
-    let authenticator: Authenticator
-    let tokens: AccessTokens
-    let hasher: PasswordHasher
-    let settings: AccountSettings
-    let mail: AccountMail
-    let alerts: OwnerAlerts
-    let logger: Logger
-    var providers = Providers()
-    let byAccount = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
+public struct AccountOperations: Sendable {
+    public let database: Database
+    public let authenticator: Authenticator
+    public let tokens: AccessTokens
+    public let hasher: PasswordHasher
+    public let settings: AccountSettings
+    public let mail: AccountMail
+    public let alerts: AdministratorAlerts
+    public let logger: Logger
+    public let byAccount = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
     /// Names that belong to no account, in a table of their own: made-up names must not push accounts out of theirs.
     private let byUnknownName: AttemptLimiter
     private let byAddress: AttemptLimiter
     private let codes = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
     private let registrations = AttemptLimiter(AccountSettings.registrations, per: AccountSettings.registrationWindow)
-    let resets = AttemptLimiter(AccountSettings.resets, per: AccountSettings.resetWindow)
+    public let resets = AttemptLimiter(AccountSettings.resets, per: AccountSettings.resetWindow)
 
-    init(
+    public init(
         database: Database, authenticator: Authenticator, tokens: AccessTokens, hasher: PasswordHasher,
         settings: AccountSettings, mail: AccountMail,
         logger: Logger
@@ -37,7 +35,7 @@ struct AccountService: Sendable {
         self.hasher = hasher
         self.settings = settings
         self.mail = mail
-        let alerts = OwnerAlerts(database: database, mail: mail, logger: logger)
+        let alerts = AdministratorAlerts(database: database, mail: mail, logger: logger)
         self.alerts = alerts
         self.logger = logger
         byUnknownName = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow) {
@@ -52,23 +50,31 @@ struct AccountService: Sendable {
     }
 
     /// Where a request comes from.
-    struct Source: Sendable {
-        let kind: SignIn.Kind
-        let client: String
-        let address: String
+    public struct Source: Sendable {
+        public let kind: SignIn.Kind
+        /// What the list of sign-ins calls the client.
+        public let client: String
+        /// The client's address as limits count it.
+        public let address: String
+
+        public init(kind: SignIn.Kind, client: String, address: String) {
+            self.kind = kind
+            self.client = client
+            self.address = address
+        }
     }
 
     // MARK: Signing in
 
     /// Somebody who has shown a password, and has a second factor to show yet or not.
-    enum FirstStep: Sendable {
+    public enum FirstStep: Sendable {
         case done(User)
         case needsCode(User)
     }
 
     /// Checks a name and a password. Takes as long whether the account exists or not.
-    /// - Throws: ``APIError`` `sign_in_failed`, `rate_limited`; ``StorageError``; ``IdentityError``.
-    func checkPassword(login: String, password: String, from source: Source) async throws -> FirstStep {
+    /// - Throws: ``Refusal`` `sign_in_failed`, `rate_limited`; ``StorageError``; ``IdentityError``.
+    public func checkPassword(login: String, password: String, from source: Source) async throws -> FirstStep {
         guard login.utf8.count <= AccountSettings.loginBytes else { throw Self.wrong }
         let login = login.contains("@") ? login.lowercased() : login
         let address = byAddress.isCrowded() ? ClientAddress.widened(source.address) : source.address
@@ -98,25 +104,26 @@ struct AccountService: Sendable {
     }
 
     /// Takes a code of the app or a recovery code.
-    /// - Throws: ``APIError`` `code_wrong`, `rate_limited`; ``StorageError``.
-    func takeCode(_ code: String, of user: User, from source: Source) async throws {
+    /// - Throws: ``Refusal`` `code_wrong`, `rate_limited`; ``StorageError``.
+    public func takeCode(_ code: String, of user: User, from source: Source) async throws {
         try begin(codes, "account \(user.id)", "codes for the account \(user.username)", .account)
         guard try await database.write({ try SecondFactor.take(code, userId: user.id, now: .now(), in: $0) }) else {
             try await note(.signedIn, .failed, "second factor", user: user, login: user.username, source)
-            throw APIError(
-                .unauthorized, "code_wrong", "This code is wrong, or was used already; wait for the next one.")
+            throw Refusal(
+                .signInCode, "This code is wrong, or was used already; wait for the next one.")
         }
         codes.succeeded("account \(user.id)")
     }
 
-    struct SignedIn: Sendable {
-        let signIn: SignIn
-        let caller: Caller
-        let secret: String?
+    public struct SignedIn: Sendable {
+        public let signIn: SignIn
+        public let caller: Caller
+        /// The refresh token, or the browser's cookie.
+        public let secret: String?
     }
 
-    /// Begins a sign-in of somebody who was found to be who he is.
-    func begin(_ user: User, isStrong: Bool, how: String, from source: Source) async throws -> SignedIn {
+    /// Begins a sign-in of somebody whose identity was checked.
+    public func begin(_ user: User, isStrong: Bool, how: String, from source: Source) async throws -> SignedIn {
         try await database.write { connection in
             let now = Timestamp.now()
             let (signIn, secret) = try SignIn.begin(
@@ -132,13 +139,13 @@ struct AccountService: Sendable {
 
     /// An access token for a caller's organisation.
     /// - Parameter end: a token that another one was shown for lasts no longer than that one.
-    func accessToken(for caller: Caller, notAfter end: Timestamp? = nil) async throws -> AccessTokenResource {
+    public func accessToken(for caller: Caller, notAfter end: Timestamp? = nil) async throws -> AccessTokens.Issued {
         let organisation = try await database.read { connection in
             try Organisation.find(id: caller.organisationId, in: connection)
         }
-        guard let organisation else { throw APIError.unauthorized }
+        guard let organisation else { throw Refusal.unauthorized }
         let isDesktop = try await kind(of: caller) == .desktop
-        var seconds = isDesktop ? WebConfiguration.desktopTokenSeconds : WebConfiguration.accessTokenSeconds
+        var seconds = isDesktop ? AccessTokens.desktopSeconds : AccessTokens.seconds
         let now = Timestamp.now()
         if let end { seconds = min(seconds, max(1, Int((end.milliseconds - now.milliseconds) / 1000))) }
         return try await tokens.make(for: caller, organisation: organisation, seconds: seconds, now: now)
@@ -149,8 +156,8 @@ struct AccountService: Sendable {
         return try await database.read { try SignIn.find(id: id, now: .now(), in: $0)?.kind }
     }
 
-    /// - Throws: ``APIError/unauthorized`` when the token is unknown, or was used before: then the sign-in is over.
-    func refresh(_ secret: String, address: String) async throws -> (Caller, next: String) {
+    /// - Throws: ``Refusal/unauthorized`` when the token is unknown, or was used before: then the sign-in is over.
+    public func refresh(_ secret: String, address: String) async throws -> (Caller, next: String) {
         let outcome = try await database.write { connection -> SignIn.Refreshed in
             let now = Timestamp.now()
             let outcome = try SignIn.refresh(secret, now: now, in: connection)
@@ -170,7 +177,7 @@ struct AccountService: Sendable {
         switch outcome {
         case .renewed(let signIn, let next):
             let caller = try await database.read { try signIn.caller(address: address, in: $0) }
-            guard let caller else { throw APIError.unauthorized }
+            guard let caller else { throw Refusal.unauthorized }
             return (caller, next)
         case .reused(let signIn):
             // An alert without a name is better than none.
@@ -180,12 +187,12 @@ struct AccountService: Sendable {
                 .account,
                 "A refresh token of the account \(name) came twice: one was stolen, and the sign-in was ended.")
             await mail.warn(userId: signIn.userId, "Somebody used an old key of one of your sign-ins; it was ended.")
-            throw APIError.unauthorized
-        case .unknown: throw APIError.unauthorized
+            throw Refusal.unauthorized
+        case .unknown: throw Refusal.unauthorized
         }
     }
 
-    func signOut(_ caller: Caller) async throws {
+    public func signOut(_ caller: Caller) async throws {
         guard case .signIn(let id) = caller.credential else { return }
         try await database.write(essential: true) { connection in
             let now = Timestamp.now()
@@ -199,8 +206,8 @@ struct AccountService: Sendable {
 
     /// Makes an account with a password, where the owner lets people do so.
     /// - Parameter invitation: an organisation's; needed unless registration is open, and accepted with it.
-    /// - Throws: ``APIError``, ``Refusal``, ``StorageError``, ``IdentityError``.
-    func register(
+    /// - Throws: ``Refusal``, ``StorageError``, ``IdentityError``.
+    public func register(
         username: String, email: String?, password: String, invitation: String?, from source: Source
     ) async throws -> SignedIn {
         try begin(registrations, source.address, "registrations from one address")
@@ -235,7 +242,7 @@ struct AccountService: Sendable {
         return try await begin(user, isStrong: false, how: "registration", from: source)
     }
 
-    static func join(
+    public static func join(
         _ invitation: String, _ user: User, _ actor: Audit.Actor, _ now: Timestamp, _ connection: Transaction
     ) throws {
         let member = try Invitation.accept(secret: invitation, user: user, now: now, in: connection)
@@ -246,17 +253,17 @@ struct AccountService: Sendable {
 
     // MARK: Parts
 
-    static let wrong = APIError(.unauthorized, "sign_in_failed", "Name or password is wrong.")
+    public static let wrong = Refusal(.signInFailed, "Name or password is wrong.")
 
     /// Counts an attempt.
-    /// - Throws: ``APIError`` `rate_limited`.
-    func begin(
-        _ limiter: AttemptLimiter, _ key: String, _ what: String, _ kind: OwnerAlerts.Kind = .stranger
+    /// - Throws: ``Refusal`` `rate_limited`.
+    public func begin(
+        _ limiter: AttemptLimiter, _ key: String, _ what: String, _ kind: AdministratorAlerts.Kind = .stranger
     ) throws {
         guard case .wait(let seconds, let isNew) = limiter.begin(key) else { return }
         // Once for each block, and not for each attempt.
         if isNew { alerts.raise(kind, "Too many \(what); further ones wait \(seconds) s.") }
-        throw APIError.rateLimited(retryAfter: seconds)
+        throw Refusal.rateLimited(retryAfter: seconds)
     }
 
     private func note(

@@ -1,12 +1,12 @@
-import NIOCore
+public import NIOCore
 import Synchronization
 
 /// Counts attempts by key: so many within a window, then a wait that doubles each time the key goes on.
 ///
 /// An attempt counts when it begins, so that many at once cannot all slip through; one that succeeds is given back.
-final class AttemptLimiter: Sendable {
+public final class AttemptLimiter: Sendable {
     /// Keys remembered. Beyond it the keys that have been quiet for longest are forgotten, blocked ones last.
-    static let capacity = 20_000
+    public static let capacity = 20_000
     /// The longest wait, in seconds: a day.
     private static let longest: Int64 = 86_400
 
@@ -31,24 +31,24 @@ final class AttemptLimiter: Sendable {
     private let state = Mutex(State())
 
     /// - Parameter onCrowded: called when keys that have not recovered had to be forgotten, at most once per window.
-    init(_ limit: Int, per window: TimeAmount, onCrowded: @escaping @Sendable () -> Void = {}) {
+    public init(_ limit: Int, per window: TimeAmount, onCrowded: @escaping @Sendable () -> Void = {}) {
         self.limit = limit
         self.window = window
         self.onCrowded = onCrowded
     }
 
-    enum Outcome: Equatable {
+    public enum Outcome: Equatable {
         case go
         /// Whole seconds to wait; `isNew` when this attempt is the one too many.
         case wait(seconds: Int, isNew: Bool)
     }
 
     /// Whether more keys were active within the last window than the table holds. Callers then count larger groups as one key.
-    func isCrowded(now: NIODeadline = .now()) -> Bool {
+    public func isCrowded(now: NIODeadline = .now()) -> Bool {
         state.withLock { state in state.crowdedUntil.map { now < $0 } ?? false }
     }
 
-    func begin(_ key: String, now: NIODeadline = .now()) -> Outcome {
+    public func begin(_ key: String, now: NIODeadline = .now()) -> Outcome {
         let (outcome, hasBecomeCrowded) = state.withLock { state -> (Outcome, Bool) in
             var entry = state.entries[key] ?? Entry(begun: now, recoversAt: now + window)
             if entry.recoversAt <= now { entry = Entry(begun: now, recoversAt: now + window) }
@@ -82,7 +82,7 @@ final class AttemptLimiter: Sendable {
     }
 
     /// Whole seconds that a key has to wait now; counts nothing.
-    func wait(of key: String, now: NIODeadline = .now()) -> Int? {
+    public func wait(of key: String, now: NIODeadline = .now()) -> Int? {
         state.withLock { state in
             guard let until = state.entries[key]?.blockedUntil, now < until else { return nil }
             return Self.seconds(until - now)
@@ -90,7 +90,7 @@ final class AttemptLimiter: Sendable {
     }
 
     /// The attempt was no guess; those before it may have been.
-    func giveBack(_ key: String) {
+    public func giveBack(_ key: String) {
         state.withLock { state in
             guard var entry = state.entries[key], entry.attempts > 0 else { return }
             entry.attempts -= 1
@@ -100,7 +100,7 @@ final class AttemptLimiter: Sendable {
     }
 
     /// The attempt was no guess, and those before it were typing mistakes.
-    func succeeded(_ key: String) { state.withLock { $0.entries.remove(key) } }
+    public func succeeded(_ key: String) { state.withLock { $0.entries.remove(key) } }
 
     private static func seconds(_ time: TimeAmount) -> Int { Int((time.nanoseconds + 999_999_999) / 1_000_000_000) }
 }

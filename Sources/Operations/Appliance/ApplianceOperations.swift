@@ -1,0 +1,83 @@
+public import Database
+import Model
+public import Storage
+
+/// What whoever runs the server does with the server itself: secrets, keys, incidents, the setup link.
+public struct ApplianceOperations: Sendable {
+    private let database: Database
+    private let actor: Audit.Actor
+
+    /// - Parameter actor: in whose name the audit log has it.
+    public init(database: Database, actor: Audit.Actor) {
+        self.database = database
+        self.actor = actor
+    }
+
+    private static func record(
+        _ action: AuditAction, _ target: String, _ detail: String = "", _ actor: Audit.Actor, _ connection: Transaction
+    ) throws {
+        try Audit.record(
+            action, target: target, detail: detail, actor: actor, now: .now(), in: connection.tenant(Audit.appliance))
+    }
+
+    // MARK: Secrets
+
+    /// Seals a secret setting into the database.
+    /// - Throws: ``StorageError``.
+    public func setSecret(_ name: String, to secret: String) async throws {
+        try await database.write { [actor] connection in
+            try StoredSecret.set(name, to: secret, now: .now(), in: connection)
+            try Self.record(.secretSet, name, "", actor, connection)
+        }
+    }
+
+    /// - Returns: whether there was one.
+    /// - Throws: ``StorageError``.
+    public func removeSecret(_ name: String) async throws -> Bool {
+        try await database.write { [actor] connection in
+            let found = try StoredSecret.remove(name, in: connection)
+            if found { try Self.record(.secretSet, name, "removed", actor, connection) }
+            return found
+        }
+    }
+
+    // MARK: Keys
+
+    /// Makes a new master key and wraps every organisation's data key with it.
+    /// - Returns: how many were wrapped.
+    /// - Throws: ``StorageError``.
+    public func rotateMasterKey() async throws -> Int {
+        try await database.rotateMasterKey { [actor] connection, count in
+            try Self.record(.keysRotated, Keyring.masterName, "\(count) data keys", actor, connection)
+        }
+    }
+
+    /// Makes a new key for access tokens; tokens signed with older ones stay good.
+    /// - Returns: the key's id.
+    /// - Throws: ``StorageError``.
+    public func rotateSigningKey() async throws -> String {
+        try await database.write { [actor] connection in
+            let id = try SigningKey.add(now: .now(), in: connection)
+            try Self.record(.keysRotated, "signing key", id, actor, connection)
+            return id
+        }
+    }
+
+    // MARK: Incidents
+
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func postIncident(_ text: String) async throws -> Incident {
+        try await database.write { try Incident.post(text, now: .now(), in: $0) }
+    }
+
+    /// - Parameter id: the id, or the end of it.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func resolveIncident(_ id: String) async throws -> Incident {
+        try await database.write { try Incident.resolve(id: id, now: .now(), in: $0) }
+    }
+
+    /// - Throws: ``StorageError``.
+    public func incidents(includingResolved all: Bool) async throws -> [Incident] {
+        try await database.read { try Incident.list(includingResolved: all, in: $0) }
+    }
+}

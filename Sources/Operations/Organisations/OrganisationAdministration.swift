@@ -1,0 +1,45 @@
+public import Database
+import Model
+public import Storage
+
+/// What whoever runs the server does with all organisations.
+public struct OrganisationAdministration: Sendable {
+    private let database: Database
+    private let actor: Audit.Actor
+
+    /// - Parameter actor: in whose name the audit log has it.
+    public init(database: Database, actor: Audit.Actor) {
+        self.database = database
+        self.actor = actor
+    }
+
+    /// Organisations by name, in pages.
+    /// - Parameter after: name and id of the last one of the page before; empty for the first page.
+    /// - Throws: ``StorageError``.
+    public func list(after: (String, String), limit: Int) async throws -> [Organisation] {
+        try await database.read { try Organisation.list(after: after, limit: limit, in: $0) }
+    }
+
+    /// Changes what an organisation may use; what runs goes on.
+    /// - Parameter name: a name or an id.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func setPlan(_ plan: Plan, of name: String) async throws {
+        try await database.write { [actor] connection in
+            let found = try Organisation.named(name, in: connection)
+            try found.setPlan(plan, by: actor, now: .now(), in: connection)
+        }
+    }
+
+    /// The usage ledger's sums by hour.
+    /// - Parameters:
+    ///   - name: a name or an id.
+    ///   - hours: the running one included.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func usage(of name: String, hours: Int64) async throws -> [UsageLedger.Sum] {
+        let now = UsageLedger.hour(of: .now())
+        return try await database.read {
+            try UsageLedger.sums(
+                from: now - hours + 1, to: now, in: $0.tenant(try Organisation.named(name, in: $0).id))
+        }
+    }
+}
