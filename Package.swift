@@ -120,16 +120,26 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
+            name: "Sockets",
+            dependencies: [
+                "Background", "Limits", "Telemetry", "TransportSecurity",
+                nioCore, nioPosix, nioHTTP1, logging,
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+            ],
+            swiftSettings: strict
+        ),
+        .target(
             name: "Web",
             dependencies: [
-                "Background", "Database", "Storage", "Operations", "Limits", "Wire", "Relay", "Model",
+                "Background", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire", "Relay", "Model",
                 "TransportSecurity", "Telemetry", "Identity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
-                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "JWTKit", package: "jwt-kit"),
             ],
             resources: [.embedInCode("OpenAPI/openapi.json")],
@@ -138,7 +148,8 @@ let package = Package(
         .executableTarget(
             name: "Appliance",
             dependencies: [
-                "Database", "Storage", "Operations", "Wire", "Relay", "Web", "Identity", "Client", "CPlatform", "Files",
+                "Database", "Storage", "Operations", "Sockets", "Wire", "Relay", "Web", "Identity", "Client",
+                "CPlatform", "Files",
                 "Model",
                 "Telemetry",
                 "COpenSSL",
@@ -180,6 +191,8 @@ let package = Package(
             name: "EndToEndTests", dependencies: ["EndToEnd", "Wire", nioCore, crypto],
             resources: [.embedInCode("Vectors")],
             swiftSettings: strict),
+        .testTarget(
+            name: "SocketsTests", dependencies: ["Sockets", nioCore, nioEmbedded, nioHTTP1], swiftSettings: strict),
         .testTarget(
             name: "WebTests",
             dependencies: [

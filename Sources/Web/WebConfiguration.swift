@@ -1,6 +1,7 @@
 import NIOCore
 public import Operations
 public import Relay
+public import Sockets
 
 /// What the web server can be told; each bound with its unit and its reason.
 public struct WebConfiguration: Sendable {
@@ -21,32 +22,12 @@ public struct WebConfiguration: Sendable {
     /// Web servers in front of this one, by address: who their requests come from stands in X-Forwarded-For.
     public var trustedProxies: [String] = []
 
-    /// A JSON body, in bytes: the largest the API knows is under 2 KiB.
+    /// A JSON body or a form, in bytes: the largest the API knows is under 2 KiB.
     static let bodyBytes = 64 << 10
-    /// All headers of a request, in bytes: a 2 KiB token and room for proxies.
-    static let headerBytes = 16 << 10
-    static let headerCount = 100
-    /// A new connection's time to send its first request completely.
-    static let firstRequest = TimeAmount.seconds(15)
-    /// The same once the server is on its way down.
-    static let firstRequestWhileDraining = TimeAmount.seconds(2)
-    /// How long a peer may leave its answer unread.
-    static let stalledAnswer = TimeAmount.seconds(30)
-    /// How long a peer gets to read a refusal before its connection is closed.
-    static let farewell = TimeAmount.seconds(1)
     /// From a request's head to the end of its body: 64 KiB over a very bad line.
     static let wholeRequest = TimeAmount.seconds(30)
-    /// A kept-alive connection's time until the next request.
-    static let idle = TimeAmount.seconds(60)
     /// What clients are told to wait before they come back to a server that restarts.
     static let reconnectIn = TimeAmount.seconds(1)
-
-    /// Whether a request announces a longer body than any may have.
-    static func isTooLong(contentLength: String?) -> Bool {
-        guard let contentLength else { return false }
-        // What is no number is refused elsewhere.
-        return contentLength.utf8.count > 18 || (Int(contentLength) ?? 0) > bodyBytes
-    }
 
     public init(listeners: [ListenerConfiguration]) { self.listeners = listeners }
 }

@@ -11,6 +11,7 @@ import NIOPosix
 public import Operations
 import Relay
 public import ServiceLifecycle
+public import Sockets
 import Storage
 public import Telemetry
 public import TransportSecurity
@@ -26,8 +27,9 @@ public struct WebServer: Service {
     private let recorder: AvailabilityRecorder
     private let upkeep: Housekeeping
     /// What the API's description and the permission matrix must name.
-    let routes: [RouteDescription]
-    private let events: DoorEvents
+    let descriptions: [RouteDescription]
+    private let table: RouteTable
+    private let events: ConnectionEvents
     private let joins: RateLimiter
     private let publicCalls: RateLimiter
     private let connections: ConnectionCounter
@@ -45,7 +47,7 @@ public struct WebServer: Service {
         self.group = group
         self.onRunning = onRunning
         let database = parts.database
-        events = DoorEvents(
+        events = ConnectionEvents(
             metrics: parts.metrics, logger: parts.logger, logAddresses: configuration.limits.logAddresses)
         let tokens = AccessTokens(database: database, logger: parts.logger)
         let authenticator = Authenticator(
@@ -60,19 +62,19 @@ public struct WebServer: Service {
             background: background)
         // RFC 9110, section 9.1: HEAD is answered wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
-        let known = RouteTable()
+        table = RouteTable()
         router.add(
             middleware: EdgeMiddleware(
-                metrics: parts.metrics, events: events, routes: known, hsts: configuration.hsts,
+                metrics: parts.metrics, events: events, routes: table, hsts: configuration.hsts,
                 upgradeURL: configuration.accounts.upgradeURL))
         let board = StatusBoard(parts, group: group)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
         upkeep = Housekeeping(
             database: database, relay: relay, historyDays: configuration.historyDays, logger: parts.logger)
-        let table = Routes(
-            router: router, table: known, publicCalls: publicCalls, authenticator: authenticator, database: database)
-        Self.add(to: table, configuration, parts, authenticator, tokens, board, relay, events, background)
-        routes = table.descriptions
+        let routes = Routes(
+            router: router, table: table, publicCalls: publicCalls, authenticator: authenticator, database: database)
+        Self.add(to: routes, configuration, parts, authenticator, tokens, board, relay, events, background)
+        descriptions = routes.descriptions
         responder = router.buildResponder()
         let redirects = Router(context: WebContext.self)
         RedirectRoutes(port: configuration.redirectPort, names: configuration.names, answers: parts.challenges).add(
@@ -82,7 +84,7 @@ public struct WebServer: Service {
 
     private static func add(
         to routes: Routes, _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator,
-        _ tokens: AccessTokens, _ board: StatusBoard, _ relay: RelayServer, _ events: DoorEvents,
+        _ tokens: AccessTokens, _ board: StatusBoard, _ relay: RelayServer, _ events: ConnectionEvents,
         _ background: BackgroundWork
     ) {
         let database = parts.database
@@ -131,23 +133,23 @@ public struct WebServer: Service {
     /// Serves until a graceful shutdown, then tells every peer to come back and waits for connections to end.
     public func run() async throws {
         try await ShareOperations(database: parts.database, relay: relay).reopenRooms()
-        let draining = Draining()
-        let connections = self.connections
         let proxies = TrustedProxies(configuration.trustedProxies)
-        let events = self.events
-        let relay = self.relay
-        let unread = UnreadAnswers(metrics: parts.metrics)
+        let (events, relay, known) = (self.events, self.relay, self.table)
+        let draining = Draining()
+        let shared = ConnectionSetup.Shared(
+            connections: connections, proxies: proxies, events: events, draining: draining, metrics: parts.metrics)
         let listeners = try await Listeners(
             configuration.listeners, group: group, logger: logger, draining: draining, events: events,
             background: background
         ) { listener in
-            FrontDoorChannel(
+            ConnectionSetup(
                 responder: Self.respond(
                     with: listener.role == .redirect ? redirects : responder, logger: logger, events: events,
                     proxies: proxies),
-                relay: relay, connections: connections, proxies: proxies, events: events, draining: draining,
-                unread: unread, metrics: parts.metrics,
-                tls: listener.role == .https ? parts.tls : nil, offersRelay: listener.role != .redirect)
+                shared: shared, tls: listener.role == .https ? parts.tls : nil,
+                // A listener that redirects offers nothing else.
+                upgrades: listener.role == .redirect ? [] : [RelayEntrance(relay: relay, proxies: proxies)],
+                bounds: { known.bounds($0, $1) })
         }
         onRunning(listeners.bound)
         await withGracefulShutdownHandler {
@@ -177,7 +179,7 @@ public struct WebServer: Service {
 
     /// Runs one request through a router.
     private static func respond(
-        with responder: RouterResponder<WebContext>, logger: Logger, events: DoorEvents, proxies: TrustedProxies
+        with responder: RouterResponder<WebContext>, logger: Logger, events: ConnectionEvents, proxies: TrustedProxies
     ) -> HTTPChannelHandler.Responder {
         { request, writer, channel in
             var logger = logger

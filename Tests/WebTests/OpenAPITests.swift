@@ -14,7 +14,7 @@ import Testing
         defer { database.close() }
         let server = await TestServer.make(database, directory)
         // OpenAPI writes {id} where the router writes :id.
-        let routes = server.routes.map { route in
+        let routes = server.descriptions.map { route in
             let path = route.path.split(separator: "/").map { $0.hasPrefix(":") ? "{\($0.dropFirst())}" : String($0) }
             return "\(route.method) /\(path.joined(separator: "/"))"
         }

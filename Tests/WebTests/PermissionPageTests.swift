@@ -21,7 +21,7 @@ import TransportSecurity
         defer { try? FileManager.default.removeItem(atPath: directory) }
         let database = try Database(stateDirectory: directory)
         defer { database.close() }
-        let page = Self.page(await TestServer.make(database, directory).routes)
+        let page = Self.page(await TestServer.make(database, directory).descriptions)
         if ProcessInfo.processInfo.environment["POSTERN_WRITE_DOCS"] != nil {
             try Data(page.utf8).write(to: URL(filePath: Self.path))
         }

@@ -9,6 +9,7 @@ import NIOPosix
 import Operations
 import Relay
 import ServiceLifecycle
+import Sockets
 import Storage
 import Telemetry
 import TransportSecurity

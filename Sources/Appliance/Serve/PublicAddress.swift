@@ -4,6 +4,7 @@ import Glibc
 import Model
 import NIOCore
 import NIOPosix
+import Sockets
 import Web
 
 /// Where people reach this server, without a slash at the end: in links, in mails, and where providers send people back.

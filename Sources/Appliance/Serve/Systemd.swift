@@ -1,6 +1,7 @@
 import CSystemd
 import Glibc
 import Model
+import Sockets
 import Web
 
 /// What systemd gives a service and wants to hear from it.

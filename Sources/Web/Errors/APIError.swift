@@ -4,6 +4,7 @@ import Hummingbird
 import Identity
 import NIOCore
 import Operations
+import Sockets
 import Storage
 import Wire
 
@@ -20,8 +21,10 @@ struct APIError: Error {
 
     static let notFound = APIError(.notFound, "not_found", "There is nothing here; see docs/api.md for what there is.")
 
-    static let tooLarge = APIError(
-        .contentTooLarge, "too_large", "A body is at most \(WebConfiguration.bodyBytes) bytes long.")
+    /// - Parameter bytes: what the route takes.
+    static func tooLarge(_ bytes: Int) -> APIError {
+        APIError(.contentTooLarge, "too_large", "A body is at most \(bytes) bytes long.")
+    }
 
     /// - Parameter allow: the methods that the path knows, as RFC 9110, section 10.2.1 lists them.
     static func methodNotAllowed(_ allow: String) -> APIError {
@@ -46,7 +49,7 @@ struct APIError: Error {
                 error.remedy)
         case is BrokenRequest, is IOError, is ChannelError: self = .badRequest("The request ended too early.")
         case is NIOTooManyBytesError:
-            self = .tooLarge
+            self = .tooLarge(WebConfiguration.bodyBytes)
         case let error as IdentityError where error.code == .unavailable:
             self.init(.serviceUnavailable, error.code.rawValue, error.message)
         case let error as HTTPError: self.init(error)

@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import Logging
+import Sockets
 import Telemetry
 import Wire
 
@@ -13,7 +14,7 @@ struct EdgeMiddleware: RouterMiddleware {
     private static let preflightSeconds = 86_400
 
     let metrics: ServerMetrics
-    let events: DoorEvents
+    let events: ConnectionEvents
     let routes: RouteTable
     let hsts: Bool
     /// Where people who reached a limit of their plan are sent; nil for the plan's page here.
@@ -27,7 +28,10 @@ struct EdgeMiddleware: RouterMiddleware {
         var response: Response
         do {
             // Before anything of it is read; a client that waits for 100 never sends it.
-            if WebConfiguration.isTooLong(contentLength: request.headers[.contentLength]) { throw APIError.tooLarge }
+            let bounds = routes.bounds(request.method.rawValue, request.uri.path)
+            if bounds.isExceeded(byContentLength: request.headers[.contentLength]) {
+                throw APIError.tooLarge(bounds.bodyBytes)
+            }
             response = try await next(request, context)
         } catch let error as HTTPError where error.status == .notFound {
             // The router's word: our own handlers refuse with other errors.

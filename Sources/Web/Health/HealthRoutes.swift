@@ -4,6 +4,7 @@ import Hummingbird
 import Logging
 import Model
 import NIOCore
+import Sockets
 import Storage
 import Telemetry
 import Wire
@@ -38,7 +39,7 @@ struct HealthRoutes: Sendable {
 
     let parts: WebParts
     let board: StatusBoard
-    let events: DoorEvents
+    let events: ConnectionEvents
 
     func add(to routes: Routes) {
         routes.open(.get, "/health", limit: .none, use: health)

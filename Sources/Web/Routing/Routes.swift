@@ -4,6 +4,7 @@ import Hummingbird
 import Limits
 import Model
 import Operations
+import Sockets
 import Storage
 import Wire
 
@@ -32,17 +33,19 @@ final class Routes {
         self.database = database
     }
 
-    private func describe(_ method: HTTPRequest.Method, _ path: String, _ access: Access, isPage: Bool) {
+    private func describe(
+        _ method: HTTPRequest.Method, _ path: String, _ access: Access, isPage: Bool, _ bounds: RequestBounds
+    ) {
         descriptions.append(RouteDescription(method: method.rawValue, path: path, access: access, isPage: isPage))
-        table.add(method.rawValue, path, isPage: isPage)
+        table.add(method.rawValue, path, isPage: isPage, bounds: bounds)
     }
 
     /// A route for everybody. Each says how often one address may call it.
     func open(
         _ method: HTTPRequest.Method, _ path: String, limit: RouteLimit, isPage: Bool = false,
-        use handler: @escaping OpenHandler
+        bounds: RequestBounds = .standard, use handler: @escaping OpenHandler
     ) {
-        describe(method, path, .anyone, isPage: isPage)
+        describe(method, path, .anyone, isPage: isPage, bounds)
         let publicCalls = self.publicCalls
         router.on(RouterPath(path), method: method) { request, context in
             if limit == .publicCalls { try publicCalls.take(context) }
@@ -53,9 +56,9 @@ final class Routes {
     /// A route of the API for those who send a good bearer token.
     func on(
         _ method: HTTPRequest.Method, _ path: String, for access: Access, limit: RouteLimit = .none,
-        use handler: @escaping Handler
+        bounds: RequestBounds = .standard, use handler: @escaping Handler
     ) {
-        describe(method, path, access, isPage: false)
+        describe(method, path, access, isPage: false, bounds)
         let (authenticator, database, publicCalls) = (self.authenticator, self.database, self.publicCalls)
         router.on(RouterPath(path), method: method) { request, context in
             if limit == .publicCalls { try publicCalls.take(context) }
@@ -72,7 +75,7 @@ final class Routes {
         _ method: HTTPRequest.Method, _ path: String, for access: Access,
         use handler: @escaping @Sendable (PageRequest) async throws -> Response
     ) {
-        describe(method, path, access, isPage: true)
+        describe(method, path, access, isPage: true, .standard)
         let (authenticator, database) = (self.authenticator, self.database)
         router.on(RouterPath(path), method: method) { request, context -> Response in
             guard let visit = try await authenticator.visit(of: request, context) else {

@@ -1,11 +1,10 @@
 import Glibc
-import NIOCore
+public import NIOCore
 import NIOPosix
-import Relay
 import TransportSecurity
 
 /// A connection that can go on on another event loop: a second descriptor for the same socket, and the TLS state with it.
-struct MovingConnection: PeerTransport {
+public struct MovingConnection: Sendable {
     enum Failure: Error {
         /// Something is still to be sent, or the socket is on its way down.
         case busy
@@ -15,12 +14,12 @@ struct MovingConnection: PeerTransport {
 
     /// What a peer's reads begin with and come back to: NIO keeps the last buffer of every channel, and most peers say little. A
     /// host that says much is given more with every full read. In bytes.
-    static let reads = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 1024, maximum: 64 << 10)
+    public static let reads = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 1024, maximum: 64 << 10)
 
     let lease: ConnectionLease
     let draining: Draining
 
-    func move(
+    public func move(
         _ channel: any Channel, to loop: any EventLoop, install: @escaping @Sendable (any Channel) throws -> Void
     ) throws -> EventLoopFuture<Void> {
         let pipeline = channel.pipeline.syncOperations

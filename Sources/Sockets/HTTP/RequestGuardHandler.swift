@@ -1,10 +1,9 @@
-import Database
 import NIOCore
 import NIOHTTP1
 import TransportSecurity
 
 /// A request ended before it was whole, or in a way that cannot be read: whoever waits for the rest of it hears this.
-struct BrokenRequest: Error {}
+public struct BrokenRequest: Error {}
 
 /// The first to see each request: refuses requests whose meaning is ambiguous, cuts those that take too long to arrive, lets one request
 /// at a time through, and sees to it that each gets one answer, in order (``AnswerOrder``).
@@ -28,10 +27,11 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         var isHead: Bool { if case .part(.head) = self { true } else { false } }
     }
 
-    private let events: DoorEvents
+    private let events: ConnectionEvents
     private let draining: Draining
     private let unread: UnreadAnswers
     private let overhead: RequestOverhead
+    private let bounds: RequestBoundsLookup
     private var order = AnswerOrder()
     /// At most what one slice of input decodes to.
     private var held = CircularBuffer<Held>(initialCapacity: 0)
@@ -39,7 +39,11 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     private var deadline: Scheduled<Void>?
     private var stalled: Scheduled<Void>?
 
-    init(events: DoorEvents, draining: Draining, unread: UnreadAnswers, overhead: RequestOverhead) {
+    init(
+        events: ConnectionEvents, draining: Draining, unread: UnreadAnswers, overhead: RequestOverhead,
+        bounds: @escaping RequestBoundsLookup
+    ) {
+        self.bounds = bounds
         self.events = events
         self.draining = draining
         self.unread = unread
@@ -108,8 +112,10 @@ final class RequestGuardHandler: ChannelDuplexHandler {
             let verdict = order.head(
                 isCertain: isCertain, isLast: Self.isLast(head), wantsHeadAlone: head.method == .HEAD)
             guard take(verdict, context) else { return }
-            startDeadline(context)
-            inviteBody(head, context)
+            let bounds = self.bounds(head.method.rawValue, head.uri)
+            overhead.limit = ConnectionLimits.headerBytes + bounds.bodyBytes
+            startDeadline(context, bounds.deadline)
+            inviteBody(head, bounds, context)
             context.fireChannelRead(wrapInboundOut(part))
             // Only now: who hears it between two requests closes at once, and this one is to be answered.
             if draining.isUnderWay { context.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
@@ -125,11 +131,11 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     }
 
     /// RFC 9110, section 10.1.1: a client that asks waits with its body. One whose body is longer than any may be gets its refusal
-    /// instead (``EdgeMiddleware``).
-    private func inviteBody(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    /// instead, from the responder.
+    private func inviteBody(_ head: HTTPRequestHead, _ bounds: RequestBounds, _ context: ChannelHandlerContext) {
         guard !(head.version.major < 1 || head.version == .http1_0),
             head.headers["Expect"].contains(where: { $0.lowercased() == "100-continue" }),
-            !WebConfiguration.isTooLong(contentLength: head.headers.first(name: "Content-Length"))
+            !bounds.isExceeded(byContentLength: head.headers.first(name: "Content-Length"))
         else { return }
         context.writeAndFlush(
             wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
@@ -250,7 +256,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
             unread.clear(context.channel)
             releaseSoon(context)
         } else {
-            stalled = cut(context, after: WebConfiguration.stalledAnswer)
+            stalled = cut(context, after: ConnectionLimits.stalledAnswer)
             // Every socket channel knows how much waits.
             let waiting = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
             unread.stall(context.channel, bytes: waiting)
@@ -266,9 +272,9 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         context.fireChannelInactive()
     }
 
-    private func startDeadline(_ context: ChannelHandlerContext) {
+    private func startDeadline(_ context: ChannelHandlerContext, _ time: TimeAmount?) {
         deadline?.cancel()
-        deadline = cut(context, after: WebConfiguration.wholeRequest)
+        deadline = time.map { cut(context, after: $0) }
     }
 
     private func cut(_ context: ChannelHandlerContext, after time: TimeAmount) -> Scheduled<Void> {
@@ -295,10 +301,10 @@ extension ChannelHandlerContext {
         let (channel, loop) = (channel, eventLoop)
         let sent = loop.makePromise(of: Void.self)
         close(mode: .output, promise: sent)
-        let patience = loop.scheduleTask(in: WebConfiguration.stalledAnswer) { channel.close(promise: nil) }
+        let patience = loop.scheduleTask(in: ConnectionLimits.stalledAnswer) { channel.close(promise: nil) }
         sent.futureResult.whenComplete { _ in
             patience.cancel()
-            loop.scheduleTask(in: WebConfiguration.farewell) { channel.close(promise: nil) }
+            loop.scheduleTask(in: ConnectionLimits.farewell) { channel.close(promise: nil) }
         }
     }
 }

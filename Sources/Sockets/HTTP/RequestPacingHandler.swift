@@ -1,4 +1,3 @@
-import Database
 import NIOCore
 import NIOHTTP1
 import TransportSecurity
@@ -12,9 +11,6 @@ final class RequestPacingHandler: ChannelDuplexHandler, RemovableChannelHandler 
     typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
-
-    /// Bytes of one request that are not content, at most: its head and chunk headers of a whole body in chunks of a few bytes.
-    private static let overheadBytes = WebConfiguration.headerBytes + WebConfiguration.bodyBytes
 
     private let overhead: RequestOverhead
     private var input = PacedInput()
@@ -61,7 +57,7 @@ final class RequestPacingHandler: ChannelDuplexHandler, RemovableChannelHandler 
 
     private func give(_ slice: ByteBuffer, _ context: ChannelHandlerContext) {
         overhead.bytes += slice.readableBytes
-        guard overhead.bytes <= Self.overheadBytes else {
+        guard overhead.bytes <= overhead.limit else {
             input.removeAll()
             return context.fireErrorCaught(HTTPParserError.headerOverflow)
         }
@@ -101,4 +97,7 @@ final class RequestPacingHandler: ChannelDuplexHandler, RemovableChannelHandler 
 /// event loop.
 final class RequestOverhead {
     var bytes = 0
+    /// Until the head is read it bounds the head. Then a whole body in chunks of a few bytes is allowed, whose chunk headers are as long as
+    /// the body.
+    var limit = 2 * ConnectionLimits.headerBytes
 }

@@ -7,19 +7,19 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
 
-    private let events: DoorEvents
+    private let events: ConnectionEvents
     private let isDraining: Bool
     private var deadline: Scheduled<Void>?
     /// By us: the other side did not end it.
     private var wasCut = false
 
-    init(events: DoorEvents, isDraining: Bool) {
+    init(events: ConnectionEvents, isDraining: Bool) {
         self.events = events
         self.isDraining = isDraining
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        let time = isDraining ? WebConfiguration.firstRequestWhileDraining : WebConfiguration.firstRequest
+        let time = isDraining ? ConnectionLimits.firstRequestWhileDraining : ConnectionLimits.firstRequest
         schedule(context, time, isSlow: !isDraining)
     }
 
@@ -33,7 +33,7 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if event is ChannelShouldQuiesceEvent {
-            schedule(context, WebConfiguration.firstRequestWhileDraining, isSlow: false)
+            schedule(context, ConnectionLimits.firstRequestWhileDraining, isSlow: false)
         }
         context.fireUserInboundEventTriggered(event)
     }

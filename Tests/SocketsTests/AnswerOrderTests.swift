@@ -1,7 +1,7 @@
 import NIOHTTP1
 import Testing
 
-@testable import Web
+@testable import Sockets
 
 @Suite struct AnswerOrderTests {
     private var order = AnswerOrder()

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// Not NIO's ServerQuiescingHelper: that one closes connections which were accepted in the moment of the shutdown, and their
 /// clients would see a refusal where systemd's socket would have kept them waiting.
-final class Draining: Sendable {
+public final class Draining: Sendable {
     private struct State {
         var hasBegun = false
         var connections: [ObjectIdentifier: any Channel] = [:]
@@ -24,6 +24,8 @@ final class Draining: Sendable {
     }
 
     private let state = Mutex(State())
+
+    public init() {}
 
     var isUnderWay: Bool { state.withLock { $0.hasBegun } }
 

@@ -2,7 +2,7 @@ import NIOCore
 import NIOEmbedded
 import Testing
 
-@testable import Web
+@testable import Sockets
 
 @Suite struct FarewellTests {
     /// A socket that is full: its half is closed only when somebody says that everything has left.
@@ -31,18 +31,18 @@ import Testing
 
     @Test func theLastAnswerIsNotCutWhileItLeavesSlowly() throws {
         let (channel, socket) = try farewell()
-        channel.embeddedEventLoop.advanceTime(by: WebConfiguration.farewell * 3)
+        channel.embeddedEventLoop.advanceTime(by: ConnectionLimits.farewell * 3)
         #expect(!socket.isClosed)
         socket.closing?.succeed()
         channel.embeddedEventLoop.run()
         #expect(!socket.isClosed, "the peer has yet to read it")
-        channel.embeddedEventLoop.advanceTime(by: WebConfiguration.farewell)
+        channel.embeddedEventLoop.advanceTime(by: ConnectionLimits.farewell)
         #expect(socket.isClosed)
     }
 
     @Test func whoDoesNotTakeTheLastAnswerIsNotWaitedForForEver() throws {
         let (channel, socket) = try farewell()
-        channel.embeddedEventLoop.advanceTime(by: WebConfiguration.stalledAnswer)
+        channel.embeddedEventLoop.advanceTime(by: ConnectionLimits.stalledAnswer)
         #expect(socket.isClosed)
         socket.closing?.succeed()
         channel.embeddedEventLoop.run()

@@ -1,13 +1,12 @@
-import Database
 import Glibc
-import Logging
+public import Logging
 import NIOCore
 import Synchronization
-import Telemetry
+public import Telemetry
 import TransportSecurity
 
 /// What happens at the front door and is worth a line and a number: attacks, and clients in trouble.
-final class DoorEvents: Sendable {
+public final class ConnectionEvents: Sendable {
     private let metrics: ServerMetrics
     private let logger: Logger
     private let refusedLines = RepeatedEvent("connections refused: too many at once from one address")
@@ -24,12 +23,12 @@ final class DoorEvents: Sendable {
     private let wantsAddresses: Atomic<Bool>
 
     /// Whether clients' addresses may be logged.
-    var logAddresses: Bool {
+    public var logAddresses: Bool {
         get { wantsAddresses.load(ordering: .relaxed) }
         set { wantsAddresses.store(newValue, ordering: .relaxed) }
     }
 
-    init(metrics: ServerMetrics, logger: Logger, logAddresses: Bool) {
+    public init(metrics: ServerMetrics, logger: Logger, logAddresses: Bool) {
         self.metrics = metrics
         self.logger = logger
         wantsAddresses = Atomic(logAddresses)
@@ -61,14 +60,16 @@ final class DoorEvents: Sendable {
             ])
     }
 
-    func tooLarge() {
+    public func tooLarge() {
         metrics.largeBodies.add()
         largeLines.note(logger)
     }
 
-    func requestFailed(_ logger: Logger, metadata: Logger.Metadata) { failureLines.note(logger, metadata: metadata) }
+    public func requestFailed(_ logger: Logger, metadata: Logger.Metadata) {
+        failureLines.note(logger, metadata: metadata)
+    }
 
-    func databaseFailed(_ error: any Error) { databaseLines.note(logger, metadata: ["error": "\(error)"]) }
+    public func databaseFailed(_ error: any Error) { databaseLines.note(logger, metadata: ["error": "\(error)"]) }
 
     func malformed() {
         metrics.badRequests.add()

@@ -1,4 +1,3 @@
-import Database
 import NIOCore
 import NIOHTTP1
 
@@ -7,9 +6,9 @@ final class BadRequestHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = Any
     typealias OutboundOut = HTTPServerResponsePart
 
-    private let events: DoorEvents
+    private let events: ConnectionEvents
 
-    init(events: DoorEvents) { self.events = events }
+    init(events: ConnectionEvents) { self.events = events }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         events.failed(error)

@@ -1,34 +1,34 @@
-import Background
+public import Background
 import Glibc
-import Logging
-import NIOCore
+public import Logging
+public import NIOCore
 import NIOPosix
 
 /// All listening sockets of the server: bound here or inherited, served until they are told to stop, then drained.
-final class Listeners: Sendable {
+public final class Listeners: Sendable {
     /// Connections that wait to be accepted: a burst of a second at a rate one core can take.
     private static let backlog: CInt = 1024
 
     /// What is read from a connection at once: requests are small, and what is read waits while one is answered. In bytes.
     private static let reads = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 2048, maximum: 16 << 10)
 
-    private typealias Accepted = NIOAsyncChannel<FrontDoorChannel.Value, Never>
+    private typealias Accepted = NIOAsyncChannel<ConnectionSetup.Value, Never>
 
-    private let accepted: [(channel: Accepted, door: FrontDoorChannel)]
+    private let accepted: [(channel: Accepted, door: ConnectionSetup)]
     private let draining: Draining
     private let background: BackgroundWork
     private let group: any EventLoopGroup
     private let logger: Logger
-    let bound: [BoundListener]
+    public let bound: [BoundListener]
 
     /// Opens every socket, or none.
     /// - Throws: what the system says; the ones already open are closed again.
-    init(
+    public init(
         _ configurations: [ListenerConfiguration], group: any EventLoopGroup, logger: Logger, draining: Draining,
-        events: DoorEvents, background: BackgroundWork,
-        door: (ListenerConfiguration) -> FrontDoorChannel
+        events: ConnectionEvents, background: BackgroundWork,
+        door: (ListenerConfiguration) -> ConnectionSetup
     ) async throws {
-        var accepted: [(Accepted, FrontDoorChannel)] = []
+        var accepted: [(Accepted, ConnectionSetup)] = []
         var bound: [BoundListener] = []
         do {
             for configuration in configurations {
@@ -52,7 +52,7 @@ final class Listeners: Sendable {
     }
 
     /// Serves until ``drain()``, then until the last connection has ended.
-    func serve() async {
+    public func serve() async {
         await withDiscardingTaskGroup { tasks in
             for (channel, door) in accepted {
                 tasks.addTask { await self.accept(from: channel, door) }
@@ -62,7 +62,7 @@ final class Listeners: Sendable {
         await draining.wait()
     }
 
-    private func accept(from channel: Accepted, _ door: FrontDoorChannel) async {
+    private func accept(from channel: Accepted, _ door: ConnectionSetup) async {
         let logger = self.logger
         await withDiscardingTaskGroup { tasks in
             do {
@@ -78,7 +78,7 @@ final class Listeners: Sendable {
     }
 
     /// Accepts no more and lets what goes on end: answers are finished, idle connections closed.
-    func drain() {
+    public func drain() {
         background.run(isEssential: true) { [self] in
             for (channel, _) in accepted {
                 // What waits in the backlog stays there: systemd's next service gets it.
@@ -95,8 +95,8 @@ final class Listeners: Sendable {
     }
 
     private static func open(
-        _ source: ListenerConfiguration.Source, _ door: FrontDoorChannel, _ group: any EventLoopGroup,
-        _ logger: Logger, _ events: DoorEvents
+        _ source: ListenerConfiguration.Source, _ door: ConnectionSetup, _ group: any EventLoopGroup,
+        _ logger: Logger, _ events: ConnectionEvents
     ) async throws -> Accepted {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: backlog)
@@ -115,7 +115,7 @@ final class Listeners: Sendable {
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             // Frames are flushed when they are whole: waiting for more would only delay keystrokes.
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-        let initializer: @Sendable (any Channel) -> EventLoopFuture<FrontDoorChannel.Value> = {
+        let initializer: @Sendable (any Channel) -> EventLoopFuture<ConnectionSetup.Value> = {
             door.setup(channel: $0, logger: logger)
         }
         switch source {

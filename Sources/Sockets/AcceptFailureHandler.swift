@@ -10,9 +10,9 @@ final class AcceptFailureHandler: ChannelInboundHandler {
     /// Long enough that the tries cost nothing, short enough that nobody notices when a descriptor is free again.
     private static let pause = TimeAmount.milliseconds(100)
 
-    private let events: DoorEvents
+    private let events: ConnectionEvents
 
-    init(events: DoorEvents) { self.events = events }
+    init(events: ConnectionEvents) { self.events = events }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if let error = error as? IOError, Self.pause(after: error) != nil { events.acceptFailed(error) }

@@ -2,13 +2,32 @@ import Limits
 import NIOCore
 import NIOHTTP1
 import NIOWebSocket
-import Relay
+import Limits
+public import Relay
+import Sockets
 import Wire
 
-/// Turns a request into a peer of the relay. The library checks the request and answers it (RFC 6455, section 4.2); from then
+/// WebSocket upgrades to the relay, on its own path and on Socket.IO's.
+struct RelayEntrance: UpgradeEntrance {
+    let name = RelayUpgrader.name
+    let relay: RelayServer
+    /// Whose word about the peer's address is taken.
+    let proxies: TrustedProxies
+
+    func upgrader(
+        for connection: MovingConnection
+    ) -> any NIOTypedHTTPServerProtocolUpgrader<ConnectionOutcome> {
+        RelayUpgrader(relay: relay, proxies: proxies, transport: connection)
+    }
+}
+
+/// The relay's rooms take connections to their own event loops.
+extension MovingConnection: PeerTransport {}
+
+/// Turns a request into a peer of the relay. NIO's upgrader checks the request and answers it (RFC 6455, section 4.2); from then
 /// on the relay's own framing reads the socket.
-struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
-    typealias UpgradeResult = FrontDoorChannel.Outcome
+private struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
+    typealias UpgradeResult = ConnectionOutcome
 
     /// Where Socket.IO clients come.
     static let socketIOPath = "/socket.io/"
@@ -21,22 +40,21 @@ struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     private let relay: RelayServer
     private let proxies: TrustedProxies
     private let transport: any PeerTransport
-    private let handshake: NIOTypedWebSocketServerUpgrader<FrontDoorChannel.Outcome>
+    private let handshake: NIOTypedWebSocketServerUpgrader<ConnectionOutcome>
 
     /// - Parameters:
     ///   - proxies: whose word about the peer's address is taken.
     ///   - transport: takes the connection to its room.
-    ///   - offersRelay: false where the listener only redirects.
-    init(relay: RelayServer, proxies: TrustedProxies, transport: any PeerTransport, offersRelay: Bool) {
+    init(relay: RelayServer, proxies: TrustedProxies, transport: any PeerTransport) {
         self.relay = relay
         self.proxies = proxies
         self.transport = transport
         handshake = NIOTypedWebSocketServerUpgrader(
             shouldUpgrade: { channel, head in
-                channel.eventLoop.makeSucceededFuture(offersRelay ? Self.headers(head) : nil)
+                channel.eventLoop.makeSucceededFuture(Self.headers(head))
             },
             // Never called: `upgrade` below is ours.
-            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(.webSocket) })
+            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(.taken) })
     }
 
     func buildUpgradeResponse(
@@ -46,7 +64,7 @@ struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
             channel: channel, upgradeRequest: upgradeRequest, initialResponseHeaders: initialResponseHeaders)
     }
 
-    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<FrontDoorChannel.Outcome> {
+    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<ConnectionOutcome> {
         channel.eventLoop.makeCompletedFuture {
             let isSocketIO = upgradeRequest.path != relayPath
             // A host sends much more than requests are long.
@@ -54,7 +72,7 @@ struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
             let client = proxies.client(
                 channel.remoteAddress?.ipAddress, upgradeRequest.headers["X-Forwarded-For"])
             try relay.addPeer(to: channel, address: client.key, isSocketIO: isSocketIO, transport: transport)
-            return .webSocket
+            return .taken
         }
     }
 

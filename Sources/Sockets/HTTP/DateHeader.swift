@@ -2,10 +2,10 @@ import Glibc
 import Synchronization
 
 /// The time for a `Date` header (RFC 9110, section 5.6.7), put into words once a second.
-enum DateHeader {
+public enum DateHeader {
     private static let cache = Mutex<(second: Int, text: String)>((0, ""))
 
-    static var now: String {
+    public static var now: String {
         var now = time_t()
         time(&now)
         return cache.withLock { cache in

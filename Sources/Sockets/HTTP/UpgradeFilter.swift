@@ -7,10 +7,10 @@ final class UpgradeFilter: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
 
-    private let spoken: String
+    private let spoken: Set<String>
     private var isDone = false
 
-    init(spoken: String) { self.spoken = spoken }
+    init(spoken: Set<String>) { self.spoken = spoken }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         // Behind the first request there may be bytes of another protocol, which are none of these parts.
@@ -25,8 +25,8 @@ final class UpgradeFilter: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelRead(wrapInboundOut(.head(head)))
     }
 
-    private static func asksForAnother(_ head: HTTPRequestHead, than name: String) -> Bool {
+    private static func asksForAnother(_ head: HTTPRequestHead, than names: Set<String>) -> Bool {
         let asked = head.headers[canonicalForm: "Upgrade"]
-        return !asked.isEmpty && !asked.contains { $0.lowercased() == name }
+        return !asked.isEmpty && !asked.contains { names.contains($0.lowercased()) }
     }
 }

@@ -1,0 +1,44 @@
+import NIOCore
+
+/// Holds a new connection's bytes until its client hello is whole, and then lets somebody decide what is spoken on the connection.
+///
+/// It stands first in the pipeline. After the decision it gives the bytes to the handlers that were added and leaves.
+final class ClientHelloHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private var held = ByteBuffer()
+    private var isDecided = false
+    private let decide: (ClientHello?) -> Void
+
+    /// - Parameter decide: adds handlers behind this one; nil where the bytes are no client hello.
+    init(decide: @escaping (ClientHello?) -> Void) { self.decide = decide }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = unwrapInboundIn(data)
+        guard !isDecided else { return context.fireChannelRead(data) }
+        held.writeBuffer(&bytes)
+        switch ClientHello.read(held) {
+        case .needsMore where held.readableBytes < ClientHello.sizeLimit: context.read()
+        case .hello(let hello): pass(hello, context)
+        case .needsMore, .other: pass(nil, context)
+        }
+    }
+
+    /// A peer that ends its side first has no protocol: TLS decides what becomes of it.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed = event, !isDecided { pass(nil, context) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func pass(_ hello: ClientHello?, _ context: ChannelHandlerContext) {
+        isDecided = true
+        decide(hello)
+        if held.readableBytes > 0 {
+            context.fireChannelRead(wrapInboundOut(held))
+            context.fireChannelReadComplete()
+        }
+        held = ByteBuffer()
+        context.pipeline.syncOperations.removeHandler(self, promise: nil)
+    }
+}

@@ -1,0 +1,25 @@
+public import NIOCore
+
+/// What one request may take: its body's length, and the time for all of it to arrive.
+public struct RequestBounds: Sendable, Equatable {
+    /// In bytes.
+    public var bodyBytes: Int
+    /// From the request's head to the end of its body; nil where the route watches the time itself.
+    public var deadline: TimeAmount?
+
+    public init(bodyBytes: Int, deadline: TimeAmount?) {
+        self.bodyBytes = bodyBytes
+        self.deadline = deadline
+    }
+
+    /// Whether a request announces a longer body than this allows.
+    /// - Parameter contentLength: the header's text.
+    public func isExceeded(byContentLength contentLength: String?) -> Bool {
+        guard let contentLength else { return false }
+        // Text that is no number is refused elsewhere.
+        return contentLength.utf8.count > 18 || (Int(contentLength) ?? 0) > bodyBytes
+    }
+}
+
+/// The bounds of the request that a method and a target (as the request line has it) are.
+public typealias RequestBoundsLookup = @Sendable (_ method: String, _ target: String) -> RequestBounds
