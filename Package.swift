@@ -94,18 +94,32 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
+            name: "Outbound",
+            dependencies: ["Model", "TransportSecurity", nioCore, nioPosix, nioHTTP1], swiftSettings: strict),
+        .target(
+            name: "CertificateAuthorities",
+            dependencies: [
+                "COpenSSL", "Files", "Model", "Outbound", "TransportSecurity", nioCore, nioHTTP1, crypto, logging,
+            ],
+            swiftSettings: strict
+        ),
+        .target(
             name: "Identity",
             dependencies: [
-                "COpenSSL", "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto,
+                "COpenSSL", "Model", "Outbound", "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto,
                 .product(name: "JWTKit", package: "jwt-kit"),
             ],
             swiftSettings: strict
         ),
         .target(name: "Terminal", swiftSettings: strict),
         .target(
+            name: "SessionHost", dependencies: ["EndToEnd", "Model", "Terminal", "Wire", nioCore], swiftSettings: strict
+        ),
+        .target(
             name: "Client",
             dependencies: [
-                "Wire", "WebSocket", "EndToEnd", "Model", "Terminal", "CPlatform", "TransportSecurity",
+                "Wire", "WebSocket", "EndToEnd", "Model", "Outbound", "SessionHost", "Terminal", "CPlatform",
+                "TransportSecurity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, unixSignals,
             ],
             swiftSettings: strict
@@ -135,7 +149,7 @@ let package = Package(
             name: "Web",
             dependencies: [
                 "Background", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire", "Relay", "Model",
-                "TransportSecurity", "Telemetry", "Identity",
+                "TransportSecurity", "Telemetry", "Identity", "CertificateAuthorities",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -152,8 +166,7 @@ let package = Package(
                 "CPlatform", "Files",
                 "Model",
                 "Telemetry",
-                "COpenSSL",
-                "CSQLite", "CSystemd", "CYAML",
+                "CertificateAuthorities", "COpenSSL", "CSQLite", "CSystemd", "CYAML", "Outbound",
                 "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto, logging, lifecycle, unixSignals,
                 argumentParser,
             ],
@@ -210,18 +223,23 @@ let package = Package(
             name: "TransportSecurityTests",
             dependencies: ["TransportSecurity", "COpenSSL", nioCore, nioPosix, nioEmbedded, nioTLS],
             swiftSettings: strict),
+        .testTarget(
+            name: "OutboundTests",
+            dependencies: ["Outbound", "TransportSecurity", "TestSupport", nioCore, nioPosix, nioHTTP1],
+            swiftSettings: strict),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),
         .testTarget(
             name: "ResumeTests",
             dependencies: [
-                "Client", "Relay", "EndToEnd", "Terminal", "WebSocket", "Wire", "Telemetry", nioCore, nioEmbedded,
+                "Client", "Relay", "EndToEnd", "SessionHost", "Terminal", "WebSocket", "Wire", "Telemetry", nioCore,
+                nioEmbedded,
             ],
             swiftSettings: strict),
         .testTarget(
             name: "ClientTests",
-            dependencies: ["Client", "EndToEnd", "Model", "Wire", "Relay", "Terminal", nioCore],
+            dependencies: ["Client", "EndToEnd", "Model", "SessionHost", "Wire", "Relay", "Terminal", nioCore],
             swiftSettings: strict
         ),
     ]

@@ -2,43 +2,34 @@
 ///
 /// Refusals are answers, made in the same transaction as the check, and safe to show to the person who asked.
 public struct Refusal: Error, Sendable, Equatable {
-    public enum Code: String, Sendable {
-        case notFound = "not_found"
-        case nameTaken = "name_taken"
-        case shareLimit = "share_limit_reached"
-        case codeLimit = "code_limit_reached"
-        case codeDuration = "code_duration_limit"
-        case viewerLimit = "viewer_limit_reached"
-        case codeNotFound = "code_not_found"
-        case codeRevoked = "code_revoked"
-        case codeExpired = "code_expired"
-        case codeUsedUp = "code_used_up"
-        case sessionEnded = "session_ended"
-        case setUp = "set_up"
-        case lastAdministrator = "last_administrator"
-        case invalid = "invalid"
-        case notAllowed = "not_allowed"
-        case secondFactor = "second_factor_required"
-        case lastOwner = "last_owner"
-        case inUse = "in_use"
-        /// A bound that no plan lifts.
-        case limit = "limit_reached"
-        case invitation = "invitation_invalid"
-        case link = "link_invalid"
-        case code = "code_wrong"
-        case registration = "registration_closed"
-        /// No credential, or one that is not good (any longer).
-        case unauthorized
-        case signInFailed = "sign_in_failed"
-        /// The second factor's code, while signing in; ``code`` is the same where somebody is signed in already.
-        case signInCode = "sign_in_code_wrong"
-        case passwordWrong = "password_wrong"
-        /// An API token cannot do this.
-        case signInNeeded = "sign_in_needed"
-        case mailOff = "mail_off"
+    /// What stands in the way, as a caller's program tells refusals apart. Each feature declares its own.
+    public struct Code: Sendable, Hashable {
+        /// What kind of answer it is; HTTP makes a status of it.
+        public enum Kind: Sendable, Hashable {
+            case invalid, unauthenticated, forbidden, notFound, conflict, gone, tooMany
+        }
+
+        /// As the API spells it: `not_found`.
+        public let rawValue: String
+        public let kind: Kind
+
+        init(_ rawValue: String, _ kind: Kind) {
+            self.rawValue = rawValue
+            self.kind = kind
+        }
+
+        public static let notFound = Self("not_found", .notFound)
+        public static let nameTaken = Self("name_taken", .conflict)
+        public static let invalid = Self("invalid", .invalid)
         /// A value that the edge should not have let through, with the field's name.
-        case badRequest = "bad_request"
-        case rateLimited = "rate_limited"
+        public static let badRequest = Self("bad_request", .invalid)
+        public static let notAllowed = Self("not_allowed", .forbidden)
+        public static let inUse = Self("in_use", .conflict)
+        /// A bound that no plan lifts.
+        public static let limit = Self("limit_reached", .forbidden)
+        /// No credential, or one that is not good (any longer).
+        public static let unauthorized = Self("unauthorized", .unauthenticated)
+        public static let rateLimited = Self("rate_limited", .tooMany)
     }
 
     public let code: Code

@@ -7,10 +7,7 @@ extension Database {
     public static let fileName = "postern.db"
 
     /// Every row of these belongs to exactly one organisation.
-    static let tenantTables: Set<String> = [
-        "share_sessions", "share_codes", "connections", "roles", "invitations", "usage_entries", "audit_events",
-        "audit_chains", "data_keys",
-    ]
+    static let tenantTables = StorageFeature.all.reduce(into: Set<String>()) { $0.formUnion($1.tenantTables) }
 
     /// Opens, and where necessary creates or migrates, the database in a state directory.
     /// - Parameters:
@@ -62,6 +59,11 @@ extension Transaction {
     public var surroundings: Surroundings { extras as? Surroundings ?? .none }
 }
 
+extension StorageFeature {
+    /// A new capability is one more name here.
+    static let all: [StorageFeature] = [.sharing, .organisations, .plans, .audit, .accounts, .keys]
+}
+
 extension Migration {
-    static let all = [firstTables, applianceTables, peopleTables]
+    static let all = StorageFeature.all.flatMap(\.migrations).sorted { $0.number < $1.number }
 }

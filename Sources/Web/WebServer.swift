@@ -1,4 +1,5 @@
 import Background
+public import CertificateAuthorities
 public import Database
 import Hummingbird
 import HummingbirdCore
@@ -73,7 +74,9 @@ public struct WebServer: Service {
             database: database, relay: relay, historyDays: configuration.historyDays, logger: parts.logger)
         let routes = Routes(
             router: router, table: table, publicCalls: publicCalls, authenticator: authenticator, database: database)
-        Self.add(to: routes, configuration, parts, authenticator, tokens, board, relay, events, background)
+        let services = Self.services(
+            configuration, parts, authenticator, tokens, board, relay, events, background)
+        for feature in WebFeature.all { feature.routes(services, routes) }
         descriptions = routes.descriptions
         responder = router.buildResponder()
         let redirects = Router(context: WebContext.self)
@@ -82,11 +85,10 @@ public struct WebServer: Service {
         self.redirects = redirects.buildResponder()
     }
 
-    private static func add(
-        to routes: Routes, _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator,
-        _ tokens: AccessTokens, _ board: StatusBoard, _ relay: RelayServer, _ events: ConnectionEvents,
-        _ background: BackgroundWork
-    ) {
+    private static func services(
+        _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator, _ tokens: AccessTokens,
+        _ board: StatusBoard, _ relay: RelayServer, _ events: ConnectionEvents, _ background: BackgroundWork
+    ) -> WebServices {
         let database = parts.database
         let mail = AccountMail(
             sender: parts.mail, database: database, publicURL: configuration.accounts.publicURL, background: background,
@@ -94,40 +96,12 @@ public struct WebServer: Service {
         let accounts = AccountOperations(
             database: database, authenticator: authenticator, tokens: tokens, hasher: parts.hasher,
             settings: configuration.accounts, mail: mail, logger: parts.logger)
-        let providers = Providers(all: parts.providers.map { .init(path: "/auth/\($0.name)", title: $0.title) })
-        let management = CredentialOperations(database: database)
-        let organisations = OrganisationOperations(
-            database: database, authenticator: authenticator, relay: relay, mail: mail)
-        HealthRoutes(parts: parts, board: board, events: events).add(to: routes)
-        MetricsRoutes(parts: parts, authenticator: authenticator).add(to: routes)
-        OpenAPIRoutes(version: parts.version).add(to: routes)
-        SocketIORoutes().add(to: routes)
-        SetupRoutes(
-            accounts: accounts,
-            setupLinkPath: "\(parts.stateDirectory)/\(SetupLink.fileName)"
-        ).add(to: routes)
-        StatusRoutes(
-            parts: parts, board: board, authenticator: authenticator, publicNumbers: configuration.publicNumbers
-        ).add(to: routes)
-        AuthenticationRoutes(database: database, accounts: accounts).add(to: routes)
-        ProviderRoutes(
-            database: database, accounts: accounts, providers: parts.providers,
-            frontends: configuration.accounts.frontends, logger: parts.logger
-        ).add(to: routes)
-        AccountRoutes(database: database, accounts: accounts, management: management).add(to: routes)
-        OrganisationRoutes(database: database, service: organisations, accounts: accounts)
-            .add(to: routes)
-        let shares = ShareOperations(database: database, relay: relay)
-        SessionRoutes(shares: shares).add(to: routes)
-        SessionPages(shares: shares).add(to: routes)
-        CodeRoutes(shares: shares).add(to: routes)
-        PageRoutes().add(to: routes)
-        SignInPages(database: database, accounts: accounts, providers: providers).add(to: routes)
-        AccountPages(database: database, accounts: accounts, management: management).add(to: routes)
-        OrganisationPages(database: database, service: organisations).add(to: routes)
-        AdministrationPages(database: database, service: organisations).add(to: routes)
-        MemberPages(database: database, service: organisations).add(to: routes)
-        RolePages(service: organisations).add(to: routes)
+        return WebServices(
+            configuration: configuration, parts: parts, authenticator: authenticator, accounts: accounts,
+            credentials: CredentialOperations(database: database),
+            organisations: OrganisationOperations(
+                database: database, authenticator: authenticator, relay: relay, mail: mail),
+            shares: ShareOperations(database: database, relay: relay), relay: relay, events: events, board: board)
     }
 
     /// Serves until a graceful shutdown, then tells every peer to come back and waits for connections to end.
@@ -196,6 +170,11 @@ public struct WebServer: Service {
             try await writer.write(response: response.head, body: response.body)
         }
     }
+}
+
+extension WebFeature {
+    /// A new capability is one more name here.
+    static let all: [WebFeature] = [.accounts, .organisations, .sharing, .status, .openAPI]
 }
 
 /// What the web server is put together from.

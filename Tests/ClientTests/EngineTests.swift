@@ -6,6 +6,7 @@ import Testing
 import Wire
 
 @testable import Client
+@testable import SessionHost
 
 @Suite struct EngineTests {
     @Test func aGuestSeesWhatCameBeforeAndAfterItAndTypes() {

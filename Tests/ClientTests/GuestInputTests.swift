@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Client
+@testable import SessionHost
 
 /// What a guest types arrives from its beginning on without a hole, or the guest learns what is missing.
 @Suite struct GuestInputTests {

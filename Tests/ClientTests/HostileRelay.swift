@@ -5,6 +5,7 @@ import Terminal
 import Wire
 
 @testable import Client
+@testable import SessionHost
 
 /// A host, a guest and a relay between them that does something to one message of one run.
 final class HostileRelay {

@@ -6,6 +6,7 @@ import Testing
 import Wire
 
 @testable import Client
+@testable import SessionHost
 
 /// A host engine, guest engines and the least a relay does between them, without sockets and without time.
 final class Stage {

@@ -1,5 +1,6 @@
 import Glibc
 import Relay
+import SessionHost
 import Telemetry
 import Terminal
 import Testing

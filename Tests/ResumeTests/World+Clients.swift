@@ -4,6 +4,7 @@ import WebSocket
 import Wire
 
 @testable import Client
+@testable import SessionHost
 @testable import Relay
 
 /// What the clients hear, and what their engines want done.

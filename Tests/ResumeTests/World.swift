@@ -9,6 +9,7 @@ import WebSocket
 import Wire
 
 @testable import Client
+@testable import SessionHost
 @testable import Relay
 
 private struct NoAuthority: RelayAuthority {

@@ -122,7 +122,7 @@ import Testing
                 candidates: ["C"], now: now, in: connection)
             let (guest, _) = try SignIn.begin(
                 user: ben.user, kind: .browser, client: "c", address: "a", isStrong: false, now: now, in: connection)
-            return try Connection.admit(
+            return try GuestSeat.admit(
                 guest: ben.user, code: "C", publicKey: "k", credentialId: guest.id, resumeDigest: { _ in [2] },
                 now: now,
                 in: connection
@@ -150,16 +150,16 @@ import Testing
         }
         for _ in 0..<3 {
             let seat = try await database.write {
-                try Connection.admit(
+                try GuestSeat.admit(
                     guest: ben.user, code: "C", publicKey: "k", resumeDigest: { _ in [2] }, now: now, in: $0)
             }
             let unproved = try await database.write {
-                try Connection.leave(id: seat.id, isUnproved: true, now: now, in: $0)
+                try GuestSeat.leave(id: seat.id, isUnproved: true, now: now, in: $0)
             }
             #expect(unproved?.guestId == ben.user.id && unproved?.hostId == ana.user.id)
             // Once, however often it is said.
             #expect(
-                try await database.write { try Connection.leave(id: seat.id, isUnproved: true, now: now, in: $0) }
+                try await database.write { try GuestSeat.leave(id: seat.id, isUnproved: true, now: now, in: $0) }
                     == nil)
         }
         #expect(session.endedAt == nil)

@@ -106,14 +106,14 @@ import Testing
         let seat = try await database.write { connection in
             _ = try ShareCode.create(
                 request, sessionId: session.id, owner: host, candidates: ["C"], now: now, in: connection)
-            return try Connection.admit(
+            return try GuestSeat.admit(
                 guest: guest.user, code: "C", publicKey: "", resumeDigest: { _ in [1] },
                 now: now.advanced(bySeconds: 90), in: connection)
         }
         for second in stride(from: Int64(0), through: 7200, by: 7) {
             try await database.write { try UsageLedger.meter(now: now.advanced(bySeconds: second), in: $0) }
         }
-        _ = try await database.write { try Connection.leave(id: seat.id, now: now.advanced(bySeconds: 7201), in: $0) }
+        _ = try await database.write { try GuestSeat.leave(id: seat.id, now: now.advanced(bySeconds: 7201), in: $0) }
         try await database.write {
             _ = try ShareSession.end(
                 id: session.id, reason: .hostEnded, now: now.advanced(bySeconds: 7230), in: $0)
@@ -165,10 +165,10 @@ import Testing
             _ = try ShareCode.create(
                 request, sessionId: session.id, owner: host, candidates: ["C"], now: now, in: connection)
             for round in 0..<5 {
-                let seat = try Connection.admit(
+                let seat = try GuestSeat.admit(
                     guest: guest.user, code: "C", publicKey: "", resumeDigest: { _ in [UInt8(round)] }, now: now,
                     in: connection)
-                if round % 2 == 0 { try Connection.leave(id: seat.id, now: now, in: connection) }
+                if round % 2 == 0 { try GuestSeat.leave(id: seat.id, now: now, in: connection) }
             }
         }
         // Host and two who stayed, and the fifth while he was there.

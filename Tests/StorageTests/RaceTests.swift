@@ -73,7 +73,7 @@ import Testing
             let host = try await temporary.account("h\(round)", .free, now: now)
             try await code("C\(round)", try await start(host), host)
             let won = await temporary.race(5) {
-                _ = try Connection.admit(
+                _ = try GuestSeat.admit(
                     guest: guest.user, code: "C\(round)", publicKey: "", resumeDigest: { _ in [1] }, now: now, in: $0)
             }
             #expect(won == 2)
@@ -87,7 +87,7 @@ import Testing
         try await rounds { round in
             try await code("C\(round)", session, host, uses: 1)
             let won = await temporary.race(4) {
-                _ = try Connection.admit(
+                _ = try GuestSeat.admit(
                     guest: guest.user, code: "C\(round)", publicKey: "", resumeDigest: { _ in [1] }, now: now, in: $0)
             }
             #expect(won == 1)

@@ -123,14 +123,14 @@ import Testing
         let now = self.now
         func admit() async throws -> String {
             try await database.write {
-                try Connection.admit(
+                try GuestSeat.admit(
                     guest: guest.user, code: "A", publicKey: "", resumeDigest: { _ in [1] }, now: now, in: $0)
             }.id
         }
         let first = try await admit()
         _ = try await admit()
         #expect(await refusal { try await admit() } == .viewerLimit)
-        _ = try await database.write { try Connection.leave(id: first, now: now, in: $0) }
+        _ = try await database.write { try GuestSeat.leave(id: first, now: now, in: $0) }
         #expect(await refusal { try await admit() } == nil)
     }
 
@@ -139,15 +139,15 @@ import Testing
         let session = try await session(host)
         _ = try await code(session, host, name: "A")
         let now = self.now
-        func admit(_ number: UInt8) async throws -> Connection {
+        func admit(_ number: UInt8) async throws -> GuestSeat {
             try await database.write {
-                try Connection.admit(
+                try GuestSeat.admit(
                     guest: guest.user, code: "A", publicKey: "key", resumeDigest: { _ in [number] }, now: now, in: $0)
             }
         }
         let seats = [try await admit(1), try await admit(2), try await admit(3)]
         #expect(seats.map(\.slot) == [1, 2, 3])
-        _ = try await database.write { try Connection.leave(id: seats[1].id, now: now, in: $0) }
+        _ = try await database.write { try GuestSeat.leave(id: seats[1].id, now: now, in: $0) }
         // A slot is not used again while there are others: a late frame finds nobody.
         #expect(try await admit(4).slot == 4)
         try await database.write {

@@ -1,3 +1,4 @@
+import CertificateAuthorities
 import Database
 import FoundationEssentials
 import Identity

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CertificateAuthorities
 import Database
 import Glibc
 import Model

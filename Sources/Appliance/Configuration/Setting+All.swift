@@ -1,3 +1,5 @@
+import TransportSecurity
+
 extension Setting {
     /// Every setting, in the order of the configuration file.
     static let all: [Setting] = [

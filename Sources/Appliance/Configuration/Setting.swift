@@ -1,3 +1,4 @@
+import Outbound
 import TransportSecurity
 
 /// One thing that an owner can set. It is a line in the configuration file, a variable and a flag, all of one name.

@@ -1,8 +1,10 @@
 import Database
 import Glibc
 import Model
+import NIOPosix
 import NIOCore
 import NIOHTTP1
+import Outbound
 import Storage
 import TransportSecurity
 
@@ -105,9 +107,11 @@ enum Examination {
                     ? try CertStatus.reports(configuration).first.map {
                         try TLSContext.client(trust: .pinned($0.facts.fingerprint))
                     } : nil
-                var exchange = HTTPExchange(host: host, port: port, tls: tls)
-                exchange.limits.time = .seconds(5)
-                let answer = try await exchange.send(.GET, "/ready", headers: ["Host": "localhost"])
+                // This machine is never asked through a proxy.
+                let client = HTTPClient(group: MultiThreadedEventLoopGroup.singleton, connectTime: .seconds(5))
+                let answer = try await client.exchange(
+                    Endpoint(host: host, port: port, tls: tls),
+                    HTTPRequest(.GET, "/ready", headers: ["Host": "localhost"], deadline: .seconds(5)))
                 return [
                     answer.status == 200
                         ? Finding("server", good: "answers on port \(port)")

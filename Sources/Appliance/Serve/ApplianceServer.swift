@@ -1,5 +1,7 @@
 import CPlatform
+import CertificateAuthorities
 import Database
+import FoundationEssentials
 import Glibc
 import Identity
 import Logging
@@ -7,6 +9,7 @@ import Model
 import NIOCore
 import NIOPosix
 import Operations
+import Outbound
 import Relay
 import ServiceLifecycle
 import Sockets
@@ -41,20 +44,23 @@ final class ApplianceServer: Sendable {
         let hasher = PasswordHasher()
         let answers = ChallengeAnswers()
         let https = configuration.address("https") != .off
-        let keeper = https ? try CertificateKeeper(configuration, answers: answers, logger: logger) : nil
-        if keeper == nil { ServedCertificates.forget(stateDirectory: state) }
-        let inherited = try Systemd.listeners(https: https)
-        listeners = inherited.isEmpty ? ListenerConfiguration.configured(configuration) : inherited
         let group = MultiThreadedEventLoopGroup(
             numberOfThreads: configuration.text("event-loops").flatMap { Int($0) } ?? System.coreCount)
         Self.askForShortTurns(group, logger)
-        let neighbours = try await Neighbours(configuration, database: database)
+        let client = HTTPClient(group: group, proxy: try Proxy.environment(ProcessInfo.processInfo.environment))
+        let keeper =
+            https ? try CertificateKeeper(configuration, answers: answers, client: client, logger: logger) : nil
+        if keeper == nil { ServedCertificates.forget(stateDirectory: state) }
+        let inherited = try Systemd.listeners(https: https)
+        listeners = inherited.isEmpty ? ListenerConfiguration.configured(configuration) : inherited
+        let others = try await OtherServers(
+            configuration, database: database, client: client, group: group)
         var parts = WebParts(
-            database: database, hasher: hasher, mail: neighbours.mail, version: Postern.version, metrics: metrics,
+            database: database, hasher: hasher, mail: others.mail, version: Postern.version, metrics: metrics,
             tls: try keeper.map { try TLSContext.listener($0.store) }, challenges: answers,
             certificate: { keeper?.report }, backups: { backups.report }, stateDirectory: state, reserveBytes: reserve,
             logger: logger)
-        parts.providers = neighbours.providers
+        parts.providers = others.providers
         parts.relayed = try await RelayedBytes.begin(stateDirectory: state, database: database, logger: logger)
         try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration)

@@ -3,6 +3,8 @@ import Glibc
 import Logging
 import ServiceLifecycle
 import Synchronization
+import CertificateAuthorities
+import Outbound
 import TransportSecurity
 
 /// Gets the certificates that `tls-mode` asks for into the store, keeps them fresh, and warns when one nears its end.
@@ -15,6 +17,7 @@ final class CertificateKeeper: Service {
     private let mode: String
     private let logger: Logger
     private let acme: ACMEKeeper?
+    private let client: HTTPClient
     private let state: Mutex<State>
 
     private struct State {
@@ -27,14 +30,19 @@ final class CertificateKeeper: Service {
 
     /// Loads or makes the certificates: a server that cannot show one does not start.
     /// - Throws: `TLSError`, ``CommandFailure``.
-    init(_ configuration: Configuration, answers: ChallengeAnswers, logger: Logger) throws {
+    init(
+        _ configuration: Configuration, answers: ChallengeAnswers, client: HTTPClient, logger: Logger
+    ) throws {
+        self.client = client
         self.configuration = configuration
         self.logger = logger
         mode = configuration.text("tls-mode") ?? ""
         state = Mutex(State(files: CertificateFiles(configuration)))
         acme =
             mode == "acme"
-            ? try ACMEKeeper(ACMESettings(configuration), store: store, answers: answers, logger: logger) : nil
+            ? try ACMEKeeper(
+                ACMESettings(configuration), store: store, answers: answers, client: client, logger: logger)
+            : nil
         try open()
         note()
     }
@@ -63,7 +71,7 @@ final class CertificateKeeper: Service {
 
     /// All three run until they are cancelled: a service that returns ends the server.
     private func staple() async throws {
-        if mode != "self-signed" { return try await OCSPKeeper(store: store, logger: logger).run() }
+        if mode != "self-signed" { return try await OCSPKeeper(store: store, client: client, logger: logger).run() }
         while true { try await Task.sleep(for: .seconds(3600)) }
     }
 

@@ -1,6 +1,10 @@
+import FoundationEssentials
 public import Model
 import NIOCore
 import NIOHTTP1
+import NIOPosix
+import Outbound
+import Synchronization
 public import TransportSecurity
 public import Wire
 
@@ -8,6 +12,22 @@ public import Wire
 public struct APIClient: Sendable {
     public let address: ServerAddress
     private let token: String
+    /// One for the process: connections are kept between calls.
+    private static let shared = Mutex<HTTPClient?>(nil)
+
+    /// - Throws: ``ClientError`` when the environment names a proxy that cannot be read.
+    private static func http() throws -> HTTPClient {
+        try shared.withLock { shared in
+            if let shared { return shared }
+            do {
+                let client = HTTPClient(
+                    group: MultiThreadedEventLoopGroup.singleton,
+                    proxy: try Proxy.environment(ProcessInfo.processInfo.environment))
+                shared = client
+                return client
+            } catch let problem as ProxyProblem { throw ClientError("\(problem)") }
+        }
+    }
 
     public init(address: ServerAddress, token: String) {
         self.address = address
@@ -19,13 +39,15 @@ public struct APIClient: Sendable {
     /// - Throws: ``ClientError`` when the server cannot be reached.
     public func untrustedFingerprint() async throws -> Fingerprint? {
         do {
-            _ = try await HTTPExchange(host: address.host, port: address.port, tls: ClientContexts.context(.system))
-                .send(.GET, "/health", headers: ["Host": address.authority])
+            _ = try await Self.http().exchange(
+                .https(host: address.host, port: address.port, ClientContexts.context(.system)),
+                HTTPRequest(.GET, "/health", headers: ["Host": address.authority]))
             return nil
         } catch let error as TLSError where error.code == .untrusted {
             let probe = try TLSContext.client(trust: .pinned(.none))
             do {
-                _ = try await HTTPExchange(host: address.host, port: address.port, tls: probe).send(.GET, "/health")
+                _ = try await Self.http().exchange(
+                    .https(host: address.host, port: address.port, probe), HTTPRequest(.GET, "/health"))
             } catch let error as TLSError { if let found = error.found { return found } }
             throw ClientError("\(error.message)")
         } catch {
@@ -88,8 +110,9 @@ public struct APIClient: Sendable {
     private func send(_ method: HTTPMethod, _ path: String, _ body: ByteBuffer?) async throws -> HTTPAnswer {
         var headers: HTTPHeaders = ["Host": address.authority, "Authorization": "Bearer \(token)"]
         if body != nil { headers.add(name: "Content-Type", value: "application/json") }
-        let exchange = HTTPExchange(host: address.host, port: address.port, tls: try address.tls())
-        return try await exchange.send(method, path, headers: headers, body: body)
+        return try await Self.http().exchange(
+            Endpoint(host: address.host, port: address.port, tls: try address.tls()),
+            HTTPRequest(method, path, headers: headers, body: body.map { .bytes($0) } ?? .none))
     }
 }
 

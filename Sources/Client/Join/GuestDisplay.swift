@@ -1,5 +1,6 @@
 import Model
 import NIOCore
+import SessionHost
 import Terminal
 
 /// The guest's own terminal, or the pipe that takes the host's output as it is.

@@ -3,6 +3,7 @@ import Glibc
 import Model
 import NIOCore
 import NIOPosix
+import SessionHost
 public import TransportSecurity
 import Wire
 

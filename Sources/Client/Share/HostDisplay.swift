@@ -1,5 +1,6 @@
 import Model
 import NIOCore
+import SessionHost
 import Terminal
 import Wire
 

@@ -1,6 +1,7 @@
 import EndToEnd
 import Model
 import NIOCore
+import SessionHost
 import TransportSecurity
 import Wire
 

@@ -1,6 +1,7 @@
 import FoundationEssentials
-import NIOCore
+public import NIOCore
 import NIOPosix
+import Outbound
 public import TransportSecurity
 
 /// Sends mails through one mail server, each on a connection of its own: an appliance sends a few a day.
@@ -23,11 +24,13 @@ public struct SMTPClient: Sendable {
     private let credentials: (user: String, password: String)?
     private let from: String
     private let tls: TLSContext
+    private let group: any EventLoopGroup
 
     public init(
         host: String, port: Int, security: Security, credentials: (user: String, password: String)?, from: String,
-        tls: TLSContext
+        tls: TLSContext, group: any EventLoopGroup
     ) {
+        self.group = group
         self.host = host
         self.port = port
         self.security = security
@@ -42,7 +45,7 @@ public struct SMTPClient: Sendable {
         let session = SMTPSession(
             security: security == .startTLS ? .startTLS : security == .tls ? .tls : .none, credentials: credentials,
             message: message, name: "[127.0.0.1]")
-        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let loop = group.next()
         let promise = loop.makePromise(of: Void.self)
         let (tls, host, isTLS) = (self.tls, self.host, security == .tls)
         let connected = ClientBootstrap(group: loop).connectTimeout(.seconds(15))

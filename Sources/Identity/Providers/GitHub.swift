@@ -1,3 +1,4 @@
+public import Outbound
 public import TransportSecurity
 
 /// GitHub's OAuth 2 (not OpenID Connect): the code becomes an access token, and that is asked who it belongs to.
@@ -15,11 +16,12 @@ public struct GitHub: Provider {
     /// - Parameters:
     ///   - url: `https://github.com`, or an enterprise server's.
     ///   - apiURL: `https://api.github.com`, or an enterprise server's.
-    public init(_ registration: ProviderRegistration, url: String, apiURL: String, tls: TLSContext) {
+    public init(_ registration: ProviderRegistration, url: String, apiURL: String, client: HTTPClient, tls: TLSContext)
+    {
         self.registration = registration
         self.url = url
         self.apiURL = apiURL
-        http = ProviderHTTP(tls: tls)
+        http = ProviderHTTP(client: client, tls: tls)
     }
 
     public func authorizationURL(_ attempt: ProviderAttempt) async throws -> String {

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import JWTKit
+public import Outbound
 public import TransportSecurity
 
 /// Any OpenID Connect provider, found by discovery (OpenID Connect Discovery 1.0), with PKCE and nonce.
@@ -22,13 +23,14 @@ public actor OpenIDProvider: Provider {
 
     /// - Parameter issuer: exactly as the provider spells it, as in `https://accounts.google.com`.
     public init(
-        name: String, title: String, issuer: String, _ registration: ProviderRegistration, tls: TLSContext
+        name: String, title: String, issuer: String, _ registration: ProviderRegistration, client: HTTPClient,
+        tls: TLSContext
     ) {
         self.name = name
         self.title = title
         self.issuer = issuer
         self.registration = registration
-        http = ProviderHTTP(tls: tls)
+        http = ProviderHTTP(client: client, tls: tls)
     }
 
     private struct Discovery: Decodable {

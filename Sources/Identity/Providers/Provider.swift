@@ -1,4 +1,4 @@
-public import TransportSecurity
+import TransportSecurity
 
 /// Somebody else who says who a person is.
 public protocol Provider: Sendable {

@@ -1,6 +1,8 @@
 import FoundationEssentials
 import NIOCore
 import NIOHTTP1
+import Model
+import Outbound
 import TransportSecurity
 
 /// Requests to a provider: over HTTPS, or in the clear to this machine alone.
@@ -8,6 +10,7 @@ struct ProviderHTTP: Sendable {
     /// A provider's largest answer is its set of keys, in bytes.
     private static let bodyBytes = 256 << 10
 
+    let client: HTTPClient
     let tls: TLSContext
 
     /// - Parameter bearer: an access token.
@@ -39,14 +42,15 @@ struct ProviderHTTP: Sendable {
     ) async throws -> Value {
         let (address, isPlain) = try Self.address(url)
         var headers: HTTPHeaders = [
-            "Host": address.authority, "Accept": "application/json", "User-Agent": "postern",
+            "Accept": "application/json", "User-Agent": "postern",
         ]
         headers.add(contentsOf: more)
-        var exchange = HTTPExchange(host: address.host, port: address.port, tls: isPlain ? nil : tls)
-        exchange.limits.bodyBytes = Self.bodyBytes
+        let request = HTTPRequest(method, address.path, headers: headers, body: body.map { .bytes($0) } ?? .none)
         let answer: HTTPAnswer
         do {
-            answer = try await exchange.send(method, address.path, headers: headers, body: body)
+            answer = try await client.exchange(
+                Endpoint(host: address.host, port: address.port, tls: isPlain ? nil : tls), request,
+                bodyBytes: Self.bodyBytes)
         } catch {
             throw IdentityError(
                 .provider, "\(address.authority) cannot be reached: \(NetworkError.sentence(error))")

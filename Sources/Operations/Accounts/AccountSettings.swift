@@ -33,9 +33,6 @@ public struct AccountSettings: Sendable {
     /// Sign-ins of one account and of one address.
     public static let signIns = 5
     public static let signInWindow = TimeAmount.minutes(15)
-    /// Seats that one account takes at one host without showing that it knows the words: enough for typing mistakes.
-    public static let unprovedSeats = 5
-    public static let unprovedWindow = TimeAmount.minutes(15)
     /// Registrations of one address.
     public static let registrations = 3
     public static let registrationWindow = TimeAmount.hours(1)
@@ -44,8 +41,6 @@ public struct AccountSettings: Sendable {
     public static let resetWindow = TimeAmount.hours(1)
     /// An address that many people share, such as an office's, is allowed more sign-ins than one account is.
     public static let signInsPerAddress = 20
-    /// Between the password and the second factor, in seconds.
-    public static let pendingSeconds: Int64 = 600
 
     public init() {}
 }

@@ -65,6 +65,9 @@ public final class AccessTokens: Sendable {
     /// The same for the desktop client in the field, which cannot renew it: a week.
     static let desktopSeconds = 7 * 86_400
 
+    /// Between the password and the second factor, in seconds.
+    public static let stepSeconds: Int64 = 600
+
     private struct Keys {
         let collection: JWTKeyCollection
         let newest: String
@@ -120,7 +123,7 @@ public final class AccessTokens: Sendable {
         _ purpose: Purpose, subject: String, data: [String: String]? = nil, now: Timestamp
     ) async throws -> String {
         let keys = try await current(now)
-        let end = Double(now.milliseconds) / 1000 + Double(AccountSettings.pendingSeconds)
+        let end = Double(now.milliseconds) / 1000 + Double(Self.stepSeconds)
         let step = Step(
             sub: .init(value: subject), exp: .init(value: .init(timeIntervalSince1970: end)),
             purpose: purpose.rawValue, data: data)

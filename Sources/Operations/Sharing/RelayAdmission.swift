@@ -2,6 +2,7 @@ public import Database
 public import Limits
 public import Logging
 public import Model
+import NIOCore
 public import Relay
 import Storage
 public import Wire
@@ -12,8 +13,11 @@ public struct RelayAdmission: RelayAuthority {
     public let authenticator: Authenticator
     public let limiter: RateLimiter
     public let logger: Logger
+    /// Seats that one account takes at one host without showing that it knows the words: enough for typing mistakes.
+    private static let unprovedSeats = 5
+    private static let unprovedWindow = TimeAmount.minutes(15)
     /// Seats that an account took at one host and never proved.
-    private let unproved = AttemptLimiter(AccountSettings.unprovedSeats, per: AccountSettings.unprovedWindow)
+    private let unproved = AttemptLimiter(Self.unprovedSeats, per: Self.unprovedWindow)
 
     public init(database: Database, authenticator: Authenticator, limiter: RateLimiter, logger: Logger) {
         self.database = database
@@ -67,7 +71,7 @@ public struct RelayAdmission: RelayAuthority {
                         "Too many joins without the words; try again in \(wait) s", closeCode: CloseCode.rateLimited)
                 }
                 var token = ""
-                let seat = try Connection.admit(
+                let seat = try GuestSeat.admit(
                     guest: user, code: name.description, publicKey: publicKey, credentialId: caller.credential.id,
                     resumeDigest: { sessionId in
                         token = ResumeToken.make(sessionId: sessionId)
@@ -88,7 +92,7 @@ public struct RelayAdmission: RelayAuthority {
     public func seatGivenUp(peerId: String, reason: KickReason?) async {
         await log("giving up a seat") {
             let unproved = try await database.write(essential: true) {
-                try Connection.leave(id: peerId, isUnproved: reason == .unproved, now: .now(), in: $0)
+                try GuestSeat.leave(id: peerId, isUnproved: reason == .unproved, now: .now(), in: $0)
             }
             if let unproved { _ = self.unproved.begin(Self.key(guest: unproved.guestId, host: unproved.hostId)) }
         }

@@ -1,4 +1,5 @@
 public import Database
+import Model
 
 /// Finding what somebody did to a log.
 extension Audit {

@@ -93,24 +93,11 @@ public enum Audit {
         /// What the server does by itself.
         public static let server = Actor(id: "", name: "server", credential: "none", address: "local")
 
-        public init(_ caller: Caller) {
-            self.init(
-                id: caller.user.id, name: caller.user.username, credential: caller.credential.text,
-                address: caller.address)
-        }
-
         /// The owner of the machine.
         public static let command = Actor(id: "", name: "root", credential: "command line", address: "local")
     }
 
     // MARK: Writing
-
-    public static func record(
-        _ action: AuditAction, target: String, detail: String = "", result: AuditResult = .done, by caller: Caller,
-        now: Timestamp, in scope: TenantScope
-    ) throws {
-        try record(action, target: target, detail: detail, result: result, actor: Actor(caller), now: now, in: scope)
-    }
 
     public static func record(
         _ action: AuditAction, target: String, detail: String = "", result: AuditResult = .done, actor: Actor,

@@ -1,6 +1,7 @@
 import Crypto
 import Database
 import Glibc
+import Model
 import Synchronization
 
 /// The keys that are not in the database: the master key, which everything sealed depends on, and the audit log's.
@@ -91,13 +92,5 @@ public final class Keyring: Sendable {
         }
         try KeyFile.syncDirectory(of: path)
         return outcome
-    }
-}
-
-/// Bytes as people and headers write them.
-public enum Hexadecimal {
-    public static func text(_ bytes: some Sequence<UInt8>) -> String {
-        let alphabet = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [alphabet[Int($0 >> 4)], alphabet[Int($0 & 15)]] }, as: UTF8.self)
     }
 }

@@ -1,4 +1,3 @@
-import Crypto
 public import Database
 public import Model
 
@@ -135,9 +134,4 @@ public struct Invitation: Sendable, Equatable {
     private static var refusal: Refusal {
         Refusal(.invitation, "This invitation was used, revoked or is too old; ask for a new one.")
     }
-}
-
-/// How secrets that are random enough to need no slow hash are kept.
-enum Digest {
-    static func of(_ secret: String) -> [UInt8] { Array(SHA256.hash(data: Array(secret.utf8))) }
 }

@@ -4,18 +4,7 @@ public import Model
 /// A named set of permissions: built in, or made by an organisation for itself.
 public struct Role: Sendable, Equatable {
     /// The built-in ones, the same in every organisation.
-    public enum BuiltIn: String, Sendable, CaseIterable {
-        case owner, admin, support, member
-
-        public var permissions: Set<PermissionKey> {
-            switch self {
-            case .owner: Set(PermissionKey.ofOrganisations)
-            case .admin: Set(PermissionKey.ofOrganisations).subtracting([.tenantDelete, .tenantTransfer])
-            case .support: [.tenantRead, .sessionReadAll, .sessionEndAny, .usageRead, .auditRead]
-            case .member: [.tenantRead, .sessionCreate, .tokenCreate]
-            }
-        }
-    }
+    public typealias BuiltIn = PermissionKey.BuiltInRole
 
     /// A built-in role's word, or the id of an organisation's own.
     public let id: String
@@ -152,4 +141,8 @@ public struct Role: Sendable, Equatable {
     private static func taken(_ name: String) -> Refusal {
         Refusal(.nameTaken, "There is already a role named \(name); choose another name.")
     }
+}
+
+extension Role.BuiltIn {
+    public var permissions: Set<PermissionKey> { Set(PermissionKey.ofOrganisations.filter { $0.roles.contains(self) }) }
 }

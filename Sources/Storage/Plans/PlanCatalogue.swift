@@ -7,18 +7,10 @@ public final class PlanCatalogue: Sendable {
         var standard: Plan
     }
 
-    private static let builtIn: [Plan: PlanLimits] = [
-        .free: PlanLimits([
-            .shares: 1, .codes: 2, .codeMinutes: 30, .viewers: 2, .hosts: 1, .sessions: 2, .sessionMinutes: 15,
-            .tunnels: 3, .connections: 50, .retentionHours: 24, .customDomains: 0, .ipAllowlist: 0,
-        ]),
-        .pro: PlanLimits([
-            .shares: 5, .viewers: 10, .hosts: 5, .tunnels: 25, .connections: 500, .retentionHours: 168,
-        ]),
-        .team: PlanLimits([.viewers: 50, .tunnels: 100, .connections: 2000, .retentionHours: 720]),
-        .enterprise: PlanLimits([.retentionHours: 720]),
-        .admin: .unlimited,
-    ]
+    private static let builtIn = Dictionary(
+        uniqueKeysWithValues: Plan.allCases.map { plan in
+            (plan, PlanLimits(PlanLimit.allCases.reduce(into: [:]) { $0[$1] = $1.defaults[plan] }))
+        })
 
     private let state: Mutex<State>
 

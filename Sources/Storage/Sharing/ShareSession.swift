@@ -134,7 +134,7 @@ public struct ShareSession: Sendable, Equatable {
             "SELECT id FROM connections WHERE organisation_id = :organisation AND session_id = ? AND left_at IS NULL",
             id
         ) { try $0.text("id") }
-        for seat in seated { try Connection.leave(id: seat, now: now, in: database) }
+        for seat in seated { try GuestSeat.leave(id: seat, now: now, in: database) }
         return true
     }
 }

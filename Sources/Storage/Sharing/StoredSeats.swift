@@ -29,7 +29,7 @@ public struct StoredSeats: Sendable {
     public static func takeOver(now: Timestamp, in database: Transaction) throws -> [StoredSeats] {
         // First of all: nobody is charged for the time that the server was away.
         try UsageLedger.resume(now: now, in: database)
-        try Connection.leaveLost(now: now, in: database)
+        try GuestSeat.leaveLost(now: now, in: database)
         let active = try database.across(.upkeep).rows(
             """
             SELECT share_sessions.id, ends_at, plan, bytes_relayed FROM share_sessions

@@ -1,14 +1,14 @@
 import COpenSSL
 
 /// Asking a certificate's issuer whether it still stands (RFC 6960), as far as stapling needs it.
-enum OCSP {
+public enum OCSP {
     /// How far clocks may differ, in seconds.
     private static let clockTolerance = 300
     /// Longest address of a responder, in bytes.
     private static let addressLimit = 1024
 
     /// The responder that a certificate names; nil where it names none, and then nothing is stapled.
-    static func responder(of certificate: Certificate) -> String? {
+    public static func responder(of certificate: Certificate) -> String? {
         var text = [CChar](repeating: 0, count: addressLimit)
         guard postern_ocsp_url(certificate.pointer, &text, text.count) == 1 else { return nil }
         return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
@@ -16,7 +16,7 @@ enum OCSP {
 
     /// The question, in DER.
     /// - Throws: ``TLSError``.
-    static func request(_ leaf: Certificate, issuer: Certificate) throws(TLSError) -> [UInt8] {
+    public static func request(_ leaf: Certificate, issuer: Certificate) throws(TLSError) -> [UInt8] {
         guard let request = OCSP_REQUEST_new() else { throw .last(.failed, "no OCSP request") }
         defer { OCSP_REQUEST_free(request) }
         guard let id = OCSP_cert_to_id(EVP_sha1(), leaf.pointer, issuer.pointer) else {
@@ -35,7 +35,7 @@ enum OCSP {
 
     /// Whether an answer is genuine, of now, and says that the certificate stands.
     /// - Throws: ``TLSError`` that says what it is instead.
-    static func check(_ answer: [UInt8], _ leaf: Certificate, issuer: Certificate) throws(TLSError) {
+    public static func check(_ answer: [UInt8], _ leaf: Certificate, issuer: Certificate) throws(TLSError) {
         let parsed = answer.withUnsafeBufferPointer { bytes -> OpaquePointer? in
             var start = bytes.baseAddress
             return d2i_OCSP_RESPONSE(nil, &start, bytes.count)

@@ -54,7 +54,7 @@ public final class CertificateStore: Sendable {
     public var current: [CertificatePair] { state.withLock { $0.served.map(\.pair) } }
 
     /// Hands on the issuer's word with a certificate, if that is still the one that is served.
-    func staple(_ answer: [UInt8]?, for certificate: Certificate) {
+    public func staple(_ answer: [UInt8]?, for certificate: Certificate) {
         state.withLock { state in
             state.served.first { $0.pair.leaf === certificate }?.staple.set(answer)
         }

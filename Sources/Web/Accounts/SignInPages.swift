@@ -87,7 +87,7 @@ struct SignInPages: Sendable {
             let pending = try await accounts.tokens.makeStep(
                 .secondFactor, subject: user.id, data: ["next": next], now: .now())
             return Response.redirect(to: "/sign-in/code", type: .normal)
-                .with(cookie: Cookies.set(Cookies.pending, pending, seconds: AccountSettings.pendingSeconds))
+                .with(cookie: Cookies.set(Cookies.pending, pending, seconds: AccessTokens.stepSeconds))
         }
     }
 
@@ -260,24 +260,6 @@ struct SignInPages: Sendable {
     @Sendable private func verify(_ page: PageRequest) async throws -> Response {
         try await accounts.verifyEmail(secret: try page.context.parameters.require("secret"), by: page.caller)
         return page.back(to: "/account", "Your address is proved.")
-    }
-}
-
-/// "Firefox on Linux": what the list of sign-ins calls a browser.
-enum BrowserName {
-    static func of(_ request: Request) -> String {
-        let agent = request.headers[.userAgent] ?? ""
-        // In this order: most browsers claim to be the others, too.
-        let browsers = [
-            ("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
-        ]
-        let systems = [
-            ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"),
-            ("Linux", "Linux"),
-        ]
-        let browser = browsers.first { agent.contains($0.0) }?.1
-        let system = systems.first { agent.contains($0.0) }?.1
-        return [browser ?? ClientName.of(request), system].compactMap { $0 }.joined(separator: " on ")
     }
 }
 

@@ -164,23 +164,3 @@ struct OrganisationPages: Sendable {
         return page.page("Audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html)
     }
 }
-
-extension PlanLimit {
-    /// As the page names it.
-    var title: String {
-        switch self {
-        case .shares: "Share sessions at once, per person"
-        case .codes: "Live codes per share session"
-        case .codeMinutes: "A code's longest life, minutes"
-        case .viewers: "Guests at once per share session"
-        case .hosts: "Machines connected at once"
-        case .sessions: "Sessions at once on machines"
-        case .sessionMinutes: "A session's longest life, minutes"
-        case .tunnels: "Tunnels"
-        case .connections: "Connections per tunnel"
-        case .retentionHours: "Hours that inspections are kept"
-        case .customDomains: "Custom domains"
-        case .ipAllowlist: "Lists of allowed addresses"
-        }
-    }
-}

@@ -1,3 +1,4 @@
+import CertificateAuthorities
 import HTTPTypes
 import Hummingbird
 import NIOCore

@@ -99,7 +99,7 @@ final class StatusBoard: Sendable {
     private func acme() -> Component? {
         guard let renewal = parts.certificate()?.renewal else { return nil }
         let wait = max(0, renewal.nextAttempt - Int(time(nil)))
-        let next = "The next look is in \(PageRoutes.duration(wait))."
+        let next = "The next look is in \(DurationText.text(wait))."
         if let problem = renewal.problem { return Component("acme", .warning, "\(problem). \(next)") }
         return Component("acme", .ok, "\(renewal.doing.prefix(1).uppercased() + renewal.doing.dropFirst()). \(next)")
     }
@@ -123,7 +123,7 @@ final class StatusBoard: Sendable {
         }
         guard let newest = report.newest else { return Component("backups", .ok, "The first one is yet to be made.") }
         let age = Int(time(nil)) - newest
-        let text = "The newest is \(PageRoutes.duration(max(0, age))) old."
+        let text = "The newest is \(DurationText.text(max(0, age))) old."
         return Component("backups", age > interval * 2 ? .warning : .ok, text)
     }
 }

@@ -46,7 +46,7 @@ struct StatusPage {
     }
 
     private var age: String {
-        PageRoutes.duration(Int((ContinuousClock.now - report.checkedAt).components.seconds))
+        DurationText.text(Int((ContinuousClock.now - report.checkedAt).components.seconds))
     }
 
     /// Incidents that the page shows: it stays below 20 KB however long they are.

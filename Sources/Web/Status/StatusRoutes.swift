@@ -34,7 +34,7 @@ struct StatusRoutes: Sendable {
         let isSignedIn = visit != nil || caller != nil
         let page = StatusPage(
             report: report, incidents: incidents, days: days, version: parts.version,
-            uptime: PageRoutes.duration(parts.metrics.uptimeSeconds), now: .now(),
+            uptime: DurationText.text(parts.metrics.uptimeSeconds), now: .now(),
             numbers: publicNumbers || isSignedIn ? numbers : [])
         return page.response
     }

@@ -1,0 +1,147 @@
+import Files
+import FoundationEssentials
+import Glibc
+public import TransportSecurity
+
+/// What ACME keeps on the disk, each file whole or not there, readable by us alone.
+///
+/// `account.key`, `account.json`; `order.json` and `order.key` while an order is under way; `certificate.pem` with its key in
+/// one file, so that the two cannot be of different ages; `status.json`.
+public struct ACMEFiles: Sendable {
+    private struct Account: Codable { let directory, url: String }
+    private struct Order: Codable { let directory, url: String; let names: [String] }
+
+    /// A file of ours is a page; this is a hundred, in bytes.
+    private static let limit = 1 << 20
+
+    public let directory: String
+
+    /// - Throws: ``TLSError`` when the directory cannot be made.
+    public init(directory: String) throws(TLSError) {
+        self.directory = directory
+        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
+            throw TLSError(.failed, "cannot make \(directory): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    // MARK: Account
+
+    func accountKey() throws -> ACMEAccountKey {
+        if let pem = read("account.key") { return try ACMEAccountKey(pem: pem) }
+        let key = ACMEAccountKey()
+        try write(key.pem, "account.key")
+        return key
+    }
+
+    func account(of directory: String) -> String? {
+        guard let account = json("account.json", Account.self), account.directory == directory else { return nil }
+        return account.url
+    }
+
+    func save(account: String, of directory: String) throws {
+        try write(Account(directory: directory, url: account), "account.json")
+    }
+
+    func forgetAccount() {
+        remove("account.json")
+        forgetOrder()
+    }
+
+    var isRolloverAsked: Bool { read("rollover.request") != nil }
+
+    /// Asks for a new account key at the next attempt.
+    public func askForRollover() throws { try write("", "rollover.request") }
+
+    func nextAccountKey() throws -> ACMEAccountKey {
+        if let pem = read("account.next.key") { return try ACMEAccountKey(pem: pem) }
+        let key = ACMEAccountKey()
+        try write(key.pem, "account.next.key")
+        return key
+    }
+
+    func adoptNextAccountKey() throws {
+        guard rename(path("account.next.key"), path("account.key")) == 0 else {
+            throw TLSError(.failed, "cannot rename \(path("account.next.key")): \(String(cString: strerror(errno)))")
+        }
+        remove("rollover.request")
+    }
+
+    // MARK: Order
+
+    func order(names: [String], directory: String) -> String? {
+        guard let order = json("order.json", Order.self), order.names == names, order.directory == directory,
+            read("order.key") != nil
+        else { return nil }
+        return order.url
+    }
+
+    /// The key first: an order that is on the disk has one.
+    func save(order: String, names: [String], directory: String, key: PrivateKey) throws {
+        try write(key.pem(), "order.key")
+        try write(Order(directory: directory, url: order, names: names), "order.json")
+    }
+
+    func certificateKey() throws -> PrivateKey {
+        guard let pem = read("order.key") else { throw TLSError(.failed, "the order's key is gone") }
+        return try PrivateKey(pem: pem)
+    }
+
+    func forgetOrder() {
+        remove("order.json")
+        remove("order.key")
+    }
+
+    // MARK: Certificate
+
+    /// The newest certificate with its key.
+    public func certificate() -> CertificatePair? {
+        guard let text = read("certificate.pem") else { return nil }
+        return try? CertificatePair(certificatePEM: text, keyPEM: text)
+    }
+
+    func save(certificate pair: CertificatePair) throws {
+        try write(pair.key.pem() + pair.certificatePEM(), "certificate.pem")
+        forgetOrder()
+    }
+
+    // MARK: Requests and status
+
+    /// Asks the running server for a renewal now.
+    public func askForRenewal() throws { try write("", "renew.request") }
+
+    /// Whether one was asked for; asked once.
+    public func takeRenewalRequest() -> Bool {
+        let asked = read("renew.request") != nil
+        if asked { remove("renew.request") }
+        return asked
+    }
+
+    public func status() -> RenewalStatus? { json("status.json", RenewalStatus.self) }
+
+    func save(_ status: RenewalStatus) throws { try write(status, "status.json") }
+
+    // MARK: Files
+
+    private func path(_ name: String) -> String { "\(directory)/\(name)" }
+
+    private func remove(_ name: String) { unlink(path(name)) }
+
+    private func json<Value: Decodable>(_ name: String, _ type: Value.Type) -> Value? {
+        // A file that cannot be read any more is as good as none: the work is done again.
+        read(name).flatMap { try? JSONDecoder().decode(type, from: Data($0.utf8)) }
+    }
+
+    private func write(_ value: some Encodable, _ name: String) throws {
+        try write(String(decoding: JSONEncoder().encode(value), as: UTF8.self), name)
+    }
+
+    private func read(_ name: String) -> String? {
+        (try? WholeFile.read(path(name), limit: Self.limit)).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    private func write(_ text: String, _ name: String) throws {
+        do { try WholeFile.write(text.utf8, to: path(name)) } catch {
+            throw TLSError(.failed, "cannot write \(path(name)): \(error.message)")
+        }
+    }
+}

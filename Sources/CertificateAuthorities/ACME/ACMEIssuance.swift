@@ -1,0 +1,252 @@
+import Crypto
+import FoundationEssentials
+import Glibc
+import NIOCore
+import Outbound
+import TransportSecurity
+
+/// One way from "a certificate is due" to the certificate: account, order, proofs, finalise, download.
+///
+/// Everything that must survive a crash is on the disk before the step that needs it: the account key before the account, the
+/// order before its proofs, the certificate's key before it is asked for.
+struct ACMEIssuance: Sendable {
+    /// Between two looks at an order or a proof, in seconds, where the authority names no time.
+    private static let pollSeconds = 1
+    /// The longest such wait that an authority may ask for, in seconds.
+    private static let longestPollSeconds = 60
+    /// Looks at one order or proof before the attempt counts as failed.
+    private static let polls = 60
+
+    let settings: ACMESettings
+    let files: ACMEFiles
+    let store: CertificateStore
+    let answers: ChallengeAnswers
+    let client: HTTPClient
+    /// Says what is being done, for `cert status`.
+    let progress: @Sendable (String) -> Void
+
+    /// - Parameter replacing: the certificate that the new one is for (RFC 9773, section 5).
+    /// - Throws: ``ACMEError``, ``TLSError``.
+    func run(replacing: Certificate?) async throws -> CertificatePair {
+        let connection = try await connect()
+        do {
+            try await rollOverIfAsked(connection)
+            return try await issue(connection, replacing: replacing)
+        } catch let error as ACMEError where error.type == "accountDoesNotExist" {
+            // The authority has forgotten us (a test authority restarted): introduce ourselves anew, once.
+            files.forgetAccount()
+            return try await issue(try await connect(), replacing: nil)
+        }
+    }
+
+    // MARK: Account
+
+    private func connect() async throws -> ACMEConnection {
+        let trust: TLSContext.Trust = settings.authorities.map { .authorities(file: $0) } ?? .system
+        let tls = try TLSContext.client(trust: trust)
+        let key = try files.accountKey()
+        let connection = ACMEConnection(
+            directoryURL: settings.directory, client: client, tls: tls, key: key,
+            account: files.account(of: settings.directory))
+        if files.account(of: settings.directory) == nil { try await register(connection, key) }
+        return connection
+    }
+
+    private func register(_ connection: ACMEConnection, _ key: ACMEAccountKey) async throws {
+        progress("registering an account")
+        let directory = try await connection.directory()
+        if directory.meta?.externalAccountRequired == true && settings.binding == nil {
+            throw ACMEError(
+                "externalAccountRequired",
+                "this authority wants an external account; set acme-eab-key-id and acme-eab-hmac-key")
+        }
+        var fields = [#""termsOfServiceAgreed":true"#]
+        if let email = settings.email { fields.append(#""contact":[\#(JSONString.quoted("mailto:" + email))]"#) }
+        if let (keyId, hmacKey) = settings.binding {
+            let binding = key.binding(keyId: keyId, hmacKey: hmacKey, url: directory.newAccount)
+            fields.append(#""externalAccountBinding":\#(binding)"#)
+        }
+        let answer = try await connection.post(
+            directory.newAccount, "{\(fields.joined(separator: ","))}", asNewAccount: true)
+        guard let account = answer.location else {
+            throw ACMEError("unexpected", "the certificate authority names no account")
+        }
+        try files.save(account: account, of: settings.directory)
+        await connection.use(key: key, account: account)
+    }
+
+    /// Account key rollover (RFC 8555, section 7.3.5), when `postern cert renew --new-account-key` asked for it.
+    private func rollOverIfAsked(_ connection: ACMEConnection) async throws {
+        guard files.isRolloverAsked, let account = files.account(of: settings.directory),
+            let url = try await connection.directory().keyChange
+        else { return }
+        progress("replacing the account's key")
+        let old = try files.accountKey()
+        let new = try files.nextAccountKey()
+        let inner = try new.sign(
+            #"{"account":\#(JSONString.quoted(account)),"oldKey":\#(old.jwk)}"#, url: url, nonce: nil, as: .jwk)
+        do {
+            _ = try await connection.post(url, inner)
+        } catch let error as ACMEError where error.type != "unreachable" && error.type != "accountDoesNotExist" {
+            // After a crash between the authority's yes and our rename the new key is in force already, and the old one
+            // signs nothing any more.
+            await connection.use(key: new, account: nil)
+            let newAccount = try await connection.directory().newAccount
+            let known = try? await connection.post(newAccount, #"{"onlyReturnExisting":true}"#, asNewAccount: true)
+            guard known?.location == account else {
+                await connection.use(key: old, account: account)
+                throw error
+            }
+        }
+        try files.adoptNextAccountKey()
+        await connection.use(key: new, account: account)
+    }
+
+    // MARK: Order
+
+    private func issue(_ connection: ACMEConnection, replacing: Certificate?) async throws -> CertificatePair {
+        let resumed = try await resumedOrder(connection)
+        var (url, order) = if let resumed { resumed } else { try await newOrder(connection, replacing) }
+        if order.status == "pending" {
+            for authorization in order.authorizations { try await prove(authorization, connection) }
+            order = try await poll(connection, url, "the order") { (order: ACMEOrder) in order.status != "pending" }
+        }
+        if order.status == "ready" {
+            progress("asking for the certificate")
+            let request = try Issuing.request(names: settings.names, key: files.certificateKey())
+            _ = try await connection.post(order.finalize, #"{"csr":"\#(Base64URL.encode(request))"}"#)
+        }
+        order = try await poll(connection, url, "the order") { (order: ACMEOrder) in
+            order.status == "valid" || order.status == "invalid"
+        }
+        guard order.status == "valid", let location = order.certificate else {
+            files.forgetOrder()
+            throw ACMEError(order.error?.word ?? "orderFailed", order.error?.sentence ?? "the order failed")
+        }
+        let answer = try await connection.post(location)
+        let chain = try Certificate.chain(pem: String(buffer: answer.body))
+        let pair = try CertificatePair(chain: chain, key: files.certificateKey())
+        for name in settings.names where !pair.leaf.matches(name: name) {
+            throw ACMEError("unexpected", "the new certificate is not for \(name)")
+        }
+        try files.save(certificate: pair)
+        return pair
+    }
+
+    /// An order that a crash or a failure left behind, if the authority still knows it and it is for the same names.
+    private func resumedOrder(_ connection: ACMEConnection) async throws -> (String, ACMEOrder)? {
+        guard let url = files.order(names: settings.names, directory: settings.directory) else { return nil }
+        do {
+            let order = try await connection.post(url).value(ACMEOrder.self)
+            if order.status != "invalid" {
+                progress("going on with the order of before")
+                return (url, order)
+            }
+        } catch let error as ACMEError where Self.saysUnknown(error) {
+            // Forgotten by the authority: a new one follows.
+        }
+        files.forgetOrder()
+        return nil
+    }
+
+    /// The authority knows no such order (any more).
+    private static func saysUnknown(_ error: ACMEError) -> Bool {
+        ["malformed", "unauthorized", "notFound", "orderNotFound"].contains(error.type)
+    }
+
+    /// Would go the same way whatever was asked.
+    private static func isOfTheMoment(_ error: ACMEError) -> Bool {
+        ["unreachable", "rateLimited", "badNonce", "accountDoesNotExist", "serverInternal"].contains(error.type)
+    }
+
+    private func newOrder(_ connection: ACMEConnection, _ replacing: Certificate?) async throws -> (String, ACMEOrder) {
+        progress("ordering a certificate for \(settings.names.joined(separator: ", "))")
+        let names = settings.names.map { name in
+            let type = IPAddressText.isAddress(name) ? "ip" : "dns"
+            return #"{"type":"\#(type)","value":\#(JSONString.quoted(name))}"#
+        }
+        let directory = try await connection.directory()
+        var fields = [#""identifiers":[\#(names.joined(separator: ","))]"#]
+        if let replacing, directory.renewalInfo != nil {
+            fields.append(#""replaces":"\#(RenewalIdentifier.text(of: replacing))""#)
+        }
+        let answer: ACMEConnection.Answer
+        do {
+            answer = try await connection.post(directory.newOrder, "{\(fields.joined(separator: ","))}")
+        } catch let error as ACMEError where fields.count > 1 && !Self.isOfTheMoment(error) {
+            // Replaced already, of another account, or of another authority: then without the hint.
+            answer = try await connection.post(directory.newOrder, "{\(fields[0])}")
+        }
+        guard let url = answer.location else { throw ACMEError("unexpected", "the order has no address") }
+        // A key of its own for each certificate.
+        try files.save(order: url, names: settings.names, directory: settings.directory, key: PrivateKey.generate())
+        return (url, try answer.value(ACMEOrder.self))
+    }
+
+    // MARK: Proofs
+
+    private func prove(_ url: String, _ connection: ACMEConnection) async throws {
+        let authorization = try await connection.post(url).value(ACMEAuthorization.self)
+        if authorization.status == "valid" { return }
+        let name = authorization.identifier.value
+        guard let challenge = authorization.challenges.first(where: { $0.type == settings.challenge.rawValue }),
+            let token = challenge.token, token.utf8.allSatisfy(Self.isTokenByte)
+        else {
+            files.forgetOrder()
+            throw ACMEError("unexpected", "the authority offers no \(settings.challenge.rawValue) proof for \(name)")
+        }
+        progress("proving \(name) by \(settings.challenge.rawValue)")
+        let proof = try files.accountKey().authorization(token: token)
+        try begin(name: name, token: token, proof: proof)
+        defer { end(name: name, token: token) }
+        // After a crash the authority may be at it already.
+        if challenge.status != "processing" { _ = try await connection.post(challenge.url, "{}") }
+        let answered = try await poll(connection, url, "the proof of \(name)") { (answer: ACMEAuthorization) in
+            answer.status != "pending"
+        }
+        guard answered.status == "valid" else {
+            files.forgetOrder()
+            let problem = answered.challenges.compactMap(\.error).first
+            throw ACMEError(problem?.word ?? "proofFailed", "\(name): \(problem?.sentence ?? "the proof failed")")
+        }
+    }
+
+    /// RFC 8555, section 8.1: base64url. Anything else could become a path.
+    private static func isTokenByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
+    }
+
+    private func begin(name: String, token: String, proof: String) throws {
+        switch settings.challenge {
+        case .http: answers.set(token, proof)
+        case .tlsALPN:
+            let digest = Array(SHA256.hash(data: Array(proof.utf8)))
+            try store.beginChallenge(name: name, Issuing.challenge(name: name, digest: digest, now: time(nil)))
+        }
+    }
+
+    private func end(name: String, token: String) {
+        switch settings.challenge {
+        case .http: answers.remove(token)
+        case .tlsALPN: store.endChallenge(name: name)
+        }
+    }
+
+    private func poll<Value: Decodable>(
+        _ connection: ACMEConnection, _ url: String, _ what: String, until isDone: (Value) -> Bool
+    ) async throws -> Value {
+        for _ in 0..<Self.polls {
+            let answer = try await connection.post(url)
+            let value = try answer.value(Value.self)
+            if isDone(value) { return value }
+            let seconds = min(max(answer.retryAfter ?? Self.pollSeconds, 1), Self.longestPollSeconds)
+            try await Task.sleep(for: .seconds(seconds))
+        }
+        throw ACMEError("timeout", "\(what) is not decided after \(Self.polls) looks; it is taken up again later")
+    }
+}

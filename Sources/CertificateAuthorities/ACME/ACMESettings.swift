@@ -1,0 +1,37 @@
+public import TransportSecurity
+
+/// What an owner decides about his certificate authority.
+public struct ACMESettings: Sendable {
+    public enum Challenge: String, Sendable { case http = "http-01", tlsALPN = "tls-alpn-01" }
+
+    public var directory: String
+    public var names: [String]
+    public var email: String?
+    public var challenge: Challenge
+    /// Root certificates of the directory's own HTTPS; nil trusts the system's.
+    public var authorities: String?
+    /// External account binding: the key's id and the key.
+    public var binding: (keyId: String, hmacKey: [UInt8])?
+    /// Where keys, the order under way and the certificate are kept.
+    public var stateDirectory: String
+
+    public init(
+        directory: String, names: [String], email: String?, challenge: Challenge, authorities: String?,
+        stateDirectory: String
+    ) {
+        self.directory = directory
+        self.names = names
+        self.email = email
+        self.challenge = challenge
+        self.authorities = authorities
+        self.stateDirectory = stateDirectory
+    }
+
+    /// - Parameter hmacKey: base64url, as authorities hand it out.
+    public mutating func bind(keyId: String, hmacKey: String) throws(TLSError) {
+        guard let key = Base64URL.decode(hmacKey), !key.isEmpty else {
+            throw TLSError(.failed, "the external account's HMAC key is not base64url")
+        }
+        binding = (keyId, key)
+    }
+}

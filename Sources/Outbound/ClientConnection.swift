@@ -1,0 +1,199 @@
+import NIOCore
+import NIOHTTP1
+
+/// One connection of the client, for one exchange at a time. Everything here runs on the connection's event loop.
+final class ClientConnection: ChannelDuplexHandler {
+    typealias InboundIn = HTTPClientResponsePart
+    typealias OutboundIn = HTTPClientRequestPart
+    typealias OutboundOut = HTTPClientRequestPart
+
+    private enum State {
+        case idle
+        /// The request is on its way.
+        case waiting(Exchange)
+        /// The answer's head has come.
+        case answering(Exchange, HTTPBody.Producer.Source)
+        case closed
+    }
+
+    struct Exchange {
+        let answer: EventLoopPromise<HTTPStreamedAnswer>
+        /// Called once, when the answer is whole; true where the connection can be used again.
+        let finished: (_ isReusable: Bool) -> Void
+    }
+
+    private var state = State.idle
+    private var deadline: Scheduled<Void>?
+    /// The request's last part was written.
+    private var requestIsWhole = false
+    private var isKeptAlive = false
+    /// Counts exchanges: the reader of an earlier body leaves late.
+    private var exchangeNumber = 0
+    /// The reader has enough for now.
+    private var isPaused = false
+    private var readIsWanted = false
+    private var context: ChannelHandlerContext?
+    /// The place in the pool that the connection last had; 0 before its first.
+    var poolNumber = 0
+    /// Called once when the connection closes, with ``poolNumber``.
+    private let onClose: (Int) -> Void
+
+    init(onClose: @escaping (Int) -> Void) { self.onClose = onClose }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    // MARK: Requests
+
+    /// Sends a request's head. Its body follows through ``write(_:)`` and ``finish()``.
+    func begin(_ head: HTTPRequestHead, _ exchange: Exchange, deadline: TimeAmount?) {
+        guard case .idle = state, let context else {
+            return exchange.answer.fail(OutboundError.closed)
+        }
+        state = .waiting(exchange)
+        exchangeNumber += 1
+        (requestIsWhole, isKeptAlive) = (false, false)
+        if let deadline {
+            let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+            self.deadline = context.eventLoop.scheduleTask(in: deadline) { bound.value.fail(OutboundError.timeout) }
+        }
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+    }
+
+    /// - Returns: succeeds when the socket has taken the bytes.
+    func write(_ bytes: ByteBuffer) -> EventLoopFuture<Void>? {
+        guard let context, !isOver else { return nil }
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(bytes))), promise: promise)
+        return promise.futureResult
+    }
+
+    func finish() {
+        guard let context, !isOver else { return }
+        requestIsWhole = true
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    }
+
+    private var isOver: Bool {
+        switch state {
+        case .waiting, .answering: false
+        case .idle, .closed: true
+        }
+    }
+
+    // MARK: Answers
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head): receive(head)
+        case .body(let bytes):
+            guard case .answering(_, let source) = state else { return }
+            if case .stopProducing = source.yield(contentsOf: CollectionOfOne(bytes)) { isPaused = true }
+        case .end: receiveEnd(context)
+        }
+    }
+
+    private func receive(_ head: HTTPResponseHead) {
+        guard case .waiting(let exchange) = state, let context else {
+            // Nobody asked.
+            return fail(OutboundError.closed)
+        }
+        // 103 and the like: the answer itself is still to come. 101 ends HTTP, which nobody here asks for.
+        if head.status.code < 200 { return }
+        isKeptAlive = head.isKeepAlive
+        let delegate = BodyDelegate(self, exchangeNumber, context.eventLoop)
+        let made = HTTPBody.Producer.makeSequence(
+            elementType: ByteBuffer.self, failureType: (any Error).self,
+            backPressureStrategy: HTTPBody.watermarks, finishOnDeinit: true, delegate: delegate)
+        state = .answering(exchange, made.source)
+        exchange.answer.succeed(
+            HTTPStreamedAnswer(
+                status: Int(head.status.code), headers: head.headers, body: HTTPBody(sequence: made.sequence)))
+    }
+
+    private func receiveEnd(_ context: ChannelHandlerContext) {
+        guard case .answering(let exchange, let source) = state else { return }
+        deadline?.cancel()
+        isPaused = false
+        // An answer before the end of its request: what is left of that request would be taken for the next.
+        let isReusable = isKeptAlive && requestIsWhole
+        state = isReusable ? .idle : .closed
+        source.finish()
+        exchange.finished(isReusable)
+        if !isReusable { context.close(promise: nil) }
+    }
+
+    // MARK: Reading
+
+    /// While the reader has enough, the socket is not read, so that the sender waits.
+    func read(context: ChannelHandlerContext) {
+        if isPaused { readIsWanted = true } else { context.read() }
+    }
+
+    fileprivate func resume(_ exchange: Int) {
+        guard exchange == exchangeNumber else { return }
+        isPaused = false
+        guard readIsWanted, let context else { return }
+        readIsWanted = false
+        context.read()
+    }
+
+    // MARK: Ends
+
+    /// The reader of the body has left before its end, or nobody waits for the answer any more.
+    func abandon() {
+        if case .idle = state { return }
+        fail(OutboundError.closed)
+    }
+
+    /// Also called when the body has ended as it should.
+    fileprivate func readerLeft(_ exchange: Int) {
+        if case .answering = state, exchange == exchangeNumber { fail(OutboundError.closed) }
+    }
+
+    func close() {
+        if case .idle = state { state = .closed }
+        context?.close(promise: nil)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { fail(error) }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        fail(OutboundError.closed)
+        self.context = nil
+        onClose(poolNumber)
+        context.fireChannelInactive()
+    }
+
+    private func fail(_ error: any Error) {
+        deadline?.cancel()
+        let last = state
+        state = .closed
+        switch last {
+        case .waiting(let exchange):
+            exchange.answer.fail(error)
+            exchange.finished(false)
+        case .answering(let exchange, let source):
+            source.finish(error)
+            exchange.finished(false)
+        case .idle, .closed: break
+        }
+        context?.close(promise: nil)
+    }
+}
+
+/// Tells a connection that the reader of a body takes more, or has left.
+final class BodyDelegate: NIOAsyncSequenceProducerDelegate, Sendable {
+    private let connection: NIOLoopBound<ClientConnection>
+    private let exchange: Int
+    private let loop: any EventLoop
+
+    init(_ connection: ClientConnection, _ exchange: Int, _ loop: any EventLoop) {
+        self.exchange = exchange
+        self.connection = NIOLoopBound(connection, eventLoop: loop)
+        self.loop = loop
+    }
+
+    func produceMore() { loop.execute { self.connection.value.resume(self.exchange) } }
+
+    func didTerminate() { loop.execute { self.connection.value.readerLeft(self.exchange) } }
+}

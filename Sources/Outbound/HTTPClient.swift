@@ -1,0 +1,255 @@
+public import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+import TransportSecurity
+
+/// Requests of ours to other servers, over HTTP/1.1: kept connections, bodies that stream in both directions, sockets in the file
+/// system, and a proxy.
+///
+/// An idle connection that the server has just closed costs one retry where the request can be sent again.
+public final class HTTPClient: Sendable {
+    /// For requests that say nothing else: connecting, and then the whole exchange.
+    public static let exchangeTime = TimeAmount.seconds(15)
+    /// The largest answer that ``exchange(_:_:bodyBytes:)`` takes unless told otherwise, in bytes.
+    public static let bodyBytes = 1 << 20
+
+    private typealias Pool = ConnectionPool<Endpoint, OpenConnection>
+
+    private struct State {
+        var pool = Pool()
+        var isStopped = false
+    }
+
+    private let group: any EventLoopGroup
+    private let proxy: Proxy?
+    private let connectTime: TimeAmount
+    private let state = Mutex(State())
+
+    /// - Parameters:
+    ///   - group: the event loops that connections run on.
+    ///   - proxy: for requests that leave the machine.
+    ///   - connectTime: for the name, the connection and the tunnel.
+    public init(
+        group: any EventLoopGroup, proxy: Proxy? = nil, connectTime: TimeAmount = HTTPClient.exchangeTime
+    ) {
+        self.group = group
+        self.proxy = proxy
+        self.connectTime = connectTime
+    }
+
+    /// Sends a request and waits for its whole answer.
+    /// - Parameter bodyBytes: the longest body that is taken, in bytes.
+    /// - Throws: ``OutboundError``; ``TLSError``; NIO's errors.
+    public func exchange(
+        _ endpoint: Endpoint, _ request: HTTPRequest, bodyBytes: Int = HTTPClient.bodyBytes
+    ) async throws -> HTTPAnswer {
+        try await send(endpoint, request).collected(upTo: bodyBytes)
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    /// - Throws: ``OutboundError``; ``TLSError``; NIO's errors.
+    public func send(_ endpoint: Endpoint, _ request: HTTPRequest) async throws -> HTTPStreamedAnswer {
+        if request.isRepeatable, let kept = try take(endpoint) {
+            do {
+                return try await exchange(on: kept, endpoint, request)
+            } catch  where Self.isClosing(error) {
+                // The server ended the idle connection while the request was on its way.
+            }
+        }
+        return try await exchange(on: try await connect(endpoint), endpoint, request)
+    }
+
+    private static func isClosing(_ error: any Error) -> Bool {
+        switch error {
+        case OutboundError.closed, is ChannelError, is IOError: true
+        default: false
+        }
+    }
+
+    /// Closes idle connections; what is under way goes on.
+    public func stop() {
+        let idle = state.withLock { state in
+            state.isStopped = true
+            return state.pool.removeAll()
+        }
+        idle.forEach { $0.close() }
+    }
+
+    // MARK: One exchange
+
+    private func exchange(
+        on open: OpenConnection, _ endpoint: Endpoint, _ request: HTTPRequest
+    ) async throws -> HTTPStreamedAnswer {
+        let promise = open.channel.eventLoop.makePromise(of: HTTPStreamedAnswer.self)
+        let head = head(endpoint, request)
+        open.run { connection in
+            let exchange = ClientConnection.Exchange(answer: promise) { isReusable in
+                if isReusable { self.give(open, for: endpoint) }
+            }
+            connection.begin(head, exchange, deadline: request.deadline)
+            switch request.body {
+            case .none: connection.finish()
+            case .bytes(let bytes):
+                _ = connection.write(bytes)
+                connection.finish()
+            case .stream: break
+            }
+        }
+        return try await withTaskCancellationHandler {
+            guard case .stream(_, let parts) = request.body else { return try await promise.futureResult.get() }
+            return try await send(parts, on: open, until: promise.futureResult)
+        } onCancel: {
+            open.run { $0.abandon() }
+        }
+    }
+
+    /// Sends a body while its answer is awaited; an answer that comes earlier ends the sending.
+    private func send(
+        _ parts: AsyncThrowingStream<ByteBuffer, any Error>, on open: OpenConnection,
+        until answer: EventLoopFuture<HTTPStreamedAnswer>
+    ) async throws -> HTTPStreamedAnswer {
+        try await withThrowingTaskGroup(of: HTTPStreamedAnswer?.self) { group in
+            group.addTask { try await answer.get() }
+            group.addTask {
+                do {
+                    for try await part in parts {
+                        guard let written = try await open.value({ $0.write(part) }) else { return nil }
+                        try await written.get()
+                    }
+                    open.run { $0.finish() }
+                } catch {
+                    // A request that is cut short must not look whole.
+                    open.run { $0.abandon() }
+                    throw error
+                }
+                return nil
+            }
+            defer { group.cancelAll() }
+            while let result = try await group.next() { if let result { return result } }
+            throw OutboundError.closed
+        }
+    }
+
+    private func head(_ endpoint: Endpoint, _ request: HTTPRequest) -> HTTPRequestHead {
+        var headers = request.headers
+        if !headers.contains(name: "Host") { headers.add(name: "Host", value: endpoint.authority) }
+        for name in ["Content-Length", "Transfer-Encoding", "Connection"] { headers.remove(name: name) }
+        switch request.body {
+        case .none:
+            if request.method == .POST || request.method == .PUT { headers.add(name: "Content-Length", value: "0") }
+        case .bytes(let bytes): headers.add(name: "Content-Length", value: "\(bytes.readableBytes)")
+        case .stream(let length?, _): headers.add(name: "Content-Length", value: "\(length)")
+        case .stream(nil, _): headers.add(name: "Transfer-Encoding", value: "chunked")
+        }
+        var path = request.path
+        // A proxy is told the whole address of what is not a tunnel (RFC 9112, section 3.2.2).
+        if case .http(let host, _) = endpoint, let proxy, proxy.applies(to: host) {
+            path = "http://\(endpoint.authority)\(path)"
+        }
+        return HTTPRequestHead(version: .http1_1, method: request.method, uri: path, headers: headers)
+    }
+
+    // MARK: Connections
+
+    private func take(_ endpoint: Endpoint) throws -> OpenConnection? {
+        let (found, isStopped) = state.withLock { ($0.pool.take(endpoint), $0.isStopped) }
+        if isStopped { throw OutboundError.stopped }
+        return found
+    }
+
+    /// On the connection's event loop.
+    private func give(_ open: OpenConnection, for endpoint: Endpoint) {
+        let closing = state.withLock { state -> [OpenConnection] in
+            if state.isStopped { return [open] }
+            let (number, closing) = state.pool.give(open, for: endpoint, now: Self.now)
+            open.connection.value.poolNumber = number
+            return closing
+        }
+        closing.forEach { $0.close() }
+        open.channel.eventLoop.scheduleTask(in: .nanoseconds(Pool.Bounds().idle)) { [weak self] in self?.expire() }
+    }
+
+    private func expire() {
+        let expired = state.withLock { $0.pool.expire(now: Self.now) }
+        expired.forEach { $0.close() }
+    }
+
+    private static var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds) }
+
+    private func connect(_ endpoint: Endpoint) async throws -> OpenConnection {
+        let bootstrap = ClientBootstrap(group: group).connectTimeout(connectTime)
+        switch endpoint {
+        case .unix(let path):
+            return try await open(bootstrap, nil) { $0.connect(unixDomainSocketPath: path) }
+        case .http(let host, let port):
+            let way = proxy.flatMap { $0.applies(to: host) ? $0 : nil }
+            return try await open(bootstrap, nil) { $0.connect(host: way?.host ?? host, port: way?.port ?? port) }
+        case .https(let host, let port, let tls):
+            let secured = { @Sendable (channel: any Channel) throws in
+                try channel.pipeline.syncOperations.addHandler(TLSHandler.client(tls, serverName: host))
+            }
+            guard let proxy, proxy.applies(to: host) else {
+                return try await open(bootstrap, secured) { $0.connect(host: host, port: port) }
+            }
+            let authority = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+            return try await tunnel(bootstrap, proxy, authority, secured)
+        }
+    }
+
+    private func open(
+        _ bootstrap: ClientBootstrap, _ secured: (@Sendable (any Channel) throws -> Void)?,
+        _ connect: (ClientBootstrap) -> EventLoopFuture<any Channel>
+    ) async throws -> OpenConnection {
+        let channel = try await connect(
+            bootstrap.channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try secured?(channel)
+                    try self.speakHTTP(on: channel)
+                }
+            }
+        ).get()
+        return try await opened(channel)
+    }
+
+    /// A connection to the proxy, and through it one to the server.
+    private func tunnel(
+        _ bootstrap: ClientBootstrap, _ proxy: Proxy, _ authority: String,
+        _ secured: @escaping @Sendable (any Channel) throws -> Void
+    ) async throws -> OpenConnection {
+        let promise = group.any().makePromise(of: Void.self)
+        do {
+            let channel = try await bootstrap.channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        ConnectHandler(authority: authority, opened: promise))
+                }
+            }.connect(host: proxy.host, port: proxy.port).get()
+            let patience = channel.eventLoop.scheduleTask(in: connectTime) { channel.close(promise: nil) }
+            defer { patience.cancel() }
+            try await promise.futureResult.get()
+            try await channel.eventLoop.submit {
+                try secured(channel)
+                try self.speakHTTP(on: channel)
+            }.get()
+            return try await opened(channel)
+        } catch {
+            promise.fail(error)
+            throw error
+        }
+    }
+
+    private func speakHTTP(on channel: any Channel) throws {
+        try channel.pipeline.syncOperations.addHTTPClientHandlers()
+        let handler = ClientConnection { [weak self] number in self?.state.withLock { $0.pool.remove(number) } }
+        try channel.pipeline.syncOperations.addHandler(handler)
+    }
+
+    private func opened(_ channel: any Channel) async throws -> OpenConnection {
+        try await channel.eventLoop.submit {
+            let handler = try channel.pipeline.syncOperations.handler(type: ClientConnection.self)
+            return OpenConnection(
+                channel: channel, connection: NIOLoopBound(handler, eventLoop: channel.eventLoop))
+        }.get()
+    }
+}

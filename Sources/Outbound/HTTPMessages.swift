@@ -1,0 +1,88 @@
+public import NIOCore
+public import NIOHTTP1
+
+/// One request. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are set by the client.
+public struct HTTPRequest: Sendable {
+    public enum Body: Sendable {
+        case none
+        case bytes(ByteBuffer)
+        /// Sent as it comes, no faster than the peer reads it.
+        /// - Parameter length: in bytes; nil sends it in chunks.
+        case stream(length: Int?, AsyncThrowingStream<ByteBuffer, any Error>)
+    }
+
+    public var method: HTTPMethod
+    /// With the query.
+    public var path: String
+    public var headers: HTTPHeaders
+    public var body: Body
+    /// From the call to the end of the answer's body; nil for answers without an end, as logs that are followed.
+    public var deadline: TimeAmount?
+    /// Whether sending it twice is the same as sending it once. Only such a request may go on a kept connection, which the server may be
+    /// closing at this moment.
+    public var isRepeatable: Bool
+
+    public init(
+        _ method: HTTPMethod, _ path: String, headers: HTTPHeaders = [:], body: Body = .none,
+        deadline: TimeAmount? = HTTPClient.exchangeTime
+    ) {
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.body = body
+        self.deadline = deadline
+        // RFC 9110, section 9.2.2.
+        isRepeatable = [.GET, .HEAD, .PUT, .DELETE, .OPTIONS].contains(method)
+        if case .stream = body { isRepeatable = false }
+    }
+}
+
+/// An answer whose body is still arriving.
+public struct HTTPStreamedAnswer: Sendable {
+    public let status: Int
+    public let headers: HTTPHeaders
+    /// Read it once, to its end: leaving early closes the connection.
+    public let body: HTTPBody
+
+    /// The whole answer.
+    /// - Parameter limit: of the body, in bytes.
+    /// - Throws: ``OutboundError/tooLong`` and what the connection fails with.
+    public func collected(upTo limit: Int) async throws -> HTTPAnswer {
+        var whole = ByteBuffer()
+        for try await part in body {
+            guard whole.readableBytes + part.readableBytes <= limit else { throw OutboundError.tooLong }
+            whole.writeImmutableBuffer(part)
+        }
+        return HTTPAnswer(status: status, headers: headers, body: whole)
+    }
+}
+
+/// An answer, whole.
+public struct HTTPAnswer: Sendable {
+    public let status: Int
+    public let headers: HTTPHeaders
+    public let body: ByteBuffer
+}
+
+/// The parts of a body, as they arrive. The connection is read no further while nobody takes them.
+public struct HTTPBody: AsyncSequence, Sendable {
+    public typealias Element = ByteBuffer
+    typealias Producer = NIOThrowingAsyncSequenceProducer<
+        ByteBuffer, any Error, NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark, BodyDelegate
+    >
+
+    /// Parts that wait for the reader before the connection is not read any further, and when it is again. A part is what one read of the
+    /// socket brought: at most 64 KiB.
+    static let watermarks = NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark(
+        lowWatermark: 2, highWatermark: 8)
+
+    let sequence: Producer
+
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        var iterator: Producer.AsyncIterator
+
+        public mutating func next() async throws -> ByteBuffer? { try await iterator.next() }
+    }
+
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(iterator: sequence.makeAsyncIterator()) }
+}

@@ -1,0 +1,13 @@
+/// Why a request has no answer. Errors of the socket and of TLS come as NIO's and ``TLSError``.
+public enum OutboundError: Error, Sendable, Equatable {
+    /// The answer's body is longer than the caller takes.
+    case tooLong
+    /// The deadline passed.
+    case timeout
+    /// The connection ended before the answer was whole.
+    case closed
+    /// The proxy did not open a tunnel; its status line.
+    case proxy(String)
+    /// The client was shut down.
+    case stopped
+}

@@ -1,0 +1,69 @@
+package import EndToEnd
+package import Model
+package import Wire
+
+/// What the host knows of one guest.
+package final class HostGuest {
+    package enum Stage {
+        /// In the room; has not shown that it knows a secret.
+        case stranger
+        case proving(HostHandshake, CodeName)
+        /// Knows the secret; waits for the host's yes.
+        case waiting
+        case admitted
+    }
+
+    package let peerId: String
+    package let slot: Slot
+    package let username: String
+    package var stage = Stage.stranger
+    package var pairing: Pairing?
+    package var channel: PairwiseChannel?
+    package var generation: UInt32 = 0
+    /// Counts pairings, so that what was typed under an earlier one is not taken for this one's.
+    package private(set) var pairings = 0
+    /// Bytes of input since the pairing: accepted in order, taken by the shared command, and acknowledged to the guest.
+    package var acceptedInput: UInt64 = 0
+    package var takenInput: UInt64 = 0
+    package var acknowledgedInput: UInt64 = 0
+    /// Proofs begun, so that the deadline of one is not taken for that of the next.
+    package var proofs = 0
+    /// As the guest calls itself, over the confirmed channel.
+    package var name: String?
+    /// The first epoch whose key it may have.
+    package var firstEpoch: UInt32 = .max
+    package var needsSnapshot = false
+    package var isConnected = true
+    /// It has the keys of this connection: only then can it open what is sent to it alone. A guest that is announced and has
+    /// not come back yet would lose a snapshot without noticing.
+    package var hasRekeyed = true
+    /// The last broadcast it has shown; only kept with `--lossless`.
+    package var acknowledged: UInt64 = 0
+
+    package init(peerId: String, slot: Slot, username: String) {
+        self.peerId = peerId
+        self.slot = slot
+        self.username = username
+    }
+
+    /// A new pairing counts its input from zero.
+    package func pair(_ pairing: Pairing) -> PairwiseChannel {
+        self.pairing = pairing
+        generation = 0
+        pairings += 1
+        (acceptedInput, takenInput, acknowledgedInput) = (0, 0, 0)
+        let channel = pairing.channel()
+        self.channel = channel
+        return channel
+    }
+
+    package var isAdmitted: Bool { if case .admitted = stage { true } else { false } }
+
+    /// For people: the name it gave, and the account it came with.
+    package var title: String { ownName.map { "\($0) (\(username))" } ?? username }
+
+    /// What it calls itself, where that is something else than its account's name.
+    package var ownName: String? { name.flatMap { $0.isEmpty || $0 == username ? nil : $0 } }
+
+    package var permission: Permission { pairing?.permission ?? .read }
+}

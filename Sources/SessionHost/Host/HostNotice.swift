@@ -1,0 +1,19 @@
+import EndToEnd
+package import Model
+package import Wire
+
+/// What the host's person (or a program reading `--json`) is told.
+package enum HostNotice: Sendable, Equatable {
+    /// - Parameters:
+    ///   - account: as the server knows it.
+    ///   - name: what the guest calls itself, where that is something else.
+    case guestAsks(peerId: String, account: String, name: String?, permission: Permission)
+    case guestJoined(peerId: String, name: String, permission: Permission)
+    case guestLeft(peerId: String, name: String)
+    case typing(peerId: String, name: String)
+    case wrongSecret(name: String, code: CodeName)
+    case codeDied(CodeName)
+    /// A guest had a seat and did not show in time that it knows the words; its seat is free again.
+    case neverProved(name: String)
+    case tampering(name: String, what: String)
+}

@@ -1,0 +1,39 @@
+public import Database
+public import Model
+
+/// Changes of an account that its credentials follow.
+extension User {
+    /// Sets the address; a new one counts only when it has been proved.
+    public func setEmail(_ email: String?, verifiedAt: Timestamp?, in database: Transaction) throws {
+        if let email, verifiedAt != nil, let other = try User.find(verifiedEmail: email, in: database), other.id != id {
+            throw Refusal(.nameTaken, "Another account has the address \(email).")
+        }
+        // Links in the old mailbox are worth nothing any more.
+        if verifiedAt != nil { try OneTimeLink.cancelAll(.resetPassword, userId: id, now: .now(), in: database) }
+        try database.run(
+            "UPDATE users SET email = ?, email_verified_at = ? WHERE id = ?", email?.lowercased(), verifiedAt, id)
+    }
+
+    /// Puts the account out of use: its sign-ins end, its tokens are refused, its connections are cut. Nothing is lost.
+    /// - Throws: ``Refusal`` `.lastAdministrator`; ``StorageError``.
+    public func disable(now: Timestamp, in database: Transaction) throws {
+        try database.run("UPDATE users SET disabled_at = ? WHERE id = ? AND disabled_at IS NULL", now, id)
+        try SignIn.endAll(userId: id, except: nil, .disabled, now: now, in: database)
+        try Revocation.add(.user(id), now: now, in: database)
+        try mustLeaveAnAdministrator(in: database)
+    }
+
+    /// Takes ``disable(now:in:)`` back. Sign-ins stay ended.
+    public func enable(in database: Transaction) throws {
+        try database.run("UPDATE users SET disabled_at = NULL WHERE id = ?", id)
+        // A server that starts reads what is revoked from the beginning.
+        try Revocation.takeBack(userId: id, in: database)
+    }
+
+    func mustLeaveAnAdministrator(in database: Transaction) throws {
+        guard isAdmin, try !Self.hasAdministrator(in: database) else { return }
+        throw Refusal(
+            .lastAdministrator,
+            "\(username) is the last administrator; make another one first with 'postern user add NAME --admin'.")
+    }
+}

@@ -1,0 +1,4 @@
+extension StorageFeature {
+    /// What seals and signs.
+    static let keys = StorageFeature(name: "keys", tenantTables: ["data_keys"])
+}

@@ -1,0 +1,203 @@
+public import Database
+public import Model
+
+/// What a good code opens: whom it lets in, and to what.
+public struct OpenCode: Sendable {
+    public let code: ShareCode
+    public let session: ShareSession
+    public let host: User
+
+    /// Looks a code up and checks every rule that does not depend on who asks.
+    /// - Throws: ``Refusal`` with the sentence that the public API shows; ``StorageError``.
+    public static func find(code: String, now: Timestamp, in database: Transaction) throws -> OpenCode {
+        let all = database.across(.secretLeadsToTenant)
+        guard let found = try all.first("SELECT * FROM share_codes WHERE code = ?", code, decode: ShareCode.init) else {
+            throw Refusal(.codeNotFound, "Code not found")
+        }
+        if found.revokedAt != nil { throw Refusal(.codeRevoked, "Code has been revoked") }
+        guard let session = try ShareSession.active(id: found.sessionId, across: all),
+            let host = try User.find(id: session.hostUserId, in: database),
+            let organisation = try Organisation.find(id: session.organisationId, in: database),
+            organisation.deleteAfter == nil
+        else { throw Refusal(.sessionEnded, "Session has ended") }
+        if let expiresAt = found.expiresAt, expiresAt <= now { throw Refusal(.codeExpired, "Code has expired") }
+        if let maxUses = found.maxUses, found.currentUses >= maxUses {
+            throw Refusal(.codeUsedUp, "Code usage limit reached")
+        }
+        return OpenCode(code: found, session: session, host: host)
+    }
+}
+
+/// A guest's seat in a share session.
+public struct GuestSeat: Sendable {
+    /// The peer's id on the wire is the connection's id here.
+    public let id: String
+    public let opened: OpenCode
+    /// The guest's place in the room: 1 to 65,535, its own for as long as the session lasts.
+    public let slot: Int
+
+    /// Takes a seat: checks the code and the plan's viewer limit, counts the use and records the guest, in one transaction.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public static func admit(
+        guest: User, code: String, publicKey: String, credentialId: String? = nil, resumeDigest: (String) -> [UInt8],
+        now: Timestamp, in database: Transaction
+    ) throws -> GuestSeat {
+        let opened = try OpenCode.find(code: code, now: now, in: database)
+        let session = opened.session
+        let scope = database.tenant(session.organisationId)
+        try checkSeats(of: session, in: scope)
+        try scope.run(
+            "UPDATE share_codes SET current_uses = current_uses + 1 WHERE organisation_id = :organisation AND code = ?",
+            code)
+        let id = Identifier.make(now: now)
+        let slot = try freeSlot(sessionId: session.id, in: scope)
+        try scope.run(
+            """
+            INSERT INTO connections (id, organisation_id, session_id, user_id, code, permission, joined_at, slot,
+                public_key, resume_digest, credential_id, metered_until)
+            VALUES (?, :organisation, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """, id, session.id, guest.id, code, opened.code.permission.rawValue, now, slot, publicKey,
+            resumeDigest(session.id), credentialId, now)
+        try UsageLedger.notePeers(now: now, in: scope)
+        return GuestSeat(id: id, opened: opened, slot: slot)
+    }
+
+    /// A seat as an export holds it.
+    public struct Taken: Sendable {
+        public let id, sessionId, userId: String
+        public let permission: Permission
+        public let joinedAt: Timestamp
+        public let leftAt: Timestamp?
+    }
+
+    /// Seats that an export reads at once.
+    private static let historyPage = 1000
+
+    /// All seats that were ever taken in an organisation's sessions, oldest first.
+    /// - Parameter after: the last id of the page before, or empty.
+    public static func history(after: String, in scope: TenantScope) throws -> [Taken] {
+        try scope.rows(
+            "SELECT * FROM connections WHERE organisation_id = :organisation AND id > ? ORDER BY id LIMIT ?", after,
+            historyPage
+        ) {
+            Taken(
+                id: try $0.text("id"), sessionId: try $0.text("session_id"), userId: try $0.text("user_id"),
+                permission: try $0.word("permission"), joinedAt: try $0.time("joined_at"),
+                leftAt: try $0.optionalTime("left_at"))
+        }
+    }
+
+    /// Slots are handed out in order and used again only after all others, so that a late frame finds nobody.
+    private static func freeSlot(sessionId: String, in scope: TenantScope) throws -> Int {
+        // Counted in the session and not by its guests: one whose account is removed may still sit in the room.
+        let next =
+            try scope.first(
+                """
+                UPDATE share_sessions SET last_slot = last_slot + 1 WHERE organisation_id = :organisation AND id = ?
+                RETURNING last_slot
+                """, sessionId
+            ) { try $0.integer("last_slot") } ?? 1
+        if next > lastSlot {
+            let taken = try scope.rows(
+                """
+                SELECT slot FROM connections
+                WHERE organisation_id = :organisation AND session_id = ? AND left_at IS NULL
+                """, sessionId
+            ) { try $0.integer("slot") }
+            if let free = (1...lastSlot).first(where: { !taken.contains($0) }) { return free }
+            throw Refusal(.viewerLimit, "Viewer limit reached (\(lastSlot)).", limit: lastSlot, current: taken.count)
+        }
+        return next
+    }
+
+    /// Slots are 16 bits on the wire, and 0 is the host.
+    private static let lastSlot = 65_535
+
+    /// Whose seat it was that nobody proved anything in.
+    public struct Unproved: Sendable {
+        public let guestId, hostId: String
+    }
+
+    /// Gives the seat up. Leaving twice changes nothing.
+    /// - Parameter isUnproved: the guest never showed that it knows the words: the use of the code is given back.
+    /// - Returns: who took the seat, where it was not proved.
+    @discardableResult
+    public static func leave(
+        id: String, isUnproved: Bool = false, now: Timestamp, in database: Transaction
+    ) throws -> Unproved? {
+        let left = try database.across(.relay).first(
+            """
+            UPDATE connections SET left_at = ? WHERE id = ? AND left_at IS NULL
+            RETURNING organisation_id, metered_until, user_id, code, session_id
+            """, now, id
+        ) {
+            (
+                organisation: try $0.text("organisation_id"), meteredUntil: try $0.optionalTime("metered_until"),
+                guest: try $0.text("user_id"), code: try $0.text("code"), session: try $0.text("session_id")
+            )
+        }
+        guard let left else { return nil }
+        let scope = database.tenant(left.organisation)
+        try UsageLedger.close(.guestMinutes, from: left.meteredUntil, now: now, in: scope)
+        guard isUnproved else { return nil }
+        try scope.run(
+            """
+            UPDATE share_codes SET current_uses = current_uses - 1
+            WHERE organisation_id = :organisation AND code = ? AND current_uses > 0
+            """, left.code)
+        let host = try scope.first(
+            "SELECT host_user_id FROM share_sessions WHERE organisation_id = :organisation AND id = ?", left.session
+        ) { try $0.text("host_user_id") }
+        return host.map { Unproved(guestId: left.guest, hostId: $0) }
+    }
+
+    /// Closes the seats that nobody can come back to: those of ended sessions, of versions that kept no token, and of
+    /// accounts, credentials and memberships that are not good any more.
+    static func leaveLost(now: Timestamp, in database: Transaction) throws {
+        let all = database.across(.upkeep)
+        try all.run(
+            """
+            UPDATE share_sessions SET host_resume_digest = NULL WHERE ended_at IS NULL AND (
+                (host_credential_id IS NOT NULL
+                    AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = host_credential_id
+                        AND ended_at IS NULL AND expires_at > ?)
+                    AND NOT EXISTS (SELECT 1 FROM api_tokens WHERE api_tokens.id = host_credential_id
+                        AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)))
+                OR EXISTS (SELECT 1 FROM users WHERE users.id = host_user_id AND disabled_at IS NOT NULL)
+                OR NOT EXISTS (SELECT 1 FROM memberships WHERE memberships.user_id = host_user_id
+                    AND memberships.organisation_id = share_sessions.organisation_id))
+            """, now, now)
+        let lost = try all.rows(
+            """
+            SELECT id FROM connections WHERE left_at IS NULL AND (resume_digest IS NULL
+                OR session_id IN (SELECT id FROM share_sessions WHERE ended_at IS NOT NULL)
+                OR EXISTS (SELECT 1 FROM users WHERE users.id = connections.user_id AND disabled_at IS NOT NULL)
+                OR (credential_id IS NOT NULL
+                    AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = credential_id
+                        AND ended_at IS NULL AND expires_at > ?)
+                    AND NOT EXISTS (SELECT 1 FROM api_tokens WHERE api_tokens.id = credential_id
+                        AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?))))
+            """, now, now
+        ) { try $0.text("id") }
+        for id in lost { try leave(id: id, now: now, in: database) }
+    }
+
+    private static func checkSeats(of session: ShareSession, in scope: TenantScope) throws {
+        guard let organisation = try Organisation.find(id: session.organisationId, in: scope.connection) else { return }
+        let plan = organisation.plan
+        guard let limit = scope.connection.surroundings.plans[plan][.viewers] else { return }
+        let seated =
+            try scope.first(
+                """
+                SELECT COUNT(*) AS seated FROM connections
+                WHERE organisation_id = :organisation AND session_id = ? AND left_at IS NULL
+                """, session.id
+            ) { try $0.integer("seated") } ?? 0
+        guard seated < limit else {
+            let advice = scope.connection.surroundings.plans.advice(
+                from: plan, for: .viewers, whoUpgrades: "The host can upgrade to")
+            throw Refusal(
+                .viewerLimit, "Viewer limit reached (\(limit)). \(advice)", limit: limit, current: seated, plan: plan)
+        }
+    }
+}

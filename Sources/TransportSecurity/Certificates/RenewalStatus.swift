@@ -1,0 +1,26 @@
+/// How ACME stands, for `cert status`, the status page and the next start.
+public struct RenewalStatus: Sendable, Codable, Equatable {
+    /// What is being done, or was done last.
+    public var doing: String
+    /// The authority's own words of the last failure; nil after a success.
+    public var problem: String?
+    /// Epoch seconds.
+    public var lastAttempt: Int?
+    /// Epoch seconds.
+    public var nextAttempt: Int
+    public var failures: Int
+    /// What the attempts were for; nil in files of before 0.3.
+    public var names: [String]?
+
+    public init(
+        doing: String, problem: String?, lastAttempt: Int? = nil, nextAttempt: Int, failures: Int,
+        names: [String]? = nil
+    ) {
+        self.doing = doing
+        self.problem = problem
+        self.lastAttempt = lastAttempt
+        self.nextAttempt = nextAttempt
+        self.failures = failures
+        self.names = names
+    }
+}

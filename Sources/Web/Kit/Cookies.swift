@@ -1,0 +1,66 @@
+import Crypto
+import HTTPTypes
+import Hummingbird
+import Model
+import Storage
+
+/// The browser's cookies. `__Host-`: over HTTPS, from this host alone, for all paths (RFC 6265bis, section 4.1.3.2).
+enum Cookies {
+    /// Holds the secret of a sign-in.
+    static let signIn = "__Host-postern"
+    /// Ties forms of people who are not signed in to their browser.
+    static let visitor = "__Host-postern-visitor"
+    /// Holds a sign-in between the password and the second factor, or between here and a provider.
+    static let pending = "__Host-postern-pending"
+
+    /// What was just done, for the next page to show.
+    static let notice = "__Host-postern-notice"
+
+    /// A browser sends few cookies; a longer header is not looked through. In bytes.
+    private static let headerLimit = 4096
+
+    static func value(_ name: String, of request: Request) -> String? {
+        request.headers[.cookie].flatMap { value(name, in: $0) }
+    }
+
+    /// - Parameter header: the value of `Cookie` (RFC 6265, section 4.2.1).
+    static func value(_ name: String, in header: String) -> String? {
+        guard header.utf8.count <= headerLimit else { return nil }
+        for pair in header.split(separator: ";") {
+            let parts = pair.drop { $0 == " " }.split(separator: "=", maxSplits: 1)
+            if parts.count == 2 && parts[0] == name { return String(parts[1]) }
+        }
+        return nil
+    }
+
+    /// - Parameter seconds: how long the browser keeps it; 0 removes it.
+    static func set(_ name: String, _ value: String, seconds: Int64) -> String {
+        "\(name)=\(value); Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=\(seconds)"
+    }
+}
+
+extension Response {
+    func with(cookie: String) -> Response {
+        var response = self
+        response.headers.append(HTTPField(name: .setCookie, value: cookie))
+        return response
+    }
+}
+
+/// Proves that a form was made for this browser: derived from the cookie's secret, which another site does not know.
+struct FormToken: Sendable {
+    let text: String
+
+    init(secret: String) {
+        let mac = HMAC<SHA256>.authenticationCode(
+            for: Array("form".utf8), using: SymmetricKey(data: Array(secret.utf8)))
+        text = Hexadecimal.text(Array(mac))
+    }
+
+    var field: HTML { "<input type=\"hidden\" name=\"form\" value=\"\(text)\">" }
+
+    func matches(_ other: String?) -> Bool {
+        let (left, right) = (Array(text.utf8), Array((other ?? "").utf8))
+        return left.count == right.count && zip(left, right).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+}

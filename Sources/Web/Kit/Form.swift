@@ -1,0 +1,102 @@
+import HTTPTypes
+import Hummingbird
+import Model
+import NIOCore
+import TransportSecurity
+
+/// A browser's form (`application/x-www-form-urlencoded`), read whole.
+struct Form: Sendable {
+    /// The largest form is an organisation's role with all permissions, in bytes.
+    private static let bodyBytes = 8 << 10
+
+    private var fields: [(name: String, value: String)] = []
+
+    /// The first field of a name, without white space at its ends; nil when it is missing or empty.
+    subscript(name: String) -> String? {
+        let value = fields.first { $0.name == name }?.value ?? ""
+        let trimmed = String(value.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
+        return trimmed.isEmpty ? nil : trimmed
+    }
+
+    /// As it was typed: for passwords.
+    func raw(_ name: String) -> String? { fields.first { $0.name == name }?.value }
+
+    func all(_ name: String) -> [String] { fields.filter { $0.name == name }.map(\.value) }
+
+    /// - Throws: ``APIError`` naming the field.
+    func require(_ name: String) throws -> String {
+        guard let value = self[name] else { throw APIError.badRequest("\(name) is missing.") }
+        return value
+    }
+
+    /// Reads a form that this server made for this browser.
+    /// - Throws: ``APIError`` `forged` when it was not.
+    static func read(_ request: Request, _ token: FormToken) async throws -> Form {
+        let form = try await read(request)
+        guard token.matches(form.raw("form")) else { throw forged }
+        return form
+    }
+
+    /// Reads a form without a token: for pages whose address is a secret already.
+    /// - Throws: ``APIError`` `forged` when the browser says that another site sent it.
+    static func read(_ request: Request) async throws -> Form {
+        // Browsers say where a form was sent from; programs do not.
+        if let site = request.headers[.secFetchSite], site != "same-origin" && site != "none" { throw forged }
+        if let origin = request.headers[.origin], let host = request.head.authority?.lowercased(),
+            !["https://\(host)", "http://\(host)"].contains(origin.lowercased())
+        {
+            throw forged
+        }
+        return Form(String(buffer: try await request.body.collect(upTo: bodyBytes)))
+    }
+
+    /// - Parameter body: as browsers send it.
+    init(_ body: String) {
+        fields = body.split(separator: "&").map { pair in
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            return (FormText.decoded(parts[0]), parts.count == 2 ? FormText.decoded(parts[1]) : "")
+        }
+    }
+
+    private static let forged = APIError(
+        .forbidden, "forged", "This form is not from this page, or is too old; go back, reload and send it again.")
+}
+
+/// The text of forms and queries.
+enum FormText {
+    static func decoded(_ text: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "+") {
+                bytes.append(UInt8(ascii: " "))
+            } else if byte == UInt8(ascii: "%"), rest.count >= 2,
+                let high = hexadecimal(rest[rest.startIndex]), let low = hexadecimal(rest[rest.startIndex + 1])
+            {
+                let value = high << 4 | low
+                bytes.append(value)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func hexadecimal(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+
+    /// For a query or a form; paths stay readable.
+    static func encoded(_ text: String) -> String { PercentEncoding.encoded(text, keeping: "/") }
+}
+
+extension HTTPField.Name {
+    // Valid field names; only an invalid one would give nil.
+    static let secFetchSite = Self("Sec-Fetch-Site")!
+}

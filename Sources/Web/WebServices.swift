@@ -1,0 +1,21 @@
+import Database
+import Operations
+import Relay
+import Sockets
+import Telemetry
+
+/// What routes are made from; built once.
+struct WebServices: Sendable {
+    let configuration: WebConfiguration
+    let parts: WebParts
+    let authenticator: Authenticator
+    let accounts: AccountOperations
+    let credentials: CredentialOperations
+    let organisations: OrganisationOperations
+    let shares: ShareOperations
+    let relay: RelayServer
+    let events: ConnectionEvents
+    let board: StatusBoard
+
+    var database: Database { parts.database }
+}
