@@ -12,17 +12,56 @@ struct AuthenticationRoutes: Sendable {
     let accounts: AccountOperations
 
     func add(to routes: Routes) {
-        routes.open(.post, "/auth/token", limit: .publicCalls, use: exchange)
-        routes.open(.post, "/auth/sign-in", limit: .none, use: signIn)
-        routes.open(.post, "/auth/refresh", limit: .publicCalls, use: refresh)
-        routes.open(.post, "/auth/register", limit: .none, use: register)
-        routes.open(.post, "/auth/password-reset", limit: .none, use: askForReset)
-        routes.open(.post, "/auth/password-reset/confirm", limit: .publicCalls, use: reset)
-        routes.on(.post, "/auth/verify-email", for: .account, use: verifyEmail)
-        routes.on(.get, "/auth/me", for: .credential, use: me)
-        routes.on(.post, "/auth/sign-out", for: .credential, use: signOut)
-        routes.on(.post, "/auth/password", for: .account, use: changePassword)
-        routes.on(.post, "/auth/email", for: .account, use: changeEmail)
+        routes.open(
+            .post, "/auth/token", limit: .publicCalls,
+            about: RouteText(
+                "Exchanges an API token for an access token",
+                .ok(AccessTokenResource.self, "Good for `expiresIn` seconds.")), use: exchange)
+        routes.open(
+            .post, "/auth/sign-in", limit: .none,
+            about: RouteText(
+                "Signs in with a password, and a code where the account has a second factor", takes: NewSignIn.self,
+                .ok(SignedInResource.self, "Signed in.")), use: signIn)
+        routes.open(
+            .post, "/auth/refresh", limit: .publicCalls,
+            about: RouteText(
+                "Renews a sign-in; a refresh token that comes twice ends it", takes: RefreshRequest.self,
+                .ok(SignedInResource.self, "Renewed.")), use: refresh)
+        routes.open(
+            .post, "/auth/register", limit: .none,
+            about: RouteText(
+                "Makes an account, where the owner lets people do so", takes: NewAccount.self,
+                .created(SignedInResource.self, "Made and signed in.")), use: register)
+        routes.open(
+            .post, "/auth/password-reset", limit: .none,
+            about: RouteText(
+                "Sends a link for a new password; answers the same whether there is an account",
+                takes: ResetRequest.self, .accepted(nil, "If the address was proved, a mail is on its way.")),
+            use: askForReset)
+        routes.open(
+            .post, "/auth/password-reset/confirm", limit: .publicCalls,
+            about: RouteText(
+                "Sets a new password with the link's secret; all sign-ins end", takes: PasswordReset.self, .done()),
+            use: reset)
+        routes.on(
+            .post, "/auth/verify-email", for: .account,
+            about: RouteText(
+                "Proves an e-mail address with the link's secret; by the account it is for", takes: SecretOnly.self,
+                .done()), use: verifyEmail)
+        routes.on(
+            .get, "/auth/me", for: .credential,
+            about: RouteText("Whose token this is", .ok(UserResource.self, "The account.")), use: me)
+        routes.on(
+            .post, "/auth/sign-out", for: .credential, about: RouteText("Ends this sign-in", .done()), use: signOut)
+        routes.on(
+            .post, "/auth/password", for: .account,
+            about: RouteText("Changes the password; other sign-ins end", takes: PasswordChange.self, .done()),
+            use: changePassword)
+        routes.on(
+            .post, "/auth/email", for: .account,
+            about: RouteText(
+                "Sends a link to a new e-mail address, which counts once it was followed", takes: EmailChange.self,
+                .accepted(nil, "A mail is on its way.")), use: changeEmail)
     }
 
     /// An API token becomes an access token; an access token does not renew itself.

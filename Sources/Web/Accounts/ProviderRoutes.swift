@@ -36,8 +36,24 @@ struct ProviderRoutes: Sendable {
 
     func add(to routes: Routes) {
         for name in ["github", "google", "oidc"] {
-            routes.open(.get, "/auth/\(name)", limit: .publicCalls) { try await begin(name, $0, $1) }
-            routes.open(.get, "/auth/\(name)/callback", limit: .publicCalls) { try await finish(name, $0, $1) }
+            let begins = RouteText(
+                "Begins a sign-in with the provider",
+                query: [
+                    .init("state", .string, "The client's own, echoed exactly."),
+                    .init("redirect", .string, "One of the allowed programs."),
+                    .init("to", .words(["browser"]), "Signs this browser in, instead of giving a program a token."),
+                    .init("next", .string, "A path of this server to go on to, with to=browser."),
+                ], .json(302, nil, "To the provider."))
+            let finishes = RouteText(
+                "Where the provider sends the browser back to",
+                query: [
+                    .init("code", .string, "The provider's."), .init("state", .string, "Ours."),
+                    .init("error", .string, "The provider's."),
+                ], .json(302, nil, "To the program, with its token, or on in this browser."))
+            routes.open(.get, "/auth/\(name)", limit: .publicCalls, about: begins) { try await begin(name, $0, $1) }
+            routes.open(.get, "/auth/\(name)/callback", limit: .publicCalls, about: finishes) {
+                try await finish(name, $0, $1)
+            }
         }
     }
 

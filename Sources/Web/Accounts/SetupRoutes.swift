@@ -15,8 +15,8 @@ struct SetupRoutes: Sendable {
     let setupLinkPath: String
 
     func add(to routes: Routes) {
-        routes.open(.get, "/setup/:secret", limit: .publicCalls, isPage: true, use: form)
-        routes.open(.post, "/setup/:secret", limit: .publicCalls, isPage: true, use: make)
+        routes.openPage(.get, "/setup/:secret", limit: .publicCalls, use: form)
+        routes.openPage(.post, "/setup/:secret", limit: .publicCalls, use: make)
     }
 
     @Sendable private func form(_ request: Request, _ context: WebContext) async throws -> Response {

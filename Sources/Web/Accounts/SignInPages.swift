@@ -13,17 +13,17 @@ struct SignInPages: Sendable {
     let providers: Providers
 
     func add(to routes: Routes) {
-        routes.open(.get, "/sign-in", limit: .none, isPage: true, use: signInForm)
-        routes.open(.post, "/sign-in", limit: .none, isPage: true, use: guarded(signIn))
-        routes.open(.get, "/sign-in/code", limit: .none, isPage: true, use: codeForm)
-        routes.open(.post, "/sign-in/code", limit: .none, isPage: true, use: guarded(takeCode))
+        routes.openPage(.get, "/sign-in", limit: .none, use: signInForm)
+        routes.openPage(.post, "/sign-in", limit: .none, use: guarded(signIn))
+        routes.openPage(.get, "/sign-in/code", limit: .none, use: codeForm)
+        routes.openPage(.post, "/sign-in/code", limit: .none, use: guarded(takeCode))
         routes.page(.post, "/sign-out", for: .account, use: signOut)
-        routes.open(.get, "/register", limit: .none, isPage: true, use: registerForm)
-        routes.open(.post, "/register", limit: .none, isPage: true, use: guarded(register))
-        routes.open(.get, "/forgotten", limit: .none, isPage: true, use: forgottenForm)
-        routes.open(.post, "/forgotten", limit: .none, isPage: true, use: guarded(forgotten))
-        routes.open(.get, "/reset/:secret", limit: .publicCalls, isPage: true, use: resetForm)
-        routes.open(.post, "/reset/:secret", limit: .none, isPage: true, use: guarded(reset))
+        routes.openPage(.get, "/register", limit: .none, use: registerForm)
+        routes.openPage(.post, "/register", limit: .none, use: guarded(register))
+        routes.openPage(.get, "/forgotten", limit: .none, use: forgottenForm)
+        routes.openPage(.post, "/forgotten", limit: .none, use: guarded(forgotten))
+        routes.openPage(.get, "/reset/:secret", limit: .publicCalls, use: resetForm)
+        routes.openPage(.post, "/reset/:secret", limit: .none, use: guarded(reset))
         routes.page(.get, "/verify/:secret", for: .account, use: verifyForm)
         routes.page(.post, "/verify/:secret", for: .account, use: verify)
     }

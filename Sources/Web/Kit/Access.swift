@@ -35,10 +35,12 @@ enum RouteLimit: Sendable, Equatable {
 }
 
 /// A route as the permission matrix lists it.
-struct RouteDescription: Sendable, Equatable {
+struct RouteDescription: Sendable {
     let method: String
     let path: String
     let access: Access
     /// A page in a browser, known by its cookie; everything else is the API, known by a bearer token.
     let isPage: Bool
+    /// For the API's description; nil for pages.
+    let about: RouteText?
 }

@@ -34,18 +34,34 @@ final class Routes {
     }
 
     private func describe(
-        _ method: HTTPRequest.Method, _ path: String, _ access: Access, isPage: Bool, _ bounds: RequestBounds
+        _ method: HTTPRequest.Method, _ path: String, _ access: Access, isPage: Bool, _ bounds: RequestBounds,
+        _ about: RouteText?
     ) {
-        descriptions.append(RouteDescription(method: method.rawValue, path: path, access: access, isPage: isPage))
+        descriptions.append(
+            RouteDescription(method: method.rawValue, path: path, access: access, isPage: isPage, about: about))
         table.add(method.rawValue, path, isPage: isPage, bounds: bounds)
     }
 
-    /// A route for everybody. Each says how often one address may call it.
+    /// A route of the API for everybody. Each says how often one address may call it.
     func open(
-        _ method: HTTPRequest.Method, _ path: String, limit: RouteLimit, isPage: Bool = false,
-        bounds: RequestBounds = .standard, use handler: @escaping OpenHandler
+        _ method: HTTPRequest.Method, _ path: String, limit: RouteLimit, bounds: RequestBounds = .standard,
+        about: RouteText, use handler: @escaping OpenHandler
     ) {
-        describe(method, path, .anyone, isPage: isPage, bounds)
+        describe(method, path, .anyone, isPage: false, bounds, about)
+        add(method, path, limit, handler)
+    }
+
+    /// A page for everybody.
+    func openPage(
+        _ method: HTTPRequest.Method, _ path: String, limit: RouteLimit, use handler: @escaping OpenHandler
+    ) {
+        describe(method, path, .anyone, isPage: true, .standard, nil)
+        add(method, path, limit, handler)
+    }
+
+    private func add(
+        _ method: HTTPRequest.Method, _ path: String, _ limit: RouteLimit, _ handler: @escaping OpenHandler
+    ) {
         let publicCalls = self.publicCalls
         router.on(RouterPath(path), method: method) { request, context in
             if limit == .publicCalls { try publicCalls.take(context) }
@@ -56,9 +72,9 @@ final class Routes {
     /// A route of the API for those who send a good bearer token.
     func on(
         _ method: HTTPRequest.Method, _ path: String, for access: Access, limit: RouteLimit = .none,
-        bounds: RequestBounds = .standard, use handler: @escaping Handler
+        bounds: RequestBounds = .standard, about: RouteText, use handler: @escaping Handler
     ) {
-        describe(method, path, access, isPage: false, bounds)
+        describe(method, path, access, isPage: false, bounds, about)
         let (authenticator, database, publicCalls) = (self.authenticator, self.database, self.publicCalls)
         router.on(RouterPath(path), method: method) { request, context in
             if limit == .publicCalls { try publicCalls.take(context) }
@@ -75,7 +91,7 @@ final class Routes {
         _ method: HTTPRequest.Method, _ path: String, for access: Access,
         use handler: @escaping @Sendable (PageRequest) async throws -> Response
     ) {
-        describe(method, path, access, isPage: true, .standard)
+        describe(method, path, access, isPage: true, .standard, nil)
         let (authenticator, database) = (self.authenticator, self.database)
         router.on(RouterPath(path), method: method) { request, context -> Response in
             guard let visit = try await authenticator.visit(of: request, context) else {

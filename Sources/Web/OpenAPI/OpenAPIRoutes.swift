@@ -2,28 +2,20 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 
-/// `/openapi.json`: the API's description, for programs.
+/// `/openapi.json`: the API's description, for programs. Added behind all other routes, which it describes.
 struct OpenAPIRoutes: Sendable {
     let version: String
 
     func add(to routes: Routes) {
+        let about = RouteText("This description", .json(200, .object([]), "OpenAPI 3.1."))
+        let own = RouteDescription(
+            method: "GET", path: "/openapi.json", access: .anyone, isPage: false, about: about)
         // One buffer for all answers.
-        let text = ByteBuffer(string: Self.text(version: version))
-        routes.open(.get, "/openapi.json", limit: .none) { _, _ in
+        let document = OpenAPIDocument(version: version, routes: routes.descriptions + [own])
+        let text = ByteBuffer(string: document.text)
+        routes.open(.get, own.path, limit: .none, about: about) { _, _ in
             Response(
                 status: .ok, headers: [.contentType: "application/json; charset=utf-8"], body: .init(byteBuffer: text))
         }
-    }
-
-    static func text(version: String) -> String {
-        let document = String(decoding: PackageResources.openapi_json, as: UTF8.self)
-        guard let place = document.firstRange(of: "VERSION") else { return document }
-        return document.replacingCharacters(in: place, with: version)
-    }
-}
-
-extension String {
-    fileprivate func replacingCharacters(in range: Range<Index>, with text: String) -> String {
-        String(self[..<range.lowerBound]) + text + String(self[range.upperBound...])
     }
 }

@@ -18,7 +18,7 @@ struct MemberPages: Sendable {
         routes.page(.post, "/organisation/members/transfer", for: .member(.tenantTransfer), use: transfer)
         routes.page(.post, "/organisation/invitations", for: .member(.tenantManageMembers), use: invite)
         routes.page(.post, "/organisation/invitations/revoke", for: .member(.tenantManageMembers), use: revoke)
-        routes.open(.get, "/invitation/:secret", limit: .publicCalls, isPage: true, use: invitation)
+        routes.openPage(.get, "/invitation/:secret", limit: .publicCalls, use: invitation)
         routes.page(.post, "/invitation/:secret", for: .account, use: accept)
     }
 

@@ -18,39 +18,140 @@ struct OrganisationRoutes: Sendable {
     private static let longestUsage: Int64 = 31 * 24
 
     func add(to routes: Routes) {
-        routes.on(.get, "/organisations", for: .credential, use: list)
-        routes.on(.post, "/organisations", for: .account, use: create)
-        routes.on(.get, "/organisations/:organisation", for: .memberOfDeleted(.tenantRead), use: show)
-        routes.on(.patch, "/organisations/:organisation", for: .member(.tenantUpdate), use: change)
-        routes.on(.delete, "/organisations/:organisation", for: .memberOfDeleted(.tenantDelete), use: delete)
-        routes.on(.post, "/organisations/:organisation/restore", for: .memberOfDeleted(.tenantDelete), use: restore)
-        routes.on(.post, "/organisations/:organisation/switch", for: .member(.tenantRead), use: switchTo)
-        routes.on(.post, "/organisations/:organisation/leave", for: .account, use: leave)
-        routes.on(.post, "/organisations/:organisation/transfer", for: .member(.tenantTransfer), use: transfer)
-        routes.on(.get, "/organisations/:organisation/members", for: .member(.tenantRead), use: members)
         routes.on(
-            .patch, "/organisations/:organisation/members/:user", for: .member(.tenantManageMembers), use: setRole)
+            .get, "/organisations", for: .credential,
+            about: RouteText("One's organisations", .ok([OrganisationResource].self, "The personal one first.")),
+            use: list)
         routes.on(
-            .delete, "/organisations/:organisation/members/:user", for: .member(.tenantManageMembers), use: remove)
+            .post, "/organisations", for: .account,
+            about: RouteText(
+                "Makes an organisation; the caller owns it", takes: NewOrganisation.self,
+                .created(OrganisationResource.self, "Made.")), use: create)
         routes.on(
-            .get, "/organisations/:organisation/invitations", for: .member(.tenantManageMembers), use: invitations)
-        routes.on(.post, "/organisations/:organisation/invitations", for: .member(.tenantManageMembers), use: invite)
+            .get, "/organisations/:organisation", for: .memberOfDeleted(.tenantRead),
+            about: RouteText("An organisation", .ok(OrganisationResource.self, "It.")), use: show)
+        routes.on(
+            .patch, "/organisations/:organisation", for: .member(.tenantUpdate),
+            about: RouteText(
+                "Changes an organisation's name or rules", takes: OrganisationChange.self,
+                .ok(OrganisationResource.self, "As it is now.")), use: change)
+        routes.on(
+            .delete, "/organisations/:organisation", for: .memberOfDeleted(.tenantDelete),
+            about: RouteText(
+                "Deletes an organisation; it can be brought back for 30 days",
+                .accepted(OrganisationRoutes.Deleted.self, "When it is gone for good.")), use: delete)
+        routes.on(
+            .post, "/organisations/:organisation/restore", for: .memberOfDeleted(.tenantDelete),
+            about: RouteText("Brings a deleted organisation back", .done()), use: restore)
+        routes.on(
+            .post, "/organisations/:organisation/switch", for: .member(.tenantRead),
+            about: RouteText(
+                "Makes this the organisation of the sign-in", .ok(AccessTokenResource.self, "An access token for it.")),
+            use: switchTo)
+        routes.on(
+            .post, "/organisations/:organisation/leave", for: .account,
+            about: RouteText("Leaves an organisation; the last owner cannot", .done()), use: leave)
+        routes.on(
+            .post, "/organisations/:organisation/transfer", for: .member(.tenantTransfer),
+            about: RouteText(
+                "Makes another member the owner, and the caller an admin", takes: Transfer.self,
+                .ok(MemberResource.self, "The new owner.")), use: transfer)
+        routes.on(
+            .get, "/organisations/:organisation/members", for: .member(.tenantRead),
+            about: RouteText(
+                "Members by name, 500 at a time", query: [.init("after", .string, "The last name of the page before.")],
+                .ok([MemberResource].self, "A page of them.")), use: members)
+        routes.on(
+            .patch, "/organisations/:organisation/members/:user", for: .member(.tenantManageMembers),
+            about: RouteText(
+                "Gives a member another role", takes: RoleChange.self, .ok(MemberResource.self, "The member.")),
+            use: setRole)
+        routes.on(
+            .delete, "/organisations/:organisation/members/:user", for: .member(.tenantManageMembers),
+            about: RouteText("Takes a member out", .done()), use: remove)
+        routes.on(
+            .get, "/organisations/:organisation/invitations", for: .member(.tenantManageMembers),
+            about: RouteText("Open invitations", .ok([InvitationResource].self, "Newest first.")), use: invitations)
+        routes.on(
+            .post, "/organisations/:organisation/invitations", for: .member(.tenantManageMembers),
+            about: RouteText(
+                "Invites somebody, by a link or by e-mail", takes: NewInvitation.self,
+                .created(InvitationResource.self, "The invitation with its secret, this once.")), use: invite)
         routes.on(
             .delete, "/organisations/:organisation/invitations/:id", for: .member(.tenantManageMembers),
+            about: RouteText("Revokes an invitation", .done()),
             use: revokeInvitation)
-        routes.on(.post, "/invitations/:secret/accept", for: .account, limit: .publicCalls, use: accept)
-        routes.on(.get, "/organisations/:organisation/roles", for: .member(.tenantRead), use: roles)
-        routes.on(.post, "/organisations/:organisation/roles", for: .member(.tenantManageRoles), use: createRole)
-        routes.on(.patch, "/organisations/:organisation/roles/:id", for: .member(.tenantManageRoles), use: changeRole)
-        routes.on(.delete, "/organisations/:organisation/roles/:id", for: .member(.tenantManageRoles), use: removeRole)
-        routes.on(.get, "/organisations/:organisation/plan", for: .member(.tenantRead), use: plan)
-        routes.on(.put, "/organisations/:organisation/plan", for: .administrator, use: setPlan)
-        routes.on(.get, "/organisations/:organisation/usage", for: .member(.usageRead), use: usage)
-        routes.on(.get, "/organisations/:organisation/audit", for: .member(.auditRead), use: audit)
-        routes.on(.get, "/organisations/:organisation/export", for: .memberOfDeleted(.tenantExport), use: export)
-        routes.on(.get, "/admin/organisations", for: .administrator, use: listAll)
-        routes.on(.get, "/admin/organisations/:id", for: .administrator, use: overview)
-        routes.on(.get, "/admin/audit", for: .administrator, use: applianceAudit)
+        routes.on(
+            .post, "/invitations/:secret/accept", for: .account, limit: .publicCalls,
+            about: RouteText("Accepts an invitation", .ok(OrganisationResource.self, "The organisation.")), use: accept)
+        routes.on(
+            .get, "/organisations/:organisation/roles", for: .member(.tenantRead),
+            about: RouteText("Roles, built-in ones first", .ok([RoleResource].self, "All of them.")), use: roles)
+        routes.on(
+            .post, "/organisations/:organisation/roles", for: .member(.tenantManageRoles),
+            about: RouteText("Makes a role", takes: NewRole.self, .created(RoleResource.self, "Made.")), use: createRole
+        )
+        routes.on(
+            .patch, "/organisations/:organisation/roles/:id", for: .member(.tenantManageRoles),
+            about: RouteText(
+                "Changes a role's permissions", takes: PermissionsChange.self, .ok(RoleResource.self, "The role.")),
+            use: changeRole)
+        routes.on(
+            .delete, "/organisations/:organisation/roles/:id", for: .member(.tenantManageRoles),
+            about: RouteText("Removes a role that nobody has", .done()), use: removeRole)
+        routes.on(
+            .get, "/organisations/:organisation/plan", for: .member(.tenantRead),
+            about: RouteText(
+                "The plan, what it allows, and what is used of it now; -1 is no limit",
+                .ok(PlanResource.self, "The plan.")), use: plan)
+        routes.on(
+            .put, "/organisations/:organisation/plan", for: .administrator,
+            about: RouteText(
+                "Sets an organisation's plan; for administrators of the server", takes: PlanChange.self,
+                .ok(OrganisationResource.self, "The organisation.")), use: setPlan)
+        routes.on(
+            .get, "/organisations/:organisation/usage", for: .member(.usageRead),
+            about: RouteText(
+                "What was used, by hour",
+                query: [.init("hours", .integer, "How many, the running one included; 24 if absent, at most 744.")],
+                .ok([UsageResource].self, "Oldest first.")), use: usage)
+        routes.on(
+            .get, "/organisations/:organisation/audit", for: .member(.auditRead),
+            about: RouteText(
+                "The audit log, 100 events at a time",
+                query: [
+                    .init("actor", .string, "Only what this account did."),
+                    .init("action", .string, "Only this action, or group of actions: member."),
+                    .init("result", .string, "Only done, failed or refused."),
+                    .init("before", .integer, "Only events older than this number."),
+                ], .ok([AuditResource].self, "Newest first.")), use: audit)
+        routes.on(
+            .get, "/organisations/:organisation/export", for: .memberOfDeleted(.tenantExport),
+            about: RouteText(
+                "All of the organisation's data, one JSON object a line", .text("application/x-ndjson", "An archive.")),
+            use: export)
+        routes.on(
+            .get, "/admin/organisations", for: .administrator,
+            about: RouteText(
+                "All organisations of the server, 200 at a time",
+                query: [
+                    .init("after", .string, "The last name of the page before."), .init("afterId", .string, "Its id."),
+                ], .ok([OrganisationResource].self, "By name.")), use: listAll)
+        routes.on(
+            .get, "/admin/organisations/:id", for: .administrator,
+            about: RouteText(
+                "What an organisation may use, and what it uses", .ok(OverviewResource.self, "The organisation.")),
+            use: overview)
+        routes.on(
+            .get, "/admin/audit", for: .administrator,
+            about: RouteText(
+                "The server's own audit log",
+                query: [
+                    .init("actor", .string, "Only what this account did."),
+                    .init("action", .string, "Only this action, or group of actions: member."),
+                    .init("result", .string, "Only done, failed or refused."),
+                    .init("before", .integer, "Only events older than this number."),
+                ], .ok([AuditResource].self, "Newest first.")), use: applianceAudit)
     }
 
     private func id(_ context: WebContext) throws -> String { try context.parameters.require("organisation") }
@@ -86,7 +187,7 @@ struct OrganisationRoutes: Sendable {
         return .json(OrganisationResource(member))
     }
 
-    private struct Deleted: Encodable { let deleteAfter: String }
+    struct Deleted: Encodable { let deleteAfter: String }
 
     @Sendable private func delete(
         _ request: Request, _ context: WebContext, _ caller: Caller

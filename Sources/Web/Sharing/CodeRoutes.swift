@@ -9,8 +9,13 @@ struct CodeRoutes: Sendable {
     let shares: ShareOperations
 
     func add(to routes: Routes) {
-        routes.open(.get, "/codes/:code/validate", limit: .publicCalls, use: validate)
-        routes.on(.delete, "/codes/:code", for: .member(.sessionCreate), use: revoke)
+        routes.open(
+            .get, "/codes/:code/validate", limit: .publicCalls,
+            about: RouteText("Would this code let somebody in?", .ok(CodeValidation.self, "Yes, or why not.")),
+            use: validate)
+        routes.on(
+            .delete, "/codes/:code", for: .member(.sessionCreate),
+            about: RouteText("Revokes a code: nobody joins with it any more", .done("Revoked.")), use: revoke)
     }
 
     @Sendable private func validate(_ request: Request, _ context: WebContext) async throws -> Response {

@@ -5,7 +5,7 @@ import Wire
 /// `/j/…`: what somebody sees in a browser who follows an invitation.
 struct InvitationPage: Sendable {
     func add(to routes: Routes) {
-        routes.open(.get, "/j/:code", limit: .none, isPage: true) { _, context in
+        routes.openPage(.get, "/j/:code", limit: .none) { _, context in
             // The secret stands in the fragment, which browsers keep to themselves: this page cannot show the whole link.
             guard let code = CodeName(try context.parameters.require("code")) else {
                 throw APIError(

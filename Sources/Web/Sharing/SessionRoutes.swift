@@ -11,11 +11,29 @@ struct SessionRoutes: Sendable {
     let shares: ShareOperations
 
     func add(to routes: Routes) {
-        routes.on(.post, "/sessions", for: .member(.sessionCreate), use: start)
-        routes.on(.get, "/sessions", for: .credential, use: list)
-        routes.on(.delete, "/sessions/:id", for: .credential, use: end)
-        routes.on(.post, "/sessions/:id/codes", for: .member(.sessionCreate), use: createCode)
-        routes.on(.get, "/sessions/:id/codes", for: .member(.sessionCreate), use: listCodes)
+        routes.on(
+            .post, "/sessions", for: .member(.sessionCreate),
+            about: RouteText(
+                "Starts a share session", takes: NewSession.self, .created(SessionResource.self, "Started.")),
+            use: start)
+        routes.on(
+            .get, "/sessions", for: .credential,
+            about: RouteText(
+                "One's own active sessions with their codes",
+                query: [.init("all", .words(["yes"]), "Everybody's in the organisation; needs session:read_all.")],
+                .ok([SessionResource].self, "Newest first.")), use: list)
+        routes.on(
+            .delete, "/sessions/:id", for: .credential,
+            about: RouteText(
+                "Ends a session; ending twice, or what is not yours, changes nothing", .done("It is over.")), use: end)
+        routes.on(
+            .post, "/sessions/:id/codes", for: .member(.sessionCreate),
+            about: RouteText("Makes a code", takes: NewCode.self, .created(CodeResource.self, "Made.")), use: createCode
+        )
+        routes.on(
+            .get, "/sessions/:id/codes", for: .member(.sessionCreate),
+            about: RouteText("A session's codes that are not revoked", .ok([CodeResource].self, "Its codes.")),
+            use: listCodes)
     }
 
     @Sendable private func start(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response {

@@ -42,8 +42,18 @@ struct HealthRoutes: Sendable {
     let events: ConnectionEvents
 
     func add(to routes: Routes) {
-        routes.open(.get, "/health", limit: .none, use: health)
-        routes.open(.get, "/ready", limit: .none) { _, _ in
+        routes.open(
+            .get, "/health", limit: .none,
+            about: RouteText(
+                "Is the process up, and does its database answer?",
+                .ok(HealthRoutes.Healthy.self, "Up. `degraded`: something is refused while the rest goes on."),
+                .json(503, HealthRoutes.Unhealthy.schema, "The database does not answer.")), use: health)
+        routes.open(
+            .get, "/ready", limit: .none,
+            about: RouteText(
+                "Can it serve?", .ok(HealthRoutes.Ready.self, "It can."),
+                .json(503, HealthRoutes.Ready.schema, "It cannot; the components say why."))
+        ) { _, _ in
             let report = await board.report()
             return Response.json(
                 Ready(ready: report.isReady, components: report.components),

@@ -10,7 +10,12 @@ struct MetricsRoutes: Sendable {
     let services: WebServices
 
     func add(to routes: Routes) {
-        routes.open(.get, "/metrics", limit: .none) { request, context in
+        routes.open(
+            .get, "/metrics", limit: .none,
+            about: RouteText(
+                "Prometheus metrics, for this machine and for administrators",
+                .text("text/plain", "Text, version 0.0.4."), isBearerOptional: true)
+        ) { request, context in
             if !context.isLoopback {
                 try await services.authenticator.caller(of: request, context).administrator()
             }

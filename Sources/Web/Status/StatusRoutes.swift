@@ -18,8 +18,8 @@ struct StatusRoutes: Sendable {
     let publicNumbers: Bool
 
     func add(to routes: Routes) {
-        routes.open(.get, "/", limit: .none, isPage: true, use: page)
-        routes.open(.get, "/status", limit: .none, isPage: true, use: page)
+        routes.openPage(.get, "/", limit: .none, use: page)
+        routes.openPage(.get, "/status", limit: .none, use: page)
     }
 
     @Sendable private func page(_ request: Request, _ context: WebContext) async throws -> Response {
