@@ -188,6 +188,9 @@ let package = Package(
         .testTarget(
             name: "StorageTests", dependencies: ["Database", "Model", "Storage", "CSQLite", "TestSupport"],
             swiftSettings: strict),
+        .testTarget(
+            name: "ApplianceTests", dependencies: ["Appliance", "Database", "Model", "Storage", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(name: "BackgroundTests", dependencies: ["Background"], swiftSettings: strict),
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(name: "LimitsTests", dependencies: ["Limits", "Telemetry", nioCore], swiftSettings: strict),

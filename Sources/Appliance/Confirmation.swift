@@ -9,7 +9,7 @@ enum Confirmation {
         guard postern_is_terminal(0) == 1 else {
             throw CommandFailure("this asks first, and there is no terminal; say --yes", status: 2)
         }
-        Output.write("\(question) Type yes: ", to: 2)
+        Output.write("\(question) Type yes: ", 2)
         guard readLine()?.lowercased() == "yes" else { throw CommandFailure("nothing was changed") }
     }
 }

@@ -6,7 +6,10 @@ import Wire
 
 /// Standard output and standard error, one write a line, unbuffered: C's streams are shared mutable state.
 enum Output {
-    static func line(_ text: TerminalText, to descriptor: CInt = 1) { write(text.text + "\n", to: descriptor) }
+    /// Where text for a descriptor goes: to the process's own, unless a caller runs a command for its output.
+    @TaskLocal static var write: @Sendable (_ text: String, _ descriptor: CInt) -> Void = writeAll
+
+    static func line(_ text: TerminalText, to descriptor: CInt = 1) { write(text.text + "\n", descriptor) }
 
     static func error(_ text: TerminalText) { line(text, to: 2) }
 
@@ -15,12 +18,12 @@ enum Output {
         line(TerminalText(trusted: VisibleText.escapedJSON(String(buffer: JSONText.encode(value)))))
     }
 
-    static func write(_ text: String, to descriptor: CInt) {
+    @Sendable private static func writeAll(_ text: String, to descriptor: CInt) {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
-            // Nobody reads any more.
+            // The reader has closed its end.
             guard count > 0 else { return }
             rest = rest.dropFirst(count)
         }

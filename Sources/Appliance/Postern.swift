@@ -38,43 +38,53 @@ struct Postern: AsyncParsableCommand {
         // A crash must not write keys to a disk.
         postern_forbid_core_dumps()
         signal(SIGPIPE, SIG_IGN)
+        let outcome = await run(nil)
+        if !outcome.text.text.isEmpty { Output.line(outcome.text, to: outcome.descriptor) }
+        Glibc.exit(outcome.status)
+    }
+
+    /// How a command ended: what is said last, where, and the exit status.
+    struct Outcome {
+        var text: TerminalText = ""
+        var descriptor: CInt = 2
+        var status: Int32 = 0
+    }
+
+    /// Runs one command line.
+    /// - Parameter arguments: without the program's name; nil for the process's own.
+    static func run(_ arguments: [String]?) async -> Outcome {
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(arguments)
             if var asynchronous = command as? any AsyncParsableCommand {
                 try await asynchronous.run()
             } else {
                 try command.run()
             }
+            return Outcome()
         } catch {
-            leave(error)
+            return outcome(of: error)
         }
     }
 
-    /// Says what is wrong, once, and exits with the documented status.
-    private static func leave(_ error: any Error) -> Never {
+    private static func outcome(of error: any Error) -> Outcome {
         switch error {
-        case let error as ClientError: stop(error.message, error.status.rawValue)
-        case let error as StorageError: stop("\(error.message)", error.code == .busy ? 75 : 1)
-        case let error as Refusal: stop("\(error.message)", 1)
-        case let error as CommandFailure: stop(error.message, error.status)
-        case let error as TLSError: stop("\(error.message)", 1)
-        case let error as ExitCode: Glibc.exit(error.rawValue)
+        case let error as ClientError: return failed(error.message, error.status.rawValue)
+        case let error as StorageError: return failed("\(error.message)", error.code == .busy ? 75 : 1)
+        case let error as Refusal: return failed("\(error.message)", 1)
+        case let error as CommandFailure: return failed(error.message, error.status)
+        case let error as TLSError: return failed("\(error.message)", 1)
+        case let error as ExitCode: return Outcome(status: error.rawValue)
         default: break
         }
         // What the parser throws: help and versions are no errors, everything else is wrong usage.
         let code = exitCode(for: error)
         // Help and usage, and words of this command line.
         let text = TerminalText(trusted: fullMessage(for: error))
-        if code == .success {
-            Output.line(text)
-            Glibc.exit(0)
-        }
-        Output.error(text)
-        Glibc.exit(code == .validationFailure ? 2 : 1)
+        if code == .success { return Outcome(text: text, descriptor: 1) }
+        return Outcome(text: text, status: code == .validationFailure ? 2 : 1)
     }
 
-    private static func stop(_ message: TerminalText, _ status: Int32) -> Never {
-        Output.error("postern: \(message)")
-        Glibc.exit(status)
+    private static func failed(_ message: TerminalText, _ status: Int32) -> Outcome {
+        Outcome(text: "postern: \(message)", status: status)
     }
 }

@@ -41,7 +41,7 @@ struct SetupCommand: AsyncParsableCommand {
             }
             Output.line("\(address)\(link.path)")
             Output.line("Works once, for \(minutes) minutes.")
-            if configuration.text("public-url") == nil {
+            if configuration[Settings.publicURL] == nil {
                 Output.line("If people reach this server by another address, put that in, or set public-url.")
             }
         }

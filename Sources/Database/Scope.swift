@@ -35,7 +35,7 @@ package struct CrossTenantScope {
     package enum Reason {
         /// A code or an invitation is all that its bearer has: it leads to the organisation.
         case secretLeadsToTenant
-        /// A limit per person counts in all of his organisations.
+        /// A limit per person counts in all of their organisations.
         case perPerson
         /// The relay speaks of rooms and peers that a tenant's query has admitted before.
         case relay

@@ -21,6 +21,9 @@ public final class Transaction {
     }
 
     private var statements: [StatementKey: SQLiteStatement] = [:]
+    private let mode: Mode
+    /// What the running transaction has locked; emptied when the next one begins.
+    var locks: Set<CountLock> = []
     /// Nil where only the file as such is looked at.
     private var tenantGuard: TenantGuard?
     /// What rules inside a transaction need beside rows, as whoever opened the database gave it.
@@ -34,6 +37,7 @@ public final class Transaction {
         path: String, mode: Mode, tenantTables: Set<String>? = nil, extras: any Sendable = ()
     ) throws {
         self.extras = extras
+        self.mode = mode
         var opened: OpaquePointer?
         let access = mode == .readWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY
         // NOMUTEX: one thread per connection, so SQLite need not lock for us.
@@ -134,7 +138,10 @@ public final class Transaction {
     private func prepared(_ sql: StaticString, _ access: TenantGuard.Access) throws -> SQLiteStatement {
         // By access as well: what is allowed in a scope is not allowed outside of it.
         let key = StatementKey(text: UInt(bitPattern: sql.utf8Start), access: access)
-        if let known = statements[key] { return known }
+        if let known = statements[key] {
+            try mayCount(known, sql)
+            return known
+        }
         if access == .plain { try tenantGuard?.check(sql) }
         let statement = try SQLiteStatement(sql, on: handle)
         guard access != .tenant || statement.organisationIndex != nil else {
@@ -142,7 +149,14 @@ public final class Transaction {
             throw StorageError(.failed, "a query of a TenantScope does not name :organisation: \(sql)")
         }
         statements[key] = statement
+        try mayCount(statement, sql)
         return statement
+    }
+
+    /// - Throws: ``StorageError`` when a writing transaction counts what it has not locked.
+    private func mayCount(_ statement: SQLiteStatement, _ sql: StaticString) throws {
+        guard statement.counts, mode == .readWrite, tenantGuard != nil, locks.isEmpty else { return }
+        throw StorageError(.failed, "a transaction counts without a lock: \(sql)")
     }
 }
 
@@ -160,6 +174,6 @@ extension Transaction {
     /// Reads one row, to see that the file can be read.
     /// - Throws: ``StorageError``.
     public func check() throws {
-        _ = try first("SELECT COUNT(*) AS tables FROM sqlite_master") { try $0.integer("tables") }
+        _ = try first("SELECT 1 AS found FROM sqlite_master LIMIT 1") { try $0.integer("found") }
     }
 }

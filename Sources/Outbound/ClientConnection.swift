@@ -13,7 +13,8 @@ final class ClientConnection: ChannelDuplexHandler {
         case waiting(Exchange)
         /// The answer's head has come.
         case answering(Exchange, HTTPBody.Producer.Source)
-        case closed
+        /// With what ended it, where something did before a request was on it: a TLS handshake, for one.
+        case closed((any Error)?)
     }
 
     struct Exchange {
@@ -47,6 +48,7 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Sends a request's head. Its body follows through ``write(_:)`` and ``finish()``.
     func begin(_ head: HTTPRequestHead, _ exchange: Exchange, deadline: TimeAmount?) {
         guard case .idle = state, let context else {
+            if case .closed(let error?) = state { return exchange.answer.fail(error) }
             return exchange.answer.fail(OutboundError.closed)
         }
         state = .waiting(exchange)
@@ -116,7 +118,7 @@ final class ClientConnection: ChannelDuplexHandler {
         isPaused = false
         // An answer before the end of its request: what is left of that request would be taken for the next.
         let isReusable = isKeptAlive && requestIsWhole
-        state = isReusable ? .idle : .closed
+        state = isReusable ? .idle : .closed(nil)
         source.finish()
         exchange.finished(isReusable)
         if !isReusable { context.close(promise: nil) }
@@ -151,7 +153,7 @@ final class ClientConnection: ChannelDuplexHandler {
     }
 
     func close() {
-        if case .idle = state { state = .closed }
+        if case .idle = state { state = .closed(nil) }
         context?.close(promise: nil)
     }
 
@@ -167,7 +169,11 @@ final class ClientConnection: ChannelDuplexHandler {
     private func fail(_ error: any Error) {
         deadline?.cancel()
         let last = state
-        state = .closed
+        switch last {
+        case .idle: state = .closed(error)
+        case .closed: break
+        case .waiting, .answering: state = .closed(nil)
+        }
         switch last {
         case .waiting(let exchange):
             exchange.answer.fail(error)

@@ -201,15 +201,21 @@ public final class HTTPClient: Sendable {
         _ bootstrap: ClientBootstrap, _ secured: (@Sendable (any Channel) throws -> Void)?,
         _ connect: (ClientBootstrap) -> EventLoopFuture<any Channel>
     ) async throws -> OpenConnection {
-        let channel = try await connect(
-            bootstrap.channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try secured?(channel)
-                    try self.speakHTTP(on: channel)
+        let made = group.any().makePromise(of: OpenConnection.self)
+        do {
+            _ = try await connect(
+                bootstrap.channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try secured?(channel)
+                        made.succeed(try self.speakHTTP(on: channel))
+                    }
                 }
-            }
-        ).get()
-        return try await opened(channel)
+            ).get()
+        } catch {
+            made.fail(error)
+            throw error
+        }
+        return try await made.futureResult.get()
     }
 
     /// A connection to the proxy, and through it one to the server.
@@ -228,28 +234,20 @@ public final class HTTPClient: Sendable {
             let patience = channel.eventLoop.scheduleTask(in: connectTime) { channel.close(promise: nil) }
             defer { patience.cancel() }
             try await promise.futureResult.get()
-            try await channel.eventLoop.submit {
+            return try await channel.eventLoop.submit {
                 try secured(channel)
-                try self.speakHTTP(on: channel)
+                return try self.speakHTTP(on: channel)
             }.get()
-            return try await opened(channel)
         } catch {
             promise.fail(error)
             throw error
         }
     }
 
-    private func speakHTTP(on channel: any Channel) throws {
+    private func speakHTTP(on channel: any Channel) throws -> OpenConnection {
         try channel.pipeline.syncOperations.addHTTPClientHandlers()
         let handler = ClientConnection { [weak self] number in self?.state.withLock { $0.pool.remove(number) } }
         try channel.pipeline.syncOperations.addHandler(handler)
-    }
-
-    private func opened(_ channel: any Channel) async throws -> OpenConnection {
-        try await channel.eventLoop.submit {
-            let handler = try channel.pipeline.syncOperations.handler(type: ClientConnection.self)
-            return OpenConnection(
-                channel: channel, connection: NIOLoopBound(handler, eventLoop: channel.eventLoop))
-        }.get()
+        return OpenConnection(channel: channel, connection: NIOLoopBound(handler, eventLoop: channel.eventLoop))
     }
 }

@@ -137,6 +137,30 @@ import TransportSecurity
         try await server.stop()
     }
 
+    // MARK: TLS
+
+    /// A certificate that is not the pinned one is named, also where the connection is gone before a request is on it.
+    @Test func whatTLSRefusesIsSaid() async throws {
+        let pair = try Issuing.selfSigned(names: ["localhost"], now: 1_790_000_000)
+        let store = CertificateStore()
+        try store.serve(pair, servesAnyName: true)
+        let listener = try TLSContext.listener(store)
+        let server = try await TestServer(tls: listener) { EchoHandler() }
+        let trusted = try TLSContext.client(trust: .pinned(pair.leaf.fingerprint))
+        let answer = try await client.exchange(
+            .https(host: "localhost", port: server.port, trusted), HTTPRequest(.GET, "/t"))
+        #expect(text(answer) == "GET /t localhost:\(server.port) ")
+        let other = try TLSContext.client(trust: .pinned(.none))
+        do {
+            _ = try await client.exchange(.https(host: "localhost", port: server.port, other), HTTPRequest(.GET, "/"))
+            Issue.record("an untrusted server was asked")
+        } catch let error as TLSError {
+            #expect(error.code == .untrusted && error.found == pair.leaf.fingerprint)
+        }
+        client.stop()
+        try await server.stop()
+    }
+
     // MARK: Proxies
 
     /// A proxy for tunnels: answers CONNECT with `status`, and notes what it was asked.

@@ -2,6 +2,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
+import TransportSecurity
 
 /// A server of NIO's own parts on loopback or a socket file; counts its connections.
 final class TestServer: Sendable {
@@ -26,7 +27,8 @@ final class TestServer: Sendable {
     ///   - path: of a socket file; nil listens on loopback.
     ///   - handler: is added behind HTTP's, where `isHTTP`.
     init(
-        path: String? = nil, isHTTP: Bool = true, handler: @escaping @Sendable () -> any ChannelHandler & Sendable
+        path: String? = nil, isHTTP: Bool = true, tls: TLSContext? = nil,
+        handler: @escaping @Sendable () -> any ChannelHandler & Sendable
     ) async throws {
         let accepted = Counted()
         let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -34,6 +36,7 @@ final class TestServer: Sendable {
                 accepted.count.add(1, ordering: .relaxed)
                 accepted.open.withLock { $0.append(channel) }
                 return channel.eventLoop.makeCompletedFuture {
+                    if let tls { try channel.pipeline.syncOperations.addHandler(TLSHandler.server(tls)) }
                     if isHTTP { try channel.pipeline.syncOperations.configureHTTPServerPipeline() }
                     try channel.pipeline.syncOperations.addHandler(handler())
                 }

@@ -45,10 +45,28 @@ import Testing
     @Test func whatWasPreparedInAScopeIsNotAllowedOutsideOfIt() async {
         let sql: StaticString = "SELECT COUNT(*) AS n FROM roles WHERE organisation_id = :organisation"
         let outcome = await failure {
+            $0.tenant("x").lock()
             #expect(try $0.tenant("x").first(sql) { try $0.integer("n") } == 0)
             _ = try $0.first(sql) { try $0.integer("n") }
         }
         #expect(outcome.contains("roles belongs"))
+    }
+
+    /// Two transactions that count at once must not both find room: what is counted is locked first.
+    @Test func whatIsCountedIsLockedFirst() async {
+        let count: @Sendable (Transaction) throws -> Void = {
+            _ = try $0.tenant("x").first("SELECT COUNT(*) AS n FROM roles WHERE organisation_id = :organisation") {
+                try $0.integer("n")
+            }
+        }
+        #expect(await failure(count).contains("counts without a lock"))
+        let locked = await failure {
+            $0.tenant("x").lock()
+            try count($0)
+        }
+        #expect(locked == "")
+        // The lock ends with its transaction, also for a statement that is prepared already.
+        #expect(await failure(count).contains("counts without a lock"))
     }
 
     @Test func parametersKeepTheirOrderAroundTheOrganisation() async throws {

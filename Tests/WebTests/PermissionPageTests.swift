@@ -44,7 +44,7 @@ import TransportSecurity
 
             ## What roles may do
 
-            An organisation can make roles of its own from these. Nobody can grant what he lacks, and only owners make owners. Administrators
+            An organisation can make roles of its own from these. Nobody can grant what they lack, and only owners make owners. Administrators
             of the server (`postern user add NAME --admin`) have the last permission, and none in other people's organisations.
 
             | permission | what it allows |\(roles.map { " \($0.rawValue) |" }.joined())

@@ -120,7 +120,7 @@ enum Passphrase {
     }
 
     private static func ask(_ question: String) throws -> String {
-        Output.write(question, to: 2)
+        Output.write(question, 2)
         var line = [CChar](repeating: 0, count: limit)
         let count = postern_read_secret(0, &line, line.count)
         Output.error("")

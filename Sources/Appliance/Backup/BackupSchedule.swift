@@ -25,10 +25,10 @@ final class BackupSchedule: Service {
 
     init(_ configuration: Configuration, logger: Logger) {
         state = configuration.stateDirectory
-        directory = configuration.text("backup-directory") ?? "\(state)/backups"
-        interval = configuration.number("backup-every-hours") * 3600
-        keep = configuration.number("backup-keep")
-        reserve = configuration.number("disk-reserve-mib") << 20
+        directory = configuration[Settings.backupDirectory] ?? "\(state)/backups"
+        interval = configuration[Settings.backupEveryHours] * 3600
+        keep = configuration[Settings.backupKeep]
+        reserve = configuration[Settings.diskReserveMiB] << 20
         self.logger = logger
     }
 

@@ -67,9 +67,9 @@ struct CertStatus: AsyncParsableCommand {
     /// show. Makes nothing: where there is no certificate yet, there is no report.
     /// - Throws: ``CommandFailure``, `TLSError`.
     static func reports(_ configuration: Configuration) throws -> [CertificateReport] {
-        let mode = configuration.text("tls-mode") ?? ""
+        let mode = configuration[Settings.tlsMode]
         let now = Int(time(nil))
-        let files = mode == "acme" ? try ACMEFiles(directory: "\(configuration.stateDirectory)/acme") : nil
+        let files = mode == .acme ? try ACMEFiles(directory: "\(configuration.stateDirectory)/acme") : nil
         let state = configuration.stateDirectory
         if try ServeLock.isTaken(stateDirectory: state), let served = ServedCertificates.read(stateDirectory: state) {
             return served.certificates.map {
@@ -78,12 +78,14 @@ struct CertStatus: AsyncParsableCommand {
         }
         let pairs: [CertificatePair]
         switch mode {
-        case "files": pairs = try CertificateFiles(configuration).read()
-        default: pairs = try (files?.certificate() ?? SelfSigned.stored(configuration)).map { [$0] } ?? []
+        case .files: pairs = try CertificateFiles(configuration).read()
+        case .acme, .selfSigned:
+            pairs = try (files?.certificate() ?? SelfSigned.stored(configuration)).map { [$0] } ?? []
         }
         guard !pairs.isEmpty else { throw CommandFailure("there is no certificate yet; start the server once") }
         return pairs.map {
-            CertificateReport(mode: mode, CertificateFacts($0.leaf), renewal: files?.status(), problem: nil, now: now)
+            CertificateReport(
+                mode: mode.rawValue, CertificateFacts($0.leaf), renewal: files?.status(), problem: nil, now: now)
         }
     }
 }
@@ -104,10 +106,10 @@ struct CertRenew: AsyncParsableCommand {
     func run() async throws {
         let configuration = try server.load()
         try StateOwner.become(ownerOf: configuration.stateDirectory)
-        guard configuration.text("tls-mode") == "acme" else {
+        guard configuration[Settings.tlsMode] == .acme else {
             throw CommandFailure(
                 """
-                tls-mode is \(configuration.text("tls-mode") ?? ""): only acme orders certificates \
+                tls-mode is \(configuration[Settings.tlsMode].rawValue): only acme orders certificates \
                 (files are taken when they change; the self-signed one stays, because people have pinned it)
                 """)
         }

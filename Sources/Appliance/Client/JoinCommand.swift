@@ -36,7 +36,7 @@ struct JoinCommand: AsyncParsableCommand {
     }
 
     private static func ask() -> String {
-        Output.write("Invitation: ", to: 2)
+        Output.write("Invitation: ", 2)
         return readLine() ?? ""
     }
 }

@@ -65,7 +65,7 @@ struct LoginCommand: AsyncParsableCommand {
             No authority vouches for the certificate of \(address). Its fingerprint is
               \(shown)
             Is that what 'postern cert status' prints on the server? Type yes (or y) to trust it from now on: 
-            """, to: 2)
+            """, 2)
         guard ["yes", "y"].contains(readLine()?.lowercased()) else {
             throw ClientError("not trusted; nothing was sent")
         }
@@ -92,7 +92,7 @@ struct LoginCommand: AsyncParsableCommand {
     }
 
     private static func ask() throws -> [UInt8] {
-        Output.write("API token (not shown): ", to: 2)
+        Output.write("API token (not shown): ", 2)
         var line = [CChar](repeating: 0, count: tokenLimit)
         let count = postern_read_secret(0, &line, line.count)
         Output.error("")

@@ -98,7 +98,7 @@ struct ConfigExample: ParsableCommand {
             text +=
                 "\n# \(setting.help)\(choices(setting))\(note)\(secret)\n#\(setting.key): \(setting.standard.map(quoted) ?? "")\n"
         }
-        Output.write(text, to: 1)
+        Output.write(text, 1)
     }
 
     private func choices(_ setting: Setting) -> String {

@@ -17,34 +17,35 @@ enum Preflight {
                 problems.append(place(key, configuration) + error.message.text)
             } catch { problems.append(place(key, configuration) + "\(error)") }
         }
-        if configuration.address("https") != .off {
-            switch configuration.text("tls-mode") {
-            case "files":
+        if configuration[Settings.https] != .off {
+            switch configuration[Settings.tlsMode] {
+            case .files:
                 attempt("tls-certificate") {
                     let files = CertificateFiles(configuration)
                     if let expired = files.expired(try files.read()) { throw CommandFailure("\(expired)") }
                 }
-            case "acme":
+            case .acme:
                 attempt("acme-eab-hmac-key") { _ = try ACMESettings(configuration) }
-                attempt("acme-ca-file") { try authorities(configuration.text("acme-ca-file")) }
-            default: break
+                attempt("acme-ca-file") { try authorities(configuration[Settings.acmeCAFile]) }
+            case .selfSigned: break
             }
         }
-        attempt("provider-ca-file") { try authorities(configuration.text("provider-ca-file")) }
+        attempt("provider-ca-file") { try authorities(configuration[Settings.providerCAFile]) }
         // Where the database may not be read nobody knows what is sealed in it.
         let database = "\(configuration.stateDirectory)/\(Database.fileName)"
         if access(database, F_OK) == 0 && access(database, R_OK) != 0 { return problems }
         let sealed = StoredSecret.names(stateDirectory: configuration.stateDirectory)
-        for (key, secret) in [
-            ("github-client-id", "github-client-secret"), ("google-client-id", "google-client-secret"),
-            ("oidc-client-id", "oidc-client-secret"), ("smtp-user", "smtp-password"),
+        for (setting, secret) in [
+            (Settings.githubClientId, Settings.githubClientSecret),
+            (Settings.googleClientId, Settings.googleClientSecret), (Settings.oidcClientId, Settings.oidcClientSecret),
+            (Settings.smtpUser, Settings.smtpPassword),
         ]
-        where configuration.text(key) != nil && configuration.text(secret) == nil && !sealed.contains(secret)
-            && (key != "smtp-user" || configuration.text("smtp-host") != nil)
+        where configuration[setting] != nil && configuration[secret] == nil && !sealed.contains(secret.key)
+            && (setting.key != Settings.smtpUser.key || configuration[Settings.smtpHost] != nil)
         {
             problems.append(
-                place(key, configuration)
-                    + "\(key) is set, and \(secret) is not; 'postern secret set \(secret)' takes it")
+                place(setting.key, configuration)
+                    + "\(setting.key) is set, and \(secret.key) is not; 'postern secret set \(secret.key)' takes it")
         }
         return problems
     }

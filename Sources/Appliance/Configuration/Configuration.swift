@@ -79,7 +79,7 @@ struct Configuration: Sendable {
 
     private static func standard(_ setting: Setting) -> Value? {
         // Weaker than the file: the owner's verbs do not see it, and must find the same database.
-        if setting.key == "state", let directory = environment("STATE_DIRECTORY") {
+        if setting.key == Settings.state.key, let directory = environment("STATE_DIRECTORY") {
             return Value(text: directory, source: "STATE_DIRECTORY")
         }
         return setting.standard.map { Value(text: $0, source: "default") }
@@ -119,26 +119,13 @@ struct Configuration: Sendable {
     /// What plans allow, with the owner's changes.
     var plans: PlanCatalogue {
         let plans = PlanCatalogue()
-        plans.configure(standard: text("plan-default"), changes: list("plan-limits"))
+        plans.configure(standard: self[Settings.planDefault].rawValue, changes: self[Settings.planLimits])
         return plans
     }
 
     subscript(key: String) -> Value? { values[key] }
 
-    func text(_ key: String) -> String? { values[key]?.text }
-
-    /// For settings with a default, which have been checked.
-    func number(_ key: String) -> Int { values[key].flatMap { Int($0.text) } ?? 0 }
-
-    func isYes(_ key: String) -> Bool { values[key].map { Self.isYes($0.text) } ?? false }
-
-    func list(_ key: String) -> [String] {
-        values[key].map { $0.text.split(separator: ",").map { String($0).trimmed }.filter { !$0.isEmpty } } ?? []
-    }
-
-    func address(_ key: String) -> ListenAddress { values[key].flatMap { ListenAddress($0.text) } ?? .off }
-
-    var stateDirectory: String { text("state") ?? "" }
+    var stateDirectory: String { self[Settings.state] }
 
     /// - Throws: ``CommandFailure`` with every mistake, one a line.
     func checked() throws -> Configuration {
@@ -155,7 +142,6 @@ struct Configuration: Sendable {
             status: problems.contains { $0.hasPrefix("--") } ? 2 : 1)
     }
 
-    private static func isYes(_ text: String) -> Bool { text == "yes" || text == "true" }
 }
 
 extension ServerOptions {

@@ -41,6 +41,22 @@ struct Setting: Sendable {
     /// `--tls-mode`
     var flag: String { "--\(key)" }
 
+    /// The words of a choice; nil for other kinds.
+    var words: [String]? {
+        switch kind {
+        case .choice(let words): words
+        case .yesNo: ["yes", "no"]
+        default: nil
+        }
+    }
+
+    var isPath: Bool {
+        switch kind {
+        case .path, .paths: true
+        default: false
+        }
+    }
+
     /// - Returns: what is wrong with a value, or nil.
     func problem(with value: String) -> String? {
         switch kind {

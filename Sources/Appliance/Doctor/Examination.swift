@@ -67,7 +67,7 @@ enum Examination {
 
     static func disk(_ configuration: Configuration) -> [Finding] {
         guard let space = DiskSpace(of: configuration.stateDirectory) else { return [] }
-        let reserve = configuration.number("disk-reserve-mib")
+        let reserve = configuration[Settings.diskReserveMiB]
         let free = space.freeBytes >> 20
         return [
             free < reserve
@@ -77,7 +77,7 @@ enum Examination {
     }
 
     static func certificate(_ configuration: Configuration) -> [Finding] {
-        guard configuration.address("https") != .off else { return [Finding("certificate", good: "https is off")] }
+        guard configuration[Settings.https] != .off else { return [Finding("certificate", good: "https is off")] }
         do {
             let reports = try CertStatus.reports(configuration)
             guard let report = CertificateReport.foremost(reports) else { return [] }
@@ -93,11 +93,11 @@ enum Examination {
         guard (try? ServeLock.isTaken(stateDirectory: configuration.stateDirectory)) == true else {
             return [Finding("server", bad: "does not run; 'systemctl start postern' or 'postern serve'")]
         }
-        let isSecure = configuration.address("https") != .off
+        let isSecure = configuration[Settings.https] != .off
         // Under systemd the sockets are its own; the standard ports are the ones it has.
         let standard = isSecure ? 443 : 80
         var places = [("127.0.0.1", standard)]
-        if case .at(let host, let port) = configuration.address(isSecure ? "https" : "http"), port != 0 {
+        if case .at(let host, let port) = configuration[isSecure ? Settings.https : Settings.http], port != 0 {
             places.insert((["*", "::", "0.0.0.0"].contains(host) ? "127.0.0.1" : host, port), at: 0)
         }
         for (host, port) in places {

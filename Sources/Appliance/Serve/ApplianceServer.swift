@@ -35,7 +35,7 @@ final class ApplianceServer: Sendable {
         // Before anything is opened: two servers on one directory would give each other's seats away.
         try Database.makeDirectory(state)
         try ServeLock.take(stateDirectory: state)
-        let reserve = configuration.number("disk-reserve-mib") << 20
+        let reserve = configuration[Settings.diskReserveMiB] << 20
         let plans = configuration.plans
         database = try Database(
             stateDirectory: state, metrics: metrics, reserveBytes: reserve,
@@ -43,9 +43,9 @@ final class ApplianceServer: Sendable {
         let backups = BackupSchedule(configuration, logger: logger)
         let hasher = PasswordHasher()
         let answers = ChallengeAnswers()
-        let https = configuration.address("https") != .off
+        let https = configuration[Settings.https] != .off
         let group = MultiThreadedEventLoopGroup(
-            numberOfThreads: configuration.text("event-loops").flatMap { Int($0) } ?? System.coreCount)
+            numberOfThreads: configuration[Settings.eventLoops] ?? System.coreCount)
         Self.askForShortTurns(group, logger)
         let client = HTTPClient(group: group, proxy: try Proxy.environment(ProcessInfo.processInfo.environment))
         let keeper =
@@ -121,20 +121,20 @@ final class ApplianceServer: Sendable {
 
     private static func web(_ configuration: Configuration, _ listeners: [ListenerConfiguration]) -> WebConfiguration {
         var web = WebConfiguration(listeners: listeners)
-        if configuration.text("tls-mode") != "self-signed" {
-            web.names = configuration.list("tls-names").filter { !$0.hasPrefix("*") }
+        if configuration[Settings.tlsMode] != .selfSigned {
+            web.names = configuration[Settings.tlsNames].filter { !$0.hasPrefix("*") }
         }
-        web.relay.hostReturn = .seconds(Int64(configuration.number("host-return")))
-        web.relay.guestReturn = .seconds(Int64(configuration.number("guest-return")))
+        web.relay.hostReturn = .seconds(Int64(configuration[Settings.hostReturn]))
+        web.relay.guestReturn = .seconds(Int64(configuration[Settings.guestReturn]))
         web.limits = WebLimits(configuration)
-        web.trustedProxies = configuration.list("trusted-proxies")
-        web.accounts.registration = configuration.text("registration").flatMap { .init(rawValue: $0) } ?? .invited
+        web.trustedProxies = configuration[Settings.trustedProxies]
+        web.accounts.registration = configuration[Settings.registration]
         web.accounts.publicURL = PublicAddress.configured(configuration, listeners)
-        web.accounts.frontends = configuration.list("frontend-urls")
-        web.accounts.upgradeURL = configuration.text("upgrade-url")
-        web.historyDays = configuration.number("history-days")
-        web.publicNumbers = configuration.isYes("public-numbers")
-        web.hsts = configuration.text("tls-mode") != "self-signed"
+        web.accounts.frontends = configuration[Settings.frontendURLs]
+        web.accounts.upgradeURL = configuration[Settings.upgradeURL]
+        web.historyDays = configuration[Settings.historyDays]
+        web.publicNumbers = configuration[Settings.publicNumbers]
+        web.hsts = configuration[Settings.tlsMode] != .selfSigned
         web.redirectPort = listeners.first { $0.role == .https }.map(\.port).flatMap { $0 == 443 ? nil : $0 }
         return web
     }
@@ -175,10 +175,10 @@ final class ApplianceServer: Sendable {
 extension WebLimits {
     init(_ configuration: Configuration) {
         self.init()
-        joinsPerMinute = configuration.number("joins-per-minute")
-        publicCallsPerMinute = configuration.number("public-calls-per-minute")
-        connectionsPerAddress = configuration.number("connections-per-address")
-        logAddresses = configuration.isYes("log-addresses")
+        joinsPerMinute = configuration[Settings.joinsPerMinute]
+        publicCallsPerMinute = configuration[Settings.publicCallsPerMinute]
+        connectionsPerAddress = configuration[Settings.connectionsPerAddress]
+        logAddresses = configuration[Settings.logAddresses]
     }
 }
 

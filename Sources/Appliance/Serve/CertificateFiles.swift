@@ -13,8 +13,8 @@ struct CertificateFiles {
     private let keys: [String]
 
     init(_ configuration: Configuration) {
-        certificates = configuration.list("tls-certificate")
-        keys = configuration.list("tls-key")
+        certificates = configuration[Settings.tlsCertificate]
+        keys = configuration[Settings.tlsKey]
     }
 
     /// When the files last changed, as far as the file system tells.

@@ -14,7 +14,7 @@ final class CertificateKeeper: Service {
 
     let store = CertificateStore()
     private let configuration: Configuration
-    private let mode: String
+    private let mode: TLSMode
     private let logger: Logger
     private let acme: ACMEKeeper?
     private let client: HTTPClient
@@ -36,10 +36,10 @@ final class CertificateKeeper: Service {
         self.client = client
         self.configuration = configuration
         self.logger = logger
-        mode = configuration.text("tls-mode") ?? ""
+        mode = configuration[Settings.tlsMode]
         state = Mutex(State(files: CertificateFiles(configuration)))
         acme =
-            mode == "acme"
+            mode == .acme
             ? try ACMEKeeper(
                 ACMESettings(configuration), store: store, answers: answers, client: client, logger: logger)
             : nil
@@ -49,12 +49,12 @@ final class CertificateKeeper: Service {
 
     private func open() throws {
         switch mode {
-        case "files": try loadFiles()
-        case "acme":
+        case .files: try loadFiles()
+        case .acme:
             if let pair = acme?.stored() { return try store.serve(pair, servesAnyName: false) }
             // Until the first one is there people get a certificate that nobody vouches for, instead of silence.
             try store.serve(SelfSigned.pair(configuration), servesAnyName: true)
-        default: try store.serve(SelfSigned.pair(configuration), servesAnyName: true)
+        case .selfSigned: try store.serve(SelfSigned.pair(configuration), servesAnyName: true)
         }
     }
 
@@ -71,7 +71,7 @@ final class CertificateKeeper: Service {
 
     /// All three run until they are cancelled: a service that returns ends the server.
     private func staple() async throws {
-        if mode != "self-signed" { return try await OCSPKeeper(store: store, client: client, logger: logger).run() }
+        if mode != .selfSigned { return try await OCSPKeeper(store: store, client: client, logger: logger).run() }
         while true { try await Task.sleep(for: .seconds(3600)) }
     }
 
@@ -94,7 +94,7 @@ final class CertificateKeeper: Service {
         let problem = state.withLock { $0.problem }
         return store.current.map {
             CertificateReport(
-                mode: mode, CertificateFacts($0.leaf), renewal: acme?.status, problem: problem, now: time(nil))
+                mode: mode.rawValue, CertificateFacts($0.leaf), renewal: acme?.status, problem: problem, now: time(nil))
         }
     }
 
@@ -106,7 +106,7 @@ final class CertificateKeeper: Service {
     private func note() {
         let served = state.withLock {
             ServedCertificates(
-                mode: mode, certificates: store.current.map { CertificateFacts($0.leaf) }, problem: $0.problem)
+                mode: mode.rawValue, certificates: store.current.map { CertificateFacts($0.leaf) }, problem: $0.problem)
         }
         guard state.withLock({ $0.written }) != served else { return }
         do {
@@ -141,7 +141,7 @@ final class CertificateKeeper: Service {
 
     /// Takes the files' new contents where they changed. A pair that does not fit leaves the old ones in force.
     private func reload(force: Bool) {
-        guard mode == "files" else { return }
+        guard mode == .files else { return }
         let (files, seen) = state.withLock { ($0.files, $0.seen) }
         guard force || files.stamp != seen else { return }
         do {
@@ -180,12 +180,12 @@ extension ACMESettings {
     /// - Throws: `TLSError`.
     init(_ configuration: Configuration) throws {
         self.init(
-            directory: configuration.text("acme-directory") ?? "", names: configuration.list("tls-names"),
-            email: configuration.text("acme-email"),
-            challenge: configuration.text("acme-challenge").flatMap(Challenge.init) ?? .http,
-            authorities: configuration.text("acme-ca-file"),
+            directory: configuration[Settings.acmeDirectory], names: configuration[Settings.tlsNames],
+            email: configuration[Settings.acmeEmail],
+            challenge: configuration[Settings.acmeChallenge],
+            authorities: configuration[Settings.acmeCAFile],
             stateDirectory: "\(configuration.stateDirectory)/acme")
-        if let id = configuration.text("acme-eab-key-id"), let key = configuration.text("acme-eab-hmac-key") {
+        if let id = configuration[Settings.acmeEABKeyId], let key = configuration[Settings.acmeEABHMACKey] {
             try bind(keyId: id, hmacKey: key)
         }
     }

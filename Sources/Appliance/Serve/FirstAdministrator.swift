@@ -14,10 +14,10 @@ enum FirstAdministrator {
     static func make(
         database: Database, hasher: PasswordHasher, _ configuration: Configuration, logger: Logger
     ) async throws {
-        guard let password = configuration.text("admin-password") else { return }
+        guard let password = configuration[Settings.adminPassword] else { return }
         let accounts = AccountAdministration(database: database, actor: .command)
         if try await accounts.hasAdministrator() { return }
-        let name = configuration.text("admin-name") ?? "admin"
+        let name = configuration[Settings.adminName]
         let hash = try await hasher.hash(password)
         guard try await accounts.addFirstAdministrator(name: name, passwordHash: hash, detail: "admin-password") else {
             return

@@ -7,7 +7,7 @@ import Wire
 /// One line per event on standard error: `level=info msg="…" key=value`, or the same as a JSON object. The journal adds the
 /// time; elsewhere we do.
 struct LineLogHandler: LogHandler {
-    enum Format: Sendable { case logfmt, json }
+    enum Format: String, Sendable, CaseIterable { case logfmt, json }
 
     /// The whole process has one level, so that a reload reaches every logger.
     var logLevel: Logger.Level {

@@ -20,64 +20,65 @@ struct OtherServers {
     ) async throws {
         // The system's authorities take 3 MB; a server that speaks to nobody does not load them.
         guard
-            ["github-client-id", "google-client-id", "oidc-client-id", "smtp-host"].contains(where: {
-                configuration.text($0) != nil
-            })
+            [Settings.githubClientId, Settings.googleClientId, Settings.oidcClientId, Settings.smtpHost].contains(
+                where: { configuration[$0] != nil })
         else {
             providers = []
             mail = nil
             return
         }
         let sealed = try await database.read { try StoredSecret.all(in: $0) }
-        let trust: TLSContext.Trust = configuration.text("provider-ca-file").map { .authorities(file: $0) } ?? .system
+        let trust: TLSContext.Trust = configuration[Settings.providerCAFile].map { .authorities(file: $0) } ?? .system
         let tls = try TLSContext.client(trust: trust)
-        func registration(_ prefix: String) throws -> ProviderRegistration? {
-            guard let id = configuration.text("\(prefix)-client-id") else { return nil }
-            let name = "\(prefix)-client-secret"
-            guard let secret = configuration.text(name) ?? sealed[name] else {
-                throw CommandFailure(
-                    "\(prefix)-client-id is set, and \(name) is not; 'postern secret set \(name)' takes it")
+        func registration(
+            _ id: TypedSetting<String?>, _ clientSecret: TypedSetting<String?>
+        ) throws -> ProviderRegistration? {
+            let (idKey, name) = (id.key, clientSecret.key)
+            guard let id = configuration[id] else { return nil }
+            guard let secret = configuration[clientSecret] ?? sealed[name] else {
+                throw CommandFailure("\(idKey) is set, and \(name) is not; 'postern secret set \(name)' takes it")
             }
             return ProviderRegistration(clientId: id, clientSecret: secret)
         }
         var providers: [any Provider] = []
-        if let github = try registration("github") {
+        if let github = try registration(Settings.githubClientId, Settings.githubClientSecret) {
             providers.append(
                 GitHub(
-                    github, url: configuration.text("github-url") ?? "",
-                    apiURL: configuration.text("github-api-url") ?? "",
+                    github, url: configuration[Settings.githubURL],
+                    apiURL: configuration[Settings.githubAPIURL],
                     client: client, tls: tls))
         }
-        if let google = try registration("google") {
+        if let google = try registration(Settings.googleClientId, Settings.googleClientSecret) {
             providers.append(
                 OpenIDProvider(
-                    name: "google", title: "Google", issuer: configuration.text("google-issuer") ?? "", google,
+                    name: "google", title: "Google", issuer: configuration[Settings.googleIssuer], google,
                     client: client, tls: tls))
         }
-        if let oidc = try registration("oidc") {
-            guard let issuer = configuration.text("oidc-issuer") else {
+        if let oidc = try registration(Settings.oidcClientId, Settings.oidcClientSecret) {
+            guard let issuer = configuration[Settings.oidcIssuer] else {
                 throw CommandFailure("oidc-client-id is set, and oidc-issuer is not")
             }
             providers.append(
                 OpenIDProvider(
-                    name: "oidc", title: configuration.text("oidc-title") ?? "", issuer: issuer, oidc,
+                    name: "oidc", title: configuration[Settings.oidcTitle], issuer: issuer, oidc,
                     client: client, tls: tls))
         }
         self.providers = providers
         mail = try Self.mail(
-            configuration, password: configuration.text("smtp-password") ?? sealed["smtp-password"], tls, group)
+            configuration, password: configuration[Settings.smtpPassword] ?? sealed[Settings.smtpPassword.key], tls,
+            group)
     }
 
     private static func mail(
         _ configuration: Configuration, password: String?, _ tls: TLSContext, _ group: any EventLoopGroup
     ) throws -> (any MailSender)? {
-        guard let host = configuration.text("smtp-host") else { return nil }
-        guard let from = configuration.text("smtp-from"), AccountRules.isEmail(from) else {
+        guard let host = configuration[Settings.smtpHost] else { return nil }
+        guard let from = configuration[Settings.smtpFrom], AccountRules.isEmail(from) else {
             throw CommandFailure("smtp-host is set, and smtp-from is no address")
         }
-        let security = configuration.text("smtp-security").flatMap { SMTPClient.Security(rawValue: $0) } ?? .startTLS
+        let security = configuration[Settings.smtpSecurity]
         var credentials: (user: String, password: String)?
-        if let user = configuration.text("smtp-user") {
+        if let user = configuration[Settings.smtpUser] {
             guard let password else {
                 throw CommandFailure(
                     "smtp-user is set, and smtp-password is not; 'postern secret set smtp-password' takes it")
@@ -86,7 +87,7 @@ struct OtherServers {
         }
         return MailServer(
             client: SMTPClient(
-                host: host, port: configuration.number("smtp-port"),
+                host: host, port: configuration[Settings.smtpPort],
                 security: security,
                 credentials: credentials, from: from, tls: tls, group: group))
     }

@@ -16,9 +16,9 @@ enum PublicAddress {
 
     /// What the configuration and the listening sockets say; nil where neither names the server.
     static func configured(_ configuration: Configuration, _ listeners: [ListenerConfiguration]) -> String? {
-        if let url = configuration.text("public-url") { return url.hasSuffix("/") ? String(url.dropLast()) : url }
+        if let url = configuration[Settings.publicURL] { return url.hasSuffix("/") ? String(url.dropLast()) : url }
         // A pattern is no place to go to.
-        guard let name = configuration.list("tls-names").first(where: { !$0.hasPrefix("*") }),
+        guard let name = configuration[Settings.tlsNames].first(where: { !$0.hasPrefix("*") }),
             let listener = listeners.first(where: { $0.role == .https })
         else { return nil }
         // Port 0 is the system's choice, and not known yet.
@@ -39,7 +39,7 @@ enum PublicAddress {
     /// For the owner's verbs: what the server that runs, or ran last, has kept.
     static func known(_ configuration: Configuration) -> String {
         let path = "\(configuration.stateDirectory)/\(fileName)"
-        if configuration.text("public-url") == nil, case .success(let text) = TextFile.read(path, limit: limit) {
+        if configuration[Settings.publicURL] == nil, case .success(let text) = TextFile.read(path, limit: limit) {
             return text.trimmed
         }
         return configured(configuration, ListenerConfiguration.configured(configuration))
@@ -51,11 +51,11 @@ extension ListenerConfiguration {
     /// What the configuration asks for; systemd's sockets win over it.
     static func configured(_ configuration: Configuration) -> [ListenerConfiguration] {
         var found: [ListenerConfiguration] = []
-        let https = configuration.address("https")
+        let https = configuration[Settings.https]
         if case .at(let host, let port) = https {
             found.append(ListenerConfiguration(role: .https, source: .bind(host: host, port: port)))
         }
-        if case .at(let host, let port) = configuration.address("http") {
+        if case .at(let host, let port) = configuration[Settings.http] {
             let role: ListenerConfiguration.Role = https == .off ? .http : .redirect
             found.append(ListenerConfiguration(role: role, source: .bind(host: host, port: port)))
         }

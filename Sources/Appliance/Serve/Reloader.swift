@@ -51,12 +51,12 @@ final class Reloader: Service {
             defer { current = fresh }
             return current
         }
-        let changed = Setting.all.filter { $0.reloads && old.text($0.key) != fresh.text($0.key) }
+        let changed = Setting.all.filter { $0.reloads && old[$0.key]?.text != fresh[$0.key]?.text }
         // Also those that an earlier reload has said: they still wait.
-        let waiting = Setting.all.filter { !$0.reloads && started.text($0.key) != fresh.text($0.key) }.map(\.key)
-        LogSettings.shared.level = fresh.text("log-level").flatMap { Logger.Level(rawValue: $0) } ?? .info
+        let waiting = Setting.all.filter { !$0.reloads && started[$0.key]?.text != fresh[$0.key]?.text }.map(\.key)
+        LogSettings.shared.level = Logger.Level(fresh[Settings.logLevel])
         keeper?.reload(fresh)
-        plans.configure(standard: fresh.text("plan-default"), changes: fresh.list("plan-limits"))
+        plans.configure(standard: fresh[Settings.planDefault].rawValue, changes: fresh[Settings.planLimits])
         server.change(WebLimits(fresh))
         logger.info("reloaded", metadata: ["changed": "\(changed.map(\.key).joined(separator: ","))"])
         if !waiting.isEmpty {

@@ -39,7 +39,7 @@ enum SelfSigned {
     }
 
     private static func names(_ configuration: Configuration) -> [String] {
-        let asked = configuration.list("tls-names")
+        let asked = configuration[Settings.tlsNames]
         if !asked.isEmpty { return asked }
         return (HostName.own.map { [$0] } ?? []) + ["localhost", "127.0.0.1", "::1"]
     }

@@ -59,9 +59,9 @@ struct ServeCommand: AsyncParsableCommand {
     }
 
     private static func startLogging(_ configuration: Configuration) {
-        LogSettings.shared.level = configuration.text("log-level").flatMap { Logger.Level(rawValue: $0) } ?? .info
+        LogSettings.shared.level = Logger.Level(configuration[Settings.logLevel])
         let hasTime = !isJournal(2)
-        let format: LineLogHandler.Format = configuration.text("log-format") == "json" ? .json : .logfmt
+        let format = configuration[Settings.logFormat]
         LoggingSystem.bootstrap { _ in LineLogHandler(format: format, hasTime: hasTime) }
     }
 }

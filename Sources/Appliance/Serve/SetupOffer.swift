@@ -4,7 +4,7 @@ import Glibc
 import Model
 import Storage
 
-/// The setup link as the owner sees it: printed, and in a file that only he can read.
+/// The setup link as the owner sees it: printed, and in a file that only the owner can read.
 extension SetupLink {
     var path: String { "/setup/\(secret)" }
 

@@ -1,8 +1,8 @@
 public import TransportSecurity
 
-/// What an owner decides about his certificate authority.
+/// What an owner decides about the certificate authority.
 public struct ACMESettings: Sendable {
-    public enum Challenge: String, Sendable { case http = "http-01", tlsALPN = "tls-alpn-01" }
+    public enum Challenge: String, Sendable, CaseIterable { case http = "http-01", tlsALPN = "tls-alpn-01" }
 
     public var directory: String
     public var names: [String]

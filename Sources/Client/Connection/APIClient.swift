@@ -48,7 +48,12 @@ public struct APIClient: Sendable {
             do {
                 _ = try await Self.http().exchange(
                     .https(host: address.host, port: address.port, probe), HTTPRequest(.GET, "/health"))
-            } catch let error as TLSError { if let found = error.found { return found } }
+            } catch let error as TLSError {
+                if let found = error.found { return found }
+            } catch {
+                throw ClientError(
+                    "cannot reach \(address): \(describe(error)); is the server running?", status: .tryAgain)
+            }
             throw ClientError("\(error.message)")
         } catch {
             throw ClientError("cannot reach \(address): \(describe(error)); is the server running?", status: .tryAgain)

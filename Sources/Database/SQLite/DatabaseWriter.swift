@@ -77,6 +77,7 @@ final class DatabaseWriter: Sendable {
             try connection.run("BEGIN IMMEDIATE")
             for job in group {
                 try connection.run("SAVEPOINT caller")
+                connection.locks = []
                 let (keep, answer) = job.run(connection)
                 answers.append(answer)
                 if !keep { try connection.run("ROLLBACK TO caller") }

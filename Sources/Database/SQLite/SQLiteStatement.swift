@@ -4,6 +4,8 @@ import CSQLite
 final class SQLiteStatement {
     let pointer: OpaquePointer
     private let connection: OpaquePointer
+    /// Whether its text counts rows (``CountLock``).
+    let counts: Bool
     private(set) lazy var columns: [String: Int32] = columnIndexes()
 
     init(_ sql: StaticString, on connection: OpaquePointer) throws {
@@ -14,6 +16,10 @@ final class SQLiteStatement {
         guard result == SQLITE_OK, let prepared else { throw Self.error(on: connection) }
         self.pointer = prepared
         self.connection = connection
+        counts = String(
+            decoding: UnsafeBufferPointer(start: sql.utf8Start, count: sql.utf8CodeUnitCount), as: UTF8.self
+        )
+        .contains("COUNT(")
     }
 
     func finalize() { sqlite3_finalize(pointer) }

@@ -6,7 +6,7 @@ public import TransportSecurity
 
 /// Sends mails through one mail server, each on a connection of its own: an appliance sends a few a day.
 public struct SMTPClient: Sendable {
-    public enum Security: String, Sendable {
+    public enum Security: String, Sendable, CaseIterable {
         /// In the clear first, then TLS, or nothing is sent.
         case startTLS = "starttls"
         /// TLS from the first byte.

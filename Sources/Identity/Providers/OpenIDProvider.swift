@@ -94,7 +94,7 @@ public actor OpenIDProvider: Provider {
         try Self.checkAlgorithm(token)
         let payload = try await verified(token)
         let now = Date().timeIntervalSince1970
-        // Section 3.1.3.7, each with its own words: an owner who sets this up must find his mistake.
+        // Section 3.1.3.7, each with its own words: an owner who sets this up must find the mistake.
         guard payload.iss == issuer else { throw wrong("is from '\(payload.iss.prefix(100))', not from \(issuer)") }
         guard payload.aud.value.contains(registration.clientId) else { throw wrong("is for somebody else") }
         guard payload.aud.value.count == 1 || payload.azp == registration.clientId,

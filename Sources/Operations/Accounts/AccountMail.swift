@@ -108,7 +108,7 @@ public struct AccountMail: Sendable {
         await send(to: address, "Something changed in your account", "Hello \(username),\n\n\(sentence)\n")
     }
 
-    /// Tells an account's owner about something that he should have done himself.
+    /// Tells an account's owner about something that only they should have done.
     public func warn(userId: String, _ sentence: String) async {
         guard isOn else { return }
         let user = try? await database.read { try User.find(id: userId, in: $0) }

@@ -1,11 +1,11 @@
 import Wire
 
-/// What a room does when what let somebody in is not good any more.
+/// Revoking the credentials of peers that are connected.
 extension Room {
     private static let reason = "your sign-in or token was revoked"
 
-    /// Takes the seats of those away; nobody can resume them. The host's session waits for its owner to come back with a
-    /// credential that is good, and ends if he does not.
+    /// Frees the seats of these peers; nobody can resume them. A host's session waits for its owner to come back with a
+    /// good credential, and ends otherwise.
     mutating func revoke(_ peers: RevokedPeers) -> [Action] {
         if hasEnded { return [] }
         var actions: [Action] = []

@@ -7,7 +7,7 @@ public struct User: Sendable, Equatable {
     public let username: String
     /// In lower case.
     public let email: String?
-    /// When somebody showed that mail to the address reaches him.
+    /// When the address was proved by a link in a mail.
     public let emailVerifiedAt: Timestamp?
     /// Administers this server.
     public let isAdmin: Bool

@@ -103,6 +103,8 @@ public enum Audit {
         _ action: AuditAction, target: String, detail: String = "", result: AuditResult = .done, actor: Actor,
         now: Timestamp, in scope: TenantScope
     ) throws {
+        // Numbers follow each other.
+        scope.lock()
         let (head, last) = (try head(in: scope), try newest(in: scope))
         // What somebody has put in place of the chain must not be made good by the next event.
         let mayBeSigned = try isWhole(head, last, in: scope)

@@ -25,6 +25,7 @@ public struct APIToken: Sendable {
         expiresAt: Timestamp? = nil, isStrong: Bool = true, now: Timestamp, in database: Transaction
     ) throws -> APIToken {
         try NameRule.check(name, "A token's name")
+        database.lock(.account(userId))
         let count =
             try database.first(
                 "SELECT COUNT(*) AS found FROM api_tokens WHERE user_id = ? AND revoked_at IS NULL", userId

@@ -40,6 +40,7 @@ public struct SetupLink: Sendable {
     public static func use(
         _ secret: String, username: String, passwordHash: String? = nil, now: Timestamp, in database: Transaction
     ) throws -> (User, APIToken) {
+        database.lock(.appliance)
         guard try isGood(secret, now: now, in: database) else { throw refusal }
         try database.run("UPDATE setup_links SET used_at = ? WHERE digest = ?", now, Digest.of(secret))
         let user = try User.create(username: username, plan: .admin, isAdmin: true, now: now, in: database)

@@ -102,7 +102,7 @@ public struct SignIn: Sendable, Equatable {
             decode: SignIn.init)
     }
 
-    /// The one who signed in. A membership that is gone takes him back to the account's own organisation; a token for that
+    /// The one who signed in. A membership that is gone leads back to the account's own organisation; a token for that
     /// organisation is worth nothing any more.
     public func caller(
         claims: Caller.Claims? = nil, organisationId: String? = nil, address: String, in database: Transaction

@@ -17,6 +17,7 @@ extension User {
     /// Puts the account out of use: its sign-ins end, its tokens are refused, its connections are cut. Nothing is lost.
     /// - Throws: ``Refusal`` `.lastAdministrator`; ``StorageError``.
     public func disable(now: Timestamp, in database: Transaction) throws {
+        database.lock(.appliance)
         try database.run("UPDATE users SET disabled_at = ? WHERE id = ? AND disabled_at IS NULL", now, id)
         try SignIn.endAll(userId: id, except: nil, .disabled, now: now, in: database)
         try Revocation.add(.user(id), now: now, in: database)

@@ -5,6 +5,8 @@ extension User {
     /// Removes an account with its tokens, sessions and codes, and its personal organisation.
     /// - Throws: ``Refusal`` `.lastAdministrator`, `.lastOwner`; ``StorageError``.
     public func remove(in database: Transaction) throws {
+        database.lock(.appliance)
+        database.lock(.account(id))
         let orphan = try database.first(
             """
             SELECT organisations.name FROM memberships JOIN organisations ON organisations.id = organisation_id

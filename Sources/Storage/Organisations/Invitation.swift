@@ -12,7 +12,7 @@ public struct Invitation: Sendable, Equatable {
     public let organisationId: String
     public let email: String?
     public let roleId: String
-    /// The name of the member who made it; empty when he has no account any more.
+    /// The name of the member who made it; empty when that account is removed.
     public let invitedBy: String
     private let inviterId: String
     public let createdAt: Timestamp
@@ -106,12 +106,13 @@ public struct Invitation: Sendable, Equatable {
                 .notAllowed, "This invitation is for \(email); sign in with the account that has this address.")
         }
         let scope = database.tenant(organisation.id)
-        // Whoever was removed, or may do less by now, lets nobody in with what he made before. A role that was removed meanwhile
-        // would let somebody in with nothing to do.
+        // An invitation is worth what its maker may grant now: a member who was removed or demoted invites nobody, and a role that was
+        // removed has no permissions.
         guard let role = try Role.find(id: invitation.roleId, in: scope),
             let inviter = try Member.find(userId: invitation.inviterId, organisationId: organisation.id, in: database),
             inviter.may(.tenantManageMembers), (try? inviter.mayGrant(role)) != nil
         else { throw refusal }
+        database.lock(.account(user.id))
         let count =
             try database.first("SELECT COUNT(*) AS found FROM memberships WHERE user_id = ?", user.id) {
                 try $0.integer("found")

@@ -91,6 +91,7 @@ public struct Member: Sendable, Equatable {
     public static func setRole(
         of userId: String, to role: Role, by giver: Member, in scope: TenantScope
     ) throws -> Member {
+        scope.lock()
         let member = try existing(userId, in: scope)
         try giver.mayGrant(role)
         try giver.mayGrant(member.role)
@@ -108,6 +109,7 @@ public struct Member: Sendable, Equatable {
     /// Takes a member out; leaving is taking oneself out.
     /// - Throws: ``Refusal`` `.notFound`, `.notAllowed`, `.lastOwner`, `.invalid`; ``StorageError``.
     public static func remove(_ userId: String, by remover: Member, in scope: TenantScope) throws -> Member {
+        scope.lock()
         let member = try existing(userId, in: scope)
         guard member.organisation.personalOf != userId else {
             throw Refusal(.invalid, "Nobody leaves the organisation that is the account's own.")
@@ -133,6 +135,7 @@ public struct Member: Sendable, Equatable {
         guard owner.organisation.personalOf == nil else {
             throw Refusal(.invalid, "An account's own organisation stays with the account.")
         }
+        scope.lock()
         _ = try existing(userId, in: scope)
         guard userId != owner.user.id else { throw Refusal(.invalid, "You are the owner already.") }
         let change: StaticString =
@@ -170,7 +173,7 @@ public struct Member: Sendable, Equatable {
     func mayGrant(_ keys: Set<PermissionKey>) throws {
         let lacking = keys.subtracting(role.permissions)
         if let first = lacking.min() {
-            throw Refusal(.notAllowed, "Nobody can grant what he lacks: you do not have \(first.rawValue).")
+            throw Refusal(.notAllowed, "Nobody can grant what they lack: you do not have \(first.rawValue).")
         }
     }
 }

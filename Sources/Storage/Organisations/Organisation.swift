@@ -49,6 +49,7 @@ public struct Organisation: Sendable, Equatable {
         name: String, owner: User, now: Timestamp, in database: Transaction
     ) throws -> Organisation {
         let name = try checked(name)
+        database.lock(.account(owner.id))
         let count = try Member.organisations(of: owner.id, in: database).count
         guard count < perPerson else {
             throw Refusal(

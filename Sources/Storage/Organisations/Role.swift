@@ -70,6 +70,7 @@ public struct Role: Sendable, Equatable {
         name: String, permissions: Set<PermissionKey>, by maker: Member, now: Timestamp, in scope: TenantScope
     ) throws -> Role {
         try check(name: name, permissions: permissions, by: maker)
+        scope.lock()
         let count = try list(in: scope).count - BuiltIn.allCases.count
         guard count < ownLimit else {
             throw Refusal(
@@ -109,6 +110,7 @@ public struct Role: Sendable, Equatable {
     public static func remove(id: String, by maker: Member, in scope: TenantScope) throws -> Role {
         let known = try own(id, in: scope)
         try maker.mayGrant(known)
+        scope.lock()
         let users =
             try scope.first(
                 """

@@ -120,6 +120,7 @@ public enum UsageLedger {
 
     /// How many peers there are now, if that is the most of this hour.
     static func notePeers(now: Timestamp, in scope: TenantScope) throws {
+        scope.lock()
         let hour = hour(of: now)
         let found = try scope.first(
             """

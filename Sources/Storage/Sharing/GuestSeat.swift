@@ -186,6 +186,7 @@ public struct GuestSeat: Sendable {
         guard let organisation = try Organisation.find(id: session.organisationId, in: scope.connection) else { return }
         let plan = organisation.plan
         guard let limit = scope.connection.surroundings.plans[plan][.viewers] else { return }
+        scope.lock()
         let seated =
             try scope.first(
                 """

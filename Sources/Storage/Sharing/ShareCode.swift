@@ -115,6 +115,7 @@ public struct ShareCode: Sendable, Equatable {
         session: ShareSession, _ allowance: Allowance, now: Timestamp, in scope: TenantScope
     ) throws {
         guard let (limit, plan) = allowance[.codes] else { return }
+        scope.lock()
         let live =
             try scope.first(
                 """

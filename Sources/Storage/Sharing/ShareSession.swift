@@ -39,6 +39,7 @@ public struct ShareSession: Sendable, Equatable {
         let scope = database.tenant(member.organisation.id)
         let allowance = host.allowance(in: member.organisation, database)
         if let (limit, plan) = allowance[.shares] {
+            database.lock(.account(host.user.id))
             let active =
                 try database.across(.perPerson).first(
                     "SELECT COUNT(*) AS active FROM share_sessions WHERE host_user_id = ? AND ended_at IS NULL",

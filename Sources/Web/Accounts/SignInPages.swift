@@ -121,7 +121,7 @@ struct SignInPages: Sendable {
             .with(cookie: Cookies.set(Cookies.pending, "", seconds: 0))
     }
 
-    /// Who has shown a password in this browser within the last ten minutes, and where he wanted to go.
+    /// The account whose password was shown in this browser within the last ten minutes, and where the browser goes next.
     private func pending(_ request: Request) async throws -> (User, [String: String])? {
         guard let text = Cookies.value(Cookies.pending, of: request),
             let step = try await accounts.tokens.step(.secondFactor, text, now: .now())

@@ -45,7 +45,7 @@ struct RolePages: Sendable {
                 + (member.may(.tenantManageRoles) ? new : ""))
     }
 
-    /// Only what the maker has: nobody can grant what he lacks.
+    /// Only what the maker has: nobody can grant what they lack.
     private func boxes(checked: Set<PermissionKey>, offered member: Member) -> HTML {
         let all = PermissionKey.ofOrganisations.filter { member.may($0) || checked.contains($0) }
         return "<fieldset><legend>May</legend>\(Field.permissions("permission", all, checked: checked))</fieldset>"

@@ -1,0 +1,47 @@
+import CertificateAuthorities
+
+extension Settings {
+    /// Where the certificate comes from.
+    static let certificatesGroup: [any AnyTypedSetting] = [
+        tlsMode, tlsNames, tlsCertificate, tlsKey, acmeDirectory, acmeEmail, acmeAgree, acmeChallenge, acmeCAFile,
+        acmeEABKeyId, acmeEABHMACKey,
+    ]
+
+    static let tlsMode = TypedSetting<TLSMode>.choice(
+        "tls-mode", standard: .selfSigned, "Where the certificate comes from.")
+    static let tlsNames = TypedSetting.list(
+        "tls-names", .names, "Names and addresses of this server; acme orders a certificate for them.")
+    static let tlsCertificate = TypedSetting.list(
+        "tls-certificate", .paths,
+        "With tls-mode files: the certificate and its chain, PEM; several where each is for other names, the first for clients that ask for none.",
+        reloads: true)
+    static let tlsKey = TypedSetting.list(
+        "tls-key", .paths,
+        "With tls-mode files: the certificate's private key, PEM; as many as certificates, in their order.",
+        reloads: true)
+    static let acmeDirectory = TypedSetting.text(
+        "acme-directory", .url(["https"]), standard: "https://acme-v02.api.letsencrypt.org/directory",
+        "With tls-mode acme: the certificate authority's directory.")
+    static let acmeEmail = TypedSetting.optionalText(
+        "acme-email", .text, "Where the certificate authority may write to.")
+    static let acmeAgree = TypedSetting.yesNo(
+        "acme-agree", "You agree to the certificate authority's terms of service; acme needs a yes.")
+    static let acmeChallenge = TypedSetting<ACMESettings.Challenge>.choice(
+        "acme-challenge", standard: .http, "How names are proved: on port 80, or on port 443.")
+    static let acmeCAFile = TypedSetting.optionalText(
+        "acme-ca-file", .path,
+        "Root certificates of the directory's own HTTPS, PEM, where the system does not know them.")
+    static let acmeEABKeyId = TypedSetting.optionalText(
+        "acme-eab-key-id", .text, "External account binding: the key's name, from the authority.")
+    static let acmeEABHMACKey = TypedSetting.optionalText(
+        "acme-eab-hmac-key", .text, "External account binding: the key, base64url.", isSecret: true)
+}
+
+/// Where the certificate comes from.
+enum TLSMode: String, Sendable, CaseIterable {
+    /// Made here, and pinned by clients.
+    case selfSigned = "self-signed"
+    /// Files that somebody else keeps fresh.
+    case files
+    case acme
+}

@@ -1,0 +1,37 @@
+import Logging
+
+extension Settings {
+    /// Where the server keeps its files, and what it logs.
+    static let serverGroup: [any AnyTypedSetting] = [
+        logLevel, logFormat, logAddresses, eventLoops,
+    ]
+
+    static let state = TypedSetting.text(
+        "state", .path, standard: "/var/lib/postern",
+        "Directory of the database, keys and certificates; made if it is missing.")
+    static let logLevel = TypedSetting<LogLevel>.choice(
+        "log-level", standard: .info, "How much is logged.", reloads: true)
+    static let logFormat = TypedSetting<LineLogHandler.Format>.choice(
+        "log-format", standard: .logfmt, "How log lines are written.")
+    static let logAddresses = TypedSetting.yesNo(
+        "log-addresses", "Put clients' network addresses into the log.", reloads: true)
+    static let eventLoops = TypedSetting.optionalNumber(
+        "event-loops", 1...256,
+        "Threads that serve connections, each its share of the rooms; one for each processor if it is not set.")
+}
+
+/// How much is logged.
+enum LogLevel: String, Sendable, CaseIterable {
+    case debug, info, warning, error
+}
+
+extension Logger.Level {
+    init(_ level: LogLevel) {
+        switch level {
+        case .debug: self = .debug
+        case .info: self = .info
+        case .warning: self = .warning
+        case .error: self = .error
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import Storage
+import Testing
+
+@testable import Appliance
+
+@Suite struct ConfigurationTests {
+    private let postern: CommandLineUnderTest
+
+    init() throws { postern = try CommandLineUnderTest() }
+
+    private func configuration(_ yaml: String, flags: [String: String] = [:]) throws -> Configuration {
+        Configuration(file: try postern.file("postern.yml", yaml), flags: flags)
+    }
+
+    @Test func flagsWinOverTheFileAndTheFileOverDefaults() throws {
+        let read = try configuration("host-return: 60\nguest-return: 30\n", flags: ["guest-return": "10"])
+        #expect(read.problems.isEmpty)
+        #expect(read[Settings.hostReturn] == 60 && read["host-return"]?.source == "line 1")
+        #expect(read[Settings.guestReturn] == 10 && read["guest-return"]?.source == "--guest-return")
+        #expect(read[Settings.joinsPerMinute] == 60 && read["joins-per-minute"]?.source == "default")
+    }
+
+    @Test func everyKindIsReadAsItsType() throws {
+        let read = try configuration(
+            """
+            tls-mode: files
+            tls-certificate: [/a.pem, /b.pem]
+            tls-key: [/a.key, /b.key]
+            https: "*:443"
+            public-numbers: yes
+            plan-default: pro
+            log-level: debug
+            """)
+        #expect(read.problems.isEmpty, "\(read.problems)")
+        #expect(read[Settings.tlsMode] == .files && read[Settings.tlsCertificate] == ["/a.pem", "/b.pem"])
+        #expect(read[Settings.https] == .at(host: "*", port: 443) && read[Settings.http] == .off)
+        #expect(read[Settings.publicNumbers] && !read[Settings.logAddresses])
+        #expect(read[Settings.planDefault] == .pro && read[Settings.logLevel] == .debug)
+        #expect(read[Settings.smtpHost] == nil && read[Settings.eventLoops] == nil)
+    }
+
+    @Test(arguments: [
+        ("hosst-return: 5", "did you mean 'host-return'"), ("host-return: never", "is a number from 1 to 86400"),
+        ("tls-mode: magic", "is one of self-signed, files, acme"), ("https: 443", "is HOST:PORT"),
+        ("host-return: 5\nhost-return: 6", "stands on line 1 already"), ("- a list", "something else"),
+        ("http: off\nhttps: off", "turn one on"), ("tls-mode: acme", "tls-names is not set"),
+        ("plan-limits: [gold.maxShares=1]", "there is no plan gold"),
+        ("smtp-host: mail.example", "smtp-from is no address"),
+    ])
+    func mistakesAreNamed(yaml: String, problem: String) throws {
+        let problems = try configuration(yaml).problems
+        #expect(problems.contains { $0.contains(problem) }, "\(problems)")
+    }
+
+    /// Flags are made from the settings: each that is no secret is one, and reaches the configuration.
+    @Test func everySettingIsAFlagOfServe() async throws {
+        let help = await postern("serve", "--help").output
+        for setting in Setting.all {
+            #expect(help.contains("--\(setting.key) ") == !setting.isSecret, "\(setting.key)")
+        }
+        let options = try ServeOptions.parse(["--host-return", "7", "--tls-mode", "files", "--plan-limits", "a,b"])
+        #expect(options.values == ["host-return": "7", "tls-mode": "files", "plan-limits": "a,b"])
+        #expect(throws: (any Error).self) { try ServeOptions.parse(["--admin-password", "x"]) }
+        #expect(Set(Setting.all.map(\.key)).count == Setting.all.count)
+    }
+}
