@@ -114,7 +114,7 @@ final class World {
     }
 
     private func enter(_ line: Line) -> PeerHandler {
-        line.handler.state = .joining
+        line.handler.startJoining()
         line.handler.dialect = .frames
         return line.handler
     }

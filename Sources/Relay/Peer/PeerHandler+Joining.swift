@@ -6,8 +6,8 @@ import Wire
 
 /// How a peer comes to its seat: it asks, moves to its room's loop, and is let in there.
 extension PeerHandler {
-    /// What a peer does in its room, and what happens where it never gets there.
-    private struct Entrance: Sendable {
+    /// What follows when a peer's join was granted: what it does in its room, or what is undone where it never gets there.
+    private struct JoinContinuation: Sendable {
         let enter: @Sendable (LiveRoom, PeerHandler) -> Void
         let lost: @Sendable () -> Void
     }
@@ -22,7 +22,7 @@ extension PeerHandler {
                 // The room waits for its host as it did before.
                 (
                     admission.sessionId,
-                    Entrance {
+                    JoinContinuation {
                         $0.joinHost(admission, peer: $1, ack: ack)
                     } lost: {
                     }
@@ -32,29 +32,34 @@ extension PeerHandler {
             join(binary: binary, ack: ack) {
                 await authority.admitGuest(token: token, code: code, publicKey: publicKey, from: address)
             } then: { admission in
-                let entrance = Entrance {
+                let continuation = JoinContinuation {
                     $0.joinGuest(admission, publicKey: publicKey, peer: $1, ack: ack)
                 } lost: {
                     background.run(isEssential: true) {
                         await authority.seatGivenUp(peerId: admission.peerId, reason: nil)
                     }
                 }
-                return (admission.sessionId, entrance)
+                return (admission.sessionId, continuation)
             }
         case .resume(let token, let lastSequence, let binary):
             let sessionId = String(token.prefix { $0 != "." })
             guard let room = relay.find(sessionId) else { return refused(ack, "Resume window passed") }
             speak(binary: binary)
-            state = .joining
+            startJoining()
             enter(
                 room,
-                Entrance {
+                JoinContinuation {
                     $0.resume(token: token, lastSequence: lastSequence, peer: $1, ack: ack)
                 } lost: {
                 })
         case .relay: say(.ack(ack, error: "Not connected to a session"))
         case .keyExchange, .kick, .endSession: say(.ack(ack, error: "Not connected"))
         }
+    }
+
+    /// From here on messages are held until the join is answered.
+    func startJoining() {
+        if case .new(let joinBy) = state { state = .joining(joinBy: joinBy) }
     }
 
     /// Socket.IO has no binary frames, whatever its client says.
@@ -64,23 +69,23 @@ extension PeerHandler {
 
     private func join<Admission: Sendable>(
         binary: Bool, ack: MessageId?, ask: @escaping @Sendable () async -> Result<Admission, RelayRefusal>,
-        then entrance: @escaping (Admission) -> (sessionId: String, Entrance)
+        then continuation: @escaping (Admission) -> (sessionId: String, JoinContinuation)
     ) {
         guard let loop = context?.eventLoop else { return }
         speak(binary: binary)
-        state = .joining
+        startJoining()
         let promise = loop.makePromise(of: Result<Admission, RelayRefusal>.self)
         promise.completeWithTask(ask)
         promise.futureResult.assumeIsolated().whenSuccess { result in
             switch result {
             case .success(let admission):
-                let (sessionId, entrance) = entrance(admission)
+                let (sessionId, continuation) = continuation(admission)
                 // No room: the session ended while the question was on its way.
                 guard let room = self.relay.find(sessionId) else {
-                    entrance.lost()
+                    continuation.lost()
                     return self.refused(ack, "Session has ended")
                 }
-                self.enter(room, entrance)
+                self.enter(room, continuation)
             case .failure(let refusal):
                 self.refused(ack, refusal.message)
                 if refusal.closeCode == CloseCode.rateLimited {
@@ -90,30 +95,33 @@ extension PeerHandler {
         }
     }
 
-    private func enter(_ room: RoomReference, _ entrance: Entrance) {
+    private func enter(_ room: RoomReference, _ continuation: JoinContinuation) {
         // The socket may have closed meanwhile.
-        guard case .joining = state, let context else { return entrance.lost() }
-        // A test's.
-        if transport == nil, let live = room.here { return entrance.enter(live, self) }
+        guard case .joining = state, let context else { return continuation.lost() }
+        if transport == nil, let live = room.here { return continuation.enter(live, self) }
         // Also where the room is on this loop: what the request needed in memory stays behind. Not from inside a read: what has
         // been read goes along.
-        context.eventLoop.assumeIsolated().execute { self.move(to: room, entrance) }
+        context.eventLoop.assumeIsolated().execute { self.move(to: room, continuation) }
     }
 
-    private func move(to room: RoomReference, _ entrance: Entrance) {
-        guard case .joining = state, let context else { return entrance.lost() }
-        let (relay, luggage) = (self.relay, self.luggage)
+    private func move(to room: RoomReference, _ continuation: JoinContinuation) {
+        guard case .joining(let joinBy) = state, let context else { return continuation.lost() }
+        guard let transport else {
+            continuation.lost()
+            return close(code: CloseCode.internalError, reason: "this connection cannot go to its room")
+        }
+        let (relay, handoff) = (self.relay, handoff(joinBy: joinBy))
         do {
-            let moved = try transport?.move(context.channel, to: room.loop) { channel in
-                let handler = PeerHandler(relay: relay, clock: relay.clock(of: channel.eventLoop), luggage: luggage) {
-                    if let live = room.here { entrance.enter(live, $0) }
+            let moved = try transport.move(context.channel, to: room.loop) { channel in
+                let handler = PeerHandler(relay: relay, clock: relay.clock(of: channel.eventLoop), handoff: handoff) {
+                    if let live = room.here { continuation.enter(live, $0) }
                 }
                 try channel.pipeline.syncOperations.addHandler(handler)
             }
             state = .moved
-            moved?.whenFailure { _ in entrance.lost() }
+            moved.whenFailure { _ in continuation.lost() }
         } catch {
-            entrance.lost()
+            continuation.lost()
             close(code: CloseCode.tooSlow, reason: "your connection could not be taken to its room; try again")
         }
     }
@@ -121,7 +129,6 @@ extension PeerHandler {
     // MARK: From the room
 
     func seated(_ seat: Seat, awaitsSnapshot: Bool) {
-        joinBy = nil
         outbox = PeerOutbox(capacity: relay.configuration.outboxBytes, awaitsSnapshot: awaitsSnapshot)
         state = .seated(seat)
         relay.metrics.peers.add(1)
@@ -131,10 +138,9 @@ extension PeerHandler {
 
     func refused(_ ack: MessageId?, _ error: String) {
         switch state {
-        case .new, .joining: break
+        case .new(let joinBy), .joining(let joinBy): state = .new(joinBy: joinBy)
         case .seated, .moved, .closing: return
         }
-        state = .new
         // It may try again, within the time it had from the start: being refused is no way to stay.
         say(.ack(ack, error: error))
         if relay.isGoingAway { return goAway() }

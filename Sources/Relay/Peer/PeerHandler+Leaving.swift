@@ -10,7 +10,9 @@ extension PeerHandler {
         guard let context else { return }
         if case .closing = state { return }
         leaveSeat()
-        state = .closing
+        // The peer's own close frame ends the connection; one that does not answer is cut off.
+        let grace = code == CloseCode.normal ? RelayConfiguration.farewellGrace : RelayConfiguration.closeGrace
+        state = .closing(cutAt: .now() + grace)
         if code == CloseCode.normal {
             while let bytes = outbox.next() { context.write(wrapOutboundOut(bytes), promise: nil) }
         }
@@ -18,8 +20,6 @@ extension PeerHandler {
         // A Socket.IO client comes back by itself from any other end.
         if door != nil, code != CloseCode.goingAway { write(SocketIOPacket.text(SocketIODoor.disconnect).bytes) }
         write(WebSocketClose.frame(code: code, reason: reason))
-        // The peer's own close frame ends the connection; one that does not answer is cut off.
-        cutAt = .now() + (code == CloseCode.normal ? RelayConfiguration.farewellGrace : RelayConfiguration.closeGrace)
     }
 
     func peerCloses(_ close: WebSocketClose, _ context: ChannelHandlerContext) {
@@ -27,7 +27,7 @@ extension PeerHandler {
         if case .closing = state {
         } else {
             leaveSeat()
-            state = .closing
+            state = .closing(cutAt: nil)
             dropQueue()
             write(WebSocketClose.frame(code: close.code ?? CloseCode.normal, reason: ""))
         }
@@ -45,14 +45,14 @@ extension PeerHandler {
         dropQueue()
         clock.remove(self)
         leaveSeat()
-        state = .closing
+        state = .closing(cutAt: nil)
         context = nil
     }
 
     private func leaveSeat() {
         guard case .seated(let seat) = state else { return }
         // Whatever follows from this cannot leave again.
-        state = .closing
+        state = .closing(cutAt: nil)
         relay.metrics.peers.add(-1)
         if seat.slot != FrameHeader.hostSlot { relay.metrics.guests.add(-1) }
         let (slot, attachment, delivered, deliberate) = (seat.slot, seat.attachment, hasDelivered, saidGoodbye)
@@ -74,13 +74,14 @@ extension PeerHandler {
     // MARK: Time
 
     func tick(_ now: NIODeadline) {
-        if let cutAt {
+        switch state {
+        case .closing(let cutAt?):
             if now >= cutAt { context?.close(promise: nil) }
             return
-        }
-        if let joinBy, now >= joinBy, case .new = state {
+        case .new(let joinBy) where now >= joinBy:
             return close(
                 code: CloseCode.badMessage, reason: "nobody joined within \(WireLimits.firstMessageSeconds) s")
+        case .new, .joining, .seated, .moved, .closing: break
         }
         if now >= checkAt { checkLiveness(now) }
     }

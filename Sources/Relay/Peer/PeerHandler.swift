@@ -11,28 +11,28 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     typealias OutboundOut = ByteBuffer
 
     enum State {
-        case new
-        /// A join is being answered; what comes meanwhile is held.
-        case joining
+        /// Has not joined, and is sent away then.
+        case new(joinBy: NIODeadline)
+        /// A join is being answered; what comes meanwhile is held. If it is refused, the rest of the time is left for another.
+        case joining(joinBy: NIODeadline)
         case seated(Seat)
         /// The connection goes on elsewhere, with another handler.
         case moved
-        case closing
+        /// A peer that does not answer our close frame is cut off then; nil where none was sent.
+        case closing(cutAt: NIODeadline?)
     }
 
     let relay: RelayServer
     let address: String
-    /// Nil where the connection cannot move (and need not).
+    /// Nil where the connection cannot move: it joins rooms of its own loop only.
     let transport: (any PeerTransport)?
     let clock: LoopClock
-    var state = State.new
+    var state: State
     /// What came while a join was answered.
     var held: [WebSocketMessage] = []
     var dialect: PeerDialect
     var outbox: PeerOutbox
     var context: ChannelHandlerContext?
-    /// When somebody who has not joined is sent away.
-    var joinBy: NIODeadline?
     var door: SocketIODoor?
     /// Nil while it is in use.
     private var reader: WebSocketReader?
@@ -40,12 +40,10 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     var countedBytes = 0
     var liveness = PeerLiveness(now: .now())
     var checkAt = NIODeadline.now() + PeerLiveness.firstCheck
-    /// When a peer that does not answer our close frame is cut off.
-    var cutAt: NIODeadline?
     /// The room has got something in this read.
     var hasDelivered = false
-    /// The peer broke the framing: what it sends means nothing any more.
-    private var isDeaf = false
+    /// Set after a protocol error: further input is discarded.
+    private var discardsInput = false
     var saidGoodbye = false
 
     /// Once the connection has moved here: what it came for.
@@ -58,6 +56,7 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         self.address = address
         self.clock = clock
         self.transport = transport
+        state = .new(joinBy: .now() + .seconds(WireLimits.firstMessageSeconds))
         reader = WebSocketReader(
             role: .server, maxMessageBytes: WireLimits.messageBytes, maxFragments: WireLimits.fragmentsPerMessage)
         outbox = PeerOutbox(capacity: relay.configuration.outboxBytes, awaitsSnapshot: true)
@@ -66,24 +65,24 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     }
 
     /// Goes on with a connection that comes from another loop, in the middle of a join.
-    init(relay: RelayServer, clock: LoopClock, luggage: PeerLuggage, onActive: @escaping (PeerHandler) -> Void) {
+    init(relay: RelayServer, clock: LoopClock, handoff: PeerHandoff, onActive: @escaping (PeerHandler) -> Void) {
         self.relay = relay
         self.clock = clock
         self.onActive = onActive
         outbox = PeerOutbox(capacity: relay.configuration.outboxBytes, awaitsSnapshot: true)
-        address = luggage.address
-        transport = luggage.transport
-        dialect = luggage.dialect
-        door = luggage.door
-        reader = luggage.reader
-        liveness = luggage.liveness
-        held = luggage.held
-        joinBy = luggage.joinBy
-        state = .joining
+        address = handoff.address
+        transport = handoff.transport
+        dialect = handoff.dialect
+        door = handoff.door
+        reader = handoff.reader
+        liveness = handoff.liveness
+        held = handoff.held
+        state = .joining(joinBy: handoff.joinBy)
     }
 
-    var luggage: PeerLuggage {
-        PeerLuggage(
+    /// - Parameter joinBy: when a peer that does not come to its seat is sent away.
+    func handoff(joinBy: NIODeadline) -> PeerHandoff {
+        PeerHandoff(
             address: address, transport: transport, dialect: dialect, door: door, reader: reader, liveness: liveness,
             held: held, joinBy: joinBy)
     }
@@ -96,7 +95,6 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         try? context.channel.syncOptions?.setOption(.writeBufferWaterMark, value: RelayConfiguration.writeWaterMark)
         clock.add(self)
         guard case .new = state else { return }
-        joinBy = .now() + .seconds(WireLimits.firstMessageSeconds)
         if let door { write(SocketIOPacket.text(door.open).bytes) }
         // Its request came while the server was told to stop.
         if relay.isGoingAway { context.eventLoop.assumeIsolated().execute { self.goAway() } }
@@ -116,13 +114,13 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isDeaf else { return }
+        guard !discardsInput else { return }
         liveness.heard(now: .now())
         reader?.receive(unwrapInboundIn(data))
         do {
             while let message = try next() { receive(message, context) }
         } catch {
-            isDeaf = true
+            discardsInput = true
             close(code: error.closeCode, reason: error.description)
             // Nothing more is listened to, the peer's farewell included: it need not wait for ours to be answered.
             context.close(mode: .output, promise: nil)
@@ -172,7 +170,9 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
             // Rooms tell their peers when to come back; nobody else would tell one that is in none.
             if case .new = state { goAway() }
             // A session's last words are not waited for as long as otherwise.
-            cutAt = cutAt.map { min($0, .now() + RelayConfiguration.closeGrace) }
+            if case .closing(let cutAt?) = state {
+                state = .closing(cutAt: min(cutAt, .now() + RelayConfiguration.closeGrace))
+            }
         }
         context.fireUserInboundEventTriggered(event)
     }

@@ -16,8 +16,8 @@ public protocol PeerTransport: Sendable {
     ) throws -> EventLoopFuture<Void>
 }
 
-/// What a peer takes along to another loop.
-struct PeerLuggage: Sendable {
+/// The state of a peer that is joining, for the handler that goes on with it on another loop.
+struct PeerHandoff: Sendable {
     let address: String
     let transport: (any PeerTransport)?
     let dialect: PeerDialect
@@ -25,5 +25,5 @@ struct PeerLuggage: Sendable {
     let reader: WebSocketReader?
     let liveness: PeerLiveness
     let held: [WebSocketMessage]
-    let joinBy: NIODeadline?
+    let joinBy: NIODeadline
 }

@@ -25,64 +25,71 @@ struct AnswerOrder {
         case skip
     }
 
+    /// How the connection ends, as far as that is known.
+    private enum Ending: Equatable {
+        case none
+        /// With the answer to the last request that was passed: it asked for that, or nothing behind it can be read.
+        case withLastAnswer
+        /// With a refusal, behind so many answers.
+        case withRefusal(after: Int)
+        /// Nothing more is written.
+        case over
+    }
+
     /// Requests that were passed and whose answers are not over; each by whether its answer is a head alone.
     private var requests: [Bool] = []
     private var owed: Int { requests.count }
-    /// The last request that was passed is still arriving.
+    /// The last request that was passed is still arriving, answered or not.
     private(set) var isArriving = false
     /// The answer that goes out now has begun.
     private var isAnswering = false
-    /// The last request that was passed asked for the connection's end, or nothing behind it can be read.
-    private var isLast = false
-    /// How many answers go out before the refusal.
-    private var answersBeforeRefusal: Int?
-    /// The connection's last word is said.
-    private var isOver = false
+    private var ending = Ending.none
 
     /// Every request that has begun is whole and answered: the next one may begin.
     var isIdle: Bool { requests.isEmpty && !isArriving }
 
-    private var hearsNothing: Bool { isOver || isLast || answersBeforeRefusal != nil }
     /// What is answered now is the connection's last answer.
-    var answersLast: Bool { isLast && owed == 1 && answersBeforeRefusal == nil }
+    var answersLast: Bool { ending == .withLastAnswer && owed == 1 }
 
     /// - Parameters:
     ///   - isCertain: its meaning is in no doubt.
     ///   - isLast: its sender wants the connection to end with its answer.
     ///   - wantsHeadAlone: the answer has no body (RFC 9110, section 9.3.2).
     mutating func head(isCertain: Bool, isLast: Bool, wantsHeadAlone: Bool = false) -> Incoming {
-        if hearsNothing { return .ignore }
+        guard ending == .none else { return .ignore }
         guard isCertain else { return refuse(behind: owed) }
         requests.append(wantsHeadAlone)
         isArriving = true
-        self.isLast = isLast
+        if isLast { ending = .withLastAnswer }
         return .pass
     }
 
-    mutating func body() -> Incoming { isArriving && !isOver ? .pass : .ignore }
+    mutating func body() -> Incoming { isArriving && ending != .over ? .pass : .ignore }
 
     mutating func end() -> Incoming {
-        guard isArriving, !isOver else { return .ignore }
+        guard isArriving, ending != .over else { return .ignore }
         isArriving = false
         return .pass
     }
 
     /// What comes now cannot be read as a request, and nothing behind it can.
     mutating func broken() -> Incoming {
-        if isOver || answersBeforeRefusal != nil { return .ignore }
-        guard isArriving else {
-            // Bytes behind a last request mean nothing (RFC 9112, section 9.6).
-            return isLast ? .ignore : refuse(behind: owed)
+        switch ending {
+        case .over, .withRefusal: return .ignore
+        // Bytes behind a last request mean nothing (RFC 9112, section 9.6).
+        case .withLastAnswer where !isArriving: return .ignore
+        case .none, .withLastAnswer: break
         }
+        guard isArriving else { return refuse(behind: owed) }
         isArriving = false
         if owed == 0 {
             // It was answered before it was whole.
-            isOver = true
+            ending = .over
             return .ignore
         }
         if owed == 1 && isAnswering {
             // Too late for another answer: this one ends, and the connection with it.
-            isLast = true
+            ending = .withLastAnswer
             return .ignore
         }
         // The refusal is its answer.
@@ -90,38 +97,37 @@ struct AnswerOrder {
     }
 
     private mutating func refuse(behind answers: Int) -> Incoming {
-        if answers > 0 {
-            answersBeforeRefusal = answers
-            return .ignoreAndRefuseLater
-        }
-        isOver = true
-        return .refuse
+        ending = answers > 0 ? .withRefusal(after: answers) : .over
+        return answers > 0 ? .ignoreAndRefuseLater : .refuse
     }
 
     /// - Parameter isInterim: 1xx, which is followed by the answer itself.
     mutating func answerHead(isInterim: Bool) -> Outgoing {
-        if isOver { return .drop }
+        if ending == .over { return .drop }
         if !isInterim { isAnswering = true }
         return .pass
     }
 
     /// The answer that goes out now says that the connection ends with it.
     mutating func endsWithThisAnswer() {
-        if owed == 1, answersBeforeRefusal == nil { isLast = true }
+        if owed == 1, ending == .none { ending = .withLastAnswer }
     }
 
-    func answerBody() -> Outgoing { isOver ? .drop : requests.first == true ? .skip : .pass }
+    func answerBody() -> Outgoing { ending == .over ? .drop : requests.first == true ? .skip : .pass }
 
     mutating func answerEnd() -> Outgoing {
-        if isOver || owed == 0 { return .drop }
+        if ending == .over || owed == 0 { return .drop }
         isAnswering = false
         requests.removeFirst()
-        if let before = answersBeforeRefusal {
-            answersBeforeRefusal = before - 1
-            isOver = before == 1
-            return isOver ? .passAndRefuse : .pass
+        switch ending {
+        case .none, .over: return .pass
+        case .withLastAnswer:
+            guard owed == 0 else { return .pass }
+            ending = .over
+            return .passAndClose
+        case .withRefusal(let answers):
+            ending = answers == 1 ? .over : .withRefusal(after: answers - 1)
+            return answers == 1 ? .passAndRefuse : .pass
         }
-        isOver = isLast && owed == 0
-        return isOver ? .passAndClose : .pass
     }
 }

@@ -1,0 +1,142 @@
+import EndToEnd
+package import NIOCore
+import Wire
+
+/// Frames from the host: to this guest alone, and to all.
+extension GuestEngine {
+    /// Acknowledgements are sent at least this often, in bytes shown: a sixteenth of the host's window.
+    private static let acknowledgeEvery = 64 << 10
+
+    package func received(_ frame: ByteBuffer) -> [Action] {
+        guard let header = try? FrameHeader(peeking: frame) else { return [] }
+        do {
+            if header.kind == .broadcast { return try broadcast(frame) }
+            guard let paired = link.paired, let channel = paired.channel else { return [] }
+            return try direct(channel.openFromHost(frame), paired)
+        } catch EndToEndError.staleGeneration {
+            return []
+        } catch EndToEndError.gap {
+            // The relay drops what waits for a slow guest, a snapshot among it, so that this need not be an attack. New keys, and
+            // a snapshot, put everything right.
+            admitted?.screen = .awaited
+            return startRekey()
+        } catch {
+            return [.finish(.tampering("\(error)"))]
+        }
+    }
+
+    private func direct(_ message: DirectMessage, _ paired: GuestLink.Paired) throws -> [Action] {
+        switch message {
+        case .welcome(let welcome):
+            if let admitted = paired.admitted {
+                admitted.welcome = welcome
+            } else {
+                let opener = try BroadcastOpener(sessionId: sessionId, signingKey: welcome.signingKey)
+                paired.admitted = GuestLink.Admitted(welcome, opener)
+            }
+            // What was typed while the host let this guest in again.
+            return sendInput()
+        case .epochKey(let epoch, let key):
+            admitted?.opener.addEpoch(epoch, key: key)
+            return try retryWaiting() + (canWaitStillEnd ? [] : askForSnapshot())
+        case .snapshot(let snapshot):
+            // The host sends it behind its welcome.
+            guard let admitted = paired.admitted else { return [] }
+            admitted.opener.reset(to: snapshot)
+            if admitted.screen.isAwaited { admitted.screen = .live(WaitingFrames()) }
+            admitted.unacknowledged = 0
+            // Only now is there a screen to look at before one types into it.
+            let joined: [Action] = [.status(hasScreen ? .back : .joined(title: title))]
+            hasScreen = true
+            return joined + [.restart(rows: Int(snapshot.rows), columns: Int(snapshot.columns))]
+                + (snapshot.output.isEmpty ? [] : [.show(snapshot.output)]) + (try retryWaiting())
+        case .approvalPending: return [.status(.waitingForApproval)]
+        case .typed(let total):
+            confirmations += 1
+            let lost = lose(input.taken(total))
+            return lost + sendInput()
+        }
+    }
+
+    // MARK: Broadcasts
+
+    private func broadcast(_ frame: ByteBuffer) throws -> [Action] {
+        guard let admitted, case .live(let waiting) = admitted.screen else { return [] }
+        if !waiting.frames.isEmpty { return wait(frame, admitted) }
+        do {
+            return try admitted.opener.open(frame).flatMap { show($0, admitted) }
+        } catch EndToEndError.unknownEpoch {
+            return wait(frame, admitted)
+        } catch EndToEndError.replayed {
+            return []
+        } catch EndToEndError.gap {
+            return askForSnapshot()
+        }
+    }
+
+    /// Frames of an epoch whose key is on its way are kept; too many mean that it will not come.
+    private func wait(_ frame: ByteBuffer, _ admitted: GuestLink.Admitted) -> [Action] {
+        guard case .live(var waiting) = admitted.screen else { return [] }
+        waiting.append(frame)
+        admitted.screen = .live(waiting)
+        return waiting.bytes > WaitingFrames.limit || !canWaitStillEnd ? askForSnapshot() : []
+    }
+
+    /// Epochs only grow, and their keys come in order. A frame whose epoch is older than a key that is here, or than a frame behind it,
+    /// waits for a key that will not come: its header was changed on the way.
+    private var canWaitStillEnd: Bool {
+        guard let admitted, case .live(let waiting) = admitted.screen,
+            let first = waiting.frames.first.flatMap({ try? FrameHeader(peeking: $0) })
+        else { return true }
+        if !admitted.opener.mayStillKnow(first.epoch) { return false }
+        let last = waiting.frames.last.flatMap { try? FrameHeader(peeking: $0) }
+        return last.map { $0.epoch >= first.epoch } ?? true
+    }
+
+    private func retryWaiting() throws -> [Action] {
+        guard let admitted, case .live(let waiting) = admitted.screen else { return [] }
+        admitted.screen = .live(WaitingFrames())
+        return try waiting.frames.flatMap { try broadcast($0) }
+    }
+
+    func askForSnapshot() -> [Action] {
+        admitted?.screen = .awaited
+        return link.paired?.channel.map { [.frame($0.seal(.snapshotPlease))] } ?? []
+    }
+
+    private func show(_ message: BroadcastMessage, _ admitted: GuestLink.Admitted) -> [Action] {
+        switch message {
+        case .output(let bytes):
+            admitted.unacknowledged += bytes.count
+            return [.show(bytes)]
+        case .size(let rows, let columns): return [.resize(rows: Int(rows), columns: Int(columns))]
+        case .exited(let status): return end(.exited(status))
+        case .stopped: return end(.stopped)
+        case .skipped:
+            // The host sends one right behind; if that is lost, the guest asks when it is back.
+            admitted.screen = .awaited
+            return []
+        }
+    }
+
+    private func end(_ end: SignedEnd) -> [Action] {
+        signedEnd = end
+        return acknowledge()
+    }
+
+    // MARK: Acknowledging
+
+    /// Everything given out so far has reached the screen (or the pipe).
+    package func shown() -> [Action] {
+        (admitted?.unacknowledged ?? 0) >= Self.acknowledgeEvery ? acknowledge() : []
+    }
+
+    /// Also after a rekey: the last acknowledgement may have been lost, and the host may wait for it.
+    func acknowledge() -> [Action] {
+        guard let paired = link.paired, let channel = paired.channel, let admitted = paired.admitted,
+            admitted.welcome.lossless
+        else { return [] }
+        admitted.unacknowledged = 0
+        return [.frame(channel.seal(.acknowledge(sequence: admitted.opener.lastVerified)))]
+    }
+}
