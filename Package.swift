@@ -90,7 +90,7 @@ let package = Package(
         .target(name: "EndToEnd", dependencies: ["Model", "Wire", nioCore, crypto], swiftSettings: strict),
         .target(
             name: "TransportSecurity",
-            dependencies: ["COpenSSL", "Files", nioCore, nioPosix, nioHTTP1, nioTLS, crypto, logging],
+            dependencies: ["COpenSSL", "Files", "Model", nioCore, nioPosix, nioTLS, crypto, logging],
             swiftSettings: strict
         ),
         .target(

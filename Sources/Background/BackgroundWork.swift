@@ -4,15 +4,12 @@ import Synchronization
 ///
 /// Instead of a loose `Task`: what was begun before a shutdown is finished, or cancelled when the time for the shutdown is over.
 public final class BackgroundWork: Sendable {
-    /// Pieces of work at once that may be left out: each holds a few KiB, and what is behind them (a mail server, the database) does not get
-    /// faster by having more of them.
+    /// With this many pieces running, ``run(isEssential:_:)`` refuses work that is not essential. Each holds a few KiB.
     public static let capacity = 1024
 
     private struct State {
         var tasks: [Int: Task<Void, Never>] = [:]
         var newest = 0
-        /// Work that is done before its task was noted.
-        var done: Set<Int> = []
         var waiting: [CheckedContinuation<Void, Never>] = []
     }
 
@@ -29,25 +26,22 @@ public final class BackgroundWork: Sendable {
     /// - Returns: false where there is too much of it already; then it does not run.
     @discardableResult
     public func run(isEssential: Bool = false, _ body: @escaping @Sendable () async -> Void) -> Bool {
-        let number = state.withLock { state -> Int? in
-            guard isEssential || state.tasks.count < capacity else { return nil }
-            state.newest += 1
-            return state.newest
-        }
-        guard let number else { return false }
-        let task = Task {
-            await body()
-            self.finished(number)
-        }
         state.withLock { state in
-            if state.done.remove(number) == nil { state.tasks[number] = task }
+            guard isEssential || state.tasks.count < capacity else { return false }
+            state.newest += 1
+            let number = state.newest
+            // Its end waits for the lock: a piece is in the list from the start.
+            state.tasks[number] = Task {
+                await body()
+                self.finished(number)
+            }
+            return true
         }
-        return true
     }
 
     private func finished(_ number: Int) {
         let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
-            if state.tasks.removeValue(forKey: number) == nil { state.done.insert(number) }
+            state.tasks[number] = nil
             guard state.tasks.isEmpty else { return [] }
             defer { state.waiting = [] }
             return state.waiting

@@ -13,11 +13,12 @@ package enum CountLock: Hashable, Sendable {
 }
 
 extension Transaction {
-    /// Locks a row until the transaction ends.
+    /// Notes that this transaction counts rows below this one and then writes more. SQLite has one writer at a time, so nothing is locked in
+    /// the database; an engine with several writers locks the row here.
     package func lock(_ what: CountLock) { locks.insert(what) }
 }
 
 extension TenantScope {
-    /// Locks the organisation's row until the transaction ends.
+    /// ``Transaction/lock(_:)`` for the organisation's row.
     package func lock() { connection.lock(.organisation(organisationId)) }
 }

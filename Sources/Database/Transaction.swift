@@ -1,6 +1,6 @@
 import CSQLite
 
-/// One connection to the database file. Confined to the thread that opened it (not `Sendable`).
+/// A transaction, as rules see it: one SQLite connection, used only on the thread that opened it (not `Sendable`).
 ///
 /// SQL is a `StaticString`: a query is written in the source and cannot be put together from input.
 /// Each statement is prepared once and kept for the life of the connection.
@@ -26,7 +26,7 @@ public final class Transaction {
     var locks: Set<CountLock> = []
     /// Nil where only the file as such is looked at.
     private var tenantGuard: TenantGuard?
-    /// What rules inside a transaction need beside rows, as whoever opened the database gave it.
+    /// A value that the opener of the database gave, for rules that need more than rows.
     package let extras: any Sendable
 
     /// - Parameters:
@@ -128,7 +128,8 @@ public final class Transaction {
         guard result == SQLITE_OK else { throw SQLiteStatement.error(on: handle) }
     }
 
-    /// The header field in which SQLite keeps an application's schema version. A pragma takes no parameter; a number has one spelling.
+    /// Sets `user_version`, SQLite's field for an application's schema version. PRAGMA takes no bound parameter, so the integer is
+    /// interpolated.
     func setVersion(_ number: Int) throws {
         guard sqlite3_exec(handle, "PRAGMA user_version = \(number)", nil, nil, nil) == SQLITE_OK else {
             throw SQLiteStatement.error(on: handle)

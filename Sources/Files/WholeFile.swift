@@ -111,7 +111,7 @@ public enum WholeFile {
         }
     }
 
-    /// A name is on the disk when its directory is.
+    /// Syncs the directory: without this, a new or renamed file may be lost in a power failure.
     public static func syncDirectory(of path: String) throws(Failure) {
         let end = path.lastIndex(of: "/")
         let directory = end.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."

@@ -2,7 +2,7 @@ import Glibc
 
 /// A client's network address as limits count it.
 public struct ClientAddress: Sendable, Hashable {
-    /// IPv4 whole; IPv6 by its /64, which is what one customer has.
+    /// IPv4 whole; IPv6 by its /64, which is what one customer has, as four groups: `2001:db8:1:2`.
     public let key: String
     public let isLoopback: Bool
     /// The whole address, IPv4 as IPv6 has it; empty for a local socket.
@@ -29,7 +29,12 @@ public struct ClientAddress: Sendable, Hashable {
             return
         }
         isLoopback = bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1
-        key = isLoopback ? "::1" : bytes.prefix(8).map { String($0, radix: 16) }.joined(separator: ":")
+        key =
+            isLoopback
+            ? "::1"
+            : stride(from: 0, to: 8, by: 2).map {
+                String(UInt16(bytes[$0]) << 8 | UInt16(bytes[$0 + 1]), radix: 16)
+            }.joined(separator: ":")
     }
 
     /// An IPv6 key by its /48, the most that a customer or a tunnel broker's user usually gets; other keys as they are. For limits whose
@@ -45,8 +50,8 @@ public struct ClientAddress: Sendable, Hashable {
         (self.key, self.isLoopback, self.bytes) = (key, isLoopback, bytes)
     }
 
-    /// The same client, where it is not known to be a program of this machine.
-    public var elsewhere: ClientAddress { ClientAddress(key: key, isLoopback: false, bytes: bytes) }
+    /// The same address with `isLoopback` false, for clients that came through a proxy.
+    public var withoutLoopback: ClientAddress { ClientAddress(key: key, isLoopback: false, bytes: bytes) }
 
     /// By the whole address: a neighbour of a proxy is no proxy.
     public static func == (left: ClientAddress, right: ClientAddress) -> Bool { left.bytes == right.bytes }

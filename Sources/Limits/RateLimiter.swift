@@ -26,10 +26,10 @@ public final class RateLimiter: Sendable {
 
     public func change(perMinute: Int) { rate.withLock { $0 = Double(perMinute) } }
 
-    /// Takes one token.
+    /// Takes one token, if there is one.
     /// - Parameter key: an address as ``ClientAddress/key`` has it, or an account's id.
-    /// - Returns: nil, or the whole seconds after which there will be one.
-    public func refuse(_ key: String, now: NIODeadline = .now()) -> Int? {
+    /// - Returns: nil when a token was taken; otherwise the whole seconds until there is one.
+    public func take(_ key: String, now: NIODeadline = .now()) -> Int? {
         let perMinute = rate.withLock { $0 }
         return state.withLock { state in
             let isCrowded = state.crowdedUntil.map { now < $0 } ?? false

@@ -4,7 +4,7 @@ public struct TrustedProxies: Sendable {
 
     private let trusted: Set<ClientAddress>
 
-    /// - Parameter addresses: numeric; what is none is never met.
+    /// - Parameter addresses: numeric; other text is ignored.
     public init(_ addresses: [String]) { trusted = Set(addresses.compactMap { ClientAddress($0) }) }
 
     public func isTrusted(_ address: ClientAddress) -> Bool { trusted.contains(address) }
@@ -17,13 +17,13 @@ public struct TrustedProxies: Sendable {
     public func client(_ peer: String?, _ forwardedFor: [String]) -> ClientAddress {
         let peer = ClientAddress(peer) ?? .local
         guard isTrusted(peer) else {
-            return forwardedFor.isEmpty ? peer : peer.elsewhere
+            return forwardedFor.isEmpty ? peer : peer.withoutLoopback
         }
         let named = forwardedFor.joined(separator: ",").split(separator: ",").reversed()
         for name in named {
             guard let address = ClientAddress(String(name.filter { $0 != " " && $0 != "\t" })) else { break }
-            if !isTrusted(address) { return address.elsewhere }
+            if !isTrusted(address) { return address.withoutLoopback }
         }
-        return peer.elsewhere
+        return peer.withoutLoopback
     }
 }

@@ -102,7 +102,7 @@ public struct Housekeeping: Service {
             while try await database.write({ try History.clearAway(olderThan: historyDays, now: .now(), in: $0) }) > 0 {
             }
             for name in gone { logger.notice("a deleted organisation was removed", metadata: ["name": "\(name)"]) }
-            // Outside of the database: whoever takes an old copy for the present one is found out.
+            // Outside of the database, so that an older copy in its place can be detected.
             let head = try await database.read { try Audit.head(in: $0.tenant(Audit.appliance)) }
             if let head {
                 logger.info(

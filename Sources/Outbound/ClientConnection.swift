@@ -141,10 +141,14 @@ final class ClientConnection: ChannelDuplexHandler {
 
     // MARK: Ends
 
-    /// The reader of the body has left before its end, or nobody waits for the answer any more.
-    func abandon() {
-        if case .idle = state { return }
-        fail(OutboundError.closed)
+    /// Nobody waits for this answer any more. A late call does not end the next exchange.
+    func abandon(_ answer: EventLoopFuture<HTTPStreamedAnswer>) {
+        switch state {
+        case .waiting(let exchange) where exchange.answer.futureResult === answer: fail(OutboundError.closed)
+        case .answering(let exchange, _) where exchange.answer.futureResult === answer && !requestIsWhole:
+            fail(OutboundError.closed)
+        case .idle, .waiting, .answering, .closed: break
+        }
     }
 
     /// Also called when the body has ended as it should.

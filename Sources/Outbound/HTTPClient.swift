@@ -100,7 +100,7 @@ public final class HTTPClient: Sendable {
             guard case .stream(_, let parts) = request.body else { return try await promise.futureResult.get() }
             return try await send(parts, on: open, until: promise.futureResult)
         } onCancel: {
-            open.run { $0.abandon() }
+            open.run { $0.abandon(promise.futureResult) }
         }
     }
 
@@ -117,10 +117,15 @@ public final class HTTPClient: Sendable {
                         guard let written = try await open.value({ $0.write(part) }) else { return nil }
                         try await written.get()
                     }
+                    // A stream whose task is cancelled ends as if it were whole.
+                    try Task.checkCancellation()
                     open.run { $0.finish() }
+                } catch let error as CancellationError {
+                    // The answer came first, or the caller left, which ends the exchange by itself.
+                    throw error
                 } catch {
                     // A request that is cut short must not look whole.
-                    open.run { $0.abandon() }
+                    open.run { $0.abandon(answer) }
                     throw error
                 }
                 return nil
@@ -201,21 +206,18 @@ public final class HTTPClient: Sendable {
         _ bootstrap: ClientBootstrap, _ secured: (@Sendable (any Channel) throws -> Void)?,
         _ connect: (ClientBootstrap) -> EventLoopFuture<any Channel>
     ) async throws -> OpenConnection {
-        let made = group.any().makePromise(of: OpenConnection.self)
-        do {
-            _ = try await connect(
-                bootstrap.channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try secured?(channel)
-                        made.succeed(try self.speakHTTP(on: channel))
-                    }
+        // The initializer runs for each address that is tried (RFC 8305); only one of the channels is connected.
+        let handlers = HandlerBox()
+        let channel = try await connect(
+            bootstrap.channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try secured?(channel)
+                    handlers.add(try self.speakHTTP(on: channel))
                 }
-            ).get()
-        } catch {
-            made.fail(error)
-            throw error
-        }
-        return try await made.futureResult.get()
+            }
+        ).get()
+        guard let open = handlers.take(channel) else { throw OutboundError.closed }
+        return open
     }
 
     /// A connection to the proxy, and through it one to the server.

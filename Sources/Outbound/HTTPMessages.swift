@@ -1,7 +1,7 @@
 public import NIOCore
 public import NIOHTTP1
 
-/// One request. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are set by the client.
+/// One request. `Content-Length`, `Transfer-Encoding` and `Connection` are set by the client, and `Host` where the request has none.
 public struct HTTPRequest: Sendable {
     public enum Body: Sendable {
         case none

@@ -128,39 +128,17 @@ public enum ResumeToken {
 
 /// The seats of a session as they were when the server stopped.
 public struct StoredRoom: Sendable {
-    public struct Seat: Sendable {
-        public let slot: Slot
-        public let peerId, userId, username, publicKey: String
-        public let permission: Permission
-        public let resumeDigest: [UInt8]
-        public let credentialId, organisationId: String?
-
-        public init(
-            slot: Slot, peerId: String, userId: String, username: String, publicKey: String, permission: Permission,
-            resumeDigest: [UInt8], credentialId: String? = nil, organisationId: String? = nil
-        ) {
-            self.credentialId = credentialId
-            self.organisationId = organisationId
-            self.slot = slot
-            self.peerId = peerId
-            self.userId = userId
-            self.username = username
-            self.publicKey = publicKey
-            self.permission = permission
-            self.resumeDigest = resumeDigest
-        }
-    }
-
     public let sessionId: String
     public let timeLimit: TimeLimit?
     /// What the room handed to its peers so far.
     public let bytesRelayed: Int
     /// Nil where the host had not come yet.
-    public let host: Seat?
-    public let guests: [Seat]
+    public let host: SeatRecord?
+    public let guests: [SeatRecord]
 
     public init(
-        sessionId: String, timeLimit: TimeLimit? = nil, bytesRelayed: Int = 0, host: Seat?, guests: [Seat]
+        sessionId: String, timeLimit: TimeLimit? = nil, bytesRelayed: Int = 0, host: SeatRecord?,
+        guests: [SeatRecord]
     ) {
         self.sessionId = sessionId
         self.bytesRelayed = bytesRelayed

@@ -5,7 +5,7 @@ import Synchronization
 public import Telemetry
 import TransportSecurity
 
-/// What happens at the front door and is worth a line and a number: attacks, and clients in trouble.
+/// Counts and logs connections that were refused, slow, malformed or failed, and requests that failed.
 public final class ConnectionEvents: Sendable {
     private let metrics: ServerMetrics
     private let logger: Logger

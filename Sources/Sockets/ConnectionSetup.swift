@@ -74,7 +74,7 @@ public struct ConnectionSetup: HTTPChannelHandler {
     public func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
             let peer = ClientAddress(channel.remoteAddress?.ipAddress) ?? .local
-            let connection = MovingConnection(lease: try lease(for: peer, channel), draining: shared.draining)
+            let connection = ConnectionTransfer(lease: try lease(for: peer, channel), draining: shared.draining)
             shared.draining.add(channel)
             let first = FirstRequestHandler(events: shared.events, isDraining: shared.draining.isUnderWay)
             try channel.pipeline.syncOperations.addHandler(first)
@@ -108,7 +108,7 @@ public struct ConnectionSetup: HTTPChannelHandler {
     }
 
     private func readHello(
-        _ channel: any Channel, _ first: FirstRequestHandler, _ connection: MovingConnection, _ logger: Logger
+        _ channel: any Channel, _ first: FirstRequestHandler, _ connection: ConnectionTransfer, _ logger: Logger
     ) throws -> EventLoopFuture<ConnectionOutcome> {
         let outcome = channel.eventLoop.makePromise(of: ConnectionOutcome.self)
         let handler = ClientHelloHandler { hello in
@@ -132,7 +132,7 @@ public struct ConnectionSetup: HTTPChannelHandler {
 
     /// TLS where the listener has it, then HTTP/1.1, which an upgrade may end.
     private func speakHTTP(
-        _ channel: any Channel, _ first: FirstRequestHandler, _ connection: MovingConnection, _ logger: Logger
+        _ channel: any Channel, _ first: FirstRequestHandler, _ connection: ConnectionTransfer, _ logger: Logger
     ) throws -> EventLoopFuture<ConnectionOutcome> {
         let pipeline = channel.pipeline.syncOperations
         if let tls { try pipeline.addHandler(TLSHandler.server(tls, onHandshake: shared.events.handshake)) }

@@ -15,7 +15,7 @@ public final class Draining: Sendable {
 
         var isEmpty: Bool { connections.isEmpty && moving == 0 }
 
-        /// Whoever has waited for the end that this may be.
+        /// If no connection is left, removes and returns the continuations that wait for that.
         mutating func takeWaiting() -> [CheckedContinuation<Void, Never>] {
             guard isEmpty else { return [] }
             defer { waiting = [] }

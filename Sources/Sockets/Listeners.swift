@@ -14,7 +14,7 @@ public final class Listeners: Sendable {
 
     private typealias Accepted = NIOAsyncChannel<ConnectionSetup.Value, Never>
 
-    private let accepted: [(channel: Accepted, door: ConnectionSetup)]
+    private let accepted: [(channel: Accepted, setup: ConnectionSetup)]
     private let draining: Draining
     private let background: BackgroundWork
     private let group: any EventLoopGroup
@@ -26,18 +26,18 @@ public final class Listeners: Sendable {
     public init(
         _ configurations: [ListenerConfiguration], group: any EventLoopGroup, logger: Logger, draining: Draining,
         events: ConnectionEvents, background: BackgroundWork,
-        door: (ListenerConfiguration) -> ConnectionSetup
+        setup: (ListenerConfiguration) -> ConnectionSetup
     ) async throws {
         var accepted: [(Accepted, ConnectionSetup)] = []
         var bound: [BoundListener] = []
         do {
             for configuration in configurations {
-                let door = door(configuration)
-                let channel = try await Self.open(configuration.source, door, group, logger, events)
+                let setup = setup(configuration)
+                let channel = try await Self.open(configuration.source, setup, group, logger, events)
                 let address = channel.channel.localAddress
                 bound.append(
                     BoundListener(role: configuration.role, host: address?.ipAddress, port: address?.port ?? 0))
-                accepted.append((channel, door))
+                accepted.append((channel, setup))
             }
         } catch {
             for (channel, _) in accepted { try? await channel.channel.close() }
@@ -54,21 +54,21 @@ public final class Listeners: Sendable {
     /// Serves until ``drain()``, then until the last connection has ended.
     public func serve() async {
         await withDiscardingTaskGroup { tasks in
-            for (channel, door) in accepted {
-                tasks.addTask { await self.accept(from: channel, door) }
+            for (channel, setup) in accepted {
+                tasks.addTask { await self.accept(from: channel, setup) }
             }
         }
         // Peers of the relay have no task.
         await draining.wait()
     }
 
-    private func accept(from channel: Accepted, _ door: ConnectionSetup) async {
+    private func accept(from channel: Accepted, _ setup: ConnectionSetup) async {
         let logger = self.logger
         await withDiscardingTaskGroup { tasks in
             do {
                 try await channel.executeThenClose { inbound in
                     for try await connection in inbound {
-                        tasks.addTask { await door.handle(value: connection, logger: logger) }
+                        tasks.addTask { await setup.handle(value: connection, logger: logger) }
                     }
                 }
             } catch {
@@ -95,7 +95,7 @@ public final class Listeners: Sendable {
     }
 
     private static func open(
-        _ source: ListenerConfiguration.Source, _ door: ConnectionSetup, _ group: any EventLoopGroup,
+        _ source: ListenerConfiguration.Source, _ setup: ConnectionSetup, _ group: any EventLoopGroup,
         _ logger: Logger, _ events: ConnectionEvents
     ) async throws -> Accepted {
         let bootstrap = ServerBootstrap(group: group)
@@ -116,7 +116,7 @@ public final class Listeners: Sendable {
             // Frames are flushed when they are whole: waiting for more would only delay keystrokes.
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
         let initializer: @Sendable (any Channel) -> EventLoopFuture<ConnectionSetup.Value> = {
-            door.setup(channel: $0, logger: logger)
+            setup.setup(channel: $0, logger: logger)
         }
         switch source {
         case .inherited(let descriptor):

@@ -29,14 +29,14 @@ extension Database {
             try Keyring.refuseToReplace(
                 stateDirectory: stateDirectory, credential: masterKey, usedBy: Transaction(path: path, mode: .readOnly))
             let keys = try Keyring(stateDirectory: stateDirectory, credential: masterKey)
-            let surroundings = Surroundings(keys: keys, plans: plans)
-            try keys.check(in: Transaction(path: path, mode: .readOnly, extras: surroundings))
-            return surroundings
+            let keysAndPlans = KeysAndPlans(keys: keys, plans: plans)
+            try keys.check(in: Transaction(path: path, mode: .readOnly, extras: keysAndPlans))
+            return keysAndPlans
         }
     }
 
     /// Keys and plans that rules inside transactions use.
-    public var surroundings: Surroundings { extras as? Surroundings ?? .none }
+    public var keysAndPlans: KeysAndPlans { extras as? KeysAndPlans ?? .none }
 
     /// Makes a new master key and wraps all data keys with it; `note` runs in the same transaction.
     /// - Returns: how many data keys there are.
@@ -44,7 +44,7 @@ extension Database {
     public func rotateMasterKey(
         note: @escaping @Sendable (Transaction, Int) throws -> Void
     ) async throws -> Int {
-        try await surroundings.keyring().rotate {
+        try await keysAndPlans.keyring().rotate {
             try await write { connection in
                 let count = try SigningKey.rewrapAll(in: connection)
                 try note(connection, count)
@@ -56,7 +56,7 @@ extension Database {
 
 extension Transaction {
     /// Keys and plans, which rules inside a transaction need.
-    public var surroundings: Surroundings { extras as? Surroundings ?? .none }
+    public var keysAndPlans: KeysAndPlans { extras as? KeysAndPlans ?? .none }
 }
 
 extension StorageFeature {

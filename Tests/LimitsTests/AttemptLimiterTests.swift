@@ -61,12 +61,16 @@ import Testing
     @Test func aFullRateTableCountsIPv6ByItsLargerNetwork() {
         let limiter = RateLimiter(perMinute: 2)
         let rest = (0..<3 * RateLimiter.capacity).map { "2001:db8:\(String($0 / 4, radix: 16)):\($0 % 4)" }
-        for key in rest { _ = limiter.refuse(key, now: start) }
-        #expect(limiter.refuse("192.0.2.1", now: start) == nil)
+        for key in rest { _ = limiter.take(key, now: start) }
+        #expect(limiter.take("192.0.2.1", now: start) == nil)
         // Two of a /48, and the third of the same waits although its /64 is new.
-        #expect(limiter.refuse("fd00:1:2:1", now: start) == nil && limiter.refuse("fd00:1:2:2", now: start) == nil)
-        #expect(limiter.refuse("fd00:1:2:3", now: start) != nil)
-        #expect(ClientAddress.widened("192.0.2.1") == "192.0.2.1" && ClientAddress.widened("a:b:c:d") == "a:b:c")
+        #expect(limiter.take("fd00:1:2:1", now: start) == nil && limiter.take("fd00:1:2:2", now: start) == nil)
+        #expect(limiter.take("fd00:1:2:3", now: start) != nil)
+        let key = ClientAddress("2001:db8:1:2:3:4:5:6")?.key ?? ""
+        #expect(key == "2001:db8:1:2" && ClientAddress.widened(key) == "2001:db8:1")
+        #expect(ClientAddress.widened("192.0.2.1") == "192.0.2.1" && ClientAddress.widened("::1") == "::1")
+        // As joins and registrations count them.
+        #expect(ClientAddress.widened("address 2001:db8:1:2") == "address 2001:db8:1")
     }
 
     @Test func oneKeyDoesNotBlockAnother() {

@@ -151,9 +151,9 @@ private func guestAdmission(
     // A room that came back from the disk
 
     private var stored: StoredRoom {
-        func seat(_ slot: Slot, _ name: String) -> StoredRoom.Seat {
-            StoredRoom.Seat(
-                slot: slot, peerId: name, userId: "u-\(name)", username: name, publicKey: "", permission: .control,
+        func seat(_ slot: Slot, _ name: String) -> SeatRecord {
+            SeatRecord(
+                slot: Int(slot), peerId: name, userId: "u-\(name)", username: name, publicKey: "", permission: .control,
                 resumeDigest: ResumeToken.digest("\(name)-token"))
         }
         return StoredRoom(sessionId: "s", host: seat(0, "host"), guests: [seat(1, "a"), seat(4, "b")])

@@ -35,7 +35,7 @@ final class World {
         let number: Int
         let engine: GuestEngine
         /// Its own, from the moment the relay lets it in; another one where it has to join again.
-        var seat: StoredRoom.Seat?
+        var seat: SeatRecord?
         var line: Line?
         var screen = Screen(rows: 24, columns: 80)
         var raw: [UInt8] = []
@@ -140,8 +140,8 @@ final class World {
     func admit(_ guest: Guest, _ line: Line, ack: MessageId?) {
         newestSlot += 1
         let (slot, token) = (newestSlot, ResumeToken.make(sessionId: sessionId))
-        let seat = StoredRoom.Seat(
-            slot: slot, peerId: "p\(slot)", userId: "u\(guest.number)", username: "guest\(guest.number)",
+        let seat = SeatRecord(
+            slot: Int(slot), peerId: "p\(slot)", userId: "u\(guest.number)", username: "guest\(guest.number)",
             publicKey: "k",
             permission: .control, resumeDigest: ResumeToken.digest(token))
         guest.seat = seat

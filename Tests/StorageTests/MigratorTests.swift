@@ -6,10 +6,12 @@ import Testing
 @testable import Storage
 
 @Suite struct MigratorTests {
+    private static let newest = Migration.all.count
     private static let second = Migration(
-        number: 4, script: "CREATE TABLE second (id TEXT PRIMARY KEY NOT NULL) STRICT;")
+        number: newest + 1, script: "CREATE TABLE second (id TEXT PRIMARY KEY NOT NULL) STRICT;")
     private static let broken = Migration(
-        number: 4, script: "CREATE TABLE half (id TEXT PRIMARY KEY NOT NULL) STRICT; CREATE TABLE nonsense nonsense;")
+        number: newest + 1,
+        script: "CREATE TABLE half (id TEXT PRIMARY KEY NOT NULL) STRICT; CREATE TABLE nonsense nonsense;")
 
     private func withDatabase(_ body: (String) throws -> Void) throws {
         let directory = try TemporaryDirectory.make()
@@ -18,11 +20,14 @@ import Testing
         try body(directory + "/postern.db")
     }
 
+    /// Features number their migrations over all of them: none is missing, and none is there twice.
+    @Test func migrationsAreNumberedInOneRow() { #expect(Migration.all.map(\.number) == Array(1...Self.newest)) }
+
     @Test func aMigrationLeavesASnapshotOfWhatWasBefore() throws {
         try withDatabase { path in
             try Migrator(path: path, migrations: Migration.all + [Self.second]).run()
-            let snapshot = try Transaction(path: path + ".version-3", mode: .readOnly)
-            #expect(try snapshot.first("PRAGMA user_version") { try $0.integer("user_version") } == 3)
+            let snapshot = try Transaction(path: path + ".version-\(Self.newest)", mode: .readOnly)
+            #expect(try snapshot.first("PRAGMA user_version") { try $0.integer("user_version") } == Self.newest)
             let now = try Transaction(path: path, mode: .readOnly)
             #expect(try now.first("SELECT COUNT(*) AS n FROM second") { try $0.integer("n") } == 0)
         }
@@ -68,7 +73,7 @@ import Testing
                 try Migrator(path: path, migrations: Migration.all + [Self.broken]).run()
             }
             let connection = try Transaction(path: path, mode: .readOnly)
-            #expect(try connection.first("PRAGMA user_version") { try $0.integer("user_version") } == 3)
+            #expect(try connection.first("PRAGMA user_version") { try $0.integer("user_version") } == Self.newest)
             #expect(
                 try connection.first("SELECT name FROM sqlite_master WHERE name = 'half'") { try $0.text("name") }
                     == nil)

@@ -25,7 +25,7 @@ import Testing
     }
 
     private func claiming(_ plan: Plan, _ host: Caller) -> Caller {
-        let claims = Caller.Claims(plan: plan, limits: database.surroundings.plans[plan])
+        let claims = Caller.Claims(plan: plan, limits: database.keysAndPlans.plans[plan])
         return Caller(
             user: host.user, organisationId: host.organisationId, credential: .signIn("s"), claims: claims,
             isStrong: false, address: "a")

@@ -187,15 +187,16 @@ import Testing
 
     @Test func signingKeysRotateAndOldOnesAreBelievedForAWhile() async throws {
         let now = self.now
-        let first = try await database.write { try SigningKey.current(now: now, in: $0) }
+        let first = try await database.write { try SigningKey.rotateIfDue(now: now, in: $0) }
         #expect(first.count == 1)
         #expect(
-            try await database.write { try SigningKey.current(now: now.advanced(bySeconds: 86_400), in: $0) } == first)
+            try await database.write { try SigningKey.rotateIfDue(now: now.advanced(bySeconds: 86_400), in: $0) }
+                == first)
         let month = now.advanced(bySeconds: SigningKey.rotationSeconds + 1)
-        let both = try await database.write { try SigningKey.current(now: month, in: $0) }
+        let both = try await database.write { try SigningKey.rotateIfDue(now: month, in: $0) }
         #expect(both.count == 2 && both[1] == first[0])
         let late = month.advanced(bySeconds: SigningKey.overlapSeconds)
-        #expect(try await database.write { try SigningKey.current(now: late, in: $0) }.map(\.id) == [both[0].id])
+        #expect(try await database.write { try SigningKey.rotateIfDue(now: late, in: $0) }.map(\.id) == [both[0].id])
     }
 
     // MARK: Identities

@@ -1,5 +1,6 @@
 import Crypto
 import FoundationEssentials
+import Model
 import TransportSecurity
 
 /// An account's key and what it signs (RFC 8555, section 6.2: ES256, flattened JSON).
@@ -17,10 +18,10 @@ struct ACMEAccountKey: Sendable {
     var jwk: String {
         let raw = Array(key.publicKey.rawRepresentation)
         return
-            #"{"crv":"P-256","kty":"EC","x":"\#(Base64URL.encode(raw[..<32]))","y":"\#(Base64URL.encode(raw[32...]))"}"#
+            #"{"crv":"P-256","kty":"EC","x":"\#(Base64.url(raw[..<32]))","y":"\#(Base64.url(raw[32...]))"}"#
     }
 
-    var thumbprint: String { Base64URL.encode(SHA256.hash(data: Array(jwk.utf8))) }
+    var thumbprint: String { Base64.url(SHA256.hash(data: Array(jwk.utf8))) }
 
     /// What proves a name (RFC 8555, section 8.1).
     func authorization(token: String) -> String { "\(token).\(thumbprint)" }
@@ -39,42 +40,26 @@ struct ACMEAccountKey: Sendable {
             }
         let nonce = nonce.map { #","nonce":\#(JSONString.quoted($0))"# } ?? ""
         let header = #"{"alg":"ES256",\#(who)\#(nonce),"url":\#(JSONString.quoted(url))}"#
-        let head = Base64URL.encode(Array(header.utf8))
-        let body = Base64URL.encode(Array(payload.utf8))
+        let head = Base64.url(Array(header.utf8))
+        let body = Base64.url(Array(payload.utf8))
         let signature = try key.signature(for: Array("\(head).\(body)".utf8))
-        return JWS.flattened(head, body, Base64URL.encode(signature.rawRepresentation))
+        return JWS.flattened(head, body, Base64.url(signature.rawRepresentation))
     }
 
     /// External account binding (RFC 8555, section 7.3.4).
     func binding(keyId: String, hmacKey: [UInt8], url: String) -> String {
         let header = #"{"alg":"HS256","kid":\#(JSONString.quoted(keyId)),"url":\#(JSONString.quoted(url))}"#
-        let head = Base64URL.encode(Array(header.utf8))
-        let body = Base64URL.encode(Array(jwk.utf8))
+        let head = Base64.url(Array(header.utf8))
+        let body = Base64.url(Array(jwk.utf8))
         let code = HMAC<SHA256>.authenticationCode(
             for: Array("\(head).\(body)".utf8), using: SymmetricKey(data: hmacKey))
-        return JWS.flattened(head, body, Base64URL.encode(code))
+        return JWS.flattened(head, body, Base64.url(code))
     }
 }
 
 enum JWS {
     static func flattened(_ head: String, _ body: String, _ signature: String) -> String {
         #"{"protected":"\#(head)","payload":"\#(body)","signature":"\#(signature)"}"#
-    }
-}
-
-/// base64url without padding (RFC 4648, section 5).
-enum Base64URL {
-    static func encode(_ bytes: some Sequence<UInt8>) -> String {
-        String(
-            Data(bytes).base64EncodedString().compactMap {
-                $0 == "+" ? "-" : $0 == "/" ? "_" : $0 == "=" ? nil : $0
-            })
-    }
-
-    static func decode(_ text: String) -> [UInt8]? {
-        var standard = String(text.map { $0 == "-" ? "+" : $0 == "_" ? "/" : $0 })
-        standard += String(repeating: "=", count: (4 - standard.utf8.count % 4) % 4)
-        return Data(base64Encoded: standard).map(Array.init)
     }
 }
 

@@ -98,6 +98,8 @@ actor ACMEConnection {
                 .https(host: target.host, port: target.port, tls),
                 HTTPRequest(method, target.path, headers: headers, body: body.map { .bytes($0) } ?? .none))
         } catch {
+            // A server that stops has not failed.
+            try Task.checkCancellation()
             throw ACMEError("unreachable", "\(target.authority) cannot be reached: \(NetworkError.sentence(error))")
         }
         if let fresh = answer.headers.first(name: "Replay-Nonce") { nonce = fresh }

@@ -1,6 +1,7 @@
 import Crypto
 import FoundationEssentials
 import Glibc
+import Model
 import NIOCore
 import Outbound
 import TransportSecurity
@@ -114,7 +115,7 @@ struct ACMEIssuance: Sendable {
         if order.status == "ready" {
             progress("asking for the certificate")
             let request = try Issuing.request(names: settings.names, key: files.certificateKey())
-            _ = try await connection.post(order.finalize, #"{"csr":"\#(Base64URL.encode(request))"}"#)
+            _ = try await connection.post(order.finalize, #"{"csr":"\#(Base64.url(request))"}"#)
         }
         order = try await poll(connection, url, "the order") { (order: ACMEOrder) in
             order.status == "valid" || order.status == "invalid"
@@ -154,8 +155,8 @@ struct ACMEIssuance: Sendable {
         ["malformed", "unauthorized", "notFound", "orderNotFound"].contains(error.type)
     }
 
-    /// Would go the same way whatever was asked.
-    private static func isOfTheMoment(_ error: ACMEError) -> Bool {
+    /// Whether the error is not about the order's content: an order without `replaces` would fail too.
+    private static func isUnrelatedToOrder(_ error: ACMEError) -> Bool {
         ["unreachable", "rateLimited", "badNonce", "accountDoesNotExist", "serverInternal"].contains(error.type)
     }
 
@@ -173,7 +174,7 @@ struct ACMEIssuance: Sendable {
         let answer: ACMEConnection.Answer
         do {
             answer = try await connection.post(directory.newOrder, "{\(fields.joined(separator: ","))}")
-        } catch let error as ACMEError where fields.count > 1 && !Self.isOfTheMoment(error) {
+        } catch let error as ACMEError where fields.count > 1 && !Self.isUnrelatedToOrder(error) {
             // Replaced already, of another account, or of another authority: then without the hint.
             answer = try await connection.post(directory.newOrder, "{\(fields[0])}")
         }

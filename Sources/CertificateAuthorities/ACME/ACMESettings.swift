@@ -1,3 +1,4 @@
+import Model
 public import TransportSecurity
 
 /// What an owner decides about the certificate authority.
@@ -29,7 +30,7 @@ public struct ACMESettings: Sendable {
 
     /// - Parameter hmacKey: base64url, as authorities hand it out.
     public mutating func bind(keyId: String, hmacKey: String) throws(TLSError) {
-        guard let key = Base64URL.decode(hmacKey), !key.isEmpty else {
+        guard let key = Base64.urlBytes(hmacKey), !key.isEmpty else {
             throw TLSError(.failed, "the external account's HMAC key is not base64url")
         }
         binding = (keyId, key)

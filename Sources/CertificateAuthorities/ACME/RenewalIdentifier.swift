@@ -1,8 +1,9 @@
+import Model
 import TransportSecurity
 
 /// What RFC 9773, section 4.1, calls a certificate by: `base64url(authority key identifier).base64url(serial)`.
 enum RenewalIdentifier {
     static func text(of certificate: Certificate) -> String {
-        "\(Base64URL.encode(certificate.authorityKeyIdentifier)).\(Base64URL.encode(certificate.serial))"
+        "\(Base64.url(certificate.authorityKeyIdentifier)).\(Base64.url(certificate.serial))"
     }
 }

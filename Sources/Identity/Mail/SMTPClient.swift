@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Model
 public import NIOCore
 import NIOPosix
 import Outbound

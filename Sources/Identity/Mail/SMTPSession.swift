@@ -1,3 +1,5 @@
+import Model
+
 /// One mail handed to a mail server (RFC 5321), with STARTTLS (RFC 3207) and AUTH PLAIN (RFC 4616): a pure state machine.
 /// Replies go in, what to do comes out.
 struct SMTPSession {

@@ -1,4 +1,5 @@
 import COpenSSL
+import Model
 
 /// A password's hash with scrypt (RFC 7914), in the PHC string format: `$scrypt$ln=15,r=8,p=3$salt$hash`.
 ///
@@ -77,39 +78,5 @@ struct PasswordHash: Equatable {
             salt.count >= 8, hash.count == Self.hashBytes
         else { return nil }
         self.init(logarithm: logarithm, passes: passes, salt: salt, hash: hash)
-    }
-}
-
-/// RFC 4648 without padding: section 4, and section 5 where a URL holds it.
-enum Base64 {
-    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-    static func text(_ bytes: [UInt8]) -> String {
-        var out: [UInt8] = []
-        for start in stride(from: 0, to: bytes.count, by: 3) {
-            let group = bytes[start..<min(start + 3, bytes.count)]
-            let word = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) } << UInt32(8 * (3 - group.count))
-            for index in 0...group.count { out.append(alphabet[Int(word >> UInt32(18 - 6 * index)) & 63]) }
-        }
-        return String(decoding: out, as: UTF8.self)
-    }
-
-    static func url(_ bytes: [UInt8]) -> String {
-        String(text(bytes).map { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 })
-    }
-
-    static func bytes(_ text: String) -> [UInt8]? {
-        var out: [UInt8] = []
-        var (bits, count) = (UInt32(0), 0)
-        for byte in text.utf8 {
-            guard let value = alphabet.firstIndex(of: byte) else { return nil }
-            bits = bits << 6 | UInt32(value)
-            count += 6
-            if count >= 8 {
-                out.append(UInt8(truncatingIfNeeded: bits >> UInt32(count - 8)))
-                count -= 8
-            }
-        }
-        return out
     }
 }

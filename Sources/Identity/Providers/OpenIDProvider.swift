@@ -1,5 +1,6 @@
 import FoundationEssentials
 import JWTKit
+import Model
 public import Outbound
 public import TransportSecurity
 

@@ -1,4 +1,5 @@
 import Crypto
+import Model
 
 /// Proof Key for Code Exchange (RFC 7636), with S256.
 enum PKCE {

@@ -2,7 +2,7 @@ public import Database
 import Model
 public import Storage
 
-/// What whoever runs the server does with other people's accounts. Each is one transaction with its line in the account's audit log.
+/// Operations of the server's owner on all accounts. Each is one transaction with its line in the audit log.
 public struct AccountAdministration: Sendable {
     private let database: Database
     private let actor: Audit.Actor
@@ -47,7 +47,7 @@ public struct AccountAdministration: Sendable {
             if try User.hasAdministrator(in: connection) { return false }
             let now = Timestamp.now()
             let user = try User.create(username: name, plan: .admin, isAdmin: true, now: now, in: connection)
-            try Password.rehash(passwordHash, userId: user.id, now: now, in: connection)
+            try Password.store(passwordHash, userId: user.id, now: now, in: connection)
             try Audit.record(
                 .registered, target: name, detail: detail, actor: actor, now: now,
                 in: connection.tenant(Audit.appliance))

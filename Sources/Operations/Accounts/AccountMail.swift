@@ -18,7 +18,7 @@ public struct AccountMail: Sendable {
     public let logger: Logger
     public let background: BackgroundWork
 
-    private let waiting = WaitingMails()
+    private let waiting = InFlightLimit()
 
     public init(
         sender: (any MailSender)?, database: Database, publicURL: String?, background: BackgroundWork, logger: Logger
@@ -135,8 +135,8 @@ public struct AccountMail: Sendable {
     }
 }
 
-/// Mails, or events, on their way, counted.
-public final class WaitingMails: Sendable {
+/// Bounds what is under way at once: mails, or alerts.
+public final class InFlightLimit: Sendable {
     /// At once: each has a connection to the mail server.
     private static let capacity = 32
     private let count = Atomic(0)

@@ -24,7 +24,7 @@ extension AccountOperations {
     /// Sends a link to an address that an account has proved. Answers the same whether there is one.
     public func askForReset(email: String, from source: Source) async throws {
         let email = try AccountRules.email(email)
-        try begin(resets, "address \(source.address)", "password resets from one address")
+        try countAttempt(resets, "address \(source.address)", "password resets from one address")
         // More than enough for one account is silence: an error would say that there is one.
         guard resets.begin("account \(email)") == .go, mail.isOn else { return }
         // Answered before anything is looked up: neither the answer nor its time says whether there is an account.
@@ -91,7 +91,7 @@ extension AccountOperations {
             throw Refusal(.mailOff, "This server sends no mail, so that no address can be proved.")
         }
         try await confirm(password, of: caller)
-        try begin(resets, "account \(caller.user.id)", "mails to the account \(caller.user.username)")
+        try countAttempt(resets, "account \(caller.user.id)", "mails to the account \(caller.user.username)")
         let secret = try await database.write {
             try OneTimeLink.create(.verifyEmail, userId: caller.user.id, email: email, now: .now(), in: $0)
         }
@@ -103,7 +103,7 @@ extension AccountOperations {
     private func confirm(_ password: String?, of caller: Caller) async throws {
         let id = caller.user.id
         guard let stored = try await database.read({ try Password.hash(userId: id, in: $0) }) else { return }
-        try begin(byAccount, "account \(id)", "passwords of the account \(caller.user.username)", .account)
+        try countAttempt(byAccount, "account \(id)", "passwords of the account \(caller.user.username)", .account)
         guard try await hasher.check(password ?? "", against: stored).isRight else {
             throw Refusal(.passwordWrong, "The password is wrong.")
         }

@@ -78,14 +78,14 @@ public struct AccountOperations: Sendable {
         guard login.utf8.count <= AccountSettings.loginBytes else { throw Self.wrong }
         let login = login.contains("@") ? login.lowercased() : login
         let address = byAddress.isCrowded() ? ClientAddress.widened(source.address) : source.address
-        try begin(byAddress, "address \(address)", "sign-ins from one address")
+        try countAttempt(byAddress, "address \(address)", "sign-ins from one address")
         let found = try await database.read { connection -> (User, String?)? in
             guard let user = try User.find(login: login, in: connection), user.disabledAt == nil else { return nil }
             return (user, try Password.hash(userId: user.id, in: connection))
         }
         // By the account, whether it was called by its name or by its address.
         let key = "account \(found?.0.id ?? login)"
-        try begin(
+        try countAttempt(
             found == nil ? byUnknownName : byAccount, key,
             "sign-ins to \(found == nil ? "an account that does not exist" : "the account \(found?.0.username ?? "")")",
             found == nil ? .stranger : .account)
@@ -97,7 +97,7 @@ public struct AccountOperations: Sendable {
         byAccount.succeeded(key)
         byAddress.giveBack("address \(address)")
         if let better = check.rehashed {
-            try await database.write { try Password.rehash(better, userId: user.id, now: .now(), in: $0) }
+            try await database.write { try Password.store(better, userId: user.id, now: .now(), in: $0) }
         }
         let isOn = try await database.read { try SecondFactor.isOn(userId: user.id, in: $0) }
         return isOn ? .needsCode(user) : .done(user)
@@ -106,7 +106,7 @@ public struct AccountOperations: Sendable {
     /// Takes a code of the app or a recovery code.
     /// - Throws: ``Refusal`` `code_wrong`, `rate_limited`; ``StorageError``.
     public func takeCode(_ code: String, of user: User, from source: Source) async throws {
-        try begin(codes, "account \(user.id)", "codes for the account \(user.username)", .account)
+        try countAttempt(codes, "account \(user.id)", "codes for the account \(user.username)", .account)
         guard try await database.write({ try SecondFactor.take(code, userId: user.id, now: .now(), in: $0) }) else {
             try await note(.signedIn, .failed, "second factor", user: user, login: user.username, source)
             throw Refusal(
@@ -123,7 +123,7 @@ public struct AccountOperations: Sendable {
     }
 
     /// Begins a sign-in of somebody whose identity was checked.
-    public func begin(_ user: User, isStrong: Bool, how: String, from source: Source) async throws -> SignedIn {
+    public func startSignIn(_ user: User, isStrong: Bool, how: String, from source: Source) async throws -> SignedIn {
         try await database.write { connection in
             let now = Timestamp.now()
             let (signIn, secret) = try SignIn.begin(
@@ -210,7 +210,7 @@ public struct AccountOperations: Sendable {
     public func register(
         username: String, email: String?, password: String, invitation: String?, from source: Source
     ) async throws -> SignedIn {
-        try begin(registrations, source.address, "registrations from one address")
+        try countAttempt(registrations, source.address, "registrations from one address")
         guard settings.registration == .open || (settings.registration == .invited && invitation != nil) else {
             throw Refusal(
                 .registration, "This server makes no accounts for strangers; ask its owner for an invitation.")
@@ -229,7 +229,7 @@ public struct AccountOperations: Sendable {
         let (user, verification) = try await database.write { connection -> (User, String?) in
             let now = Timestamp.now()
             let user = try User.create(username: name, email: email, now: now, in: connection)
-            try Password.rehash(hash, userId: user.id, now: now, in: connection)
+            try Password.store(hash, userId: user.id, now: now, in: connection)
             let actor = Audit.Actor(id: user.id, name: name, credential: "registration", address: source.address)
             try Audit.record(.registered, target: name, actor: actor, now: now, in: connection.tenant(user.id))
             if let joining { try Self.join(joining, user, actor, now, connection) }
@@ -239,7 +239,7 @@ public struct AccountOperations: Sendable {
             return (user, secret)
         }
         if let email, let verification { await mail.verification(to: email, secret: verification, username: name) }
-        return try await begin(user, isStrong: false, how: "registration", from: source)
+        return try await startSignIn(user, isStrong: false, how: "registration", from: source)
     }
 
     public static func join(
@@ -257,7 +257,7 @@ public struct AccountOperations: Sendable {
 
     /// Counts an attempt.
     /// - Throws: ``Refusal`` `rate_limited`.
-    public func begin(
+    public func countAttempt(
         _ limiter: AttemptLimiter, _ key: String, _ what: String, _ kind: AdministratorAlerts.Kind = .stranger
     ) throws {
         guard case .wait(let seconds, let isNew) = limiter.begin(key) else { return }

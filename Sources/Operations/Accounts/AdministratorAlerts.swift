@@ -14,7 +14,7 @@ public struct AdministratorAlerts: Sendable {
     public let database: Database
     public let mail: AccountMail
     public let logger: Logger
-    private let waiting = WaitingMails()
+    private let waiting = InFlightLimit()
     private let mails = AttemptLimiter(mailsPerHour, per: .hours(1))
 
     public init(database: Database, mail: AccountMail, logger: Logger) {

@@ -130,8 +130,8 @@ public struct CredentialOperations: Sendable {
             throw Refusal.badRequest("expiresInDays is not between 1 and \(Self.longestDays)")
         }
         // A token that makes tokens would outlive its own end.
-        try caller.mustBePerson()
-        if scopes?.contains(.applianceManage) == true { try caller.administrator() }
+        try caller.requirePerson()
+        if scopes?.contains(.applianceManage) == true { try caller.requireAdministrator() }
         return try await database.write { connection in
             let now = Timestamp.now()
             let member = try caller.member(may: .tokenCreate, in: connection)

@@ -2,7 +2,7 @@ public import Database
 import Model
 public import Storage
 
-/// What whoever runs the server does with the server itself: secrets, keys, incidents, the setup link.
+/// Operations on the server itself: stored secrets, key rotation, incidents.
 public struct ApplianceOperations: Sendable {
     private let database: Database
     private let actor: Audit.Actor

@@ -36,7 +36,7 @@ public final class AccessTokens: Sendable {
         let exp: ExpirationClaim
         let iat: IssuedAtClaim
         let purpose: String
-        /// `signIn` or `token`, and its id. Tokens of version 0.2 have none.
+        /// ``Caller/Credential/claim``. Tokens of version 0.2 have none.
         var cred: String?
         var org: String?
         var scopes: [String]?
@@ -92,17 +92,12 @@ public final class AccessTokens: Sendable {
     ) async throws -> Issued {
         let keys = try await current(now)
         let issued = Double(now.milliseconds) / 1000
-        let limits = database.surroundings.plans[organisation.plan]
-        let credential =
-            switch caller.credential {
-            case .signIn(let id): "s:\(id)"
-            case .apiToken(let id): "t:\(id)"
-            case .command: ""
-            }
+        let limits = database.keysAndPlans.plans[organisation.plan]
         let payload = Payload(
             sub: .init(value: caller.user.id),
             exp: .init(value: .init(timeIntervalSince1970: issued + Double(seconds))),
-            iat: .init(value: .init(timeIntervalSince1970: issued)), purpose: Purpose.access.rawValue, cred: credential,
+            iat: .init(value: .init(timeIntervalSince1970: issued)), purpose: Purpose.access.rawValue,
+            cred: caller.credential.claim,
             org: organisation.id, scopes: caller.scopes.map { $0.sorted().map(\.rawValue) }, strong: caller.isStrong,
             plan: organisation.plan.rawValue, limits: limits.named)
         let text = try await keys.collection.sign(payload, kid: .init(string: keys.newest))
@@ -155,12 +150,12 @@ public final class AccessTokens: Sendable {
 
     /// The keys in the database, with a new one when it is due.
     private func stored(_ now: Timestamp) async throws -> [SigningKey] {
-        let believed = try await database.read { try SigningKey.believed(now: now, in: $0) }
+        let believed = try await database.read { try SigningKey.valid(now: now, in: $0) }
         if let newest = believed.first, !newest.isOld(now: now) { return believed }
         do {
-            return try await database.write(essential: true) { try SigningKey.current(now: now, in: $0) }
+            return try await database.write(essential: true) { try SigningKey.rotateIfDue(now: now, in: $0) }
         } catch let error as StorageError {
-            // The old key signs on: that nobody can sign in any more would mend no disk.
+            // Keep signing with the old key: refusing sign-ins would not fix the write error.
             if believed.isEmpty { throw error }
             logger.error("no new key for access tokens; the old one goes on", metadata: ["error": "\(error)"])
             return believed

@@ -55,25 +55,24 @@ public struct Authenticator: Sendable {
     private func caller(
         _ payload: AccessTokens.Payload, _ address: String, _ now: Timestamp
     ) async throws -> Caller? {
-        let credential = payload.cred?.split(separator: ":", maxSplits: 1).map(String.init) ?? []
         // A token of an older version names no credential and cannot be revoked: signing in again gives a better one.
-        guard credential.count == 2 else { return nil }
+        guard let credential = payload.cred.flatMap(Caller.Credential.init(claim:)) else { return nil }
         let claims = claims(of: payload)
         return try await database.read { connection in
-            switch credential[0] {
-            case "s":
-                guard let signIn = try SignIn.find(id: credential[1], now: now, in: connection) else { return nil }
+            switch credential {
+            case .signIn(let id):
+                guard let signIn = try SignIn.find(id: id, now: now, in: connection) else { return nil }
                 return try signIn.caller(
                     claims: claims, organisationId: payload.org, address: address, in: connection)
-            case "t":
-                guard try APIToken.isGood(id: credential[1], now: now, in: connection),
+            case .apiToken:
+                guard try credential.isGood(now: now, in: connection),
                     let user = try User.find(id: payload.subject, in: connection), user.disabledAt == nil
                 else { return nil }
                 return Caller(
-                    user: user, organisationId: payload.org ?? user.id, credential: .apiToken(credential[1]),
+                    user: user, organisationId: payload.org ?? user.id, credential: credential,
                     scopes: payload.scopes.map { Set($0.compactMap(PermissionKey.init)) }, claims: claims,
                     isStrong: payload.strong ?? false, address: address)
-            default: return nil
+            case .command: return nil
             }
         }
     }
@@ -84,7 +83,7 @@ public struct Authenticator: Sendable {
         }
         plainTokens.note(logger)
         return Caller.Claims(
-            plan: .free, limits: database.surroundings.plans[.free], endsAt: payload.endsAt)
+            plan: .free, limits: database.keysAndPlans.plans[.free], endsAt: payload.endsAt)
     }
 
     // MARK: Cookies

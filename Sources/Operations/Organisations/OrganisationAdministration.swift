@@ -2,7 +2,7 @@ public import Database
 import Model
 public import Storage
 
-/// What whoever runs the server does with all organisations.
+/// Operations of the server's owner on all organisations.
 public struct OrganisationAdministration: Sendable {
     private let database: Database
     private let actor: Audit.Actor

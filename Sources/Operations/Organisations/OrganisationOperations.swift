@@ -46,7 +46,7 @@ public struct OrganisationOperations: Sendable {
     // MARK: Organisations
 
     public func create(name: String, by caller: Caller) async throws -> Member {
-        if case .apiToken = caller.credential { try caller.mustBePerson() }
+        if case .apiToken = caller.credential { try caller.requirePerson() }
         return try await database.write { connection in
             let now = Timestamp.now()
             let made = try Organisation.create(name: name, owner: caller.user, now: now, in: connection)
@@ -147,7 +147,7 @@ public struct OrganisationOperations: Sendable {
 
     /// Every member may leave, whatever the role, but for the last owner.
     public func leave(_ id: String, by caller: Caller) async throws {
-        if case .apiToken = caller.credential { try caller.mustBePerson() }
+        if case .apiToken = caller.credential { try caller.requirePerson() }
         try await database.write { connection in
             let found = try Member.find(userId: caller.user.id, organisationId: id, in: connection)
             guard let found else { throw Refusal(.notFound, "There is no such organisation.") }
@@ -205,7 +205,7 @@ public struct OrganisationOperations: Sendable {
     }
 
     public func accept(_ secret: String, by caller: Caller) async throws -> Member {
-        if case .apiToken = caller.credential { try caller.mustBePerson() }
+        if case .apiToken = caller.credential { try caller.requirePerson() }
         return try await database.write { connection in
             let member = try Invitation.accept(secret: secret, user: caller.user, now: .now(), in: connection)
             try Audit.record(
@@ -273,14 +273,14 @@ public struct OrganisationOperations: Sendable {
     /// For administrators of the server.
     public func overview(of id: String, by caller: Caller) async throws -> Overview {
         try await database.read { connection in
-            try caller.administrator()
+            try caller.requireAdministrator()
             guard let found = try Organisation.find(id: id, in: connection) else {
                 throw Refusal(.notFound, "No organisation has this id.")
             }
             let scope = connection.tenant(id)
             let hour = UsageLedger.hour(of: .now())
             return Overview(
-                organisation: found, limits: connection.surroundings.plans[found.plan],
+                organisation: found, limits: connection.keysAndPlans.plans[found.plan],
                 now: try OrganisationOverview(in: scope),
                 usage: try UsageLedger.sums(from: hour - 23, to: hour, in: scope))
         }
@@ -292,7 +292,7 @@ public struct OrganisationOperations: Sendable {
             throw Refusal.badRequest("plan is one of \(Plan.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         return try await database.write { connection in
-            try caller.administrator()
+            try caller.requireAdministrator()
             guard let found = try Organisation.find(id: id, in: connection) else {
                 throw Refusal(.notFound, "There is no such organisation.")
             }

@@ -90,7 +90,7 @@ public struct RelayAdmission: RelayAuthority {
     }
 
     public func seatGivenUp(peerId: String, reason: KickReason?) async {
-        await log("giving up a seat") {
+        await retryUntilStored("giving up a seat") {
             let unproved = try await database.write(essential: true) {
                 try GuestSeat.leave(id: peerId, isUnproved: reason == .unproved, now: .now(), in: $0)
             }
@@ -103,7 +103,7 @@ public struct RelayAdmission: RelayAuthority {
     private static func key(guest: String, host: String) -> String { "guest \(guest) host \(host)" }
 
     public func sessionEnded(sessionId: String, reason: SessionEnd) async {
-        await log("ending a session") {
+        await retryUntilStored("ending a session") {
             _ = try await database.write(essential: true) {
                 try ShareSession.end(id: sessionId, reason: reason, now: .now(), in: $0)
             }
@@ -111,7 +111,7 @@ public struct RelayAdmission: RelayAuthority {
     }
 
     public func relayed(bytes: Int, sessionId: String) async -> Bool {
-        await log("writing usage") {
+        await retryUntilStored("writing usage") {
             try await database.write(essential: true) {
                 try UsageLedger.settleBytes([sessionId: bytes], now: .now(), in: $0)
             }
@@ -143,22 +143,22 @@ public struct RelayAdmission: RelayAuthority {
     }
 
     private func checkRate(_ key: String) throws {
-        if let wait = limiter.refuse(key) {
+        if let wait = limiter.take(key) {
             throw RelayRefusal("Too many joins; try again in \(wait) s", closeCode: CloseCode.rateLimited)
         }
     }
 
     private static let notSignedIn = RelayRefusal("Invalid token", closeCode: CloseCode.notSignedIn)
 
-    /// Between two tries to write down what must not be lost, in seconds, and how often it is tried: a quarter of an hour, in
-    /// which a full disk or a busy database may be mended.
+    /// Pause between attempts, and their number: a quarter of an hour, in which a full disk or a busy database may recover.
     private static let retryPause = Duration.seconds(3)
     private static let tries = 300
 
-    /// Nobody waits for these: tried again until they are durable, because a row that does not end counts against its owner.
+    /// Runs `body` until it succeeds, at most ``tries`` times. Stops early if the database is closed, or if the task is cancelled after a
+    /// failed attempt. A row that does not end counts against its owner.
     /// - Returns: whether it was done.
     @discardableResult
-    private func log(_ what: String, _ body: () async throws -> Void) async -> Bool {
+    private func retryUntilStored(_ what: String, _ body: () async throws -> Void) async -> Bool {
         for attempt in 1...Self.tries {
             do {
                 try await body()

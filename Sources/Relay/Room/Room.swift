@@ -67,8 +67,9 @@ public struct Room {
         room.host = stored.host.map(Member.init(away:))
         var actions = room.expectHost()
         for seat in stored.guests {
-            room.guests[seat.slot] = Member(away: seat)
-            actions.append(.waitForGuest(seat.slot, attachment: 0))
+            let guest = Member(away: seat)
+            room.guests[guest.slot] = guest
+            actions.append(.waitForGuest(guest.slot, attachment: 0))
         }
         return (room, actions)
     }
@@ -312,9 +313,9 @@ public struct Room {
 
 extension Room.Member {
     /// Somebody who is expected back.
-    init(away seat: StoredRoom.Seat) {
+    init(away seat: SeatRecord) {
         self.init(
-            slot: seat.slot, peerId: seat.peerId, userId: seat.userId, username: seat.username,
+            slot: Slot(clamping: seat.slot), peerId: seat.peerId, userId: seat.userId, username: seat.username,
             publicKey: seat.publicKey, permission: seat.permission, resumeDigest: seat.resumeDigest,
             credentialId: seat.credentialId, organisationId: seat.organisationId, isConnected: false)
         // What the host knew of it before the restart, nobody here does.

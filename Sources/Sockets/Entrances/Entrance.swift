@@ -16,7 +16,7 @@ public protocol UpgradeEntrance: Sendable {
 
     /// - Parameter connection: takes the connection to another event loop, if the protocol wants that.
     func upgrader(
-        for connection: MovingConnection
+        for connection: ConnectionTransfer
     ) -> any NIOTypedHTTPServerProtocolUpgrader<ConnectionOutcome>
 }
 
@@ -28,5 +28,5 @@ public protocol HelloEntrance: Sendable {
     func takes(_ hello: ClientHello) -> Bool
 
     /// Adds the protocol's handlers. Bytes arrive after this returns.
-    func install(on channel: any Channel, for connection: MovingConnection) throws
+    func install(on channel: any Channel, for connection: ConnectionTransfer) throws
 }

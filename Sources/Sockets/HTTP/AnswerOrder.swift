@@ -36,7 +36,7 @@ struct AnswerOrder {
         case over
     }
 
-    /// Requests that were passed and whose answers are not over; each by whether its answer is a head alone.
+    /// Requests passed on and not fully answered, oldest first; true if the answer has no body.
     private var requests: [Bool] = []
     private var owed: Int { requests.count }
     /// The last request that was passed is still arriving, answered or not.

@@ -21,5 +21,5 @@ public struct RequestBounds: Sendable, Equatable {
     }
 }
 
-/// The bounds of the request that a method and a target (as the request line has it) are.
+/// Returns the bounds for a request, given its method and the target from its request line.
 public typealias RequestBoundsLookup = @Sendable (_ method: String, _ target: String) -> RequestBounds

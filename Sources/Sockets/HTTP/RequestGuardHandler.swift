@@ -117,7 +117,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
             startDeadline(context, bounds.deadline)
             inviteBody(head, bounds, context)
             context.fireChannelRead(wrapInboundOut(part))
-            // Only now: who hears it between two requests closes at once, and this one is to be answered.
+            // Behind the head: a handler that gets the event between requests closes the connection, and this request must still be answered.
             if draining.isUnderWay { context.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
         case .body(let bytes):
             overhead.bytes = max(0, overhead.bytes - bytes.readableBytes)

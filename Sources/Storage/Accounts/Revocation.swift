@@ -55,9 +55,8 @@ public struct Revocation: Sendable, Equatable {
     public static func addExpired(since: Timestamp, now: Timestamp, in database: Transaction) throws {
         let ids = try database.rows(
             """
-            SELECT id FROM api_tokens WHERE expires_at > ? AND expires_at <= ? AND revoked_at IS NULL
-            UNION ALL SELECT id FROM sign_ins WHERE expires_at > ? AND expires_at <= ? AND ended_at IS NULL
-            """, since, now, since, now
+            SELECT id FROM credentials WHERE good_until > ? AND good_until <= ?
+            """, since, now
         ) { try $0.text("id") }
         for id in ids { try add(.credential(id), now: now, in: database) }
     }

@@ -62,7 +62,7 @@ extension Audit {
         _ head: Head?, last: Int, digest: [UInt8], in scope: TenantScope
     ) throws -> [String] {
         guard let head else { return last == 0 ? [] : ["the signed head is missing"] }
-        let keys = try scope.connection.surroundings.keyring()
+        let keys = try scope.connection.keysAndPlans.keyring()
         guard head.isSigned(scope.organisationId, keys) else {
             return ["the head was not signed with this server's audit key"]
         }

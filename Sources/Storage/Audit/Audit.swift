@@ -58,7 +58,7 @@ public enum Audit {
                 [actorId, actorName, self.action, self.target, address, credential, self.result, self.detail])
         }
 
-        /// What the digest has to be behind this one.
+        /// The digest this event must have if `previous` is the digest of the event before it.
         func expectedDigest(after previous: [UInt8], organisationId: String) -> [UInt8] {
             Self.digest(
                 previous, organisationId, number, at,
@@ -119,7 +119,7 @@ public enum Audit {
             """, event.number, event.at, event.actorId, event.actorName, event.action, event.target, event.address,
             event.credential, event.result, event.detail, event.digest)
         let signature =
-            mayBeSigned ? try Head.sign(event, scope.organisationId, scope.connection.surroundings.keyring()) : []
+            mayBeSigned ? try Head.sign(event, scope.organisationId, scope.connection.keysAndPlans.keyring()) : []
         try scope.run(
             """
             INSERT INTO audit_chains (organisation_id, number, digest, at, signature) VALUES (:organisation, ?, ?, ?, ?)
@@ -142,7 +142,7 @@ public enum Audit {
         guard let head else {
             return try last == nil && newestAnchor(of: scope.organisationId, in: scope.connection) == 0
         }
-        return head.isSigned(scope.organisationId, try scope.connection.surroundings.keyring())
+        return head.isSigned(scope.organisationId, try scope.connection.keysAndPlans.keyring())
             && last?.number == head.number && last?.digest == head.digest
     }
 

@@ -70,15 +70,6 @@ public struct APIToken: Sendable {
         return found
     }
 
-    /// Whether a token that an access token was made from is still good.
-    public static func isGood(id: String, now: Timestamp, in database: Transaction) throws -> Bool {
-        try database.first(
-            """
-            SELECT 1 AS found FROM api_tokens WHERE id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)
-            """, id, now
-        ) { try $0.integer("found") } != nil
-    }
-
     /// Whether a use is worth writing down.
     public static func needsMark(id: String, now: Timestamp, in database: Transaction) throws -> Bool {
         try database.first(

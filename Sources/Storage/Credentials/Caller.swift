@@ -45,7 +45,7 @@ public struct Caller: Sendable, Equatable {
     }
 
     public let user: User
-    /// Where things go that the request does not place elsewhere.
+    /// The organisation that a request is about if it names none.
     public let organisationId: String
     public let credential: Credential
     /// What the credential is good for; nil for everything its owner may do.
@@ -108,12 +108,8 @@ public struct Caller: Sendable, Equatable {
 
     /// Whether the credential has not been revoked since it was looked at: asked again in the transaction that admits somebody.
     public func isStillGood(now: Timestamp, in database: Transaction) throws -> Bool {
-        guard try User.find(id: user.id, in: database)?.disabledAt == nil else { return false }
-        return switch credential {
-        case .signIn(let id): try SignIn.find(id: id, now: now, in: database) != nil
-        case .apiToken(let id): try APIToken.isGood(id: id, now: now, in: database)
-        case .command: true
-        }
+        guard let user = try User.find(id: user.id, in: database), user.disabledAt == nil else { return false }
+        return try credential.isGood(now: now, in: database)
     }
 
     /// Whether the credential is good for this, whatever its owner may do.
@@ -121,21 +117,22 @@ public struct Caller: Sendable, Equatable {
 
     /// What changes how an account signs in is for somebody who has signed in, not for a program with a token.
     /// - Throws: ``Refusal`` `.signInNeeded`.
-    public func mustBePerson() throws {
+    public func requirePerson() throws {
         if case .apiToken = credential {
             throw Refusal(.signInNeeded, "An API token cannot do this; sign in with your password.")
         }
     }
 
     /// - Throws: ``Refusal`` `.notAllowed` for a token that was made for less than everything.
-    public func mustBeUnrestricted() throws {
+    public func requireUnrestricted() throws {
         if scopes != nil {
             throw Refusal(.notAllowed, "This token was made for less; use one without scopes, or sign in.")
         }
     }
 
+    /// Throws unless the caller administers the server and the token allows it.
     /// - Throws: ``Refusal`` `.notAllowed`.
-    public func administrator() throws {
+    public func requireAdministrator() throws {
         guard user.isAdmin else { throw Refusal(.notAllowed, "This is for administrators of this server.") }
         guard hasScope(.applianceManage) else {
             throw Refusal(.notAllowed, "This token was made without \(PermissionKey.applianceManage.rawValue).")
@@ -150,7 +147,7 @@ public struct Caller: Sendable, Equatable {
     /// counts at once for what is new; a higher one from the next token on.
     public func allowance(in organisation: Organisation, _ database: Transaction) -> Allowance {
         Allowance(
-            plan: organisation.plan, limits: database.surroundings.plans[organisation.plan],
+            plan: organisation.plan, limits: database.keysAndPlans.plans[organisation.plan],
             claims: organisation.id == organisationId ? claims : nil)
     }
 }

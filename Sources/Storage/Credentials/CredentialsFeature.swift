@@ -3,7 +3,7 @@ import Database
 extension StorageFeature {
     /// Accounts and what they sign in with.
     static let accounts = StorageFeature(
-        name: "accounts", migrations: [.firstTables, .applianceTables, .peopleTables],
+        name: "accounts", migrations: [.firstTables, .applianceTables, .peopleTables, .credentialsView],
         permissions: [.tokenCreate, .applianceManage],
         clearAway: { cutoffs, database in
             try database.run("DELETE FROM one_time_links WHERE expires_at < ?", cutoffs.links)

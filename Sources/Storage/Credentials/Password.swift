@@ -13,7 +13,7 @@ public enum Password {
     public static func set(
         hash: String, userId: String, keeping kept: String?, now: Timestamp, in database: Transaction
     ) throws {
-        try rehash(hash, userId: userId, now: now, in: database)
+        try store(hash, userId: userId, now: now, in: database)
         try SignIn.endAll(userId: userId, except: kept, .passwordChanged, now: now, in: database)
         // Nor does a link that somebody else asked for change the address afterwards.
         for purpose in [OneTimeLink.Purpose.resetPassword, .verifyEmail] {
@@ -21,8 +21,8 @@ public enum Password {
         }
     }
 
-    /// The same password with other parameters, or the first one.
-    public static func rehash(
+    /// Stores a hash and ends no sign-ins: for a first password, or for the same password with new parameters.
+    public static func store(
         _ hash: String, userId: String, now: Timestamp, in database: Transaction
     ) throws {
         try database.run(

@@ -44,7 +44,7 @@ public struct SetupLink: Sendable {
         guard try isGood(secret, now: now, in: database) else { throw refusal }
         try database.run("UPDATE setup_links SET used_at = ? WHERE digest = ?", now, Digest.of(secret))
         let user = try User.create(username: username, plan: .admin, isAdmin: true, now: now, in: database)
-        if let passwordHash { try Password.rehash(passwordHash, userId: user.id, now: now, in: database) }
+        if let passwordHash { try Password.store(passwordHash, userId: user.id, now: now, in: database) }
         return (user, try APIToken.create(name: "setup", userId: user.id, now: now, in: database))
     }
 

@@ -86,7 +86,7 @@ public struct SignIn: Sendable, Equatable {
         return (made, secret)
     }
 
-    /// A sign-in that has not ended, if its account is in use.
+    /// The sign-in with this id if it has not ended or expired. Does not check the account; ``caller(claims:organisationId:address:in:)`` does.
     public static func find(id: String, now: Timestamp, in database: Transaction) throws -> SignIn? {
         try database.first(
             "SELECT * FROM sign_ins WHERE id = ? AND ended_at IS NULL AND expires_at > ?", id, now,

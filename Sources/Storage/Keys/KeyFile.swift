@@ -29,7 +29,7 @@ public enum KeyFile {
         return (0..<size).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
     }
 
-    /// A name is on the disk when its directory is.
+    /// Syncs the directory: without this, a new or renamed file may be lost in a power failure.
     static func syncDirectory(of path: String) throws {
         do { try WholeFile.syncDirectory(of: path) } catch { throw failure("sync", path, error) }
     }

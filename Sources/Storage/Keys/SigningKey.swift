@@ -27,13 +27,14 @@ public struct SigningKey: Sendable, Equatable {
 
     /// The keys that are believed, the one that signs first.
     /// - Throws: ``StorageError``.
-    public static func believed(now: Timestamp, in database: Transaction) throws -> [SigningKey] {
+    public static func valid(now: Timestamp, in database: Transaction) throws -> [SigningKey] {
         try list(in: database).filter { $0.createdAt >= oldestBelieved(now) }
     }
 
-    /// The same; makes one where there is none or the newest is old, and forgets those that are believed no more.
+    /// Deletes expired keys. Makes a new key if there is none or the newest is old.
+    /// - Returns: the valid keys, newest first.
     /// - Throws: ``StorageError``.
-    public static func current(now: Timestamp, in database: Transaction) throws -> [SigningKey] {
+    public static func rotateIfDue(now: Timestamp, in database: Transaction) throws -> [SigningKey] {
         try database.run("DELETE FROM signing_keys WHERE created_at < ?", oldestBelieved(now))
         if try list(in: database).first?.isOld(now: now) ?? true { _ = try add(now: now, in: database) }
         return try list(in: database)

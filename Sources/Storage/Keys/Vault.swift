@@ -33,7 +33,7 @@ enum Vault {
 
     /// Wraps every data key anew. Returns how many there are.
     static func rewrap(in connection: Transaction) throws -> Int {
-        let keys = try connection.surroundings.keyring()
+        let keys = try connection.keysAndPlans.keyring()
         let stored = try connection.across(.upkeep).rows("SELECT organisation_id, master, wrapped FROM data_keys") {
             (try $0.text("organisation_id"), try $0.text("master"), try $0.blob("wrapped"))
         }
@@ -51,7 +51,7 @@ enum Vault {
     /// Opens some of the data keys.
     /// - Throws: ``StorageError`` when the master key is not the one that wrapped them.
     static func check(in connection: Transaction, samples: Int) throws {
-        let keys = try connection.surroundings.keyring()
+        let keys = try connection.keysAndPlans.keyring()
         let stored = try connection.across(.upkeep).rows(
             "SELECT organisation_id, master, wrapped FROM data_keys LIMIT ?", samples
         ) { (try $0.text("organisation_id"), try $0.text("master"), try $0.blob("wrapped")) }
@@ -75,7 +75,7 @@ enum Vault {
     }
 
     private static func dataKey(in scope: TenantScope) throws -> SymmetricKey {
-        let keys = try scope.connection.surroundings.keyring()
+        let keys = try scope.connection.keysAndPlans.keyring()
         let binding = Array("data_keys\u{0}\(scope.organisationId)".utf8)
         let stored = try scope.first(
             "SELECT master, wrapped FROM data_keys WHERE organisation_id = :organisation"

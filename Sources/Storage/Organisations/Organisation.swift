@@ -1,7 +1,7 @@
 public import Database
 public import Model
 
-/// What owns things: one for each account by itself, and as many as people make together.
+/// Owns share sessions, roles, API tokens and an audit log. Each account has a personal organisation; people can create shared ones.
 public struct Organisation: Sendable, Equatable {
     /// Long enough to notice a mistake, in seconds.
     public static let graceSeconds: Int64 = 30 * 86_400
@@ -58,7 +58,7 @@ public struct Organisation: Sendable, Equatable {
         }
         // A person whose plan was lowered does not get around it with a new organisation.
         let own = try owner.personalOrganisation(in: database).plan
-        let plan = min(own, database.surroundings.plans.standard)
+        let plan = min(own, database.keysAndPlans.plans.standard)
         let made = try database.first(
             "INSERT INTO organisations (id, name, plan, created_at) VALUES (?, ?, ?, ?) RETURNING *",
             Identifier.make(now: now), name, plan.rawValue, now,

@@ -26,7 +26,7 @@ public struct Role: Sendable, Equatable {
         self.permissions = permissions
     }
 
-    /// The same name without any permission: a role that is gone.
+    /// Stands for a role that was deleted: it has no permissions.
     var powerless: Role { Role(id: "", name: "removed role", permissions: []) }
 
     /// No more than these, and nobody's owner.

@@ -16,7 +16,7 @@ extension User {
             """, Identifier.make(now: now), username, email, isAdmin, now, decode: User.init)
         guard let created else { throw taken(username) }
         try Organisation.createPersonal(
-            of: created, plan: plan ?? database.surroundings.plans.standard, now: now, in: database)
+            of: created, plan: plan ?? database.keysAndPlans.plans.standard, now: now, in: database)
         return created
     }
 

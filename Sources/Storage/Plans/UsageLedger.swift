@@ -64,11 +64,11 @@ public enum UsageLedger {
         let sessions = try all.rows(
             """
             SELECT id, organisation_id, metered_until FROM share_sessions WHERE ended_at IS NULL AND metered_until <= ?
-            """, due, decode: Open.init)
+            """, due, decode: MeteredItem.init)
         let seats = try all.rows(
             "SELECT id, organisation_id, metered_until FROM connections WHERE left_at IS NULL AND metered_until <= ?",
             due,
-            decode: Open.init)
+            decode: MeteredItem.init)
         for one in sessions {
             try all.run("UPDATE share_sessions SET metered_until = ? WHERE id = ?", one.next(now), one.id)
         }
@@ -137,8 +137,8 @@ public enum UsageLedger {
 
     // MARK: Parts
 
-    /// Something that goes on.
-    private struct Open {
+    /// An open session or a taken seat, with the time up to which it is metered.
+    private struct MeteredItem {
         let id, organisationId: String
         let meteredUntil: Timestamp
 
@@ -156,7 +156,7 @@ public enum UsageLedger {
     }
 
     private static func addAll(
-        _ open: [Open], _ unit: Unit, now: Timestamp, in database: Transaction
+        _ open: [MeteredItem], _ unit: Unit, now: Timestamp, in database: Transaction
     ) throws {
         var sums: [String: [Int64: Int]] = [:]
         for one in open {

@@ -1,7 +1,7 @@
 public import Database
 public import Model
 
-/// What a good code opens: whom it lets in, and to what.
+/// A usable share code with its session and host.
 public struct OpenCode: Sendable {
     public let code: ShareCode
     public let session: ShareSession
@@ -113,8 +113,8 @@ public struct GuestSeat: Sendable {
     /// Slots are 16 bits on the wire, and 0 is the host.
     private static let lastSlot = 65_535
 
-    /// Whose seat it was that nobody proved anything in.
-    public struct Unproved: Sendable {
+    /// The guest and the host of a seat whose guest left without proving that they know the words.
+    public struct UnprovedSeat: Sendable {
         public let guestId, hostId: String
     }
 
@@ -124,7 +124,7 @@ public struct GuestSeat: Sendable {
     @discardableResult
     public static func leave(
         id: String, isUnproved: Bool = false, now: Timestamp, in database: Transaction
-    ) throws -> Unproved? {
+    ) throws -> UnprovedSeat? {
         let left = try database.across(.relay).first(
             """
             UPDATE connections SET left_at = ? WHERE id = ? AND left_at IS NULL
@@ -148,7 +148,7 @@ public struct GuestSeat: Sendable {
         let host = try scope.first(
             "SELECT host_user_id FROM share_sessions WHERE organisation_id = :organisation AND id = ?", left.session
         ) { try $0.text("host_user_id") }
-        return host.map { Unproved(guestId: left.guest, hostId: $0) }
+        return host.map { UnprovedSeat(guestId: left.guest, hostId: $0) }
     }
 
     /// Closes the seats that nobody can come back to: those of ended sessions, of versions that kept no token, and of
@@ -158,26 +158,20 @@ public struct GuestSeat: Sendable {
         try all.run(
             """
             UPDATE share_sessions SET host_resume_digest = NULL WHERE ended_at IS NULL AND (
-                (host_credential_id IS NOT NULL
-                    AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = host_credential_id
-                        AND ended_at IS NULL AND expires_at > ?)
-                    AND NOT EXISTS (SELECT 1 FROM api_tokens WHERE api_tokens.id = host_credential_id
-                        AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)))
+                (host_credential_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM credentials
+                    WHERE credentials.id = host_credential_id AND (good_until IS NULL OR good_until > ?)))
                 OR EXISTS (SELECT 1 FROM users WHERE users.id = host_user_id AND disabled_at IS NOT NULL)
                 OR NOT EXISTS (SELECT 1 FROM memberships WHERE memberships.user_id = host_user_id
                     AND memberships.organisation_id = share_sessions.organisation_id))
-            """, now, now)
+            """, now)
         let lost = try all.rows(
             """
             SELECT id FROM connections WHERE left_at IS NULL AND (resume_digest IS NULL
                 OR session_id IN (SELECT id FROM share_sessions WHERE ended_at IS NOT NULL)
                 OR EXISTS (SELECT 1 FROM users WHERE users.id = connections.user_id AND disabled_at IS NOT NULL)
-                OR (credential_id IS NOT NULL
-                    AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.id = credential_id
-                        AND ended_at IS NULL AND expires_at > ?)
-                    AND NOT EXISTS (SELECT 1 FROM api_tokens WHERE api_tokens.id = credential_id
-                        AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?))))
-            """, now, now
+                OR (credential_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM credentials
+                    WHERE credentials.id = credential_id AND (good_until IS NULL OR good_until > ?))))
+            """, now
         ) { try $0.text("id") }
         for id in lost { try leave(id: id, now: now, in: database) }
     }
@@ -185,7 +179,7 @@ public struct GuestSeat: Sendable {
     private static func checkSeats(of session: ShareSession, in scope: TenantScope) throws {
         guard let organisation = try Organisation.find(id: session.organisationId, in: scope.connection) else { return }
         let plan = organisation.plan
-        guard let limit = scope.connection.surroundings.plans[plan][.viewers] else { return }
+        guard let limit = scope.connection.keysAndPlans.plans[plan][.viewers] else { return }
         scope.lock()
         let seated =
             try scope.first(
@@ -195,7 +189,7 @@ public struct GuestSeat: Sendable {
                 """, session.id
             ) { try $0.integer("seated") } ?? 0
         guard seated < limit else {
-            let advice = scope.connection.surroundings.plans.advice(
+            let advice = scope.connection.keysAndPlans.plans.advice(
                 from: plan, for: .viewers, whoUpgrades: "The host can upgrade to")
             throw Refusal(
                 .viewerLimit, "Viewer limit reached (\(limit)). \(advice)", limit: limit, current: seated, plan: plan)

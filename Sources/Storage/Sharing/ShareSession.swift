@@ -3,8 +3,6 @@ public import Model
 
 /// One terminal that its owner shares, from the moment it is opened until it ends.
 public struct ShareSession: Sendable, Equatable {
-    /// Why a session ended; `sessionEnded` on the wire carries the same word.
-
     /// A person has few sessions; this bounds what one answer may hold.
     private static let listLimit = 500
 
@@ -46,7 +44,7 @@ public struct ShareSession: Sendable, Equatable {
                     host.user.id
                 ) { try $0.integer("active") } ?? 0
             guard active < limit else {
-                let advice = database.surroundings.plans.advice(from: plan, for: .shares, whoUpgrades: "Upgrade to")
+                let advice = database.keysAndPlans.plans.advice(from: plan, for: .shares, whoUpgrades: "Upgrade to")
                 let message = "Share limit reached (\(limit)). \(advice)"
                 throw Refusal(.shareLimit, message, limit: limit, current: active, plan: plan)
             }

@@ -3,17 +3,6 @@ public import Model
 
 /// Who sat where in an active session when the server stopped, so that everybody may come back.
 public struct StoredSeats: Sendable {
-    public struct Seat: Sendable {
-        /// 0 is the host.
-        public let slot: Int
-        public let peerId, userId, username, publicKey: String
-        public let permission: Permission
-        public let resumeDigest: [UInt8]
-        /// What a revocation names.
-        public let credentialId: String?
-        public let organisationId: String
-    }
-
     public let sessionId: String
     /// When the plan ends the session, and which plan that is.
     public let endsAt: Timestamp?
@@ -21,8 +10,8 @@ public struct StoredSeats: Sendable {
     /// All that its room has carried so far: the last run's count has been settled.
     public let bytesRelayed: Int
     /// Nil where the host had not come yet.
-    public let host: Seat?
-    public let guests: [Seat]
+    public let host: SeatRecord?
+    public let guests: [SeatRecord]
 
     /// All active sessions. Seats that nobody can come back to are given up first.
     /// - Throws: ``StorageError``.
@@ -48,7 +37,7 @@ public struct StoredSeats: Sendable {
         }
     }
 
-    private static func host(of sessionId: String, in database: Transaction) throws -> Seat? {
+    private static func host(of sessionId: String, in database: Transaction) throws -> SeatRecord? {
         try database.across(.upkeep).first(
             """
             SELECT share_sessions.*, users.username FROM share_sessions
@@ -56,7 +45,7 @@ public struct StoredSeats: Sendable {
             WHERE share_sessions.id = ? AND host_resume_digest IS NOT NULL
             """, sessionId
         ) {
-            Seat(
+            SeatRecord(
                 slot: 0, peerId: try $0.text("host_peer_id"), userId: try $0.text("host_user_id"),
                 username: try $0.text("username"), publicKey: "", permission: .control,
                 resumeDigest: try $0.blob("host_resume_digest"),
@@ -65,14 +54,14 @@ public struct StoredSeats: Sendable {
         }
     }
 
-    private static func guests(of sessionId: String, in database: Transaction) throws -> [Seat] {
+    private static func guests(of sessionId: String, in database: Transaction) throws -> [SeatRecord] {
         try database.across(.upkeep).rows(
             """
             SELECT connections.*, users.username FROM connections JOIN users ON users.id = connections.user_id
             WHERE session_id = ? AND left_at IS NULL AND slot > 0
             """, sessionId
         ) {
-            Seat(
+            SeatRecord(
                 slot: try $0.integer("slot"), peerId: try $0.text("id"), userId: try $0.text("user_id"),
                 username: try $0.text("username"), publicKey: try $0.text("public_key"),
                 permission: try $0.word("permission"), resumeDigest: try $0.blob("resume_digest"),

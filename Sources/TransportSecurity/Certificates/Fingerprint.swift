@@ -1,4 +1,5 @@
 import COpenSSL
+import Model
 
 /// A certificate's SHA-256: what a client pins, and what two people compare.
 public struct Fingerprint: Sendable, Equatable, Codable, CustomStringConvertible {
@@ -45,12 +46,7 @@ public struct Fingerprint: Sendable, Equatable, Codable, CustomStringConvertible
     }
 
     /// 64 hexadecimal digits.
-    public var hexadecimal: String {
-        bytes.map { byte in
-            let text = String(byte, radix: 16)
-            return text.count == 1 ? "0\(text)" : text
-        }.joined()
-    }
+    public var hexadecimal: String { Hexadecimal.text(bytes) }
 
     /// `sha256:…`
     public var description: String { "sha256:\(hexadecimal)" }

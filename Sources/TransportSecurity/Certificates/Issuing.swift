@@ -1,4 +1,5 @@
 import COpenSSL
+import Model
 
 /// Certificates and requests made here.
 public enum Issuing {
@@ -23,7 +24,7 @@ public enum Issuing {
     /// - Parameter digest: SHA-256 of the key authorization, 32 bytes.
     /// - Throws: ``TLSError``.
     public static func challenge(name: String, digest: [UInt8], now: Int) throws(TLSError) -> CertificatePair {
-        let octets = digest.map { byte in byte < 16 ? "0\(String(byte, radix: 16))" : String(byte, radix: 16) }.joined()
+        let octets = Hexadecimal.text(digest)
         return try signed(
             names: [name], from: now - clockTolerance, until: now + 7 * 86400,
             extensions: [], acmeIdentifier: "critical,DER:0420\(octets)")

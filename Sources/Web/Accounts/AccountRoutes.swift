@@ -66,7 +66,7 @@ struct AccountRoutes: Sendable {
     @Sendable private func beginSecondFactor(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        try caller.mustBePerson()
+        try caller.requirePerson()
         let seed = try await management.beginSecondFactor(of: caller)
         return .json(
             SeedResource(seed: seed, username: caller.user.username, host: context.host(request)), status: .created)
@@ -75,7 +75,7 @@ struct AccountRoutes: Sendable {
     @Sendable private func confirmSecondFactor(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        try caller.mustBePerson()
+        try caller.requirePerson()
         let asked = try await request.value(CodeOnly.self)
         return .json(RecoveryCodesResource(recoveryCodes: try await management.confirm(asked.code, of: caller)))
     }
@@ -83,7 +83,7 @@ struct AccountRoutes: Sendable {
     @Sendable private func renewRecoveryCodes(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        try caller.mustBePerson()
+        try caller.requirePerson()
         let asked = try await request.value(CodeOnly.self)
         return .json(
             RecoveryCodesResource(recoveryCodes: try await management.renewRecoveryCodes(asked.code, of: caller)))
@@ -92,7 +92,7 @@ struct AccountRoutes: Sendable {
     @Sendable private func turnSecondFactorOff(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        try caller.mustBePerson()
+        try caller.requirePerson()
         let asked = try await request.value(CodeOnly.self)
         try await management.turnSecondFactorOff(asked.code, of: caller)
         return .done
@@ -108,7 +108,7 @@ struct AccountRoutes: Sendable {
     @Sendable private func endAll(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        try caller.mustBePerson()
+        try caller.requirePerson()
         try await management.signOutEverywhere(caller)
         return .done
     }
@@ -116,7 +116,7 @@ struct AccountRoutes: Sendable {
     @Sendable private func endOne(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        try caller.mustBePerson()
+        try caller.requirePerson()
         try await management.endSignIn(try context.parameters.require("id"), of: caller)
         return .done
     }

@@ -123,7 +123,7 @@ struct AuthenticationRoutes: Sendable {
     @Sendable private func verifyEmail(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        try caller.mustBePerson()
+        try caller.requirePerson()
         try await accounts.verifyEmail(secret: try await request.value(SecretOnly.self).secret, by: caller)
         return .done
     }
@@ -149,7 +149,7 @@ struct AuthenticationRoutes: Sendable {
     @Sendable private func changePassword(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        try caller.mustBePerson()
+        try caller.requirePerson()
         let asked = try await request.value(PasswordChange.self)
         try await accounts.changePassword(
             old: asked.oldPassword, new: asked.newPassword, of: caller,
@@ -160,7 +160,7 @@ struct AuthenticationRoutes: Sendable {
     @Sendable private func changeEmail(
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
-        try caller.mustBePerson()
+        try caller.requirePerson()
         let asked = try await request.value(EmailChange.self)
         try await accounts.setEmail(asked.email, password: asked.password, of: caller)
         return Response(status: .accepted)
@@ -169,7 +169,7 @@ struct AuthenticationRoutes: Sendable {
     private func answer(
         _ user: User, isStrong: Bool, _ how: String, _ source: AccountOperations.Source
     ) async throws -> Response {
-        try await answer(try await accounts.begin(user, isStrong: isStrong, how: how, from: source), status: .ok)
+        try await answer(try await accounts.startSignIn(user, isStrong: isStrong, how: how, from: source), status: .ok)
     }
 
     private func answer(_ made: AccountOperations.SignedIn, status: HTTPResponse.Status) async throws -> Response {

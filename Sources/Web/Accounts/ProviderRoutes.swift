@@ -18,7 +18,7 @@ struct ProviderRoutes: Sendable {
     let database: Database
     let accounts: AccountOperations
     let providers: [any Provider]
-    /// Programs that may be given a token; the first is the one that asks for none by name.
+    /// Addresses of programs that may receive a token. The first is used if the request has no `redirect`.
     let frontends: [String]
     let logger: Logger
     private let used = UsedOnce()
@@ -161,18 +161,19 @@ struct ProviderRoutes: Sendable {
         guard let frontend = data["frontend"] else {
             let source = AccountOperations.Source(
                 kind: .browser, client: BrowserName.of(request), address: context.address)
-            let made = try await accounts.begin(user, isStrong: isStrong, how: how, from: source)
+            let made = try await accounts.startSignIn(user, isStrong: isStrong, how: how, from: source)
             return SignInPages.signedIn(made, SignInPages.safe(data["next"]))
         }
         let source = AccountOperations.Source(
             kind: .desktop, client: "desktop client, by \(BrowserName.of(request))", address: context.address)
-        let made = try await accounts.begin(user, isStrong: isStrong, how: how, from: source)
+        let made = try await accounts.startSignIn(user, isStrong: isStrong, how: how, from: source)
         let token = try await accounts.accessToken(for: made.caller).text
         // Exactly as it came, or not at all.
         let state = data["clientState"].map { "&state=\(FormText.encoded($0))" } ?? ""
         let target = "\(frontend)auth?token=\(token)\(state)"
         guard isStrong else { return Response.redirect(to: target, type: .found) }
-        // Behind a form, browsers hold a redirect to the form's own site: a page that goes on is none.
+        // The second-factor form was posted, and its `form-action` policy also applies to redirects: a page that refreshes to the target
+        // is not a redirect.
         var page = Page(
             title: "Signed in",
             body: "<main><h1>Signed in</h1><p><a href=\"\(target)\">Go on to the program</a></p></main>"

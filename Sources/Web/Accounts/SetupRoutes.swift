@@ -69,7 +69,7 @@ struct SetupRoutes: Sendable {
         unlink(setupLinkPath)
         let source = AccountOperations.Source(
             kind: .browser, client: BrowserName.of(request), address: context.address)
-        let signedIn = try await accounts.begin(user, isStrong: false, how: "setup link", from: source)
+        let signedIn = try await accounts.startSignIn(user, isStrong: false, how: "setup link", from: source)
         return Page(
             title: "This Postern is yours",
             body: """

@@ -133,7 +133,7 @@ struct SignInPages: Sendable {
     private func begin(
         _ user: User, isStrong: Bool, _ how: String, _ source: AccountOperations.Source, _ next: String
     ) async throws -> Response {
-        let made = try await accounts.begin(user, isStrong: isStrong, how: how, from: source)
+        let made = try await accounts.startSignIn(user, isStrong: isStrong, how: how, from: source)
         return Self.signedIn(made, next)
     }
 

@@ -10,8 +10,8 @@ enum Access: Sendable, Equatable {
     case account
     /// Members of the organisation that the path names, or else of the credential's own, whose role has this permission.
     case member(PermissionKey)
-    /// As `.member`, also in an organisation that is deleted and can still be brought back.
-    case memberOfDeleted(PermissionKey)
+    /// Like `.member`, and also while the organisation is deleted and not yet purged.
+    case memberEvenIfDeleted(PermissionKey)
     /// Administrators of this server.
     case administrator
 
@@ -20,7 +20,7 @@ enum Access: Sendable, Equatable {
         case .anyone: "anyone"
         case .credential: "credential"
         case .account: "account"
-        case .member(let key), .memberOfDeleted(let key): key.rawValue
+        case .member(let key), .memberEvenIfDeleted(let key): key.rawValue
         case .administrator: "administrator"
         }
     }

@@ -79,7 +79,7 @@ final class Routes {
         router.on(RouterPath(path), method: method) { request, context in
             if limit == .publicCalls { try publicCalls.take(context) }
             let caller = try await authenticator.caller(of: request, context)
-            return try await database.noting(caller, access, context) {
+            return try await database.recordingDenials(caller, access, context) {
                 try await database.admit(caller, to: access, context)
                 return try await handler(request, context, caller)
             }
@@ -98,7 +98,7 @@ final class Routes {
                 return .redirect(to: "/sign-in?next=\(FormText.encoded(request.uri.path))", type: .normal)
             }
             do {
-                return try await database.noting(visit.caller, access, context) {
+                return try await database.recordingDenials(visit.caller, access, context) {
                     try await database.admit(visit.caller, to: access, context)
                     let form = method == .post ? try await Form.read(request, visit.formToken) : Form("")
                     return try await handler(PageRequest(request: request, context: context, visit: visit, form: form))
@@ -118,16 +118,16 @@ extension Database {
         let organisation = context.parameters.get("organisation")
         switch access {
         case .anyone, .credential: return
-        case .account: try caller.mustBeUnrestricted()
-        case .administrator: try caller.administrator()
+        case .account: try caller.requireUnrestricted()
+        case .administrator: try caller.requireAdministrator()
         case .member(let key): _ = try await read { try caller.member(of: organisation, may: key, in: $0) }
-        case .memberOfDeleted(let key):
+        case .memberEvenIfDeleted(let key):
             _ = try await read { try caller.member(of: organisation, may: key, whileDeleted: true, in: $0) }
         }
     }
 
-    /// Writes into the audit log what somebody asked for and may not.
-    fileprivate func noting(
+    /// Runs `body`. Records a `.notAllowed` refusal in the audit log and throws it again.
+    fileprivate func recordingDenials(
         _ caller: Caller, _ access: Access, _ context: WebContext, _ body: () async throws -> Response
     ) async throws -> Response {
         do {
@@ -152,7 +152,7 @@ extension Database {
 extension RateLimiter {
     /// - Throws: ``APIError`` `rate_limited`.
     fileprivate func take(_ context: WebContext) throws {
-        if let wait = refuse(context.address) { throw Refusal.rateLimited(retryAfter: wait) }
+        if let wait = take(context.address) { throw Refusal.rateLimited(retryAfter: wait) }
     }
 }
 

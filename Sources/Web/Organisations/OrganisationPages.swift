@@ -19,7 +19,7 @@ struct OrganisationPages: Sendable {
         routes.page(.post, "/organisation/leave", for: .account, use: leave)
         routes.page(.post, "/organisation/delete", for: .member(.tenantDelete), use: delete)
         routes.page(.post, "/organisation/restore", for: .account, use: restore)
-        routes.page(.get, "/organisation/export", for: .memberOfDeleted(.tenantExport), use: export)
+        routes.page(.get, "/organisation/export", for: .memberEvenIfDeleted(.tenantExport), use: export)
         routes.page(.get, "/organisation/plan", for: .member(.tenantRead), use: plan)
         routes.page(.get, "/organisation/audit", for: .member(.auditRead), use: audit)
     }

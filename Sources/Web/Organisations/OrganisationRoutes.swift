@@ -28,7 +28,7 @@ struct OrganisationRoutes: Sendable {
                 "Makes an organisation; the caller owns it", takes: NewOrganisation.self,
                 .created(OrganisationResource.self, "Made.")), use: create)
         routes.on(
-            .get, "/organisations/:organisation", for: .memberOfDeleted(.tenantRead),
+            .get, "/organisations/:organisation", for: .memberEvenIfDeleted(.tenantRead),
             about: RouteText("An organisation", .ok(OrganisationResource.self, "It.")), use: show)
         routes.on(
             .patch, "/organisations/:organisation", for: .member(.tenantUpdate),
@@ -36,12 +36,12 @@ struct OrganisationRoutes: Sendable {
                 "Changes an organisation's name or rules", takes: OrganisationChange.self,
                 .ok(OrganisationResource.self, "As it is now.")), use: change)
         routes.on(
-            .delete, "/organisations/:organisation", for: .memberOfDeleted(.tenantDelete),
+            .delete, "/organisations/:organisation", for: .memberEvenIfDeleted(.tenantDelete),
             about: RouteText(
                 "Deletes an organisation; it can be brought back for 30 days",
                 .accepted(OrganisationRoutes.Deleted.self, "When it is gone for good.")), use: delete)
         routes.on(
-            .post, "/organisations/:organisation/restore", for: .memberOfDeleted(.tenantDelete),
+            .post, "/organisations/:organisation/restore", for: .memberEvenIfDeleted(.tenantDelete),
             about: RouteText("Brings a deleted organisation back", .done()), use: restore)
         routes.on(
             .post, "/organisations/:organisation/switch", for: .member(.tenantRead),
@@ -126,7 +126,7 @@ struct OrganisationRoutes: Sendable {
                     .init("before", .integer, "Only events older than this number."),
                 ], .ok([AuditResource].self, "Newest first.")), use: audit)
         routes.on(
-            .get, "/organisations/:organisation/export", for: .memberOfDeleted(.tenantExport),
+            .get, "/organisations/:organisation/export", for: .memberEvenIfDeleted(.tenantExport),
             about: RouteText(
                 "All of the organisation's data, one JSON object a line", .text("application/x-ndjson", "An archive.")),
             use: export)

@@ -15,14 +15,14 @@ struct RelayEntrance: UpgradeEntrance {
     let proxies: TrustedProxies
 
     func upgrader(
-        for connection: MovingConnection
+        for connection: ConnectionTransfer
     ) -> any NIOTypedHTTPServerProtocolUpgrader<ConnectionOutcome> {
         RelayUpgrader(relay: relay, proxies: proxies, transport: connection)
     }
 }
 
 /// The relay's rooms take connections to their own event loops.
-extension MovingConnection: PeerTransport {}
+extension ConnectionTransfer: PeerTransport {}
 
 /// Turns a request into a peer of the relay. NIO's upgrader checks the request and answers it (RFC 6455, section 4.2); from then
 /// on the relay's own framing reads the socket.
@@ -68,7 +68,7 @@ private struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
         channel.eventLoop.makeCompletedFuture {
             let isSocketIO = upgradeRequest.path != relayPath
             // A host sends much more than requests are long.
-            try channel.syncOptions?.setOption(.recvAllocator, value: MovingConnection.reads)
+            try channel.syncOptions?.setOption(.recvAllocator, value: ConnectionTransfer.reads)
             let client = proxies.client(
                 channel.remoteAddress?.ipAddress, upgradeRequest.headers["X-Forwarded-For"])
             try relay.addPeer(to: channel, address: client.key, isSocketIO: isSocketIO, transport: transport)

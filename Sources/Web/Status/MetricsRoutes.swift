@@ -17,7 +17,7 @@ struct MetricsRoutes: Sendable {
                 .text("text/plain", "Text, version 0.0.4."), isBearerOptional: true)
         ) { request, context in
             if !context.isLoopback {
-                try await services.authenticator.caller(of: request, context).administrator()
+                try await services.authenticator.caller(of: request, context).requireAdministrator()
             }
             return Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],

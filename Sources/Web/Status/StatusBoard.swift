@@ -36,6 +36,8 @@ final class StatusBoard: Sendable {
     private let parts: WebParts
     private let loops: LoopProbe
     private let last = Mutex<StatusReport?>(nil)
+    /// The look that is under way, which all who ask meanwhile share.
+    private let look = SharedLook()
 
     init(_ parts: WebParts, group: any EventLoopGroup) {
         self.parts = parts
@@ -43,11 +45,22 @@ final class StatusBoard: Sendable {
     }
 
     func report() async -> StatusReport {
-        if let known = last.withLock({ $0 }), ContinuousClock.now - known.checkedAt < Self.freshness { return known }
-        let components = [await database(), await relay(), certificate(), acme(), disk(), backups()].compactMap { $0 }
-        let report = StatusReport(components: components, checkedAt: .now)
-        last.withLock { $0 = report }
-        return report
+        if let known = fresh { return known }
+        return await look.once {
+            // Another look may have ended while this one waited.
+            if let known = self.fresh { return known }
+            let components = [
+                await self.database(), await self.relay(), self.certificate(), self.acme(), self.disk(),
+                self.backups(),
+            ].compactMap { $0 }
+            let report = StatusReport(components: components, checkedAt: .now)
+            self.last.withLock { $0 = report }
+            return report
+        }
+    }
+
+    private var fresh: StatusReport? {
+        last.withLock { $0 }.flatMap { ContinuousClock.now - $0.checkedAt < Self.freshness ? $0 : nil }
     }
 
     private func database() async -> Component {
@@ -125,5 +138,22 @@ final class StatusBoard: Sendable {
         let age = Int(time(nil)) - newest
         let text = "The newest is \(DurationText.text(max(0, age))) old."
         return Component("backups", age > interval * 2 ? .warning : .ok, text)
+    }
+}
+
+/// One look at a time; the others wait for it.
+private actor SharedLook {
+    private var isBusy = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+
+    func once(_ look: @Sendable () async -> StatusReport) async -> StatusReport {
+        while isBusy { await withCheckedContinuation { waiting.append($0) } }
+        isBusy = true
+        let report = await look()
+        isBusy = false
+        let resumed = waiting
+        waiting = []
+        resumed.forEach { $0.resume() }
+        return report
     }
 }

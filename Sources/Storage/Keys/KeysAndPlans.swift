@@ -1,9 +1,9 @@
 import Database
 
-/// What rules inside a transaction need beside rows: the keys that are not in the database, and what the plans allow.
-public final class Surroundings: Sendable {
+/// The keys outside of the database, and what plans allow: for rules inside a transaction.
+public final class KeysAndPlans: Sendable {
     /// For files that are only looked at: backups, migrations.
-    static let none = Surroundings(keys: nil, plans: PlanCatalogue())
+    static let none = KeysAndPlans(keys: nil, plans: PlanCatalogue())
 
     private let keys: Keyring?
     public let plans: PlanCatalogue

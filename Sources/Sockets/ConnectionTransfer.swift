@@ -3,8 +3,8 @@ public import NIOCore
 import NIOPosix
 import TransportSecurity
 
-/// A connection that can go on on another event loop: a second descriptor for the same socket, and the TLS state with it.
-public struct MovingConnection: Sendable {
+/// Moves a connection to another event loop: duplicates its socket's descriptor and carries its TLS state along.
+public struct ConnectionTransfer: Sendable {
     enum Failure: Error {
         /// Something is still to be sent, or the socket is on its way down.
         case busy

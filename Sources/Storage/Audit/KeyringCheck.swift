@@ -64,10 +64,10 @@ extension Keyring {
                 return "\(master) is missing; restore it from the backup that belongs to the database"
             }
             let keys = try Keyring(stateDirectory: stateDirectory, credential: credential)
-            let surroundings = Surroundings(keys: keys, plans: PlanCatalogue())
+            let keysAndPlans = KeysAndPlans(keys: keys, plans: PlanCatalogue())
             try keys.check(
                 in: Transaction(
-                    path: "\(stateDirectory)/\(Database.fileName)", mode: .readOnly, extras: surroundings))
+                    path: "\(stateDirectory)/\(Database.fileName)", mode: .readOnly, extras: keysAndPlans))
             return nil
         } catch { return (error as? StorageError)?.message ?? "\(error)" }
     }

@@ -1,0 +1,27 @@
+/// A host's or a guest's seat in a share session, as it outlives a restart of the server.
+public struct SeatRecord: Sendable, Equatable {
+    /// The place in the room: 0 is the host, a guest's is 1 to 65,535.
+    public let slot: Int
+    public let peerId, userId, username, publicKey: String
+    public let permission: Permission
+    /// SHA-256 of the token that gives the seat back.
+    public let resumeDigest: [UInt8]
+    /// The sign-in or API token that let the peer in, as a revocation names it.
+    public let credentialId: String?
+    public let organisationId: String?
+
+    public init(
+        slot: Int, peerId: String, userId: String, username: String, publicKey: String, permission: Permission,
+        resumeDigest: [UInt8], credentialId: String? = nil, organisationId: String? = nil
+    ) {
+        self.slot = slot
+        self.peerId = peerId
+        self.userId = userId
+        self.username = username
+        self.publicKey = publicKey
+        self.permission = permission
+        self.resumeDigest = resumeDigest
+        self.credentialId = credentialId
+        self.organisationId = organisationId
+    }
+}

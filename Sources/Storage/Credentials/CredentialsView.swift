@@ -1,0 +1,44 @@
+public import Database
+public import Model
+
+extension Migration {
+    /// One list of credentials, whatever their kind. Its rule for what is good stands in ``Caller/Credential/isGood(now:in:)``.
+    static let credentialsView = Migration(
+        number: 4,
+        script: """
+            CREATE VIEW credentials AS
+                SELECT id, user_id, expires_at AS good_until FROM sign_ins WHERE ended_at IS NULL
+                UNION ALL SELECT id, user_id, expires_at AS good_until FROM api_tokens WHERE revoked_at IS NULL;
+            """)
+}
+
+extension Caller.Credential {
+    /// Whether it has neither been revoked nor ended by itself. The command line is always good.
+    /// - Throws: ``StorageError``.
+    public func isGood(now: Timestamp, in database: Transaction) throws -> Bool {
+        guard let id else { return true }
+        let found = try database.first(
+            "SELECT 1 AS found FROM credentials WHERE id = ? AND (good_until IS NULL OR good_until > ?)", id, now
+        ) { try $0.integer("found") }
+        return found != nil
+    }
+
+    /// As an access token names it (`cred`): `s:` or `t:` and the id; empty for the command line.
+    public var claim: String {
+        switch self {
+        case .signIn(let id): "s:\(id)"
+        case .apiToken(let id): "t:\(id)"
+        case .command: ""
+        }
+    }
+
+    /// - Returns: nil for a claim of an older version, which named no credential and cannot be revoked.
+    public init?(claim: String) {
+        let id = String(claim.dropFirst(2))
+        switch claim.prefix(2) {
+        case "s:": self = .signIn(id)
+        case "t:": self = .apiToken(id)
+        default: return nil
+        }
+    }
+}
