@@ -19,12 +19,12 @@ public struct RelayConfiguration: Sendable {
 
     /// After broadcasts went out, the next ones wait for each other this long, until they are so many or so long: far below what
     /// a person notices and below the time between two messages of a busy terminal, and long enough that one write carries many.
-    static let joinTime: TimeAmount = .microseconds(100)
+    static let coalesceInterval: TimeAmount = .microseconds(100)
     /// So much of that time a pause saves up, for writes that leave at once: messages that come regularly and not as often do
     /// not wait because two of them came together.
-    static let joinSavings: TimeAmount = .microseconds(800)
-    static let joinBytes = 16 << 10
-    static let joinCount = 16
+    static let coalesceBurst: TimeAmount = .microseconds(800)
+    static let flushBytes = 16 << 10
+    static let flushCount = 16
     /// What one guest may send, in bytes per second, and how much of that at once: a large paste. Above it the guest is
     /// closed, so that it cannot fill the host's queue.
     static let guestBytesPerSecond = 1 << 20

@@ -16,9 +16,9 @@ public enum WireLimits {
     public static let goneAfterPingSeconds: Int64 = 15
     /// How long after the upgrade the first message may take, in seconds.
     public static let firstMessageSeconds: Int64 = 10
-    /// Characters of a name, a title, a key or a code in JSON.
+    /// Bytes of UTF-8 of a name, a title, a key or a code in JSON.
     public static let shortTextBytes = 512
-    /// Characters of a bearer token: the longest JWT the contract allows.
+    /// Bytes of UTF-8 of a bearer token: the longest JWT the contract allows.
     public static let tokenBytes = 2048
     /// A plaintext output chunk in one broadcast frame, in bytes: the pty's whole backlog in a few frames, and small
     /// enough that a slow link shows something every 100 ms.

@@ -14,13 +14,13 @@ import Testing
         }
         #expect(pacing.isDue(now))
         pacing.left(now)
-        #expect(!pacing.isDue(now) && pacing.isDue(now + RelayConfiguration.joinTime))
+        #expect(!pacing.isDue(now) && pacing.isDue(now + RelayConfiguration.coalesceInterval))
     }
 
     @Test func fullBatchesPutNothingOffForLongerThanOnce() {
         var pacing = BroadcastPacing()
         for _ in 0..<100_000 { pacing.left(now) }
-        #expect(pacing.next == now + RelayConfiguration.joinTime)
+        #expect(pacing.next == now + RelayConfiguration.coalesceInterval)
     }
 
     @Test func whoSendsWithoutAPauseWritesOncePerJoinTime() {

@@ -73,7 +73,9 @@ final class BackupSchedule: Service {
 
     /// The packaged unit lets the service write to its state directory alone.
     private static func advice(_ directory: String, _ state: String) -> String {
-        guard !directory.hasPrefix(state), access(directory, W_OK) != 0, [EROFS, ENOENT, EACCES].contains(errno) else {
+        guard directory != state, !directory.hasPrefix("\(state)/"), access(directory, W_OK) != 0,
+            [EROFS, ENOENT, EACCES].contains(errno)
+        else {
             return ""
         }
         return "; under systemd, 'systemctl edit postern' with [Service] ReadWritePaths=\(directory), "

@@ -53,7 +53,7 @@ final class ApplianceServer: Sendable {
         if keeper == nil { ServedCertificates.forget(stateDirectory: state) }
         let inherited = try Systemd.listeners(https: https)
         listeners = inherited.isEmpty ? ListenerConfiguration.configured(configuration) : inherited
-        let others = try await OtherServers(
+        let others = try await ExternalServices(
             configuration, database: database, client: client, group: group)
         var parts = WebParts(
             database: database, hasher: hasher, mail: others.mail, version: Postern.version, metrics: metrics,

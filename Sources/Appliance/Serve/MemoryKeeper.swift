@@ -14,13 +14,14 @@ struct MemoryKeeper: Service {
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
-            var least = Self.residentBytes
+            var baseline = Self.residentBytes
             while !Task.isCancelled {
                 try? await Task.sleep(for: Self.pause)
-                guard Self.residentBytes - least > Self.growthBytes else { continue }
+                baseline = min(baseline, Self.residentBytes)
+                guard Self.residentBytes - baseline > Self.growthBytes else { continue }
                 // Not on a thread that answers requests.
                 try? await NIOThreadPool.singleton.runIfActive { postern_return_memory() }
-                least = Self.residentBytes
+                baseline = Self.residentBytes
             }
         }
     }

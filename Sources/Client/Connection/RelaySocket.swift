@@ -39,6 +39,8 @@ public final class RelaySocket {
     private var opening: (any Channel)?
     private var isClosed = false
     fileprivate private(set) var isPaused = false
+    /// While it is paused: one, however often it pauses.
+    private var keepAliveTimer: Scheduled<Void>?
     /// Messages sent since the last flush, ready for the socket.
     private var outgoing = ByteBuffer()
     /// Some are with the channel already.
@@ -103,7 +105,7 @@ public final class RelaySocket {
         channel?.setOption(.autoRead, value: reading).whenFailure { _ in }
         if reading == isPaused {
             isPaused = !reading
-            if isPaused { stayAlive() }
+            if isPaused { stayAlive() } else { keepAliveTimer?.cancel() }
         }
     }
 
@@ -112,7 +114,8 @@ public final class RelaySocket {
         guard isPaused, !isClosed, channel != nil else { return }
         send(.pong, ByteBuffer())
         flush()
-        loop.assumeIsolated().scheduleTask(in: Self.keepAlive) { self.stayAlive() }
+        keepAliveTimer?.cancel()
+        keepAliveTimer = loop.assumeIsolated().scheduleTask(in: Self.keepAlive) { self.stayAlive() }
     }
 
     fileprivate func send(_ opcode: WebSocketOpcode, _ data: ByteBuffer) {

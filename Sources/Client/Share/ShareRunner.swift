@@ -60,7 +60,7 @@ final class ShareRunner {
             ? ShareOutput.opening(sessionId: sessionId, codes: codes, server: server)
             : ShareOutput.banner(options, codes: codes, server: server)
         display.open(banner: banner)
-        if interactive { engine.leaveRoom(for: banner) }
+        if interactive { engine.reserveLines(for: banner) }
     }
 
     func start() -> EventLoopFuture<Int32> {

@@ -28,7 +28,7 @@ public struct BroadcastOpener: Sendable {
     }
 
     /// Whether a key of this epoch can still come: keys are sent in order, and each only once in a generation.
-    public func mayStillKnow(_ epoch: UInt32) -> Bool { epochs.keys.max().map { epoch > $0 } ?? true }
+    public func keyCanStillArrive(for epoch: UInt32) -> Bool { epochs.keys.max().map { epoch > $0 } ?? true }
 
     public mutating func addEpoch(_ epoch: UInt32, key: [UInt8]) {
         epochs[epoch] = OpeningKey(

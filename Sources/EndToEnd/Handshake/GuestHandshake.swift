@@ -10,6 +10,9 @@ public struct GuestHandshake: Sendable {
     private let nonce: [UInt8]
     private var keys: PairingKeys?
 
+    /// Whether a proof was made: before that, a confirmation answers another handshake.
+    public var hasProved: Bool { keys != nil }
+
     /// Proofs that a guest sends without ever seeing one confirmed: whoever made the offer can test one guess against each,
     /// so that they are counted like the host counts its guests' failures.
     public static let unconfirmedProofsAllowed = 5

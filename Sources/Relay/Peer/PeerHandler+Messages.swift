@@ -105,7 +105,7 @@ extension PeerHandler {
         case .fellBehind:
             isTaken = true
             if case .seated(let seat) = state {
-                seat.room.takeBack(waiting + bytes.readableBytes - outbox.queuedBytes)
+                seat.room.uncount(waiting + bytes.readableBytes - outbox.queuedBytes)
             }
             relay.metrics.slowConsumers.add()
             warnOfGap()

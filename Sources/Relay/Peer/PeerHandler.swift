@@ -11,14 +11,14 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     typealias OutboundOut = ByteBuffer
 
     enum State {
-        /// Has not joined, and is sent away then.
+        /// Not joined yet. Closed at `joinBy`.
         case new(joinBy: NIODeadline)
         /// A join is being answered; what comes meanwhile is held. If it is refused, the rest of the time is left for another.
         case joining(joinBy: NIODeadline)
         case seated(Seat)
         /// The connection goes on elsewhere, with another handler.
         case moved
-        /// A peer that does not answer our close frame is cut off then; nil where none was sent.
+        /// `cutAt`: when the socket is closed if the peer does not answer our close frame. Nil: no answer is waited for.
         case closing(cutAt: NIODeadline?)
     }
 

@@ -1,7 +1,7 @@
 import NIOCore
 
 /// When a room's broadcasts leave at once, and when they wait for more of their kind: one write for each
-/// ``RelayConfiguration/joinTime`` in the long run, and as many more after a pause as ``RelayConfiguration/joinSavings`` holds.
+/// ``RelayConfiguration/coalesceInterval`` in the long run, and as many more after a pause as ``RelayConfiguration/coalesceBurst`` holds.
 struct BroadcastPacing {
     /// Until then broadcasts wait.
     private(set) var next = NIODeadline.uptimeNanoseconds(0)
@@ -10,7 +10,7 @@ struct BroadcastPacing {
 
     /// Broadcasts left, due or not: full batches do not wait, and put nothing off for longer than once.
     mutating func left(_ now: NIODeadline) {
-        let saved = max(next, now - RelayConfiguration.joinSavings)
-        next = min(saved, now) + RelayConfiguration.joinTime
+        let saved = max(next, now - RelayConfiguration.coalesceBurst)
+        next = min(saved, now) + RelayConfiguration.coalesceInterval
     }
 }

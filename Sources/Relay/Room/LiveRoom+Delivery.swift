@@ -68,7 +68,7 @@ extension LiveRoom {
     }
 
     /// What had been counted went to nobody after all.
-    func takeBack(_ bytes: Int) { relayed?.add(-bytes) }
+    func uncount(_ bytes: Int) { relayed?.add(-bytes) }
 
     /// As ``hand(_:to:_:)``, counted once for all.
     private func handOut(_ bytes: ByteBuffer, to peers: [PeerHandler]) {

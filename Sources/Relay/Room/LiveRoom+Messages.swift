@@ -22,8 +22,8 @@ extension LiveRoom {
             return nil
         }
         // The hot path: what it changes is kept at hand, and looked up once for all frames of the read.
-        var (batch, numbering) = lend()
-        defer { takeBack(&batch, numbering) }
+        var (batch, numbering) = borrow()
+        defer { returnBorrowed(&batch, numbering) }
         // Not tried again behind what is no broadcast: frames for one guest come in rows, too.
         var isBroadcasting = true
         while true {
@@ -43,21 +43,21 @@ extension LiveRoom {
             }
             isBroadcasting = false
             let frame = batch.takeStaged()
-            takeBack(&batch, numbering)
+            returnBorrowed(&batch, numbering)
             receive(frame, from: slot, attachment: attachment)
-            (batch, numbering) = lend()
+            (batch, numbering) = borrow()
             // It may have been the last: a peer that breaks the protocol is not heard any more.
             if links[slot]?.attachment != attachment { return try reader.next() }
         }
     }
 
-    private func lend() -> (BroadcastBatch, BroadcastNumbering) {
+    private func borrow() -> (BroadcastBatch, BroadcastNumbering) {
         var lent = BroadcastBatch()
         swap(&lent, &batch)
         return (lent, room.numbering)
     }
 
-    private func takeBack(_ lent: inout BroadcastBatch, _ numbering: BroadcastNumbering) {
+    private func returnBorrowed(_ lent: inout BroadcastBatch, _ numbering: BroadcastNumbering) {
         swap(&lent, &batch)
         room.numbering = numbering
     }
@@ -91,12 +91,12 @@ extension LiveRoom {
         guard !batch.isEmpty else { return }
         let now = NIODeadline.now()
         let isLarge =
-            batch.count >= RelayConfiguration.joinCount || batch.bytes.readableBytes >= RelayConfiguration.joinBytes
+            batch.count >= RelayConfiguration.flushCount || batch.bytes.readableBytes >= RelayConfiguration.flushBytes
         if pacing.isDue(now) || isLarge { return flushBatch(now) }
-        guard !isJoining else { return }
-        isJoining = true
+        guard !isFlushScheduled else { return }
+        isFlushScheduled = true
         loop.assumeIsolated().scheduleTask(deadline: pacing.next) {
-            self.isJoining = false
+            self.isFlushScheduled = false
             self.flushBatch()
         }
     }

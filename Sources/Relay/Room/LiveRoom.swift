@@ -25,7 +25,7 @@ final class LiveRoom: Ticking {
     var allowances: [Slot: PeerAllowance] = [:]
     var batch = BroadcastBatch()
     var pacing = BroadcastPacing()
-    var isJoining = false
+    var isFlushScheduled = false
     var isFlushing = false
     /// The host that asked for the end, which is told when that is durable.
     private var whoEnds: (link: PeerLink, ack: MessageId?)?
@@ -71,7 +71,7 @@ final class LiveRoom: Ticking {
         take(FrameHeader.hostSlot, attachment, peer, awaitsSnapshot: false)
         carryOut(actions, replaced: previous)
         warnOfEnd(peer)
-        turnAway(peer)
+        recheckAfterSeating(peer)
     }
 
     func joinGuest(_ admission: GuestAdmission, publicKey: String, peer: PeerHandler, ack: MessageId?) {
@@ -91,7 +91,7 @@ final class LiveRoom: Ticking {
         take(slot, 0, peer, awaitsSnapshot: true)
         carryOut(actions)
         warnOfEnd(peer)
-        turnAway(peer)
+        recheckAfterSeating(peer)
     }
 
     func resume(token: String, lastSequence: UInt64?, peer: PeerHandler, ack: MessageId?) {
@@ -105,7 +105,7 @@ final class LiveRoom: Ticking {
         behind[found.slot] = found.skipsTo
         carryOut(found.actions, replaced: previous)
         found.replay.forEach { deliver($0, to: link) }
-        turnAway(peer)
+        recheckAfterSeating(peer)
     }
 
     func disconnected(slot: Slot, attachment: Int, deliberate: Bool) {
@@ -125,11 +125,11 @@ final class LiveRoom: Ticking {
 
     func goAway() {
         flushBatch()
-        for link in links.values { turnAway(link.peer) }
+        for link in links.values { recheckAfterSeating(link.peer) }
     }
 
     /// Also for those who have just come in: the round above may be over, or still to come.
-    private func turnAway(_ peer: PeerHandler) {
+    private func recheckAfterSeating(_ peer: PeerHandler) {
         // What let this one in may have been revoked while it was on its way here.
         for peers in relay.recentlyRevoked { revoke(peers) }
         if relay.isGoingAway { peer.goAway() }

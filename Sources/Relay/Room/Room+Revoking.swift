@@ -18,9 +18,9 @@ extension Room {
         guard let host, host.isMeant(by: peers) else { return actions }
         self.host = nil
         if host.isConnected {
-            waitingForHost += 1
+            hostWaitGeneration += 1
             actions.append(.close(FrameHeader.hostSlot, code: CloseCode.notSignedIn, reason: Self.reason))
-            actions += [.sendToGuests(hostAway(host)), .waitForHost(waiting: waitingForHost)]
+            actions += [.sendToGuests(hostAway(host)), .waitForHost(waiting: hostWaitGeneration)]
         }
         return actions
     }

@@ -42,7 +42,7 @@ public struct Room {
     var host: Member?
     var guests: [Slot: Member] = [:]
     var numbering = BroadcastNumbering()
-    var waitingForHost = 0
+    var hostWaitGeneration = 0
     private(set) var hasEnded = false
     /// The host encrypts in frames, and so says by them which guests it knows.
     var hostSpeaksFrames = false
@@ -81,8 +81,8 @@ public struct Room {
 
     /// A room that nobody is in waits for its host from the start.
     public mutating func expectHost() -> [Action] {
-        waitingForHost += 1
-        return [.waitForHost(waiting: waitingForHost)]
+        hostWaitGeneration += 1
+        return [.waitForHost(waiting: hostWaitGeneration)]
     }
 
     /// A host that joins anew takes the seat from whoever held it; its broadcasts start a new numbering.
@@ -100,7 +100,7 @@ public struct Room {
             publicKey: "", permission: .control, resumeDigest: ResumeToken.digest(resumeToken),
             credentialId: admission.credentialId, organisationId: admission.organisationId, attachment: attachment)
         lostRing = false
-        waitingForHost += 1
+        hostWaitGeneration += 1
         numbering = BroadcastNumbering()
         ring.removeAll()
         var answer = ServerMessage.ack(ack)
@@ -198,7 +198,7 @@ public struct Room {
         returning.isConnected = true
         returning.attachment += 1
         host = returning
-        waitingForHost += 1
+        hostWaitGeneration += 1
         var answer = ServerMessage.ack(ack)
         // 0: the relay has nothing any more, and takes whatever the host still has.
         answer.fromSequence = lostRing && !numbering.hasBegun ? 0 : newestSequence + 1
@@ -218,8 +218,8 @@ public struct Room {
         if slot == FrameHeader.hostSlot {
             guard host?.attachment == attachment, host?.isConnected == true else { return [] }
             host?.isConnected = false
-            waitingForHost += 1
-            return [.sendToGuests(hostAway(host)), .waitForHost(waiting: waitingForHost)]
+            hostWaitGeneration += 1
+            return [.sendToGuests(hostAway(host)), .waitForHost(waiting: hostWaitGeneration)]
         }
         guard let guest = guests[slot], guest.attachment == attachment, guest.isConnected else { return [] }
         guests[slot]?.isConnected = false
@@ -229,7 +229,7 @@ public struct Room {
     }
 
     public mutating func hostWindowPassed(waiting: Int) -> [Action] {
-        guard waiting == waitingForHost, host?.isConnected != true else { return [] }
+        guard waiting == hostWaitGeneration, host?.isConnected != true else { return [] }
         return end(.hostGone)
     }
 

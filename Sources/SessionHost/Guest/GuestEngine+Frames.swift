@@ -38,7 +38,7 @@ extension GuestEngine {
             return sendInput()
         case .epochKey(let epoch, let key):
             admitted?.opener.addEpoch(epoch, key: key)
-            return try retryWaiting() + (canWaitStillEnd ? [] : askForSnapshot())
+            return try retryWaiting() + (keyCanStillArrive ? [] : askForSnapshot())
         case .snapshot(let snapshot):
             // The host sends it behind its welcome.
             guard let admitted = paired.admitted else { return [] }
@@ -79,16 +79,16 @@ extension GuestEngine {
         guard case .live(var waiting) = admitted.screen else { return [] }
         waiting.append(frame)
         admitted.screen = .live(waiting)
-        return waiting.bytes > WaitingFrames.limit || !canWaitStillEnd ? askForSnapshot() : []
+        return waiting.bytes > WaitingFrames.limit || !keyCanStillArrive ? askForSnapshot() : []
     }
 
-    /// Epochs only grow, and their keys come in order. A frame whose epoch is older than a key that is here, or than a frame behind it,
-    /// waits for a key that will not come: its header was changed on the way.
-    private var canWaitStillEnd: Bool {
+    /// False if the first waiting frame can never be opened: its epoch is not newer than the newest known key, or a later frame has an older
+    /// epoch. Then its header was modified. True if nothing waits.
+    private var keyCanStillArrive: Bool {
         guard let admitted, case .live(let waiting) = admitted.screen,
             let first = waiting.frames.first.flatMap({ try? FrameHeader(peeking: $0) })
         else { return true }
-        if !admitted.opener.mayStillKnow(first.epoch) { return false }
+        if !admitted.opener.keyCanStillArrive(for: first.epoch) { return false }
         let last = waiting.frames.last.flatMap { try? FrameHeader(peeking: $0) }
         return last.map { $0.epoch >= first.epoch } ?? true
     }

@@ -54,6 +54,8 @@ extension GuestEngine {
             unconfirmedProofs += 1
             guard unconfirmedProofs <= GuestHandshake.unconfirmedProofsAllowed else { return [.finish(.impostor)] }
             return [exchange("proof", proof)]
+        // An answer to a proof on an earlier connection comes to this one; the proof to this handshake is still to be made.
+        case (.accept, .proving(let handshake)) where !handshake.hasProved: return []
         case (.accept(let confirmation), .proving(let handshake)):
             let pairing = try handshake.receive(confirmation: confirmation)
             unconfirmedProofs = 0
@@ -61,6 +63,8 @@ extension GuestEngine {
             link = .paired(GuestLink.Paired(pairing, channel))
             return [.frame(channel.seal(.name(name)))]
         case (.reject(.notPaired), .paired): return unpair() + hello()
+        // The answer to a second rekey that was under way.
+        case (.reject(.notPaired), _): return []
         case (.reject(let reason), _): return [.finish(.rejected(reason))]
         case (.rekeyed(let generation, let key, let tag), .paired(let paired)):
             // An answer to an earlier request (both sides came back at once) fits no longer; the right one follows.

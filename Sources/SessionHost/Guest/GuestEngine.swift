@@ -63,7 +63,7 @@ package final class GuestEngine {
     // MARK: The connection
 
     package func opened() -> [Action] {
-        if let paired = link.paired, paired.channel != nil { paired.keys = .none }
+        link.paired?.keys = .awaitingRekey
         // What waited for a key on the last connection comes again, or is part of a snapshot.
         if let admitted, !admitted.screen.isAwaited { admitted.screen = .live(WaitingFrames()) }
         if let seat {
@@ -91,7 +91,8 @@ package final class GuestEngine {
         switch code {
         case CloseCode.notAllowed, CloseCode.notSignedIn, CloseCode.noSuchSession, CloseCode.replaced,
             CloseCode.badMessage:
-            return [.finish(.removed(reason))]
+            // What the host signed counts more than how the connection ends.
+            return [.finish(signedEnd == nil ? .removed(reason) : ending(nil))]
         default:
             interrupt()
             return [.status(.disconnected), .reconnect]
@@ -127,7 +128,10 @@ package final class GuestEngine {
         let error = ack.error ?? "refused"
         switch ack.id {
         case .text("join"):
-            guard ack.success == true, let session = ack.sessionId else { return [.finish(.refused(error))] }
+            guard ack.success == true, let session = ack.sessionId else {
+                // The share has ended while this guest was away, and the host had signed that.
+                return [.finish(signedEnd == nil ? .refused(error) : ending(nil))]
+            }
             sessionId = session
             permission = ack.permission ?? .read
             seat = ack.resumeToken.map { Seat(resumeToken: $0) }
@@ -180,7 +184,7 @@ package final class GuestEngine {
         return actions + (input.changedPace().map { [.pace(reading: $0)] } ?? [])
     }
 
-    /// Nothing more is sent until the person has seen that something is missing.
+    /// Adds to ``lostInput`` and reports it. While that is above 0, ``typed(_:)`` discards new input.
     func lose(_ bytes: Int) -> [Action] {
         let pace = input.changedPace().map { [Action.pace(reading: $0)] } ?? []
         guard bytes > 0 else { return pace }

@@ -29,9 +29,9 @@ enum GuestLink {
 
     /// The keys of one connection.
     enum Keys {
-        /// The connection is new.
-        case none
-        /// Asked for new ones.
+        /// The channel's keys belonged to an earlier connection. A rekey follows.
+        case awaitingRekey
+        /// New ones were asked for.
         case rekeying(Pairing.Rekey)
         case channel(PairwiseChannel)
     }

@@ -84,7 +84,7 @@ package final class HostEngine {
     package private(set) var screen: Screen
     package var timers: Set<Timer> = []
     /// False while there is no connection, or it takes no more: then nothing is sealed, and guests get a snapshot later.
-    package var uplinkOpen = false
+    package var canSend = false
     /// The relay has given the seat (back). Before that nothing is sent: it would arrive in front of what is sent again.
     private var isSeated = false
     package var hasSkipped = false
@@ -93,7 +93,7 @@ package final class HostEngine {
     /// Counts connections, so that the deadline of one's announcements is not taken for that of the next.
     package private(set) var connection = 0
     /// The last broadcast of the share, and what it said; nil while it goes on.
-    package private(set) var lastBroadcast: UInt64?
+    package private(set) var endSequence: UInt64?
     private var end: BroadcastMessage?
     /// Guests that were removed; they never come back. A few bytes each, and a person removes them by hand.
     package var removed: Set<String> = []
@@ -114,7 +114,7 @@ package final class HostEngine {
 
     /// The host's terminal starts with lines that guests must not see (the codes). Their screens start as many lines
     /// lower, so that every row stands where the shared programs think it is.
-    package func leaveRoom(for banner: String) {
+    package func reserveLines(for banner: String) {
         var measured = Screen(rows: screen.rows, columns: screen.columns)
         measured.feed(Array(banner.utf8))
         screen.feed(Array(String(repeating: "\n", count: measured.cursor.row).utf8))
@@ -126,7 +126,7 @@ package final class HostEngine {
     package func output(_ bytes: [UInt8]) -> [Action] {
         screen.feed(bytes)
         guard !admitted.isEmpty else { return [] }
-        guard uplinkOpen || options.lossless else {
+        guard canSend || options.lossless else {
             hasSkipped = true
             return []
         }
@@ -151,7 +151,7 @@ package final class HostEngine {
     package func resized(rows: Int, columns: Int) -> [Action] {
         screen.resize(rows: rows, columns: columns)
         guard !admitted.isEmpty else { return [] }
-        guard uplinkOpen || options.lossless else {
+        guard canSend || options.lossless else {
             hasSkipped = true
             return []
         }
@@ -167,7 +167,7 @@ package final class HostEngine {
     /// The person ends the sharing, and not the command.
     package func stopped() -> [Action] {
         let last = bringUpToDate() + sayEnd(.stopped)
-        lastBroadcast = nil
+        endSequence = nil
         return last + [.text(ClientMessageText(type: "endSession"))]
     }
 
@@ -179,20 +179,20 @@ package final class HostEngine {
 
     private func sayEnd(_ message: BroadcastMessage) -> [Action] {
         let last = admitted.isEmpty ? [] : broadcast(message) + sign()
-        (end, lastBroadcast) = (message, sealer.lastSequence)
+        (end, endSequence) = (message, sealer.lastSequence)
         return last
     }
 
     /// Whether guests of a lossless share have yet to say that they have the end.
     package var awaitsConfirmation: Bool {
-        guard options.lossless, let lastBroadcast else { return false }
+        guard options.lossless, let endSequence else { return false }
         // A guest that came after the end has nothing to acknowledge before it has a screen.
-        return admitted.contains { $0.needsSnapshot || $0.acknowledged < lastBroadcast }
+        return admitted.contains { $0.needsSnapshot || $0.acknowledged < endSequence }
     }
 
     /// Ends the session; a lossless one when every guest has acknowledged everything.
     package func endWhenConfirmed() -> [Action] {
-        guard lastBroadcast != nil, !awaitsConfirmation else { return [] }
+        guard endSequence != nil, !awaitsConfirmation else { return [] }
         return [.text(ClientMessageText(type: "endSession"))]
     }
 
@@ -202,7 +202,7 @@ package final class HostEngine {
     /// - Parameter fromSequence: the next broadcast that the relay expects; 0 when it has none left and takes all that are
     ///   still here; nil when the numbering starts anew.
     package func connected(fromSequence: UInt64?) -> [Action] {
-        uplinkOpen = true
+        canSend = true
         isSeated = true
         connection += 1
         for guest in guests.values {
@@ -232,7 +232,7 @@ package final class HostEngine {
     package var isReading: Bool { pacing.isReading }
 
     package func disconnected() -> [Action] {
-        uplinkOpen = false
+        canSend = false
         isSeated = false
         // The announcements were not complete; they begin anew with the next connection.
         unannounced.removeAll()
@@ -240,9 +240,9 @@ package final class HostEngine {
     }
 
     package func uplink(takesMore: Bool) -> [Action] {
-        uplinkOpen = takesMore && isSeated
+        canSend = takesMore && isSeated
         // The last acknowledgement may have come while the socket was full: nothing else would start the command again.
-        return (uplinkOpen ? catchUp() : []) + pace()
+        return (canSend ? catchUp() : []) + pace()
     }
 
     /// After output was skipped everybody needs a snapshot. The stream says so itself: a snapshot can be lost, or come under keys
@@ -306,7 +306,7 @@ package final class HostEngine {
     package func sendSnapshots(evenIfFull: Bool = false) -> [Action] {
         // A guest whose epoch has not begun gets its snapshot when it does.
         let waiting = admitted.filter { $0.needsSnapshot && $0.hasRekeyed && $0.firstEpoch <= sealer.epoch }
-        guard !waiting.isEmpty, isSeated, uplinkOpen || options.lossless || evenIfFull else {
+        guard !waiting.isEmpty, isSeated, canSend || options.lossless || evenIfFull else {
             return []
         }
         var actions = sign()
@@ -320,7 +320,7 @@ package final class HostEngine {
             if let channel = guest.channel { actions.append(.frame(channel.seal(.snapshot(snapshot), to: guest.slot))) }
         }
         // Whoever gets its screen after the end was said has not heard it.
-        if let end, lastBroadcast != nil { actions += sayEnd(end) }
+        if let end, endSequence != nil { actions += sayEnd(end) }
         return actions + pace()
     }
 
@@ -337,7 +337,7 @@ package final class HostEngine {
     package func pace() -> [Action] {
         guard options.lossless else { return [] }
         let slowest = admitted.map(\.acknowledged).min() ?? sealer.lastSequence
-        return pacing.update(slowest: slowest, newest: sealer.lastSequence, connected: uplinkOpen).map {
+        return pacing.update(slowest: slowest, newest: sealer.lastSequence, connected: canSend).map {
             [.pace(reading: $0)]
         } ?? []
     }

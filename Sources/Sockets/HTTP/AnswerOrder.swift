@@ -1,10 +1,11 @@
-/// Which requests of one connection are still to be answered, and when a refusal may be: behind the answers that others are owed,
-/// and never beside one (RFC 9112, sections 9.3.2 and 9.6). Pure: ``RequestGuardHandler`` carries out what it says.
+/// Tracks the unanswered requests of one connection. Decides when a 400 may be sent: after the answers to earlier requests, and never in
+/// addition to an answer to the same request (RFC 9112, sections 9.3.2 and 9.6). ``RequestGuardHandler`` carries out what it says, and
+/// passes one request at a time.
 struct AnswerOrder {
     /// What becomes of a request, or of a part of one.
     enum Incoming: Equatable {
         case pass
-        /// Nobody hears it.
+        /// Discard the part. The application never sees it.
         case ignore
         /// Nobody hears it, and its refusal goes out behind answers that are still owed.
         case ignoreAndRefuseLater
@@ -19,7 +20,7 @@ struct AnswerOrder {
         case passAndClose
         /// The next one's refusal goes out behind it, and the connection ends.
         case passAndRefuse
-        /// The peer has its answer already.
+        /// Discard: the connection is over, or no answer is owed.
         case drop
         /// The peer asked for the head alone.
         case skip
@@ -103,7 +104,7 @@ struct AnswerOrder {
 
     /// - Parameter isInterim: 1xx, which is followed by the answer itself.
     mutating func answerHead(isInterim: Bool) -> Outgoing {
-        if ending == .over { return .drop }
+        if ending == .over || owed == 0 { return .drop }
         if !isInterim { isAnswering = true }
         return .pass
     }
@@ -113,7 +114,7 @@ struct AnswerOrder {
         if owed == 1, ending == .none { ending = .withLastAnswer }
     }
 
-    func answerBody() -> Outgoing { ending == .over ? .drop : requests.first == true ? .skip : .pass }
+    func answerBody() -> Outgoing { ending == .over || owed == 0 ? .drop : requests.first == true ? .skip : .pass }
 
     mutating func answerEnd() -> Outgoing {
         if ending == .over || owed == 0 { return .drop }

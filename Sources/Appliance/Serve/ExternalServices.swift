@@ -10,7 +10,7 @@ import Web
 
 /// The other servers that this one may speak to: providers of sign-ins, and a mail server. From the configuration, with secrets that
 /// stand sealed in the database where it has none.
-struct OtherServers {
+struct ExternalServices {
     let providers: [any Provider]
     let mail: (any MailSender)?
 
