@@ -31,7 +31,7 @@ struct Postern: AsyncParsableCommand {
             AuditCommand.self,
             KeysCommand.self, SecretCommand.self, ConfigCommand.self,
             CertCommand.self, IncidentCommand.self, BackupCommand.self, RestoreCommand.self, DoctorCommand.self,
-            TrialCommand.self, VersionCommand.self,
+            VersionCommand.self,
         ])
 
     static func main() async {

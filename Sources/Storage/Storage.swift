@@ -61,7 +61,7 @@ extension Transaction {
 
 extension StorageFeature {
     /// A new capability is one more name here.
-    static let all: [StorageFeature] = [.sharing, .organisations, .plans, .audit, .accounts, .keys, .trial]
+    static let all: [StorageFeature] = [.sharing, .organisations, .plans, .audit, .accounts, .keys]
 }
 
 extension Migration {

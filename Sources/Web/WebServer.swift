@@ -174,7 +174,7 @@ public struct WebServer: Service {
 
 extension WebFeature {
     /// A new capability is one more name here. ``openAPI`` is last: it describes the routes before it.
-    static let all: [WebFeature] = [.accounts, .organisations, .sharing, .status, .trial, .openAPI]
+    static let all: [WebFeature] = [.accounts, .organisations, .sharing, .status, .openAPI]
 }
 
 /// What the web server is put together from.
