@@ -5,8 +5,9 @@ struct ConnectionPool<Key: Hashable, Connection> {
         var perKey = 4
         /// Idle connections to all endpoints together.
         var total = 32
-        /// How long one may stay idle, in nanoseconds: less than what servers commonly allow (nginx 75 s, Node 5 s is met by a retry).
-        var idle: Int64 = 30_000_000_000
+        /// How long one may stay idle, in nanoseconds: less than what servers commonly allow (nginx 75 s). One that allows less is met by a
+        /// retry.
+        var idle: Int64
     }
 
     private struct Idle {
@@ -21,7 +22,7 @@ struct ConnectionPool<Key: Hashable, Connection> {
     private var idle: [Idle] = []
     private var newest = 0
 
-    init(bounds: Bounds = Bounds()) { self.bounds = bounds }
+    init(bounds: Bounds) { self.bounds = bounds }
 
     var count: Int { idle.count }
 

@@ -17,22 +17,27 @@ public final class HTTPClient: Sendable {
     private typealias Pool = ConnectionPool<Endpoint, OpenConnection>
 
     private struct State {
-        var pool = Pool()
+        var pool: Pool
         var isStopped = false
     }
 
     private let group: any EventLoopGroup
     private let proxy: Proxy?
     private let connectTime: TimeAmount
-    private let state = Mutex(State())
+    private let idleTime: TimeAmount
+    private let state: Mutex<State>
 
     /// - Parameters:
     ///   - group: the event loops that connections run on.
     ///   - proxy: for requests that leave the machine.
     ///   - connectTime: for the name, the connection and the tunnel.
+    ///   - idleTime: how long a connection is kept for the next request: less than servers commonly allow.
     public init(
-        group: any EventLoopGroup, proxy: Proxy? = nil, connectTime: TimeAmount = HTTPClient.exchangeTime
+        group: any EventLoopGroup, proxy: Proxy? = nil, connectTime: TimeAmount = HTTPClient.exchangeTime,
+        idleTime: TimeAmount = .seconds(30)
     ) {
+        self.idleTime = idleTime
+        state = Mutex(State(pool: Pool(bounds: .init(idle: idleTime.nanoseconds))))
         self.group = group
         self.proxy = proxy
         self.connectTime = connectTime
@@ -172,7 +177,7 @@ public final class HTTPClient: Sendable {
             return closing
         }
         closing.forEach { $0.close() }
-        open.channel.eventLoop.scheduleTask(in: .nanoseconds(Pool.Bounds().idle)) { [weak self] in self?.expire() }
+        open.channel.eventLoop.scheduleTask(in: idleTime) { [weak self] in self?.expire() }
     }
 
     private func expire() {

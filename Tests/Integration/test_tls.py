@@ -364,6 +364,53 @@ def test_login_wants_the_fingerprint_and_share_and_join_work(secure, tmp_path):
     assert json.loads((tmp_path / "config/postern/credentials.json").read_text())["fingerprint"] == secure.fingerprint
 
 
+def test_the_command_line_goes_through_the_proxy_of_the_environment(secure, tmp_path):
+    """A proxy for tunnels, which sees where a connection goes and nothing of what it carries."""
+    asked = []
+
+    def serve(listener):
+        while True:
+            try:
+                one, _ = listener.accept()
+            except OSError:
+                return
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += one.recv(4096)
+            asked.append(request.split(b"\r\n")[0].decode())
+            host, port = asked[-1].split()[1].rsplit(":", 1)
+            other = socket.create_connection((host, int(port)))
+            one.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            for source, sink in ((one, other), (other, one)):
+                threading.Thread(target=pump, args=(source, sink), daemon=True).start()
+
+    def pump(source, sink):
+        try:
+            while chunk := source.recv(65536):
+                sink.sendall(chunk)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        ana = secure.user("ana")
+        # Addresses of this machine are asked directly; this one is, and does not look like it.
+        port = secure.address.rsplit(":", 1)[1]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTERN_")}
+        environment["XDG_CONFIG_HOME"] = str(tmp_path / "config")
+        environment["HTTPS_PROXY"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        login = [POSTERN, "login", f"https://0.0.0.0:{port}", "--fingerprint", secure.fingerprint]
+        done = subprocess.run(
+            login, input=ana.token, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 0, done.stderr
+        assert asked and set(asked) == {f"CONNECT 0.0.0.0:{port} HTTP/1.1"}
+        through = len(asked)
+        subprocess.run(login, input=ana.token, env={**environment, "NO_PROXY": "0.0.0.0"}, check=True,
+                       capture_output=True, text=True, timeout=PATIENCE)
+        assert len(asked) == through
+
+
 def test_a_session_over_tls_and_the_link_carries_the_fingerprint(secure):
     ana, ben = secure.user("ana"), secure.user("ben")
     share = ana.share("--", "sh", "-c", "read word; echo got $word; exit 7")

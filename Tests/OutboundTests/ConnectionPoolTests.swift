@@ -6,7 +6,7 @@ import Testing
     private typealias Pool = ConnectionPool<String, Int>
 
     @Test func theLastUsedIsTakenFirst() {
-        var pool = Pool()
+        var pool = Pool(bounds: .init(idle: 100))
         _ = pool.give(1, for: "a", now: 0)
         _ = pool.give(2, for: "a", now: 1)
         _ = pool.give(3, for: "b", now: 2)

@@ -9,7 +9,8 @@ import TransportSecurity
 @testable import Outbound
 
 @Suite struct HTTPClientTests {
-    private let client = HTTPClient(group: MultiThreadedEventLoopGroup.singleton)
+    /// Tests may stand still for long beside others.
+    private let client = HTTPClient(group: MultiThreadedEventLoopGroup.singleton, idleTime: .hours(1))
 
     private func text(_ answer: HTTPAnswer) -> String { String(buffer: answer.body) }
 

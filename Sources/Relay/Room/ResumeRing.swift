@@ -36,8 +36,17 @@ struct ResumeRing {
     /// What the entries hold in memory, in bytes.
     private(set) var bytes = 0
 
+    /// The room came back from the disk without its frames.
+    private(set) var isIncomplete: Bool
+
     /// - Parameter capacity: in bytes. So much is kept at least, and one batch more at most.
-    init(capacity: Int) { self.capacity = capacity }
+    init(capacity: Int, isIncomplete: Bool = false) {
+        self.capacity = capacity
+        self.isIncomplete = isIncomplete
+    }
+
+    /// What comes from now on does not build on earlier frames.
+    mutating func beginAnew() { isIncomplete = false }
 
     mutating func append(_ entry: Entry) {
         entries.append(entry)
@@ -49,6 +58,7 @@ struct ResumeRing {
     }
 
     mutating func removeAll() {
+        isIncomplete = false
         entries = CircularBuffer(initialCapacity: 0)
         bytes = 0
     }

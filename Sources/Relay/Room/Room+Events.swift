@@ -7,7 +7,7 @@ extension Room {
     }
 
     func toHost(_ message: ServerMessage) -> [Action] {
-        host?.isConnected == true ? [.send(message, to: FrameHeader.hostSlot)] : []
+        isHosted ? [.send(message, to: FrameHeader.hostSlot)] : []
     }
 
     static func joined(_ guest: Member) -> ServerMessage {

@@ -16,11 +16,9 @@ extension Room {
             actions += guestLeft(guest)
         }
         guard let host, host.isMeant(by: peers) else { return actions }
-        self.host = nil
-        if host.isConnected {
-            hostWaitGeneration += 1
+        if let wait = unseatHost() {
             actions.append(.close(FrameHeader.hostSlot, code: CloseCode.notSignedIn, reason: Self.reason))
-            actions += [.sendToGuests(hostAway(host)), .waitForHost(waiting: hostWaitGeneration)]
+            actions += [.sendToGuests(hostAway(host)), .waitForHost(waiting: wait)]
         }
         return actions
     }

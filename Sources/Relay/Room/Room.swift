@@ -39,17 +39,45 @@ public struct Room {
     }
 
     public let sessionId: String
-    var host: Member?
+    /// The host's seat, and whether the room goes on.
+    private enum Stage {
+        /// The host is expected: for the first time (nil), or back. The room ends when the wait with this number has passed.
+        case waiting(Member?, wait: Int)
+        case hosted(Member)
+        case ended(Member?)
+    }
+
+    private var stage = Stage.waiting(nil, wait: 0)
+    /// Counts waits, so that the timer of an earlier one means nothing.
+    private var waits = 0
+    /// Counts the host's connections, also over hosts whose sign-in was revoked.
+    private var hostAttachments = 0
     var guests: [Slot: Member] = [:]
     var numbering = BroadcastNumbering()
-    var hostWaitGeneration = 0
-    private(set) var hasEnded = false
     /// The host encrypts in frames, and so says by them which guests it knows.
     var hostSpeaksFrames = false
     var ring: ResumeRing
 
-    /// The room came back from the disk without its frames: the host is asked to send them again.
-    private var lostRing = false
+    /// Whoever has the host's seat, connected or expected back.
+    var host: Member? {
+        switch stage {
+        case .waiting(let host, _), .ended(let host): host
+        case .hosted(let host): host
+        }
+    }
+
+    var isHosted: Bool { if case .hosted = stage { true } else { false } }
+
+    var hasEnded: Bool { if case .ended = stage { true } else { false } }
+
+    /// - Returns: the wait's number.
+    private mutating func expect(_ host: Member?) -> Int {
+        var host = host
+        host?.isConnected = false
+        waits += 1
+        stage = .waiting(host, wait: waits)
+        return waits
+    }
 
     /// - Parameter ringBytes: of broadcasts kept for peers that resume.
     init(sessionId: String, ringBytes: Int = RelayConfiguration().ringBytes) {
@@ -63,9 +91,11 @@ public struct Room {
         _ stored: StoredRoom, ringBytes: Int = RelayConfiguration().ringBytes
     ) -> (Room, [Action]) {
         var room = Room(sessionId: stored.sessionId, ringBytes: ringBytes)
-        room.lostRing = true
-        room.host = stored.host.map(Member.init(away:))
-        var actions = room.expectHost()
+        // The frames are gone: the host is asked to send them again.
+        room.ring = ResumeRing(capacity: ringBytes, isIncomplete: true)
+        let host = stored.host.map(Member.init(away:))
+        room.hostAttachments = host?.attachment ?? 0
+        var actions = [Action.waitForHost(waiting: room.expect(host))]
         for seat in stored.guests {
             let guest = Member(away: seat)
             room.guests[guest.slot] = guest
@@ -81,26 +111,24 @@ public struct Room {
 
     /// A room that nobody is in waits for its host from the start.
     public mutating func expectHost() -> [Action] {
-        hostWaitGeneration += 1
-        return [.waitForHost(waiting: hostWaitGeneration)]
+        return [.waitForHost(waiting: expect(host))]
     }
 
     /// A host that joins anew takes the seat from whoever held it; its broadcasts start a new numbering.
     /// - Returns: the connection's number, and what follows.
     mutating func hostJoined(_ admission: HostAdmission, resumeToken: String, ack: MessageId?) -> (Int, [Action]) {
         var actions: [Action] = []
-        if let host, host.isConnected {
+        if case .hosted(let host) = stage {
             actions.append(
                 .close(host.slot, code: CloseCode.replaced, reason: "another host connection took this seat"))
         }
-        let attachment = (host?.attachment ?? 0) + 1
-        host = Member(
+        hostAttachments += 1
+        let host = Member(
             slot: FrameHeader.hostSlot, peerId: admission.peerId, userId: admission.userId,
             username: admission.username,
             publicKey: "", permission: .control, resumeDigest: ResumeToken.digest(resumeToken),
-            credentialId: admission.credentialId, organisationId: admission.organisationId, attachment: attachment)
-        lostRing = false
-        hostWaitGeneration += 1
+            credentialId: admission.credentialId, organisationId: admission.organisationId, attachment: hostAttachments)
+        stage = .hosted(host)
         numbering = BroadcastNumbering()
         ring.removeAll()
         var answer = ServerMessage.ack(ack)
@@ -110,7 +138,7 @@ public struct Room {
         actions += guestReplay()
         // Also the first time: guests may have been here before their host.
         actions.append(.sendToGuests(peerReturned(isHost: true, admission.peerId, admission.userId)))
-        return (attachment, actions)
+        return (hostAttachments, actions)
     }
 
     /// - Returns: the new guest's slot, and what follows; nil when every slot is taken.
@@ -134,7 +162,7 @@ public struct Room {
         answer.slot = slot
         answer.resumeToken = resumeToken
         var actions: [Action] = [.send(answer, to: slot)]
-        if host?.isConnected == true { actions.append(.send(Self.joined(guest), to: FrameHeader.hostSlot)) }
+        if isHosted { actions.append(.send(Self.joined(guest), to: FrameHeader.hostSlot)) }
         return (slot, actions)
     }
 
@@ -163,7 +191,7 @@ public struct Room {
         if let lastSequence {
             if let replay = ring.after(lastSequence, newest: newestSequence) {
                 missed = replay
-            } else if lostRing && lastSequence >= newestSequence && lastSequence < BroadcastNumbering.limit {
+            } else if ring.isIncomplete && lastSequence >= newestSequence && lastSequence < BroadcastNumbering.limit {
                 skipsTo = lastSequence
             } else {
                 return nil
@@ -179,7 +207,7 @@ public struct Room {
         answer.fromSequence = (lastSequence ?? newestSequence) + 1
         answer.slot = guest.slot
         actions.append(.send(answer, to: guest.slot))
-        if host?.isConnected == true {
+        if isHosted {
             actions.append(.send(peerReturned(isHost: false, guest.peerId, guest.userId), to: FrameHeader.hostSlot))
         } else {
             actions.append(.send(hostAway(host), to: guest.slot))
@@ -195,13 +223,13 @@ public struct Room {
         if returning.isConnected {
             actions.append(.close(returning.slot, code: CloseCode.replaced, reason: "this seat was resumed elsewhere"))
         }
+        hostAttachments += 1
         returning.isConnected = true
-        returning.attachment += 1
-        host = returning
-        hostWaitGeneration += 1
+        returning.attachment = hostAttachments
+        stage = .hosted(returning)
         var answer = ServerMessage.ack(ack)
         // 0: the relay has nothing any more, and takes whatever the host still has.
-        answer.fromSequence = lostRing && !numbering.hasBegun ? 0 : newestSequence + 1
+        answer.fromSequence = ring.isIncomplete && !numbering.hasBegun ? 0 : newestSequence + 1
         actions.append(.send(answer, to: FrameHeader.hostSlot))
         actions += guestReplay()
         actions.append(.sendToGuests(peerReturned(isHost: true, returning.peerId, returning.userId)))
@@ -216,10 +244,8 @@ public struct Room {
     public mutating func disconnected(slot: Slot, attachment: Int, deliberate: Bool) -> [Action] {
         if hasEnded { return [] }
         if slot == FrameHeader.hostSlot {
-            guard host?.attachment == attachment, host?.isConnected == true else { return [] }
-            host?.isConnected = false
-            hostWaitGeneration += 1
-            return [.sendToGuests(hostAway(host)), .waitForHost(waiting: hostWaitGeneration)]
+            guard case .hosted(let host) = stage, host.attachment == attachment else { return [] }
+            return [.sendToGuests(hostAway(host)), .waitForHost(waiting: expect(host))]
         }
         guard let guest = guests[slot], guest.attachment == attachment, guest.isConnected else { return [] }
         guests[slot]?.isConnected = false
@@ -229,7 +255,7 @@ public struct Room {
     }
 
     public mutating func hostWindowPassed(waiting: Int) -> [Action] {
-        guard waiting == hostWaitGeneration, host?.isConnected != true else { return [] }
+        guard case .waiting(_, waiting) = stage else { return [] }
         return end(.hostGone)
     }
 
@@ -250,14 +276,26 @@ public struct Room {
 
     public mutating func end(_ reason: SessionEnd) -> [Action] {
         if hasEnded { return [] }
-        hasEnded = true
+        stage = .ended(host)
         return [.end(reason)]
+    }
+
+    /// Takes the host's seat away.
+    /// - Returns: the number of the wait that begins where it was connected.
+    mutating func unseatHost() -> Int? {
+        switch stage {
+        case .hosted: return expect(nil)
+        case .waiting(_, let wait):
+            stage = .waiting(nil, wait: wait)
+            return nil
+        case .ended: return nil
+        }
     }
 
     mutating func guestLeft(_ guest: Member, _ reason: KickReason? = nil) -> [Action] {
         guests[guest.slot] = nil
         // Also whoever goes before the host's patience ends: taking a seat again and again keeps others out as well.
-        let isUnproved = hostSpeaksFrames && host?.isConnected == true && !guest.isProved
+        let isUnproved = hostSpeaksFrames && isHosted && !guest.isProved
         return toHost(peerDisconnected(guest, mayReturn: false))
             + [.giveUpSeat(peerId: guest.peerId, reason: reason ?? (isUnproved ? .unproved : nil))]
     }
@@ -294,14 +332,14 @@ public struct Room {
             return guests[header.slot]?.isConnected == true ? .toGuest(header.slot) : .drop
         case .input:
             guard guests[slot]?.permission == .control else { return .refuse("Read-only permission") }
-            return host?.isConnected == true ? .toHost : .drop
-        case .feedback: return host?.isConnected == true ? .toHost : .drop
+            return isHosted ? .toHost : .drop
+        case .feedback: return isHosted ? .toHost : .drop
         }
     }
 
     /// The next number, for a broadcast that came as JSON.
     mutating func numberTextBroadcast() -> UInt64 {
-        lostRing = false
+        ring.beginAnew()
         return numbering.count()
     }
 
