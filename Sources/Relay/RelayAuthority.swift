@@ -2,7 +2,7 @@ import Crypto
 public import Model
 public import Wire
 
-/// What the relay asks of whoever knows accounts and sessions. The relay itself knows neither a URL nor a table.
+/// The relay's interface to accounts and sessions. The relay itself knows neither a URL nor a table.
 public protocol RelayAuthority: Sendable {
     /// May this token's owner host this session?
     func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal>
@@ -16,8 +16,8 @@ public protocol RelayAuthority: Sendable {
     func seatGivenUp(peerId: String, reason: KickReason?) async
     /// A session has ended; answers when that is durable.
     func sessionEnded(sessionId: String, reason: SessionEnd) async
-    /// What the room of a session that is over handed to its peers, from its first to its last.
-    /// - Returns: whether that is durable.
+    /// Records the bytes that the room of an ended session has delivered.
+    /// - Returns: whether the record is durable.
     func relayed(bytes: Int, sessionId: String) async -> Bool
 }
 

@@ -20,8 +20,8 @@ public struct RelayConfiguration: Sendable {
     /// After broadcasts went out, the next ones wait for each other this long, until they are so many or so long: far below what
     /// a person notices and below the time between two messages of a busy terminal, and long enough that one write carries many.
     static let coalesceInterval: TimeAmount = .microseconds(100)
-    /// So much of that time a pause saves up, for writes that leave at once: messages that come regularly and not as often do
-    /// not wait because two of them came together.
+    /// Burst credit: after a pause, up to this much ``coalesceInterval`` may be used at once, so that a few broadcasts in a row go out without
+    /// delay.
     static let coalesceBurst: TimeAmount = .microseconds(800)
     static let flushBytes = 16 << 10
     static let flushCount = 16

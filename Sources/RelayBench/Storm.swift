@@ -31,7 +31,7 @@ final class Storm {
     /// Connections that ended before their peer was back.
     private var refused = 0
     private var lostAt: NIODeadline?
-    /// The relay has gone: whoever answers a knock from now on is the next one.
+    /// A connection attempt failed after the peers were lost, so that the next success is the restarted relay.
     private var hasGone = false
     /// When all set out, because somebody listens again.
     private var listeningAt: NIODeadline?
@@ -129,7 +129,7 @@ final class Storm {
     private static func seconds(_ time: TimeAmount) -> Double { Double(time.nanoseconds) / 1e9 }
 }
 
-/// As many TLS handshakes at once, and nothing else.
+/// Opens rooms × (guests + 1) TLS connections at once, and reports the time until all handshakes are complete.
 final class Handshakes: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 

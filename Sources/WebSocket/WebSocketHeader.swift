@@ -75,8 +75,8 @@ struct WebSocketHeader {
     }
 }
 
-/// The header of what nearly all frames are: binary, final, masked, whole, of up to 65,535 bytes. Anything else is none, and
-/// ``WebSocketHeader`` says what it is.
+/// The header of the common case: a final, masked binary frame of at most 65,535 bytes that is completely in the buffer. The initialiser
+/// returns nil for every other frame, which ``WebSocketHeader`` reads.
 struct PlainFrame {
     let mask: WebSocketMask
     /// Of the header itself, in bytes.

@@ -71,9 +71,8 @@ public struct WebSocketReader: Sendable {
         return nil
     }
 
-    /// Takes the whole binary messages that what was read begins with, framed as servers send them and unmasked: as ``next()`` and
-    /// ``WebSocketMessage/appendFramed(to:)`` would one by one, with one look at both buffers for all of them. What is anything
-    /// else, or cut, or wrong, is left to ``next()``.
+    /// Fast path for servers: moves the leading ``PlainFrame``s into a target, unmasked and with a server's framing, with one look at both
+    /// buffers for all of them. Stops at the first frame that is not one, or that `take` rejects; ``next()`` reads that one.
     /// - Parameters:
     ///   - room: what the target is given at least where it gets anything, in bytes.
     ///   - take: is shown a message's payload where it will stay, and where its framing begins in the target; false leaves

@@ -23,7 +23,7 @@ public enum MessageId: Sendable, Hashable, Codable {
     }
 }
 
-/// A text message from client to server as it is spelled in JSON. ``ClientMessage`` is what it means.
+/// All JSON fields of a client's message, unchecked. ``ClientMessage`` is the validated form.
 public struct ClientMessageText: Codable, Sendable, Equatable {
     /// Absent where the protocol around it names the event.
     public var type: String?
@@ -58,7 +58,7 @@ public enum MessageTarget: Sendable, Equatable {
 
 /// Why a host removes a guest, where that matters to the server.
 public enum KickReason: String, Sendable, Equatable {
-    /// It never showed that it knows the words: the use of the code is given back, and counted against the account.
+    /// The guest never proved the secret. The server returns the use of the code, and counts the attempt against the guest's account.
     case unproved
 }
 

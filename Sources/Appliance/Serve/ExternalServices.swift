@@ -8,8 +8,7 @@ import Storage
 import TransportSecurity
 import Web
 
-/// The other servers that this one may speak to: providers of sign-ins, and a mail server. From the configuration, with secrets that
-/// stand sealed in the database where it has none.
+/// The sign-in providers and the mail server of the configuration. Secrets that it lacks come from the database, where they are sealed.
 struct ExternalServices {
     let providers: [any Provider]
     let mail: (any MailSender)?

@@ -7,7 +7,7 @@ import Wire
 
 /// Carries out what ``GuestEngine`` decides: the local terminal and the relay connection, on one event loop.
 final class JoinRunner {
-    /// How long to try to reach a server that does not answer, before the first join succeeded.
+    /// Connection attempts before giving up, while no join has succeeded.
     private static let firstAttempts = 3
     /// How long to try to come back, before giving up: the relay keeps a host's seat for five minutes.
     private static let patience = TimeAmount.minutes(6)

@@ -28,7 +28,7 @@ struct RunningHash {
 
 /// The host's broadcast: seals each message once for all guests, and signs the stream so that no guest can forge it.
 public struct BroadcastSealer: ~Copyable {
-    /// Bytes of output that may go out unsigned: the bound a guest holds back before it gives the stream up.
+    /// A signature is added when this many bytes of frames are unsigned. Guests tolerate ``BroadcastOpener/unsignedLimit``.
     public static let signEveryBytes = 64 << 10
 
     private let sessionId: String

@@ -15,7 +15,8 @@ struct HandshakeTranscript {
     /// Random bytes of both sides, so that neither chooses it alone.
     var cpaceSessionId: [UInt8] { Array(SHA512.hash(data: guestNonce + hostNonce).prefix(16)) }
 
-    /// Binds what the exchange is for: the same words for another session, role or version give another generator.
+    /// CPace's channel identifier: protocol, session, permission and kind of secret. The same words for another session, role or version give
+    /// another generator.
     var channel: [UInt8] {
         CPace.concatenate([
             Array(relaySubprotocol.utf8), Array(sessionId.utf8), Array(permission.rawValue.utf8), [secret.kind],

@@ -84,7 +84,7 @@ public struct SMTPClient: Sendable {
         return (head + [""] + body).joined(separator: "\r\n")
     }
 
-    /// Nothing that somebody is called makes a header of its own.
+    /// Removes control characters, so that CR or LF in a name cannot start a header.
     static func line(_ text: String) -> String {
         String(String.UnicodeScalarView(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }))
     }

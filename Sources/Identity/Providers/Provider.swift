@@ -1,22 +1,22 @@
 import TransportSecurity
 
-/// Somebody else who says who a person is.
+/// An external identity provider.
 public protocol Provider: Sendable {
     /// Stands in our addresses and in the database: `github`, `google`, `oidc`.
     var name: String { get }
-    /// Who vouches for the person, in the database: never the same for two providers, also where an owner changes to another.
+    /// Stored with each identity. Unique per provider, also where an owner changes to another one.
     var authority: String { get }
     /// As people know it.
     var title: String { get }
     /// Where to send the browser.
     /// - Throws: ``IdentityError``.
     func authorizationURL(_ attempt: ProviderAttempt) async throws -> String
-    /// Who came back with this code.
+    /// The person behind the code that the browser came back with.
     /// - Throws: ``IdentityError`` when the provider does not answer, or what it says cannot be true.
     func person(code: String, _ attempt: ProviderAttempt) async throws -> ProvidedPerson
 }
 
-/// One way to a provider and back: what only this browser and we know of it.
+/// One sign-in attempt: values that only this browser and this server know.
 public struct ProviderAttempt: Sendable {
     public let state: String
     public let nonce: String

@@ -25,7 +25,7 @@ extension AccountOperations {
     public func askForReset(email: String, from source: Source) async throws {
         let email = try AccountRules.email(email)
         try countAttempt(resets, "address \(source.address)", "password resets from one address")
-        // More than enough for one account is silence: an error would say that there is one.
+        // Over the limit, or without mail: return without an error, as for an unknown address.
         guard resets.begin("account \(email)") == .go, mail.isOn else { return }
         // Answered before anything is looked up: neither the answer nor its time says whether there is an account.
         mail.later { await sendReset(to: email) }

@@ -8,7 +8,7 @@ struct BroadcastPacing {
 
     func isDue(_ now: NIODeadline) -> Bool { now >= next }
 
-    /// Broadcasts left, due or not: full batches do not wait, and put nothing off for longer than once.
+    /// Records that broadcasts were sent, and computes when the next are due. Also called for those sent before they were due (full batches).
     mutating func left(_ now: NIODeadline) {
         let saved = max(next, now - RelayConfiguration.coalesceBurst)
         next = min(saved, now) + RelayConfiguration.coalesceInterval

@@ -35,8 +35,8 @@ extension LiveRoom {
         }
     }
 
-    /// Hands the batch out. A write that fails may bring the last words of the peer that it was for, and with them more to hand
-    /// out: that goes behind, to everybody.
+    /// Sends the batch. Calls from inside return at once: a write that fails can trigger reads that append to the batch, and the loop sends
+    /// those next.
     func flushBatch(_ now: NIODeadline = .now()) {
         if isFlushing { return }
         isFlushing = true
@@ -67,7 +67,7 @@ extension LiveRoom {
         }
     }
 
-    /// What had been counted went to nobody after all.
+    /// Subtracts bytes that were counted and not delivered.
     func uncount(_ bytes: Int) { relayed?.add(-bytes) }
 
     /// As ``hand(_:to:_:)``, counted once for all.

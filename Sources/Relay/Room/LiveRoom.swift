@@ -33,7 +33,7 @@ final class LiveRoom: Ticking {
     var timeLimit: TimeLimit?
     /// Handed to peers so far, in bytes, for the ledger; nil once it has been settled, when its place is another room's.
     private(set) var relayed: KeptCounters.Counter?
-    /// What happens when somebody has not returned until then.
+    /// Actions to run at a time: expired return windows, the warning before the time limit, the time limit.
     private var windows: [(due: NIODeadline, body: (LiveRoom) -> Void)] = []
 
     init(sessionId: String, loop: any EventLoop, relay: RelayServer, relayed: KeptCounters.Counter) {
@@ -128,9 +128,9 @@ final class LiveRoom: Ticking {
         for link in links.values { recheckAfterSeating(link.peer) }
     }
 
-    /// Also for those who have just come in: the round above may be over, or still to come.
+    /// Called after every join and resume, and by ``goAway()`` for every peer: a credential may have been revoked, or the server told to stop,
+    /// while a join was under way.
     private func recheckAfterSeating(_ peer: PeerHandler) {
-        // What let this one in may have been revoked while it was on its way here.
         for peers in relay.recentlyRevoked { revoke(peers) }
         if relay.isGoingAway { peer.goAway() }
     }

@@ -294,7 +294,7 @@ public struct Room {
 
     mutating func guestLeft(_ guest: Member, _ reason: KickReason? = nil) -> [Action] {
         guests[guest.slot] = nil
-        // Also whoever goes before the host's patience ends: taking a seat again and again keeps others out as well.
+        // A guest that leaves on its own before it has proved the secret also counts: repeated joins could keep other guests out.
         let isUnproved = hostSpeaksFrames && isHosted && !guest.isProved
         return toHost(peerDisconnected(guest, mayReturn: false))
             + [.giveUpSeat(peerId: guest.peerId, reason: reason ?? (isUnproved ? .unproved : nil))]
@@ -356,7 +356,7 @@ extension Room.Member {
             slot: Slot(clamping: seat.slot), peerId: seat.peerId, userId: seat.userId, username: seat.username,
             publicKey: seat.publicKey, permission: seat.permission, resumeDigest: seat.resumeDigest,
             credentialId: seat.credentialId, organisationId: seat.organisationId, isConnected: false)
-        // What the host knew of it before the restart, nobody here does.
+        // The relay does not store whether a guest has proved the secret: a restored one counts as proved.
         isProved = true
     }
 }

@@ -83,7 +83,8 @@ package final class HostEngine {
     package var pacing = Pacing()
     package private(set) var screen: Screen
     package var timers: Set<Timer> = []
-    /// False while there is no connection, or it takes no more: then nothing is sealed, and guests get a snapshot later.
+    /// True while the host is seated and the socket is writable. While false, output is skipped unless the share is lossless; guests get a
+    /// snapshot later.
     package var canSend = false
     /// The relay has given the seat (back). Before that nothing is sent: it would arrive in front of what is sent again.
     private var isSeated = false
@@ -92,7 +93,7 @@ package final class HostEngine {
     package var unannounced: Set<String> = []
     /// Counts connections, so that the deadline of one's announcements is not taken for that of the next.
     package private(set) var connection = 0
-    /// The last broadcast of the share, and what it said; nil while it goes on.
+    /// Set by `exited`: the sequence that guests of a lossless share acknowledge before the session ends. Nil before that.
     package private(set) var endSequence: UInt64?
     private var end: BroadcastMessage?
     /// Guests that were removed; they never come back. A few bytes each, and a person removes them by hand.

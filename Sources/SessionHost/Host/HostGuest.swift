@@ -34,8 +34,8 @@ package final class HostGuest {
     package var firstEpoch: UInt32 = .max
     package var needsSnapshot = false
     package var isConnected = true
-    /// It has the keys of this connection: only then can it open what is sent to it alone. A guest that is announced and has
-    /// not come back yet would lose a snapshot without noticing.
+    /// False after the guest's or the host's connection dropped, until the guest rekeys or pairs again. While false, frames from it are
+    /// ignored, and it gets no snapshots or epoch keys.
     package var hasRekeyed = true
     /// The last broadcast it has shown; only kept with `--lossless`.
     package var acknowledged: UInt64 = 0

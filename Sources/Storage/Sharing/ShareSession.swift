@@ -120,7 +120,7 @@ public struct ShareSession: Sendable, Equatable {
         let scope = database.tenant(organisation)
         guard endedAt == nil else { return false }
         try UsageLedger.close(.sessionMinutes, from: meteredUntil, now: now, in: scope)
-        // Who ends a session is written down where somebody asks; this is what ends by itself.
+        // `.deleted` is recorded by its caller; the other reasons are recorded here.
         if reason == .hostGone || reason == .timeLimit || reason == .hostEnded {
             try Audit.record(
                 .sessionEnded, target: id, detail: reason.rawValue, actor: .server, now: now, in: scope)

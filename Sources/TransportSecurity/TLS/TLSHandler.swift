@@ -82,8 +82,8 @@ public final class TLSHandler: ChannelDuplexHandler {
         fileprivate let isServer: Bool
     }
 
-    /// Lets go of the connection: from here on this handler passes everything through and says no farewell. Not to be called
-    /// from inside a read.
+    /// Takes the connection out of this handler. Afterwards the handler drops reads, fails writes, sends no close_notify and forwards `close`.
+    /// Not to be called from inside a read.
     /// - Returns: nil where the connection is not established, or on its way down, or has something left to send.
     public func detach() -> Session? {
         guard case .active = state, !inputClosed, writes.isEmpty else { return nil }
