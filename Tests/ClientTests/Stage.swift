@@ -83,6 +83,9 @@ final class Stage {
         carryOut(guests[index].received(returned), from: index)
     }
 
+    /// The guest's client begins its proof, or begins it anew.
+    func sayHello(_ index: Int) { carryOut(guests[index].hello(), from: index) }
+
     func leave(_ index: Int) {
         present[index] = false
         var left = ServerMessage(.peerDisconnected)

@@ -74,18 +74,19 @@ extension HostEngine {
             let handshake = try? HostHandshake(
                 hello: hello, sessionId: sessionId, permission: secrets.permission, secret: secret)
         else { return [] }
-        guest.stage = .proving(handshake, name)
+        guest.proof = HostGuest.Proof(handshake: handshake, code: name)
         guest.proofs += 1
         return [reply(guest, handshake.offer)]
             + start(.proof(peerId: guest.peerId, number: guest.proofs), Self.proofTime)
     }
 
     package func check(_ guest: HostGuest, _ point: [UInt8], _ confirmation: [UInt8]) -> [Action] {
-        guard case .proving(let handshake, let name) = guest.stage else { return [] }
-        guest.stage = .stranger
+        guard let proof = guest.proof else { return [] }
+        guest.proof = nil
+        let name = proof.code
         // Proofs that were under way when the code died are not looked at: each would be one more guess.
         if codes[name]?.isDead != false { return [reply(guest, .reject(.codeDead))] }
-        guard let (pairing, accept) = try? handshake.receive(point: point, confirmation: confirmation) else {
+        guard let (pairing, accept) = try? proof.handshake.receive(point: point, confirmation: confirmation) else {
             return [reply(guest, .reject(.wrongSecret)), .notify(.wrongSecret(name: guest.title, code: name))]
                 + proofFailed(name)
         }
@@ -93,8 +94,10 @@ extension HostEngine {
         // Keys of this connection, whatever the host's own has been through since the guest was first announced.
         (guest.isConnected, guest.hasRekeyed) = (true, true)
         if options.approve {
+            let wasAdmitted = guest.isAdmitted
             guest.stage = .waiting
-            return [reply(guest, accept), .frame(channel.seal(.approvalPending, to: guest.slot))]
+            let pending = [reply(guest, accept), .frame(channel.seal(.approvalPending, to: guest.slot))]
+            return pending + (wasAdmitted ? readsNoMore() : [])
         }
         return [reply(guest, accept)] + admit(guest)
     }
@@ -123,11 +126,13 @@ extension HostEngine {
     package func forget(_ peerId: String) -> [Action] {
         guard let guest = guests.removeValue(forKey: peerId) else { return [] }
         var actions: [Action] = []
-        if case .proving(_, let name) = guest.stage { actions += proofFailed(name) }
+        if let proof = guest.proof { actions += proofFailed(proof.code) }
         if guest.pairing != nil { actions.append(.notify(.guestLeft(peerId: peerId, name: guest.title))) }
-        if guest.isAdmitted { actions += start(.rotation, Self.rotationDelay) + pace() + endWhenConfirmed() }
-        return actions
+        return guest.isAdmitted ? actions + readsNoMore() : actions
     }
+
+    /// One that was admitted is not any more: it has no part in the keys of what comes, and nobody waits for it.
+    private func readsNoMore() -> [Action] { start(.rotation, Self.rotationDelay) + pace() + endWhenConfirmed() }
 
     package func admit(_ guest: HostGuest) -> [Action] {
         guest.stage = .admitted

@@ -210,8 +210,8 @@ package final class HostEngine {
             guest.isConnected = false
             guest.hasRekeyed = false
             // A proof that the connection interrupted is begun again by the guest, and is no failed one.
-            if case .proving = guest.stage {
-                guest.stage = .stranger
+            if guest.proof != nil {
+                guest.proof = nil
                 guest.proofs += 1
             }
         }
@@ -273,9 +273,12 @@ package final class HostEngine {
             unannounced.removeAll()
             return gone.flatMap { forget($0) }
         case .proof(let peerId, let number):
+            guard let guest = guests[peerId], let proof = guest.proof, guest.proofs == number else { return [] }
             // Abandoned: it counts as a failure (see `forget`), and the seat goes to somebody else.
-            guard let guest = guests[peerId], case .proving = guest.stage, guest.proofs == number else { return [] }
-            return giveBackSeat(of: guest)
+            guard guest.pairing != nil else { return giveBackSeat(of: guest) }
+            // One that proved before keeps what it has.
+            guest.proof = nil
+            return proofFailed(proof.code)
         case .pairing(let peerId, let connection):
             // Announced again on the next connection, a guest has its time anew.
             guard isSeated, connection == self.connection, let guest = guests[peerId], guest.pairing == nil else {

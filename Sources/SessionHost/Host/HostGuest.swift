@@ -7,16 +7,23 @@ package final class HostGuest {
     package enum Stage {
         /// In the room; has not shown that it knows a secret.
         case stranger
-        case proving(HostHandshake, CodeName)
         /// Knows the secret; waits for the host's yes.
         case waiting
         case admitted
+    }
+
+    /// A proof that has begun: the guest said hello and has not answered the host's offer.
+    package struct Proof {
+        package let handshake: HostHandshake
+        package let code: CodeName
     }
 
     package let peerId: String
     package let slot: Slot
     package let username: String
     package var stage = Stage.stranger
+    /// Apart from the stage: a hello, which anybody can send or repeat, changes nothing of what the guest has shown before.
+    package var proof: Proof?
     package var pairing: Pairing?
     package var channel: PairwiseChannel?
     package var generation: UInt32 = 0
