@@ -105,6 +105,36 @@ import Testing
         #expect(await refusal { _ = try all[1].member(of: team.id, may: .auditRead, in: $0) } == .notAllowed)
     }
 
+    /// A server reads all revocations that are kept when it starts.
+    @Test(arguments: ["member", "role", "owner", "added"])
+    func whoMayHostAgainIsNotCutOffByTheNextStart(how: String) async throws {
+        let all = try await people("owner", "ben")
+        let team = try await temporary.team("team", [(all[0], .owner), (all[1], .member)], now: now)
+        let (now, ben) = (self.now, all[1].user.id)
+        let (before, after) = try await database.write { connection in
+            let own = try all[0].member(of: team.id, may: .tenantManageMembers, in: connection)
+            let scope = connection.tenant(team.id)
+            let role = try Role.create(name: "auditor", permissions: [.auditRead], by: own, now: now, in: scope)
+            if how == "added" {
+                _ = try Member.remove(ben, by: own, in: scope)
+            } else {
+                _ = try Member.setRole(of: ben, to: role, by: own, in: scope)
+            }
+            let before = try Revocation.list(after: 0, in: connection).map(\.subject)
+            switch how {
+            case "member": _ = try Member.setRole(of: ben, to: Role(.member), by: own, in: scope)
+            case "role": _ = try Role.change(id: role.id, permissions: [.sessionCreate], by: own, in: scope)
+            case "owner": _ = try Member.transfer(to: ben, from: own, in: scope)
+            default:
+                let made = try Invitation.create(email: nil, role: Role(.member), by: own, now: now, in: scope)
+                _ = try Invitation.accept(secret: made.secret, user: all[1].user, now: now, in: connection)
+            }
+            return (before, try Revocation.list(after: 0, in: connection).map(\.subject))
+        }
+        #expect(before.contains(.member(ben, team.id)))
+        #expect(!after.contains(.member(ben, team.id)))
+    }
+
     @Test func aRoleOfAnotherOrganisationIsNoRoleHere() async throws {
         let all = try await people("ana", "ben", "cai")
         let first = try await temporary.team("first", [(all[0], .owner)], now: now)

@@ -50,6 +50,14 @@ public struct Revocation: Sendable, Equatable {
             "DELETE FROM revocations WHERE user_id = ? AND credential_id IS NULL AND organisation_id IS NULL", userId)
     }
 
+    /// The person may host in this organisation again. A server that starts reads what is kept from the beginning, and would cut the
+    /// person's session off otherwise.
+    static func takeBack(memberId: String, in scope: TenantScope) throws {
+        try scope.run(
+            "DELETE FROM revocations WHERE organisation_id = :organisation AND user_id = ? AND credential_id IS NULL",
+            memberId)
+    }
+
     /// Credentials that end by themselves, for the connections they opened.
     /// - Parameter since: when this was asked last.
     public static func addExpired(since: Timestamp, now: Timestamp, in database: Transaction) throws {

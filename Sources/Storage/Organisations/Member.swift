@@ -84,6 +84,9 @@ public struct Member: Sendable, Equatable {
             INSERT INTO memberships (organisation_id, user_id, role, created_at) VALUES (:organisation, ?, ?, ?)
             ON CONFLICT (organisation_id, user_id) DO NOTHING
             """, userId, roleId, now)
+        if try existing(userId, in: scope).may(.sessionCreate) {
+            try Revocation.takeBack(memberId: userId, in: scope)
+        }
     }
 
     /// Gives a member another role.
@@ -99,8 +102,10 @@ public struct Member: Sendable, Equatable {
             "UPDATE memberships SET role = ? WHERE organisation_id = :organisation AND user_id = ?", role.id, userId)
         try keepAnOwner(in: scope)
         let changed = try existing(userId, in: scope)
-        // Who may not share any more stops sharing.
-        if !changed.may(.sessionCreate) {
+        if changed.may(.sessionCreate) {
+            try Revocation.takeBack(memberId: userId, in: scope)
+        } else {
+            // Who may not share any more stops sharing.
             try Revocation.add(.member(userId, scope.organisationId), now: .now(), in: scope.connection)
         }
         return changed
@@ -141,6 +146,7 @@ public struct Member: Sendable, Equatable {
         let change: StaticString =
             "UPDATE memberships SET role = ? WHERE organisation_id = :organisation AND user_id = ?"
         try scope.run(change, Role.BuiltIn.owner.rawValue, userId)
+        try Revocation.takeBack(memberId: userId, in: scope)
         try scope.run(change, Role.BuiltIn.admin.rawValue, owner.user.id)
         return try existing(userId, in: scope)
     }

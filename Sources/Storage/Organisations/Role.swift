@@ -95,12 +95,17 @@ public struct Role: Sendable, Equatable {
         try scope.run(
             "UPDATE roles SET permissions = ? WHERE organisation_id = :organisation AND id = ?",
             PermissionKey.text(of: permissions), id)
-        if known.permissions.contains(.sessionCreate) && !permissions.contains(.sessionCreate) {
+        let mayHost = permissions.contains(.sessionCreate)
+        if mayHost != known.permissions.contains(.sessionCreate) {
             let members = try scope.rows(
                 "SELECT user_id FROM memberships WHERE organisation_id = :organisation AND role = ?", id
             ) { try $0.text("user_id") }
             for member in members {
-                try Revocation.add(.member(member, scope.organisationId), now: .now(), in: scope.connection)
+                if mayHost {
+                    try Revocation.takeBack(memberId: member, in: scope)
+                } else {
+                    try Revocation.add(.member(member, scope.organisationId), now: .now(), in: scope.connection)
+                }
             }
         }
         return try own(id, in: scope)
