@@ -436,6 +436,27 @@ def test_a_team_is_made_invited_and_left_with_pages_alone(server, ana):
     assert "Bring it back" in owner.get("/organisation").text
 
 
+def test_all_members_of_a_large_team_are_on_its_pages(server, ana):
+    organisation = team(ana, [], "crowd")
+    names = [f"member{number:04}" for number in range(600)]
+    # Each of them signing up would take minutes: a password is meant to cost something.
+    with sqlite3.connect(f"{server.state}/postern.db") as database:
+        database.executemany(
+            "INSERT INTO users (id, username, is_admin, created_at) VALUES (?, ?, 0, 0)", [(name, name) for name in names])
+        database.executemany(
+            "INSERT INTO memberships (organisation_id, user_id, role, created_at) VALUES (?, ?, 'member', 0)",
+            [(organisation, name) for name in names])
+    browser = Browser(server)
+    browser.sign_in(ana)
+    browser.post("/organisation/switch", "/account", id=organisation)
+    first = browser.get("/organisation/members").text
+    (path,) = re.findall(r'<a href="([^"]+)">More</a>', first)
+    second = browser.get(path).text
+    assert "More</a>" not in second
+    shown = re.findall(r">(member\d{4})<", first + second)
+    assert shown == names
+
+
 def test_strangers_get_an_account_only_where_the_owner_says_so(make_server):
     for word, expected in [("open", 201), ("invited", 403), ("closed", 403)]:
         server = make_server("--registration", word, name=word)

@@ -38,7 +38,7 @@ public struct Member: Sendable, Equatable {
     }
 
     /// A person has few organisations; an organisation has as many members as this, at most, on one page.
-    private static let pageSize = 500
+    public static let pageSize = 500
 
     /// An organisation's members by name.
     /// - Parameter after: the last name of the page before, or empty.

@@ -32,9 +32,10 @@ struct MemberPages: Sendable {
     }
 
     private func list(_ page: PageRequest, link: String?) async throws -> Response {
+        let after = page.query("after") ?? ""
         let lists = try await service.read(page.caller.organisationId, .tenantRead, by: page.caller) { own, scope in
             Lists(
-                own: own, members: try Member.list(in: scope), roles: try Role.list(in: scope),
+                own: own, members: try Member.list(after: after, in: scope), roles: try Role.list(in: scope),
                 invitations: own.may(.tenantManageMembers) ? try Invitation.list(now: .now(), in: scope) : [])
         }
         let made: HTML? = link.map {
@@ -43,7 +44,14 @@ struct MemberPages: Sendable {
             <code>\($0)</code></p>
             """
         }
-        return page.page("Members", (made ?? "") + table(lists, page) + invitations(lists, page))
+        let people = table(lists, page) + more(after: lists.members)
+        return page.page("Members", (made ?? "") + people + invitations(lists, page))
+    }
+
+    /// A link to the next page, where there may be one.
+    private func more(after members: [Member]) -> HTML {
+        guard members.count == Member.pageSize, let last = members.last else { return "" }
+        return "<p><a href=\"/organisation/members?after=\(FormText.encoded(last.user.username))\">More</a></p>"
     }
 
     private func table(_ lists: Lists, _ page: PageRequest) -> HTML {
