@@ -106,7 +106,7 @@ let package = Package(
         .target(
             name: "Identity",
             dependencies: [
-                "COpenSSL", "Model", "Outbound", "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto,
+                "COpenSSL", "Model", "Outbound", "TransportSecurity", nioCore, nioHTTP1, crypto,
                 .product(name: "JWTKit", package: "jwt-kit"),
             ],
             swiftSettings: strict

@@ -29,7 +29,7 @@ public final class Database: Sendable {
     /// - Throws: ``StorageError``; `.newer` when a newer version of Postern wrote the file; what `extras` throws.
     package init(
         directory: String, name: String, migrations: [Migration], tenantTables: Set<String>,
-        metrics: ServerMetrics = ServerMetrics(), reserveBytes: Int = 0,
+        metrics: DatabaseMetrics = DatabaseMetrics(), reserveBytes: Int = 0,
         extras makeExtras: (_ path: String) throws -> any Sendable
     ) throws {
         let path = "\(directory)/\(name)"

@@ -119,8 +119,9 @@ final class ClientConnection: ChannelDuplexHandler {
         // An answer before the end of its request: what is left of that request would be taken for the next.
         let isReusable = isKeptAlive && requestIsWhole
         state = isReusable ? .idle : .closed(nil)
-        source.finish()
+        // Before the reader goes on: its next request shall find this connection.
         exchange.finished(isReusable)
+        source.finish()
         if !isReusable { context.close(promise: nil) }
     }
 

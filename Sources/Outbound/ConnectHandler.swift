@@ -1,19 +1,26 @@
 import NIOCore
 
-/// Asks a proxy for a tunnel (RFC 9110, section 9.3.6), and leaves the pipeline when it is open.
-final class ConnectHandler: ChannelInboundHandler, RemovableChannelHandler {
+/// Asks a proxy for a tunnel (RFC 9110, section 9.3.6). When it is open, adds the handlers of the connection and leaves the pipeline.
+final class ConnectHandler<Value: Sendable>: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     /// A proxy's whole answer, in bytes.
-    private static let answerLimit = 8 << 10
+    private static var answerLimit: Int { 8 << 10 }
 
     private let authority: String
-    private let opened: EventLoopPromise<Void>
+    private let opened: EventLoopPromise<Value>
+    private let initialize: (any Channel) throws -> Value
     private var answer = ByteBuffer()
 
-    /// - Parameter opened: succeeds when bytes go through the tunnel.
-    init(authority: String, opened: EventLoopPromise<Void>) {
+    /// - Parameters:
+    ///   - opened: succeeds when bytes go through the tunnel.
+    ///   - initialize: adds the handlers of the connection.
+    init(
+        authority: String, opened: EventLoopPromise<Value>, initialize: @escaping (any Channel) throws -> Value
+    ) {
+        self.initialize = initialize
         self.authority = authority
         self.opened = opened
     }
@@ -27,20 +34,24 @@ final class ConnectHandler: ChannelInboundHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
         answer.writeBuffer(&bytes)
-        let text = String(buffer: answer)
-        guard let end = text.firstRange(of: "\r\n\r\n") else {
+        guard let end = answer.readableBytesView.firstRange(of: "\r\n\r\n".utf8) else {
             if answer.readableBytes > Self.answerLimit { fail(OutboundError.proxy("a long answer"), context) }
             return
         }
+        let text = answer.readString(length: end.upperBound - answer.readerIndex) ?? ""
         let line = text.prefix { $0 != "\r\n" && $0 != "\r" }
         let words = line.split(separator: " ", maxSplits: 2)
         guard words.count >= 2, words[0].hasPrefix("HTTP/1."), words[1].count == 3, words[1].first == "2" else {
             return fail(OutboundError.proxy(String(line.prefix(100))), context)
         }
-        // The server behind the tunnel says nothing before TLS does.
-        guard end.upperBound == text.endIndex else { return fail(OutboundError.proxy("bytes before TLS"), context) }
-        context.pipeline.syncOperations.removeHandler(self, promise: nil)
-        opened.succeed()
+        // Some servers speak first, and the proxy may have sent that along; mail servers do.
+        do {
+            let value = try initialize(context.channel)
+            // First: what is read now may close the connection.
+            opened.succeed(value)
+            if answer.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(answer)) }
+            context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        } catch { fail(error, context) }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

@@ -21,26 +21,17 @@ public final class HTTPClient: Sendable {
         var isStopped = false
     }
 
-    private let group: any EventLoopGroup
-    private let proxy: Proxy?
-    private let connectTime: TimeAmount
+    private let connector: Connector
     private let idleTime: TimeAmount
     private let state: Mutex<State>
 
     /// - Parameters:
-    ///   - group: the event loops that connections run on.
-    ///   - proxy: for requests that leave the machine.
-    ///   - connectTime: for the name, the connection and the tunnel.
+    ///   - connector: opens connections.
     ///   - idleTime: how long a connection is kept for the next request: less than servers commonly allow.
-    public init(
-        group: any EventLoopGroup, proxy: Proxy? = nil, connectTime: TimeAmount = HTTPClient.exchangeTime,
-        idleTime: TimeAmount = .seconds(30)
-    ) {
+    public init(_ connector: Connector, idleTime: TimeAmount = .seconds(30)) {
         self.idleTime = idleTime
         state = Mutex(State(pool: Pool(bounds: .init(idle: idleTime.nanoseconds))))
-        self.group = group
-        self.proxy = proxy
-        self.connectTime = connectTime
+        self.connector = connector
     }
 
     /// Sends a request and waits for its whole answer.
@@ -162,6 +153,8 @@ public final class HTTPClient: Sendable {
 
     // MARK: Connections
 
+    private var proxy: Proxy? { connector.proxy }
+
     private func take(_ endpoint: Endpoint) throws -> OpenConnection? {
         let (found, isStopped) = state.withLock { ($0.pool.take(endpoint), $0.isStopped) }
         if isStopped { throw OutboundError.stopped }
@@ -188,66 +181,15 @@ public final class HTTPClient: Sendable {
     private static var now: Int64 { Int64(NIODeadline.now().uptimeNanoseconds) }
 
     private func connect(_ endpoint: Endpoint) async throws -> OpenConnection {
-        let bootstrap = ClientBootstrap(group: group).connectTimeout(connectTime)
+        let speakHTTP = { @Sendable (channel: any Channel) in try self.speakHTTP(on: channel) }
         switch endpoint {
-        case .unix(let path):
-            return try await open(bootstrap, nil) { $0.connect(unixDomainSocketPath: path) }
+        case .unix(let path): return try await connector.connect(path: path, initialize: speakHTTP).get()
         case .http(let host, let port):
-            let way = proxy.flatMap { $0.applies(to: host) ? $0 : nil }
-            return try await open(bootstrap, nil) { $0.connect(host: way?.host ?? host, port: way?.port ?? port) }
+            // A proxy takes plain HTTP as it is, without a tunnel.
+            let server = proxy.flatMap { $0.applies(to: host) ? ($0.host, $0.port) : nil } ?? (host, port)
+            return try await connector.connectDirectly(host: server.0, port: server.1, initialize: speakHTTP).get()
         case .https(let host, let port, let tls):
-            let secured = { @Sendable (channel: any Channel) throws in
-                try channel.pipeline.syncOperations.addHandler(TLSHandler.client(tls, serverName: host))
-            }
-            guard let proxy, proxy.applies(to: host) else {
-                return try await open(bootstrap, secured) { $0.connect(host: host, port: port) }
-            }
-            let authority = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-            return try await tunnel(bootstrap, proxy, authority, secured)
-        }
-    }
-
-    private func open(
-        _ bootstrap: ClientBootstrap, _ secured: (@Sendable (any Channel) throws -> Void)?,
-        _ connect: (ClientBootstrap) -> EventLoopFuture<any Channel>
-    ) async throws -> OpenConnection {
-        // The initializer runs for each address that is tried (RFC 8305); only one of the channels is connected.
-        let handlers = HandlerBox()
-        let channel = try await connect(
-            bootstrap.channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try secured?(channel)
-                    handlers.add(try self.speakHTTP(on: channel))
-                }
-            }
-        ).get()
-        guard let open = handlers.take(channel) else { throw OutboundError.closed }
-        return open
-    }
-
-    /// A connection to the proxy, and through it one to the server.
-    private func tunnel(
-        _ bootstrap: ClientBootstrap, _ proxy: Proxy, _ authority: String,
-        _ secured: @escaping @Sendable (any Channel) throws -> Void
-    ) async throws -> OpenConnection {
-        let promise = group.any().makePromise(of: Void.self)
-        do {
-            let channel = try await bootstrap.channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(
-                        ConnectHandler(authority: authority, opened: promise))
-                }
-            }.connect(host: proxy.host, port: proxy.port).get()
-            let patience = channel.eventLoop.scheduleTask(in: connectTime) { channel.close(promise: nil) }
-            defer { patience.cancel() }
-            try await promise.futureResult.get()
-            return try await channel.eventLoop.submit {
-                try secured(channel)
-                return try self.speakHTTP(on: channel)
-            }.get()
-        } catch {
-            promise.fail(error)
-            throw error
+            return try await connector.connect(host: host, port: port, tls: tls, initialize: speakHTTP).get()
         }
     }
 

@@ -9,7 +9,7 @@ import Wire
 public final class RelayServer: Sendable {
     let authority: any RelayAuthority
     let configuration: RelayConfiguration
-    let metrics: ServerMetrics
+    let metrics: RelayMetrics
     /// What each room handed to its peers, in bytes.
     let relayed: KeptCounters
     /// What is written down behind an event that nobody waits for.
@@ -26,7 +26,7 @@ public final class RelayServer: Sendable {
     ///   - relayed: where rooms count the bytes they hand to their peers.
     public init(
         authority: any RelayAuthority, group: any EventLoopGroup, configuration: RelayConfiguration = .init(),
-        metrics: ServerMetrics = .init(), relayed: KeptCounters = .init(), background: BackgroundWork = .init()
+        metrics: RelayMetrics = .init(), relayed: KeptCounters = .init(), background: BackgroundWork = .init()
     ) {
         self.relayed = relayed
         self.background = background

@@ -7,7 +7,7 @@ import TransportSecurity
 
 /// Counts and logs connections that were refused, slow, malformed or failed, and requests that failed.
 public final class ConnectionEvents: Sendable {
-    private let metrics: ServerMetrics
+    private let metrics: ConnectionMetrics
     private let logger: Logger
     private let refusedLines = RepeatedEvent("connections refused: too many at once from one address")
     private let slowLines = RepeatedEvent("connections cut: no whole request within the time for one")
@@ -28,14 +28,14 @@ public final class ConnectionEvents: Sendable {
         set { wantsAddresses.store(newValue, ordering: .relaxed) }
     }
 
-    public init(metrics: ServerMetrics, logger: Logger, logAddresses: Bool) {
+    public init(metrics: ConnectionMetrics, logger: Logger, logAddresses: Bool) {
         self.metrics = metrics
         self.logger = logger
         wantsAddresses = Atomic(logAddresses)
     }
 
     func refused(_ address: String) {
-        metrics.connectionsRefused.add()
+        metrics.refused.add()
         refusedLines.note(logger, metadata: logAddresses ? ["address": "\(address)"] : [:])
     }
 
@@ -46,7 +46,7 @@ public final class ConnectionEvents: Sendable {
 
     /// Half open, or a look at the port: gone before a first request was whole.
     func unused() {
-        metrics.unusedConnections.add()
+        metrics.unused.add()
         unusedLines.note(logger)
     }
 

@@ -30,11 +30,11 @@ public struct ConnectionSetup: HTTPChannelHandler {
         let events: ConnectionEvents
         let draining: Draining
         let unread: UnreadAnswers
-        let metrics: ServerMetrics
+        let metrics: ConnectionMetrics
 
         public init(
             connections: ConnectionCounter, proxies: TrustedProxies, events: ConnectionEvents, draining: Draining,
-            metrics: ServerMetrics
+            metrics: ConnectionMetrics
         ) {
             self.connections = connections
             self.proxies = proxies
@@ -97,11 +97,11 @@ public struct ConnectionSetup: HTTPChannelHandler {
             throw TooManyConnections()
         }
         let (connections, metrics) = (shared.connections, shared.metrics)
-        metrics.connectionsAccepted.add()
-        metrics.connections.add(1)
+        metrics.accepted.add()
+        metrics.open.add(1)
         let lease = ConnectionLease {
             if isCounted { connections.leave(address) }
-            metrics.connections.add(-1)
+            metrics.open.add(-1)
         }
         lease.hold(until: channel)
         return lease

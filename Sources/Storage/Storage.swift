@@ -17,7 +17,7 @@ extension Database {
     /// - Throws: ``StorageError``; `.newer` when a newer version of Postern wrote the file; `.unavailable` when the keys do not belong
     ///   to it.
     public convenience init(
-        stateDirectory: String, metrics: ServerMetrics = ServerMetrics(), reserveBytes: Int = 0,
+        stateDirectory: String, metrics: DatabaseMetrics = DatabaseMetrics(), reserveBytes: Int = 0,
         masterKey: String? = nil, plans: PlanCatalogue = PlanCatalogue()
     ) throws {
         try Keyring.refuseToBeginAnew(stateDirectory: stateDirectory)

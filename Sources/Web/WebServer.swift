@@ -49,7 +49,7 @@ public struct WebServer: Service {
         self.onRunning = onRunning
         let database = parts.database
         events = ConnectionEvents(
-            metrics: parts.metrics, logger: parts.logger, logAddresses: configuration.limits.logAddresses)
+            metrics: parts.metrics.connections, logger: parts.logger, logAddresses: configuration.limits.logAddresses)
         let tokens = AccessTokens(database: database, logger: parts.logger)
         let authenticator = Authenticator(
             database: database, tokens: tokens, background: background, logger: parts.logger)
@@ -59,14 +59,14 @@ public struct WebServer: Service {
         relay = RelayServer(
             authority: RelayAdmission(
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
-            group: group, configuration: configuration.relay, metrics: parts.metrics, relayed: parts.relayed,
+            group: group, configuration: configuration.relay, metrics: parts.metrics.relay, relayed: parts.relayed,
             background: background)
         // RFC 9110, section 9.1: HEAD is answered wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
         table = RouteTable()
         router.add(
             middleware: EdgeMiddleware(
-                metrics: parts.metrics, events: events, routes: table, hsts: configuration.hsts,
+                metrics: parts.metrics.requests, events: events, routes: table, hsts: configuration.hsts,
                 upgradeURL: configuration.accounts.upgradeURL))
         let board = StatusBoard(parts, group: group)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
@@ -111,7 +111,8 @@ public struct WebServer: Service {
         let (events, relay, known) = (self.events, self.relay, self.table)
         let draining = Draining()
         let shared = ConnectionSetup.Shared(
-            connections: connections, proxies: proxies, events: events, draining: draining, metrics: parts.metrics)
+            connections: connections, proxies: proxies, events: events, draining: draining,
+            metrics: parts.metrics.connections)
         let listeners = try await Listeners(
             configuration.listeners, group: group, logger: logger, draining: draining, events: events,
             background: background

@@ -379,7 +379,7 @@ def test_the_command_line_goes_through_the_proxy_of_the_environment(secure, tmp_
                 request += one.recv(4096)
             asked.append(request.split(b"\r\n")[0].decode())
             host, port = asked[-1].split()[1].rsplit(":", 1)
-            other = socket.create_connection((host, int(port)))
+            other = socket.create_connection(("127.0.0.1" if host == "box.invalid" else host, int(port)))
             one.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             for source, sink in ((one, other), (other, one)):
                 threading.Thread(target=pump, args=(source, sink), daemon=True).start()
@@ -409,6 +409,27 @@ def test_the_command_line_goes_through_the_proxy_of_the_environment(secure, tmp_
         subprocess.run(login, input=ana.token, env={**environment, "NO_PROXY": "0.0.0.0"}, check=True,
                        capture_output=True, text=True, timeout=PATIENCE)
         assert len(asked) == through
+        # A session goes the same way as the calls: only the proxy knows this name.
+        subprocess.run(
+            [POSTERN, "login", f"https://box.invalid:{port}", "--fingerprint", secure.fingerprint], input=ana.token,
+            env=environment, check=True, capture_output=True, text=True, timeout=PATIENCE)
+        share = subprocess.Popen(
+            [POSTERN, "share", "--json", "--", "sleep", "1000"], env=environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            opening = share.stdout.readline()
+            assert opening, share.stderr.read()
+            link = json.loads(opening)["codes"][0]["url"]
+            guest = subprocess.Popen([POSTERN, "join", link], env=environment, stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            try:
+                assert any(json.loads(line)["event"] == "guest_joined" for line in share.stdout)
+            finally:
+                guest.kill()
+                guest.communicate()
+        finally:
+            share.kill()
+            share.communicate()
 
 
 def test_a_session_over_tls_and_the_link_carries_the_fingerprint(secure):

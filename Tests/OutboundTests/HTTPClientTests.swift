@@ -10,7 +10,7 @@ import TransportSecurity
 
 @Suite struct HTTPClientTests {
     /// Tests may stand still for long beside others.
-    private let client = HTTPClient(group: MultiThreadedEventLoopGroup.singleton, idleTime: .hours(1))
+    private let client = HTTPClient(Connector(group: MultiThreadedEventLoopGroup.singleton), idleTime: .hours(1))
 
     private func text(_ answer: HTTPAnswer) -> String { String(buffer: answer.body) }
 
@@ -183,7 +183,8 @@ import TransportSecurity
         let handler = ProxyHandler("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
         let server = try await TestServer(isHTTP: false) { handler }
         let client = HTTPClient(
-            group: MultiThreadedEventLoopGroup.singleton, proxy: Proxy(host: "127.0.0.1", port: server.port))
+            Connector(
+                group: MultiThreadedEventLoopGroup.singleton, proxy: Proxy(host: "127.0.0.1", port: server.port)))
         let tls = try TLSContext.client(trust: .pinned(.none))
         await #expect(throws: OutboundError.proxy("HTTP/1.1 403 Forbidden")) {
             try await client.exchange(.https(host: "example.org", port: 443, tls), HTTPRequest(.GET, "/"))
@@ -197,7 +198,8 @@ import TransportSecurity
         let handler = ProxyHandler("HTTP/1.1 200 OK\r\n\r\n")
         let server = try await TestServer(isHTTP: false) { handler }
         let client = HTTPClient(
-            group: MultiThreadedEventLoopGroup.singleton, proxy: Proxy(host: "127.0.0.1", port: server.port))
+            Connector(
+                group: MultiThreadedEventLoopGroup.singleton, proxy: Proxy(host: "127.0.0.1", port: server.port)))
         let tls = try TLSContext.client(trust: .pinned(.none))
         // This proxy answers the client hello with its line again, which is no TLS.
         await #expect(throws: (any Error).self) {
@@ -208,11 +210,42 @@ import TransportSecurity
         try await server.stop()
     }
 
+    /// Collects what the server says first, then closes.
+    private final class Listener: ChannelInboundHandler, Sendable {
+        typealias InboundIn = ByteBuffer
+        let heard: EventLoopPromise<String>
+
+        init(_ heard: EventLoopPromise<String>) { self.heard = heard }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            heard.succeed(String(buffer: unwrapInboundIn(data)))
+            context.close(promise: nil)
+        }
+
+        func handlerRemoved(context: ChannelHandlerContext) { heard.fail(OutboundError.closed) }
+    }
+
+    /// A mail server greets first, and its greeting may come with the proxy's answer.
+    @Test func aServerBehindATunnelMaySpeakFirst() async throws {
+        let handler = ProxyHandler("HTTP/1.1 200 OK\r\n\r\n220 mail\r\n")
+        let server = try await TestServer(isHTTP: false) { handler }
+        let connector = Connector(
+            group: MultiThreadedEventLoopGroup.singleton, proxy: Proxy(host: "127.0.0.1", port: server.port))
+        let heard = try await connector.connect(host: "example.org", port: 25, tls: nil) { channel in
+            let promise = channel.eventLoop.makePromise(of: String.self)
+            try channel.pipeline.syncOperations.addHandler(Listener(promise))
+            return promise.futureResult
+        }.get()
+        #expect(try await heard.get() == "220 mail\r\n")
+        try await server.stop()
+    }
+
     /// What is no tunnel goes to the proxy with its whole address.
     @Test func plainRequestsNameTheirServerToTheProxy() async throws {
         let server = try await TestServer { EchoHandler() }
         let client = HTTPClient(
-            group: MultiThreadedEventLoopGroup.singleton, proxy: Proxy(host: "127.0.0.1", port: server.port))
+            Connector(
+                group: MultiThreadedEventLoopGroup.singleton, proxy: Proxy(host: "127.0.0.1", port: server.port)))
         let answer = try await client.exchange(.http(host: "example.org", port: 80), HTTPRequest(.GET, "/a"))
         #expect(text(answer) == "GET http://example.org/a example.org ")
         client.stop()

@@ -60,7 +60,7 @@ final class World {
 
     let lossless: Bool
     /// Of every relay that the world has had.
-    let metrics = ServerMetrics()
+    let metrics = RelayMetrics()
     let host: HostEngine
     private(set) var guests: [Guest] = []
     /// Whoever is gone, for what its person had typed.
@@ -106,7 +106,7 @@ final class World {
     /// With bounds so narrow that a guest falls behind, and behind the ring, within a schedule. A lossless host holds its
     /// output back by a window of its own, for which the bounds are as wide as they are.
     private static func relay(
-        on loop: EmbeddedEventLoop, lossless: Bool, _ metrics: ServerMetrics
+        on loop: EmbeddedEventLoop, lossless: Bool, _ metrics: RelayMetrics
     ) -> RelayServer {
         var configuration = RelayConfiguration()
         if !lossless { (configuration.ringBytes, configuration.outboxBytes) = (8 << 10, 8 << 10) }

@@ -108,7 +108,8 @@ enum Examination {
                         try TLSContext.client(trust: .pinned($0.facts.fingerprint))
                     } : nil
                 // This machine is never asked through a proxy.
-                let client = HTTPClient(group: MultiThreadedEventLoopGroup.singleton, connectTime: .seconds(5))
+                let client = HTTPClient(
+                    Connector(group: MultiThreadedEventLoopGroup.singleton, connectTime: .seconds(5)))
                 let answer = try await client.exchange(
                     Endpoint(host: host, port: port, tls: tls),
                     HTTPRequest(.GET, "/ready", headers: ["Host": "localhost"], deadline: .seconds(5)))

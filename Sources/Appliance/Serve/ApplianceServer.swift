@@ -38,7 +38,7 @@ final class ApplianceServer: Sendable {
         let reserve = configuration[Settings.diskReserveMiB] << 20
         let plans = configuration.plans
         database = try Database(
-            stateDirectory: state, metrics: metrics, reserveBytes: reserve,
+            stateDirectory: state, metrics: metrics.database, reserveBytes: reserve,
             masterKey: Configuration.masterKeyCredential, plans: plans)
         let backups = BackupSchedule(configuration, logger: logger)
         let hasher = PasswordHasher()
@@ -47,14 +47,15 @@ final class ApplianceServer: Sendable {
         let group = MultiThreadedEventLoopGroup(
             numberOfThreads: configuration[Settings.eventLoops] ?? System.coreCount)
         Self.askForShortTurns(group, logger)
-        let client = HTTPClient(group: group, proxy: try Proxy.environment(ProcessInfo.processInfo.environment))
+        let connector = Connector(group: group, proxy: try Proxy.environment(ProcessInfo.processInfo.environment))
+        let client = HTTPClient(connector)
         let keeper =
             https ? try CertificateKeeper(configuration, answers: answers, client: client, logger: logger) : nil
         if keeper == nil { ServedCertificates.forget(stateDirectory: state) }
         let inherited = try Systemd.listeners(https: https)
         listeners = inherited.isEmpty ? ListenerConfiguration.configured(configuration) : inherited
         let others = try await ExternalServices(
-            configuration, database: database, client: client, group: group)
+            configuration, database: database, client: client, connector: connector)
         var parts = WebParts(
             database: database, hasher: hasher, mail: others.mail, version: Postern.version, metrics: metrics,
             tls: try keeper.map { try TLSContext.listener($0.store) }, challenges: answers,
@@ -64,7 +65,7 @@ final class ApplianceServer: Sendable {
         parts.relayed = try await RelayedBytes.begin(stateDirectory: state, database: database, logger: logger)
         try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration)
-        let summary: @Sendable () -> String = { Self.summary(metrics, keeper) }
+        let summary: @Sendable () -> String = { Self.summary(metrics.relay, keeper) }
         let listening = listeners
         // Said, and not refused: a server that does not start after a restore by hand helps nobody.
         for finding in Examination.files(configuration) where !finding.isGood {
@@ -77,7 +78,8 @@ final class ApplianceServer: Sendable {
             Systemd.ready(summary())
             postern_forget_startup_code()
         }
-        let watchdog = Watchdog(database: database, group: group, metrics: metrics, logger: logger, status: summary)
+        let watchdog = Watchdog(
+            database: database, group: group, loopLagSeconds: metrics.loopLagSeconds, logger: logger, status: summary)
         let reloader = Reloader(
             configuration: configuration, reload: reloaded, keeper: keeper, plans: plans, server: server,
             logger: logger, status: summary)
@@ -140,7 +142,7 @@ final class ApplianceServer: Sendable {
     }
 
     /// `12 sessions, 31 guests, certificate good for 61 days`
-    private static func summary(_ metrics: ServerMetrics, _ keeper: CertificateKeeper?) -> String {
+    private static func summary(_ metrics: RelayMetrics, _ keeper: CertificateKeeper?) -> String {
         let rooms = metrics.rooms.value
         let guests = metrics.guests.value
         let certificate = keeper?.report.map { ", certificate good for \($0.daysLeft(now: time(nil))) days" } ?? ""

@@ -15,7 +15,7 @@ struct ExternalServices {
 
     /// - Throws: ``CommandFailure``, `StorageError`, `TLSError`.
     init(
-        _ configuration: Configuration, database: Database, client: HTTPClient, group: any EventLoopGroup
+        _ configuration: Configuration, database: Database, client: HTTPClient, connector: Connector
     ) async throws {
         // The system's authorities take 3 MB; a server that speaks to nobody does not load them.
         guard
@@ -65,11 +65,11 @@ struct ExternalServices {
         self.providers = providers
         mail = try Self.mail(
             configuration, password: configuration[Settings.smtpPassword] ?? sealed[Settings.smtpPassword.key], tls,
-            group)
+            connector)
     }
 
     private static func mail(
-        _ configuration: Configuration, password: String?, _ tls: TLSContext, _ group: any EventLoopGroup
+        _ configuration: Configuration, password: String?, _ tls: TLSContext, _ connector: Connector
     ) throws -> (any MailSender)? {
         guard let host = configuration[Settings.smtpHost] else { return nil }
         guard let from = configuration[Settings.smtpFrom], AccountRules.isEmail(from) else {
@@ -88,7 +88,7 @@ struct ExternalServices {
             client: SMTPClient(
                 host: host, port: configuration[Settings.smtpPort],
                 security: security,
-                credentials: credentials, from: from, tls: tls, group: group))
+                credentials: credentials, from: from, tls: tls, connector: connector))
     }
 }
 

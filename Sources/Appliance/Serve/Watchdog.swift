@@ -15,7 +15,7 @@ struct Watchdog: Service {
 
     let database: Database
     let group: any EventLoopGroup
-    let metrics: ServerMetrics
+    let loopLagSeconds: Histogram
     let logger: Logger
     /// One line for `systemctl status`.
     let status: @Sendable () -> String
@@ -37,7 +37,7 @@ struct Watchdog: Service {
             let asked = ContinuousClock.now
             // Submitting to a loop that runs cannot fail.
             try? await loop.submit {}.get()
-            metrics.loopLagSeconds.record(since: asked)
+            loopLagSeconds.record(since: asked)
         }
         do {
             try await database.write { try $0.check() }

@@ -19,13 +19,9 @@ public struct APIClient: Sendable {
     private static func http() throws -> HTTPClient {
         try shared.withLock { shared in
             if let shared { return shared }
-            do {
-                let client = HTTPClient(
-                    group: MultiThreadedEventLoopGroup.singleton,
-                    proxy: try Proxy.environment(ProcessInfo.processInfo.environment))
-                shared = client
-                return client
-            } catch let problem as ProxyProblem { throw ClientError("\(problem)") }
+            let client = HTTPClient(try Connector.ofEnvironment(on: MultiThreadedEventLoopGroup.singleton))
+            shared = client
+            return client
         }
     }
 

@@ -1,7 +1,7 @@
 import Model
 public import NIOCore
 import NIOHTTP1
-import NIOPosix
+import Outbound
 import TransportSecurity
 import WebSocket
 public import Wire
@@ -126,22 +126,16 @@ public final class RelaySocket {
     }
 
     private func connect(_ address: ServerAddress, _ bound: NIOLoopBound<RelaySocket>) -> EventLoopFuture<Void> {
-        ClientBootstrap(group: loop)
-            .connectTimeout(Self.connectTimeout)
-            .channelOption(.writeBufferWaterMark, value: Self.waterMark)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    bound.value.opening = channel
-                    if let tls = try address.tls() {
-                        let pipeline = channel.pipeline.syncOperations
-                        try pipeline.addHandler(TLSHandler.client(tls, serverName: address.host))
-                        try pipeline.addHandler(TLSFailureHandler(bound.value))
-                    }
-                    try Self.addUpgrade(to: channel, address, bound)
-                }
+        do {
+            let connector = try Connector.ofEnvironment(on: loop, connectTime: Self.connectTimeout)
+            let tls = try address.tls()
+            return connector.connect(host: address.host, port: address.port, tls: tls) { channel in
+                bound.value.opening = channel
+                try channel.syncOptions?.setOption(.writeBufferWaterMark, value: Self.waterMark)
+                if tls != nil { try channel.pipeline.syncOperations.addHandler(TLSFailureHandler(bound.value)) }
+                try Self.addUpgrade(to: channel, address, bound)
             }
-            .connect(host: address.host, port: address.port)
-            .map { _ in }
+        } catch { return loop.makeFailedFuture(error) }
     }
 
     private static func addUpgrade(

@@ -26,7 +26,7 @@ final class DatabaseWriter: Sendable {
     private let thread: WorkerThread
 
     /// - Throws: ``StorageError`` if the system refuses a thread.
-    init(_ opening: Database.Opening, metrics: ServerMetrics, reserve: DiskReserve) throws {
+    init(_ opening: Database.Opening, metrics: DatabaseMetrics, reserve: DiskReserve) throws {
         let queue = self.queue
         thread = try WorkerThread(name: "db-writer") { Self.loop(opening, queue, metrics, reserve) }
     }
@@ -41,7 +41,7 @@ final class DatabaseWriter: Sendable {
     }
 
     private static func loop(
-        _ opening: Database.Opening, _ queue: BlockingQueue<Job>, _ metrics: ServerMetrics, _ reserve: DiskReserve
+        _ opening: Database.Opening, _ queue: BlockingQueue<Job>, _ metrics: DatabaseMetrics, _ reserve: DiskReserve
     ) {
         let opened = Result { try opening.connect(.readWrite) }
         while true {
@@ -51,7 +51,7 @@ final class DatabaseWriter: Sendable {
             case .success(let connection):
                 let start = ContinuousClock.now
                 commit(affordable(group, reserve), on: connection)
-                metrics.commitSize.record(Double(group.count))
+                metrics.commitTransactions.record(Double(group.count))
                 metrics.commitSeconds.record(since: start)
             case .failure(let error): refuse(group, error)
             }

@@ -1,8 +1,7 @@
 import FoundationEssentials
 import Model
-public import NIOCore
-import NIOPosix
-import Outbound
+import NIOCore
+public import Outbound
 public import TransportSecurity
 
 /// Sends mails through one mail server, each on a connection of its own: an appliance sends a few a day.
@@ -25,13 +24,13 @@ public struct SMTPClient: Sendable {
     private let credentials: (user: String, password: String)?
     private let from: String
     private let tls: TLSContext
-    private let group: any EventLoopGroup
+    private let connector: Connector
 
     public init(
         host: String, port: Int, security: Security, credentials: (user: String, password: String)?, from: String,
-        tls: TLSContext, group: any EventLoopGroup
+        tls: TLSContext, connector: Connector
     ) {
-        self.group = group
+        self.connector = connector
         self.host = host
         self.port = port
         self.security = security
@@ -46,22 +45,16 @@ public struct SMTPClient: Sendable {
         let session = SMTPSession(
             security: security == .startTLS ? .startTLS : security == .tls ? .tls : .none, credentials: credentials,
             message: message, name: "[127.0.0.1]")
-        let loop = group.next()
-        let promise = loop.makePromise(of: Void.self)
-        let (tls, host, isTLS) = (self.tls, self.host, security == .tls)
-        let connected = ClientBootstrap(group: loop).connectTimeout(.seconds(15))
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    if isTLS { try pipeline.addHandler(TLSHandler.client(tls, serverName: host)) }
-                    try pipeline.addHandler(
-                        SMTPHandler(session: session, tls: tls, host: host, time: Self.time, promise: promise))
-                }
-            }
-            .connect(host: host, port: port)
-        connected.whenFailure { promise.fail($0) }
+        let (tls, host) = (self.tls, self.host)
         do {
-            try await promise.futureResult.get()
+            let ended = try await connector.connect(host: host, port: port, tls: security == .tls ? tls : nil) {
+                channel in
+                let promise = channel.eventLoop.makePromise(of: Void.self)
+                let handler = SMTPHandler(session: session, tls: tls, host: host, time: Self.time, promise: promise)
+                try channel.pipeline.syncOperations.addHandler(handler)
+                return promise.futureResult
+            }.get()
+            try await ended.get()
         } catch let error as IdentityError {
             throw error
         } catch {
@@ -137,12 +130,17 @@ private final class SMTPHandler: ChannelInboundHandler {
         self.promise = promise
     }
 
-    func channelActive(context: ChannelHandlerContext) {
+    func handlerAdded(context: ChannelHandlerContext) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         deadline = context.eventLoop.scheduleTask(in: time) {
             bound.value.0.end(IdentityError(.mail, "the mail server takes too long"), bound.value.1)
         }
-        context.fireChannelActive()
+    }
+
+    /// Also ends the promise where the channel was never connected.
+    func handlerRemoved(context: ChannelHandlerContext) {
+        deadline?.cancel()
+        promise.fail(IdentityError(.mail, "the mail server closed the connection"))
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

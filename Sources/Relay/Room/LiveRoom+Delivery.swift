@@ -47,7 +47,7 @@ extension LiveRoom {
     private func handOut(_ now: NIODeadline) {
         pacing.left(now)
         let start = ContinuousClock.now
-        defer { metrics.relaySeconds.record(since: start) }
+        defer { metrics.deliverySeconds.record(since: start) }
         let frames = batch.take()
         let bytes = frames.bytes
         metrics.framesReceived.add(frames.count)

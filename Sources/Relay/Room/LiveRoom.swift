@@ -13,7 +13,7 @@ final class LiveRoom: Ticking {
     let loop: any EventLoop
     /// Lives as long as the server does.
     private let relay: RelayServer
-    let metrics: ServerMetrics
+    let metrics: RelayMetrics
     private(set) var links: [Slot: PeerLink] = [:] {
         didSet { audience = nil }
     }

@@ -25,10 +25,10 @@ final class UnreadAnswers: Sendable {
     }
 
     private let limit: Int
-    private let metrics: ServerMetrics
+    private let metrics: ConnectionMetrics
     private let state = Mutex(State())
 
-    init(limit: Int = UnreadAnswers.limit, metrics: ServerMetrics) {
+    init(limit: Int = UnreadAnswers.limit, metrics: ConnectionMetrics) {
         self.limit = limit
         self.metrics = metrics
     }

@@ -13,7 +13,7 @@ struct EdgeMiddleware: RouterMiddleware {
     /// How long a browser may remember the answer to a preflight, in seconds: a day.
     private static let preflightSeconds = 86_400
 
-    let metrics: ServerMetrics
+    let metrics: RequestMetrics
     let events: ConnectionEvents
     let routes: RouteTable
     let hsts: Bool
@@ -24,7 +24,7 @@ struct EdgeMiddleware: RouterMiddleware {
         _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
     ) async throws -> Response {
         let start = ContinuousClock.now
-        defer { metrics.requestSeconds.record(since: start) }
+        defer { metrics.took(since: start) }
         var response: Response
         do {
             // Before anything of it is read; a client that waits for 100 never sends it.
@@ -82,7 +82,7 @@ struct EdgeMiddleware: RouterMiddleware {
         response.headers[.requestId] = context.id
         response.headers[.contentTypeOptions] = "nosniff"
         if hsts { response.headers[.strictTransportSecurity] = "max-age=\(Self.hstsSeconds)" }
-        metrics.responses[min(response.status.code / 100, metrics.responses.count - 1)].add()
+        metrics.answered(status: response.status.code)
         if request.uri.path != "/" && request.uri.path != "/status" { response.headers[.cacheControl] = "no-store" }
         // The API is for programs in any page: they send a bearer token, and a browser adds nothing to it. Pages know their reader by a
         // cookie, and no other site may read them.

@@ -37,6 +37,10 @@ extension WebFeature {
         routes: { services, routes in
             let (database, organisations) = (services.database, services.organisations)
             OrganisationRoutes(database: database, service: organisations, accounts: services.accounts).add(to: routes)
+            MemberRoutes(service: organisations).add(to: routes)
+            RoleRoutes(service: organisations).add(to: routes)
+            PlanRoutes(service: organisations).add(to: routes)
+            AdministrationRoutes(database: database, service: organisations).add(to: routes)
             OrganisationPages(database: database, service: organisations).add(to: routes)
             AdministrationPages(database: database, service: organisations).add(to: routes)
             MemberPages(database: database, service: organisations).add(to: routes)

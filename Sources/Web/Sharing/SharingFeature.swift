@@ -1,6 +1,6 @@
 import Model
+import Relay
 import Storage
-import Telemetry
 import Wire
 
 extension WebFeature {
@@ -22,7 +22,7 @@ extension WebFeature {
                 return page.last.map { ExportPart.Page(values: page.map(ExportedGuest.init), next: $0.id) }
             },
         ],
-        metrics: { services, out in relayMetrics(services.parts.metrics, &out) },
+        metrics: { services, out in services.parts.metrics.relay.expose(to: &out) },
         routes: { services, routes in
             SocketIORoutes().add(to: routes)
             SessionRoutes(shares: services.shares).add(to: routes)
@@ -30,25 +30,6 @@ extension WebFeature {
             CodeRoutes(shares: services.shares).add(to: routes)
             InvitationPage().add(to: routes)
         })
-
-    private static func relayMetrics(_ metrics: ServerMetrics, _ out: inout Exposition) {
-        out.gauge("postern_relay_rooms", "Open rooms.", Double(metrics.rooms.value))
-        out.gauge("postern_relay_peers", "Hosts and guests in rooms.", Double(metrics.peers.value))
-        out.gauge("postern_relay_guests", "Guests in rooms.", Double(metrics.guests.value))
-        out.counter("postern_relay_frames_received_total", "Broadcast frames from hosts.", metrics.framesReceived.value)
-        out.counter(
-            "postern_relay_bytes_received_total", "Bytes of broadcast frames from hosts.", metrics.bytesReceived.value)
-        out.counter(
-            "postern_relay_bytes_delivered_total", "Bytes of broadcast frames handed to guests.",
-            metrics.bytesDelivered.value)
-        out.histogram(
-            "postern_relay_delivery_seconds", "Time to hand one batch of broadcasts to all guests.",
-            metrics.relaySeconds)
-        out.gauge("postern_relay_queue_bytes", "Bytes that wait for slow guests.", Double(metrics.queueBytes.value))
-        out.counter(
-            "postern_relay_slow_consumers_total", "Times that a guest fell behind and was skipped.",
-            metrics.slowConsumers.value)
-    }
 
     /// Where a page of codes ends: by time, then by code.
     private struct CodePlace {

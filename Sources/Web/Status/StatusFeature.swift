@@ -1,4 +1,5 @@
 import Database
+import Sockets
 import Storage
 import Telemetry
 import TransportSecurity
@@ -9,7 +10,7 @@ extension WebFeature {
         name: "status",
         metrics: { services, out in
             connections(services.parts, &out)
-            storage(services.parts, &out)
+            database(services.parts, &out)
         },
         routes: { services, routes in
             HealthRoutes(parts: services.parts, board: services.board, events: services.events).add(to: routes)
@@ -23,43 +24,8 @@ extension WebFeature {
     private static func connections(_ parts: WebParts, _ out: inout Exposition) {
         let metrics = parts.metrics
         out.gauge("postern_uptime_seconds", "Time since the start.", Double(metrics.uptimeSeconds))
-        out.gauge("postern_connections", "Open connections.", Double(metrics.connections.value))
-        out.counter("postern_connections_accepted_total", "Connections accepted.", metrics.connectionsAccepted.value)
-        out.counter(
-            "postern_connections_refused_total", "Connections refused: too many from one address.",
-            metrics.connectionsRefused.value)
-        out.counter(
-            "postern_slow_requests_total", "Connections cut: no whole request within its deadline.",
-            metrics.slowRequests.value)
-        out.counter(
-            "postern_bad_requests_total", "Connections closed: not valid HTTP.", metrics.badRequests.value)
-        out.counter(
-            "postern_unused_connections_total", "Connections that ended before their first request was whole.",
-            metrics.unusedConnections.value)
-        out.counter("postern_large_bodies_total", "Bodies refused for their length.", metrics.largeBodies.value)
-        out.gauge(
-            "postern_unread_answer_bytes", "Answers that wait for peers which do not read them.",
-            Double(metrics.unreadAnswerBytes.value))
-        out.counter(
-            "postern_unread_answers_dropped_total", "Connections closed because unread answers took too much memory.",
-            metrics.unreadAnswersDropped.value)
-        out.counter(
-            "postern_accept_failures_total", "Connections not accepted: no file descriptor or memory was left.",
-            metrics.acceptFailures.value)
-        for (result, counter) in [
-            ("full", metrics.handshakesFull), ("resumed", metrics.handshakesResumed),
-            ("failed", metrics.handshakesFailed),
-        ] {
-            out.counter(
-                "postern_tls_handshakes_total", "TLS handshakes by result.", counter.value, labels: [("result", result)]
-            )
-        }
-        for (index, counter) in metrics.responses.enumerated() where index > 0 {
-            out.counter(
-                "postern_http_responses_total", "Answers by the first digit of their status.", counter.value,
-                labels: [("status", "\(index)xx")])
-        }
-        out.histogram("postern_http_request_seconds", "Time to answer a request.", metrics.requestSeconds)
+        metrics.connections.expose(to: &out)
+        metrics.requests.expose(to: &out)
         out.histogram("postern_event_loop_lag_seconds", "Time until an event loop answers.", metrics.loopLagSeconds)
         if let report = parts.certificate() {
             out.gauge(
@@ -68,10 +34,8 @@ extension WebFeature {
         }
     }
 
-    private static func storage(_ parts: WebParts, _ out: inout Exposition) {
-        let metrics = parts.metrics
-        out.histogram("postern_database_commit_transactions", "Transactions in one commit.", metrics.commitSize)
-        out.histogram("postern_database_commit_seconds", "Time of one commit.", metrics.commitSeconds)
+    private static func database(_ parts: WebParts, _ out: inout Exposition) {
+        parts.metrics.database.expose(to: &out)
         out.gauge(
             "postern_database_wal_bytes", "Size of the write-ahead log.",
             Double(parts.database.walBytes))

@@ -40,7 +40,7 @@ struct StatusRoutes: Sendable {
     }
 
     private var numbers: [(String, String)] {
-        let metrics = parts.metrics
+        let metrics = parts.metrics.relay
         return [
             ("Open sessions", "\(metrics.rooms.value)"), ("People connected", "\(metrics.peers.value)"),
             ("Relayed since the start", "\(metrics.bytesDelivered.value >> 20) MiB"),

@@ -1,0 +1,97 @@
+public import NIOCore
+import NIOPosix
+public import TransportSecurity
+
+/// Opens connections to others: by name over whichever of IPv6 and IPv4 answers first (RFC 8305), through a proxy's tunnel, with TLS.
+/// The HTTP client and the mail client both use it.
+public struct Connector: Sendable {
+    /// For the name, the connection and the tunnel, unless told otherwise.
+    public static let connectTime = TimeAmount.seconds(15)
+
+    let group: any EventLoopGroup
+    let proxy: Proxy?
+    let connectTime: TimeAmount
+
+    /// - Parameters:
+    ///   - group: the event loops that connections run on.
+    ///   - proxy: for connections that leave the machine.
+    ///   - connectTime: for the name and the connection; once more for the tunnel.
+    public init(group: any EventLoopGroup, proxy: Proxy? = nil, connectTime: TimeAmount = Connector.connectTime) {
+        self.group = group
+        self.proxy = proxy
+        self.connectTime = connectTime
+    }
+
+    /// Connects to a host, through the proxy where it applies to that host.
+    /// - Parameters:
+    ///   - tls: nil for none; otherwise `host` is the name in the certificate.
+    ///   - initialize: adds handlers behind TLS, on the connection's event loop, before anything is read. It runs once for each
+    ///     address that is tried.
+    /// - Returns: what `initialize` made for the connection that was opened, or ``OutboundError`` and NIO's errors. A TLS handshake
+    ///   that fails comes as an error through the pipeline.
+    public func connect<Value: Sendable>(
+        host: String, port: Int, tls: TLSContext?, initialize: @escaping @Sendable (any Channel) throws -> Value
+    ) -> EventLoopFuture<Value> {
+        let secured = { @Sendable (channel: any Channel) throws -> Value in
+            if let tls { try channel.pipeline.syncOperations.addHandler(TLSHandler.client(tls, serverName: host)) }
+            return try initialize(channel)
+        }
+        guard let proxy, proxy.applies(to: host) else {
+            return open(secured) { $0.connect(host: host, port: port) }
+        }
+        let authority = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        return tunnel(to: authority, through: proxy, secured)
+    }
+
+    /// Connects to a socket in the file system.
+    func connect<Value: Sendable>(
+        path: String, initialize: @escaping @Sendable (any Channel) throws -> Value
+    ) -> EventLoopFuture<Value> {
+        open(initialize) { $0.connect(unixDomainSocketPath: path) }
+    }
+
+    /// Connects to exactly this host, the proxy itself for one.
+    func connectDirectly<Value: Sendable>(
+        host: String, port: Int, initialize: @escaping @Sendable (any Channel) throws -> Value
+    ) -> EventLoopFuture<Value> {
+        open(initialize) { $0.connect(host: host, port: port) }
+    }
+
+    private var bootstrap: ClientBootstrap { ClientBootstrap(group: group).connectTimeout(connectTime) }
+
+    private func open<Value: Sendable>(
+        _ initialize: @escaping @Sendable (any Channel) throws -> Value,
+        _ connect: (ClientBootstrap) -> EventLoopFuture<any Channel>
+    ) -> EventLoopFuture<Value> {
+        let made = HandlerBox<Value>()
+        return connect(
+            bootstrap.channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { made.add(try initialize(channel), of: channel) }
+            }
+        ).flatMapThrowing { channel in
+            guard let value = made.take(channel) else { throw OutboundError.closed }
+            return value
+        }
+    }
+
+    private func tunnel<Value: Sendable>(
+        to authority: String, through proxy: Proxy, _ initialize: @escaping @Sendable (any Channel) throws -> Value
+    ) -> EventLoopFuture<Value> {
+        let promise = group.any().makePromise(of: Value.self)
+        let connected = bootstrap.channelInitializer { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try channel.pipeline.syncOperations.addHandler(
+                    ConnectHandler(authority: authority, opened: promise, initialize: initialize))
+            }
+        }.connect(host: proxy.host, port: proxy.port)
+        connected.whenFailure { promise.fail($0) }
+        connected.whenSuccess { [connectTime] channel in
+            let deadline = channel.eventLoop.scheduleTask(in: connectTime) {
+                promise.fail(OutboundError.timeout)
+                channel.close(promise: nil)
+            }
+            promise.futureResult.whenComplete { _ in deadline.cancel() }
+        }
+        return promise.futureResult
+    }
+}

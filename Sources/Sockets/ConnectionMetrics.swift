@@ -1,0 +1,56 @@
+public import Telemetry
+
+/// What the listeners of a server count.
+public final class ConnectionMetrics: Sendable {
+    /// Open connections.
+    public let open = Gauge()
+    let accepted = Counter()
+    let refused = Counter()
+    /// Connections cut because something took too long: the first request, a body, an idle wait.
+    let slowRequests = Counter()
+    let badRequests = Counter()
+    /// Connections that ended before a first request was whole.
+    let unused = Counter()
+    let largeBodies = Counter()
+    /// Answers that wait for peers which do not read them.
+    let unreadAnswerBytes = Gauge()
+    /// Connections closed because all of those together took too much.
+    let unreadAnswersDropped = Counter()
+    /// Connections that could not be accepted: no descriptor or memory was left.
+    let acceptFailures = Counter()
+    let handshakesFull = Counter()
+    let handshakesResumed = Counter()
+    let handshakesFailed = Counter()
+
+    public init() {}
+
+    public func expose(to out: inout Exposition) {
+        out.gauge("postern_connections", "Open connections.", Double(open.value))
+        out.counter("postern_connections_accepted_total", "Connections accepted.", accepted.value)
+        out.counter(
+            "postern_connections_refused_total", "Connections refused: too many from one address.", refused.value)
+        out.counter(
+            "postern_slow_requests_total", "Connections cut: no whole request within its deadline.", slowRequests.value)
+        out.counter("postern_bad_requests_total", "Connections closed: not valid HTTP.", badRequests.value)
+        out.counter(
+            "postern_unused_connections_total", "Connections that ended before their first request was whole.",
+            unused.value)
+        out.counter("postern_large_bodies_total", "Bodies refused for their length.", largeBodies.value)
+        out.gauge(
+            "postern_unread_answer_bytes", "Answers that wait for peers which do not read them.",
+            Double(unreadAnswerBytes.value))
+        out.counter(
+            "postern_unread_answers_dropped_total", "Connections closed because unread answers took too much memory.",
+            unreadAnswersDropped.value)
+        out.counter(
+            "postern_accept_failures_total", "Connections not accepted: no file descriptor or memory was left.",
+            acceptFailures.value)
+        for (result, counter) in [
+            ("full", handshakesFull), ("resumed", handshakesResumed), ("failed", handshakesFailed),
+        ] {
+            out.counter(
+                "postern_tls_handshakes_total", "TLS handshakes by result.", counter.value, labels: [("result", result)]
+            )
+        }
+    }
+}

@@ -1,0 +1,23 @@
+public import Telemetry
+
+/// What the web server counts of the requests that it answers.
+public final class RequestMetrics: Sendable {
+    /// By the first digit of an answer's status.
+    private let responses: [Counter] = (0..<6).map { _ in Counter() }
+    private let seconds = Histogram(bounds: Histogram.latencySeconds)
+
+    public init() {}
+
+    func answered(status: Int) { responses[min(status / 100, responses.count - 1)].add() }
+
+    func took(since start: ContinuousClock.Instant) { seconds.record(since: start) }
+
+    func expose(to out: inout Exposition) {
+        for (index, counter) in responses.enumerated() where index > 0 {
+            out.counter(
+                "postern_http_responses_total", "Answers by the first digit of their status.", counter.value,
+                labels: [("status", "\(index)xx")])
+        }
+        out.histogram("postern_http_request_seconds", "Time to answer a request.", seconds)
+    }
+}

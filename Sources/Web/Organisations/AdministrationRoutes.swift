@@ -1,0 +1,64 @@
+import Database
+import HTTPTypes
+import Hummingbird
+import Model
+import Operations
+import Storage
+import Wire
+
+/// What administrators of the server see of its organisations.
+struct AdministrationRoutes: Sendable {
+    let database: Database
+    let service: OrganisationOperations
+
+    /// A page of the appliance's organisations.
+    private static let pageSize = 200
+
+    func add(to routes: Routes) {
+        routes.on(
+            .get, "/admin/organisations", for: .administrator,
+            about: RouteText(
+                "All organisations of the server, 200 at a time",
+                query: [
+                    .init("after", .string, "The last name of the page before."), .init("afterId", .string, "Its id."),
+                ], .ok([OrganisationResource].self, "By name.")), use: listAll)
+        routes.on(
+            .get, "/admin/organisations/:id", for: .administrator,
+            about: RouteText(
+                "What an organisation may use, and what it uses", .ok(OverviewResource.self, "The organisation.")),
+            use: overview)
+        routes.on(
+            .get, "/admin/audit", for: .administrator,
+            about: RouteText(
+                "The server's own audit log",
+                query: [
+                    .init("actor", .string, "Only what this account did."),
+                    .init("action", .string, "Only this action, or group of actions: member."),
+                    .init("result", .string, "Only done, failed or refused."),
+                    .init("before", .integer, "Only events older than this number."),
+                ], .ok([AuditResource].self, "Newest first.")), use: applianceAudit)
+    }
+
+    @Sendable private func listAll(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        let parameters = request.uri.queryParameters
+        let after = (parameters["after"].map(String.init) ?? "", parameters["afterId"].map(String.init) ?? "")
+        let all = try await database.read { try Organisation.list(after: after, limit: Self.pageSize, in: $0) }
+        return .json(all.map { OrganisationResource($0, role: nil) })
+    }
+
+    @Sendable private func overview(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        .json(OverviewResource(try await service.overview(of: try context.parameters.require("id"), by: caller)))
+    }
+
+    @Sendable private func applianceAudit(
+        _ request: Request, _ context: WebContext, _ caller: Caller
+    ) async throws -> Response {
+        let filter = try Audit.Filter(request)
+        return .json(
+            try await database.read { try Audit.list(filter, in: $0.tenant(Audit.appliance)) }.map(AuditResource.init))
+    }
+}
