@@ -15,10 +15,10 @@ package enum CountLock: Hashable, Sendable {
 extension Transaction {
     /// Notes that this transaction counts rows below this one and then writes more. SQLite has one writer at a time, so nothing is locked in
     /// the database; an engine with several writers locks the row here.
-    package func lock(_ what: CountLock) { locks.insert(what) }
+    package func lock(_ what: CountLock) { connection.locks.insert(what) }
 }
 
 extension TenantScope {
     /// ``Transaction/lock(_:)`` for the organisation's row.
-    package func lock() { connection.lock(.organisation(organisationId)) }
+    package func lock() { transaction.lock(.organisation(organisationId)) }
 }

@@ -9,7 +9,7 @@ public final class Database: Sendable {
     private static let readerCount = 2
     /// Reads that may wait before callers are told to try again.
     private static let readQueueCapacity = 8192
-    private typealias ReadJob = @Sendable (Transaction?, StorageError?) -> Void
+    private typealias ReadJob = @Sendable (SQLiteConnection?, StorageError?) -> Void
 
     /// What rules inside transactions need beside rows.
     package let extras: any Sendable
@@ -54,8 +54,8 @@ public final class Database: Sendable {
         let tenantTables: Set<String>
         let extras: any Sendable
 
-        func connect(_ mode: Transaction.Mode) throws -> Transaction {
-            try Transaction(path: path, mode: mode, tenantTables: tenantTables, extras: extras)
+        func connect(_ mode: SQLiteConnection.Mode) throws -> SQLiteConnection {
+            try SQLiteConnection(path: path, mode: mode, tenantTables: tenantTables, extras: extras)
         }
     }
 
@@ -91,7 +91,7 @@ public final class Database: Sendable {
                     continuation.resume(throwing: failure ?? StorageError(.unavailable, "the database is closed"))
                     return
                 }
-                continuation.resume(with: Result { try connection.snapshot(body) })
+                continuation.resume(with: Result { try connection.read(body) })
             }
             if !accepted { continuation.resume(throwing: Self.overloaded) }
         }

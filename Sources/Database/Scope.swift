@@ -1,15 +1,14 @@
-/// A connection as one organisation sees it: the only way to its rows.
-///
-/// Every statement names `:organisation`, which is bound here; one that does not is refused when it is prepared.
+/// Runs statements for one organisation, whose id is bound to `:organisation`. A statement that does not use it is refused when it is
+/// prepared.
 public struct TenantScope {
     public let organisationId: String
-    public let connection: Transaction
+    public let transaction: Transaction
 
     /// Runs a statement and returns the number of rows it changed.
     /// - Throws: ``StorageError``.
     @discardableResult
     package func run(_ sql: StaticString, _ values: (any DatabaseBindable)...) throws -> Int {
-        try connection.run(sql, values, access: .tenant, organisation: organisationId)
+        try transaction.connection.run(sql, values, access: .tenant, organisation: organisationId)
     }
 
     /// All rows of a query. The query itself must bound their number.
@@ -17,7 +16,7 @@ public struct TenantScope {
     package func rows<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
     ) throws -> [T] {
-        try connection.rows(sql, values, access: .tenant, organisation: organisationId, decode: decode)
+        try transaction.connection.rows(sql, values, access: .tenant, organisation: organisationId, decode: decode)
     }
 
     /// The first row of a query, or nil.
@@ -25,11 +24,11 @@ public struct TenantScope {
     package func first<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
     ) throws -> T? {
-        try connection.first(sql, values, access: .tenant, organisation: organisationId, decode: decode)
+        try transaction.connection.first(sql, values, access: .tenant, organisation: organisationId, decode: decode)
     }
 }
 
-/// A connection that sees all organisations' rows, for the few who must, each with its reason.
+/// Runs statements on the rows of all organisations, for the few callers that must, each with its reason.
 package struct CrossTenantScope {
     /// Why a query cannot name an organisation. Adding one is a decision about the whole product's tenancy.
     package enum Reason {
@@ -43,32 +42,32 @@ package struct CrossTenantScope {
         case upkeep
     }
 
-    package let connection: Transaction
+    package let transaction: Transaction
 
     @discardableResult
     package func run(_ sql: StaticString, _ values: (any DatabaseBindable)...) throws -> Int {
-        try connection.run(sql, values, access: .across, organisation: nil)
+        try transaction.connection.run(sql, values, access: .across, organisation: nil)
     }
 
     package func rows<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
     ) throws -> [T] {
-        try connection.rows(sql, values, access: .across, organisation: nil, decode: decode)
+        try transaction.connection.rows(sql, values, access: .across, organisation: nil, decode: decode)
     }
 
     package func first<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
     ) throws -> T? {
-        try connection.first(sql, values, access: .across, organisation: nil, decode: decode)
+        try transaction.connection.first(sql, values, access: .across, organisation: nil, decode: decode)
     }
 }
 
 extension Transaction {
-    /// This connection for one organisation.
+    /// This transaction for one organisation.
     public func tenant(_ organisationId: String) -> TenantScope {
-        TenantScope(organisationId: organisationId, connection: self)
+        TenantScope(organisationId: organisationId, transaction: self)
     }
 
-    /// This connection for all organisations.
-    package func across(_: CrossTenantScope.Reason) -> CrossTenantScope { CrossTenantScope(connection: self) }
+    /// This transaction for all organisations.
+    package func across(_: CrossTenantScope.Reason) -> CrossTenantScope { CrossTenantScope(transaction: self) }
 }

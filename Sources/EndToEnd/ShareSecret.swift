@@ -38,14 +38,14 @@ public enum ShareSecret: Sendable, Equatable {
 
 /// What a guest was told: a code and its secret.
 public struct ShareInvitation: Sendable, Equatable {
-    public let code: CodeName
+    public let code: ShareCodeId
     public let secret: ShareSecret
     /// The appliance's address where a link named it.
     public let server: String?
     /// The SHA-256 of the appliance's certificate, 64 hexadecimal digits, where a link carried it.
     public let fingerprint: String?
 
-    public init(code: CodeName, secret: ShareSecret, server: String? = nil, fingerprint: String? = nil) {
+    public init(code: ShareCodeId, secret: ShareSecret, server: String? = nil, fingerprint: String? = nil) {
         self.code = code
         self.secret = secret
         self.server = server
@@ -56,7 +56,7 @@ public struct ShareInvitation: Sendable, Equatable {
     public var spoken: String { "\(code)-\(secret.text)" }
 
     /// `https://appliance/j/SYCLX-7K2Q9M#…`, with `.` and the certificate's fingerprint behind the secret where the
-    /// appliance vouches for itself. The fragment is never sent to a server.
+    /// appliance has a self-signed one. The fragment is never sent to a server.
     public func link(server: String) -> String {
         "\(server)/j/\(code)#\(secret.text)\(fingerprint.map { ".\($0)" } ?? "")"
     }
@@ -72,7 +72,7 @@ public struct ShareInvitation: Sendable, Equatable {
             let secret = parts[0]
             guard secret.count == 32, parts.count <= 2, parts.allSatisfy({ $0.allSatisfy(\.isHexDigit) }),
                 parts.count == 1 || parts[1].count == 64, let slash = address.firstRange(of: "/j/"),
-                let code = CodeName(String(address[slash.upperBound...]))
+                let code = ShareCodeId(String(address[slash.upperBound...]))
             else { return nil }
             self.init(
                 code: code, secret: .link(secret), server: String(address[..<slash.lowerBound]),
@@ -83,7 +83,7 @@ public struct ShareInvitation: Sendable, Equatable {
         let parts = trimmed.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
         let hyphened = parts.first?.uppercased() == "SYCLX"
         let codeParts = hyphened ? 2 : 1
-        guard parts.count == codeParts + 2, let code = CodeName(parts[..<codeParts].joined(separator: "-")),
+        guard parts.count == codeParts + 2, let code = ShareCodeId(parts[..<codeParts].joined(separator: "-")),
             parts[codeParts...].allSatisfy({ !$0.isEmpty && $0.allSatisfy(\.isLetter) })
         else { return nil }
         self.init(code: code, secret: .words(parts[codeParts...].joined(separator: "-").lowercased()))

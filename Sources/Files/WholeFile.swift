@@ -3,14 +3,26 @@ import Glibc
 /// Files that are read and written whole: a reader finds all of what was written, or what was there before.
 public enum WholeFile {
     public struct Failure: Error {
-        /// errno; `EINVAL` for a pipe or a socket where a file is wanted.
+        /// errno; `EINVAL` where ``isNotFile``.
         public let number: CInt
+        /// The path is a pipe or a socket.
+        public let isNotFile: Bool
         /// The system's words: `no such file or directory`.
         public var message: String {
-            number == EINVAL ? "it is a pipe or a socket, and no file" : String(cString: strerror(number)).lowercased()
+            isNotFile ? "not a regular file (a pipe or a socket)" : String(cString: strerror(number)).lowercased()
         }
 
-        fileprivate init(_ number: CInt = errno) { self.number = number }
+        fileprivate init(_ number: CInt = errno) {
+            self.number = number
+            isNotFile = false
+        }
+
+        fileprivate static let notFile = Failure(notFile: EINVAL)
+
+        private init(notFile number: CInt) {
+            self.number = number
+            isNotFile = true
+        }
     }
 
     /// Read at once, in bytes.
@@ -27,7 +39,7 @@ public enum WholeFile {
         var found = stat()
         guard fstat(descriptor, &found) == 0 else { throw Failure() }
         // A device such as /dev/null has an end, or is cut at the limit.
-        guard allowsPipe || ![S_IFIFO, S_IFSOCK].contains(found.st_mode & S_IFMT) else { throw Failure(EINVAL) }
+        guard allowsPipe || ![S_IFIFO, S_IFSOCK].contains(found.st_mode & S_IFMT) else { throw Failure.notFile }
         // What its length says, and then until it ends: a pipe has none, and a file may grow meanwhile.
         let length = found.st_mode & S_IFMT == S_IFREG ? Int(found.st_size) : 0
         guard length <= limit else { throw Failure(EFBIG) }

@@ -49,7 +49,7 @@ private enum Parsers {
                 while true {
                     var target = ByteBuffer()
                     if atOnce {
-                        reader.takeBinary(to: &target, room: 0) {
+                        reader.takeBinary(to: &target, minimumCapacity: 0) {
                             found.append(ByteBuffer(bytes: $1)); return true
                         }
                     }

@@ -3,9 +3,9 @@ import Synchronization
 
 /// Counts attempts by key: so many within a window, then a wait that doubles each time the key goes on.
 ///
-/// An attempt counts when it begins, so that many at once cannot all slip through; one that succeeds is given back.
+/// An attempt counts when it begins, so that parallel attempts cannot exceed the limit.
 public final class AttemptLimiter: Sendable {
-    /// Keys remembered. Beyond it the keys that have been quiet for longest are forgotten, blocked ones last.
+    /// Keys remembered. Beyond it the keys without an attempt for longest are forgotten, blocked ones last.
     public static let capacity = 20_000
     /// The longest wait, in seconds: a day.
     private static let longest: Int64 = 86_400
@@ -89,18 +89,15 @@ public final class AttemptLimiter: Sendable {
         }
     }
 
-    /// The attempt was no guess; those before it may have been.
+    /// Uncounts one attempt that succeeded. Earlier attempts for the key still count.
     public func giveBack(_ key: String) {
         state.withLock { state in
-            guard var entry = state.entries[key], entry.attempts > 0 else { return }
-            entry.attempts -= 1
-            // The key is in the table already, so that nothing is dropped.
-            _ = state.entries.set(key, to: entry)
+            state.entries.update(key) { $0.attempts = max(0, $0.attempts - 1) }
         }
     }
 
-    /// The attempt was no guess, and those before it were typing mistakes.
-    public func succeeded(_ key: String) { state.withLock { $0.entries.remove(key) } }
+    /// Forgets the key and all its attempts.
+    public func reset(_ key: String) { state.withLock { $0.entries.remove(key) } }
 
     private static func seconds(_ time: TimeAmount) -> Int { Int((time.nanoseconds + 999_999_999) / 1_000_000_000) }
 }

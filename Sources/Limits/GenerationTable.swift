@@ -1,7 +1,7 @@
-/// A dictionary with a bound that forgets the entries which have not been used for longest, in constant time per entry.
+/// A bounded dictionary that drops the entries which have not been written for longest, in constant time per entry.
 ///
-/// Entries live in two generations. A new or used entry is in the young one; when that is full, the old generation is dropped and the
-/// young one becomes the old one. A caller that is refused because a table is full would let an attacker with many keys shut everybody
+/// Entries live in two generations. `set` puts an entry in the young one; reading does not move it. When the young generation is full, the
+/// old one is dropped and the young one takes its place. A caller that is refused because a table is full would let an attacker with many keys shut everybody
 /// out, so the table never refuses.
 public struct GenerationTable<Value> {
     private var young: [String: Value] = [:]
@@ -18,6 +18,11 @@ public struct GenerationTable<Value> {
     public mutating func remove(_ key: String) {
         young[key] = nil
         old[key] = nil
+    }
+
+    /// Changes an entry where it is, so that nothing is dropped. Does nothing without an entry.
+    public mutating func update(_ key: String, _ change: (inout Value) -> Void) {
+        if young[key] != nil { change(&young[key]!) } else if old[key] != nil { change(&old[key]!) }
     }
 
     /// - Parameter keep: entries that should outlive their generation; at most half a generation of them are kept.

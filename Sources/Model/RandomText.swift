@@ -1,8 +1,8 @@
-/// Secrets without a character that a shell or a URL would mind.
+/// Random secrets of letters and digits, safe in shells and URLs.
 public enum RandomText {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
 
-    /// - Parameter letters: 43 of 62 hold 256 bits.
+    /// - Parameter letters: the number of characters. Each is one of 62; 43 carry 256 bits.
     public static func make(letters count: Int) -> String {
         var generator = SystemRandomNumberGenerator()
         return String(

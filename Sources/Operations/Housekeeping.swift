@@ -21,7 +21,7 @@ public struct Housekeeping: Service {
     private let historyDays: Int
     public let logger: Logger
     /// A database that fails is said once in a while, not with each of two looks a second.
-    private let unread = RepeatedEvent("revocations cannot be read", level: .error)
+    private let unread = RateLimitedLog("revocations cannot be read", level: .error)
 
     /// - Parameter historyDays: how long ended share sessions are kept; 0 for ever.
     public init(database: Database, relay: RelayServer, historyDays: Int, logger: Logger) {
@@ -50,7 +50,7 @@ public struct Housekeeping: Service {
                     relay.revoke(RevokedPeers(revocation.subject))
                     last = revocation.number
                 }
-            } catch { unread.note(logger, metadata: ["error": "\(error)"]) }
+            } catch { unread.log(to: logger, metadata: ["error": "\(error)"]) }
             try? await Task.sleep(for: Self.revocationPause)
         }
     }

@@ -10,9 +10,9 @@ final class ClientConnection: ChannelDuplexHandler {
     private enum State {
         case idle
         /// The request is on its way.
-        case waiting(Exchange)
+        case awaitingHead(Exchange)
         /// The answer's head has come.
-        case answering(Exchange, HTTPBody.Producer.Source)
+        case receivingBody(Exchange, HTTPBody.Producer.Source)
         /// With what ended it, where something did before a request was on it: a TLS handshake, for one.
         case closed((any Error)?)
     }
@@ -51,7 +51,7 @@ final class ClientConnection: ChannelDuplexHandler {
             if case .closed(let error?) = state { return exchange.answer.fail(error) }
             return exchange.answer.fail(OutboundError.closed)
         }
-        state = .waiting(exchange)
+        state = .awaitingHead(exchange)
         exchangeNumber += 1
         (requestIsWhole, isKeptAlive) = (false, false)
         if let deadline {
@@ -77,7 +77,7 @@ final class ClientConnection: ChannelDuplexHandler {
 
     private var isOver: Bool {
         switch state {
-        case .waiting, .answering: false
+        case .awaitingHead, .receivingBody: false
         case .idle, .closed: true
         }
     }
@@ -88,14 +88,14 @@ final class ClientConnection: ChannelDuplexHandler {
         switch unwrapInboundIn(data) {
         case .head(let head): receive(head)
         case .body(let bytes):
-            guard case .answering(_, let source) = state else { return }
+            guard case .receivingBody(_, let source) = state else { return }
             if case .stopProducing = source.yield(contentsOf: CollectionOfOne(bytes)) { isPaused = true }
         case .end: receiveEnd(context)
         }
     }
 
     private func receive(_ head: HTTPResponseHead) {
-        guard case .waiting(let exchange) = state, let context else {
+        guard case .awaitingHead(let exchange) = state, let context else {
             // Nobody asked.
             return fail(OutboundError.closed)
         }
@@ -106,14 +106,14 @@ final class ClientConnection: ChannelDuplexHandler {
         let made = HTTPBody.Producer.makeSequence(
             elementType: ByteBuffer.self, failureType: (any Error).self,
             backPressureStrategy: HTTPBody.watermarks, finishOnDeinit: true, delegate: delegate)
-        state = .answering(exchange, made.source)
+        state = .receivingBody(exchange, made.source)
         exchange.answer.succeed(
             HTTPStreamedAnswer(
                 status: Int(head.status.code), headers: head.headers, body: HTTPBody(sequence: made.sequence)))
     }
 
     private func receiveEnd(_ context: ChannelHandlerContext) {
-        guard case .answering(let exchange, let source) = state else { return }
+        guard case .receivingBody(let exchange, let source) = state else { return }
         deadline?.cancel()
         isPaused = false
         // An answer before the end of its request: what is left of that request would be taken for the next.
@@ -145,16 +145,16 @@ final class ClientConnection: ChannelDuplexHandler {
     /// Nobody waits for this answer any more. A late call does not end the next exchange.
     func abandon(_ answer: EventLoopFuture<HTTPStreamedAnswer>) {
         switch state {
-        case .waiting(let exchange) where exchange.answer.futureResult === answer: fail(OutboundError.closed)
-        case .answering(let exchange, _) where exchange.answer.futureResult === answer && !requestIsWhole:
+        case .awaitingHead(let exchange) where exchange.answer.futureResult === answer: fail(OutboundError.closed)
+        case .receivingBody(let exchange, _) where exchange.answer.futureResult === answer && !requestIsWhole:
             fail(OutboundError.closed)
-        case .idle, .waiting, .answering, .closed: break
+        case .idle, .awaitingHead, .receivingBody, .closed: break
         }
     }
 
     /// Also called when the body has ended as it should.
     fileprivate func readerLeft(_ exchange: Int) {
-        if case .answering = state, exchange == exchangeNumber { fail(OutboundError.closed) }
+        if case .receivingBody = state, exchange == exchangeNumber { fail(OutboundError.closed) }
     }
 
     func close() {
@@ -177,13 +177,13 @@ final class ClientConnection: ChannelDuplexHandler {
         switch last {
         case .idle: state = .closed(error)
         case .closed: break
-        case .waiting, .answering: state = .closed(nil)
+        case .awaitingHead, .receivingBody: state = .closed(nil)
         }
         switch last {
-        case .waiting(let exchange):
+        case .awaitingHead(let exchange):
             exchange.answer.fail(error)
             exchange.finished(false)
-        case .answering(let exchange, let source):
+        case .receivingBody(let exchange, let source):
             source.finish(error)
             exchange.finished(false)
         case .idle, .closed: break

@@ -5,21 +5,21 @@ public import TransportSecurity
 /// Opens connections to others: by name over whichever of IPv6 and IPv4 answers first (RFC 8305), through a proxy's tunnel, with TLS.
 /// The HTTP client and the mail client both use it.
 public struct Connector: Sendable {
-    /// For the name, the connection and the tunnel, unless told otherwise.
-    public static let connectTime = TimeAmount.seconds(15)
+    /// The limit for name lookup and TCP connect together, unless told otherwise.
+    public static let connectTimeout = TimeAmount.seconds(15)
 
     let group: any EventLoopGroup
     let proxy: Proxy?
-    let connectTime: TimeAmount
+    let connectTimeout: TimeAmount
 
     /// - Parameters:
     ///   - group: the event loops that connections run on.
     ///   - proxy: for connections that leave the machine.
-    ///   - connectTime: for the name and the connection; once more for the tunnel.
-    public init(group: any EventLoopGroup, proxy: Proxy? = nil, connectTime: TimeAmount = Connector.connectTime) {
+    ///   - connectTimeout: for name lookup and TCP connect together. A proxy's tunnel gets the same time again.
+    public init(group: any EventLoopGroup, proxy: Proxy? = nil, connectTimeout: TimeAmount = Connector.connectTimeout) {
         self.group = group
         self.proxy = proxy
-        self.connectTime = connectTime
+        self.connectTimeout = connectTimeout
     }
 
     /// Connects to a host, through the proxy where it applies to that host.
@@ -57,7 +57,7 @@ public struct Connector: Sendable {
         open(initialize) { $0.connect(host: host, port: port) }
     }
 
-    private var bootstrap: ClientBootstrap { ClientBootstrap(group: group).connectTimeout(connectTime) }
+    private var bootstrap: ClientBootstrap { ClientBootstrap(group: group).connectTimeout(connectTimeout) }
 
     private func open<Value: Sendable>(
         _ initialize: @escaping @Sendable (any Channel) throws -> Value,
@@ -85,8 +85,8 @@ public struct Connector: Sendable {
             }
         }.connect(host: proxy.host, port: proxy.port)
         connected.whenFailure { promise.fail($0) }
-        connected.whenSuccess { [connectTime] channel in
-            let deadline = channel.eventLoop.scheduleTask(in: connectTime) {
+        connected.whenSuccess { [connectTimeout] channel in
+            let deadline = channel.eventLoop.scheduleTask(in: connectTimeout) {
                 promise.fail(OutboundError.timeout)
                 channel.close(promise: nil)
             }

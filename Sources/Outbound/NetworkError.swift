@@ -19,7 +19,7 @@ public enum NetworkError {
         case let error as ChannelError where error == .inputClosed || error == .ioOnClosedChannel || error == .eof:
             return "the connection was closed before an answer came"
         case OutboundError.closed: return "the connection was closed before an answer came"
-        case ChannelError.connectTimeout: return "no answer within 15 s"
+        case ChannelError.connectTimeout: return "the connection timed out"
         default: return "\(error)"
         }
     }

@@ -18,7 +18,7 @@ public protocol RelayAuthority: Sendable {
     func sessionEnded(sessionId: String, reason: SessionEnd) async
     /// Records the bytes that the room of an ended session has delivered.
     /// - Returns: whether the record is durable.
-    func relayed(bytes: Int, sessionId: String) async -> Bool
+    func recordRelayed(bytes: Int, sessionId: String) async -> Bool
 }
 
 /// When a session ends by itself, and what its people are told then.

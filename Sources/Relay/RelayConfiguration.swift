@@ -38,7 +38,7 @@ public struct RelayConfiguration: Sendable {
     /// How long a peer gets to answer our close frame, before the socket is closed.
     static let closeGrace: TimeAmount = .seconds(2)
     /// The same at the end of a session, when up to a whole outbox goes out first over a slow line.
-    static let farewellGrace: TimeAmount = .seconds(60)
+    static let leaveGrace: TimeAmount = .seconds(60)
 
     /// A join takes less than this from the look at its credential until it is in its room; afterwards revoking finds it there.
     static let revocationTime: TimeAmount = .seconds(10)

@@ -11,7 +11,7 @@ public final class RelayServer: Sendable {
     let configuration: RelayConfiguration
     let metrics: RelayMetrics
     /// What each room handed to its peers, in bytes.
-    let relayed: KeptCounters
+    let byteCounters: KeptCounters
     /// What is written down behind an event that nobody waits for.
     let background: BackgroundWork
     private let registry: Mutex<RoomRegistry>
@@ -23,12 +23,12 @@ public final class RelayServer: Sendable {
 
     /// - Parameters:
     ///   - group: rooms are spread over its loops.
-    ///   - relayed: where rooms count the bytes they hand to their peers.
+    ///   - byteCounters: where rooms count the bytes they hand to their peers.
     public init(
         authority: any RelayAuthority, group: any EventLoopGroup, configuration: RelayConfiguration = .init(),
-        metrics: RelayMetrics = .init(), relayed: KeptCounters = .init(), background: BackgroundWork = .init()
+        metrics: RelayMetrics = .init(), byteCounters: KeptCounters = .init(), background: BackgroundWork = .init()
     ) {
-        self.relayed = relayed
+        self.byteCounters = byteCounters
         self.background = background
         self.authority = authority
         self.configuration = configuration
@@ -53,18 +53,18 @@ public final class RelayServer: Sendable {
     /// Opens a room that the last run left behind: its people may take their seats again.
     /// - Returns: when the room is open.
     public func restore(_ stored: StoredRoom) -> EventLoopFuture<Void> {
-        open(stored.sessionId, relayed: stored.bytesRelayed) { $0.restore(stored) }
+        open(stored.sessionId, initialBytes: stored.bytesRelayed) { $0.restore(stored) }
     }
 
     private func open(
-        _ sessionId: String, relayed: Int = 0, _ begin: @escaping @Sendable (LiveRoom) -> Void
+        _ sessionId: String, initialBytes: Int = 0, _ begin: @escaping @Sendable (LiveRoom) -> Void
     ) -> EventLoopFuture<Void> {
         let loop = registry.withLock { $0.choose() }
         return loop.submit {
-            let counter = self.relayed.open(sessionId, from: relayed)
-            let live = LiveRoom(sessionId: sessionId, loop: loop, relay: self, relayed: counter)
+            let counter = self.byteCounters.open(sessionId, from: initialBytes)
+            let live = LiveRoom(sessionId: sessionId, loop: loop, relay: self, byteCounter: counter)
             let isNew = self.registry.withLock { $0.add(RoomReference(live, loop: loop), sessionId) }
-            guard isNew else { return self.relayed.close(counter.place) }
+            guard isNew else { return self.byteCounters.close(counter.place) }
             self.metrics.rooms.add(1)
             begin(live)
         }
@@ -101,7 +101,7 @@ public final class RelayServer: Sendable {
     public func bytesRelayed() async -> [String: Int] {
         var found: [String: Int] = [:]
         for (id, room) in registry.withLock({ $0.byId }) {
-            let bytes = try? await room.loop.submit { room.here?.relayed?.value ?? 0 }.get()
+            let bytes = try? await room.loop.submit { room.here?.byteCounter?.value ?? 0 }.get()
             if let bytes, bytes > 0 { found[id] = bytes }
         }
         return found
@@ -111,7 +111,7 @@ public final class RelayServer: Sendable {
     var isGoingAway: Bool { reconnectIn.load(ordering: .relaxed) >= 0 }
 
     /// What a peer is told when the server stops.
-    var farewell: ServerMessage {
+    var goingAwayMessage: ServerMessage {
         var notice = ServerMessage(.goingAway)
         notice.reconnectInMilliseconds = reconnectIn.load(ordering: .relaxed)
         return notice

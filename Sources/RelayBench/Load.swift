@@ -111,7 +111,7 @@ final class Load {
     /// Keeps `window` messages under way.
     private func publish(_ room: LoadRoom) {
         guard begun > 0, !isTimeUp, !isFinished else { return }
-        while plan.seconds > 0 || room.published < plan.frames, room.published - room.complete < plan.window {
+        while plan.seconds > 0 || room.published < plan.frames, room.published - room.completeCount < plan.window {
             room.publish(payload(stamp: 0))
         }
         room.flush()

@@ -19,9 +19,10 @@ final class LoadRoom {
     private var dialects: [any Dialect] = []
     private var readyPeers = 0
     private(set) var published = 0
-    /// Messages that have come, by subscriber, and those that have come everywhere.
+    /// Messages that each subscriber has received.
     private var delivered: [Int] = []
-    private(set) var complete = 0
+    /// Messages that every subscriber has received.
+    private(set) var completeCount = 0
 
     init(_ plan: Plan, _ room: Plan.Room, loop: any EventLoop, onEvent: @escaping (Event) -> Void) {
         self.plan = plan
@@ -79,7 +80,7 @@ final class LoadRoom {
     /// A message is under way until everybody has it.
     private func delivery(_ payload: ByteBuffer, _ subscriber: Int) {
         delivered[subscriber] += 1
-        if delivered[subscriber] == complete + 1 { complete = delivered.min() ?? 0 }
+        if delivered[subscriber] == completeCount + 1 { completeCount = delivered.min() ?? 0 }
         onEvent(.delivery(payload))
     }
 

@@ -15,7 +15,7 @@ struct RelayBench: AsyncParsableCommand {
         commandName: "postern-bench", abstract: "Loads a relay and measures it. See scripts/bench.py.")
 
     @Option var url: String
-    /// The server's certificate, where it vouches for itself.
+    /// The server's certificate, where it is self-signed.
     @Option var fingerprint: String?
     @Option var peer: Plan.Peer = .postern
     /// A file with one room per line: "session code" for Postern, a name for the others.

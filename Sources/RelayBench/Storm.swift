@@ -79,11 +79,13 @@ final class Storm {
             }
         case .readComplete: break
         case .closed:
-            guard joined == members.count else { return done.fail(LoadError("the load ended early")) }
+            guard joined == members.count else {
+                return done.fail(LoadError("a connection closed before all peers had joined"))
+            }
             if lostAt == nil { lostAt = .now() }
             guard listeningAt != nil else {
                 lost += 1
-                if lost == members.count { knock() }
+                if lost == members.count { waitUntilListening() }
                 return
             }
             guard back < members.count else { return }
@@ -93,14 +95,14 @@ final class Storm {
     }
 
     /// All set out at once, when the relay listens again.
-    private func knock() {
+    private func waitUntilListening() {
         ClientBootstrap(group: loop).connect(host: plan.address.host, port: plan.address.port)
             .hop(to: loop).assumeIsolated().whenComplete { result in
                 let channel = try? result.get()
                 channel?.close(promise: nil)
                 guard channel != nil, self.hasGone else {
                     if channel == nil { self.hasGone = true }
-                    self.loop.assumeIsolated().scheduleTask(in: Self.retry) { self.knock() }
+                    self.loop.assumeIsolated().scheduleTask(in: Self.retry) { self.waitUntilListening() }
                     return
                 }
                 self.listeningAt = .now()
@@ -127,45 +129,4 @@ final class Storm {
     }
 
     private static func seconds(_ time: TimeAmount) -> Double { Double(time.nanoseconds) / 1e9 }
-}
-
-/// Opens rooms × (guests + 1) TLS connections at once, and reports the time until all handshakes are complete.
-final class Handshakes: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    private let done: EventLoopPromise<Void>
-
-    private init(_ done: EventLoopPromise<Void>) { self.done = done }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .handshakeCompleted = event as? TLSUserEvent { done.succeed() }
-        context.fireUserInboundEventTriggered(event)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        done.fail(LoadError("the relay broke a handshake off"))
-        context.fireChannelInactive()
-    }
-
-    /// - Returns: a report.
-    static func run(_ plan: Plan, on loop: any EventLoop) -> EventLoopFuture<String> {
-        let (begun, count) = (NIODeadline.now(), plan.rooms.count * (plan.guests + 1))
-        let all = (0..<count).map { _ in
-            let done = loop.makePromise(of: Void.self)
-            ClientBootstrap(group: loop)
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        guard let tls = try plan.address.tls() else { throw LoadError("handshakes need https") }
-                        let pipeline = channel.pipeline.syncOperations
-                        try pipeline.addHandler(TLSHandler.client(tls, serverName: plan.address.host))
-                        try pipeline.addHandler(Handshakes(done))
-                    }
-                }
-                .connect(host: plan.address.host, port: plan.address.port).whenFailure { done.fail($0) }
-            return done.futureResult
-        }
-        return EventLoopFuture.andAllSucceed(all, on: loop).map {
-            "{\"seconds\":\(Double((NIODeadline.now() - begun).nanoseconds) / 1e9),\"peers\":\(count)}"
-        }
-    }
 }

@@ -9,16 +9,16 @@ import TransportSecurity
 public final class ConnectionEvents: Sendable {
     private let metrics: ConnectionMetrics
     private let logger: Logger
-    private let refusedLines = RepeatedEvent("connections refused: too many at once from one address")
-    private let slowLines = RepeatedEvent("connections cut: no whole request within the time for one")
-    private let malformedLines = RepeatedEvent("connections closed: not valid HTTP")
-    private let handshakeLines = RepeatedEvent("TLS handshakes failed")
-    private let unusedLines = RepeatedEvent("connections ended before they asked for anything", level: .info)
-    private let acceptLines = RepeatedEvent("connections cannot be accepted", level: .error)
-    private let largeLines = RepeatedEvent("bodies refused: longer than a body may be")
+    private let refusedLines = RateLimitedLog("connections refused: too many at once from one address")
+    private let slowLines = RateLimitedLog("connections cut: no whole request within the time for one")
+    private let malformedLines = RateLimitedLog("connections closed: not valid HTTP")
+    private let handshakeLines = RateLimitedLog("TLS handshakes failed")
+    private let unusedLines = RateLimitedLog("connections ended before they asked for anything", level: .info)
+    private let acceptLines = RateLimitedLog("connections cannot be accepted", level: .error)
+    private let largeLines = RateLimitedLog("bodies refused: longer than a body may be")
     /// Each is for its owner to look at, and a database that is gone makes one of every request.
-    private let failureLines = RepeatedEvent("request failed", level: .error, linesAtMost: 20)
-    private let databaseLines = RepeatedEvent("the database does not answer", level: .error)
+    private let failureLines = RateLimitedLog("request failed", level: .error, linesAtMost: 20)
+    private let databaseLines = RateLimitedLog("the database does not answer", level: .error)
 
     private let wantsAddresses: Atomic<Bool>
 
@@ -36,25 +36,25 @@ public final class ConnectionEvents: Sendable {
 
     func refused(_ address: String) {
         metrics.refused.add()
-        refusedLines.note(logger, metadata: logAddresses ? ["address": "\(address)"] : [:])
+        refusedLines.log(to: logger, metadata: logAddresses ? ["address": "\(address)"] : [:])
     }
 
     func slow() {
         metrics.slowRequests.add()
-        slowLines.note(logger)
+        slowLines.log(to: logger)
     }
 
     /// Half open, or a look at the port: gone before a first request was whole.
     func unused() {
         metrics.unused.add()
-        unusedLines.note(logger)
+        unusedLines.log(to: logger)
     }
 
     /// No descriptor or memory was left for a connection.
     func acceptFailed(_ error: IOError) {
         metrics.acceptFailures.add()
-        acceptLines.note(
-            logger,
+        acceptLines.log(
+            to: logger,
             metadata: [
                 "error": "\(String(cString: strerror(error.errnoCode)).lowercased())", "remedy": "raise LimitNOFILE",
             ])
@@ -62,18 +62,18 @@ public final class ConnectionEvents: Sendable {
 
     public func tooLarge() {
         metrics.largeBodies.add()
-        largeLines.note(logger)
+        largeLines.log(to: logger)
     }
 
     public func requestFailed(_ logger: Logger, metadata: Logger.Metadata) {
-        failureLines.note(logger, metadata: metadata)
+        failureLines.log(to: logger, metadata: metadata)
     }
 
-    public func databaseFailed(_ error: any Error) { databaseLines.note(logger, metadata: ["error": "\(error)"]) }
+    public func databaseFailed(_ error: any Error) { databaseLines.log(to: logger, metadata: ["error": "\(error)"]) }
 
     func malformed() {
         metrics.badRequests.add()
-        malformedLines.note(logger)
+        malformedLines.log(to: logger)
     }
 
     /// A pipeline's error: what is not HTTP counts, connections that end as networks end do not.
@@ -88,7 +88,7 @@ public final class ConnectionEvents: Sendable {
         case .resumed: metrics.handshakesResumed.add()
         case .failed:
             metrics.handshakesFailed.add()
-            handshakeLines.note(logger)
+            handshakeLines.log(to: logger)
         }
     }
 }

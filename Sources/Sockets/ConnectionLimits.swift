@@ -12,7 +12,7 @@ enum ConnectionLimits {
     /// How long a peer may leave its answer unread.
     static let stalledAnswer = TimeAmount.seconds(30)
     /// How long a peer gets to read a refusal before its connection is closed.
-    static let farewell = TimeAmount.seconds(1)
+    static let gracefulClose = TimeAmount.seconds(1)
     /// A kept-alive connection's time until the next request.
     static let idle = TimeAmount.seconds(60)
 }

@@ -49,8 +49,8 @@ public struct ConnectionSetup: HTTPChannelHandler {
     let shared: Shared
     /// Nil speaks plain HTTP.
     let tls: TLSContext?
-    let upgrades: [any UpgradeEntrance]
-    let hellos: [any HelloEntrance]
+    let upgrades: [any UpgradeProtocol]
+    let hellos: [any ClientHelloProtocol]
     let bounds: RequestBoundsLookup
 
     /// - Parameters:
@@ -60,8 +60,8 @@ public struct ConnectionSetup: HTTPChannelHandler {
     ///   - hellos: protocols that are chosen by the TLS client hello.
     ///   - bounds: of each request, by its method and target.
     public init(
-        responder: @escaping Responder, shared: Shared, tls: TLSContext?, upgrades: [any UpgradeEntrance],
-        hellos: [any HelloEntrance] = [], bounds: @escaping RequestBoundsLookup
+        responder: @escaping Responder, shared: Shared, tls: TLSContext?, upgrades: [any UpgradeProtocol],
+        hellos: [any ClientHelloProtocol] = [], bounds: @escaping RequestBoundsLookup
     ) {
         self.responder = responder
         self.shared = shared

@@ -12,9 +12,9 @@ public struct ConnectionTransfer: Sendable {
         case descriptor(errno: CInt)
     }
 
-    /// What a peer's reads begin with and come back to: NIO keeps the last buffer of every channel, and most peers say little. A
-    /// host that says much is given more with every full read. In bytes.
-    public static let reads = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 1024, maximum: 64 << 10)
+    /// The receive buffers of relay connections, in bytes. NIO keeps the last buffer of every channel, so they start small; they grow with
+    /// full reads.
+    public static let receiveAllocator = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 1024, maximum: 64 << 10)
 
     let lease: ConnectionLease
     let draining: Draining
@@ -39,13 +39,13 @@ public struct ConnectionTransfer: Sendable {
             throw error
         }
         let (lease, draining) = (self.lease, self.draining)
-        // Without TLS state of its own this only closes the first descriptor: the peer sees nothing.
         let arrival = loop.makePromise(of: Void.self)
         draining.move(until: arrival.futureResult)
+        // The TLS session is detached, so this closes only the original descriptor; the peer sees nothing.
         channel.close(promise: nil)
         ClientBootstrap(group: loop)
             .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelOption(.recvAllocator, value: Self.reads)
+            .channelOption(.recvAllocator, value: Self.receiveAllocator)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     lease.hold(until: channel)

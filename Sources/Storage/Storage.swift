@@ -26,11 +26,12 @@ extension Database {
             metrics: metrics, reserveBytes: reserveBytes
         ) { path in
             // Behind the migrations: a start that ends in between leaves a database, and no keys without one.
-            try Keyring.refuseToReplace(
-                stateDirectory: stateDirectory, credential: masterKey, usedBy: Transaction(path: path, mode: .readOnly))
+            try SQLiteConnection(path: path, mode: .readOnly).read {
+                try Keyring.refuseToReplace(stateDirectory: stateDirectory, credential: masterKey, usedBy: $0)
+            }
             let keys = try Keyring(stateDirectory: stateDirectory, credential: masterKey)
             let keysAndPlans = KeysAndPlans(keys: keys, plans: plans)
-            try keys.check(in: Transaction(path: path, mode: .readOnly, extras: keysAndPlans))
+            try SQLiteConnection(path: path, mode: .readOnly, extras: keysAndPlans).read { try keys.check(in: $0) }
             return keysAndPlans
         }
     }

@@ -27,7 +27,7 @@ public final class KeptCounters: Sendable {
 
         public var value: Int { number.pointee }
 
-        /// - Parameter amount: negative for what turned out otherwise; the count stays above zero.
+        /// - Parameter amount: may be negative, to correct an earlier one. The caller keeps the total at zero or more.
         public func add(_ amount: Int) { number.pointee &+= amount }
     }
 

@@ -35,7 +35,7 @@ public struct Style: Sendable, Equatable {
             (.bold, "1"), (.faint, "2"), (.italic, "3"), (.underline, "4"), (.blink, "5"), (.inverse, "7"),
             (.hidden, "8"), (.struck, "9"),
         ]
-        codes += names.filter { attributes.contains($0.0) }.map(\.1)
+        codes += names.filter { attributes.contains($0.0) }.map { $0.1 }
         if let code = Self.code(foreground, base: 30) { codes.append(code) }
         if let code = Self.code(background, base: 40) { codes.append(code) }
         return "\u{1B}[\(codes.joined(separator: ";"))m"

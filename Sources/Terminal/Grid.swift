@@ -97,7 +97,7 @@ struct Grid: Sendable {
         }
     }
 
-    /// Keeps the top left, as programs expect that redraw on SIGWINCH; lines above the cursor go first when it gets lower.
+    /// Keeps the top left, as programs expect that redraw on SIGWINCH; if the grid loses rows, lines above the cursor are removed first.
     /// - Returns: the lines that left at the top.
     mutating func resize(rows newRows: Int, columns newColumns: Int) -> [[Cell]] {
         var gone: [[Cell]] = []

@@ -23,6 +23,12 @@ public struct Screen: Sendable {
     public var isAlternate: Bool { state.main != nil }
     /// The window title that the program set; empty for none.
     public var title: String { state.title }
+    /// How often the bell rang.
+    public var bells: Int { state.bells }
+    /// Lines that have scrolled off the main screen, oldest first; at most twice ``scrollbackLines``.
+    public var scrollback: [[Cell]] { state.scrollback }
+    /// How many lines have scrolled off the main screen since the first byte.
+    public var scrolledLines: Int { state.scrolledLines }
     /// True until the first byte: then there is nothing a snapshot could say.
     public private(set) var isPristine = true
 
@@ -41,7 +47,7 @@ public struct Screen: Sendable {
     /// The lines as text, without trailing spaces.
     public var text: [String] {
         lines.map { line in
-            var text = line.map(\.text).joined()
+            var text = line.reduce(into: "") { $0 += $1.text }
             while text.last == " " { text.removeLast() }
             return text
         }
@@ -56,6 +62,8 @@ struct ScreenState: Sendable, ParserSink {
     /// The main screen while the alternate one is shown.
     var main: Grid?
     var scrollback: [[Cell]] = []
+    var scrolledLines = 0
+    var bells = 0
     var style = Style()
     var modes = Modes()
     var charsets = Charsets()
@@ -142,6 +150,7 @@ struct ScreenState: Sendable, ParserSink {
 
     mutating func control(_ byte: UInt8) {
         switch byte {
+        case 0x07: bells &+= 1
         case 0x08:
             grid.cursor.column = max(0, grid.cursor.column - 1)
             grid.cursor.wrapsNext = false
@@ -183,6 +192,7 @@ struct ScreenState: Sendable, ParserSink {
 
     mutating func remember(_ gone: [[Cell]]) {
         scrollback += gone
+        scrolledLines &+= gone.count
         // In steps, so that not every line moves all others.
         if scrollback.count > 2 * Screen.scrollbackLines {
             scrollback.removeFirst(scrollback.count - Screen.scrollbackLines)
@@ -252,9 +262,9 @@ struct ScreenState: Sendable, ParserSink {
 
     mutating func reset() {
         let title = self.title
-        let scrollback = self.scrollback
+        let (scrollback, scrolledLines, bells) = (self.scrollback, self.scrolledLines, self.bells)
         self = ScreenState(rows: grid.rows, columns: grid.columns)
         self.title = title
-        self.scrollback = scrollback
+        (self.scrollback, self.scrolledLines, self.bells) = (scrollback, scrolledLines, bells)
     }
 }

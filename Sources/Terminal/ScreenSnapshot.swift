@@ -8,7 +8,7 @@ extension Screen {
         var writer = SnapshotWriter()
         writer.text += Self.resetSequence
         if let main = state.main {
-            writer.write(Self.behind(scrollback ? state.scrollback : [], main.lines))
+            writer.write(Self.lines(scrollback: scrollback ? state.scrollback : [], screen: main.lines))
             // 1049 saves the cursor as ESC 7 does, and going back restores it.
             writer.save(main.saved, in: main, with: "\u{1B}[?1049h")
             // Erasing takes the background colour along.
@@ -16,30 +16,31 @@ extension Screen {
             writer.text += "\u{1B}[2J\u{1B}[H"
             writer.write(Self.used(state.grid.lines))
         } else {
-            writer.write(Self.behind(scrollback ? state.scrollback : [], state.grid.lines))
+            writer.write(Self.lines(scrollback: scrollback ? state.scrollback : [], screen: state.grid.lines))
         }
         writer.finish(state)
         return Array(writer.text.utf8)
     }
 
-    /// The best snapshot of at most `limit` bytes: first without scrollback, then without colours.
+    /// The first of these that fits in `limit` bytes: with scrollback; without; otherwise the visible screen as plain characters, whatever
+    /// its size.
     public func snapshot(within limit: Int) -> [UInt8] {
         for scrollback in [true, false] {
             let output = snapshot(scrollback: scrollback)
             if output.count <= limit { return output }
         }
         var plain = self
-        plain.state.removeStyles()
+        plain.state.keepOnlyVisibleCharacters()
         return plain.snapshot(scrollback: false)
     }
 
-    /// Scrollback pushes the screen's lines to where they stand, so that all of them are needed behind it.
-    private static func behind(_ scrollback: [[Cell]], _ lines: [[Cell]]) -> [[Cell]] {
+    /// With scrollback, trailing blank lines are sent too: they scroll the other lines to their final rows.
+    private static func lines(scrollback: [[Cell]], screen lines: [[Cell]]) -> [[Cell]] {
         scrollback.isEmpty ? used(lines) : scrollback.suffix(scrollbackLines) + lines
     }
 
     private static func used(_ lines: [[Cell]]) -> [[Cell]] {
-        Array(lines.prefix((lines.lastIndex { !$0.allSatisfy(\.isBlank) } ?? -1) + 1))
+        Array(lines.prefix((lines.lastIndex { !$0.allSatisfy { $0.isBlank } } ?? -1) + 1))
     }
 
     /// Main screen, no region, no modes, standard charsets and colours, all cleared. Not RIS: that would also throw away
@@ -133,8 +134,8 @@ struct SnapshotWriter {
 }
 
 extension ScreenState {
-    /// Leaves the bare characters.
-    fileprivate mutating func removeStyles() {
+    /// Drops styles, combining marks and the saved main screen.
+    fileprivate mutating func keepOnlyVisibleCharacters() {
         func bare(_ lines: [[Cell]]) -> [[Cell]] {
             lines.map { $0.map { Cell($0.scalar, Style(), width: $0.width) } }
         }

@@ -57,9 +57,9 @@ public struct WebServer: Service {
         publicCalls = RateLimiter(perMinute: configuration.limits.publicCallsPerMinute)
         connections = ConnectionCounter(limit: configuration.limits.connectionsPerAddress)
         relay = RelayServer(
-            authority: RelayAdmission(
+            authority: DatabaseRelayAuthority(
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
-            group: group, configuration: configuration.relay, metrics: parts.metrics.relay, relayed: parts.relayed,
+            group: group, configuration: configuration.relay, metrics: parts.metrics.relay, byteCounters: parts.relayed,
             background: background)
         // RFC 9110, section 9.1: HEAD is answered wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
@@ -68,7 +68,7 @@ public struct WebServer: Service {
             middleware: EdgeMiddleware(
                 metrics: parts.metrics.requests, events: events, routes: table, hsts: configuration.hsts,
                 upgradeURL: configuration.accounts.upgradeURL))
-        let board = StatusBoard(parts, group: group)
+        let board = StatusChecks(parts, group: group)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
         upkeep = Housekeeping(
             database: database, relay: relay, historyDays: configuration.historyDays, logger: parts.logger)
@@ -87,7 +87,7 @@ public struct WebServer: Service {
 
     private static func services(
         _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator, _ tokens: AccessTokens,
-        _ board: StatusBoard, _ relay: RelayServer, _ events: ConnectionEvents, _ background: BackgroundWork
+        _ board: StatusChecks, _ relay: RelayServer, _ events: ConnectionEvents, _ background: BackgroundWork
     ) -> WebServices {
         let database = parts.database
         let mail = AccountMail(
@@ -123,7 +123,7 @@ public struct WebServer: Service {
                     proxies: proxies),
                 shared: shared, tls: listener.role == .https ? parts.tls : nil,
                 // A listener that redirects offers nothing else.
-                upgrades: listener.role == .redirect ? [] : [RelayEntrance(relay: relay, proxies: proxies)],
+                upgrades: listener.role == .redirect ? [] : [RelayUpgrade(relay: relay, proxies: proxies)],
                 bounds: { known.bounds($0, $1) })
         }
         onRunning(listeners.bound)

@@ -15,7 +15,7 @@ struct WebServices: Sendable {
     let shares: ShareOperations
     let relay: RelayServer
     let events: ConnectionEvents
-    let board: StatusBoard
+    let board: StatusChecks
 
     var database: Database { parts.database }
 }

@@ -29,11 +29,11 @@ public struct WebSocketClose: Sendable, Equatable {
         var payload = payload
         guard payload.readableBytes > 0 else { return }
         guard let code: UInt16 = payload.readInteger() else {
-            throw .violation("a close frame with one byte has half a code")
+            throw .violation("a close frame's payload is 1 byte; a code needs 2")
         }
         switch code {
         case 1000...1003, 1007...1014, 3000...4999: break
-        default: throw .violation("close code \(code) is not for the wire")
+        default: throw .violation("close code \(code) must not be sent")
         }
         guard payload.isUTF8 else { throw .notUTF8 }
     }

@@ -23,7 +23,7 @@ public struct WebSocketMessage: Sendable {
         if let mask { mask.append(bytes, to: &buffer) } else { buffer.writeImmutableBuffer(bytes) }
     }
 
-    /// Appends the message as servers send it: framed, final, unmasked. One pass, and one look at the buffer's room.
+    /// Appends a text or binary message as a server frames it: final, unmasked. One pass over the bytes.
     /// - Returns: length of the framing, in bytes.
     public func appendFramed(to buffer: inout ByteBuffer) -> Int {
         guard kind == .binary, count < 65536, let mask else {

@@ -74,19 +74,20 @@ public struct WebSocketReader: Sendable {
     /// Fast path for servers: moves the leading ``PlainFrame``s into a target, unmasked and with a server's framing, with one look at both
     /// buffers for all of them. Stops at the first frame that is not one, or that `take` rejects; ``next()`` reads that one.
     /// - Parameters:
-    ///   - room: what the target is given at least where it gets anything, in bytes.
+    ///   - minimumCapacity: reserved in the target before the first message is written, in bytes.
     ///   - take: is shown a message's payload where it will stay, and where its framing begins in the target; false leaves
     ///     this one and what follows it to ``next()``.
     public mutating func takeBinary(
-        to target: inout ByteBuffer, room: Int, _ take: (_ start: Int, _ payload: UnsafeRawBufferPointer) -> Bool
+        to target: inout ByteBuffer, minimumCapacity: Int,
+        _ take: (_ start: Int, _ payload: UnsafeRawBufferPointer) -> Bool
     ) {
         guard role == .server, cut.readableBytes == 0, assembly == nil else { return }
         let longest = maxMessageBytes
         guard fresh.withUnsafeReadableBytes({ PlainFrame($0, at: 0, maxPayloadBytes: longest) }) != nil else { return }
         let end = target.writerIndex
         var taken = 0
-        // A server's framing is four bytes shorter than a client's: what was read has room for what is written, and more.
-        target.writeWithUnsafeMutableBytes(minimumWritableBytes: max(room, fresh.readableBytes)) { target in
+        // A server's framing is four bytes shorter than a client's: what was read has minimumCapacity for what is written, and more.
+        target.writeWithUnsafeMutableBytes(minimumWritableBytes: max(minimumCapacity, fresh.readableBytes)) { target in
             fresh.withUnsafeReadableBytes { source in
                 // Both hold at least the one frame that has been seen.
                 guard let from = source.baseAddress, let to = target.baseAddress else { return 0 }
@@ -188,7 +189,7 @@ public struct WebSocketReader: Sendable {
     private mutating func continuation(
         _ header: WebSocketHeader, _ payload: ByteBuffer
     ) throws(WebSocketError) -> WebSocketMessage? {
-        guard var whole = assembly else { throw .violation("nothing is there to be continued") }
+        guard var whole = assembly else { throw .violation("a continuation frame without a message") }
         assembly = nil
         guard whole.bytes.readableBytes + payload.readableBytes <= maxMessageBytes else {
             throw .tooLong(maxMessageBytes)

@@ -72,7 +72,7 @@ public struct FrameHeader: Sendable, Equatable {
         guard offset >= 0, buffer.readableBytes - offset >= Self.size else {
             throw MessageError("a binary frame is at least \(Self.size) bytes long")
         }
-        // The bytes are looked at where they lie, and thrown about only outside: NIO's closures throw anything.
+        // NIO's closure cannot throw a typed error, so the checks run after it.
         let words = buffer.withUnsafeReadableBytes { Words($0, at: offset) }
         try self.init(words)
     }
@@ -100,7 +100,7 @@ public struct FrameHeader: Sendable, Equatable {
     private init(_ words: Words) throws(MessageError) {
         let version = UInt8(truncatingIfNeeded: words.first >> 56)
         let rawKind = UInt8(truncatingIfNeeded: words.first >> 48)
-        guard version == Self.version else { throw MessageError("frame version \(version) is not spoken here") }
+        guard version == Self.version else { throw MessageError("frame version \(version) is not supported") }
         guard let kind = FrameKind(rawValue: rawKind) else { throw MessageError("frame kind \(rawKind) is unknown") }
         self.init(
             kind: kind, slot: Slot(truncatingIfNeeded: words.first >> 32),

@@ -74,7 +74,7 @@ import Wire
     }
 
     @Test func aRelayThatOffersAgainAndAgainGetsOneProofPerHelloAndFiveInAll() throws {
-        let codes = CodeSecrets(code: CodeName.random(), permission: .control)
+        let codes = CodeSecrets(code: ShareCodeId.random(), permission: .control)
         let guest = GuestEngine(
             invitation: ShareInvitation(code: codes.code, secret: codes.words), token: "t", name: "")
         _ = guest.opened()

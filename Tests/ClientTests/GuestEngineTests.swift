@@ -7,7 +7,7 @@ import Wire
 
 /// What a guest makes of answers that come late or out of turn.
 @Suite struct GuestEngineTests {
-    private let codes = CodeSecrets(code: CodeName.random(), permission: .control)
+    private let codes = CodeSecrets(code: ShareCodeId.random(), permission: .control)
 
     private func joined() -> GuestEngine {
         let engine = GuestEngine(

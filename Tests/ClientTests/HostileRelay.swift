@@ -54,7 +54,7 @@ final class HostileRelay {
     init(_ attack: (Place, Attempt)? = nil, lossless: Bool) {
         self.attack = attack.map { (place: $0.0, attempt: $0.1) }
         // One bit of its last letter makes another code, as it does of most; a random one is now and then no code any more.
-        let codes = CodeSecrets(code: CodeName("SYCLX-BBBBBB") ?? .random(), permission: .control)
+        let codes = CodeSecrets(code: ShareCodeId("SYCLX-BBBBBB") ?? .random(), permission: .control)
         host = HostEngine(
             sessionId: "s", codes: [codes], options: .init(title: "t", approve: false, lossless: lossless), rows: 24,
             columns: 80)
@@ -135,7 +135,7 @@ final class HostileRelay {
             let due = timers.filter { timer in
                 switch timer {
                 case .pairing, .proof, .forget: false
-                case .rotation, .signature, .snapshots, .typed: true
+                case .rotation, .signature, .snapshots, .inputAcknowledgement: true
                 }
             }
             if due.isEmpty { return }

@@ -28,8 +28,8 @@ final class Stage {
 
     init(_ options: HostEngine.Options = .init()) {
         codes = [
-            CodeSecrets(code: CodeName.random(), permission: .control),
-            CodeSecrets(code: CodeName.random(), permission: .read),
+            CodeSecrets(code: ShareCodeId.random(), permission: .control),
+            CodeSecrets(code: ShareCodeId.random(), permission: .read),
         ]
         host = HostEngine(sessionId: "s", codes: codes, options: options, rows: 24, columns: 80)
         carryOut(host.connected(fromSequence: nil))
@@ -109,7 +109,7 @@ final class Stage {
                 switch timer {
                 // People let these pass, and not a test of what follows.
                 case .proof, .pairing: continue
-                case .rotation, .signature, .snapshots, .forget, .typed: carryOut(host.fired(timer))
+                case .rotation, .signature, .snapshots, .forget, .inputAcknowledgement: carryOut(host.fired(timer))
                 }
             }
         }

@@ -36,11 +36,11 @@ import Wire
     @Test func feedbackAndTheHostsOwnFramesAreConsecutiveToo() throws {
         let couple = try Couple()
         let (host, guest) = (couple.hostPairing.channel(), couple.guestPairing.channel())
-        _ = guest.seal(.snapshotPlease)
+        _ = guest.seal(.snapshotRequest)
         let second = guest.seal(.acknowledge(sequence: 1))
         #expect(throws: EndToEndError.gap) { try host.openFromGuest(second) }
         _ = host.seal(.approvalPending, to: 1)
-        let third = host.seal(.typed(total: 7), to: 1)
+        let third = host.seal(.inputTaken(total: 7), to: 1)
         #expect(throws: EndToEndError.gap) { try guest.openFromHost(third) }
     }
 
@@ -66,7 +66,7 @@ import Wire
         let host = couple.hostPairing.channel()
         let guest = couple.guestPairing.channel()
         #expect(throws: EndToEndError.wrongDirection) { try host.openFromGuest(host.seal(.approvalPending, to: 1)) }
-        #expect(throws: EndToEndError.wrongDirection) { try guest.openFromHost(guest.seal(.snapshotPlease)) }
+        #expect(throws: EndToEndError.wrongDirection) { try guest.openFromHost(guest.seal(.snapshotRequest)) }
         // The same bytes under the other direction's kind do not open either.
         var frame = host.seal(.approvalPending, to: 1)
         frame.setInteger(FrameKind.feedback.rawValue, at: 1)

@@ -11,7 +11,7 @@ struct Couple {
     var guestPairing: Pairing
 
     init(_ permission: Permission = .control, session: String = "session", useLink: Bool = false) throws {
-        codes = CodeSecrets(code: CodeName.random(), permission: permission)
+        codes = CodeSecrets(code: ShareCodeId.random(), permission: permission)
         let secret = useLink ? codes.link : codes.words
         (hostPairing, guestPairing) = try Self.shakeHands(codes, secret, permission, permission, session, session)
     }
@@ -42,33 +42,33 @@ struct Couple {
         let host = couple.hostPairing.channel()
         let guest = couple.guestPairing.channel()
         #expect(try host.openFromGuest(guest.sealInput([1, 2, 3])) == .input([1, 2, 3]))
-        #expect(try host.openFromGuest(guest.seal(.snapshotPlease)) == .feedback(.snapshotPlease))
+        #expect(try host.openFromGuest(guest.seal(.snapshotRequest)) == .feedback(.snapshotRequest))
         #expect(try guest.openFromHost(host.seal(.approvalPending, to: 1)) == .approvalPending)
     }
 
     @Test func wrongWordsAreRefusedByTheHost() throws {
-        let codes = CodeSecrets(code: CodeName.random(), permission: .control)
+        let codes = CodeSecrets(code: ShareCodeId.random(), permission: .control)
         #expect(throws: EndToEndError.wrongSecret) {
             try Couple.shakeHands(codes, .words("no-way"), .control, .control, "s", "s")
         }
     }
 
     @Test func aRelayThatPromisesControlForAReadCodeIsRefused() throws {
-        let codes = CodeSecrets(code: CodeName.random(), permission: .read)
+        let codes = CodeSecrets(code: ShareCodeId.random(), permission: .read)
         #expect(throws: EndToEndError.wrongSecret) {
             try Couple.shakeHands(codes, codes.words, .read, .control, "s", "s")
         }
     }
 
     @Test func anotherSessionWithTheSameWordsIsRefused() throws {
-        let codes = CodeSecrets(code: CodeName.random(), permission: .read)
+        let codes = CodeSecrets(code: ShareCodeId.random(), permission: .read)
         #expect(throws: EndToEndError.wrongSecret) {
             try Couple.shakeHands(codes, codes.words, .read, .read, "s", "other")
         }
     }
 
     @Test func guestRefusesAHostThatDoesNotKnowTheSecret() throws {
-        let codes = CodeSecrets(code: CodeName.random(), permission: .read)
+        let codes = CodeSecrets(code: ShareCodeId.random(), permission: .read)
         var guest = GuestHandshake(
             sessionId: "s", permission: .read, invitation: ShareInvitation(code: codes.code, secret: codes.words))
         let impostor = try HostHandshake(
@@ -81,7 +81,7 @@ struct Couple {
     }
 
     @Test func fiveFailedProofsKillACode() {
-        var codes = CodeSecrets(code: CodeName.random(), permission: .read)
+        var codes = CodeSecrets(code: ShareCodeId.random(), permission: .read)
         for _ in 0..<4 { codes.proofFailed() }
         #expect(!codes.isDead)
         codes.proofFailed()
@@ -104,7 +104,7 @@ struct Couple {
     }
 
     @Test func everyBitOfEveryHandshakeMessageCounts() throws {
-        let codes = CodeSecrets(code: CodeName.random(), permission: .control)
+        let codes = CodeSecrets(code: ShareCodeId.random(), permission: .control)
         let invitation = ShareInvitation(code: codes.code, secret: codes.words)
         var guest = GuestHandshake(sessionId: "s", permission: .control, invitation: invitation)
         let host = try HostHandshake(hello: guest.hello, sessionId: "s", permission: .control, secret: codes.words)
@@ -131,7 +131,7 @@ struct Couple {
     }
 
     @Test func invitationsAreReadInEverySpelling() {
-        let code = CodeName("SYCLX-7K2Q9M")!
+        let code = ShareCodeId("SYCLX-7K2Q9M")!
         let words = ShareInvitation(code: code, secret: .words("cactus-violin"))
         for text in [
             "SYCLX-7K2Q9M-cactus-violin", "syclx-7k2q9m-Cactus-Violin", "SYCLX7K2Q9M-cactus-violin",

@@ -20,7 +20,7 @@ import Testing
     }
 
     @Test func aWeakerHashIsMadeAnewWhenItsPasswordIsSeen() async throws {
-        let weak = try PasswordHash.make("old", logarithm: 10, passes: 1).text
+        let weak = try PasswordHash.make("old", logN: 10, passes: 1).text
         let check = try await hasher.check("old", against: weak)
         #expect(check.isRight)
         let better = try #require(check.rehashed)
@@ -30,15 +30,15 @@ import Testing
 
     /// A busy machine measured fewer passes, and replaced strong hashes with weak ones at the next sign-in.
     @Test func aStrongerHashIsNeverReplacedAndIsThePolicyFromThenOn() async throws {
-        let strong = try PasswordHash.make("old", logarithm: 15, passes: 5).text
+        let strong = try PasswordHash.make("old", logN: 15, passes: 5).text
         #expect(try await hasher.check("old", against: strong).rehashed == nil)
         // Everybody's takes as long from then on, and so does an account that does not exist.
-        let weaker = try PasswordHash.make("other", logarithm: 15, passes: 3).text
+        let weaker = try PasswordHash.make("other", logN: 15, passes: 3).text
         let better = try #require(try await hasher.check("other", against: weaker).rehashed)
         #expect(PasswordHash(better)?.passes == 5)
         #expect(try await hasher.hash("new").contains(",p=5$"))
         // What a database asks for has its bound, and is not weakened either.
-        let extreme = try PasswordHash.make("x", logarithm: 15, passes: 9).text
+        let extreme = try PasswordHash.make("x", logN: 15, passes: 9).text
         #expect(try await hasher.check("x", against: extreme).rehashed == nil)
         #expect(try await hasher.hash("new").contains(",p=6$"))
     }
@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test func aFloodIsRefusedInsteadOfQueuedWithoutEnd() async throws {
-        let stored = try PasswordHash.make("x", logarithm: 10, passes: 1).text
+        let stored = try PasswordHash.make("x", logN: 10, passes: 1).text
         let outcomes = await withTaskGroup(of: Bool.self) { group in
             for _ in 0..<400 {
                 group.addTask { [hasher] in

@@ -67,7 +67,7 @@ import Testing
 
     @Test func nonsenseAndRepliesWithoutEndAreGivenUp() {
         var other = session(.none)
-        #expect(other.receive("SSH-2.0-x") == .fail("the mail server speaks no SMTP"))
+        #expect(other.receive("SSH-2.0-x") == .fail("the mail server sent an invalid SMTP reply"))
         var endless = session(.none)
         let outcomes = (0..<200).map { _ in endless.receive("220-more") }
         #expect(outcomes.contains(.fail("the mail server's reply does not end")))

@@ -228,7 +228,7 @@ def test_a_server_without_starttls_gets_no_password_and_no_mail(make_server, tmp
         server = serve(make_server, box)
         ana = Person(server, "ana")
         ana.call("POST", "/auth/email", {"email": "ana@box.test", "password": PASSWORD})
-        wait_for(lambda: "offers no STARTTLS" in server.log.read_text(), "the line")
+        wait_for(lambda: "does not offer STARTTLS" in server.log.read_text(), "the line")
         assert box.mails == [] and box.attempts == []
     finally:
         box.close()

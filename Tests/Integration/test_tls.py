@@ -277,9 +277,9 @@ def test_cert_status_says_what_is_shown_and_not_what_lies_on_the_disk(make_serve
 
 
 @pytest.mark.parametrize("since, urgency, state, line", [
-    (80, "warning", "warning", "level=warning msg=\"the certificate nears its end\""),
-    (95, "alarm", "alarm", "level=error msg=\"the certificate nears its end\""),
-    (101, "alarm", "failed", "level=error msg=\"the certificate has ended\"")])
+    (80, "warning", "warning", "level=warning msg=\"certificate expires soon\""),
+    (95, "alarm", "alarm", "level=error msg=\"certificate expires soon\""),
+    (101, "alarm", "failed", "level=error msg=\"certificate expired\"")])
 def test_a_certificate_that_nears_its_end_is_said_everywhere(make_server, tmp_path, since, urgency, state, line):
     """A hundred days' certificate that was made so many days ago."""
     make_pair(tmp_path, "box.example", days=100, since=since)
@@ -500,7 +500,7 @@ def test_a_pipe_in_the_place_of_a_certificate_is_refused_and_stops_nothing(make_
     (tmp_path / "cert.pem").unlink()
     os.mkfifo(tmp_path / "cert.pem")
     server.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: "it is a pipe or a socket" in server.log.read_text(), "the refusal")
+    wait_for(lambda: "a pipe or a socket" in server.log.read_text(), "the refusal")
     assert server.call("GET", "/health")[0] == 200
     server.stop()
     assert server.process.returncode == 0

@@ -29,7 +29,7 @@ import Testing
 
     @Test func aSuccessIsNoGuess() {
         for _ in 0..<4 { _ = at(0) }
-        limiter.succeeded("k")
+        limiter.reset("k")
         for _ in 0..<5 { #expect(at(0) == .go) }
     }
 

@@ -143,7 +143,7 @@ import TransportSecurity
     /// A certificate that is not the pinned one is named, also where the connection is gone before a request is on it.
     @Test func whatTLSRefusesIsSaid() async throws {
         let pair = try Issuing.selfSigned(names: ["localhost"], now: 1_790_000_000)
-        let store = CertificateStore()
+        let store = ServerCertificates()
         try store.serve(pair, servesAnyName: true)
         let listener = try TLSContext.listener(store)
         let server = try await TestServer(tls: listener) { EchoHandler() }

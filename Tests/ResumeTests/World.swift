@@ -24,7 +24,7 @@ private struct NoAuthority: RelayAuthority {
     }
     func seatGivenUp(peerId: String, reason: KickReason?) async {}
     func sessionEnded(sessionId: String, reason: SessionEnd) async {}
-    func relayed(bytes: Int, sessionId: String) async -> Bool { true }
+    func recordRelayed(bytes: Int, sessionId: String) async -> Bool { true }
 }
 
 /// A host, its guests and the real relay between them, on a loop that only moves when it is told to.
@@ -82,7 +82,7 @@ final class World {
 
     init(guests count: Int, lossless: Bool) throws {
         self.lossless = lossless
-        codes = [CodeSecrets(code: CodeName.random(), permission: .control)]
+        codes = [CodeSecrets(code: ShareCodeId.random(), permission: .control)]
         host = HostEngine(
             sessionId: sessionId, codes: codes, options: .init(title: "", approve: false, lossless: lossless), rows: 24,
             columns: 80)
@@ -234,7 +234,7 @@ final class World {
             // Proofs are abandoned by people, not by schedules.
             case .proof, .pairing: break
             case .forget(host.connection) where !all: timers.append(timer)
-            case .forget, .typed, .rotation, .signature, .snapshots: carryOut(host.fired(timer))
+            case .forget, .inputAcknowledgement, .rotation, .signature, .snapshots: carryOut(host.fired(timer))
             }
         }
     }

@@ -7,7 +7,7 @@ import Testing
     private var order = AnswerOrder()
 
     private mutating func request(isLast: Bool = false) {
-        #expect(order.head(isCertain: true, isLast: isLast) == .pass)
+        #expect(order.head(isUnambiguous: true, isLast: isLast) == .pass)
         #expect(order.end() == .pass)
     }
 
@@ -30,7 +30,7 @@ import Testing
         request()
         request()
         #expect(order.broken() == .ignoreAndRefuseLater)
-        #expect(order.head(isCertain: true, isLast: false) == .ignore)
+        #expect(order.head(isUnambiguous: true, isLast: false) == .ignore)
         answer(.pass)
         answer(.passAndRefuse)
         #expect(order.answerHead(isInterim: false) == .drop)
@@ -39,12 +39,12 @@ import Testing
     @Test mutating func whatCannotBeReadIsRefusedAtOnceWhereNothingIsOwed() {
         request()
         answer(.pass)
-        #expect(order.head(isCertain: false, isLast: false) == .refuse)
+        #expect(order.head(isUnambiguous: false, isLast: false) == .refuse)
         #expect(order.broken() == .ignore)
     }
 
     @Test mutating func aBrokenBodysRequestIsRefusedAndNotAnsweredBesides() {
-        #expect(order.head(isCertain: true, isLast: false) == .pass)
+        #expect(order.head(isUnambiguous: true, isLast: false) == .pass)
         #expect(order.body() == .pass)
         #expect(order.broken() == .refuse)
         #expect(order.body() == .ignore)
@@ -55,44 +55,44 @@ import Testing
 
     @Test mutating func aBrokenBodyBehindAnotherRequestIsRefusedBehindItsAnswer() {
         request()
-        #expect(order.head(isCertain: true, isLast: false) == .pass)
+        #expect(order.head(isUnambiguous: true, isLast: false) == .pass)
         #expect(order.broken() == .ignoreAndRefuseLater)
         answer(.passAndRefuse)
         #expect(order.answerEnd() == .drop)
     }
 
     @Test mutating func anAnswerThatHasBegunIsTheOnlyOne() {
-        #expect(order.head(isCertain: true, isLast: false) == .pass)
+        #expect(order.head(isUnambiguous: true, isLast: false) == .pass)
         #expect(order.answerHead(isInterim: false) == .pass)
         #expect(order.broken() == .ignore)
         #expect(order.answerEnd() == .passAndClose)
-        #expect(order.head(isCertain: true, isLast: false) == .ignore)
+        #expect(order.head(isUnambiguous: true, isLast: false) == .ignore)
     }
 
     @Test mutating func bytesBehindALastRequestMeanNothing() {
         request(isLast: true)
         #expect(order.answersLast)
         #expect(order.broken() == .ignore)
-        #expect(order.head(isCertain: true, isLast: false) == .ignore)
+        #expect(order.head(isUnambiguous: true, isLast: false) == .ignore)
         answer(.passAndClose)
         #expect(order.broken() == .ignore)
     }
 
     @Test mutating func aLastRequestsOwnBodyIsStillHeard() {
-        #expect(order.head(isCertain: true, isLast: true) == .pass)
+        #expect(order.head(isUnambiguous: true, isLast: true) == .pass)
         #expect(order.body() == .pass)
         #expect(order.broken() == .refuse)
     }
 
     @Test mutating func whatWasAnsweredBeforeItWasWholeIsNotAnsweredAgain() {
-        #expect(order.head(isCertain: true, isLast: false) == .pass)
+        #expect(order.head(isUnambiguous: true, isLast: false) == .pass)
         answer(.pass)
         #expect(order.broken() == .ignore)
-        #expect(order.head(isCertain: true, isLast: false) == .ignore)
+        #expect(order.head(isUnambiguous: true, isLast: false) == .ignore)
     }
 
     @Test mutating func whoAskedForTheHeadAloneGetsNoBody() {
-        #expect(order.head(isCertain: true, isLast: false, wantsHeadAlone: true) == .pass)
+        #expect(order.head(isUnambiguous: true, isLast: false, wantsHeadAlone: true) == .pass)
         #expect(order.end() == .pass)
         request()
         #expect(order.answerHead(isInterim: false) == .pass)
@@ -111,23 +111,24 @@ import Testing
     }
 
     @Test mutating func anInterimAnswerIsNotTheAnswer() {
-        #expect(order.head(isCertain: true, isLast: false) == .pass)
+        #expect(order.head(isUnambiguous: true, isLast: false) == .pass)
         #expect(order.answerHead(isInterim: true) == .pass)
         #expect(order.broken() == .refuse)
     }
 
     @Test func aRequestHasOneHostAndOneLength() {
-        func isCertain(_ version: HTTPVersion, _ headers: HTTPHeaders) -> Bool {
-            RequestGuardHandler.isCertain(HTTPRequestHead(version: version, method: .POST, uri: "/", headers: headers))
+        func isUnambiguous(_ version: HTTPVersion, _ headers: HTTPHeaders) -> Bool {
+            RequestGuardHandler.isUnambiguous(
+                HTTPRequestHead(version: version, method: .POST, uri: "/", headers: headers))
         }
-        #expect(isCertain(.http1_1, ["Host": "a", "Content-Length": "5"]))
-        #expect(isCertain(.http1_1, ["Host": "a", "Transfer-Encoding": "Chunked"]))
-        #expect(isCertain(.http1_0, ["Content-Length": "5"]))
-        #expect(!isCertain(.http1_1, ["Content-Length": "5"]))
-        #expect(!isCertain(.http1_1, ["Host": "a", "host": "b"]))
-        #expect(!isCertain(.http1_0, ["Transfer-Encoding": "chunked"]))
-        #expect(!isCertain(.http1_1, ["Host": "a", "Content-Length": "5", "content-length": "5"]))
-        #expect(!isCertain(.http1_1, ["Host": "a", "Content-Length": "5", "Transfer-Encoding": "chunked"]))
-        #expect(!isCertain(.http1_1, ["Host": "a", "Transfer-Encoding": "chunked, identity"]))
+        #expect(isUnambiguous(.http1_1, ["Host": "a", "Content-Length": "5"]))
+        #expect(isUnambiguous(.http1_1, ["Host": "a", "Transfer-Encoding": "Chunked"]))
+        #expect(isUnambiguous(.http1_0, ["Content-Length": "5"]))
+        #expect(!isUnambiguous(.http1_1, ["Content-Length": "5"]))
+        #expect(!isUnambiguous(.http1_1, ["Host": "a", "host": "b"]))
+        #expect(!isUnambiguous(.http1_0, ["Transfer-Encoding": "chunked"]))
+        #expect(!isUnambiguous(.http1_1, ["Host": "a", "Content-Length": "5", "content-length": "5"]))
+        #expect(!isUnambiguous(.http1_1, ["Host": "a", "Content-Length": "5", "Transfer-Encoding": "chunked"]))
+        #expect(!isUnambiguous(.http1_1, ["Host": "a", "Transfer-Encoding": "chunked, identity"]))
     }
 }

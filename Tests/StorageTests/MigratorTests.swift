@@ -26,9 +26,9 @@ import Testing
     @Test func aMigrationLeavesASnapshotOfWhatWasBefore() throws {
         try withDatabase { path in
             try Migrator(path: path, migrations: Migration.all + [Self.second]).run()
-            let snapshot = try Transaction(path: path + ".version-\(Self.newest)", mode: .readOnly)
+            let snapshot = try SQLiteConnection(path: path + ".version-\(Self.newest)", mode: .readOnly)
             #expect(try snapshot.first("PRAGMA user_version") { try $0.integer("user_version") } == Self.newest)
-            let now = try Transaction(path: path, mode: .readOnly)
+            let now = try SQLiteConnection(path: path, mode: .readOnly)
             #expect(try now.first("SELECT COUNT(*) AS n FROM second") { try $0.integer("n") } == 0)
         }
     }
@@ -40,7 +40,7 @@ import Testing
         do {
             let path = directory + "/postern.db"
             try Migrator(path: path, migrations: [.firstTables, .applianceTables]).run()
-            let old = try Transaction(path: path, mode: .readWrite)
+            let old = try SQLiteConnection(path: path, mode: .readWrite)
             try old.script(
                 """
                 INSERT INTO users VALUES ('u1', 'ana', NULL, 'pro', 1, 1), ('u2', 'ben', NULL, 'free', 0, 2);
@@ -72,7 +72,7 @@ import Testing
             #expect(throws: StorageError.self) {
                 try Migrator(path: path, migrations: Migration.all + [Self.broken]).run()
             }
-            let connection = try Transaction(path: path, mode: .readOnly)
+            let connection = try SQLiteConnection(path: path, mode: .readOnly)
             #expect(try connection.first("PRAGMA user_version") { try $0.integer("user_version") } == Self.newest)
             #expect(
                 try connection.first("SELECT name FROM sqlite_master WHERE name = 'half'") { try $0.text("name") }

@@ -34,19 +34,19 @@ import Testing
     @Test func anAuthorityMayAskForMorePatienceAndNotForLess() {
         var schedule = RenewalSchedule()
         schedule.failed(now: 1000, retryAfter: 7200)
-        #expect(schedule.notBefore == 8200)
+        #expect(schedule.earliestAttempt == 8200)
         schedule.failed(now: 1000, retryAfter: 5)
-        #expect(schedule.notBefore == 1600)
+        #expect(schedule.earliestAttempt == 1600)
         schedule.failed(now: 1000, retryAfter: .max)
-        #expect(schedule.notBefore == 1000 + 7 * day)
+        #expect(schedule.earliestAttempt == 1000 + 7 * day)
     }
 
     @Test func failuresOutliveARestart() {
-        let schedule = RenewalSchedule(failures: 3, notBefore: 5000)
+        let schedule = RenewalSchedule(failures: 3, earliestAttempt: 5000)
         #expect(schedule.next(for: nil) == 5000)
         var next = schedule
         next.failed(now: 5000, retryAfter: nil)
-        #expect(next.notBefore == 5000 + day)
+        #expect(next.earliestAttempt == 5000 + day)
     }
 
     @Test func theAuthoritysWindowWinsOverTheThird() {
@@ -55,7 +55,7 @@ import Testing
         #expect(schedule.next(for: lifetime) == 11 * day)
         schedule.suggest(start: 12, end: 10, random: 0.5)
         #expect(schedule.suggested == 11 * day)
-        schedule.askedNow()
+        schedule.requestNow()
         #expect(schedule.next(for: lifetime) == 0)
     }
 

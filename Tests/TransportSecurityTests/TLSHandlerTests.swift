@@ -11,7 +11,7 @@ private final class Wire {
     let client: EmbeddedChannel
 
     init(trust: (Fingerprint) -> TLSContext.Trust = { .pinned($0) }) throws {
-        let store = CertificateStore()
+        let store = ServerCertificates()
         let pair = try Issuing.selfSigned(names: ["box.example"], now: 1_790_000_000)
         try store.serve(pair, servesAnyName: true)
         server = EmbeddedChannel(handler: try TLSHandler.server(TLSContext.listener(store)))
@@ -195,7 +195,7 @@ private final class Events: ChannelInboundHandler {
         let wire = try Wire()
         try wire.run()
         wire.client.close(promise: nil)
-        wire.client.embeddedEventLoop.advanceTime(by: TLSLimits.farewell)
+        wire.client.embeddedEventLoop.advanceTime(by: TLSLimits.closeNotifyTimeout)
         #expect(!wire.client.isActive)
     }
 

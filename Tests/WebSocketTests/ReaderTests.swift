@@ -106,7 +106,7 @@ import Testing
                         starts.append(start)
                         return true
                     }
-                    if atOnce { reader.takeBinary(to: &target, room: 0, take) }
+                    if atOnce { reader.takeBinary(to: &target, minimumCapacity: 0, take) }
                     for (start, end) in zip(starts, starts.dropFirst() + [target.writerIndex]) {
                         framed.append(target.getBytes(at: start, length: end - start) ?? [])
                     }

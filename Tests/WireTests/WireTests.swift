@@ -29,13 +29,13 @@ import Wire
 @Suite struct CodeNameTests {
     @Test func anySpellingGivesTheOneName() {
         for text in ["SYCLX-7K2Q9M", "syclx-7k2q9m", "SYCLX7K2Q9M", "Syclx7k2q9m"] {
-            #expect(CodeName(text)?.description == "SYCLX-7K2Q9M")
+            #expect(ShareCodeId(text)?.description == "SYCLX-7K2Q9M")
         }
         for text in ["", "SYCLX-", "SYCLX-7K2Q9", "SYCLX-7K2Q9MM", "SYCLY-7K2Q9M", "SYCLX-7K2Q9é", "SYCLX--7K2Q9", "ß"]
         {
-            #expect(CodeName(text) == nil, "\(text)")
+            #expect(ShareCodeId(text) == nil, "\(text)")
         }
-        #expect(CodeName(CodeName.random().description) != nil)
+        #expect(ShareCodeId(ShareCodeId.random().description) != nil)
     }
 }
 

@@ -10,7 +10,7 @@ import TransportSecurity
 struct Credentials: Codable {
     var url: String
     var token: String
-    /// `sha256:…` of a server that vouches for itself; nil trusts what the system trusts.
+    /// `sha256:…` of a server with a self-signed certificate; nil trusts what the system trusts.
     var fingerprint: String?
 
     /// - Throws: ``ClientError``.

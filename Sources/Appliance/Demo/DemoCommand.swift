@@ -52,7 +52,7 @@ private struct DemoStage {
     /// - Returns: the shared command's exit status.
     func play(_ command: [String]) async throws -> Int32 {
         defer { DemoStage.remove(directory) }
-        let server = try OwnProcess(
+        let server = try PosternChildProcess(
             [
                 "serve", "--config", "/dev/null", "--state", state, "--https", "127.0.0.1:0", "--http", "off",
                 "--log-level", "error",
@@ -81,7 +81,7 @@ private struct DemoStage {
     @discardableResult
     private func signIn(_ name: String, _ url: String, _ pin: String, configuration: String) throws -> String {
         let file = "\(directory)/\(name).token"
-        let added = try OwnProcess(["user", "add", name, "--config", "/dev/null", "--state", state])
+        let added = try PosternChildProcess(["user", "add", name, "--config", "/dev/null", "--state", state])
         var token: String?
         while token == nil, let line = added.line() {
             if line.hasPrefix("token ") { token = line.split(separator: " ").last.map(String.init) }
@@ -89,8 +89,8 @@ private struct DemoStage {
         guard added.wait() == 0, let token, case .success = TextFile.write(token, to: file) else {
             throw CommandFailure("the demo's account cannot be made")
         }
-        let login = try OwnProcess(
-            ["login", url, "--fingerprint", pin, "--token-file", file], configuration: configuration)
+        let login = try PosternChildProcess(
+            ["login", url, "--fingerprint", pin, "--token-file", file], configHome: configuration)
         guard login.wait() == 0 else { throw CommandFailure("nobody can sign in to the demo's server") }
         return token
     }

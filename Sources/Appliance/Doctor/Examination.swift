@@ -109,7 +109,7 @@ enum Examination {
                     } : nil
                 // This machine is never asked through a proxy.
                 let client = HTTPClient(
-                    Connector(group: MultiThreadedEventLoopGroup.singleton, connectTime: .seconds(5)))
+                    Connector(group: MultiThreadedEventLoopGroup.singleton, connectTimeout: .seconds(5)))
                 let answer = try await client.exchange(
                     Endpoint(host: host, port: port, tls: tls),
                     HTTPRequest(.GET, "/ready", headers: ["Host": "localhost"], deadline: .seconds(5)))

@@ -165,7 +165,7 @@ final class ApplianceServer: Sendable {
         Output.line("Postern is up: \(first.reachableURL)/")
         if let certificate, certificate.isSelfSigned {
             Output.line(
-                "Certificate:   \(certificate.fingerprint) (signed by itself; people compare this when they log in)")
+                "Certificate:   \(certificate.fingerprint) (self-signed; people compare this when they log in)")
         }
         if let setup {
             Output.line(

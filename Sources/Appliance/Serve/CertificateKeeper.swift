@@ -12,7 +12,7 @@ final class CertificateKeeper: Service {
     /// Between two looks at files and at the clock, in seconds: a renewal hook need not tell us.
     private static let watchSeconds = 5
 
-    let store = CertificateStore()
+    let store = ServerCertificates()
     private let configuration: Configuration
     private let mode: TLSMode
     private let logger: Logger
@@ -44,7 +44,7 @@ final class CertificateKeeper: Service {
                 ACMESettings(configuration), store: store, answers: answers, client: client, logger: logger)
             : nil
         try open()
-        note()
+        recordServed()
     }
 
     private func open() throws {
@@ -52,7 +52,7 @@ final class CertificateKeeper: Service {
         case .files: try loadFiles()
         case .acme:
             if let pair = acme?.stored() { return try store.serve(pair, servesAnyName: false) }
-            // Until the first one is there people get a certificate that nobody vouches for, instead of silence.
+            // Until the first certificate is issued, serve a self-signed one.
             try store.serve(SelfSigned.pair(configuration), servesAnyName: true)
         case .selfSigned: try store.serve(SelfSigned.pair(configuration), servesAnyName: true)
         }
@@ -76,14 +76,14 @@ final class CertificateKeeper: Service {
     }
 
     private func order() async throws {
-        if let acme { return try await acme.run { self.note() } }
+        if let acme { return try await acme.run { self.recordServed() } }
         while true { try await Task.sleep(for: .seconds(3600)) }
     }
 
     private func watch() async throws {
         while true {
             reload(force: false)
-            note()
+            recordServed()
             warn()
             try await Task.sleep(for: .seconds(Self.watchSeconds))
         }
@@ -102,8 +102,8 @@ final class CertificateKeeper: Service {
 
     // MARK: The owner's side
 
-    /// Writes down what is shown, where that has changed.
-    private func note() {
+    /// Writes the list of served certificates to the state directory, where it has changed.
+    private func recordServed() {
         let served = state.withLock {
             ServedCertificates(
                 mode: mode.rawValue, certificates: store.current.map { CertificateFacts($0.leaf) }, problem: $0.problem)
@@ -112,7 +112,7 @@ final class CertificateKeeper: Service {
         do {
             try served.write(stateDirectory: configuration.stateDirectory)
             state.withLock { $0.written = served }
-        } catch { logger.error("what is served cannot be written down", metadata: ["problem": "\(error)"]) }
+        } catch { logger.error("cannot write the list of served certificates", metadata: ["problem": "\(error)"]) }
     }
 
     /// One line when a quarter of a lifetime is left, one when a tenth is.
@@ -126,7 +126,7 @@ final class CertificateKeeper: Service {
         let days = report.daysLeft(now: time(nil))
         logger.log(
             level: report.urgency == .alarm ? .error : .warning,
-            days < 0 ? "the certificate has ended" : "the certificate nears its end",
+            days < 0 ? "certificate expired" : "certificate expires soon",
             metadata: ["days": "\(days)", "names": "\(report.facts.names.joined(separator: ","))"])
     }
 
@@ -136,7 +136,7 @@ final class CertificateKeeper: Service {
     func reload(_ configuration: Configuration) {
         state.withLock { $0.files = CertificateFiles(configuration) }
         reload(force: true)
-        note()
+        recordServed()
     }
 
     /// Takes the files' new contents where they changed. A pair that does not fit leaves the old ones in force.
@@ -162,7 +162,7 @@ final class CertificateKeeper: Service {
 
     private var fingerprints: String { store.current.map { "\($0.leaf.fingerprint)" }.joined(separator: ",") }
 
-    /// - Returns: whether one of them was left where it is, because what is shown is better.
+    /// - Returns: true if a pair in the files has expired and the still valid served pair was kept.
     @discardableResult
     private func loadFiles() throws -> Bool {
         let files = state.withLock { $0.files }

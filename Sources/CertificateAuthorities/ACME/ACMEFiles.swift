@@ -5,13 +5,14 @@ public import TransportSecurity
 
 /// What ACME keeps on the disk, each file whole or not there, readable by us alone.
 ///
-/// `account.key`, `account.json`; `order.json` and `order.key` while an order is under way; `certificate.pem` with its key in
-/// one file, so that the two cannot be of different ages; `status.json`.
+/// `account.key`, `account.json`, and `account.next.key` during a key rollover; `order.json` and `order.key` while an order is under way;
+/// `certificate.pem` with its key in one file, so that the two cannot be of different ages; `status.json`; `renew.request` and
+/// `rollover.request`, which other processes leave for the server.
 public struct ACMEFiles: Sendable {
     private struct Account: Codable { let directory, url: String }
     private struct Order: Codable { let directory, url: String; let names: [String] }
 
-    /// A file of ours is a page; this is a hundred, in bytes.
+    /// Largest file that is read, in bytes. Real ones are a few KiB.
     private static let limit = 1 << 20
 
     public let directory: String
@@ -33,13 +34,13 @@ public struct ACMEFiles: Sendable {
         return key
     }
 
-    func account(of directory: String) -> String? {
-        guard let account = json("account.json", Account.self), account.directory == directory else { return nil }
+    func account(of directoryURL: String) -> String? {
+        guard let account = json("account.json", Account.self), account.directory == directoryURL else { return nil }
         return account.url
     }
 
-    func save(account: String, of directory: String) throws {
-        try write(Account(directory: directory, url: account), "account.json")
+    func save(account: String, of directoryURL: String) throws {
+        try write(Account(directory: directoryURL, url: account), "account.json")
     }
 
     func forgetAccount() {
@@ -68,20 +69,20 @@ public struct ACMEFiles: Sendable {
 
     // MARK: Order
 
-    func order(names: [String], directory: String) -> String? {
-        guard let order = json("order.json", Order.self), order.names == names, order.directory == directory,
+    func order(names: [String], directoryURL: String) -> String? {
+        guard let order = json("order.json", Order.self), order.names == names, order.directory == directoryURL,
             read("order.key") != nil
         else { return nil }
         return order.url
     }
 
     /// The key first: an order that is on the disk has one.
-    func save(order: String, names: [String], directory: String, key: PrivateKey) throws {
+    func save(order: String, names: [String], directoryURL: String, key: PrivateKey) throws {
         try write(key.pem(), "order.key")
-        try write(Order(directory: directory, url: order, names: names), "order.json")
+        try write(Order(directory: directoryURL, url: order, names: names), "order.json")
     }
 
-    func certificateKey() throws -> PrivateKey {
+    func orderKey() throws -> PrivateKey {
         guard let pem = read("order.key") else { throw TLSError(.failed, "the order's key is gone") }
         return try PrivateKey(pem: pem)
     }

@@ -20,7 +20,7 @@ struct ACMEIssuance: Sendable {
 
     let settings: ACMESettings
     let files: ACMEFiles
-    let store: CertificateStore
+    let store: ServerCertificates
     let answers: ChallengeAnswers
     let client: HTTPClient
     /// Says what is being done, for `cert status`.
@@ -114,7 +114,7 @@ struct ACMEIssuance: Sendable {
         }
         if order.status == "ready" {
             progress("asking for the certificate")
-            let request = try Issuing.request(names: settings.names, key: files.certificateKey())
+            let request = try Issuing.request(names: settings.names, key: files.orderKey())
             _ = try await connection.post(order.finalize, #"{"csr":"\#(Base64.url(request))"}"#)
         }
         order = try await poll(connection, url, "the order") { (order: ACMEOrder) in
@@ -126,7 +126,7 @@ struct ACMEIssuance: Sendable {
         }
         let answer = try await connection.post(location)
         let chain = try Certificate.chain(pem: String(buffer: answer.body))
-        let pair = try CertificatePair(chain: chain, key: files.certificateKey())
+        let pair = try CertificatePair(chain: chain, key: files.orderKey())
         for name in settings.names where !pair.leaf.matches(name: name) {
             throw ACMEError("unexpected", "the new certificate is not for \(name)")
         }
@@ -136,7 +136,7 @@ struct ACMEIssuance: Sendable {
 
     /// An order that a crash or a failure left behind, if the authority still knows it and it is for the same names.
     private func resumedOrder(_ connection: ACMEConnection) async throws -> (String, ACMEOrder)? {
-        guard let url = files.order(names: settings.names, directory: settings.directory) else { return nil }
+        guard let url = files.order(names: settings.names, directoryURL: settings.directory) else { return nil }
         do {
             let order = try await connection.post(url).value(ACMEOrder.self)
             if order.status != "invalid" {
@@ -180,7 +180,7 @@ struct ACMEIssuance: Sendable {
         }
         guard let url = answer.location else { throw ACMEError("unexpected", "the order has no address") }
         // A key of its own for each certificate.
-        try files.save(order: url, names: settings.names, directory: settings.directory, key: PrivateKey.generate())
+        try files.save(order: url, names: settings.names, directoryURL: settings.directory, key: PrivateKey.generate())
         return (url, try answer.value(ACMEOrder.self))
     }
 

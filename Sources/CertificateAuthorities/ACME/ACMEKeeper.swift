@@ -14,7 +14,7 @@ public final class ACMEKeeper: Sendable {
 
     private let settings: ACMESettings
     private let files: ACMEFiles
-    private let store: CertificateStore
+    private let store: ServerCertificates
     private let answers: ChallengeAnswers
     private let client: HTTPClient
     private let logger: Logger
@@ -22,7 +22,8 @@ public final class ACMEKeeper: Sendable {
 
     /// - Throws: ``TLSError`` when the state directory cannot be used.
     public init(
-        _ settings: ACMESettings, store: CertificateStore, answers: ChallengeAnswers, client: HTTPClient, logger: Logger
+        _ settings: ACMESettings, store: ServerCertificates, answers: ChallengeAnswers, client: HTTPClient,
+        logger: Logger
     ) throws(TLSError) {
         self.client = client
         self.settings = settings
@@ -57,7 +58,7 @@ public final class ACMEKeeper: Sendable {
         let isForThese = known.names == nil || known.names == settings.names
         var schedule =
             isForThese && known.failures > 0
-            ? RenewalSchedule(failures: known.failures, notBefore: known.nextAttempt) : RenewalSchedule()
+            ? RenewalSchedule(failures: known.failures, earliestAttempt: known.nextAttempt) : RenewalSchedule()
         if !isForThese {
             update {
                 $0 = RenewalStatus(
@@ -76,7 +77,7 @@ public final class ACMEKeeper: Sendable {
                 nextRenewalInfo = now + Self.renewalInfoSeconds
                 await consult(about: pair.leaf, &schedule, &nextRenewalInfo)
             }
-            if files.takeRenewalRequest() { schedule.askedNow() }
+            if files.takeRenewalRequest() { schedule.requestNow() }
             if now >= schedule.next(for: lifetime) {
                 await attempt(&schedule, replacing: pair?.leaf, onServed)
                 nextRenewalInfo = 0
@@ -120,7 +121,7 @@ public final class ACMEKeeper: Sendable {
         } catch {
             schedule.failed(now: time(nil), retryAfter: (error as? ACMEError)?.retryAfter)
             let failures = schedule.failures
-            let next = schedule.notBefore
+            let next = schedule.earliestAttempt
             update {
                 $0.doing = "waiting after a failure"
                 $0.problem = "\(error)"

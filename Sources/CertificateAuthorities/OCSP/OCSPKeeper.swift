@@ -19,11 +19,11 @@ public struct OCSPKeeper: Sendable {
     /// answers are good for.
     private static let keepSeconds = 12 * 3600
 
-    private let store: CertificateStore
+    private let store: ServerCertificates
     private let client: HTTPClient
     private let logger: Logger
 
-    public init(store: CertificateStore, client: HTTPClient, logger: Logger) {
+    public init(store: ServerCertificates, client: HTTPClient, logger: Logger) {
         self.client = client
         self.store = store
         self.logger = logger

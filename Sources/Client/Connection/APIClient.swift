@@ -66,7 +66,7 @@ public struct APIClient: Sendable {
         try await call(.POST, "/sessions/\(sessionId)/codes", CodeResource.self, body: NewCode(permission: permission))
     }
 
-    public func revoke(code: CodeName) async throws { try await call(.DELETE, "/codes/\(code)") }
+    public func revoke(code: ShareCodeId) async throws { try await call(.DELETE, "/codes/\(code)") }
 
     public func endSession(id: String) async throws { try await call(.DELETE, "/sessions/\(id)") }
 

@@ -39,13 +39,13 @@ public final class RelaySocket {
     private var opening: (any Channel)?
     private var isClosed = false
     fileprivate private(set) var isPaused = false
-    /// While it is paused: one, however often it pauses.
+    /// Sends pongs while reading is paused.
     private var keepAliveTimer: Scheduled<Void>?
-    /// Messages sent since the last flush, ready for the socket.
+    /// Messages that were not written to the channel yet.
     private var outgoing = ByteBuffer()
-    /// Some are with the channel already.
+    /// Bytes were written to the channel and not flushed.
     private var needsFlush = false
-    /// They are handed to the channel above this, in bytes.
+    /// Above this many bytes `outgoing` is written to the channel.
     private static let gathered = 64 << 10
 
     /// Must be called on `loop`.
@@ -85,7 +85,7 @@ public final class RelaySocket {
         channel?.write(bytes, promise: nil)
     }
 
-    /// Says goodbye: the peer will not be expected back.
+    /// Sends a close frame, then closes. After code 1000 the relay frees a guest's seat at once; a host may still come back.
     public func close(code: UInt16 = CloseCode.normal) {
         guard let channel, !isClosed else { return }
         outgoing.writeMaskedWebSocketMessage(.close, ByteBuffer(integer: code))
@@ -127,7 +127,7 @@ public final class RelaySocket {
 
     private func connect(_ address: ServerAddress, _ bound: NIOLoopBound<RelaySocket>) -> EventLoopFuture<Void> {
         do {
-            let connector = try Connector.ofEnvironment(on: loop, connectTime: Self.connectTimeout)
+            let connector = try Connector.ofEnvironment(on: loop, connectTimeout: Self.connectTimeout)
             let tls = try address.tls()
             return connector.connect(host: address.host, port: address.port, tls: tls) { channel in
                 bound.value.opening = channel
@@ -155,7 +155,7 @@ public final class RelaySocket {
             notUpgradingCompletionHandler: { channel in
                 channel.close(promise: nil)
                 return channel.eventLoop.makeFailedFuture(
-                    ClientError("\(address) does not offer the relay; is it a Postern?"))
+                    ClientError("\(address) does not offer the relay; is it a Postern server?"))
             })
         let outcome = try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
             configuration: .init(upgradeConfiguration: configuration))
@@ -215,17 +215,17 @@ private final class RelaySocketHandler: ChannelInboundHandler {
     private var reader = WebSocketReader(
         role: .client, maxMessageBytes: WireLimits.serverMessageBytes, maxFragments: WireLimits.fragmentsPerMessage)
     private var closing: (code: UInt16?, reason: String) = (nil, "the connection was lost")
-    private var isDeaf = false
+    private var ignoresInput = false
 
     init(_ socket: RelaySocket) { self.socket = socket }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isDeaf else { return }
+        guard !ignoresInput else { return }
         reader.receive(unwrapInboundIn(data))
         do {
             while let message = try reader.next() { receive(message, context) }
         } catch {
-            isDeaf = true
+            ignoresInput = true
             closing = (nil, error.description)
             context.close(promise: nil)
         }
@@ -244,7 +244,7 @@ private final class RelaySocketHandler: ChannelInboundHandler {
         case .close:
             let close = WebSocketClose(message.payload)
             closing = (close.code, close.reason)
-            isDeaf = true
+            ignoresInput = true
             var answer = ByteBuffer()
             answer.writeMaskedWebSocketMessage(.close, message.payload)
             let channel = context.channel

@@ -46,7 +46,7 @@ public enum Share {
         var codes: [CodeSecrets] = []
         for permission in permissions {
             let made = try await api.createCode(sessionId: sessionId, permission: permission)
-            guard let name = CodeName(made.code) else {
+            guard let name = ShareCodeId(made.code) else {
                 throw ClientError("the server made a code this version cannot read")
             }
             codes.append(CodeSecrets(code: name, permission: permission))

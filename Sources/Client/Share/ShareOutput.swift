@@ -14,7 +14,7 @@ enum ShareOutput {
         }
 
         let sessionId: String
-        /// The server's certificate, where it vouches for itself.
+        /// The fingerprint of the server's certificate, where it is pinned.
         let fingerprint: String?
         let codes: [Code]
     }
@@ -102,10 +102,10 @@ enum ShareOutput {
             "\(name) joined and \(permission == .control ? "can type" : "watches")"
         case .guestLeft(_, let name): "\(name) left"
         case .typing(_, let name): "\(name) is typing"
-        case .wrongSecret(let name, _): "\(name) had wrong words"
-        case .codeDied(let code): "code \(code) was tried too often with wrong words and works no more"
-        case .neverProved(let name): "\(name) had the code and never said the words; the seat is free again"
-        case .tampering(let name, let what): "something tampers with the connection of \(name): \(what)"
+        case .wrongSecret(let name, _): "\(name) entered the wrong words"
+        case .codeDied(let code): "code \(code) is disabled: too many wrong words"
+        case .neverProved(let name): "\(name) joined with the code but did not prove the words; the seat is free again"
+        case .tampering(let name, let what): "the connection of \(name) was tampered with: \(what)"
         }
     }
 

@@ -9,9 +9,9 @@ import Wire
 /// Carries out what ``HostEngine`` decides: the command, the local terminal and the relay connection, on one event loop.
 final class ShareRunner {
     /// How long the end of the session may take to reach the server before we leave anyway.
-    private static let farewell = TimeAmount.seconds(2)
+    private static let endTimeout = TimeAmount.seconds(2)
     /// The same where the last frames must arrive over a slow line.
-    private static let losslessFarewell = TimeAmount.seconds(60)
+    private static let losslessEndTimeout = TimeAmount.seconds(60)
 
     private let options: ShareOptions
     private let api: APIClient
@@ -108,7 +108,7 @@ final class ShareRunner {
     /// A child that the command left behind may hold the terminal open: what it writes is not waited for. What the command
     /// wrote before is, however long slow guests take.
     private func drain() {
-        loop.assumeIsolated().scheduleTask(in: Self.farewell) {
+        loop.assumeIsolated().scheduleTask(in: Self.endTimeout) {
             guard self.engine.isReading || !self.isShared || self.isHurried else { return self.drain() }
             self.outputEnded = true
             self.finishIfOver()
@@ -125,7 +125,7 @@ final class ShareRunner {
             if !isSeated && !engine.awaitsConfirmation { return leave(status, told: false) }
             // Whoever was told to stop does not wait for guests that may come back.
             if isHurried && engine.awaitsConfirmation { carryOut([.text(ClientMessageText(type: "endSession"))]) }
-            let patience = options.lossless ? Self.losslessFarewell : Self.farewell
+            let patience = options.lossless ? Self.losslessEndTimeout : Self.endTimeout
             loop.assumeIsolated().scheduleTask(in: patience) { self.leave(status, told: false) }
         } else {
             leave(status, told: !isShared)
@@ -251,7 +251,7 @@ final class ShareRunner {
         let (api, id) = (self.api, engine.sessionId)
         // Also when there is no connection now; a session that has ended already stays ended. Not at once: the signed last message goes
         // through the relay first.
-        loop.assumeIsolated().scheduleTask(in: Self.farewell) {
+        loop.assumeIsolated().scheduleTask(in: Self.endTimeout) {
             Task { do { try await api.endSession(id: id) } catch {} }
         }
         sharingEnded("you ended it")

@@ -27,7 +27,7 @@ package struct Migrator {
 
     /// - Throws: ``StorageError``; `.newer` when the file was written by a newer version of Postern.
     package func run() throws {
-        let connection = try Transaction(path: path, mode: .readWrite)
+        let connection = try SQLiteConnection(path: path, mode: .readWrite)
         let found = try version(of: connection)
         guard found <= newest else {
             throw StorageError(
@@ -40,7 +40,7 @@ package struct Migrator {
         for migration in migrations where migration.number > found { try apply(migration, on: connection) }
     }
 
-    private func apply(_ migration: Migration, on connection: Transaction) throws {
+    private func apply(_ migration: Migration, on connection: SQLiteConnection) throws {
         try connection.run("BEGIN IMMEDIATE")
         do {
             // Another process may have been faster between the first look and this lock.
@@ -56,14 +56,14 @@ package struct Migrator {
         }
     }
 
-    private func version(of connection: Transaction) throws -> Int {
+    private func version(of connection: SQLiteConnection) throws -> Int {
         try connection.first("PRAGMA user_version") { try $0.integer("user_version") } ?? 0
     }
 
     private func snapshotPath(_ version: Int) -> String { "\(path).version-\(version)" }
 
     /// A whole copy under a temporary name, then renamed: a snapshot that exists is complete.
-    private func snapshot(_ connection: Transaction, version: Int) throws {
+    private func snapshot(_ connection: SQLiteConnection, version: Int) throws {
         let target = snapshotPath(version)
         let partial = target + ".partial"
         unlink(partial)

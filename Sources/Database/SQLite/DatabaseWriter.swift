@@ -69,7 +69,7 @@ final class DatabaseWriter: Sendable {
         }
     }
 
-    private static func commit(_ group: [Job], on connection: Transaction) {
+    private static func commit(_ group: [Job], on connection: SQLiteConnection) {
         if group.isEmpty { return }
         var answers: [Answer] = []
         do {
@@ -78,7 +78,7 @@ final class DatabaseWriter: Sendable {
             for job in group {
                 try connection.run("SAVEPOINT caller")
                 connection.locks = []
-                let (keep, answer) = job.run(connection)
+                let (keep, answer) = job.run(Transaction(connection: connection))
                 answers.append(answer)
                 if !keep { try connection.run("ROLLBACK TO caller") }
                 try connection.run("RELEASE caller")

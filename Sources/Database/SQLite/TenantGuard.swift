@@ -1,21 +1,19 @@
 import CSQLite
 
-/// Keeps queries on the tables that belong to organisations inside one organisation.
+/// Refuses a statement on an organisation's table that was not run through ``TenantScope`` or ``CrossTenantScope``.
 ///
-/// SQLite tells this object, when it prepares a statement, every table that the statement touches. A statement that was not
-/// written through ``TenantScope`` or ``CrossTenantScope`` and touches an organisation's table is refused then: it cannot run
-/// even once. Prepared statements are kept, so that this costs nothing afterwards.
+/// SQLite names every table of a statement when it prepares it, so a refused statement never runs. Statements stay prepared: the check
+/// costs nothing afterwards. The WHERE clause is not checked: that a scoped query constrains every table is for its author.
 ///
-/// The look happens on a connection of its own, without foreign keys: with them SQLite also names the tables that refer to
-/// the one which is written to.
+/// The check uses a connection of its own without foreign keys: with them SQLite also names the tables that refer to the written one.
 final class TenantGuard {
-    /// Through what a statement was written.
+    /// What a statement was run through.
     enum Access: UInt8 { case plain, tenant, across }
 
     /// Every row of these belongs to exactly one organisation.
     private let tables: Set<String>
     private let handle: OpaquePointer
-    /// The table that was refused last, for the sentence.
+    /// The table that was refused last, for the error message.
     private var refused: String?
 
     /// - Parameter tables: those whose rows belong to organisations.
@@ -29,7 +27,7 @@ final class TenantGuard {
             throw StorageError(.unavailable, "cannot open \(path)", sqliteCode: result)
         }
         handle = opened
-        sqlite3_busy_timeout(handle, Transaction.busyTimeoutMilliseconds)
+        sqlite3_busy_timeout(handle, SQLiteConnection.busyTimeoutMilliseconds)
         // This object owns the connection and outlives every call that SQLite makes to it.
         let own = Unmanaged.passUnretained(self).toOpaque()
         sqlite3_set_authorizer(

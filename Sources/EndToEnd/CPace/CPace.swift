@@ -14,7 +14,7 @@ package enum CPace {
     package static func generator(secret: [UInt8], channel: [UInt8], sessionId: [UInt8]) -> [UInt8] {
         let padding = max(0, hashBlock - withLength(secret).count - withLength(domain).count - 1)
         let text = concatenate([domain, secret, Array(repeating: 0, count: padding), channel, sessionId])
-        return elligator2(Array(SHA512.hash(data: text).prefix(32)))
+        return FieldElement.elligator2(Array(SHA512.hash(data: text).prefix(32)))
     }
 
     /// One side of an exchange: a secret scalar on the common generator.
@@ -59,17 +59,6 @@ package enum CPace {
             // The library refuses an all-zero result itself; nothing else can fail with 32 bytes.
             throw .lowOrderPoint
         }
-    }
-
-    /// The Elligator 2 map onto Curve25519 (RFC 9380, section 6.7.1, with Z = 2), the u-coordinate only.
-    private static func elligator2(_ bytes: [UInt8]) -> [UInt8] {
-        let r = FieldElement(bytes: bytes)
-        let a = FieldElement(486_662)
-        let v = -a * (FieldElement(1) + FieldElement(2) * r.squared).inverse
-        // v³ + a·v² + v is a square exactly if v is on the curve; otherwise −v − a is.
-        let e = ((v.squared * v) + a * v.squared + v).quadraticCharacter
-        let half = FieldElement(2).inverse
-        return (e * v - (FieldElement(1) - e) * a * half).bytes
     }
 
     /// Each element behind its length, so that no two lists give the same bytes.

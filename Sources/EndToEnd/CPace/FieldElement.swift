@@ -91,6 +91,18 @@ struct FieldElement {
     /// 1 for a square, −1 for a non-square, 0 for 0 (Euler: self^((p−1)/2)).
     var quadraticCharacter: FieldElement { power(exponent(lowByte: 0xF6, highByte: 0x3F)) }
 
+    /// The Elligator 2 map onto Curve25519 (RFC 9380, section 6.7.1, with Z = 2), the u-coordinate only. The browser's guest calls it, too:
+    /// WebCrypto has no such map.
+    static func elligator2(_ bytes: [UInt8]) -> [UInt8] {
+        let r = FieldElement(bytes: bytes)
+        let a = FieldElement(486_662)
+        let v = -a * (FieldElement(1) + FieldElement(2) * r.squared).inverse
+        // v³ + a·v² + v is a square exactly if v is on the curve; otherwise −v − a is.
+        let e = ((v.squared * v) + a * v.squared + v).quadraticCharacter
+        let half = FieldElement(2).inverse
+        return (e * v - (FieldElement(1) - e) * a * half).bytes
+    }
+
     /// p−2 and (p−1)/2 differ from 2^n − 1 only in their lowest and highest byte. Little-endian.
     private func exponent(lowByte: UInt8, highByte: UInt8) -> [UInt8] {
         [lowByte] + Array(repeating: 0xFF, count: 30) + [highByte]

@@ -73,7 +73,7 @@ public enum DirectMessage: Sendable, Equatable {
     case approvalPending
     /// So many bytes of the guest's input, counted from its pairing on, have been taken by the shared command. The first in a
     /// generation says what the host has accepted of the generations before.
-    case typed(total: UInt64)
+    case inputTaken(total: UInt64)
 
     var kind: FrameKind { if case .snapshot = self { .snapshot } else { .direct } }
 
@@ -86,7 +86,7 @@ public enum DirectMessage: Sendable, Equatable {
             [2] + bigEndian(state.sequence) + state.runningHash + bigEndian(state.rows) + bigEndian(state.columns)
                 + state.output
         case .approvalPending: [3]
-        case .typed(let total): [4] + bigEndian(total)
+        case .inputTaken(let total): [4] + bigEndian(total)
         }
     }
 
@@ -105,7 +105,7 @@ public enum DirectMessage: Sendable, Equatable {
                     sequence: try reader.uint64(), runningHash: try reader.take(32), rows: try reader.uint16(),
                     columns: try reader.uint16(), output: reader.rest()))
         case 3: self = .approvalPending
-        case 4: self = .typed(total: try reader.uint64())
+        case 4: self = .inputTaken(total: try reader.uint64())
         default: throw .malformed
         }
     }
@@ -117,7 +117,7 @@ public enum FeedbackMessage: Sendable, Equatable {
     case name(String)
     /// Everything up to this broadcast has been shown.
     case acknowledge(sequence: UInt64)
-    case snapshotPlease
+    case snapshotRequest
 
     /// Longest name, in bytes of UTF-8.
     public static let nameBytes = 64
@@ -126,7 +126,7 @@ public enum FeedbackMessage: Sendable, Equatable {
         switch self {
         case .name(let name): [0] + Array(name.utf8.prefix(Self.nameBytes))
         case .acknowledge(let sequence): [1] + bigEndian(sequence)
-        case .snapshotPlease: [2]
+        case .snapshotRequest: [2]
         }
     }
 
@@ -138,7 +138,7 @@ public enum FeedbackMessage: Sendable, Equatable {
             guard name.count <= Self.nameBytes else { throw .malformed }
             self = .name(String(decoding: name, as: UTF8.self))
         case 1: self = .acknowledge(sequence: try reader.uint64())
-        case 2: self = .snapshotPlease
+        case 2: self = .snapshotRequest
         default: throw .malformed
         }
     }

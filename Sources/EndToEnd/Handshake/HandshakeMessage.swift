@@ -25,7 +25,7 @@ public enum HandshakeMessage: Sendable, Equatable {
         case tampered = 7
     }
 
-    case hello(secretKind: UInt8, nonce: [UInt8], code: CodeName)
+    case hello(secretKind: UInt8, nonce: [UInt8], code: ShareCodeId)
     case offer(nonce: [UInt8], point: [UInt8], guestNonce: [UInt8])
     case proof(point: [UInt8], confirmation: [UInt8])
     case accept(confirmation: [UInt8])
@@ -56,7 +56,7 @@ public enum HandshakeMessage: Sendable, Equatable {
             guard try reader.byte() == Self.version else { throw .wrongVersion }
             let kind = try reader.byte()
             let nonce = try reader.take(16)
-            guard let code = CodeName(String(decoding: try reader.take(12), as: UTF8.self)) else { throw .malformed }
+            guard let code = ShareCodeId(String(decoding: try reader.take(12), as: UTF8.self)) else { throw .malformed }
             self = .hello(secretKind: kind, nonce: nonce, code: code)
         case 2: self = .offer(nonce: try reader.take(16), point: try reader.take(32), guestNonce: try reader.take(16))
         case 3: self = .proof(point: try reader.take(32), confirmation: try reader.take(32))

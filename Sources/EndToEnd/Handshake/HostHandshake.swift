@@ -42,13 +42,13 @@ public struct CodeSecrets: Sendable {
     /// Wrong or abandoned proofs that kill a code: with two words of 1,296 each, an attacker's chance is 5 in 1.7 million.
     public static let failuresAllowed = 5
 
-    public let code: CodeName
+    public let code: ShareCodeId
     public let permission: Permission
     public let words: ShareSecret
     public let link: ShareSecret
     public private(set) var failures = 0
 
-    public init(code: CodeName, permission: Permission) {
+    public init(code: ShareCodeId, permission: Permission) {
         self.code = code
         self.permission = permission
         words = .randomWords()

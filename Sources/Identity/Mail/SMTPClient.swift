@@ -151,7 +151,7 @@ private final class SMTPHandler: ChannelInboundHandler {
             if let action = session.receive(String(String.UnicodeScalarView(end))) { carryOut(action, context) }
         }
         if buffer.readableBytes > Self.lineBytes {
-            end(IdentityError(.mail, "the mail server speaks no SMTP"), context)
+            end(IdentityError(.mail, "the mail server sent a line that is too long for SMTP"), context)
         }
     }
 

@@ -42,7 +42,7 @@ struct SMTPSession {
     /// Takes one line of a reply, without its end.
     mutating func receive(_ line: String) -> Action? {
         guard line.utf8.count >= 3, let code = Int(line.prefix(3)), (200..<600).contains(code) else {
-            return .fail("the mail server speaks no SMTP")
+            return .fail("the mail server sent an invalid SMTP reply")
         }
         lines.append(String(line.dropFirst(4)))
         guard lines.count <= Self.lineLimit else { return .fail("the mail server's reply does not end") }
@@ -69,7 +69,9 @@ struct SMTPSession {
             extensions = lines.map { $0.uppercased() }
             guard security == .startTLS else { return authenticate() }
             guard extensions.contains("STARTTLS") else {
-                return .fail("the mail server offers no STARTTLS; set smtp-security to tls, or to none on this machine")
+                return .fail(
+                    "the mail server does not offer STARTTLS; set smtp-security to tls, or to none if the mail server runs on this machine"
+                )
             }
             return go(.startTLS, "STARTTLS")
         case .startTLS: return code == 220 ? .startTLS : refused
@@ -99,7 +101,7 @@ struct SMTPSession {
     private mutating func authenticate() -> Action {
         guard let credentials else { return go(.from, "MAIL FROM:<\(message.from)>") }
         guard extensions.contains(where: { $0.hasPrefix("AUTH") && $0.contains("PLAIN") }) else {
-            return .fail("the mail server takes no password (AUTH PLAIN); leave smtp-user out, or use TLS")
+            return .fail("the mail server does not offer AUTH PLAIN; leave smtp-user out, or set smtp-security to tls")
         }
         let plain = Array("\0\(credentials.user)\0\(credentials.password)".utf8)
         let padding = String(repeating: "=", count: (3 - plain.count % 3) % 3)

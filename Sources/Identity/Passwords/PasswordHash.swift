@@ -5,8 +5,8 @@ import Model
 ///
 /// The parameters stand with the hash, so that they can be raised later.
 struct PasswordHash: Equatable {
-    /// Binary logarithm of the cost. 2^15 blocks of 1 KiB are 32 MiB, whatever ``passes`` is.
-    let logarithm: Int
+    /// Binary logN of the cost. 2^15 blocks of 1 KiB are 32 MiB, whatever ``passes`` is.
+    let logN: Int
     let passes: Int
     let salt: [UInt8]
     let hash: [UInt8]
@@ -19,32 +19,32 @@ struct PasswordHash: Equatable {
     private static let logarithms = 10...17
     private static let passRange = 1...16
 
-    /// Takes about 100 ms and 2^logarithm KiB.
+    /// Takes about 100 ms and 2^logN KiB.
     /// - Throws: ``IdentityError`` when there is not enough memory.
-    static func make(_ password: String, logarithm: Int, passes: Int) throws -> PasswordHash {
+    static func make(_ password: String, logN: Int, passes: Int) throws -> PasswordHash {
         var generator = SystemRandomNumberGenerator()
         let salt = (0..<saltBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
-        let hash = try derive(password, salt, logarithm, passes)
-        return PasswordHash(logarithm: logarithm, passes: passes, salt: salt, hash: hash)
+        let hash = try derive(password, salt, logN, passes)
+        return PasswordHash(logN: logN, passes: passes, salt: salt, hash: hash)
     }
 
     /// For accounts that do not exist: checking it takes as long as for those that do, and no password matches.
-    static func decoy(logarithm: Int, passes: Int) -> PasswordHash {
+    static func decoy(logN: Int, passes: Int) -> PasswordHash {
         let zeros = [UInt8](repeating: 0, count: saltBytes)
         return PasswordHash(
-            logarithm: logarithm, passes: passes, salt: zeros, hash: [UInt8](repeating: 0, count: hashBytes))
+            logN: logN, passes: passes, salt: zeros, hash: [UInt8](repeating: 0, count: hashBytes))
     }
 
     func matches(_ password: String) throws -> Bool {
-        let other = try Self.derive(password, salt, logarithm, passes)
+        let other = try Self.derive(password, salt, logN, passes)
         return other.count == hash.count && postern_equal(other, hash, hash.count) == 1
     }
 
-    static func derive(_ password: String, _ salt: [UInt8], _ logarithm: Int, _ passes: Int) throws -> [UInt8] {
+    static func derive(_ password: String, _ salt: [UInt8], _ logN: Int, _ passes: Int) throws -> [UInt8] {
         var out = [UInt8](repeating: 0, count: hashBytes)
         let text = Array(password.utf8CString)
         let done = postern_scrypt(
-            text, text.count - 1, salt, salt.count, 1 << UInt64(logarithm), blockSize, UInt32(passes), &out, out.count)
+            text, text.count - 1, salt, salt.count, 1 << UInt64(logN), blockSize, UInt32(passes), &out, out.count)
         guard done == 1 else {
             throw IdentityError(.unavailable, "a password cannot be hashed: is there enough memory?")
         }
@@ -53,15 +53,15 @@ struct PasswordHash: Equatable {
 
     // MARK: Text
 
-    private init(logarithm: Int, passes: Int, salt: [UInt8], hash: [UInt8]) {
-        self.logarithm = logarithm
+    private init(logN: Int, passes: Int, salt: [UInt8], hash: [UInt8]) {
+        self.logN = logN
         self.passes = passes
         self.salt = salt
         self.hash = hash
     }
 
     var text: String {
-        "$scrypt$ln=\(logarithm),r=\(Self.blockSize),p=\(passes)$\(Base64.text(salt))$\(Base64.text(hash))"
+        "$scrypt$ln=\(logN),r=\(Self.blockSize),p=\(passes)$\(Base64.text(salt))$\(Base64.text(hash))"
     }
 
     init?(_ text: String) {
@@ -72,11 +72,11 @@ struct PasswordHash: Equatable {
             let sides = pair.split(separator: "=")
             if sides.count == 2 { numbers[sides[0]] = Int(sides[1]) }
         }
-        guard let logarithm = numbers["ln"], let passes = numbers["p"], numbers["r"] == Int(Self.blockSize),
-            Self.logarithms.contains(logarithm), Self.passRange.contains(passes),
+        guard let logN = numbers["ln"], let passes = numbers["p"], numbers["r"] == Int(Self.blockSize),
+            Self.logarithms.contains(logN), Self.passRange.contains(passes),
             let salt = Base64.bytes(String(parts[3])), let hash = Base64.bytes(String(parts[4])),
             salt.count >= 8, hash.count == Self.hashBytes
         else { return nil }
-        self.init(logarithm: logarithm, passes: passes, salt: salt, hash: hash)
+        self.init(logN: logN, passes: passes, salt: salt, hash: hash)
     }
 }

@@ -1,25 +1,24 @@
 import NIOPosix
 import Synchronization
 
-/// Hashes and checks passwords on threads of its own, a few at once: a flood of sign-ins takes neither the event loops nor
-/// the memory.
+/// Hashes and checks passwords with scrypt on two threads of its own: a flood of sign-ins takes neither the event loops nor the memory.
 public final class PasswordHasher: Sendable {
     /// Each hash takes 32 MiB while it runs.
     private static let threads = 2
     /// Hashes that may wait: at 100 ms each, the last waits for 3 s.
     private static let queueCapacity = 64
-    /// 2^15 blocks of 1 KiB.
-    private static let logarithm = 15
-    /// Passes of new hashes; OWASP's advice for 32 MiB. About 100 ms on a server, half a second on a small board.
-    private static let leastPasses = 3
+    /// scrypt's N as a power of two; with r = 8 a hash uses 32 MiB.
+    private static let logN = 15
+    /// scrypt's p of new hashes, which is its number of passes; OWASP's advice for 32 MiB. About 100 ms on a server, half a second on a small board.
+    private static let minParallelization = 3
     /// A stored hash can raise the passes of new ones up to this; 0.3.0 chose up to six by the speed of the machine.
-    private static let mostPasses = 6
+    private static let maxParallelization = 6
 
     private let pool: NIOThreadPool
     private let waiting = Atomic(0)
     /// Passes of new hashes and of checks for accounts that do not exist: those of the strongest hash seen so far, and never fewer
-    /// than ``leastPasses``. They are not measured: a busy machine must not weaken a password.
-    private let passes = Mutex(leastPasses)
+    /// than ``minParallelization``. They are not measured: a busy machine must not weaken a password.
+    private let passes = Mutex(minParallelization)
 
     public init() {
         pool = NIOThreadPool(numberOfThreads: Self.threads)
@@ -31,7 +30,7 @@ public final class PasswordHasher: Sendable {
     /// A new hash, as it is stored.
     /// - Throws: ``IdentityError`` `.unavailable` when too many wait.
     public func hash(_ password: String) async throws -> String {
-        try await run { try PasswordHash.make(password, logarithm: Self.logarithm, passes: self.currentPasses).text }
+        try await run { try PasswordHash.make(password, logN: Self.logN, passes: self.currentPasses).text }
     }
 
     /// What checking a password found.
@@ -47,16 +46,16 @@ public final class PasswordHasher: Sendable {
     public func check(_ password: String, against stored: String?) async throws -> Check {
         try await run {
             guard let stored, let known = PasswordHash(stored) else {
-                _ = try PasswordHash.decoy(logarithm: Self.logarithm, passes: self.currentPasses).matches(password)
+                _ = try PasswordHash.decoy(logN: Self.logN, passes: self.currentPasses).matches(password)
                 return Check(isRight: false, rehashed: nil)
             }
             // Also for a wrong password: the time of the next answer must not tell which accounts exist.
             let passes = self.raisePasses(to: known)
             guard try known.matches(password) else { return Check(isRight: false, rehashed: nil) }
             // Only ever upwards: a stronger hash than the policy asks for is kept.
-            let isWeak = known.logarithm < Self.logarithm || known.passes < passes
+            let isWeak = known.logN < Self.logN || known.passes < passes
             let better =
-                isWeak ? try PasswordHash.make(password, logarithm: Self.logarithm, passes: passes).text : nil
+                isWeak ? try PasswordHash.make(password, logN: Self.logN, passes: passes).text : nil
             return Check(isRight: true, rehashed: better)
         }
     }
@@ -75,7 +74,7 @@ public final class PasswordHasher: Sendable {
     /// All accounts are checked in the same time once the strongest hash has been seen.
     private func raisePasses(to known: PasswordHash) -> Int {
         passes.withLock { passes in
-            if known.logarithm >= Self.logarithm { passes = max(passes, min(known.passes, Self.mostPasses)) }
+            if known.logN >= Self.logN { passes = max(passes, min(known.passes, Self.maxParallelization)) }
             return passes
         }
     }

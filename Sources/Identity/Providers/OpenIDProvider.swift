@@ -95,16 +95,22 @@ public actor OpenIDProvider: Provider {
         try Self.checkAlgorithm(token)
         let payload = try await verified(token)
         let now = Date().timeIntervalSince1970
-        // Section 3.1.3.7, each with its own words: an owner who sets this up must find the mistake.
+        // Section 3.1.3.7. Each error names its claim, so that whoever sets this up finds the mistake.
         guard payload.iss == issuer else { throw wrong("is from '\(payload.iss.prefix(100))', not from \(issuer)") }
-        guard payload.aud.value.contains(registration.clientId) else { throw wrong("is for somebody else") }
+        guard payload.aud.value.contains(registration.clientId) else {
+            throw wrong("has an aud without the client ID \(registration.clientId)")
+        }
         guard payload.aud.value.count == 1 || payload.azp == registration.clientId,
             payload.azp == nil || payload.azp == registration.clientId
-        else { throw wrong("was made for another party") }
+        else {
+            throw wrong("has the azp '\(payload.azp?.prefix(100) ?? "")', not the client ID \(registration.clientId)")
+        }
         guard payload.exp > now - Self.leewaySeconds else { throw wrong("has expired") }
         guard payload.nbf ?? 0 < now + Self.leewaySeconds else { throw wrong("is not valid yet") }
-        guard payload.nonce == nonce else { throw wrong("answers another question: the nonce is wrong") }
-        guard !payload.sub.isEmpty, payload.sub.utf8.count <= 255 else { throw wrong("names nobody") }
+        guard payload.nonce == nonce else { throw wrong("has the wrong nonce") }
+        guard !payload.sub.isEmpty, payload.sub.utf8.count <= 255 else {
+            throw wrong("has an empty sub, or one that is longer than 255 bytes")
+        }
         return ProvidedPerson(
             subject: payload.sub, email: payload.email, isEmailVerified: payload.email_verified?.value ?? false,
             username: payload.preferred_username ?? payload.email.map { String($0.prefix { $0 != "@" }) } ?? payload

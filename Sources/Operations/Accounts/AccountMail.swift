@@ -73,9 +73,11 @@ public struct AccountMail: Sendable {
             """)
     }
 
-    /// Does something with mail while the answer is on its way already. Beyond a bound it is left out, with a line for the owner.
+    /// Runs `body` in the background. If too many mails are under way, drops it and logs an error.
     public func later(_ body: @escaping @Sendable () async -> Void) {
-        guard waiting.enter() else { return logger.error("a mail was not sent", metadata: ["error": "too many wait"]) }
+        guard waiting.enter() else {
+            return logger.error("mail not sent", metadata: ["error": "too many mails at once"])
+        }
         let waiting = self.waiting
         // Essential: they are counted here.
         background.run(isEssential: true) {

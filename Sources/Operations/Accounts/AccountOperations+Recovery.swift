@@ -107,6 +107,6 @@ extension AccountOperations {
         guard try await hasher.check(password ?? "", against: stored).isRight else {
             throw Refusal(.passwordWrong, "The password is wrong.")
         }
-        byAccount.succeeded("account \(id)")
+        byAccount.reset("account \(id)")
     }
 }

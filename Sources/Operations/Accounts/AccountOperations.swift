@@ -94,7 +94,7 @@ public struct AccountOperations: Sendable {
             try await note(.signedIn, .failed, "password", user: found?.0, login: login, source)
             throw Self.wrong
         }
-        byAccount.succeeded(key)
+        byAccount.reset(key)
         byAddress.giveBack("address \(address)")
         if let better = check.rehashed {
             try await database.write { try Password.store(better, userId: user.id, now: .now(), in: $0) }
@@ -112,7 +112,7 @@ public struct AccountOperations: Sendable {
             throw Refusal(
                 .signInCode, "This code is wrong, or was used already; wait for the next one.")
         }
-        codes.succeeded("account \(user.id)")
+        codes.reset("account \(user.id)")
     }
 
     public struct SignedIn: Sendable {

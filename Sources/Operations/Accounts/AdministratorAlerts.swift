@@ -8,7 +8,7 @@ import Storage
 
 /// What the server's administrators should hear of: a line in the log, an event in the server's audit log, and a mail.
 public struct AdministratorAlerts: Sendable {
-    /// Mails of an hour, of each kind; an attack that lasts waits longer each time, and says so.
+    /// Mails per hour and kind. Then mails of that kind pause, longer each time; the mail that starts a pause says how long it is.
     private static let mailsPerHour = 5
 
     public let database: Database
@@ -25,7 +25,7 @@ public struct AdministratorAlerts: Sendable {
 
     /// What an alert is about; each kind has its own number of mails.
     public enum Kind: String, Sendable {
-        /// Guesses at accounts that exist, and what only a thief does.
+        /// Guesses at accounts that exist, or use of a stolen token.
         case account
         /// What anybody can cause without knowing anything.
         case stranger
@@ -36,7 +36,7 @@ public struct AdministratorAlerts: Sendable {
     public func raise(_ kind: Kind, _ sentence: String) {
         logger.warning("alert", metadata: ["what": "\(sentence)"])
         guard waiting.enter() else {
-            return logger.error("an alert was not written down", metadata: ["error": "too many wait"])
+            return logger.error("alert not recorded in the audit log", metadata: ["error": "too many alerts at once"])
         }
         mail.background.run(isEssential: true) {
             await writeDown(sentence)
@@ -52,7 +52,7 @@ public struct AdministratorAlerts: Sendable {
                     .alertRaised, target: sentence, result: .refused, actor: .server, now: .now(),
                     in: connection.tenant(Audit.appliance))
             }
-        } catch { logger.error("an alert was not written down", metadata: ["error": "\(error)"]) }
+        } catch { logger.error("alert not recorded in the audit log", metadata: ["error": "\(error)"]) }
     }
 
     private func tell(_ kind: Kind, _ sentence: String) async {

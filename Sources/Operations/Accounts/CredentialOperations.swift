@@ -51,7 +51,7 @@ public struct CredentialOperations: Sendable {
             try record(.secondFactorOn, caller.user.username, caller, connection)
             return made
         }
-        codes.succeeded(caller.user.id)
+        codes.reset(caller.user.id)
         return made
     }
 
@@ -80,7 +80,7 @@ public struct CredentialOperations: Sendable {
         guard let done else {
             throw Refusal(.code, "This code is wrong, or was used already; wait for the next one.")
         }
-        codes.succeeded(caller.user.id)
+        codes.reset(caller.user.id)
         return done
     }
 

@@ -10,7 +10,7 @@ import Wire
 public struct Authenticator: Sendable {
     public let database: Database
     public let tokens: AccessTokens
-    private let plainTokens = RepeatedEvent(
+    private let plainTokens = RateLimitedLog(
         "access tokens without a plan count as free; sign in again to get a new one")
     private let background: BackgroundWork
     private let logger: Logger
@@ -81,7 +81,7 @@ public struct Authenticator: Sendable {
         if let plan = payload.plan.flatMap(Plan.init), let limits = payload.limits {
             return Caller.Claims(plan: plan, limits: PlanLimits(named: limits), endsAt: payload.endsAt)
         }
-        plainTokens.note(logger)
+        plainTokens.log(to: logger)
         return Caller.Claims(
             plan: .free, limits: database.keysAndPlans.plans[.free], endsAt: payload.endsAt)
     }

@@ -66,24 +66,24 @@ public struct OrganisationOperations: Sendable {
                     "Turn on your own second factor and sign in with it first: you would lock yourself out.")
             }
             let changed = try member.organisation.change(
-                name: name, requiresSecondFactor: requiresSecondFactor, in: scope.connection)
+                name: name, requiresSecondFactor: requiresSecondFactor, in: scope.transaction)
             let detail = "second factor \(changed.requiresSecondFactor ? "required" : "optional")"
             try Audit.record(
                 .organisationChanged, target: changed.name, detail: detail, by: caller, now: .now(), in: scope)
-            return try caller.member(of: id, may: .tenantUpdate, in: scope.connection)
+            return try caller.member(of: id, may: .tenantUpdate, in: scope.transaction)
         }
     }
 
     public func delete(_ id: String, by caller: Caller) async throws -> Timestamp {
         let (end, sessions) = try await change(id, .tenantDelete, by: caller, whileDeleted: true) { member, scope in
-            let end = try member.organisation.delete(now: .now(), in: scope.connection)
+            let end = try member.organisation.delete(now: .now(), in: scope.transaction)
             try Audit.record(
                 .organisationDeleted, target: member.organisation.name,
                 detail: "removed for good after \(end.readable)",
                 by: caller, now: .now(), in: scope)
             let sessions = try ShareSession.active(ownedBy: nil, in: scope)
             for one in sessions {
-                try ShareSession.end(id: one.id, reason: .deleted, now: .now(), in: scope.connection)
+                try ShareSession.end(id: one.id, reason: .deleted, now: .now(), in: scope.transaction)
             }
             return (end, sessions)
         }
@@ -93,7 +93,7 @@ public struct OrganisationOperations: Sendable {
 
     public func restore(_ id: String, by caller: Caller) async throws {
         try await change(id, .tenantDelete, by: caller, whileDeleted: true) { member, scope in
-            try member.organisation.restore(in: scope.connection)
+            try member.organisation.restore(in: scope.transaction)
             try Audit.record(
                 .organisationRestored, target: member.organisation.name, by: caller, now: .now(), in: scope)
         }
@@ -105,11 +105,11 @@ public struct OrganisationOperations: Sendable {
             throw Refusal(.signInNeeded, "An API token is for one organisation; make one for the other.")
         }
         return try await change(id, .tenantRead, by: caller) { _, scope in
-            guard let signIn = try SignIn.find(id: signInId, now: .now(), in: scope.connection) else {
+            guard let signIn = try SignIn.find(id: signInId, now: .now(), in: scope.transaction) else {
                 throw Refusal.unauthorized
             }
-            try signIn.switchTo(id, in: scope.connection)
-            guard let switched = try signIn.caller(organisationId: id, address: caller.address, in: scope.connection)
+            try signIn.switchTo(id, in: scope.transaction)
+            guard let switched = try signIn.caller(organisationId: id, address: caller.address, in: scope.transaction)
             else { throw Refusal.unauthorized }
             return switched
         }
@@ -255,7 +255,7 @@ public struct OrganisationOperations: Sendable {
 
     public func plan(of id: String, by caller: Caller) async throws -> PlanUse {
         try await read(id, .tenantRead, by: caller) { member, scope in
-            let allowance = caller.allowance(in: member.organisation, scope.connection)
+            let allowance = caller.allowance(in: member.organisation, scope.transaction)
             return PlanUse(
                 plan: member.organisation.plan, limits: allowance.limits,
                 current: [.shares: try ShareSession.active(ownedBy: caller.user.id, in: scope).count])

@@ -120,7 +120,7 @@ public struct ShareOperations: Sendable {
 
     /// - Throws: ``Refusal``; ``StorageError``.
     public func createCode(_ wanted: ShareCode.Request, sessionId: String, by host: Caller) async throws -> ShareCode {
-        let candidates = (0..<Self.codeAttempts).map { _ in CodeName.random().description }
+        let candidates = (0..<Self.codeAttempts).map { _ in ShareCodeId.random().description }
         return try await database.write {
             try ShareCode.create(
                 wanted, sessionId: sessionId, owner: host, candidates: candidates, now: .now(), in: $0)
@@ -139,12 +139,12 @@ public struct ShareOperations: Sendable {
 
     /// What a code opens now, for anybody who knows it.
     /// - Throws: ``Refusal`` with the reason why it opens nothing; ``StorageError``.
-    public func open(_ code: CodeName) async throws -> OpenCode {
+    public func open(_ code: ShareCodeId) async throws -> OpenCode {
         try await database.read { try OpenCode.find(code: code.description, now: .now(), in: $0) }
     }
 
     /// - Throws: ``Refusal``; ``StorageError``.
-    public func revoke(_ code: CodeName, by caller: Caller) async throws {
+    public func revoke(_ code: ShareCodeId, by caller: Caller) async throws {
         try await database.write(essential: true) {
             try ShareCode.revoke(code: code.description, by: caller, now: .now(), in: $0.tenant(caller.organisationId))
         }

@@ -11,7 +11,7 @@ extension PeerHandler {
         if case .closing = state { return }
         leaveSeat()
         // The peer's own close frame ends the connection; one that does not answer is cut off.
-        let grace = code == CloseCode.normal ? RelayConfiguration.farewellGrace : RelayConfiguration.closeGrace
+        let grace = code == CloseCode.normal ? RelayConfiguration.leaveGrace : RelayConfiguration.closeGrace
         state = .closing(cutAt: .now() + grace)
         if code == CloseCode.normal {
             while let bytes = outbox.next() { context.write(wrapOutboundOut(bytes), promise: nil) }
@@ -23,7 +23,7 @@ extension PeerHandler {
     }
 
     func peerCloses(_ close: WebSocketClose, _ context: ChannelHandlerContext) {
-        if close.code == CloseCode.normal { saidGoodbye = true }
+        if close.code == CloseCode.normal { hasLeftDeliberately = true }
         if case .closing = state {
         } else {
             leaveSeat()
@@ -55,11 +55,11 @@ extension PeerHandler {
         state = .closing(cutAt: nil)
         relay.metrics.peers.add(-1)
         if seat.slot != FrameHeader.hostSlot { relay.metrics.guests.add(-1) }
-        let (slot, attachment, delivered, deliberate) = (seat.slot, seat.attachment, hasDelivered, saidGoodbye)
+        let (slot, attachment, delivered, deliberate) = (seat.slot, seat.attachment, hasDelivered, hasLeftDeliberately)
         hasDelivered = false
         // Not now: the room may be in the middle of telling everybody something.
         seat.room.reference.later { live in
-            // What came in the same read as the farewell is still for the room.
+            // What came in the same read as the close frame is still for the room.
             if delivered { live.readComplete() }
             live.disconnected(slot: slot, attachment: attachment, deliberate: deliberate)
         }
@@ -67,7 +67,7 @@ extension PeerHandler {
 
     /// The server is stopping.
     func goAway() {
-        if case .seated = state { say(relay.farewell) }
+        if case .seated = state { say(relay.goingAwayMessage) }
         close(code: CloseCode.goingAway, reason: "the server is stopping; reconnect")
     }
 

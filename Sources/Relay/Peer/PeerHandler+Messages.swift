@@ -70,7 +70,7 @@ extension PeerHandler {
             case .message(let message, let ack): handle(message, ack: ack)
             case .refuse(let ack, let reason): say(.ack(ack, error: reason))
             case .leave:
-                saidGoodbye = true
+                hasLeftDeliberately = true
                 close(code: CloseCode.normal, reason: "goodbye")
             case nil: break
             }

@@ -44,7 +44,7 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     var hasDelivered = false
     /// Set after a protocol error: further input is discarded.
     private var discardsInput = false
-    var saidGoodbye = false
+    var hasLeftDeliberately = false
 
     /// Once the connection has moved here: what it came for.
     private var onActive: ((PeerHandler) -> Void)?
@@ -122,7 +122,7 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         } catch {
             discardsInput = true
             close(code: error.closeCode, reason: error.description)
-            // Nothing more is listened to, the peer's farewell included: it need not wait for ours to be answered.
+            // Nothing more is read, the peer's close frame included: it need not wait for ours to be answered.
             context.close(mode: .output, promise: nil)
         }
     }

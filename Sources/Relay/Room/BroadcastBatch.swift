@@ -6,16 +6,16 @@ import Wire
 ///
 /// A message is staged first, unmasked on the way, and then kept or taken out again: its header is read where it will stay.
 struct BroadcastBatch {
-    /// The first batch is given this much room, in bytes; later ones what the last one needed, up to the second bound.
-    private static let firstRoom = 1024
-    private static let mostRoom = 64 << 10
+    /// The first batch is given this much nextCapacity, in bytes; later ones what the last one needed, up to the second bound.
+    private static let initialCapacity = 1024
+    private static let maxCapacity = 64 << 10
 
     private(set) var bytes = ByteBuffer()
     /// Where each message begins in the buffer.
     private var offsets: [Int] = []
     /// Sequence of the first message; the others follow without a gap.
     private(set) var firstSequence: UInt64 = 0
-    private var room = firstRoom
+    private var nextCapacity = initialCapacity
     private var staged: (offset: Int, frame: Int)?
 
     var isEmpty: Bool { offsets.isEmpty }
@@ -26,7 +26,7 @@ struct BroadcastBatch {
     /// Appends a message for the time being.
     /// - Returns: where its frame begins in ``bytes``.
     mutating func stage(_ message: WebSocketMessage) -> Int {
-        if bytes.writerIndex == 0 { bytes.reserveCapacity(max(room, message.count + 10)) }
+        if bytes.writerIndex == 0 { bytes.reserveCapacity(max(nextCapacity, message.count + 10)) }
         let offset = bytes.writerIndex
         let framing = message.appendFramed(to: &bytes)
         staged = (offset, offset + framing)
@@ -37,7 +37,7 @@ struct BroadcastBatch {
     mutating func append(from reader: inout WebSocketReader, while isNext: (FrameHeader) -> Bool) {
         var (offsets, firstSequence) = ([Int](), firstSequence)
         swap(&offsets, &self.offsets)
-        reader.takeBinary(to: &bytes, room: bytes.writerIndex == 0 ? room : 0) { start, frame in
+        reader.takeBinary(to: &bytes, minimumCapacity: bytes.writerIndex == 0 ? nextCapacity : 0) { start, frame in
             guard let header = try? FrameHeader(peeking: frame), isNext(header) else { return false }
             if offsets.isEmpty { firstSequence = header.sequence }
             offsets.append(start)
@@ -86,7 +86,7 @@ struct BroadcastBatch {
         // A new buffer, not a cleared one: the receivers and the ring hold on to this one.
         bytes = ByteBuffer()
         offsets = []
-        room = min(max(taken.bytes.readableBytes, Self.firstRoom), Self.mostRoom)
+        nextCapacity = min(max(taken.bytes.readableBytes, Self.initialCapacity), Self.maxCapacity)
         return taken
     }
 

@@ -27,11 +27,11 @@ extension LiveRoom {
 
     /// Delivers what the organisation's account of usage counts. It is counted first: killed in between, it has been counted.
     private func hand(_ bytes: ByteBuffer, to peer: PeerHandler, _ kind: PeerOutbox.Kind) {
-        relayed?.add(bytes.readableBytes)
+        byteCounter?.add(bytes.readableBytes)
         if peer.deliver(bytes, kind) {
             metrics.bytesDelivered.add(bytes.readableBytes)
         } else {
-            relayed?.add(-bytes.readableBytes)
+            byteCounter?.add(-bytes.readableBytes)
         }
     }
 
@@ -68,14 +68,14 @@ extension LiveRoom {
     }
 
     /// Subtracts bytes that were counted and not delivered.
-    func uncount(_ bytes: Int) { relayed?.add(-bytes) }
+    func uncount(_ bytes: Int) { byteCounter?.add(-bytes) }
 
     /// As ``hand(_:to:_:)``, counted once for all.
     private func handOut(_ bytes: ByteBuffer, to peers: [PeerHandler]) {
-        relayed?.add(bytes.readableBytes * peers.count)
+        byteCounter?.add(bytes.readableBytes * peers.count)
         var missed = 0
         for peer in peers where !peer.deliver(bytes, .broadcast) { missed += 1 }
-        if missed > 0 { relayed?.add(-bytes.readableBytes * missed) }
+        if missed > 0 { byteCounter?.add(-bytes.readableBytes * missed) }
         metrics.bytesDelivered.add(bytes.readableBytes * (peers.count - missed))
     }
 

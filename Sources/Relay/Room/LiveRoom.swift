@@ -32,12 +32,12 @@ final class LiveRoom: Ticking {
     /// When the plan ends the session.
     var timeLimit: TimeLimit?
     /// Handed to peers so far, in bytes, for the ledger; nil once it has been settled, when its place is another room's.
-    private(set) var relayed: KeptCounters.Counter?
-    /// Actions to run at a time: expired return windows, the warning before the time limit, the time limit.
-    private var windows: [(due: NIODeadline, body: (LiveRoom) -> Void)] = []
+    private(set) var byteCounter: KeptCounters.Counter?
+    /// Actions to run later: the end of a return window, the warning before the time limit, the time limit.
+    private var scheduled: [(due: NIODeadline, body: (LiveRoom) -> Void)] = []
 
-    init(sessionId: String, loop: any EventLoop, relay: RelayServer, relayed: KeptCounters.Counter) {
-        self.relayed = relayed
+    init(sessionId: String, loop: any EventLoop, relay: RelayServer, byteCounter: KeptCounters.Counter) {
+        self.byteCounter = byteCounter
         room = Room(sessionId: sessionId, ringBytes: relay.configuration.ringBytes)
         self.loop = loop
         self.relay = relay
@@ -71,7 +71,7 @@ final class LiveRoom: Ticking {
         take(FrameHeader.hostSlot, attachment, peer, awaitsSnapshot: false)
         carryOut(actions, replaced: previous)
         warnOfEnd(peer)
-        recheckAfterSeating(peer)
+        applyRevocationsAndShutdown(to: peer)
     }
 
     func joinGuest(_ admission: GuestAdmission, publicKey: String, peer: PeerHandler, ack: MessageId?) {
@@ -91,7 +91,7 @@ final class LiveRoom: Ticking {
         take(slot, 0, peer, awaitsSnapshot: true)
         carryOut(actions)
         warnOfEnd(peer)
-        recheckAfterSeating(peer)
+        applyRevocationsAndShutdown(to: peer)
     }
 
     func resume(token: String, lastSequence: UInt64?, peer: PeerHandler, ack: MessageId?) {
@@ -105,7 +105,7 @@ final class LiveRoom: Ticking {
         behind[found.slot] = found.skipsTo
         carryOut(found.actions, replaced: previous)
         found.replay.forEach { deliver($0, to: link) }
-        recheckAfterSeating(peer)
+        applyRevocationsAndShutdown(to: peer)
     }
 
     func disconnected(slot: Slot, attachment: Int, deliberate: Bool) {
@@ -117,7 +117,7 @@ final class LiveRoom: Ticking {
         carryOut(room.disconnected(slot: slot, attachment: attachment, deliberate: deliberate))
     }
 
-    /// The owner ended the session elsewhere, and that is durable.
+    /// The session was ended outside the room: by its host, an administrator or an organisation. The database already records it.
     func ended(_ reason: SessionEnd) {
         let actions = room.end(reason)
         if !actions.isEmpty { announceEnd(reason) }
@@ -125,12 +125,12 @@ final class LiveRoom: Ticking {
 
     func goAway() {
         flushBatch()
-        for link in links.values { recheckAfterSeating(link.peer) }
+        for link in links.values { applyRevocationsAndShutdown(to: link.peer) }
     }
 
     /// Called after every join and resume, and by ``goAway()`` for every peer: a credential may have been revoked, or the server told to stop,
     /// while a join was under way.
-    private func recheckAfterSeating(_ peer: PeerHandler) {
+    private func applyRevocationsAndShutdown(to peer: PeerHandler) {
         for peers in relay.recentlyRevoked { revoke(peers) }
         if relay.isGoingAway { peer.goAway() }
     }
@@ -181,14 +181,14 @@ final class LiveRoom: Ticking {
     }
 
     func after(_ time: TimeAmount, _ body: @escaping (LiveRoom) -> Void) {
-        windows.append((.now() + time, body))
+        scheduled.append((.now() + time, body))
         relay.clock(of: loop).add(self)
     }
 
     func tick(_ now: NIODeadline) {
-        let due = windows.filter { $0.due <= now }
-        windows.removeAll { $0.due <= now }
-        if windows.isEmpty { relay.clock(of: loop).remove(self) }
+        let due = scheduled.filter { $0.due <= now }
+        scheduled.removeAll { $0.due <= now }
+        if scheduled.isEmpty { relay.clock(of: loop).remove(self) }
         due.forEach { $0.body(self) }
     }
 
@@ -217,23 +217,23 @@ final class LiveRoom: Ticking {
             link.say(.sessionEnded(reason: reason.rawValue, message: sentence))
             link.close(code: CloseCode.normal, reason: sentence ?? "the session has ended")
         }
-        settle()
+        settleByteCount()
         links.removeAll()
         whoEnds = nil
-        windows.removeAll()
+        scheduled.removeAll()
         relay.clock(of: loop).remove(self)
         relay.ended(sessionId: room.sessionId)
     }
 
     /// A count that could not be written down stays where the next start finds it.
-    private func settle() {
+    private func settleByteCount() {
         let (authority, sessionId) = (relay.authority, room.sessionId)
-        guard let counter = relayed else { return }
-        relayed = nil
-        let (counters, place, bytes) = (relay.relayed, counter.place, counter.value)
+        guard let counter = byteCounter else { return }
+        byteCounter = nil
+        let (counters, place, bytes) = (relay.byteCounters, counter.place, counter.value)
         relay.background.run(isEssential: true) {
             if bytes == 0 { return counters.close(place) }
-            if await authority.relayed(bytes: bytes, sessionId: sessionId) { counters.close(place) }
+            if await authority.recordRelayed(bytes: bytes, sessionId: sessionId) { counters.close(place) }
         }
     }
 }

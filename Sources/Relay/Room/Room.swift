@@ -240,7 +240,7 @@ public struct Room {
     // MARK: Going
 
     /// A connection ended.
-    /// - Parameter deliberate: the peer said goodbye (close code 1000) and is not expected back.
+    /// - Parameter deliberate: the peer closed with code 1000: a guest's seat is freed at once; a host may still come back.
     public mutating func disconnected(slot: Slot, attachment: Int, deliberate: Bool) -> [Action] {
         if hasEnded { return [] }
         if slot == FrameHeader.hostSlot {

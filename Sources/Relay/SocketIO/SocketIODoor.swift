@@ -8,7 +8,7 @@ struct SocketIODoor {
         case message(ClientMessage, ack: MessageId?)
         /// The event is not what the protocol allows.
         case refuse(ack: MessageId?, String)
-        /// The peer says goodbye.
+        /// The peer disconnects deliberately.
         case leave
     }
 

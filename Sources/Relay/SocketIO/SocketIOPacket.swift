@@ -49,7 +49,7 @@ enum SocketIOPacket: Equatable {
     private static func message(_ rest: inout ByteBuffer) throws(MessageError) -> SocketIOPacket {
         guard let type = rest.readInteger(as: UInt8.self) else { throw MessageError("an empty Socket.IO packet") }
         guard type != UInt8(ascii: "5"), type != UInt8(ascii: "6") else {
-            throw MessageError("binary Socket.IO packets are not spoken here; send strings")
+            throw MessageError("binary Socket.IO packets are not supported; send strings")
         }
         var namespace = "/"
         if rest.getInteger(at: rest.readerIndex, as: UInt8.self) == UInt8(ascii: "/") {

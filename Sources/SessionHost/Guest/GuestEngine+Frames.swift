@@ -51,7 +51,7 @@ extension GuestEngine {
             return joined + [.restart(rows: Int(snapshot.rows), columns: Int(snapshot.columns))]
                 + (snapshot.output.isEmpty ? [] : [.show(snapshot.output)]) + (try retryWaiting())
         case .approvalPending: return [.status(.waitingForApproval)]
-        case .typed(let total):
+        case .inputTaken(let total):
             confirmations += 1
             let lost = lose(input.taken(total))
             return lost + sendInput()
@@ -101,7 +101,7 @@ extension GuestEngine {
 
     func askForSnapshot() -> [Action] {
         admitted?.screen = .awaited
-        return link.paired?.channel.map { [.frame($0.seal(.snapshotPlease))] } ?? []
+        return link.paired?.channel.map { [.frame($0.seal(.snapshotRequest))] } ?? []
     }
 
     private func show(_ message: BroadcastMessage, _ admitted: GuestLink.Admitted) -> [Action] {

@@ -65,7 +65,7 @@ extension HostEngine {
         }
     }
 
-    package func offer(_ guest: HostGuest, _ hello: HandshakeMessage, _ kind: UInt8, _ name: CodeName) -> [Action] {
+    package func offer(_ guest: HostGuest, _ hello: HandshakeMessage, _ kind: UInt8, _ name: ShareCodeId) -> [Action] {
         guard let secrets = codes[name], let secret = secrets.secret(kind: kind) else {
             return [reply(guest, .reject(.unknownCode))]
         }
@@ -102,7 +102,7 @@ extension HostEngine {
         return [reply(guest, accept)] + admit(guest)
     }
 
-    package func proofFailed(_ name: CodeName) -> [Action] {
+    package func proofFailed(_ name: ShareCodeId) -> [Action] {
         codes[name]?.proofFailed()
         return codes[name]?.isDead == true ? [.revoke(name), .notify(.codeDied(name))] : []
     }
@@ -154,7 +154,7 @@ extension HostEngine {
         guest.isConnected = true
         guest.hasRekeyed = true
         // What is missing was lost with the connection; the guest tells its person.
-        let count = Action.frame(channel.seal(.typed(total: guest.acceptedInput), to: guest.slot))
+        let count = Action.frame(channel.seal(.inputTaken(total: guest.acceptedInput), to: guest.slot))
         guest.acknowledgedInput = guest.acceptedInput
         if case .waiting = guest.stage {
             return [reply(guest, answer), count, .frame(channel.seal(.approvalPending, to: guest.slot))]
@@ -214,7 +214,7 @@ extension HostEngine {
     package func taken(_ receipt: InputReceipt) -> [Action] {
         guard let guest = guests[receipt.peerId], guest.pairings == receipt.pairing else { return [] }
         guest.takenInput += UInt64(receipt.bytes)
-        return start(.typed, Self.typedDelay)
+        return start(.inputAcknowledgement, Self.inputAcknowledgementDelay)
     }
 
     package func acknowledgeInput() -> [Action] {
@@ -223,7 +223,7 @@ extension HostEngine {
                 return nil
             }
             guest.acknowledgedInput = guest.takenInput
-            return .frame(channel.seal(.typed(total: guest.takenInput), to: guest.slot))
+            return .frame(channel.seal(.inputTaken(total: guest.takenInput), to: guest.slot))
         }
     }
 
@@ -245,7 +245,7 @@ extension HostEngine {
         case .acknowledge(let sequence):
             guest.acknowledged = max(guest.acknowledged, min(sequence, sealer.lastSequence))
             return pace() + endWhenConfirmed()
-        case .snapshotPlease:
+        case .snapshotRequest:
             guard guest.isAdmitted else { return [] }
             guest.needsSnapshot = true
             return start(.snapshots, Self.snapshotDelay)

@@ -12,14 +12,14 @@ package final class HostEngine {
         case signature
         /// Send the snapshots that guests have asked for.
         case snapshots
-        /// Forget guests that a relay which started anew has not announced again on this connection.
+        /// Forget guests that the relay has not announced on this connection.
         case forget(connection: Int)
         /// A guest's proof must be complete by then.
         case proof(peerId: String, number: Int)
         /// A guest that was announced on this connection must have proved that it knows a secret by then.
         case pairing(peerId: String, connection: Int)
         /// Tell guests how much of their input was taken.
-        case typed
+        case inputAcknowledgement
     }
 
     package enum Action {
@@ -28,7 +28,7 @@ package final class HostEngine {
         /// Bytes for the shared command; call ``HostEngine/taken(_:)`` when they are written to it.
         case type([UInt8], InputReceipt)
         case start(Timer, milliseconds: Int64)
-        case revoke(CodeName)
+        case revoke(ShareCodeId)
         /// Stop or go on reading the command's output (`--lossless`).
         case pace(reading: Bool)
         case notify(HostNotice)
@@ -65,17 +65,17 @@ package final class HostEngine {
     /// line that may be bad.
     package static let pairingTime: Int64 = 30_000
     /// Acknowledgements of input within this time are one message, in milliseconds: below what a person notices.
-    package static let typedDelay: Int64 = 20
+    package static let inputAcknowledgementDelay: Int64 = 20
     /// The relay announces everybody right behind its answer; far more than that takes, in milliseconds.
     package static let announceTime: Int64 = 2000
-    /// A snapshot's output, in bytes; only a screen of pure noise needs more, and then loses scrollback and colours.
+    /// A snapshot's output, in bytes; only a screen of pure noise needs more, and then loses scrollback and everything but its characters.
     package static let snapshotBytes = 256 << 10
     /// Epoch keys kept for guests that were away.
     package static let epochsKept = 64
 
     package let sessionId: String
     package let options: Options
-    package var codes: [CodeName: CodeSecrets]
+    package var codes: [ShareCodeId: CodeSecrets]
     package var guests: [String: HostGuest] = [:]
     package var sealer: BroadcastSealer
     package var epochs: [(epoch: UInt32, key: [UInt8])]
@@ -89,7 +89,7 @@ package final class HostEngine {
     /// The relay has given the seat (back). Before that nothing is sent: it would arrive in front of what is sent again.
     private var isSeated = false
     package var hasSkipped = false
-    /// Guests from before a relay started anew that it has not announced again.
+    /// Known guests that the relay has not announced yet on this connection.
     package var unannounced: Set<String> = []
     /// Counts connections, so that the deadline of one's announcements is not taken for that of the next.
     package private(set) var connection = 0
@@ -285,7 +285,7 @@ package final class HostEngine {
                 return []
             }
             return giveBackSeat(of: guest)
-        case .typed: return acknowledgeInput()
+        case .inputAcknowledgement: return acknowledgeInput()
         }
     }
 

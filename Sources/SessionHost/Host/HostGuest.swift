@@ -15,14 +15,14 @@ package final class HostGuest {
     /// A proof that has begun: the guest said hello and has not answered the host's offer.
     package struct Proof {
         package let handshake: HostHandshake
-        package let code: CodeName
+        package let code: ShareCodeId
     }
 
     package let peerId: String
     package let slot: Slot
     package let username: String
     package var stage = Stage.stranger
-    /// Apart from the stage: a hello, which anybody can send or repeat, changes nothing of what the guest has shown before.
+    /// Separate from ``stage``: anybody can send or repeat a hello, and it must not reset what the guest has already proved.
     package var proof: Proof?
     package var pairing: Pairing?
     package var channel: PairwiseChannel?

@@ -11,8 +11,8 @@ package enum HostNotice: Sendable, Equatable {
     case guestJoined(peerId: String, name: String, permission: Permission)
     case guestLeft(peerId: String, name: String)
     case typing(peerId: String, name: String)
-    case wrongSecret(name: String, code: CodeName)
-    case codeDied(CodeName)
+    case wrongSecret(name: String, code: ShareCodeId)
+    case codeDied(ShareCodeId)
     /// A guest had a seat and did not show in time that it knows the words; its seat is free again.
     case neverProved(name: String)
     case tampering(name: String, what: String)

@@ -53,12 +53,12 @@ struct AnswerOrder {
     var answersLast: Bool { ending == .withLastAnswer && owed == 1 }
 
     /// - Parameters:
-    ///   - isCertain: its meaning is in no doubt.
+    ///   - isUnambiguous: every server reads it alike.
     ///   - isLast: its sender wants the connection to end with its answer.
     ///   - wantsHeadAlone: the answer has no body (RFC 9110, section 9.3.2).
-    mutating func head(isCertain: Bool, isLast: Bool, wantsHeadAlone: Bool = false) -> Incoming {
+    mutating func head(isUnambiguous: Bool, isLast: Bool, wantsHeadAlone: Bool = false) -> Incoming {
         guard ending == .none else { return .ignore }
-        guard isCertain else { return refuse(behind: owed) }
+        guard isUnambiguous else { return refuse(behind: owed) }
         requests.append(wantsHeadAlone)
         isArriving = true
         if isLast { ending = .withLastAnswer }

@@ -16,7 +16,7 @@ final class BadRequestHandler: ChannelInboundHandler, RemovableChannelHandler {
             context.write(wrapOutboundOut(.head(.refusal)), promise: nil)
             context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         }
-        context.closeAfterFarewell()
+        context.closeGracefully()
         context.fireErrorCaught(error)
     }
 }

@@ -45,7 +45,7 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
             let (handler, context) = bound.value
             handler.wasCut = true
             if isSlow { handler.events.slow() }
-            // Not `close` through TLS: this peer does not deserve a farewell.
+            // Not `close` through TLS: that would wait for the peer's close_notify.
             context.close(promise: nil)
         }
     }

@@ -107,10 +107,10 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         switch part {
         case .head(let head):
             overhead.bytes = 0
-            let isCertain = Self.isCertain(head)
-            if !isCertain { events.malformed() }
+            let isUnambiguous = Self.isUnambiguous(head)
+            if !isUnambiguous { events.malformed() }
             let verdict = order.head(
-                isCertain: isCertain, isLast: Self.isLast(head), wantsHeadAlone: head.method == .HEAD)
+                isUnambiguous: isUnambiguous, isLast: Self.isLast(head), wantsHeadAlone: head.method == .HEAD)
             guard take(verdict, context) else { return }
             let bounds = self.bounds(head.method.rawValue, head.uri)
             overhead.limit = ConnectionLimits.headerBytes + bounds.bodyBytes
@@ -130,8 +130,8 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         }
     }
 
-    /// RFC 9110, section 10.1.1: a client that asks waits with its body. One whose body is longer than any may be gets its refusal
-    /// instead, from the responder.
+    /// Answers `Expect: 100-continue` (RFC 9110, section 10.1.1). No 100 is sent if Content-Length exceeds the bound: the responder refuses
+    /// that request.
     private func inviteBody(_ head: HTTPRequestHead, _ bounds: RequestBounds, _ context: ChannelHandlerContext) {
         guard !(head.version.major < 1 || head.version == .http1_0),
             head.headers["Expect"].contains(where: { $0.lowercased() == "100-continue" }),
@@ -166,7 +166,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
 
     /// One coding at most, the one that every HTTP/1.1 program knows, and no length beside it (RFC 9112, section 6.1); one host
     /// (section 3.2); and a target that this server could be asked for (section 3.2.1 and 3.2.2).
-    static func isCertain(_ request: HTTPRequestHead) -> Bool {
+    static func isUnambiguous(_ request: HTTPRequestHead) -> Bool {
         let isOld = request.version == .http0_9 || request.version == .http1_0
         let hosts = request.headers["Host"]
         guard hosts.count == 1 || hosts.isEmpty && isOld, hosts.allSatisfy(isAuthority), isOurTarget(request) else {
@@ -232,19 +232,19 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         context.write(data, promise: promise)
         if order.isIdle { releaseSoon(context) }
         if verdict == .passAndRefuse { refuse(context) }
-        if verdict == .passAndClose { sayFarewell(context) }
+        if verdict == .passAndClose { closeGracefully(context) }
     }
 
     private func refuse(_ context: ChannelHandlerContext) {
         deadline?.cancel()
         context.write(wrapOutboundOut(.head(.refusal)), promise: nil)
         context.write(wrapOutboundOut(.end(nil)), promise: nil)
-        sayFarewell(context)
+        closeGracefully(context)
     }
 
-    private func sayFarewell(_ context: ChannelHandlerContext) {
+    private func closeGracefully(_ context: ChannelHandlerContext) {
         context.flush()
-        context.closeAfterFarewell()
+        context.closeGracefully()
     }
 
     // MARK: Time
@@ -282,14 +282,14 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         return context.eventLoop.scheduleTask(in: time) {
             let (handler, context) = bound.value
             handler.events.slow()
-            // Without a farewell: it would wait behind what the peer does not read.
+            // At once: a graceful close would wait behind what the peer does not read.
             context.triggerUserOutboundEvent(ImmediateClose(), promise: nil)
         }
     }
 }
 
 extension HTTPResponseHead {
-    /// What is no HTTP gets this and no more.
+    /// The response to a malformed or ambiguous request.
     static let refusal = HTTPResponseHead(
         version: .http1_1, status: .badRequest, headers: ["Connection": "close", "Content-Length": "0"])
 }
@@ -297,14 +297,14 @@ extension HTTPResponseHead {
 extension ChannelHandlerContext {
     /// Closes our half when the last answer has left, and the rest soon after: closing with unread bytes would make TCP throw the
     /// answer away. A peer that does not take it is not waited for any longer than in the middle of one.
-    func closeAfterFarewell() {
+    func closeGracefully() {
         let (channel, loop) = (channel, eventLoop)
         let sent = loop.makePromise(of: Void.self)
         close(mode: .output, promise: sent)
         let patience = loop.scheduleTask(in: ConnectionLimits.stalledAnswer) { channel.close(promise: nil) }
         sent.futureResult.whenComplete { _ in
             patience.cancel()
-            loop.scheduleTask(in: ConnectionLimits.farewell) { channel.close(promise: nil) }
+            loop.scheduleTask(in: ConnectionLimits.gracefulClose) { channel.close(promise: nil) }
         }
     }
 }

@@ -30,7 +30,7 @@ extension Audit {
         var previous: [UInt8] = []
         var last = 0
         var anchored = Dictionary(
-            try anchors(of: scope.organisationId, in: scope.connection).map { ($0.number, $0.digest) }
+            try anchors(of: scope.organisationId, in: scope.transaction).map { ($0.number, $0.digest) }
         ) { $1 }
         while problems.count < 100 {
             let page = try scope.rows(
@@ -62,7 +62,7 @@ extension Audit {
         _ head: Head?, last: Int, digest: [UInt8], in scope: TenantScope
     ) throws -> [String] {
         guard let head else { return last == 0 ? [] : ["the signed head is missing"] }
-        let keys = try scope.connection.keysAndPlans.keyring()
+        let keys = try scope.transaction.keysAndPlans.keyring()
         guard head.isSigned(scope.organisationId, keys) else {
             return ["the head was not signed with this server's audit key"]
         }

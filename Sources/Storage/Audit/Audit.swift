@@ -119,7 +119,7 @@ public enum Audit {
             """, event.number, event.at, event.actorId, event.actorName, event.action, event.target, event.address,
             event.credential, event.result, event.detail, event.digest)
         let signature =
-            mayBeSigned ? try Head.sign(event, scope.organisationId, scope.connection.keysAndPlans.keyring()) : []
+            mayBeSigned ? try Head.sign(event, scope.organisationId, scope.transaction.keysAndPlans.keyring()) : []
         try scope.run(
             """
             INSERT INTO audit_chains (organisation_id, number, digest, at, signature) VALUES (:organisation, ?, ?, ?, ?)
@@ -127,7 +127,7 @@ public enum Audit {
             SET number = excluded.number, digest = excluded.digest, at = excluded.at, signature = excluded.signature
             """, event.number, event.digest, event.at, signature)
         if event.number == 1 && scope.organisationId != appliance {
-            try anchor(scope.organisationId, number: 1, digest: event.digest, now: now, in: scope.connection)
+            try anchor(scope.organisationId, number: 1, digest: event.digest, now: now, in: scope.transaction)
         }
     }
 
@@ -140,9 +140,9 @@ public enum Audit {
     /// Whether the chain ends as its signed head says, or has not begun yet.
     private static func isWhole(_ head: Head?, _ last: Event?, in scope: TenantScope) throws -> Bool {
         guard let head else {
-            return try last == nil && newestAnchor(of: scope.organisationId, in: scope.connection) == 0
+            return try last == nil && newestAnchor(of: scope.organisationId, in: scope.transaction) == 0
         }
-        return head.isSigned(scope.organisationId, try scope.connection.keysAndPlans.keyring())
+        return head.isSigned(scope.organisationId, try scope.transaction.keysAndPlans.keyring())
             && last?.number == head.number && last?.digest == head.digest
     }
 

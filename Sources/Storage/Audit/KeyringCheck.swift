@@ -65,9 +65,8 @@ extension Keyring {
             }
             let keys = try Keyring(stateDirectory: stateDirectory, credential: credential)
             let keysAndPlans = KeysAndPlans(keys: keys, plans: PlanCatalogue())
-            try keys.check(
-                in: Transaction(
-                    path: "\(stateDirectory)/\(Database.fileName)", mode: .readOnly, extras: keysAndPlans))
+            let path = "\(stateDirectory)/\(Database.fileName)"
+            try SQLiteConnection(path: path, mode: .readOnly, extras: keysAndPlans).read { try keys.check(in: $0) }
             return nil
         } catch { return (error as? StorageError)?.message ?? "\(error)" }
     }

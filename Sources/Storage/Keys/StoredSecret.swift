@@ -38,8 +38,8 @@ public enum StoredSecret {
     /// older than sealed secrets.
     public static func names(stateDirectory: String) -> Set<String> {
         let path = "\(stateDirectory)/\(Database.fileName)"
-        guard let connection = try? Transaction(path: path, mode: .readOnly) else { return [] }
-        return Set((try? list(in: connection).map(\.name)) ?? [])
+        let stored = try? SQLiteConnection(path: path, mode: .readOnly).read { try list(in: $0) }
+        return Set((stored ?? []).map(\.name))
     }
 
     /// Names and when each was set; not the secrets.

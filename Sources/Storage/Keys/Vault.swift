@@ -75,7 +75,7 @@ enum Vault {
     }
 
     private static func dataKey(in scope: TenantScope) throws -> SymmetricKey {
-        let keys = try scope.connection.keysAndPlans.keyring()
+        let keys = try scope.transaction.keysAndPlans.keyring()
         let binding = Array("data_keys\u{0}\(scope.organisationId)".utf8)
         let stored = try scope.first(
             "SELECT master, wrapped FROM data_keys WHERE organisation_id = :organisation"

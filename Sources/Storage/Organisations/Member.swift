@@ -43,7 +43,7 @@ public struct Member: Sendable, Equatable {
     /// An organisation's members by name.
     /// - Parameter after: the last name of the page before, or empty.
     public static func list(after: String = "", in scope: TenantScope) throws -> [Member] {
-        guard let organisation = try Organisation.find(id: scope.organisationId, in: scope.connection) else {
+        guard let organisation = try Organisation.find(id: scope.organisationId, in: scope.transaction) else {
             return []
         }
         let rows = try scope.rows(
@@ -106,7 +106,7 @@ public struct Member: Sendable, Equatable {
             try Revocation.takeBack(memberId: userId, in: scope)
         } else {
             // Who may not share any more stops sharing.
-            try Revocation.add(.member(userId, scope.organisationId), now: .now(), in: scope.connection)
+            try Revocation.add(.member(userId, scope.organisationId), now: .now(), in: scope.transaction)
         }
         return changed
     }
@@ -121,15 +121,15 @@ public struct Member: Sendable, Equatable {
         }
         if userId != remover.user.id { try remover.mayGrant(member.role) }
         try scope.run("DELETE FROM memberships WHERE organisation_id = :organisation AND user_id = ?", userId)
-        let tokens = try scope.connection.rows(
+        let tokens = try scope.transaction.rows(
             """
             UPDATE api_tokens SET revoked_at = ? WHERE organisation_id = ? AND user_id = ? AND revoked_at IS NULL
             RETURNING id
             """, Timestamp.now(), scope.organisationId, userId
         ) { try $0.text("id") }
-        for token in tokens { try Revocation.add(.credential(token), now: .now(), in: scope.connection) }
+        for token in tokens { try Revocation.add(.credential(token), now: .now(), in: scope.transaction) }
         try keepAnOwner(in: scope)
-        try Revocation.add(.member(userId, scope.organisationId), now: .now(), in: scope.connection)
+        try Revocation.add(.member(userId, scope.organisationId), now: .now(), in: scope.transaction)
         return member
     }
 
@@ -152,7 +152,7 @@ public struct Member: Sendable, Equatable {
     }
 
     private static func existing(_ userId: String, in scope: TenantScope) throws -> Member {
-        let found = try find(userId: userId, organisationId: scope.organisationId, in: scope.connection)
+        let found = try find(userId: userId, organisationId: scope.organisationId, in: scope.transaction)
         guard let found else { throw Refusal(.notFound, "There is no such member in this organisation.") }
         return found
     }

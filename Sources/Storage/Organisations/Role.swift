@@ -104,7 +104,7 @@ public struct Role: Sendable, Equatable {
                 if mayHost {
                     try Revocation.takeBack(memberId: member, in: scope)
                 } else {
-                    try Revocation.add(.member(member, scope.organisationId), now: .now(), in: scope.connection)
+                    try Revocation.add(.member(member, scope.organisationId), now: .now(), in: scope.transaction)
                 }
             }
         }

@@ -177,9 +177,11 @@ public struct GuestSeat: Sendable {
     }
 
     private static func checkSeats(of session: ShareSession, in scope: TenantScope) throws {
-        guard let organisation = try Organisation.find(id: session.organisationId, in: scope.connection) else { return }
+        guard let organisation = try Organisation.find(id: session.organisationId, in: scope.transaction) else {
+            return
+        }
         let plan = organisation.plan
-        guard let limit = scope.connection.keysAndPlans.plans[plan][.viewers] else { return }
+        guard let limit = scope.transaction.keysAndPlans.plans[plan][.viewers] else { return }
         scope.lock()
         let seated =
             try scope.first(
@@ -189,7 +191,7 @@ public struct GuestSeat: Sendable {
                 """, session.id
             ) { try $0.integer("seated") } ?? 0
         guard seated < limit else {
-            let advice = scope.connection.keysAndPlans.plans.advice(
+            let advice = scope.transaction.keysAndPlans.plans.advice(
                 from: plan, for: .viewers, whoUpgrades: "The host can upgrade to")
             throw Refusal(
                 .viewerLimit, "Viewer limit reached (\(limit)). \(advice)", limit: limit, current: seated, plan: plan)

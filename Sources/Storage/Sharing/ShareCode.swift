@@ -125,7 +125,7 @@ public struct ShareCode: Sendable, Equatable {
                 """, session.id, now
             ) { try $0.integer("live") } ?? 0
         guard live < limit else {
-            let advice = scope.connection.keysAndPlans.plans.advice(from: plan, for: .codes, whoUpgrades: "Upgrade to")
+            let advice = scope.transaction.keysAndPlans.plans.advice(from: plan, for: .codes, whoUpgrades: "Upgrade to")
             throw Refusal(
                 .codeLimit, "Code limit reached (\(limit)). \(advice)", limit: limit, current: live, plan: plan)
         }

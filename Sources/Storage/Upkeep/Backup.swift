@@ -45,7 +45,7 @@ public enum Backup {
     private static func copy(_ source: String, _ target: String) throws {
         let mask = umask(0o077)
         defer { umask(mask) }
-        let connection = try Transaction(path: source, mode: .readOnly)
+        let connection = try SQLiteConnection(path: source, mode: .readOnly)
         try connection.run("VACUUM INTO ?", target)
     }
 
@@ -63,7 +63,7 @@ public enum Backup {
     /// Reads a copy through, every page and index.
     /// - Throws: ``StorageError``: `.corrupt`, or `.newer` when this Postern is too old for it.
     public static func check(_ path: String) throws -> Checked {
-        let connection = try Transaction(path: path, mode: .readOnly)
+        let connection = try SQLiteConnection(path: path, mode: .readOnly)
         let verdict = try connection.first("PRAGMA integrity_check(1)") { try $0.text("integrity_check") }
         guard verdict == "ok" else {
             throw StorageError(.corrupt, "\(path) is damaged (\(verdict ?? "no answer")); use another backup")
@@ -113,7 +113,7 @@ public enum Backup {
         let beside = "\(target).before-restore-\(now)"
         var isWhole = true
         do {
-            let connection = try Transaction(path: target, mode: .readWrite)
+            let connection = try SQLiteConnection(path: target, mode: .readWrite)
             try connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
         } catch { isWhole = false }
         for suffix in ["-wal", "-shm"] where access(target + suffix, F_OK) == 0 {

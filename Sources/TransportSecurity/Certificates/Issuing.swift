@@ -8,7 +8,7 @@ public enum Issuing {
     /// Clocks differ: valid since an hour ago, in seconds.
     private static let clockTolerance = 3600
 
-    /// A certificate that vouches for itself.
+    /// A self-signed certificate.
     /// - Parameter names: host names and addresses.
     /// - Throws: ``TLSError``.
     public static func selfSigned(names: [String], now: Int) throws(TLSError) -> CertificatePair {

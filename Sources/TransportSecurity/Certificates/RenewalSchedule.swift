@@ -3,7 +3,7 @@ public struct RenewalSchedule: Sendable, Equatable {
     /// Waits after a failure, in seconds: a slip, a restart, a longer outage; then daily, for ever.
     static let backoff = [60, 600, 6000, 86400]
 
-    /// The certificate that is in force, if there is one.
+    /// A certificate's validity period.
     public struct Lifetime: Sendable, Equatable {
         public let notBefore, notAfter: Int
 
@@ -16,19 +16,19 @@ public struct RenewalSchedule: Sendable, Equatable {
     /// How many attempts have failed since the last success.
     public private(set) var failures = 0
     /// No attempt before this.
-    public private(set) var notBefore = 0
+    public private(set) var earliestAttempt = 0
     /// The moment that renewal information picked, where there is any (RFC 9773).
     public private(set) var suggested: Int?
 
-    public init(failures: Int = 0, notBefore: Int = 0) {
+    public init(failures: Int = 0, earliestAttempt: Int = 0) {
         self.failures = failures
-        self.notBefore = notBefore
+        self.earliestAttempt = earliestAttempt
     }
 
     /// When to try next.
     public func next(for certificate: Lifetime?) -> Int {
-        guard let certificate else { return notBefore }
-        return max(notBefore, suggested ?? Self.thirdLeft(of: certificate))
+        guard let certificate else { return earliestAttempt }
+        return max(earliestAttempt, suggested ?? Self.thirdLeft(of: certificate))
     }
 
     /// When a third of the lifetime is left.
@@ -40,14 +40,14 @@ public struct RenewalSchedule: Sendable, Equatable {
         let wait = Self.backoff[min(failures, Self.backoff.count - 1)]
         failures += 1
         // The authority may ask for more patience, not for less; nor for more than a week.
-        notBefore = now + min(max(wait, retryAfter ?? 0), 7 * 86400)
+        earliestAttempt = now + min(max(wait, retryAfter ?? 0), 7 * 86400)
     }
 
     public mutating func succeeded() { self = RenewalSchedule() }
 
-    /// An owner asked: the wait is over, the count of failures stays.
-    public mutating func askedNow() {
-        notBefore = 0
+    /// Makes the next attempt due now; keeps the count of failures.
+    public mutating func requestNow() {
+        earliestAttempt = 0
         suggested = 0
     }
 

@@ -2,7 +2,7 @@
 public struct RenewalStatus: Sendable, Codable, Equatable {
     /// What is being done, or was done last.
     public var doing: String
-    /// The authority's own words of the last failure; nil after a success.
+    /// Why the last attempt failed; nil after a success.
     public var problem: String?
     /// Epoch seconds.
     public var lastAttempt: Int?

@@ -74,7 +74,7 @@ final class TLSConnection {
 
     var isResumed: Bool { SSL_session_reused(ssl) == 1 }
 
-    /// Says goodbye with an alert (RFC 8446, section 6.1).
+    /// Sends the close_notify alert (RFC 8446, section 6.1).
     func sendCloseNotify() {
         ERR_clear_error()
         SSL_shutdown(ssl)
@@ -155,6 +155,6 @@ public enum TLSLimits {
     public static let handshakeDeadline = TimeAmount.seconds(10)
     /// Answers to key updates in a row without data between them: what BoringSSL allows.
     static let unaskedAnswers = 32
-    /// How long the peer gets to answer our farewell before the socket is closed.
-    static let farewell = TimeAmount.seconds(2)
+    /// How long the peer gets to answer our close_notify before the socket is closed.
+    static let closeNotifyTimeout = TimeAmount.seconds(2)
 }

@@ -25,7 +25,7 @@ public final class TLSContext: @unchecked Sendable {
     let pointer: OpaquePointer
     private let trust: Trust?
     /// Keeps the callback's argument alive as long as OpenSSL may call it.
-    private let store: CertificateStore?
+    private let store: ServerCertificates?
     private let staple: Staple?
 
     var verifiesNames: Bool { if case .pinned = trust { false } else { trust != nil } }
@@ -33,7 +33,7 @@ public final class TLSContext: @unchecked Sendable {
     deinit { SSL_CTX_free(pointer) }
 
     private init(
-        _ method: OpaquePointer?, trust: Trust?, store: CertificateStore?, staple: Staple? = nil
+        _ method: OpaquePointer?, trust: Trust?, store: ServerCertificates?, staple: Staple? = nil
     ) throws(TLSError) {
         guard let pointer = SSL_CTX_new(method) else { throw .last(.failed, "no TLS context") }
         self.pointer = pointer
@@ -104,7 +104,7 @@ public final class TLSContext: @unchecked Sendable {
 
     /// What a listener uses: it picks the certificate by the name that each client asks for.
     /// - Throws: ``TLSError``.
-    public static func listener(_ store: CertificateStore) throws(TLSError) -> TLSContext {
+    public static func listener(_ store: ServerCertificates) throws(TLSError) -> TLSContext {
         let context = try TLSContext(TLS_server_method(), trust: nil, store: store)
         context.serve()
         let argument = Unmanaged.passUnretained(store).toOpaque()
@@ -112,7 +112,7 @@ public final class TLSContext: @unchecked Sendable {
             context.pointer,
             { ssl, alert, argument in
                 guard let ssl, let argument else { return SSL_CLIENT_HELLO_ERROR }
-                let store = Unmanaged<CertificateStore>.fromOpaque(argument).takeUnretainedValue()
+                let store = Unmanaged<ServerCertificates>.fromOpaque(argument).takeUnretainedValue()
                 let hello = ClientHello(ssl)
                 guard let chosen = store.context(for: hello) else {
                     alert?.pointee = SSL_AD_UNRECOGNIZED_NAME

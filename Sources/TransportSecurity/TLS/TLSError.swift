@@ -11,7 +11,7 @@ public struct TLSError: Error, Equatable, CustomStringConvertible {
         case handshakeTimeout
         /// The peer's certificate is not trusted, or is not the pinned one.
         case untrusted
-        /// The connection broke without the peer's farewell: what came may be cut short.
+        /// The connection ended without close_notify: what was received may be truncated.
         case truncated
         /// A bound was passed.
         case overflow

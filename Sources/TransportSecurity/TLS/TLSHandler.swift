@@ -46,7 +46,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     private var heldBytes = 0
     private var timer: Scheduled<Void>?
     private var closePromise: EventLoopPromise<Void>?
-    private var isWaitingForFarewell = false
+    private var isWaitingForCloseNotify = false
     /// Records sent in a row because the peer asked for them and not we for anything.
     private var unaskedAnswers = 0
     /// The peer's close_notify has come.
@@ -115,7 +115,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         switch state {
         case .handshaking: fail(context, TLSError(.handshakeFailed, "the connection ended inside the TLS handshake"))
         case .active where !inputClosed:
-            context.fireErrorCaught(TLSError(.truncated, "the connection ended without a TLS farewell"))
+            context.fireErrorCaught(TLSError(.truncated, "the connection closed without a TLS close_notify"))
         case .idle, .active, .outputClosed, .closing, .closed: break
         }
         finish(ChannelError.eof)
@@ -150,7 +150,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     // MARK: In
 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // What comes behind a farewell is nobody's, and must not pile up.
+        // Bytes after close_notify are dropped.
         if inputClosed { return }
         switch state {
         case .handshaking:
@@ -167,9 +167,9 @@ public final class TLSHandler: ChannelDuplexHandler {
         guard case ChannelEvent.inputClosed = event else { return context.fireUserInboundEventTriggered(event) }
         switch state {
         case .handshaking: fail(context, TLSError(.handshakeFailed, "the peer hung up inside the TLS handshake"))
-        // The end of TCP without a farewell: nothing more can come, and nobody waits for an answer in good order.
+        // TCP ended without close_notify: nothing more can come, and the peer does not wait for ours.
         case .active where !inputClosed:
-            context.fireErrorCaught(TLSError(.truncated, "the connection ended without a TLS farewell"))
+            context.fireErrorCaught(TLSError(.truncated, "the connection closed without a TLS close_notify"))
             context.close(promise: nil)
         case .outputClosed, .closing: context.close(promise: nil)
         case .idle, .active, .closed: break
@@ -204,12 +204,12 @@ public final class TLSHandler: ChannelDuplexHandler {
         if let plaintext, state.delivers { context.fireChannelRead(wrapInboundOut(plaintext)) }
         switch progress {
         case .done, .wantsMore: break
-        case .closed: peerSaidGoodbye(context)
+        case .closed: receivedCloseNotify(context)
         case .failed(let error): if state.delivers { fail(context, error) } else { context.close(promise: nil) }
         }
     }
 
-    private func peerSaidGoodbye(_ context: ChannelHandlerContext) {
+    private func receivedCloseNotify(_ context: ChannelHandlerContext) {
         switch state {
         case .outputClosed, .closing:
             inputClosed = true
@@ -314,15 +314,15 @@ public final class TLSHandler: ChannelDuplexHandler {
     public func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         switch (state, mode) {
         case (.active, .output):
-            sayGoodbye(context, then: .outputClosed)
+            sendCloseNotify(context, then: .outputClosed)
             context.close(mode: .output, promise: promise)
         case (.active, .all):
-            sayGoodbye(context, then: .closing)
-            waitForFarewell(context, promise)
+            sendCloseNotify(context, then: .closing)
+            waitForCloseNotify(context, promise)
         case (.outputClosed, .all):
             state = .closing
-            waitForFarewell(context, promise)
-        case (.closing, .all): waitForFarewell(context, promise)
+            waitForCloseNotify(context, promise)
+        case (.closing, .all): waitForCloseNotify(context, promise)
         case (.idle, _), (.handshaking, _), (.closed, _), (_, .input): context.close(mode: mode, promise: promise)
         case (.outputClosed, .output), (.closing, .output): promise?.succeed()
         }
@@ -336,7 +336,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         context.close(promise: promise)
     }
 
-    private func sayGoodbye(_ context: ChannelHandlerContext, then next: State) {
+    private func sendCloseNotify(_ context: ChannelHandlerContext, then next: State) {
         writes.mark()
         seal(context)
         guard case .active = state else { return }
@@ -346,7 +346,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     }
 
     /// Closing at once with unread bytes would make TCP throw away what the peer has not read yet.
-    private func waitForFarewell(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
+    private func waitForCloseNotify(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
         if case .closed = state { return context.close(promise: promise) }
         if inputClosed { return context.close(promise: promise) }
         if let closePromise {
@@ -354,10 +354,10 @@ public final class TLSHandler: ChannelDuplexHandler {
         } else {
             closePromise = promise ?? context.eventLoop.makePromise()
         }
-        guard !isWaitingForFarewell else { return }
-        isWaitingForFarewell = true
+        guard !isWaitingForCloseNotify else { return }
+        isWaitingForCloseNotify = true
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(in: TLSLimits.farewell) { bound.value.close(promise: nil) }
+        timer = context.eventLoop.scheduleTask(in: TLSLimits.closeNotifyTimeout) { bound.value.close(promise: nil) }
     }
 
     private func fail(_ context: ChannelHandlerContext, _ error: TLSError) {

@@ -5,7 +5,7 @@ import Sockets
 import Telemetry
 import Wire
 
-/// The outermost layer of every request: gives it an id, turns errors into the API's one shape, logs each once, and answers what no
+/// The outermost layer of every request: gives it an id, turns errors into the API's one shape, logs server errors (5xx), and answers what no
 /// handler answers: other methods, OPTIONS, bodies that are too long.
 struct EdgeMiddleware: RouterMiddleware {
     /// A year, in seconds: what browsers ask for.
@@ -86,7 +86,7 @@ struct EdgeMiddleware: RouterMiddleware {
         if request.uri.path != "/" && request.uri.path != "/status" { response.headers[.cacheControl] = "no-store" }
         // The API is for programs in any page: they send a bearer token, and a browser adds nothing to it. Pages know their reader by a
         // cookie, and no other site may read them.
-        // /metrics trusts programs of this machine, and a browser on it is one.
+        // No CORS on /metrics: it trusts local programs, and a local browser would show it to any page.
         if routes.entry(for: request.uri.path)?.isPage != true, request.uri.path != "/metrics" {
             response.headers[.accessControlAllowOrigin] = "*"
             response.headers[.accessControlExposeHeaders] = "x-request-id, retry-after"

@@ -16,7 +16,7 @@ extension WebFeature {
         ],
         exports: [
             .once("organisation") { scope in
-                let found = try Organisation.find(id: scope.organisationId, in: scope.connection)
+                let found = try Organisation.find(id: scope.organisationId, in: scope.transaction)
                 return found.map { [OrganisationResource($0, role: nil)] } ?? []
             },
             .once("role") { try Role.list(in: $0).filter { !$0.isBuiltIn }.map(RoleResource.init) },

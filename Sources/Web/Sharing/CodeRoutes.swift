@@ -19,7 +19,7 @@ struct CodeRoutes: Sendable {
     }
 
     @Sendable private func validate(_ request: Request, _ context: WebContext) async throws -> Response {
-        guard let code = CodeName(try context.parameters.require("code")) else {
+        guard let code = ShareCodeId(try context.parameters.require("code")) else {
             return .json(CodeValidation(error: "Code not found"))
         }
         do {
@@ -31,7 +31,7 @@ struct CodeRoutes: Sendable {
 
     @Sendable private func revoke(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response
     {
-        guard let code = CodeName(try context.parameters.require("code")) else {
+        guard let code = ShareCodeId(try context.parameters.require("code")) else {
             throw Refusal(.notFound, "Code not found")
         }
         try await shares.revoke(code, by: caller)

@@ -7,7 +7,7 @@ struct InvitationPage: Sendable {
     func add(to routes: Routes) {
         routes.openPage(.get, "/j/:code", limit: .none) { _, context in
             // The secret stands in the fragment, which browsers keep to themselves: this page cannot show the whole link.
-            guard let code = CodeName(try context.parameters.require("code")) else {
+            guard let code = ShareCodeId(try context.parameters.require("code")) else {
                 throw APIError(
                     .notFound, "code_not_found", "This is not a share code; ask the host for the link again.")
             }
@@ -15,7 +15,7 @@ struct InvitationPage: Sendable {
         }
     }
 
-    private func invitation(_ code: CodeName) -> Page {
+    private func invitation(_ code: ShareCodeId) -> Page {
         Page(
             title: "You are invited to a terminal",
             body: """

@@ -8,7 +8,7 @@ import Storage
 struct AvailabilityRecorder: Service {
     private static let intervalSeconds = 60
 
-    let board: StatusBoard
+    let board: StatusChecks
     let database: Database
     let logger: Logger
 

@@ -38,7 +38,7 @@ struct HealthRoutes: Sendable {
     }
 
     let parts: WebParts
-    let board: StatusBoard
+    let board: StatusChecks
     let events: ConnectionEvents
 
     func add(to routes: Routes) {

@@ -13,7 +13,7 @@ import Wire
 /// `/` and `/status`: how the server is, for people.
 struct StatusRoutes: Sendable {
     let parts: WebParts
-    let board: StatusBoard
+    let board: StatusChecks
     let authenticator: Authenticator
     let publicNumbers: Bool
 

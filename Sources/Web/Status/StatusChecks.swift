@@ -23,9 +23,9 @@ public struct BackupReport: Sendable {
     }
 }
 
-/// Looks at every part of the server, at most once in a few seconds however many ask.
-final class StatusBoard: Sendable {
-    /// How long one look serves everybody.
+/// Checks every part of the server, at most once in a few seconds however many ask: for `/ready`, the status page and its history.
+final class StatusChecks: Sendable {
+    /// How long a result is reused.
     private static let freshness = Duration.seconds(5)
     /// Free space of which a warning is due: twice what is kept in reserve.
     private static let warningFactor = 2
@@ -36,8 +36,8 @@ final class StatusBoard: Sendable {
     private let parts: WebParts
     private let loops: LoopProbe
     private let last = Mutex<StatusReport?>(nil)
-    /// The look that is under way, which all who ask meanwhile share.
-    private let look = SharedLook()
+    /// Callers during a check share its result.
+    private let check = SerialCheck()
 
     init(_ parts: WebParts, group: any EventLoopGroup) {
         self.parts = parts
@@ -46,8 +46,8 @@ final class StatusBoard: Sendable {
 
     func report() async -> StatusReport {
         if let known = fresh { return known }
-        return await look.once {
-            // Another look may have ended while this one waited.
+        return await check.run {
+            // Another check may have ended while this one waited.
             if let known = self.fresh { return known }
             let components = [
                 await self.database(), await self.relay(), self.certificate(), self.acme(), self.disk(),
@@ -84,17 +84,17 @@ final class StatusBoard: Sendable {
     /// Its rooms live on the event loops: one that does not answer holds up all of its rooms.
     private func relay() async -> Component {
         await loops.answer(within: Self.loopPatience)
-            ? Component("relay", .ok, "Passes on what comes.")
+            ? Component("relay", .ok, "Working.")
             : Component("relay", .failed, "An event loop does not answer; see the server's log, then restart it.")
     }
 
     private func certificate() -> Component? {
         guard let report = parts.certificate() else { return nil }
         let days = report.daysLeft(now: Int(time(nil)))
-        let issuer = report.facts.isSelfSigned ? "signed by itself" : "from \(report.mode == "acme" ? "ACME" : "files")"
+        let issuer = report.facts.isSelfSigned ? "self-signed" : "from \(report.mode == "acme" ? "ACME" : "files")"
         if days < 0 {
             let remedy = report.mode == "acme" ? "renew it ('postern cert renew')" : "put a new one in its place"
-            return Component("certificate", .failed, "Has ended; \(remedy).")
+            return Component("certificate", .failed, "Expired; \(remedy).")
         }
         if let problem = report.problem {
             let state: Component.State = report.urgency == .alarm ? .alarm : .warning
@@ -112,7 +112,7 @@ final class StatusBoard: Sendable {
     private func acme() -> Component? {
         guard let renewal = parts.certificate()?.renewal else { return nil }
         let wait = max(0, renewal.nextAttempt - Int(time(nil)))
-        let next = "The next look is in \(DurationText.text(wait))."
+        let next = "Next check in \(DurationText.text(wait))."
         if let problem = renewal.problem { return Component("acme", .warning, "\(problem). \(next)") }
         return Component("acme", .ok, "\(renewal.doing.prefix(1).uppercased() + renewal.doing.dropFirst()). \(next)")
     }
@@ -141,15 +141,15 @@ final class StatusBoard: Sendable {
     }
 }
 
-/// One look at a time; the others wait for it.
-private actor SharedLook {
+/// Runs one check at a time; other callers wait.
+private actor SerialCheck {
     private var isBusy = false
     private var waiting: [CheckedContinuation<Void, Never>] = []
 
-    func once(_ look: @Sendable () async -> StatusReport) async -> StatusReport {
+    func run(_ check: @Sendable () async -> StatusReport) async -> StatusReport {
         while isBusy { await withCheckedContinuation { waiting.append($0) } }
         isBusy = true
-        let report = await look()
+        let report = await check()
         isBusy = false
         let resumed = waiting
         waiting = []

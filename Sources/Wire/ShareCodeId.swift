@@ -1,5 +1,5 @@
 /// The part of a share code that the relay knows: `SYCLX-` and six of A–Z, 0–9.
-public struct CodeName: Sendable, Hashable, CustomStringConvertible {
+public struct ShareCodeId: Sendable, Hashable, CustomStringConvertible {
     private static let brand = "SYCLX"
     private static let length = 6
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
@@ -18,10 +18,10 @@ public struct CodeName: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// A new code from the system's random numbers.
-    public static func random() -> CodeName {
+    public static func random() -> ShareCodeId {
         var generator = SystemRandomNumberGenerator()
         let letters = (0..<length).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &generator)] }
-        return CodeName(canonical: "\(brand)-\(String(letters))")
+        return ShareCodeId(canonical: "\(brand)-\(String(letters))")
     }
 
     private init(canonical: String) { description = canonical }

@@ -10,7 +10,7 @@ public enum ConnectionOutcome: Sendable {
 }
 
 /// A protocol that takes a connection over from HTTP/1.1 by an upgrade request (RFC 9110, section 7.8).
-public protocol UpgradeEntrance: Sendable {
+public protocol UpgradeProtocol: Sendable {
     /// As the `Upgrade` header names it, in lower case.
     var name: String { get }
 
@@ -23,7 +23,7 @@ public protocol UpgradeEntrance: Sendable {
 /// A protocol that is chosen by the TLS client hello, before TLS answers: by server name or by ALPN.
 ///
 /// It gets the connection with all bytes from the client hello on, and brings its own TLS, or passes the bytes through.
-public protocol HelloEntrance: Sendable {
+public protocol ClientHelloProtocol: Sendable {
     /// Whether a client hello is for this protocol. Called on the connection's event loop.
     func takes(_ hello: ClientHello) -> Bool
 

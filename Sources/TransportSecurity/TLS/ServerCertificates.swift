@@ -2,7 +2,7 @@ import COpenSSL
 import Synchronization
 
 /// The certificates a server can show, by name. Swapped while connections go on: each holds on to the one it began with.
-public final class CertificateStore: Sendable {
+public final class ServerCertificates: Sendable {
     private struct Served {
         let pair: CertificatePair
         let context: TLSContext

@@ -2,8 +2,8 @@ import FoundationEssentials
 import Glibc
 import Model
 
-/// Another process of this same program.
-final class OwnProcess {
+/// A child process that runs this same program.
+final class PosternChildProcess {
     private let pid: pid_t
     /// What it prints.
     private let output: CInt
@@ -11,9 +11,9 @@ final class OwnProcess {
     private var status: Int32?
 
     /// - Parameters:
-    ///   - configuration: `XDG_CONFIG_HOME`, where client verbs keep credentials; nil leaves the environment as it is.
+    ///   - configHome: `XDG_CONFIG_HOME`, where client verbs keep credentials; nil leaves the environment as it is.
     /// - Throws: ``CommandFailure``.
-    init(_ arguments: [String], configuration: String? = nil) throws {
+    init(_ arguments: [String], configHome: String? = nil) throws {
         var pipes: [CInt] = [-1, -1]
         guard pipe(&pipes) == 0 else { throw Self.failure() }
         pipes.forEach { _ = fcntl($0, F_SETFD, FD_CLOEXEC) }
@@ -27,11 +27,11 @@ final class OwnProcess {
         }
         posix_spawn_file_actions_adddup2(&actions, pipes[1], 1)
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        // Not the terminal's: a Ctrl-C there is for whoever is shown.
+        // A process group of its own: Ctrl-C in the terminal must not stop this child.
         posix_spawnattr_setpgroup(&attributes, 0)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
         var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("POSTERN_") }
-        if let configuration { variables["XDG_CONFIG_HOME"] = configuration }
+        if let configHome { variables["XDG_CONFIG_HOME"] = configHome }
         var pid = pid_t()
         let number = Self.withPointers(["postern"] + arguments) { argv in
             Self.withPointers(variables.map { "\($0.key)=\($0.value)" }) { environment in

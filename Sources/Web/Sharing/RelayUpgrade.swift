@@ -2,16 +2,15 @@ import Limits
 import NIOCore
 import NIOHTTP1
 import NIOWebSocket
-import Limits
 public import Relay
 import Sockets
 import Wire
 
 /// WebSocket upgrades to the relay, on its own path and on Socket.IO's.
-struct RelayEntrance: UpgradeEntrance {
+struct RelayUpgrade: UpgradeProtocol {
     let name = RelayUpgrader.name
     let relay: RelayServer
-    /// Whose word about the peer's address is taken.
+    /// Proxies whose X-Forwarded-For is trusted.
     let proxies: TrustedProxies
 
     func upgrader(
@@ -68,7 +67,7 @@ private struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
         channel.eventLoop.makeCompletedFuture {
             let isSocketIO = upgradeRequest.path != relayPath
             // A host sends much more than requests are long.
-            try channel.syncOptions?.setOption(.recvAllocator, value: ConnectionTransfer.reads)
+            try channel.syncOptions?.setOption(.recvAllocator, value: ConnectionTransfer.receiveAllocator)
             let client = proxies.client(
                 channel.remoteAddress?.ipAddress, upgradeRequest.headers["X-Forwarded-For"])
             try relay.addPeer(to: channel, address: client.key, isSocketIO: isSocketIO, transport: transport)

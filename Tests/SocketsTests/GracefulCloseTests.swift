@@ -4,7 +4,7 @@ import Testing
 
 @testable import Sockets
 
-@Suite struct FarewellTests {
+@Suite struct GracefulCloseTests {
     /// A socket that is full: its half is closed only when somebody says that everything has left.
     private final class FullSocket: ChannelOutboundHandler {
         typealias OutboundIn = Never
@@ -25,18 +25,18 @@ import Testing
         final class Speaker: ChannelInboundHandler { typealias InboundIn = Never }
         let speaker = Speaker()
         try channel.pipeline.syncOperations.addHandler(speaker)
-        try channel.pipeline.syncOperations.context(handler: speaker).closeAfterFarewell()
+        try channel.pipeline.syncOperations.context(handler: speaker).closeGracefully()
         return (channel, socket)
     }
 
     @Test func theLastAnswerIsNotCutWhileItLeavesSlowly() throws {
         let (channel, socket) = try farewell()
-        channel.embeddedEventLoop.advanceTime(by: ConnectionLimits.farewell * 3)
+        channel.embeddedEventLoop.advanceTime(by: ConnectionLimits.gracefulClose * 3)
         #expect(!socket.isClosed)
         socket.closing?.succeed()
         channel.embeddedEventLoop.run()
         #expect(!socket.isClosed, "the peer has yet to read it")
-        channel.embeddedEventLoop.advanceTime(by: ConnectionLimits.farewell)
+        channel.embeddedEventLoop.advanceTime(by: ConnectionLimits.gracefulClose)
         #expect(socket.isClosed)
     }
 

@@ -2,13 +2,13 @@ public import Logging
 import NIOCore
 import Synchronization
 
-/// Says that something keeps happening, at most so often in ``interval``: a flood must not become a flood of log lines.
-public final class RepeatedEvent: Sendable {
+/// Logs a message at most ``linesAtMost`` times in ``interval``: a flood of events must not become a flood of log lines.
+public final class RateLimitedLog: Sendable {
     private struct State {
         var since: NIODeadline?
-        var said = 0
-        /// Those that are in no line yet.
-        var unsaid = 0
+        var written = 0
+        /// Events that are in no line yet.
+        var suppressed = 0
     }
 
     private static let interval = TimeAmount.seconds(10)
@@ -24,18 +24,18 @@ public final class RepeatedEvent: Sendable {
         self.linesAtMost = linesAtMost
     }
 
-    /// - Parameter metadata: of the one that was last. `count` is added: how many there were since the line before.
-    public func note(_ logger: Logger, metadata: @autoclosure () -> Logger.Metadata = [:]) {
+    /// - Parameter metadata: of this event. `count` is added: how many events there were since the line before.
+    public func log(to logger: Logger, metadata: @autoclosure () -> Logger.Metadata = [:]) {
         let count = state.withLock { state -> Int? in
-            state.unsaid += 1
+            state.suppressed += 1
             if state.since.map({ NIODeadline.now() - $0 >= Self.interval }) ?? true {
                 state.since = .now()
-                state.said = 0
+                state.written = 0
             }
-            if state.said >= linesAtMost { return nil }
-            state.said += 1
-            defer { state.unsaid = 0 }
-            return state.unsaid
+            if state.written >= linesAtMost { return nil }
+            state.written += 1
+            defer { state.suppressed = 0 }
+            return state.suppressed
         }
         guard let count else { return }
         logger.log(level: level, message, metadata: metadata().merging(["count": "\(count)"]) { $1 })

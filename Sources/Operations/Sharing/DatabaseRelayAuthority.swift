@@ -8,7 +8,7 @@ import Storage
 public import Wire
 
 /// Answers the relay's questions from accounts and the database.
-public struct RelayAdmission: RelayAuthority {
+public struct DatabaseRelayAuthority: RelayAuthority {
     public let database: Database
     public let authenticator: Authenticator
     public let limiter: RateLimiter
@@ -60,7 +60,7 @@ public struct RelayAdmission: RelayAuthority {
             guard caller.hasScope(.sessionCreate) else {
                 throw RelayRefusal("This token may not join sessions (session:create)", closeCode: CloseCode.notAllowed)
             }
-            guard let name = CodeName(code) else {
+            guard let name = ShareCodeId(code) else {
                 throw RelayRefusal("Code not found", closeCode: CloseCode.noSuchSession)
             }
             let (seat, resumeToken) = try await database.write { [unproved] connection in
@@ -110,7 +110,7 @@ public struct RelayAdmission: RelayAuthority {
         }
     }
 
-    public func relayed(bytes: Int, sessionId: String) async -> Bool {
+    public func recordRelayed(bytes: Int, sessionId: String) async -> Bool {
         await retryUntilStored("writing usage") {
             try await database.write(essential: true) {
                 try UsageLedger.settleBytes([sessionId: bytes], now: .now(), in: $0)
@@ -155,7 +155,8 @@ public struct RelayAdmission: RelayAuthority {
     private static let tries = 300
 
     /// Runs `body` until it succeeds, at most ``tries`` times. Stops early if the database is closed, or if the task is cancelled after a
-    /// failed attempt. A row that does not end counts against its owner.
+    /// failed attempt. Retrying matters: a session or seat that is never ended keeps
+    /// counting towards its limits.
     /// - Returns: whether it was done.
     @discardableResult
     private func retryUntilStored(_ what: String, _ body: () async throws -> Void) async -> Bool {
