@@ -61,7 +61,17 @@ public struct ShareInvitation: Sendable, Equatable {
         "\(server)/j/\(code)#\(secret.text)\(fingerprint.map { ".\($0)" } ?? "")"
     }
 
-    /// Reads either form.
+    /// The first of the words that looks mistyped, and the word of the list that is closest to it.
+    ///
+    /// A word that is neither in the list nor close to one of it is left alone: the host may be newer and have other words.
+    public var likelyMistake: (typed: String, meant: String)? {
+        guard case .words(let text) = secret else { return nil }
+        return text.split(separator: "-").lazy.compactMap { word in
+            Words.closest(to: String(word)).map { (String(word), $0) }
+        }.first
+    }
+
+    /// Reads either form, in any case. Spoken parts may have blanks or hyphens between them.
     /// - Returns: nil when it is neither; the words' spelling is not checked here, the host does that.
     public init?(_ text: String) {
         let trimmed = text.filter { !$0.isWhitespace }
@@ -79,12 +89,12 @@ public struct ShareInvitation: Sendable, Equatable {
                 fingerprint: parts.count == 2 ? parts[1] : nil)
             return
         }
-        // With or without the hyphen inside the code: SYCLX-7K2Q9M-a-b, SYCLX7K2Q9M-a-b.
-        let parts = trimmed.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
-        let hyphened = parts.first?.uppercased() == "SYCLX"
-        let codeParts = hyphened ? 2 : 1
+        // With or without a hyphen inside the code: SYCLX-7K2Q9M-a-b, SYCLX7K2Q9M-a-b, syclx 7k2q9m a b.
+        let parts = text.split { $0.isWhitespace || $0 == "-" }.map(String.init)
+        guard let first = parts.first else { return nil }
+        let codeParts = first.uppercased() == ShareCodeId.brand ? 2 : 1
         guard parts.count == codeParts + 2, let code = ShareCodeId(parts[..<codeParts].joined(separator: "-")),
-            parts[codeParts...].allSatisfy({ !$0.isEmpty && $0.allSatisfy(\.isLetter) })
+            parts[codeParts...].allSatisfy({ $0.allSatisfy(\.isLetter) })
         else { return nil }
         self.init(code: code, secret: .words(parts[codeParts...].joined(separator: "-").lowercased()))
     }

@@ -4,6 +4,30 @@ enum Words {
     /// the host picks from the list, and a guest's words are compared with what the host picked.
     static let list: [String] = text.split(whereSeparator: \.isWhitespace).map(String.init)
 
+    /// The word of the list that one typing mistake (a letter more, less or other, or two in the wrong order) leads away from.
+    /// - Returns: nil for a word of the list, and where none or several are that close.
+    static func closest(to word: String) -> String? {
+        if list.contains(word) { return nil }
+        let typed = Array(word.utf8)
+        let near = list.filter { isOneMistake(typed, Array($0.utf8)) }
+        return near.count == 1 ? near[0] : nil
+    }
+
+    private static func isOneMistake(_ typed: [UInt8], _ meant: [UInt8]) -> Bool {
+        guard abs(typed.count - meant.count) <= 1 else { return false }
+        let start = zip(typed, meant).prefix { $0 == $1 }.count
+        let (typedRest, meantRest) = (typed[start...], meant[start...])
+        switch typed.count - meant.count {
+        case 1: return typedRest.dropFirst().elementsEqual(meantRest)
+        case -1: return typedRest.elementsEqual(meantRest.dropFirst())
+        default:
+            let swapped =
+                typedRest.count >= 2 && typedRest.prefix(2).reversed().elementsEqual(meantRest.prefix(2))
+                && typedRest.dropFirst(2).elementsEqual(meantRest.dropFirst(2))
+            return swapped || typedRest.dropFirst().elementsEqual(meantRest.dropFirst())
+        }
+    }
+
     private static let text = """
         abbey academy acorn acrobat actor agate album alder algae alley almond alphabet alpine amber amulet anchor
         ankle antelope anthem antler apple apricot apron aquarium arbor arch archer arena armor arrow artist ash

@@ -44,3 +44,5 @@ public struct GenerationTable<Value> {
         return dropped
     }
 }
+
+extension GenerationTable: Sendable where Value: Sendable {}

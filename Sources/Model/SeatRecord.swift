@@ -2,7 +2,13 @@
 public struct SeatRecord: Sendable, Equatable {
     /// The place in the room: 0 is the host, a guest's is 1 to 65,535.
     public let slot: Int
-    public let peerId, userId, username, publicKey: String
+    /// What the server calls a guest without an account.
+    public static let guestName = "guest"
+
+    public let peerId: String
+    /// Nil for a guest without an account.
+    public let userId: String?
+    public let username, publicKey: String
     public let permission: Permission
     /// SHA-256 of the token that gives the seat back.
     public let resumeDigest: [UInt8]
@@ -11,7 +17,7 @@ public struct SeatRecord: Sendable, Equatable {
     public let organisationId: String?
 
     public init(
-        slot: Int, peerId: String, userId: String, username: String, publicKey: String, permission: Permission,
+        slot: Int, peerId: String, userId: String?, username: String, publicKey: String, permission: Permission,
         resumeDigest: [UInt8], credentialId: String? = nil, organisationId: String? = nil
     ) {
         self.slot = slot

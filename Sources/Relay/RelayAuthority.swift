@@ -7,9 +7,11 @@ public protocol RelayAuthority: Sendable {
     /// May this token's owner host this session?
     func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal>
     /// Does this code let this token's owner in? The use is counted and the seat taken before this answers.
-    /// - Parameter publicKey: what the guest shows the host; kept, so that a room comes back whole after a restart.
+    /// - Parameters:
+    ///   - token: nil for a guest without an account.
+    ///   - publicKey: what the guest shows the host; kept, so that a room comes back whole after a restart.
     func admitGuest(
-        token: String, code: String, publicKey: String, from address: String
+        token: String?, code: String, publicKey: String, from address: String
     ) async -> Result<GuestAdmission, RelayRefusal>
     /// A guest's seat is free again.
     /// - Parameter reason: why the host removed the guest, where it said so.
@@ -86,7 +88,8 @@ public struct GuestAdmission: Sendable {
     public let hostUsername: String
     public let permission: Permission
     public let peerId: String
-    public let userId: String
+    /// Nil for a guest without an account.
+    public let userId: String?
     public let username: String
     /// As with the host's.
     public let resumeToken: String
@@ -97,7 +100,7 @@ public struct GuestAdmission: Sendable {
 
     public init(
         sessionId: String, sessionName: String?, hostPublicKey: String, hostUsername: String, permission: Permission,
-        peerId: String, userId: String, username: String, resumeToken: String, slot: Slot, credentialId: String? = nil
+        peerId: String, userId: String?, username: String, resumeToken: String, slot: Slot, credentialId: String? = nil
     ) {
         self.credentialId = credentialId
         self.sessionId = sessionId

@@ -65,7 +65,8 @@ public enum KickReason: String, Sendable, Equatable {
 /// A request from client to server, checked.
 public enum ClientMessage: Sendable, Equatable {
     case joinAsHost(token: String, sessionId: String, binary: Bool)
-    case joinAsGuest(token: String, code: String, publicKey: String, binary: Bool)
+    /// Without a token the guest has no account.
+    case joinAsGuest(token: String?, code: String, publicKey: String, binary: Bool)
     /// Without `lastSequence` the seat is taken back, and the screen comes from a snapshot.
     case resume(token: String, lastSequence: UInt64?, binary: Bool)
     case relay(encryptedData: String, nonce: String, target: MessageTarget?)
@@ -101,7 +102,7 @@ public enum ClientMessage: Sendable, Equatable {
                 sessionId: try Self.require(text.sessionId, "sessionId"), binary: binary)
         case "joinAsGuest":
             self = .joinAsGuest(
-                token: try Self.require(text.token, "token", WireLimits.tokenBytes),
+                token: text.token == nil ? nil : try Self.require(text.token, "token", WireLimits.tokenBytes),
                 code: try Self.require(text.code, "code"),
                 publicKey: try Self.require(text.guestPublicKey, "guestPublicKey"), binary: binary)
         case "resume":

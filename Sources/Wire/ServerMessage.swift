@@ -23,6 +23,8 @@ public struct ServerMessage: Codable, Sendable, Equatable {
     public var slot: Slot?
     public var userId: String?
     public var username: String?
+    /// False for a guest without an account, whose `userId` is its peer id; absent otherwise.
+    public var hasAccount: Bool?
     public var guestPublicKey: String?
     public var permission: Permission?
     public var isHost: Bool?

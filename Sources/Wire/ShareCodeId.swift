@@ -1,6 +1,7 @@
 /// The part of a share code that the relay knows: `SYCLX-` and six of A–Z, 0–9.
 public struct ShareCodeId: Sendable, Hashable, CustomStringConvertible {
-    private static let brand = "SYCLX"
+    /// What every code begins with.
+    public static let brand = "SYCLX"
     private static let length = 6
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 

@@ -80,11 +80,14 @@ struct Couple {
         #expect(throws: EndToEndError.wrongSecret) { try guest.receive(confirmation: Array(repeating: 7, count: 32)) }
     }
 
-    @Test func fiveFailedProofsKillACode() {
+    @Test func fiveFailedProofsOfTheWordsKillACode() {
         var codes = CodeSecrets(code: ShareCodeId.random(), permission: .read)
-        for _ in 0..<4 { codes.proofFailed() }
+        for _ in 0..<4 { codes.proofFailed(kind: 0) }
         #expect(!codes.isDead)
-        codes.proofFailed()
+        // A link's secret cannot be guessed, and its failures must not use the code up.
+        for _ in 0..<100 { codes.proofFailed(kind: 1) }
+        #expect(!codes.isDead)
+        codes.proofFailed(kind: 0)
         #expect(codes.isDead)
     }
 
@@ -135,7 +138,8 @@ struct Couple {
         let words = ShareInvitation(code: code, secret: .words("cactus-violin"))
         for text in [
             "SYCLX-7K2Q9M-cactus-violin", "syclx-7k2q9m-Cactus-Violin", "SYCLX7K2Q9M-cactus-violin",
-            " SYCLX-7K2Q9M-cactus-violin\n",
+            " SYCLX-7K2Q9M-cactus-violin\n", "syclx 7k2q9m cactus violin", "SYCLX 7K2Q9M  Cactus-Violin",
+            "SYCLX7K2Q9M cactus violin",
         ] { #expect(ShareInvitation(text) == words, "\(text)") }
         let digits = "0123456789abcdef0123456789abcdef"
         let link = ShareInvitation(code: code, secret: .link(digits), server: "http://box:8080")
@@ -145,6 +149,20 @@ struct Couple {
         ] {
             #expect(ShareInvitation(text) == nil, "\(text)")
         }
+    }
+
+    @Test(arguments: [
+        ("cactuss-violin", "cactus"), ("cactu-violin", "cactus"), ("catcus-violin", "cactus"),
+        ("cactus-viulin", "violin"),
+    ])
+    func aTypingMistakeInTheWordsIsNamed(words: String, meant: String) {
+        #expect(ShareInvitation("SYCLX-7K2Q9M-\(words)")?.likelyMistake?.meant == meant)
+    }
+
+    /// Words of another version's list, or none at all, are for the host to judge; so is what is close to several words.
+    @Test(arguments: ["cactus-violin", "xylophones-qwertz", "cactus-bea"])
+    func whatMayBeRightIsNotCalledAMistake(words: String) {
+        #expect(ShareInvitation("SYCLX-7K2Q9M-\(words)")?.likelyMistake == nil)
     }
 }
 

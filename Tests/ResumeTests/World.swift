@@ -18,7 +18,7 @@ private struct NoAuthority: RelayAuthority {
         .failure(RelayRefusal("not here", closeCode: CloseCode.notAllowed))
     }
     func admitGuest(
-        token: String, code: String, publicKey: String, from address: String
+        token: String?, code: String, publicKey: String, from address: String
     ) async -> Result<GuestAdmission, RelayRefusal> {
         .failure(RelayRefusal("not here", closeCode: CloseCode.notAllowed))
     }

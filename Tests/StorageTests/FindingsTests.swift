@@ -123,7 +123,8 @@ import Testing
             let (guest, _) = try SignIn.begin(
                 user: ben.user, kind: .browser, client: "c", address: "a", isStrong: false, now: now, in: connection)
             return try GuestSeat.admit(
-                guest: ben.user, code: "C", publicKey: "k", credentialId: guest.id, resumeDigest: { _ in [2] },
+                guest: .account(ben.user, credentialId: guest.id), code: "C", publicKey: "k",
+                resumeDigest: { _ in [2] },
                 now: now,
                 in: connection
             ).id
@@ -151,7 +152,8 @@ import Testing
         for _ in 0..<3 {
             let seat = try await database.write {
                 try GuestSeat.admit(
-                    guest: ben.user, code: "C", publicKey: "k", resumeDigest: { _ in [2] }, now: now, in: $0)
+                    guest: .account(ben.user, credentialId: nil), code: "C", publicKey: "k", resumeDigest: { _ in [2] },
+                    now: now, in: $0)
             }
             let unproved = try await database.write {
                 try GuestSeat.leave(id: seat.id, isUnproved: true, now: now, in: $0)

@@ -189,7 +189,7 @@ import Testing
     @Test func aRequiredSecondFactorKeepsOthersOut() async throws {
         let ana = try await people("ana")[0]
         let team = try await temporary.team("team", [(ana, .owner)], now: now)
-        _ = try await database.write { try team.change(name: nil, requiresSecondFactor: true, in: $0) }
+        _ = try await database.write { try team.change(Organisation.Change(requiresSecondFactor: true), in: $0) }
         let weak = Caller(
             user: ana.user, organisationId: team.id, credential: .signIn("s"), isStrong: false, address: "a")
         #expect(await refusal { _ = try weak.member(may: .tenantRead, in: $0) } == .secondFactor)

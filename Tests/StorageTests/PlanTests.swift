@@ -107,7 +107,7 @@ import Testing
             _ = try ShareCode.create(
                 request, sessionId: session.id, owner: host, candidates: ["C"], now: now, in: connection)
             return try GuestSeat.admit(
-                guest: guest.user, code: "C", publicKey: "", resumeDigest: { _ in [1] },
+                guest: .account(guest.user, credentialId: nil), code: "C", publicKey: "", resumeDigest: { _ in [1] },
                 now: now.advanced(bySeconds: 90), in: connection)
         }
         for second in stride(from: Int64(0), through: 7200, by: 7) {
@@ -166,7 +166,8 @@ import Testing
                 request, sessionId: session.id, owner: host, candidates: ["C"], now: now, in: connection)
             for round in 0..<5 {
                 let seat = try GuestSeat.admit(
-                    guest: guest.user, code: "C", publicKey: "", resumeDigest: { _ in [UInt8(round)] }, now: now,
+                    guest: .account(guest.user, credentialId: nil), code: "C", publicKey: "",
+                    resumeDigest: { _ in [UInt8(round)] }, now: now,
                     in: connection)
                 if round % 2 == 0 { try GuestSeat.leave(id: seat.id, now: now, in: connection) }
             }

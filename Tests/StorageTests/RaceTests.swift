@@ -74,7 +74,8 @@ import Testing
             try await code("C\(round)", try await start(host), host)
             let won = await temporary.race(5) {
                 _ = try GuestSeat.admit(
-                    guest: guest.user, code: "C\(round)", publicKey: "", resumeDigest: { _ in [1] }, now: now, in: $0)
+                    guest: .account(guest.user, credentialId: nil), code: "C\(round)", publicKey: "",
+                    resumeDigest: { _ in [1] }, now: now, in: $0)
             }
             #expect(won == 2)
         }
@@ -88,7 +89,8 @@ import Testing
             try await code("C\(round)", session, host, uses: 1)
             let won = await temporary.race(4) {
                 _ = try GuestSeat.admit(
-                    guest: guest.user, code: "C\(round)", publicKey: "", resumeDigest: { _ in [1] }, now: now, in: $0)
+                    guest: .account(guest.user, credentialId: nil), code: "C\(round)", publicKey: "",
+                    resumeDigest: { _ in [1] }, now: now, in: $0)
             }
             #expect(won == 1)
         }

@@ -124,7 +124,8 @@ import Testing
         func admit() async throws -> String {
             try await database.write {
                 try GuestSeat.admit(
-                    guest: guest.user, code: "A", publicKey: "", resumeDigest: { _ in [1] }, now: now, in: $0)
+                    guest: .account(guest.user, credentialId: nil), code: "A", publicKey: "",
+                    resumeDigest: { _ in [1] }, now: now, in: $0)
             }.id
         }
         let first = try await admit()
@@ -142,7 +143,8 @@ import Testing
         func admit(_ number: UInt8) async throws -> GuestSeat {
             try await database.write {
                 try GuestSeat.admit(
-                    guest: guest.user, code: "A", publicKey: "key", resumeDigest: { _ in [number] }, now: now, in: $0)
+                    guest: .account(guest.user, credentialId: nil), code: "A", publicKey: "key",
+                    resumeDigest: { _ in [number] }, now: now, in: $0)
             }
         }
         let seats = [try await admit(1), try await admit(2), try await admit(3)]

@@ -23,16 +23,27 @@ struct Credentials: Codable {
         return try ServerAddress(url, pin: pin)
     }
 
-    /// - Parameter url: the server that is meant, where the command names one.
+    /// - Parameter named: the server that is meant, where the command names one.
     /// - Throws: ``ClientError`` that says how to sign in.
     static func load(url named: String? = nil) throws -> Credentials {
+        guard let found = try find(url: named) else { throw signedOut }
+        return found
+    }
+
+    /// - Parameter named: the server that is meant, where the command names one.
+    /// - Returns: nil where nobody is signed in to it: a token is shown to the server it came from and to no other.
+    /// - Throws: ``ClientError`` when what is stored cannot be read.
+    static func find(url named: String? = nil) throws -> Credentials? {
         let stored = try read()
-        guard let url = named ?? environment("POSTERN_URL") ?? stored?.url else { throw signedOut }
+        let fromEnvironment = environment("POSTERN_URL")
+        guard let url = named ?? fromEnvironment ?? stored?.url else { return nil }
         let isStored = stored.map { isSame($0.url, url) } ?? false
-        // A token is shown to the server it came from; to another one only where the environment says so.
-        guard let token = environment("POSTERN_TOKEN") ?? (named == nil || isStored ? stored?.token : nil) else {
-            throw signedOut
-        }
+        // The environment's token is for the environment's server, or for the stored one.
+        let environmentIsMeant = named == nil || (fromEnvironment ?? stored?.url).map { isSame($0, url) } ?? false
+        guard
+            let token = (environmentIsMeant ? environment("POSTERN_TOKEN") : nil)
+                ?? (named == nil || isStored ? stored?.token : nil)
+        else { return nil }
         // A pin belongs to the address it was stored with.
         let pinned = isStored ? stored?.fingerprint : nil
         return Credentials(url: url, token: token, fingerprint: environment("POSTERN_FINGERPRINT") ?? pinned)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Client
 import Database
+import Model
 import TransportSecurity
 
 /// `postern join`: somebody else's shared terminal.
@@ -8,18 +9,26 @@ struct JoinCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "join", abstract: "Joins a shared terminal.",
         discussion: """
-            Example: postern join SYCLX-7K2Q9M-cactus-violin
-                     postern join 'https://box.example/j/SYCLX-7K2Q9M#…'
+            Example: postern join 'https://box.example/j/SYCLX-7K2Q9M#…'
+                     postern join SYCLX-7K2Q9M-cactus-violin
+                     postern join --server https://box.example SYCLX 7K2Q9M cactus violin
+
+            A link says everything: it works on a machine that was never signed in, and stores nothing there. A code with its
+            words is for the server that you are signed in to, or for the one that --server names. Without an account the host
+            sees you as somebody without one; some organisations take guests with an account only.
 
             With no code it asks for one, so that the words stay out of the list of processes. Ctrl-] opens a menu.
             In a pipe it writes the host's output as it is.
             """)
 
-    @Argument(help: "The code with its words, or the link.")
-    var invitation: String?
+    @Argument(help: "The link, or the code with its words.")
+    var invitation: [String] = []
 
     @Option(help: "What the host sees of you; your account's name if there is none.")
     var name = ""
+
+    @Option(help: ArgumentHelp("Where the session is, for a code with words.", valueName: "address"))
+    var server: String?
 
     @Option(
         help: ArgumentHelp("The server's certificate, as the host sees it; a link carries it.", valueName: "sha256:…"),
@@ -27,12 +36,27 @@ struct JoinCommand: AsyncParsableCommand {
     var fingerprint: Fingerprint?
 
     func run() async throws {
-        let text = invitation ?? Self.ask()
-        try Join.check(text)
-        let credentials = try Credentials.load()
-        try await Join.run(
-            invitation: text, address: try credentials.address(), token: credentials.token, name: name,
-            fingerprint: fingerprint)
+        let invitation = try Join.Invitation(invitation.isEmpty ? Self.ask() : invitation.joined(separator: " "))
+        let (address, token) = try Self.server(server ?? invitation.server)
+        try await Join.run(invitation, address: address, token: token, name: name, fingerprint: fingerprint)
+    }
+
+    /// The server that is meant, with the token for it where there is one: a token is shown to no other server.
+    private static func server(_ named: String?) throws -> (ServerAddress, token: String?) {
+        guard let named else {
+            guard let credentials = try Credentials.find() else {
+                throw ClientError(
+                    """
+                    a code with words does not say which server it is for: ask the host for the link, add --server \
+                    https://HOST, or run 'postern login https://HOST'
+                    """)
+            }
+            return (try credentials.address(), credentials.token)
+        }
+        if let credentials = try Credentials.find(url: ServerAddress.completed(named)) {
+            return (try credentials.address(), credentials.token)
+        }
+        return (try ServerAddress(ServerAddress.completed(named)), nil)
     }
 
     private static func ask() -> String {

@@ -38,8 +38,7 @@ struct LoginCommand: AsyncParsableCommand {
     var fingerprint: Fingerprint?
 
     func run() async throws {
-        // A name alone is what people type.
-        var address = try ServerAddress(url.contains("://") ? url : "https://\(url)", pin: fingerprint)
+        var address = try ServerAddress(ServerAddress.completed(url), pin: fingerprint)
         if address.isSecure && address.pin == nil { address.pin = try await Self.pin(of: address) }
         let token = try readToken()
         let user = try await APIClient(address: address, token: token).me()

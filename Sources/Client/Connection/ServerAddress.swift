@@ -9,6 +9,9 @@ public struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
     /// The one certificate to believe; nil believes what the system believes. Without meaning over plain HTTP.
     public var pin: Fingerprint?
 
+    /// A name alone is what people type: it means HTTPS.
+    public static func completed(_ text: String) -> String { text.contains("://") ? text : "https://\(text)" }
+
     /// Reads `https://host[:port]` or `http://host[:port]`.
     /// - Throws: ``ClientError`` that says what is wrong with it.
     public init(_ url: String, pin: Fingerprint? = nil) throws(ClientError) {

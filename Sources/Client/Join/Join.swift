@@ -9,30 +9,46 @@ import Wire
 
 /// `postern join`: somebody else's terminal, here.
 public enum Join {
-    /// What can be said of an invitation before anybody is signed in.
-    /// - Throws: ``ClientError`` for a text that is no invitation, and for the share that this process runs in.
-    public static func check(_ text: String) throws(ClientError) {
-        let invitation = try parse(text)
-        // Its output would be its own input, for ever.
-        if let shared = getenv("POSTERN_SHARED").map({ String(cString: $0) }),
-            shared.split(separator: ",").contains(Substring(invitation.code.description))
-        {
-            throw ClientError("this terminal is the one that \(invitation.code) shares; join it from another one")
+    /// How a guest comes.
+    public struct Invitation: Sendable {
+        let invitation: ShareInvitation
+        /// The server that the link names; nil for a code with words.
+        public var server: String? { invitation.server }
+
+        /// What can be said of an invitation before anybody is signed in.
+        /// - Throws: ``ClientError`` for a text that is no invitation, for a typing mistake in its words, and for the share that this
+        ///   process runs in.
+        public init(_ text: String) throws(ClientError) {
+            guard let invitation = ShareInvitation(text) else {
+                throw ClientError(
+                    "'\(text)' is no invitation; it looks like SYCLX-7K2Q9M-cactus-violin, or is a link with a # in it",
+                    status: .usage)
+            }
+            if let mistake = invitation.likelyMistake {
+                throw ClientError(
+                    "'\(mistake.typed)' is not one of the words; did you mean '\(mistake.meant)'?", status: .usage)
+            }
+            // Its output would be its own input, for ever.
+            if let shared = getenv("POSTERN_SHARED").map({ String(cString: $0) }),
+                shared.split(separator: ",").contains(Substring(invitation.code.description))
+            {
+                throw ClientError("this terminal is the one that \(invitation.code) shares; join it from another one")
+            }
+            self.invitation = invitation
         }
     }
 
+    /// - Parameters:
+    ///   - address: the server; a link's fingerprint is added to it.
+    ///   - token: nil joins without an account.
+    ///   - fingerprint: the server's certificate as somebody told it; a link may carry it as well.
     /// - Returns: when the session ended or the person left.
-    /// - Parameter fingerprint: the server's certificate as somebody told it; a link may carry it as well.
     /// - Throws: ``ClientError`` for every other ending.
     public static func run(
-        invitation text: String, address: ServerAddress, token: String, name: String, fingerprint: Fingerprint? = nil
+        _ invitation: Invitation, address: ServerAddress, token: String?, name: String,
+        fingerprint: Fingerprint? = nil
     ) async throws {
-        let invitation = try parse(text)
-        // A link says where its session lives. The token goes only to the server it belongs to.
-        if let server = invitation.server, try ServerAddress(server).description != address.description {
-            throw ClientError(
-                "this link is for \(server) and you are signed in to \(address); run 'postern login \(server)' first")
-        }
+        let invitation = invitation.invitation
         var address = address
         if let told = invitation.fingerprint.flatMap({ Fingerprint($0) }) { address = try pinned(address, to: told) }
         if let told = fingerprint { address = try pinned(address, to: told) }
@@ -40,7 +56,7 @@ public enum Join {
         let ending = try await loop.flatSubmit { [address] () -> EventLoopFuture<GuestEnding> in
             JoinRunner(invitation: invitation, address: address, token: token, name: name, loop: loop).start()
         }.get()
-        if let error = ending.error(invitation) { throw error }
+        if let error = ending.error(invitation, address) { throw error }
     }
 
     /// What the host's side sees of the server must be what this side sees of it.
@@ -64,24 +80,19 @@ public enum Join {
             'postern login \(address) --fingerprint \(told)'; if not, somebody stands in between
             """)
     }
-
-    private static func parse(_ text: String) throws(ClientError) -> ShareInvitation {
-        if let invitation = ShareInvitation(text) { return invitation }
-        throw ClientError(
-            "'\(text)' is no invitation; it looks like SYCLX-7K2Q9M-cactus-violin, or is a link with a # in it",
-            status: .usage)
-    }
 }
 
 extension GuestEnding {
     /// The one sentence for the person, where this was not a good end.
-    func error(_ invitation: ShareInvitation) -> ClientError? {
+    func error(_ invitation: ShareInvitation, _ address: ServerAddress) -> ClientError? {
         switch self {
         case .ended, .left: nil
         case .cutShort(let reason):
             ClientError("the server ended the session (\(reason)) and the host did not: output may be missing")
         case .refused("Invalid token"):
             ClientError("the server does not accept your token; run 'postern login URL' with a new one")
+        case .refused(let reason) where reason.contains("with an account only"):
+            ClientError("this session takes guests with an account only; run 'postern login \(address)' and join again")
         case .refused("Code not found"):
             ClientError("code \(invitation.code) does not exist; check the spelling, or ask the host for a new code")
         case .refused("Code has been revoked"):

@@ -36,7 +36,7 @@ final class JoinRunner {
     private var isReading = true
     private var isDone = false
 
-    init(invitation: ShareInvitation, address: ServerAddress, token: String, name: String, loop: any EventLoop) {
+    init(invitation: ShareInvitation, address: ServerAddress, token: String?, name: String, loop: any EventLoop) {
         self.address = address
         self.loop = loop
         engine = GuestEngine(invitation: invitation, token: token, name: name)

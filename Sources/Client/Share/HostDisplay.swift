@@ -104,7 +104,9 @@ final class HostDisplay {
         }
         switch notice {
         case .guestAsks(let peerId, let account, let name, let permission):
-            menu.ask(peerId: peerId, account: account, name: name, canType: permission == .control)
+            menu.ask(
+                peerId: peerId, account: account ?? ShareOutput.withoutAccount, name: name,
+                canType: permission == .control)
         case .guestLeft(let peerId, _): menu.forget(peerId: peerId)
         case .typing(_, let name): return showTyping(name)
         default: break

@@ -25,6 +25,8 @@ enum ShareOutput {
         var name: String?
         /// As the server knows the guest, where it calls itself something else.
         var account: String?
+        /// Whether the guest has an account at all.
+        var hasAccount: Bool?
         var permission: Permission?
         var code: String?
         var status: Int32?
@@ -76,8 +78,8 @@ enum ShareOutput {
         case .guestAsks(let peerId, let account, let name, let permission):
             json(
                 Event(
-                    event: "guest_asks", peerId: peerId, name: name ?? account, account: account, permission: permission
-                ))
+                    event: "guest_asks", peerId: peerId, name: name ?? account, account: account,
+                    hasAccount: account != nil, permission: permission))
         case .guestJoined(let peerId, let name, let permission):
             json(Event(event: "guest_joined", peerId: peerId, name: name, permission: permission))
         case .guestLeft(let peerId, let name): json(Event(event: "guest_left", peerId: peerId, name: name))
@@ -94,10 +96,13 @@ enum ShareOutput {
         json(Event(event: event, status: status, message: message))
     }
 
+    /// Who a guest without an account is to the host.
+    static let withoutAccount = "somebody without an account"
+
     static func sentence(_ notice: HostNotice) -> TerminalText {
         switch notice {
         case .guestAsks(_, let account, _, let permission):
-            "\(account) asks to \(permission == .control ? "type" : "watch")"
+            "\(account ?? withoutAccount) asks to \(permission == .control ? "type" : "watch")"
         case .guestJoined(_, let name, let permission):
             "\(name) joined and \(permission == .control ? "can type" : "watches")"
         case .guestLeft(_, let name): "\(name) left"

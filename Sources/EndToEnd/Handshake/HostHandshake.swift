@@ -60,6 +60,7 @@ public struct CodeSecrets: Sendable {
     /// The secret of the kind that a hello names.
     public func secret(kind: UInt8) -> ShareSecret? { [words, link].first { $0.kind == kind } }
 
-    /// A proof was wrong, or was begun and never given.
-    public mutating func proofFailed() { failures += 1 }
+    /// A proof was wrong, or was begun and never given. Counts for the words only: nobody guesses a link's 128 bits, and whoever saw the
+    /// code's public part must not be able to use it up for those who have the link.
+    public mutating func proofFailed(kind: UInt8) { if kind == words.kind { failures += 1 } }
 }

@@ -56,18 +56,17 @@ public struct OrganisationOperations: Sendable {
         }
     }
 
-    public func change(_ id: String, name: String?, requiresSecondFactor: Bool?, by caller: Caller) async throws
-        -> Member
-    {
-        try await change(id, .tenantUpdate, by: caller) { member, scope in
-            if requiresSecondFactor == true && !caller.isStrong {
+    public func change(_ id: String, _ change: Organisation.Change, by caller: Caller) async throws -> Member {
+        try await self.change(id, .tenantUpdate, by: caller) { member, scope in
+            if change.requiresSecondFactor == true && !caller.isStrong {
                 throw Refusal(
                     .secondFactor,
                     "Turn on your own second factor and sign in with it first: you would lock yourself out.")
             }
-            let changed = try member.organisation.change(
-                name: name, requiresSecondFactor: requiresSecondFactor, in: scope.transaction)
-            let detail = "second factor \(changed.requiresSecondFactor ? "required" : "optional")"
+            let changed = try member.organisation.change(change, in: scope.transaction)
+            let detail =
+                "second factor \(changed.requiresSecondFactor ? "required" : "optional"), "
+                + "guests without an account \(changed.takesGuestsWithoutAccount ? "allowed" : "refused")"
             try Audit.record(
                 .organisationChanged, target: changed.name, detail: detail, by: caller, now: .now(), in: scope)
             return try caller.member(of: id, may: .tenantUpdate, in: scope.transaction)

@@ -5,6 +5,7 @@ public import Model
 import NIOCore
 public import Relay
 import Storage
+import Synchronization
 public import Wire
 
 /// Answers the relay's questions from accounts and the database.
@@ -18,6 +19,9 @@ public struct DatabaseRelayAuthority: RelayAuthority {
     private static let unprovedWindow = TimeAmount.minutes(15)
     /// Seats that an account took at one host and never proved.
     private let unproved = AttemptLimiter(Self.unprovedSeats, per: Self.unprovedWindow)
+    /// Seats that one address took by one code without an account and never proved: after the second it waits for an hour.
+    private let unprovedWithoutAccount = AttemptLimiter(1, per: .hours(1))
+    private let addresses = GuestAddresses()
 
     public init(database: Database, authenticator: Authenticator, limiter: RateLimiter, logger: Logger) {
         self.database = database
@@ -52,40 +56,64 @@ public struct DatabaseRelayAuthority: RelayAuthority {
     }
 
     public func admitGuest(
-        token: String, code: String, publicKey: String, from address: String
+        token: String?, code: String, publicKey: String, from address: String
     ) async -> Result<GuestAdmission, RelayRefusal> {
-        await admit(token: token, from: address) { caller in
-            let user = caller.user
+        guard let token else {
+            return await admitting {
+                try checkRate("address \(address)")
+                let guest = GuestSeat.Guest.withoutAccount(address: address)
+                let admission = try await seat(guest, nil, code: code, publicKey: publicKey)
+                addresses.remember(admission.peerId, address)
+                return admission
+            }
+        }
+        return await admit(token: token, from: address) { caller in
             // A token that was made for something else does not open terminals.
             guard caller.hasScope(.sessionCreate) else {
                 throw RelayRefusal("This token may not join sessions (session:create)", closeCode: CloseCode.notAllowed)
             }
-            guard let name = ShareCodeId(code) else {
-                throw RelayRefusal("Code not found", closeCode: CloseCode.noSuchSession)
+            let guest = GuestSeat.Guest.account(caller.user, credentialId: caller.credential.id)
+            return try await seat(guest, caller, code: code, publicKey: publicKey)
+        }
+    }
+
+    private func seat(
+        _ guest: GuestSeat.Guest, _ caller: Caller?, code: String, publicKey: String
+    ) async throws -> GuestAdmission {
+        guard let name = ShareCodeId(code) else {
+            throw RelayRefusal("Code not found", closeCode: CloseCode.noSuchSession)
+        }
+        let (seat, resumeToken) = try await database.write { connection in
+            if let caller, try !caller.isStillGood(now: .now(), in: connection) { throw Self.notSignedIn }
+            let opened = try OpenCode.find(code: name.description, now: .now(), in: connection)
+            if let wait = unprovedWait(guest, opened) {
+                throw RelayRefusal(
+                    "Too many joins without the words; try again in \(wait) s", closeCode: CloseCode.rateLimited)
             }
-            let (seat, resumeToken) = try await database.write { [unproved] connection in
-                guard try caller.isStillGood(now: .now(), in: connection) else { throw Self.notSignedIn }
-                let opened = try OpenCode.find(code: name.description, now: .now(), in: connection)
-                if let wait = unproved.wait(of: Self.key(guest: user.id, host: opened.host.id)) {
-                    throw RelayRefusal(
-                        "Too many joins without the words; try again in \(wait) s", closeCode: CloseCode.rateLimited)
-                }
-                var token = ""
-                let seat = try GuestSeat.admit(
-                    guest: user, code: name.description, publicKey: publicKey, credentialId: caller.credential.id,
-                    resumeDigest: { sessionId in
-                        token = ResumeToken.make(sessionId: sessionId)
-                        return ResumeToken.digest(token)
-                    }, now: .now(), in: connection)
-                return (seat, token)
-            }
-            let opened = seat.opened
-            return GuestAdmission(
-                sessionId: opened.session.id, sessionName: opened.session.sessionName,
-                hostPublicKey: opened.session.hostPublicKey, hostUsername: opened.host.username,
-                permission: opened.code.permission, peerId: seat.id, userId: user.id,
-                username: user.username, resumeToken: resumeToken, slot: Slot(clamping: seat.slot),
-                credentialId: caller.credential.id)
+            var token = ""
+            let seat = try GuestSeat.admit(
+                guest: guest, code: name.description, publicKey: publicKey,
+                resumeDigest: { sessionId in
+                    token = ResumeToken.make(sessionId: sessionId)
+                    return ResumeToken.digest(token)
+                }, now: .now(), in: connection)
+            return (seat, token)
+        }
+        let opened = seat.opened
+        return GuestAdmission(
+            sessionId: opened.session.id, sessionName: opened.session.sessionName,
+            hostPublicKey: opened.session.hostPublicKey, hostUsername: opened.host.username,
+            permission: opened.code.permission, peerId: seat.id, userId: caller?.user.id,
+            username: caller?.user.username ?? SeatRecord.guestName, resumeToken: resumeToken,
+            slot: Slot(clamping: seat.slot), credentialId: caller?.credential.id)
+    }
+
+    /// Seconds that a guest must wait before it may take another seat, after seats that it did not prove.
+    private func unprovedWait(_ guest: GuestSeat.Guest, _ opened: OpenCode) -> Int? {
+        switch guest {
+        case .account(let user, _): unproved.wait(of: Self.key(guest: user.id, host: opened.host.id))
+        case .withoutAccount(let address):
+            unprovedWithoutAccount.wait(of: Self.key(code: opened.code.code, address: address))
         }
     }
 
@@ -94,13 +122,21 @@ public struct DatabaseRelayAuthority: RelayAuthority {
             let unproved = try await database.write(essential: true) {
                 try GuestSeat.leave(id: peerId, isUnproved: reason == .unproved, now: .now(), in: $0)
             }
-            if let unproved { _ = self.unproved.begin(Self.key(guest: unproved.guestId, host: unproved.hostId)) }
+            let address = addresses.forget(peerId)
+            guard let unproved else { return }
+            if let guest = unproved.guestId {
+                _ = self.unproved.begin(Self.key(guest: guest, host: unproved.hostId))
+            } else if let address {
+                _ = unprovedWithoutAccount.begin(Self.key(code: unproved.code, address: address))
+            }
         }
     }
 
     /// An account that takes seats without knowing the words waits before it may take more of this host's. Of this host's alone: no host
     /// can lock an account out elsewhere.
     private static func key(guest: String, host: String) -> String { "guest \(guest) host \(host)" }
+
+    private static func key(code: String, address: String) -> String { "code \(code) address \(address)" }
 
     public func sessionEnded(sessionId: String, reason: SessionEnd) async {
         await retryUntilStored("ending a session") {
@@ -121,13 +157,22 @@ public struct DatabaseRelayAuthority: RelayAuthority {
     private func admit<Admission: Sendable>(
         token: String, from address: String, _ body: (Caller) async throws -> Admission
     ) async -> Result<Admission, RelayRefusal> {
-        do {
+        await admitting {
             try checkRate("address \(address)")
             guard let caller = try await authenticator.caller(token: token, address: address) else {
                 throw Self.notSignedIn
             }
             try checkRate("user \(caller.user.id)")
-            return .success(try await body(caller))
+            return try await body(caller)
+        }
+    }
+
+    /// Makes a refusal of what a join throws.
+    private func admitting<Admission: Sendable>(
+        _ body: () async throws -> Admission
+    ) async -> Result<Admission, RelayRefusal> {
+        do {
+            return .success(try await body())
         } catch let refusal as RelayRefusal {
             return .failure(refusal)
         } catch let refusal as Refusal {
@@ -178,5 +223,22 @@ public struct DatabaseRelayAuthority: RelayAuthority {
             }
         }
         return false
+    }
+}
+
+/// Where guests without an account come from, by peer id: forgotten when they leave, and by a restart.
+private final class GuestAddresses: Sendable {
+    /// Seats whose address is remembered; far above what one server holds.
+    private static let capacity = 100_000
+
+    private let table = Mutex(GenerationTable<String>(capacity: GuestAddresses.capacity))
+
+    func remember(_ peerId: String, _ address: String) { table.withLock { _ = $0.set(peerId, to: address) } }
+
+    func forget(_ peerId: String) -> String? {
+        table.withLock { table in
+            defer { table.remove(peerId) }
+            return table[peerId]
+        }
     }
 }

@@ -16,6 +16,7 @@ extension Room {
         event.slot = guest.slot
         event.userId = guest.userId
         event.username = guest.username
+        event.hasAccount = guest.hasAccount ? nil : false
         event.guestPublicKey = guest.publicKey
         event.permission = guest.permission
         return event

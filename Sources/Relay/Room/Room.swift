@@ -24,7 +24,9 @@ public struct Room {
     struct Member {
         let slot: Slot
         let peerId: String
+        /// A guest without an account has its peer id here: clients address people by it.
         let userId: String
+        var hasAccount = true
         let username: String
         let publicKey: String
         let permission: Permission
@@ -148,8 +150,9 @@ public struct Room {
         let slot = admission.slot
         guard slot != FrameHeader.hostSlot, guests[slot] == nil else { return nil }
         let guest = Member(
-            slot: slot, peerId: admission.peerId, userId: admission.userId, username: admission.username,
-            publicKey: publicKey, permission: admission.permission,
+            slot: slot, peerId: admission.peerId, userId: admission.userId ?? admission.peerId,
+            hasAccount: admission.userId != nil, username: admission.username, publicKey: publicKey,
+            permission: admission.permission,
             resumeDigest: ResumeToken.digest(resumeToken), credentialId: admission.credentialId)
         guests[slot] = guest
         var answer = ServerMessage.ack(ack)
@@ -353,7 +356,8 @@ extension Room.Member {
     /// Somebody who is expected back.
     init(away seat: SeatRecord) {
         self.init(
-            slot: Slot(clamping: seat.slot), peerId: seat.peerId, userId: seat.userId, username: seat.username,
+            slot: Slot(clamping: seat.slot), peerId: seat.peerId, userId: seat.userId ?? seat.peerId,
+            hasAccount: seat.userId != nil, username: seat.username,
             publicKey: seat.publicKey, permission: seat.permission, resumeDigest: seat.resumeDigest,
             credentialId: seat.credentialId, organisationId: seat.organisationId, isConnected: false)
         // The relay does not store whether a guest has proved the secret: a restored one counts as proved.

@@ -37,7 +37,8 @@ package final class GuestEngine {
 
     let invitation: ShareInvitation
     let name: String
-    private let token: String
+    /// Nil for a guest without an account.
+    private let token: String?
     private var seat: Seat?
     private(set) var sessionId = ""
     var link = GuestLink.joining
@@ -50,7 +51,7 @@ package final class GuestEngine {
     var input = GuestInput()
     package private(set) var permission = Permission.read
 
-    package init(invitation: ShareInvitation, token: String, name: String) {
+    package init(invitation: ShareInvitation, token: String?, name: String) {
         self.invitation = invitation
         self.token = token
         self.name = name

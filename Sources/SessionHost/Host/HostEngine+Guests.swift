@@ -35,7 +35,8 @@ extension HostEngine {
         // A relay that started anew hands slots out anew; frames for the slot's old guest must not reach the new one.
         let gone = guests.values.filter { $0.slot == slot }.flatMap { forget($0.peerId) }
         guests[peerId] = HostGuest(
-            peerId: peerId, slot: slot, username: VisibleText.escaped(message.username ?? "somebody"))
+            peerId: peerId, slot: slot, username: VisibleText.escaped(message.username ?? "somebody"),
+            hasAccount: message.hasAccount ?? true)
         return gone + (guests[peerId].map(awaitProof) ?? [])
     }
 
@@ -74,7 +75,7 @@ extension HostEngine {
             let handshake = try? HostHandshake(
                 hello: hello, sessionId: sessionId, permission: secrets.permission, secret: secret)
         else { return [] }
-        guest.proof = HostGuest.Proof(handshake: handshake, code: name)
+        guest.proof = HostGuest.Proof(handshake: handshake, code: name, secretKind: kind)
         guest.proofs += 1
         return [reply(guest, handshake.offer)]
             + start(.proof(peerId: guest.peerId, number: guest.proofs), Self.proofTime)
@@ -88,7 +89,7 @@ extension HostEngine {
         if codes[name]?.isDead != false { return [reply(guest, .reject(.codeDead))] }
         guard let (pairing, accept) = try? proof.handshake.receive(point: point, confirmation: confirmation) else {
             return [reply(guest, .reject(.wrongSecret)), .notify(.wrongSecret(name: guest.title, code: name))]
-                + proofFailed(name)
+                + proofFailed(proof) + giveUpOn(guest)
         }
         let channel = guest.pair(pairing)
         // Keys of this connection, whatever the host's own has been through since the guest was first announced.
@@ -102,9 +103,18 @@ extension HostEngine {
         return [reply(guest, accept)] + admit(guest)
     }
 
-    package func proofFailed(_ name: ShareCodeId) -> [Action] {
-        codes[name]?.proofFailed()
-        return codes[name]?.isDead == true ? [.revoke(name), .notify(.codeDied(name))] : []
+    package func proofFailed(_ proof: HostGuest.Proof) -> [Action] {
+        let wasDead = codes[proof.code]?.isDead ?? true
+        codes[proof.code]?.proofFailed(kind: proof.secretKind)
+        let isDead = codes[proof.code]?.isDead ?? true
+        return isDead && !wasDead ? [.revoke(proof.code), .notify(.codeDied(proof.code))] : []
+    }
+
+    /// A guest that has never proved anything and goes on trying loses its seat: the server limits how soon it may take another.
+    private func giveUpOn(_ guest: HostGuest) -> [Action] {
+        guest.failedProofs += 1
+        guard guest.pairing == nil, guest.failedProofs >= CodeSecrets.failuresAllowed else { return [] }
+        return giveBackSeat(of: guest)
     }
 
     /// The host's person said yes or no to a guest that waits.
@@ -126,7 +136,7 @@ extension HostEngine {
     package func forget(_ peerId: String) -> [Action] {
         guard let guest = guests.removeValue(forKey: peerId) else { return [] }
         var actions: [Action] = []
-        if let proof = guest.proof { actions += proofFailed(proof.code) }
+        if let proof = guest.proof { actions += proofFailed(proof) }
         if guest.pairing != nil { actions.append(.notify(.guestLeft(peerId: peerId, name: guest.title))) }
         return guest.isAdmitted ? actions + readsNoMore() : actions
     }
@@ -237,7 +247,7 @@ extension HostEngine {
                 return [
                     .notify(
                         .guestAsks(
-                            peerId: guest.peerId, account: guest.username, name: guest.ownName,
+                            peerId: guest.peerId, account: guest.account, name: guest.ownName,
                             permission: guest.permission))
                 ]
             }

@@ -278,7 +278,7 @@ package final class HostEngine {
             guard guest.pairing != nil else { return giveBackSeat(of: guest) }
             // One that proved before keeps what it has.
             guest.proof = nil
-            return proofFailed(proof.code)
+            return proofFailed(proof)
         case .pairing(let peerId, let connection):
             // Announced again on the next connection, a guest has its time anew.
             guard isSeated, connection == self.connection, let guest = guests[peerId], guest.pairing == nil else {

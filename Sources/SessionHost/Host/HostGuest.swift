@@ -16,11 +16,15 @@ package final class HostGuest {
     package struct Proof {
         package let handshake: HostHandshake
         package let code: ShareCodeId
+        /// Which of the code's secrets the guest named.
+        package let secretKind: UInt8
     }
 
     package let peerId: String
     package let slot: Slot
     package let username: String
+    /// False for a guest without an account: nobody has checked who it is.
+    package let hasAccount: Bool
     package var stage = Stage.stranger
     /// Separate from ``stage``: anybody can send or repeat a hello, and it must not reset what the guest has already proved.
     package var proof: Proof?
@@ -33,6 +37,8 @@ package final class HostGuest {
     package var acceptedInput: UInt64 = 0
     package var takenInput: UInt64 = 0
     package var acknowledgedInput: UInt64 = 0
+    /// Proofs of this guest that failed.
+    package var failedProofs = 0
     /// Proofs begun, so that the deadline of one is not taken for that of the next.
     package var proofs = 0
     /// As the guest calls itself, over the confirmed channel.
@@ -47,10 +53,11 @@ package final class HostGuest {
     /// The last broadcast it has shown; only kept with `--lossless`.
     package var acknowledged: UInt64 = 0
 
-    package init(peerId: String, slot: Slot, username: String) {
+    package init(peerId: String, slot: Slot, username: String, hasAccount: Bool) {
         self.peerId = peerId
         self.slot = slot
         self.username = username
+        self.hasAccount = hasAccount
     }
 
     /// A new pairing counts its input from zero.
@@ -67,7 +74,13 @@ package final class HostGuest {
     package var isAdmitted: Bool { if case .admitted = stage { true } else { false } }
 
     /// For people: the name it gave, and the account it came with.
-    package var title: String { ownName.map { "\($0) (\(username))" } ?? username }
+    package var title: String {
+        if hasAccount { return ownName.map { "\($0) (\(username))" } ?? username }
+        return ownName.map { "\($0) (no account)" } ?? "somebody without an account"
+    }
+
+    /// The account's name; nil without one.
+    package var account: String? { hasAccount ? username : nil }
 
     /// What it calls itself, where that is something else than its account's name.
     package var ownName: String? { name.flatMap { $0.isEmpty || $0 == username ? nil : $0 } }

@@ -5,9 +5,9 @@ package import Wire
 /// What the host's person (or a program reading `--json`) is told.
 package enum HostNotice: Sendable, Equatable {
     /// - Parameters:
-    ///   - account: as the server knows it.
+    ///   - account: as the server knows it; nil for a guest without one.
     ///   - name: what the guest calls itself, where that is something else.
-    case guestAsks(peerId: String, account: String, name: String?, permission: Permission)
+    case guestAsks(peerId: String, account: String?, name: String?, permission: Permission)
     case guestJoined(peerId: String, name: String, permission: Permission)
     case guestLeft(peerId: String, name: String)
     case typing(peerId: String, name: String)

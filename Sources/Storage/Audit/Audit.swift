@@ -93,6 +93,11 @@ public enum Audit {
         /// What the server does by itself.
         public static let server = Actor(id: "", name: "server", credential: "none", address: "local")
 
+        /// A guest of a share session that has no account.
+        public static func guestWithoutAccount(address: String) -> Actor {
+            Actor(id: "", name: "a guest without an account", credential: "none", address: address)
+        }
+
         /// The owner of the machine.
         public static let command = Actor(id: "", name: "root", credential: "command line", address: "local")
     }

@@ -15,6 +15,8 @@ public struct Organisation: Sendable, Equatable {
     public let plan: Plan
     /// Members sign in with a second factor or see nothing of it.
     public let requiresSecondFactor: Bool
+    /// Its share sessions take guests without an account, where the plan allows it.
+    public let takesGuestsWithoutAccount: Bool
     public let createdAt: Timestamp
     /// When it will be removed for good; nil where nobody deleted it.
     public let deleteAfter: Timestamp?
@@ -25,6 +27,7 @@ public struct Organisation: Sendable, Equatable {
         personalOf = try row.optionalText("personal_of")
         plan = try row.word("plan")
         requiresSecondFactor = try row.flag("requires_second_factor")
+        takesGuestsWithoutAccount = try row.flag("guests_without_account")
         createdAt = try row.time("created_at")
         deleteAfter = try row.optionalTime("delete_after")
     }
@@ -68,13 +71,25 @@ public struct Organisation: Sendable, Equatable {
         return made
     }
 
+    /// What a member may change of an organisation; nil leaves it as it is.
+    public struct Change: Sendable {
+        public var name: String?
+        public var requiresSecondFactor: Bool?
+        public var takesGuestsWithoutAccount: Bool?
+
+        public init(name: String? = nil, requiresSecondFactor: Bool? = nil, takesGuestsWithoutAccount: Bool? = nil) {
+            self.name = name
+            self.requiresSecondFactor = requiresSecondFactor
+            self.takesGuestsWithoutAccount = takesGuestsWithoutAccount
+        }
+    }
+
     /// - Throws: ``Refusal`` `.invalid`; ``StorageError``.
-    public func change(
-        name: String?, requiresSecondFactor: Bool?, in database: Transaction
-    ) throws -> Organisation {
+    public func change(_ change: Change, in database: Transaction) throws -> Organisation {
         try database.run(
-            "UPDATE organisations SET name = ?, requires_second_factor = ? WHERE id = ?",
-            try name.map(Self.checked) ?? self.name, requiresSecondFactor ?? self.requiresSecondFactor, id)
+            "UPDATE organisations SET name = ?, requires_second_factor = ?, guests_without_account = ? WHERE id = ?",
+            try change.name.map(Self.checked) ?? name, change.requiresSecondFactor ?? requiresSecondFactor,
+            change.takesGuestsWithoutAccount ?? takesGuestsWithoutAccount, id)
         return try Self.find(id: id, in: database) ?? self
     }
 

@@ -36,16 +36,24 @@ public struct GuestSeat: Sendable {
     /// The guest's place in the room: 1 to 65,535, its own for as long as the session lasts.
     public let slot: Int
 
-    /// Takes a seat: checks the code and the plan's viewer limit, counts the use and records the guest, in one transaction.
+    /// Who takes a seat.
+    public enum Guest: Sendable {
+        case account(User, credentialId: String?)
+        /// Somebody without an account, from this address.
+        case withoutAccount(address: String)
+    }
+
+    /// Takes a seat: checks the code, the organisation's rule and the plan's limits, counts the use and records the guest, in one
+    /// transaction.
     /// - Throws: ``Refusal``; ``StorageError``.
     public static func admit(
-        guest: User, code: String, publicKey: String, credentialId: String? = nil, resumeDigest: (String) -> [UInt8],
-        now: Timestamp, in database: Transaction
+        guest: Guest, code: String, publicKey: String, resumeDigest: (String) -> [UInt8], now: Timestamp,
+        in database: Transaction
     ) throws -> GuestSeat {
         let opened = try OpenCode.find(code: code, now: now, in: database)
         let session = opened.session
         let scope = database.tenant(session.organisationId)
-        try checkSeats(of: session, in: scope)
+        try checkSeats(of: session, guest, in: scope)
         try scope.run(
             "UPDATE share_codes SET current_uses = current_uses + 1 WHERE organisation_id = :organisation AND code = ?",
             code)
@@ -56,15 +64,22 @@ public struct GuestSeat: Sendable {
             INSERT INTO connections (id, organisation_id, session_id, user_id, code, permission, joined_at, slot,
                 public_key, resume_digest, credential_id, metered_until)
             VALUES (?, :organisation, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """, id, session.id, guest.id, code, opened.code.permission.rawValue, now, slot, publicKey,
-            resumeDigest(session.id), credentialId, now)
+            """, id, session.id, guest.userId, code, opened.code.permission.rawValue, now, slot, publicKey,
+            resumeDigest(session.id), guest.credentialId, now)
         try UsageLedger.notePeers(now: now, in: scope)
+        if case .withoutAccount(let address) = guest {
+            try Audit.record(
+                .guestJoined, target: session.id, detail: opened.code.permission.rawValue,
+                actor: .guestWithoutAccount(address: address), now: now, in: scope)
+        }
         return GuestSeat(id: id, opened: opened, slot: slot)
     }
 
     /// A seat as an export holds it.
     public struct Taken: Sendable {
-        public let id, sessionId, userId: String
+        public let id, sessionId: String
+        /// Nil for a guest without an account.
+        public let userId: String?
         public let permission: Permission
         public let joinedAt: Timestamp
         public let leftAt: Timestamp?
@@ -81,7 +96,7 @@ public struct GuestSeat: Sendable {
             historyPage
         ) {
             Taken(
-                id: try $0.text("id"), sessionId: try $0.text("session_id"), userId: try $0.text("user_id"),
+                id: try $0.text("id"), sessionId: try $0.text("session_id"), userId: try $0.optionalText("user_id"),
                 permission: try $0.word("permission"), joinedAt: try $0.time("joined_at"),
                 leftAt: try $0.optionalTime("left_at"))
         }
@@ -115,7 +130,9 @@ public struct GuestSeat: Sendable {
 
     /// The guest and the host of a seat whose guest left without proving that they know the words.
     public struct UnprovedSeat: Sendable {
-        public let guestId, hostId: String
+        /// The guest's account; nil for one without.
+        public let guestId: String?
+        public let hostId, code: String
     }
 
     /// Gives the seat up. Leaving twice changes nothing.
@@ -133,7 +150,7 @@ public struct GuestSeat: Sendable {
         ) {
             (
                 organisation: try $0.text("organisation_id"), meteredUntil: try $0.optionalTime("metered_until"),
-                guest: try $0.text("user_id"), code: try $0.text("code"), session: try $0.text("session_id")
+                guest: try $0.optionalText("user_id"), code: try $0.text("code"), session: try $0.text("session_id")
             )
         }
         guard let left else { return nil }
@@ -148,7 +165,7 @@ public struct GuestSeat: Sendable {
         let host = try scope.first(
             "SELECT host_user_id FROM share_sessions WHERE organisation_id = :organisation AND id = ?", left.session
         ) { try $0.text("host_user_id") }
-        return host.map { UnprovedSeat(guestId: left.guest, hostId: $0) }
+        return host.map { UnprovedSeat(guestId: left.guest, hostId: $0, code: left.code) }
     }
 
     /// Closes the seats that nobody can come back to: those of ended sessions, of versions that kept no token, and of
@@ -176,25 +193,50 @@ public struct GuestSeat: Sendable {
         for id in lost { try leave(id: id, now: now, in: database) }
     }
 
-    private static func checkSeats(of session: ShareSession, in scope: TenantScope) throws {
+    private static func checkSeats(of session: ShareSession, _ guest: Guest, in scope: TenantScope) throws {
         guard let organisation = try Organisation.find(id: session.organisationId, in: scope.transaction) else {
             return
         }
         let plan = organisation.plan
-        guard let limit = scope.transaction.keysAndPlans.plans[plan][.viewers] else { return }
+        let limits = scope.transaction.keysAndPlans.plans[plan]
+        if case .withoutAccount = guest {
+            guard organisation.takesGuestsWithoutAccount, limits[.guestsWithoutAccount] != 0 else {
+                throw Refusal(.accountNeeded, "This session takes guests with an account only; sign in and join again.")
+            }
+            if let limit = limits[.guestsWithoutAccount] {
+                try check(
+                    limit, .guestsWithoutAccount, "Limit of guests without an account", of: session, plan, in: scope)
+            }
+        }
+        guard let limit = limits[.viewers] else { return }
+        try check(limit, .viewers, "Viewer limit", of: session, plan, in: scope)
+    }
+
+    /// - Throws: ``Refusal`` `.viewerLimit` where the session has as many guests of this kind as its plan allows.
+    private static func check(
+        _ limit: Int, _ which: PlanLimit, _ what: String, of session: ShareSession, _ plan: Plan, in scope: TenantScope
+    ) throws {
         scope.lock()
-        let seated =
+        let (seated, withoutAccount) =
             try scope.first(
                 """
-                SELECT COUNT(*) AS seated FROM connections
+                SELECT COUNT(*) AS seated, COUNT(*) - COUNT(user_id) AS without_account FROM connections
                 WHERE organisation_id = :organisation AND session_id = ? AND left_at IS NULL
                 """, session.id
-            ) { try $0.integer("seated") } ?? 0
-        guard seated < limit else {
+            ) { (try $0.integer("seated"), try $0.integer("without_account")) } ?? (0, 0)
+        let current = which == .viewers ? seated : withoutAccount
+        guard current < limit else {
             let advice = scope.transaction.keysAndPlans.plans.advice(
-                from: plan, for: .viewers, whoUpgrades: "The host can upgrade to")
+                from: plan, for: which, whoUpgrades: "The host can upgrade to")
             throw Refusal(
-                .viewerLimit, "Viewer limit reached (\(limit)). \(advice)", limit: limit, current: seated, plan: plan)
+                .viewerLimit, "\(what) reached (\(limit)). \(advice)", limit: limit, current: current, plan: plan)
         }
     }
+}
+
+extension GuestSeat.Guest {
+    /// Nil without an account.
+    var userId: String? { if case .account(let user, _) = self { user.id } else { nil } }
+
+    var credentialId: String? { if case .account(_, let id) = self { id } else { nil } }
 }

@@ -5,8 +5,9 @@ extension StorageFeature {
     /// Share sessions, their codes and the seats in them.
     static let sharing = StorageFeature(
         name: "sharing", tenantTables: ["share_sessions", "share_codes", "connections"],
+        migrations: [.guestsWithoutAccount],
         permissions: [.sessionCreate, .sessionReadAll, .sessionEndAny],
-        limits: [.shares, .codes, .codeMinutes, .viewers, .sessionMinutes],
+        limits: [.shares, .codes, .codeMinutes, .viewers, .guestsWithoutAccount, .sessionMinutes],
         endAccount: { userId, now, database in
             // Also in other people's organisations: what was used is written down before the rows go.
             let sessions = try database.across(.upkeep).rows(
@@ -53,6 +54,9 @@ extension PlanLimit {
     /// Guests at once per share session.
     public static let viewers = PlanLimit(
         "maxViewers", "Guests at once per share session", [.free: 2, .pro: 10, .team: 50])
+    /// Those of them that have no account; 0 takes none.
+    public static let guestsWithoutAccount = PlanLimit(
+        "maxGuestsWithoutAccount", "Guests without an account at once, per share session", [:])
     /// An interactive session's longest life, in minutes: share sessions are such; a machine's own connection is not.
     public static let sessionMinutes = PlanLimit(
         "sessionTimeoutMinutes", "A session's longest life, minutes", [.free: 15])
@@ -61,6 +65,8 @@ extension PlanLimit {
 extension AuditAction {
     public static let sessionStarted = AuditAction("session.started")
     public static let sessionEnded = AuditAction("session.ended")
+    /// A guest without an account took a seat.
+    public static let guestJoined = AuditAction("session.guest_joined")
     public static let codeCreated = AuditAction("code.created")
     public static let codeRevoked = AuditAction("code.revoked")
 }
@@ -70,6 +76,8 @@ extension Refusal.Code {
     public static let codeLimit = Self("code_limit_reached", .forbidden)
     public static let codeDuration = Self("code_duration_limit", .forbidden)
     public static let viewerLimit = Self("viewer_limit_reached", .forbidden)
+    /// The session takes guests with an account only.
+    public static let accountNeeded = Self("account_required", .forbidden)
     public static let codeNotFound = Self("code_not_found", .forbidden)
     public static let codeRevoked = Self("code_revoked", .forbidden)
     public static let codeExpired = Self("code_expired", .forbidden)

@@ -57,13 +57,14 @@ public struct StoredSeats: Sendable {
     private static func guests(of sessionId: String, in database: Transaction) throws -> [SeatRecord] {
         try database.across(.upkeep).rows(
             """
-            SELECT connections.*, users.username FROM connections JOIN users ON users.id = connections.user_id
+            SELECT connections.*, users.username FROM connections LEFT JOIN users ON users.id = connections.user_id
             WHERE session_id = ? AND left_at IS NULL AND slot > 0
             """, sessionId
         ) {
             SeatRecord(
-                slot: try $0.integer("slot"), peerId: try $0.text("id"), userId: try $0.text("user_id"),
-                username: try $0.text("username"), publicKey: try $0.text("public_key"),
+                slot: try $0.integer("slot"), peerId: try $0.text("id"), userId: try $0.optionalText("user_id"),
+                username: try $0.optionalText("username") ?? SeatRecord.guestName,
+                publicKey: try $0.text("public_key"),
                 permission: try $0.word("permission"), resumeDigest: try $0.blob("resume_digest"),
                 credentialId: try $0.optionalText("credential_id"), organisationId: try $0.text("organisation_id"))
         }

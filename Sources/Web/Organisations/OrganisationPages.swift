@@ -61,7 +61,9 @@ struct OrganisationPages: Sendable {
                     <h2>Rules</h2><form method="post" action="/organisation">\(token.field)
                     \(Field.text("name", "Name", value: organisation.name, more: "maxlength=\"64\""))
                     <label class="check"><input type="checkbox" name="second-factor" value="yes"\(" checked", if: organisation.requiresSecondFactor)> \
-                    <span>Members need a second factor</span></label><p><button>Save</button></p></form>
+                    <span>Members need a second factor</span></label>
+                    <label class="check"><input type="checkbox" name="guests-without-account" value="yes"\(" checked", if: organisation.takesGuestsWithoutAccount)> \
+                    <span>Share sessions take guests without an account</span></label><p><button>Save</button></p></form>
                     """
         }
         if member.may(.tenantExport) {
@@ -83,8 +85,10 @@ struct OrganisationPages: Sendable {
 
     @Sendable private func change(_ page: PageRequest) async throws -> Response {
         _ = try await service.change(
-            page.caller.organisationId, name: try page.form.require("name"),
-            requiresSecondFactor: page.form["second-factor"] == "yes", by: page.caller)
+            page.caller.organisationId,
+            Organisation.Change(
+                name: try page.form.require("name"), requiresSecondFactor: page.form["second-factor"] == "yes",
+                takesGuestsWithoutAccount: page.form["guests-without-account"] == "yes"), by: page.caller)
         return page.back(to: "/organisation", "Saved.")
     }
 

@@ -6,7 +6,17 @@ import Wire
 // What the API says of organisations and takes for them.
 
 struct NewOrganisation: Decodable { let name: String }
-struct OrganisationChange: Decodable { let name: String?; let requiresSecondFactor: Bool? }
+struct OrganisationChange: Decodable {
+    let name: String?
+    let requiresSecondFactor, takesGuestsWithoutAccount: Bool?
+
+    var change: Organisation.Change {
+        Organisation.Change(
+            name: name, requiresSecondFactor: requiresSecondFactor,
+            takesGuestsWithoutAccount: takesGuestsWithoutAccount)
+    }
+}
+
 struct RoleChange: Decodable { let role: String }
 struct Transfer: Decodable { let userId: String }
 struct NewInvitation: Decodable { let role: String; let email: String? }
@@ -16,7 +26,7 @@ struct PlanChange: Decodable { let plan: String }
 
 struct OrganisationResource: Encodable {
     let id, name, plan, createdAt: String
-    let isPersonal, requiresSecondFactor: Bool
+    let isPersonal, requiresSecondFactor, takesGuestsWithoutAccount: Bool
     /// The caller's own; absent for administrators of the server who are no members.
     let role: String?
     let permissions: [String]?
@@ -29,6 +39,7 @@ struct OrganisationResource: Encodable {
         createdAt = organisation.createdAt.iso
         isPersonal = organisation.personalOf != nil
         requiresSecondFactor = organisation.requiresSecondFactor
+        takesGuestsWithoutAccount = organisation.takesGuestsWithoutAccount
         self.role = role?.name
         permissions = role.map { $0.permissions.sorted().map(\.rawValue) }
         deleteAfter = organisation.deleteAfter?.iso

@@ -81,8 +81,7 @@ struct OrganisationRoutes: Sendable {
         _ request: Request, _ context: WebContext, _ caller: Caller
     ) async throws -> Response {
         let asked = try await request.value(OrganisationChange.self)
-        let member = try await service.change(
-            id(context), name: asked.name, requiresSecondFactor: asked.requiresSecondFactor, by: caller)
+        let member = try await service.change(id(context), asked.change, by: caller)
         return .json(OrganisationResource(member))
     }
 

@@ -12,6 +12,7 @@ extension OrganisationResource: Described {
             .field("createdAt", .time),
             .field("isPersonal", .boolean),
             .field("requiresSecondFactor", .boolean),
+            .field("takesGuestsWithoutAccount", .boolean),
             .optional("role", .string),
             .optional("permissions", .permissions),
             .optional("deleteAfter", .time),
@@ -117,6 +118,7 @@ extension OrganisationChange: Described {
     static let schema = Schema.object([
         .absentOrNull("name", .string),
         .absentOrNull("requiresSecondFactor", .boolean),
+        .absentOrNull("takesGuestsWithoutAccount", .boolean),
     ])
 }
 

@@ -66,13 +66,15 @@ extension WebFeature {
     }
 
     private struct ExportedGuest: Encodable {
-        let id, sessionId, userId, permission, joinedAt: String
+        let id, sessionId, permission, joinedAt: String
+        /// Null for a guest without an account.
+        @NullWhenAbsent var userId: String?
         let leftAt: String?
 
         init(_ seat: GuestSeat.Taken) {
             id = seat.id
             sessionId = seat.sessionId
-            userId = seat.userId
+            _userId = NullWhenAbsent(wrappedValue: seat.userId)
             permission = seat.permission.rawValue
             joinedAt = seat.joinedAt.iso
             leftAt = seat.leftAt?.iso
