@@ -20,7 +20,7 @@ WORKERS ?= 4
 # How long `make fuzz-deep` looks.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build binary release deb test unit integration soak soak-unit soak-integration instructions package bulk demo demo-once demo-stop documents bench fuzz fuzz-deep lint format check
+.PHONY: help setup browser build binary release deb test unit integration soak soak-unit soak-integration instructions package bulk demo demo-once demo-stop documents bench fuzz fuzz-deep lint format check
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -28,10 +28,13 @@ help: ## List these commands
 setup: ## Install what is missing: Debian packages, and the tests' Python clients
 	@scripts/setup
 
-build: setup ## Debug build of everything, tests included
+browser: setup ## What the browser gets: the terminal as WebAssembly, scripts, styles
+	@scripts/browser
+
+build: browser ## Debug build of everything, tests included
 	$(SWIFT_BUILD) --build-tests
 
-binary: setup
+binary: browser
 	@echo "Building the release binary (the first time takes some minutes; later ones seconds) …"
 	@$(SWIFT_BUILD) --product postern $(RELEASE_FLAGS)
 

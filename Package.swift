@@ -67,6 +67,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL"),
         .systemLibrary(name: "CSystemd"),
         .systemLibrary(name: "CYAML"),
+        .target(name: "CBrowserFiles", exclude: ["generated"]),
         .target(name: "CPlatform"),
 
         .target(name: "Model", swiftSettings: strict),
@@ -148,8 +149,8 @@ let package = Package(
         .target(
             name: "Web",
             dependencies: [
-                "Background", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire", "Relay", "Model",
-                "TransportSecurity", "Telemetry", "Identity", "CertificateAuthorities",
+                "Background", "CBrowserFiles", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire", "Relay",
+                "Model", "TransportSecurity", "Telemetry", "Identity", "CertificateAuthorities",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),

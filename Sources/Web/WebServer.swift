@@ -175,7 +175,7 @@ public struct WebServer: Service {
 
 extension WebFeature {
     /// A new capability is one more name here. ``openAPI`` is last: it describes the routes before it.
-    static let all: [WebFeature] = [.accounts, .organisations, .sharing, .status, .openAPI]
+    static let all: [WebFeature] = [.accounts, .organisations, .sharing, .status, .browser, .openAPI]
 }
 
 /// What the web server is put together from.

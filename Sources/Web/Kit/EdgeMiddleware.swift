@@ -83,7 +83,10 @@ struct EdgeMiddleware: RouterMiddleware {
         response.headers[.contentTypeOptions] = "nosniff"
         if hsts { response.headers[.strictTransportSecurity] = "max-age=\(Self.hstsSeconds)" }
         metrics.answered(status: response.status.code)
-        if request.uri.path != "/" && request.uri.path != "/status" { response.headers[.cacheControl] = "no-store" }
+        // A handler that says how long its answer may be kept knows it best.
+        if response.headers[.cacheControl] == nil, request.uri.path != "/", request.uri.path != "/status" {
+            response.headers[.cacheControl] = "no-store"
+        }
         // The API is for programs in any page: they send a bearer token, and a browser adds nothing to it. Pages know their reader by a
         // cookie, and no other site may read them.
         // No CORS on /metrics: it trusts local programs, and a local browser would show it to any page.
@@ -99,6 +102,7 @@ extension HTTPField.Name {
     static let requestId = Self("X-Request-Id")!
     static let forwardedFor = Self("X-Forwarded-For")!
     static let contentTypeOptions = Self("X-Content-Type-Options")!
+    static let robotsTag = Self("X-Robots-Tag")!
     static let referrerPolicy = Self("Referrer-Policy")!
     static let contentSecurityPolicy = Self("Content-Security-Policy")!
     static let accessControlExposeHeaders = Self("Access-Control-Expose-Headers")!

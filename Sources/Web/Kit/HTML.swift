@@ -31,6 +31,9 @@ struct HTML: Sendable, Equatable, ExpressibleByStringInterpolation {
         mutating func appendInterpolation(_ html: HTML, if condition: Bool) { if condition { text += html.text } }
     }
 
+    /// Parts one behind the other.
+    static func list(_ parts: [HTML]) -> HTML { HTML(trusted: parts.map(\.text).joined()) }
+
     static func + (left: HTML, right: HTML) -> HTML { HTML(trusted: left.text + right.text) }
 
     /// Text as HTML shows it, in an element or in an attribute with quotes.

@@ -1,9 +1,23 @@
+import HTTPTypes
 import Hummingbird
 import NIOCore
 import Wire
 
-/// `/j/…`: what somebody sees in a browser who follows an invitation.
+/// `/j/…`: the shared terminal, for somebody who follows an invitation in a browser.
 struct InvitationPage: Sendable {
+    /// What the page's script imports, so that a browser fetches all of it at once.
+    private static let modules = [
+        "bytes.js", "connection.js", "cryptography.js", "engine.js", "frames.js", "handshake.js", "input.js", "keys.js",
+        "screen.js", "view.js",
+    ]
+    /// The row of keys that a phone's own keyboard does not have: what a button shows, what it is called, and the key.
+    private static let keys = [
+        ("Esc", "Escape", "Escape"), ("Tab", "Tab", "Tab"), ("Ctrl", "Control, for the next key", "Control"),
+        ("←", "Left", "ArrowLeft"), ("↓", "Down", "ArrowDown"), ("↑", "Up", "ArrowUp"), ("→", "Right", "ArrowRight"),
+        ("|", "Bar", "|"), ("/", "Slash", "/"), ("-", "Minus", "-"), ("~", "Tilde", "~"), ("PgUp", "Page up", "PageUp"),
+        ("PgDn", "Page down", "PageDown"),
+    ]
+
     func add(to routes: Routes) {
         routes.openPage(.get, "/j/:code", limit: .none) { _, context in
             // The secret stands in the fragment, which browsers keep to themselves: this page cannot show the whole link.
@@ -11,11 +25,87 @@ struct InvitationPage: Sendable {
                 throw APIError(
                     .notFound, "code_not_found", "This is not a share code; ask the host for the link again.")
             }
-            return invitation(code).response
+            return Self.response(code)
         }
     }
 
-    private func invitation(_ code: ShareCodeId) -> Page {
+    private static func response(_ code: ShareCodeId) -> Response {
+        let files = BrowserFiles.all
+        guard files.hasTerminal else { return commandLine(code).response }
+        let html: HTML = """
+            <!doctype html><html lang="en"><head><meta charset="utf-8">\
+            <meta name="viewport" content="width=device-width,initial-scale=1,interactive-widget=resizes-content">
+            <title>Shared terminal · Postern</title><link rel="stylesheet" href="\(files.path("terminal.css"))">
+            <link rel="icon" href="\(files.path("icon.svg"))">
+            \(HTML.list(modules.map { "<link rel=\"modulepreload\" href=\"\(files.path($0))\">" }))
+            <link rel="preload" as="fetch" type="application/wasm" crossorigin href="\(files.path("terminal.wasm"))">
+            <script type="module" src="\(files.path("guest.js"))"></script></head>\
+            <body data-code="\(code.description)" data-state="waiting">
+            \(header)<main>\(cards(code))\(terminal)</main>\(softKeys)\(menu)</body></html>
+            """
+        let headers: HTTPFields = [
+            .contentType: "text/html; charset=utf-8",
+            .contentSecurityPolicy: "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+                + "connect-src 'self'; img-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+            .referrerPolicy: "no-referrer",
+            .robotsTag: "noindex",
+        ]
+        return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: html.text)))
+    }
+
+    private static let header: HTML = """
+        <header><span class="brand">Postern</span><h1><span id="host">Shared terminal</span> <span id="session"></span></h1>\
+        <span id="badge"></span>\
+        <button id="menu-button" type="button" aria-keyshortcuts="Control+]" title="Menu (Ctrl+])">Menu</button></header>
+        """
+
+    private static func cards(_ code: ShareCodeId) -> HTML {
+        """
+        <p id="message" role="status">Loading the terminal …</p>\
+        <button id="again" class="main" type="button" hidden>Join again</button>
+        <section id="words-card" class="card"><h2>Join a shared terminal</h2>
+        <form id="words-form"><label for="words">The two words that the host told you for <code>\(code.description)</code></label>\
+        <input id="words" autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="words-problem">\
+        <p id="words-problem" role="alert"></p><button class="main">Join</button></form>
+        <p class="small">A link with a # in it needs no words: ask the host for it.</p></section>
+        <section id="unable-card" class="card"><h2>This browser cannot join</h2>
+        <p>It lacks <span id="missing"></span>, which the encryption needs. A current Chrome, Firefox, Edge or Safari has it. \
+        On the command line, run:</p><p><code>postern join '…this page's address, with everything behind the #…'</code></p></section>
+        <noscript><section class="card"><h2>This page needs JavaScript</h2>
+        <p>It decrypts the terminal here, so that the server cannot read it. Without it, use the command line:</p>
+        <p><code>postern join '…this page's address, with everything behind the #…'</code></p></section></noscript>
+        """
+    }
+
+    private static let terminal: HTML = """
+        <div id="terminal" role="group" aria-label="Terminal"><div id="frame"><div id="history"></div><div id="screen"></div>\
+        <div id="cursor"></div></div><span id="probe" aria-hidden="true">\(String(repeating: "0", count: 100))</span>\
+        <textarea id="keyboard" aria-label="Type into the shared terminal; Control and right bracket opens the menu" autocapitalize="none" \
+        autocomplete="off" autocorrect="off" spellcheck="false"></textarea></div>\
+        <div id="live" class="unseen" aria-live="polite"></div>
+        """
+
+    private static let softKeys: HTML = """
+        <div id="keys" role="toolbar" aria-label="Keys">\(HTML.list(keys.map { shown, name, key in
+            "<button type=\"button\" data-key=\"\(key)\" aria-label=\"\(name)\">\(shown)</button>"
+        }))</div>
+        """
+
+    private static let menu: HTML = """
+        <dialog id="menu" aria-labelledby="menu-title"><h2 id="menu-title">Shared terminal</h2>
+        <form method="dialog"><label for="name">Your name, for the host</label>\
+        <input id="name" maxlength="60" autocomplete="nickname">
+        <p class="small">Ctrl+] opens this menu. With Shift the mouse selects text; Ctrl+C copies what is selected. \
+        Everything is encrypted between the host and this page; you trust the server that sent the page.</p>
+        <div class="row"><button id="smaller" type="button" aria-label="Smaller text">A−</button>\
+        <button id="larger" type="button" aria-label="Larger text">A+</button>\
+        <button id="give-back" type="button">Give control back</button></div>
+        <div class="row"><button class="main">Back to the terminal</button>\
+        <button id="leave" class="danger">Leave</button></div></form></dialog>
+        """
+
+    /// Where this build has no terminal for the browser.
+    private static func commandLine(_ code: ShareCodeId) -> Page {
         Page(
             title: "You are invited to a terminal",
             body: """

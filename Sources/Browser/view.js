@@ -1,0 +1,199 @@
+// @ts-check
+// Paints the screen into the page: rows are real text, so that they can be selected, found, read aloud and zoomed. Painted at most once per
+// frame, and only what has changed.
+
+import { attributes, flags } from "./screen.js";
+
+/** Lines above the screen that stay in the page. */
+const HISTORY_LINES = 1000;
+/** The screen is read aloud when it has been still for so long, in milliseconds. */
+const SPEECH_DELAY = 700;
+
+/** The 16 colours have names in the style sheet; the others of the 256 are computed (6 × 6 × 6, then greys). @param {number} index */
+function paletteColor(index) {
+  if (index < 16) return `var(--color-${index})`;
+  if (index >= 232) return `rgb(${Array(3).fill(8 + 10 * (index - 232)).join(" ")})`;
+  const level = (/** @type {number} */ part) => part === 0 ? 0 : 55 + 40 * part;
+  const value = index - 16;
+  return `rgb(${level(Math.floor(value / 36))} ${level(Math.floor(value / 6) % 6)} ${level(value % 6)})`;
+}
+
+/** @param {number} color as the screen has it @param {string} standard */
+function cssColor(color, standard) {
+  switch (color >>> 24) {
+    case 1: return paletteColor(color & 0xff);
+    case 2: return `rgb(${color >> 16 & 0xff} ${color >> 8 & 0xff} ${color & 0xff})`;
+    default: return standard;
+  }
+}
+
+export class View {
+  #isScheduled = false;
+  #bells = 0;
+  #title = "";
+  /** @type {(() => void)[]} */
+  #waiting = [];
+  /** @type {HTMLElement[]} */
+  #rows = [];
+  /** @type {number | undefined} */
+  #speech;
+  /** @type {import("./screen.js").Painting | null} */
+  state = null;
+
+  /**
+   * @param {import("./screen.js").Screen} screen
+   * @param {{terminal: HTMLElement, history: HTMLElement, screen: HTMLElement, cursor: HTMLElement, live: HTMLElement}} parts
+   * @param {{bell: () => void, titled: (title: string) => void, resized: () => void}} events
+   */
+  constructor(screen, parts, events) {
+    this.screen = screen;
+    this.parts = parts;
+    this.events = events;
+  }
+
+  /** Paints in the next frame. */
+  schedule() {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    // A hidden page has no frames; its screen is painted when it is shown, and what came meanwhile counts as shown.
+    if (document.hidden) setTimeout(() => this.#paint(), 0);
+    else requestAnimationFrame(() => this.#paint());
+  }
+
+  /** @returns {Promise<void>} resolves after the next painting */
+  painted() {
+    this.schedule();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #paint() {
+    this.#isScheduled = false;
+    const wasAtEnd = this.#isAtEnd;
+    const painting = this.screen.paint();
+    const previous = this.state;
+    this.state = painting;
+    const { history, screen } = this.parts;
+    if (painting.historyIsVoid) history.replaceChildren();
+    if (painting.history.length > 0) {
+      history.append(...painting.history.slice(-HISTORY_LINES).map((runs) => this.#row(document.createElement("div"), runs)));
+      while (history.childElementCount > HISTORY_LINES) history.firstElementChild?.remove();
+    }
+    history.hidden = (painting.flags & flags.alternate) !== 0;
+    while (this.#rows.length > painting.rows) this.#rows.pop()?.remove();
+    while (this.#rows.length < painting.rows) {
+      const row = document.createElement("div");
+      this.#rows.push(row);
+      screen.append(row);
+    }
+    for (const { index, runs } of painting.changed) this.#row(this.#rows[index], runs);
+    this.#paintState(painting, previous);
+    if (wasAtEnd) this.scrollToEnd();
+    if (painting.changed.length > 0) this.#speak();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    waiting.forEach((resolve) => resolve());
+  }
+
+  /** @param {import("./screen.js").Painting} painting @param {import("./screen.js").Painting | null} previous */
+  #paintState(painting, previous) {
+    const { terminal, cursor } = this.parts;
+    terminal.classList.toggle("reverse", (painting.flags & flags.reverse) !== 0);
+    cursor.hidden = (painting.flags & flags.cursorVisible) === 0;
+    cursor.style.setProperty("--row", String(painting.cursorRow));
+    cursor.style.setProperty("--column", String(painting.cursorColumn));
+    cursor.dataset.shape = ["block", "block", "block", "underline", "underline", "bar", "bar"][painting.cursorShape] ?? "block";
+    cursor.classList.toggle("steady", [2, 4, 6].includes(painting.cursorShape));
+    if (previous?.rows !== painting.rows || previous?.columns !== painting.columns) {
+      terminal.style.setProperty("--columns", String(painting.columns));
+      terminal.style.setProperty("--rows", String(painting.rows));
+      this.events.resized();
+    }
+    if (painting.bells !== this.#bells && previous) this.events.bell();
+    this.#bells = painting.bells;
+    if (painting.title !== this.#title) {
+      this.#title = painting.title;
+      this.events.titled(painting.title);
+    }
+  }
+
+  /** @param {HTMLElement} row @param {import("./screen.js").Run[]} runs */
+  #row(row, runs) {
+    /** @type {(Node | string)[]} */
+    const nodes = [];
+    let plain = "";
+    for (const run of runs) {
+      if (!run.isBoxed && run.foreground === 0 && run.background === 0 && run.attributes === 0) {
+        plain += run.text;
+        continue;
+      }
+      if (plain) nodes.push(plain);
+      plain = "";
+      nodes.push(this.#span(run));
+    }
+    plain = plain.trimEnd();
+    if (plain) nodes.push(plain);
+    // A row without text keeps its height, and is an empty line when it is copied.
+    row.replaceChildren(...nodes.length > 0 ? nodes : [document.createElement("br")]);
+    return row;
+  }
+
+  /** @param {import("./screen.js").Run} run */
+  #span(run) {
+    const span = document.createElement("span");
+    span.textContent = run.text;
+    let foreground = cssColor(run.foreground, "var(--foreground)");
+    let background = cssColor(run.background, "var(--background)");
+    // Bold text in one of the first eight colours is bright, as terminals have it.
+    if (run.attributes & attributes.bold && run.foreground >>> 24 === 1 && (run.foreground & 0xff) < 8) {
+      foreground = paletteColor((run.foreground & 0xff) + 8);
+    }
+    const isInverse = (run.attributes & attributes.inverse) !== 0;
+    if (isInverse) [foreground, background] = [background, foreground];
+    if (foreground !== "var(--foreground)") span.style.color = foreground;
+    if (background !== "var(--background)") span.style.backgroundColor = background;
+    for (const [name, bit] of Object.entries(attributes)) if (run.attributes & bit && name !== "inverse") span.classList.add(name);
+    if (run.isBoxed) {
+      span.classList.add("box");
+      if (run.columns === 2) span.classList.add("wide");
+    }
+    return span;
+  }
+
+  /** Says what stands on the screen, once it has come to rest. */
+  #speak() {
+    clearTimeout(this.#speech);
+    this.#speech = setTimeout(() => {
+      const text = this.#rows.map((row) => row.textContent ?? "").join("\n").trimEnd();
+      // The last lines are what has just happened.
+      this.parts.live.textContent = text.split("\n").slice(-3).join("\n");
+    }, SPEECH_DELAY);
+  }
+
+  get #isAtEnd() {
+    const { terminal } = this.parts;
+    return terminal.scrollTop + terminal.clientHeight >= terminal.scrollHeight - 4;
+  }
+
+  scrollToEnd() {
+    this.parts.terminal.scrollTop = this.parts.terminal.scrollHeight;
+  }
+
+  /** Text of the screen's rows, without trailing blanks. */
+  get text() {
+    return this.#rows.map((row) => (row.textContent ?? "").trimEnd());
+  }
+
+  /**
+   * The cell at a point of the page.
+   * @param {number} x @param {number} y
+   * @returns {{row: number, column: number} | null}
+   */
+  cell(x, y) {
+    if (!this.state) return null;
+    const box = this.parts.screen.getBoundingClientRect();
+    const column = Math.floor((x - box.left) / (box.width / this.state.columns));
+    const row = Math.floor((y - box.top) / (box.height / this.state.rows));
+    const isInside = column >= 0 && row >= 0 && column < this.state.columns && row < this.state.rows;
+    return isInside ? { row, column } : null;
+  }
+}

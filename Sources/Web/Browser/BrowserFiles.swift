@@ -1,0 +1,58 @@
+import CBrowserFiles
+import Crypto
+import Model
+import NIOCore
+
+/// The scripts, style sheets and WebAssembly that pages load: compiled into the binary (`scripts/browser`).
+///
+/// Their addresses carry a digest of all of them, so that browsers keep them for good and an upgrade never mixes two versions.
+public struct BrowserFiles: Sendable {
+    public struct File: Sendable {
+        public let name: String
+        let contentType: String
+        /// As it is, and by gzip.
+        let plain, packed: ByteBuffer
+        /// SHA-256 of the plain file, in hexadecimal: `postern version --web` prints it, so that a guest can compare.
+        public let digest: String
+    }
+
+    public static let all = BrowserFiles()
+
+    public let files: [File]
+    /// The first 16 digits of SHA-256 over all names and digests.
+    public let version: String
+    private let byName: [String: File]
+
+    private init() {
+        files = (0..<postern_browser_file_count()).map { index in
+            let file = postern_browser_file(index)
+            let name = String(cString: file.name)
+            let plain = UnsafeRawBufferPointer(start: file.plain, count: file.plain_count)
+            return File(
+                name: name, contentType: Self.contentType(name), plain: ByteBuffer(bytes: plain),
+                packed: ByteBuffer(bytes: UnsafeRawBufferPointer(start: file.packed, count: file.packed_count)),
+                digest: Hexadecimal.text(SHA256.hash(data: plain)))
+        }
+        let summary = files.map { "\($0.name) \($0.digest)\n" }.joined()
+        version = String(Hexadecimal.text(SHA256.hash(data: Array(summary.utf8))).prefix(16))
+        byName = Dictionary(uniqueKeysWithValues: files.map { ($0.name, $0) })
+    }
+
+    subscript(name: String) -> File? { byName[name] }
+
+    /// Whether this build has the terminal; one that was made without `scripts/browser` has not.
+    var hasTerminal: Bool { byName["terminal.wasm"] != nil }
+
+    /// Where a browser finds a file.
+    func path(_ name: String) -> String { "/web/\(version)/\(name)" }
+
+    private static func contentType(_ name: String) -> String {
+        switch name.split(separator: ".").last {
+        case "js": "text/javascript; charset=utf-8"
+        case "css": "text/css; charset=utf-8"
+        case "svg": "image/svg+xml"
+        case "wasm": "application/wasm"
+        default: "application/octet-stream"
+        }
+    }
+}
