@@ -108,9 +108,9 @@ def test_wrong_usage_is_2(arguments, tmp_path):
 
 
 def test_not_signed_in(tmp_path):
-    for verb in (["share"], ["join", "SYCLX-000000-a-b"]):
+    for verb, remedy in ((["share"], "postern login URL"), (["join", "SYCLX-000000-a-b"], "add --server https://HOST")):
         status, _, error = run(*verb, environment=empty(tmp_path))
-        assert status == 1 and "postern login URL" in one_sentence(error)
+        assert status == 1 and remedy in one_sentence(error)
 
 
 def test_login_stores_the_token_for_the_owner_alone(server, ana, tmp_path):
@@ -212,7 +212,7 @@ def test_codes_that_let_nobody_in(server, ana, ben, shares):
         assert status == 2 and "is no invitation" in one_sentence(error)
     status, _, error = join("SYCLX-000000-a-b")
     assert status == 1 and "does not exist" in one_sentence(error)
-    status, _, error = join(f"{name}-wrong-words")
+    status, _, error = join(f"{name}-zebra-zebra")
     assert status == 1 and "the words are wrong" in one_sentence(error)
     session = share.session_id
     once = ana.call("POST", f"/sessions/{session}/codes", {"permission": "read", "maxUses": 1})[1]["code"]
@@ -244,7 +244,7 @@ def test_five_wrong_tries_kill_a_code_and_the_right_words_no_longer_help(server,
     shares.append(share)
     name = share.code("control")["code"]
     for _ in range(5):
-        status, _, error = run("join", f"{name}-wrong-words", environment=ben.environment)
+        status, _, error = run("join", f"{name}-zebra-zebra", environment=ben.environment)
         assert status == 1 and "the words are wrong" in error
     share.wait("code_dead", code=name)
     status, _, error = run("join", share.invitation(), environment=ben.environment)
@@ -270,8 +270,3 @@ def test_plan_limits_are_told_to_the_host(server):
 def test_approve_needs_a_terminal(ana):
     status, _, error = run("share", "--approve", environment=ana.environment)
     assert status == 2 and "--approve" in one_sentence(error)
-
-
-def test_a_link_for_another_server_is_refused_before_the_token_leaves(ana):
-    status, _, error = run("join", "http://127.0.0.1:1/j/SYCLX-000000#" + "0" * 32, environment=ana.environment)
-    assert status == 1 and "postern login http://127.0.0.1:1" in one_sentence(error)
