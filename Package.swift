@@ -149,7 +149,8 @@ let package = Package(
         .target(
             name: "Web",
             dependencies: [
-                "Background", "CBrowserFiles", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire", "Relay",
+                "Background", "CBrowserFiles", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire",
+                "Relay",
                 "Model", "TransportSecurity", "Telemetry", "Identity", "CertificateAuthorities",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),

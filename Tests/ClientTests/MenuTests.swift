@@ -54,6 +54,16 @@ import Testing
         #expect(String(line.prefix(60)).contains("y yes · n no  cy asks to type"))
     }
 
+    @Test func newCodesAreAskedForWhereTheCodesAreShown() {
+        var menu = Menu(role: .host, codes: ["to type along:  postern join X"])
+        #expect(menu.sort(bytes("\u{1D}cn"), people: []).actions == [.draw, .renewCodes] && menu.page == .codes)
+        menu.codes = ["to type along:  postern join Y"]
+        #expect(menu.lines(people: []).contains { $0.contains("postern join Y") })
+        // Elsewhere it is a key as any other.
+        var guest = Menu(role: .guest)
+        #expect(guest.sort(bytes("\u{1D}n"), people: []).actions == [.draw] && !guest.isOpen)
+    }
+
     @Test func theCodesCanBeSeenAgain() {
         var menu = Menu(role: .host, codes: ["to type along:  postern join X"])
         #expect(menu.sort(bytes("\u{1D}c"), people: []).actions == [.draw] && menu.page == .codes)

@@ -30,7 +30,7 @@ class Session:
         self.tmux = tmux
         self.host = tmux.pane("host", f"{POSTERN} share {options} -- {command}", environment or ana.environment, columns, rows)
         wait_for(lambda: self.banner.count("/j/") == (1 if "--read-only" in options else 2), lambda: self.host.screen)
-        links = re.findall(r"'(https?://[^']+/j/[^']+)'", self.banner)
+        links = re.findall(r"(https?://\S+/j/\S+)", self.banner)
         self.link, self.read_link = links[0], links[-1]
         self.words = re.search(r"postern join (\S+)\n", self.banner).group(1)
         if command == SHELL:

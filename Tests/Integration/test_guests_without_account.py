@@ -79,9 +79,9 @@ def test_the_host_is_asked_in_words_that_do_not_look_like_an_account(secure, tmu
     ana = secure.user("ana")
     host = tmux.pane("host", f"POSTERN_FINGERPRINT={secure.fingerprint} {POSTERN} share --approve -- sh",
                      ana.environment, 100, 30)
-    host.wait("or:")
+    host.wait("in a browser:")
     banner = tmux.run("capture-pane", "-p", "-J", "-t", "host")
-    link = re.search(r"'(https://\S+)'", banner).group(1)
+    link = re.search(r"(https://\S+/j/\S+)", banner).group(1)
     guest = subprocess.Popen([POSTERN, "join", "--name", "ana", link], env=stranger, stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -161,3 +161,29 @@ def test_seats_of_guests_without_an_account_outlive_a_restart(secure, shares, st
     finally:
         guest.kill()
         guest.communicate()
+
+
+def test_the_host_makes_new_codes_while_it_shares(server, ana, ben, tmux):
+    """A code that died, or that too many people know, is replaced; whoever is here stays."""
+    host = tmux.pane("host", f"{POSTERN} share -- bash --norc", ana.environment, 140, 30)
+    host.wait("in a browser:")
+    banner = tmux.run("capture-pane", "-p", "-J", "-t", "host")
+    old = re.search(r"type along:\s+postern join (\S+)", banner).group(1)
+    guest = tmux.pane("guest", f"{POSTERN} join {old}", ben.environment, 140, 30)
+    guest.wait("$")
+    host.key("C-]")
+    host.wait("c codes")
+    host.type("c")
+    host.wait("n new codes")
+    host.type("n")
+    new = wait_for(lambda: [code for code in re.findall(r"type along:\s+postern join (\S+)", host.screen) if code != old],
+                   "new codes")[0]
+    host.key("Escape")
+    assert b"has been revoked" in ben.join(old).communicate(timeout=PATIENCE)[1]
+    second = tmux.pane("second", f"{POSTERN} join {new}", ben.environment, 140, 30)
+    second.wait("$")
+    second.type("echo here\n")
+    guest.wait("\nhere")
+    # Also by its new code a share cannot be joined from inside.
+    host.type(f"{POSTERN} join --server {server.url} {new}\n")
+    host.wait("this terminal is the one that is shared")

@@ -273,7 +273,7 @@ def test_raw_mode_is_undone_on_every_way_out(session, tmux, how, side):
 
 def test_codes_can_be_joined_by_link_and_by_prompt(session, ana, ben, tmux):
     share = session()
-    link = re.search(r"postern join '(\S+)'", share.banner).group(1)
+    link = re.search(r"in a browser:\s+(\S+)", share.banner).group(1)
     guest = share.guest(invitation=shlex.quote(link))
     guest.wait("$")
     asked = tmux.pane("asked", f"{POSTERN} join", ben.environment)

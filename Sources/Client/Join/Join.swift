@@ -29,13 +29,17 @@ public enum Join {
                     "'\(mistake.typed)' is not one of the words; did you mean '\(mistake.meant)'?", status: .usage)
             }
             // Its output would be its own input, for ever.
-            if let shared = getenv("POSTERN_SHARED").map({ String(cString: $0) }),
-                shared.split(separator: ",").contains(Substring(invitation.code.description))
-            {
+            if Join.isInside(invitation.code.description) {
                 throw ClientError("this terminal is the one that \(invitation.code) shares; join it from another one")
             }
             self.invitation = invitation
         }
+    }
+
+    /// Whether this process runs in the share that has this code or this session id.
+    static func isInside(_ codeOrSession: String) -> Bool {
+        guard let shared = getenv("POSTERN_SHARED").map({ String(cString: $0) }) else { return false }
+        return shared.split(separator: ",").contains(Substring(codeOrSession))
     }
 
     /// - Parameters:

@@ -66,6 +66,10 @@ final class JoinRunner {
             carryOut(engine.opened())
         case .text(let message):
             if message.type == .ack, message.success == true { connected() }
+            // The code may be newer than the shell that this runs in; its output would be its own input, for ever.
+            if message.id == .text("join"), let session = message.sessionId, Join.isInside(session) {
+                return finish(.refused("this terminal is the one that is shared; join it from another one"))
+            }
             carryOut(engine.received(message))
         case .binary(let frame): carryOut(engine.received(frame))
         case .readComplete: display.flush()

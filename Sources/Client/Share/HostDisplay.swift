@@ -9,6 +9,7 @@ final class HostDisplay {
     enum Key {
         case type([UInt8])
         case kick(peerId: String)
+        case renewCodes
         case end
         case decide(peerId: String, admit: Bool)
     }
@@ -123,12 +124,19 @@ final class HostDisplay {
         let keys = actions.compactMap { action -> Key? in
             switch action {
             case .kick(let peerId): .kick(peerId: peerId)
+            case .renewCodes: .renewCodes
             case .end: .end
             case .decide(let peerId, let admit): .decide(peerId: peerId, admit: admit)
             case .none, .draw, .leave, .typePrefix: nil
             }
         }
         return (typed.isEmpty ? [] : [.type(typed)]) + keys
+    }
+
+    /// How to join now: a line for each code, or what went wrong.
+    func codes(_ lines: [String], screen: Screen, people: [Menu.Person]) {
+        menu.codes = lines
+        refresh(screen: screen, people: people)
     }
 
     /// Draws the menu where it is open, and the screen anew where it has just closed.

@@ -38,7 +38,7 @@ public enum Share {
         return try await finished.get()
     }
 
-    private static func makeCodes(
+    static func makeCodes(
         _ options: ShareOptions, sessionId: String, _ api: APIClient
     ) async throws -> [CodeSecrets] {
         // Read-only means that no control code exists, not that one is kept secret.

@@ -54,17 +54,20 @@ enum ShareOutput {
             let spoken = ShareInvitation(code: secrets.code, secret: secrets.words)
             let link = link(secrets, server)
             text += secrets.permission == .control ? "  to type along:  " : "  to watch only:  "
-            text += "postern join \(spoken.spoken)\r\n           or:    postern join '\(link)'\r\n"
+            text += "postern join \(spoken.spoken)\r\n    in a browser:  \(link)\r\n"
         }
         if let pin = server.pin { text += "  certificate:     \(pin) (in the link already)\r\n" }
         return text + "Ctrl-] opens a menu. The share ends when the command does.\r\n"
     }
 
     /// A line for each code, for the menu.
-    static func joining(_ codes: [CodeSecrets]) -> [String] {
-        codes.map { secrets in
+    static func joining(_ codes: [CodeSecrets], server: ServerAddress) -> [String] {
+        codes.flatMap { secrets in
             let spoken = ShareInvitation(code: secrets.code, secret: secrets.words).spoken
-            return "\(secrets.permission == .control ? "to type along:" : "to watch only:")  postern join \(spoken)"
+            return [
+                "\(secrets.permission == .control ? "to type along:" : "to watch only:")  postern join \(spoken)",
+                "    in a browser:  \(link(secrets, server))",
+            ]
         }
     }
 

@@ -53,7 +53,8 @@ final class ShareRunner {
             rows: size.rows, columns: size.columns)
         finished = loop.makePromise(of: Int32.self)
         display = HostDisplay(
-            interactive: interactive, json: options.json, codes: ShareOutput.joining(codes), loop: loop)
+            interactive: interactive, json: options.json, codes: ShareOutput.joining(codes, server: api.address),
+            loop: loop)
         let server = api.address
         let banner =
             options.json
@@ -68,7 +69,8 @@ final class ShareRunner {
             try display.start { self.typedHere($0) }
             let size = engine.screen
             let command = try SharedCommand(
-                options.command, rows: size.rows, columns: size.columns, codes: engine.codes.keys.map(\.description),
+                options.command, rows: size.rows, columns: size.columns,
+                codes: engine.codes.keys.map(\.description) + [engine.sessionId],
                 loop: loop,
                 onOutput: { self.output($0) }, onPause: { self.outputPaused() })
             self.command = command
@@ -274,11 +276,35 @@ final class ShareRunner {
             switch action {
             case .type(let typed): command?.type(typed)
             case .kick(let peerId): carryOut(engine.kick(peerId))
+            case .renewCodes: renewCodes()
             case .end: endSharing()
             case .decide(let peerId, let admit): carryOut(engine.decide(peerId: peerId, admit: admit))
             }
         }
         display.refresh(screen: engine.screen, people: people)
+    }
+
+    /// New codes in place of the present ones: a code that died, or that too many people know. Whoever is here stays.
+    private func renewCodes() {
+        guard isShared else { return display.codes(["no longer shared"], screen: engine.screen, people: people) }
+        let (api, options, sessionId, old) = (self.api, self.options, engine.sessionId, Array(engine.codes.keys))
+        let made = loop.makePromise(of: [CodeSecrets].self)
+        made.completeWithTask {
+            // First: a plan may allow no more codes than there are.
+            for code in old { try await api.revoke(code: code) }
+            return try await Share.makeCodes(options, sessionId: sessionId, api)
+        }
+        made.futureResult.assumeIsolated().whenComplete { result in
+            let lines: [String]
+            switch result {
+            case .success(let codes):
+                self.engine.replaceCodes(codes)
+                lines = ShareOutput.joining(codes, server: self.api.address)
+            case .failure(let error):
+                lines = ["no new codes: \((error as? ClientError)?.message.text ?? describe(error))"]
+            }
+            self.display.codes(lines, screen: self.engine.screen, people: self.people)
+        }
     }
 
     private var people: [Menu.Person] {

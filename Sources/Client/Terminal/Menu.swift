@@ -25,6 +25,8 @@ struct Menu {
         case draw
         case typePrefix
         case kick(peerId: String)
+        /// Make new codes in place of these.
+        case renewCodes
         case end
         case leave
         case decide(peerId: String, admit: Bool)
@@ -41,7 +43,8 @@ struct Menu {
     private static let listed = 9
 
     let role: Role
-    private let codes: [String]
+    /// For a host, how to join: a line for each code.
+    var codes: [String]
     private(set) var page = Page.closed
     private var asking: [Page] = []
 
@@ -96,6 +99,9 @@ struct Menu {
             return .typePrefix
         case (.main, "l") where role == .host: page = .list
         case (.main, "c") where role == .host: page = .codes
+        case (.codes, "n"):
+            codes = ["making new codes …"]
+            return .renewCodes
         case (.main, "k") where role == .host: page = .kick
         case (.main, "e") where role == .host: page = .confirmEnd
         case (.main, "q") where role == .guest, (.main, "l") where role == .guest:
@@ -128,7 +134,10 @@ struct Menu {
                 ? ["postern  nobody is here · any key: back"]
                 : ["postern  remove whom?"] + describe(people) + ["number, or any other key: back"]
         case .confirmEnd: ["postern  end sharing for everybody? The command goes on.  y yes · any other key: no"]
-        case .codes: ["postern  how to join:"] + codes.map { "  \($0)" } + ["any key: back"]
+        case .codes:
+            ["postern  how to join:"] + codes.map { "  \($0)" } + [
+                "n new codes, and these stop working for others · any other key: back"
+            ]
         case .approve(_, let account, let name, let canType):
             // The keys, the account and what it may do first: what the guest wrote itself is last, in quotes, and is what a narrow window
             // cuts.

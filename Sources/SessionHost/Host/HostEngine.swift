@@ -108,6 +108,11 @@ package final class HostEngine {
         screen = Screen(rows: rows, columns: columns)
     }
 
+    /// From now on only these let anybody in. Whoever is here stays.
+    package func replaceCodes(_ new: [CodeSecrets]) {
+        codes = Dictionary(uniqueKeysWithValues: new.map { ($0.code, $0) })
+    }
+
     /// Everybody who has proved a secret, by the order of arrival.
     package var people: [HostGuest] { guests.values.filter { $0.pairing != nil }.sorted { $0.slot < $1.slot } }
 
