@@ -4,7 +4,8 @@
 
 const decoder = new TextDecoder();
 
-/** @typedef {{text: string, foreground: number, background: number, attributes: number, columns: number, isBoxed: boolean}} Run */
+/** @typedef {{text: string, foreground: number, background: number, attributes: number, columns: number, isBoxed: boolean,
+ *   link: string}} Run */
 /**
  * @typedef {object} Painting
  * @property {number} flags @property {number} cursorRow @property {number} cursorColumn @property {number} cursorShape
@@ -74,7 +75,8 @@ export class Screen {
     const line = () => Array.from({ length: next() }, () => {
       const [foreground, background, style, columns] = [next(), next(), next(), next()];
       const text = nextText(next());
-      return { text, foreground, background, attributes: style & 0xffff, columns, isBoxed: style >> 16 !== 0 };
+      const link = nextText(next());
+      return { text, link, foreground, background, attributes: style & 0xffff, columns, isBoxed: style >> 16 !== 0 };
     });
     return {
       flags: next(), cursorRow: next(), cursorColumn: next(), cursorShape: next(), mouse: next(), mouseEncoding: next(),

@@ -122,7 +122,7 @@ export class View {
     const nodes = [];
     let plain = "";
     for (const run of runs) {
-      if (!run.isBoxed && run.foreground === 0 && run.background === 0 && run.attributes === 0) {
+      if (!run.isBoxed && !run.link && run.foreground === 0 && run.background === 0 && run.attributes === 0) {
         plain += run.text;
         continue;
       }
@@ -137,9 +137,20 @@ export class View {
     return row;
   }
 
+  /** An element for a run of text: a link where the program made one that is safe to follow. @param {string} address */
+  #element(address) {
+    if (!/^(https?|mailto):/i.test(address)) return document.createElement("span");
+    const anchor = document.createElement("a");
+    anchor.href = address;
+    anchor.title = address;
+    anchor.target = "_blank";
+    anchor.rel = "noopener noreferrer";
+    return anchor;
+  }
+
   /** @param {import("./screen.js").Run} run */
   #span(run) {
-    const span = document.createElement("span");
+    const span = this.#element(run.link);
     span.textContent = run.text;
     let foreground = cssColor(run.foreground, "var(--foreground)");
     let background = cssColor(run.background, "var(--background)");

@@ -6,7 +6,8 @@
 //   state   flags, cursor row, cursor column, cursor shape, mouse, mouse encoding, rows, columns, bells, title length, title (padded to 4)
 //   history lines that are void (1: all), number of new lines, lines
 //   rows    number of changed rows, each: index, line
-//   line    number of runs, each: foreground, background, attributes and kind << 16, columns, text length, text (padded to 4)
+//   line    number of runs, each: foreground, background, attributes and kind << 16, columns, text length, text (padded to 4), length of
+//           the link's address, the address (padded to 4)
 //
 // Colours: 0 the standard one; 1 << 24 | index; 2 << 24 | red << 16 | green << 8 | blue. Kind 1 is a character that needs its own box: wide,
 // or one that a font may draw with another width.
@@ -171,6 +172,10 @@ private struct PaintWriter {
             }
             if isAlone { bytes += Array(first.marks.text.utf8) }
             set(UInt32(bytes.count - lengthPlace - 4), at: lengthPlace)
+            pad()
+            let address = first.style.link == .none ? [] : Array(first.style.link.address.utf8)
+            put(address.count)
+            bytes += address
             pad()
             runs += 1
             index = end

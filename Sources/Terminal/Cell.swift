@@ -25,10 +25,12 @@ public struct Style: Sendable, Equatable {
     public var foreground = Color.standard
     public var background = Color.standard
     public var attributes: Attributes = []
+    /// Not of SGR, and not reset by it.
+    public var link = Hyperlink.none
 
     public init() {}
 
-    /// The SGR sequence that sets exactly this style, whatever was set before.
+    /// The SGR sequence that sets exactly this style but for its link, whatever was set before.
     var sequence: String {
         var codes = ["0"]
         let names: [(Attributes, String)] = [

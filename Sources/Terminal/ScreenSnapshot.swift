@@ -46,7 +46,7 @@ extension Screen {
     /// Main screen, no region, no modes, standard charsets and colours, all cleared. Not RIS: that would also throw away
     /// the scrollback of a person's own terminal.
     public static let resetSequence =
-        "\u{1B}[!p\u{1B}[?1049l\u{1B}[r\u{1B}[?6l\u{1B}[?7h\u{1B}[4l\u{1B}[20l\u{1B}[?1l\u{1B}>\u{1B}[?5l"
+        "\u{1B}]8;;\u{1B}\\\u{1B}[!p\u{1B}[?1049l\u{1B}[r\u{1B}[?6l\u{1B}[?7h\u{1B}[4l\u{1B}[20l\u{1B}[?1l\u{1B}>\u{1B}[?5l"
         + "\u{1B}[?9l\u{1B}[?1000l\u{1B}[?1002l\u{1B}[?1003l\u{1B}[?1005l\u{1B}[?1006l\u{1B}[?1015l\u{1B}[?1004l\u{1B}[?2004l"
         + "\u{1B}(B\u{1B})B\u{0F}\u{1B}[0 q\u{1B}[?25h\u{1B}[0m\u{1B}[H\u{1B}[2J"
 }
@@ -57,10 +57,12 @@ struct SnapshotWriter {
     private var style = Style()
 
     mutating func setStyle(_ new: Style) {
-        if new != style {
-            text += new.sequence
-            style = new
-        }
+        guard new != style else { return }
+        if new.link != style.link { text += new.link.sequence }
+        var unlinked = style
+        unlinked.link = new.link
+        if new != unlinked { text += new.sequence }
+        style = new
     }
 
     /// Lines from the top of a cleared screen; what does not fit scrolls off at the top.

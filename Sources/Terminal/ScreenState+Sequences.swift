@@ -22,6 +22,10 @@ extension ScreenState {
     }
 
     mutating func operatingSystemCommand(_ text: [UInt8]) {
+        if text.count >= 3, text[0] == UInt8(ascii: "8"), text[1] == UInt8(ascii: ";") {
+            style.link = Hyperlink.of(text[2...])
+            return
+        }
         // 0 and 2 set the window's title; whatever else there is changes nothing on the screen.
         guard text.count >= 2, text[1] == UInt8(ascii: ";"),
             text[0] == UInt8(ascii: "0") || text[0] == UInt8(ascii: "2")
@@ -236,13 +240,13 @@ extension ScreenState {
 extension Style {
     /// SGR, with colours in both spellings: `38;5;n` and `38:2::r:g:b`.
     mutating func apply(_ sequence: ControlSequence) {
-        if sequence.parameters.isEmpty { return self = Style() }
+        if sequence.parameters.isEmpty { return reset() }
         let values = sequence.parameters
         var index = 0
         while index < values.count {
             let code = max(values[index], 0)
             switch code {
-            case 0: self = Style()
+            case 0: reset()
             case 38, 48:
                 let (color, used) = Self.extendedColor(sequence, after: index)
                 if let color { if code == 38 { foreground = color } else { background = color } }
@@ -255,6 +259,13 @@ extension Style {
             }
             index += 1
         }
+    }
+
+    /// SGR 0.
+    private mutating func reset() {
+        let link = self.link
+        self = Style()
+        self.link = link
     }
 
     private mutating func applySimple(_ code: Int) {

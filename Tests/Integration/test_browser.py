@@ -189,10 +189,14 @@ print("\n\x1b[38;2;10;200;30mtrue\x1b[48;2;90;0;90mcolour\x1b[0m \x1b[7minverse\
 for n, name in ((1, "bold"), (2, "faint"), (3, "italic"), (4, "underline"), (9, "struck")): print(f"\x1b[{n}m{name}\x1b[0m", end=" ")
 print("\n漢字かな 👍🏽 é e\u0301 ½ ┌─┐ │x│ └─┘ ░▒▓")
 print("\x1b(0lqqk\x1b(B")
+print("\x1b]8;;https://box.example/x\x1b\\a link\x1b]8;;\x1b\\ and \x1b]8;;javascript:alert(1)\x1b\\none\x1b]8;;\x1b\\")
 ''')
     page.type(f"python3 {colors}\n")
-    page.wait("faint")
+    page.wait("a link")
     share.same(page)
+    # Links can be followed, where they lead to the web.
+    assert page.value("[...document.querySelectorAll('#screen a')].map((link) => [link.textContent, link.href, link.rel])") == [
+        ["a link", "https://box.example/x", "noopener noreferrer"]]
     page.type(f"cd {tmp_path}; clear; vim -u NONE notes.txt\n")
     page.wait("line 20 of")
     page.type("10jihello \x1b")

@@ -216,4 +216,32 @@ let fuzzSeeds = UInt64(getenv("FUZZ_RUNS").flatMap { Int(String(cString: $0)) } 
             }
         }
     }
+
+    /// OSC 8: a link stands beside SGR, which does not end it, and comes along in snapshots and frames.
+    @Test func linksComeAlong() {
+        var screen = Screen(rows: 2, columns: 20)
+        screen.feed(
+            Array("\u{1B}]8;id=1;https://box.example/x\u{1B}\\the \u{1B}[1;31mli\u{1B}[0mnk\u{1B}]8;;\u{07} on".utf8))
+        let links = screen.lines[0].prefix(11).map(\.style.link.address)
+        #expect(links == Array(repeating: "https://box.example/x", count: 8) + ["", "", ""])
+        var copy = Screen(rows: 2, columns: 20)
+        copy.feed(screen.snapshot())
+        #expect(copy.lines == screen.lines)
+        var view = FramedView(rows: 5, columns: 40)
+        let framed = String(decoding: view.draw(screen), as: UTF8.self)
+        #expect(framed.contains("\u{1B}]8;id=1;https://box.example/x\u{1B}\\"))
+        // A snapshot begins without the link that the receiver's terminal may be in.
+        #expect(
+            String(decoding: Screen(rows: 2, columns: 20).snapshot(), as: UTF8.self).hasPrefix("\u{1B}]8;;\u{1B}\\"))
+    }
+
+    @Test(arguments: [
+        "8;;\u{1B}[31m", "8;", "8;no-separator", "8;;https://box.example/\u{E4}",
+        "8;;https://" + String(repeating: "a", count: 3000),
+    ])
+    func whatIsNoLinkIsShownWithoutOne(command: String) {
+        var screen = Screen(rows: 1, columns: 10)
+        screen.feed(Array("\u{1B}]\(command)\u{07}x".utf8))
+        #expect(screen.lines[0].allSatisfy { $0.style.link.address.isEmpty })
+    }
 }
