@@ -110,6 +110,7 @@ class Guest {
       const isFirst = !this.#hasScreen;
       this.#hasScreen = this.#hasScreen || status.name === "joined";
       this.terminal.classList.toggle("used", this.#hasScreen);
+      if (isFirst && this.#hasScreen) this.view.painted().then(() => performance.mark("first-screen"));
       show(this.#hasScreen ? "joined" : "waiting", this.#hasScreen ? "" : "Joining …");
       this.#describe();
       if (isFirst) this.keyboard.focus({ preventScroll: true });

@@ -68,7 +68,10 @@ import Testing
         var menu = Menu(role: .host, codes: ["to type along:  postern join X"])
         #expect(menu.sort(bytes("\u{1D}c"), people: []).actions == [.draw] && menu.page == .codes)
         #expect(
-            menu.lines(people: []) == ["postern  how to join:", "  to type along:  postern join X", "n new codes, and these stop working for others · any other key: back"])
+            menu.lines(people: []) == [
+                "postern  how to join:", "  to type along:  postern join X",
+                "n new codes, and these stop working for others · any other key: back",
+            ])
         #expect(menu.sort(bytes("x"), people: []).actions == [.draw] && !menu.isOpen)
     }
 }

@@ -155,7 +155,13 @@ def test_login_takes_a_name_alone_and_y(make_server, tmp_path):
 
 def test_a_new_account_is_told_the_whole_command(server):
     text = run("user", "add", "carla", "--state", server.state)[1]
-    assert f"postern login {server.url}\n" in text, text
+    assert f"  postern login {server.url}\n" in text, text
+
+
+def test_the_command_for_a_new_account_carries_the_fingerprint(make_server):
+    server = make_server(tls=True)
+    text = run("user", "add", "carla", "--state", server.state)[1]
+    assert f"  postern login {server.url} --fingerprint {server.fingerprint}\n" in text, text
 
 
 def test_wrong_addresses(server, ana):

@@ -75,6 +75,12 @@ class Machine:
         assert not check or done.returncode == 0, (command, done.stdout, done.stderr)
         return done
 
+    def start(self, *command):
+        """A program of the container that goes on."""
+        return subprocess.Popen(
+            ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "env", "LC_ALL=C.UTF-8", *command],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
     def out(self, *command):
         return self.run(*command).stdout.strip()
 

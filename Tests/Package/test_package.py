@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -58,6 +59,30 @@ def test_install_use_upgrade_remove_reinstall_purge(machine, deb):
     assert machine.run("ls", "/etc/postern", check=False).returncode != 0
     assert machine.out("sh", "-c", "dpkg -L postern 2>/dev/null | wc -l") == "0"
     assert "postern" not in machine.out("systemctl", "list-unit-files", "--no-pager")
+
+
+def test_from_install_to_a_friend_in_the_terminal(machine, deb):
+    """Three commands on the server, one for the host, and a link for the friend, who was never signed in."""
+    start = time.monotonic()
+    machine.install(deb)
+    added = machine.out("postern", "user", "add", "ana")
+    token = re.search(r"^token +(\S+)", added, re.M).group(1)
+    login = re.search(r"^ +(postern login .*)$", added, re.M).group(1)
+    assert "--fingerprint sha256:" in login
+    machine.run("sh", "-c", f"echo {token} | HOME=/home/ana {login}")
+    share = machine.start("sh", "-c", "HOME=/home/ana postern share --json -- sh -c 'read word; echo got $word'")
+    try:
+        link = json.loads(share.stdout.readline())["codes"][0]["url"]
+        joined = machine.run("sh", "-c", f"echo hello | HOME=/home/ben postern join '{link}'")
+        print(f"from apt install to a friend's word in the terminal: {time.monotonic() - start:.1f} s")
+        assert "got hello" in joined.stdout
+        # The same link is a page, with everything that a browser needs.
+        page = machine.out("curl", "-sk", link.split("#")[0])
+        script = re.search(r'src="(/web/[^"]+/guest.js)"', page).group(1)
+        assert "GuestEngine" in machine.out("curl", "-sk", "--compressed", "https://localhost" + script)
+    finally:
+        share.kill()
+        share.communicate()
 
 
 def files(machine):

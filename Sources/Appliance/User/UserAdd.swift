@@ -4,6 +4,7 @@ import Model
 import NIOCore
 import Operations
 import Storage
+import TransportSecurity
 import Web
 import Wire
 
@@ -48,14 +49,21 @@ struct UserAdd: AsyncParsableCommand {
     func run() async throws {
         let plan = try self.plan.map(Plan.argument)
         let (name, admin) = (self.name, self.admin)
-        let (made, address) = try await server.withDatabase(makes: true) { database, configuration in
+        let (made, login) = try await server.withDatabase(makes: true) { database, configuration in
             let made = try await AccountAdministration(database: database, actor: .command)
                 .add(name: name, plan: plan, isAdmin: admin)
-            return (Made(made), PublicAddress.known(configuration))
+            return (Made(made), Self.login(configuration))
         }
         if json { return Output.json(made) }
         Output.line("id        \(made.id)\nusername  \(made.username)\ntier      \(made.tier)\ntoken     \(made.token)")
-        Output.line("The token is shown only now. On the person's machine: postern login \(address)")
+        Output.line("The token is shown only now. On the person's machine, this asks for it:\n  \(login)")
+    }
+
+    /// The whole command, with the fingerprint that a self-signed certificate is known by.
+    private static func login(_ configuration: Configuration) -> String {
+        let certificate = ServedCertificates.read(stateDirectory: configuration.stateDirectory)?.certificates.first
+        let pin = certificate.flatMap { $0.isSelfSigned ? " --fingerprint \($0.fingerprint)" : nil } ?? ""
+        return "postern login \(PublicAddress.known(configuration))\(pin)"
     }
 }
 

@@ -22,7 +22,10 @@ extension WebFeature {
         ],
         routes: { services, routes in
             let (database, accounts, parts) = (services.database, services.accounts, services.parts)
-            SetupRoutes(accounts: accounts, setupLinkPath: "\(parts.stateDirectory)/\(SetupLink.fileName)").add(
+            SetupRoutes(
+                accounts: accounts, setupLinkPath: "\(parts.stateDirectory)/\(SetupLink.fileName)",
+                certificate: parts.certificate
+            ).add(
                 to: routes)
             AuthenticationRoutes(database: database, accounts: accounts).add(to: routes)
             ProviderRoutes(

@@ -6,6 +6,7 @@ import Model
 import NIOCore
 import Operations
 import Storage
+import TransportSecurity
 import Wire
 
 /// `/setup/SECRET`: the one-time page that makes the first administrator.
@@ -13,6 +14,8 @@ struct SetupRoutes: Sendable {
     let accounts: AccountOperations
     /// Where the link stands for the owner.
     let setupLinkPath: String
+    /// The server's certificate.
+    let certificate: @Sendable () -> CertificateReport?
 
     func add(to routes: Routes) {
         routes.openPage(.get, "/setup/:secret", limit: .publicCalls, use: form)
@@ -76,7 +79,7 @@ struct SetupRoutes: Sendable {
                 <main><p class="brand">Postern</p><h1 class="ok">This Postern is yours, \(user.username)</h1>
                 <p>Your API token. It is shown only now; keep it where you keep passwords:</p>
                 <p><code>\(token.secret)</code></p>
-                <p>On your own machine: <code>postern login \(address(of: request))</code>, then <code>postern share</code>.</p>
+                <p>On your own machine: <code>postern login \(address(of: request))\(pin)</code>, then <code>postern share</code>.</p>
                 <p>You are signed in here: <a href="/account">your account</a>,
                 <a href="/account/second-factor">a second factor</a>, <a href="/organisation">a team</a>.</p></main>
                 """
@@ -87,6 +90,12 @@ struct SetupRoutes: Sendable {
     /// What a person's machine signs in to: where this page was opened, unless the configuration says it.
     private func address(of request: Request) -> String {
         accounts.settings.publicURL ?? request.head.authority.map { "https://\($0)" } ?? "this server's address"
+    }
+
+    /// What a self-signed certificate is known by.
+    private var pin: String {
+        guard let facts = certificate()?.facts, facts.isSelfSigned else { return "" }
+        return " --fingerprint \(facts.fingerprint)"
     }
 
     private func secret(_ context: WebContext) throws -> String {
