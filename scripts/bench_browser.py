@@ -1,5 +1,6 @@
 """The browser's guest, measured in a real Chromium: how long from a link to the first screen, how long a key takes to be seen, how much output
-it takes, and what the page loads. Beside it `postern join`, the same session on the command line, in the same run.
+it takes, and what the page loads. In the same rounds: `postern join`, the same session on the command line, and JupyterLab's terminal (terminado and
+xterm.js, neither encrypted nor shared) where JUPYTER names a `jupyter` that has JupyterLab.
 
 Medians of RUNS rounds (five). Prints what docs/performance.md has; the numbers go to dist/bench-browser.json.
 """
@@ -8,6 +9,7 @@ import json
 import os
 import pty
 import select
+import socket
 import statistics
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "Tests/Integration"))
 from browser import Browser  # noqa: E402
-from conftest import POSTERN, Server  # noqa: E402
+from conftest import POSTERN, Server, wait_for  # noqa: E402
 
 RUNS = int(os.environ.get("RUNS", "5"))
 KEYS = 200
@@ -46,7 +48,7 @@ def echo_in_page(page):
             await new Promise((resolve) => setTimeout(resolve, 20));
         }
         return times;
-    })(%d)""" % KEYS)
+    })(COUNT)""".replace("COUNT", str(KEYS)))
 
 
 def echo_on_command_line(environment, link):
@@ -78,6 +80,54 @@ def echo_on_command_line(environment, link):
     return times
 
 
+class Jupyter:
+    """JupyterLab with one terminal in a page."""
+
+    def __init__(self, browser, directory):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        self.process = subprocess.Popen(
+            [os.environ["JUPYTER"], "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--expose-app-in-browser",
+             "--ServerApp.token=", "--ServerApp.password=", "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={directory}"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "SHELL": "/bin/sh", "PS1": "$ "})
+        wait_for(lambda: self._listens(port), "JupyterLab")
+        self.page = browser.open(f"http://127.0.0.1:{port}/lab?reset")
+        wait_for(lambda: self.page.value("Boolean(globalThis.jupyterapp?.commands?.hasCommand('terminal:create-new'))"), "the application")
+        self.page.value("jupyterapp.commands.execute('terminal:create-new').then((widget) => { globalThis.lab = widget; })")
+        wait_for(lambda: self.page.value("(globalThis.term = globalThis.lab?.content._term)?.buffer.active.getLine(0)?.translateToString().trim().length > 0"), "the prompt")
+
+    @staticmethod
+    def _listens(port):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return True
+        except OSError:
+            return False
+
+    def echo(self):
+        return self.page.value("""(async (count) => {
+            const times = [];
+            for (let index = 0; index < count; index += 1) {
+                const seen = new Promise((resolve) => {
+                    const listener = term.onRender(() => {
+                        listener.dispose();
+                        requestAnimationFrame(() => { const channel = new MessageChannel();
+                            channel.port1.onmessage = () => resolve(performance.now()); channel.port2.postMessage(0); });
+                    });
+                });
+                const start = performance.now();
+                term.input(index % 40 === 39 ? '\\r' : 'x', true);
+                times.push(await seen - start);
+                await new Promise((resolve) => setTimeout(resolve, 20));
+            }
+            return times;
+        })(COUNT)""".replace("COUNT", str(KEYS)))
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
 def percentile(times, part):
     return sorted(times)[min(int(len(times) * part), len(times) - 1)]
 
@@ -97,12 +147,13 @@ def throughput(page, host):
 
 
 def measure():
-    figures = {name: [] for name in ("first", "page50", "page99", "line50", "line99", "rate", "task")}
+    figures = {name: [] for name in ("first", "page50", "page99", "line50", "line99", "lab50", "lab99", "rate", "task")}
     loads = {}
     with tempfile.TemporaryDirectory() as directory:
         server = Server(Path(directory) / "state", "--joins-per-minute", "100000", "--public-calls-per-minute", "100000").start()
         ana = server.user("ana")
         browser = Browser(directory + "/chromium")
+        jupyter = Jupyter(browser, directory) if os.environ.get("JUPYTER") else None
         try:
             for _ in range(RUNS):
                 share = ana.share("--", "bash", "--norc", "--noprofile")
@@ -122,6 +173,9 @@ def measure():
                 figures["line50"].append(percentile(times, 0.5))
                 figures["line99"].append(percentile(times, 0.99))
                 share.end()
+                times = jupyter.echo() if jupyter else [0]
+                figures["lab50"].append(percentile(times, 0.5))
+                figures["lab99"].append(percentile(times, 0.99))
                 lossless = ana.share("--lossless", "--", "sh", "-c",
                                      f"read go; head -c {MEGABYTES * 750_000} /dev/urandom | base64; echo the end; read end")
                 page = browser.open(lossless.code("control")["url"])
@@ -131,6 +185,8 @@ def measure():
                 figures["task"].append(task)
                 lossless.end()
         finally:
+            if jupyter:
+                jupyter.close()
             browser.close()
             server.stop()
     return figures, loads
@@ -149,13 +205,13 @@ class Typist:
 def main():
     figures, loads = measure()
     medians = {name: statistics.median(values) for name, values in figures.items()}
-    print(f"| | in the page | `postern join` |\n|---|---|---|\n"
-          f"| key to what is seen, p50 | {medians['page50']:.1f} ms | {medians['line50']:.1f} ms |\n"
-          f"| p99 | {medians['page99']:.1f} ms | {medians['line99']:.1f} ms |\n"
-          f"| link to the first screen | {medians['first']:.0f} ms | |\n"
-          f"| output taken, lossless | {medians['rate']:.1f} MB/s | |\n"
-          f"| longest task meanwhile | {medians['task']:.0f} ms | |\n"
-          f"| the page loads | {loads['requests']} requests, {loads['bytes'] / 1000:.0f} kB | |")
+    print(f"| | in the page | `postern join` | JupyterLab |\n|---|---|---|---|\n"
+          f"| key to what is seen, p50 | {medians['page50']:.1f} ms | {medians['line50']:.1f} ms | {medians['lab50']:.1f} ms |\n"
+          f"| p99 | {medians['page99']:.1f} ms | {medians['line99']:.1f} ms | {medians['lab99']:.1f} ms |\n"
+          f"| link to the first screen | {medians['first']:.0f} ms | | |\n"
+          f"| output taken, lossless | {medians['rate']:.1f} MB/s | | |\n"
+          f"| longest task meanwhile | {medians['task']:.0f} ms | | |\n"
+          f"| the page loads | {loads['requests']} requests, {loads['bytes'] / 1000:.0f} kB | | |")
     (ROOT / "dist").mkdir(exist_ok=True)
     (ROOT / "dist/bench-browser.json").write_text(json.dumps({"figures": figures, "loads": loads}))
 

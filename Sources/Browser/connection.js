@@ -2,6 +2,7 @@
 // Carries out what GuestEngine decides: one WebSocket to the relay at a time, and the screen. Events are handled one after the other.
 
 import { GuestEngine } from "./engine.js";
+import { kinds } from "./frames.js";
 
 /** Waits between attempts to reconnect, in milliseconds; a half more at random, so that not everybody comes at once. */
 const BACKOFF = [100, 250, 500, 1000, 2000, 5000];
@@ -14,6 +15,8 @@ const OPEN_TIMEOUT = 15_000;
 /** A page sees no pings: after so much silence, in milliseconds, it asks for a sign of life, and after as much again the server counts as
  *  gone. */
 const SILENCE = 10_000;
+/** Frames that wait to be opened, in bytes: far above the window of a lossless share, and a second or two of work for a phone. */
+const QUEUE_LIMIT = 4 << 20;
 /** How long the host may take to confirm input before the person is told, in milliseconds. */
 const CONFIRMATION_TIME = 5_000;
 
@@ -39,6 +42,7 @@ export class Connection {
   #queue = Promise.resolve();
   #hasUnpainted = false;
   #isUnconfirmed = false;
+  #queuedBytes = 0;
   #isAway = false;
   /** @type {number | undefined} */
   #watch;
@@ -46,7 +50,11 @@ export class Connection {
   #heardAt = 0;
   #hasAsked = false;
 
-  /** @param {string} url of the relay @param {GuestEngine} engine @param {Display} display */
+  /**
+   * @param {string} url of the relay
+   * @param {GuestEngine} engine
+   * @param {Display} display
+   */
   constructor(url, engine, display) {
     this.url = url;
     this.engine = engine;
@@ -77,7 +85,10 @@ export class Connection {
     this.#lose(socket);
   }
 
-  /** Gives a socket up; closing it in order would wait for a server that does not answer. @param {WebSocket} socket */
+  /**
+   * Gives a socket up; closing it in order would wait for a server that does not answer.
+   * @param {WebSocket} socket
+   */
   #lose(socket) {
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
@@ -91,6 +102,8 @@ export class Connection {
   #wake() {
     if (this.#isDone) return;
     if (this.#socket) {
+      // A question is on its way already.
+      if (this.#hasAsked) return;
       // It may be dead since the machine slept: asked now, and not when the silence has lasted.
       this.#heardAt = Math.min(this.#heardAt, Date.now() - SILENCE);
       return this.#listen();
@@ -116,8 +129,15 @@ export class Connection {
       this.#heard();
       if (typeof event.data !== "string") {
         const frame = new Uint8Array(event.data);
-        return this.#run(() => this.engine.frame(frame));
+        // A page cannot stop reading. What it cannot keep up with is skipped: the gap makes the engine ask for a snapshot.
+        if (this.#queuedBytes > QUEUE_LIMIT && frame[1] === kinds.broadcast) return;
+        this.#queuedBytes += frame.length;
+        return this.#run(() => {
+          this.#queuedBytes -= frame.length;
+          return this.engine.frame(frame);
+        });
       }
+      /** @type {any} */
       let message;
       try {
         message = JSON.parse(event.data);
@@ -146,7 +166,11 @@ export class Connection {
     this.#attempt = 0;
   }
 
-  /** @param {number} code @param {string} reason @returns {import("./engine.js").Action[]} */
+  /**
+   * @param {number} code
+   * @param {string} reason
+   * @returns {import("./engine.js").Action[]}
+   */
   #closed(code, reason) {
     this.#failures += 1;
     if (!this.#hasJoined && this.#failures >= FIRST_ATTEMPTS) {
@@ -170,7 +194,10 @@ export class Connection {
     this.#retry = setTimeout(() => this.#connect(), base + Math.random() * base / 2);
   }
 
-  /** Handles one event behind those before it. @param {() => import("./engine.js").Action[] | Promise<import("./engine.js").Action[]>} event */
+  /**
+   * Handles one event behind those before it.
+   * @param {() => import("./engine.js").Action[] | Promise<import("./engine.js").Action[]>} event
+   */
   #run(event) {
     this.#queue = this.#queue.then(async () => {
       if (this.#isDone) return;
@@ -198,7 +225,7 @@ export class Connection {
     }
   }
 
-  /** @param {string | Uint8Array<ArrayBuffer>} data */
+  /** @param {string | Uint8Array} data */
   #send(data) {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(data);
   }
@@ -244,12 +271,12 @@ export class Connection {
   /** A relay can hold keystrokes back for as long as it likes; at least the person knows. */
   #watchConfirmation() {
     if (this.#watch !== undefined) return;
-    const before = this.engine.unconfirmedInput;
+    const before = this.engine.confirmations;
     this.#watch = setTimeout(() => {
       this.#watch = undefined;
       if (this.#isDone) return;
       const now = this.engine.unconfirmedInput;
-      const hasMoved = now === 0 || now < before;
+      const hasMoved = now === 0 || this.engine.confirmations !== before;
       if (hasMoved && this.#isUnconfirmed) this.#tell({ name: "back" });
       if (!hasMoved && now > 0 && !this.#isUnconfirmed && !this.#isAway && this.engine.canType) this.#tell({ name: "unconfirmed" });
       if (now > 0) this.#watchConfirmation();

@@ -27,13 +27,24 @@ export async function missing() {
   return typeof WebAssembly === "object" ? null : "WebAssembly";
 }
 
-/** @param {Bytes} bytes @returns {Promise<Bytes>} */
+/**
+ * @param {Bytes} bytes
+ * @returns {Promise<Bytes>}
+ */
 export const sha256 = async (bytes) => new Uint8Array(await subtle.digest("SHA-256", bytes));
 
-/** @param {Bytes} bytes @returns {Promise<Bytes>} */
+/**
+ * @param {Bytes} bytes
+ * @returns {Promise<Bytes>}
+ */
 export const sha512 = async (bytes) => new Uint8Array(await subtle.digest("SHA-512", bytes));
 
-/** @param {Bytes} key @param {Bytes} salt @param {Bytes} info @returns {Promise<Bytes>} 32 bytes (RFC 5869) */
+/**
+ * @param {Bytes} key
+ * @param {Bytes} salt
+ * @param {Bytes} info
+ * @returns {Promise<Bytes>} 32 bytes (RFC 5869)
+ */
 export async function hkdf(key, salt, info) {
   const imported = await subtle.importKey("raw", key, "HKDF", false, ["deriveBits"]);
   return new Uint8Array(await subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt, info }, imported, 256));
@@ -42,15 +53,26 @@ export async function hkdf(key, salt, info) {
 /** @param {Bytes} key */
 const hmacKey = (key) => subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"]);
 
-/** @param {Bytes} key @param {Bytes} bytes @returns {Promise<Bytes>} */
+/**
+ * @param {Bytes} key
+ * @param {Bytes} bytes
+ * @returns {Promise<Bytes>}
+ */
 export const hmac = async (key, bytes) => new Uint8Array(await subtle.sign("HMAC", await hmacKey(key), bytes));
 
-/** @param {Bytes} key @param {Bytes} tag @param {Bytes} bytes in constant time */
+/**
+ * @param {Bytes} key
+ * @param {Bytes} tag
+ * @param {Bytes} bytes in constant time
+ */
 export const hmacIsValid = async (key, tag, bytes) => subtle.verify("HMAC", await hmacKey(key), tag, bytes);
 
 /** One side of a Diffie-Hellman exchange. */
 export class PrivateKey {
-  /** @param {CryptoKey} key @param {Bytes} publicKey */
+  /**
+   * @param {CryptoKey} key
+   * @param {Bytes} publicKey
+   */
   constructor(key, publicKey) {
     this.key = key;
     /** On X25519's own base point. */
@@ -71,7 +93,8 @@ export class PrivateKey {
 
   /**
    * X25519 with refusal of the all-zero result.
-   * @param {Bytes} point @returns {Promise<Bytes>}
+   * @param {Bytes} point
+   * @returns {Promise<Bytes>}
    */
   async multiply(point) {
     try {
@@ -99,7 +122,10 @@ export class Verifier {
     }
   }
 
-  /** @param {Bytes} signature @param {Bytes} bytes */
+  /**
+   * @param {Bytes} signature
+   * @param {Bytes} bytes
+   */
   isValid(signature, bytes) {
     return subtle.verify("Ed25519", this.key, signature, bytes);
   }
@@ -109,14 +135,22 @@ export const TAG_BYTES = 16;
 
 /** A key for one stream of frames; the nonce is the stream's number and the frame's. */
 export class FrameKey {
-  /** @param {CryptoKey} key @param {number} stream @param {Bytes} session */
+  /**
+   * @param {CryptoKey} key
+   * @param {number} stream
+   * @param {Bytes} session
+   */
   constructor(key, stream, session) {
     this.key = key;
     this.stream = uint32(stream);
     this.session = session;
   }
 
-  /** @param {Bytes} key 32 bytes @param {number} stream @param {string} sessionId */
+  /**
+   * @param {Bytes} key 32 bytes
+   * @param {number} stream
+   * @param {string} sessionId
+   */
   static async from(key, stream, sessionId) {
     const imported = await subtle.importKey("raw", key, "AES-GCM", false, ["encrypt", "decrypt"]);
     return new FrameKey(imported, stream, utf8(sessionId));
@@ -129,13 +163,21 @@ export class FrameKey {
     return { name: "AES-GCM", iv: concat(this.stream, header.sequenceBytes), additionalData, tagLength: 8 * TAG_BYTES };
   }
 
-  /** @param {import("./frames.js").Header} header @param {Bytes} plaintext @returns {Promise<Bytes>} the whole frame */
+  /**
+   * @param {import("./frames.js").Header} header
+   * @param {Bytes} plaintext
+   * @returns {Promise<Bytes>} the whole frame
+   */
   async seal(header, plaintext) {
     const sealed = await subtle.encrypt(this.#parameters(header), this.key, plaintext);
     return concat(header.bytes, new Uint8Array(sealed));
   }
 
-  /** @param {import("./frames.js").Header} header @param {Bytes} frame @returns {Promise<Bytes>} */
+  /**
+   * @param {import("./frames.js").Header} header
+   * @param {Bytes} frame
+   * @returns {Promise<Bytes>}
+   */
   async open(header, frame) {
     try {
       return new Uint8Array(await subtle.decrypt(this.#parameters(header), this.key, frame.subarray(16)));

@@ -51,14 +51,20 @@ export class GuestEngine {
   #link = { stage: "joining" };
   /** @type {Pairing | null} */
   #pairing = null;
-  /** The keys of this connection; null until a rekey. @type {PairwiseChannel | null} */
+  /**
+   * The keys of this connection; null until a rekey.
+   * @type {PairwiseChannel | null}
+   */
   #channel = null;
   /** @type {PrivateKey | null} */
   #rekey = null;
   /** @type {Admitted | null} */
   #admitted = null;
   #unconfirmedProofs = 0;
-  /** How the host says that the share ended; believed because it signed it. @type {Ending | null} */
+  /**
+   * How the host says that the share ended; believed because it signed it.
+   * @type {Ending | null}
+   */
   #signedEnd = null;
   #input = new GuestInput();
   #sessionId = "";
@@ -66,6 +72,8 @@ export class GuestEngine {
   permission = "read";
   title = "";
   hostName = "";
+  /** Counts the host's confirmations of input. */
+  confirmations = 0;
   /** Bytes that were typed and did not arrive, and that the person has not been seen to know of. Until then nothing more is typed. */
   lostInput = 0;
 
@@ -108,7 +116,11 @@ export class GuestEngine {
     return [{ do: "send", message: { type: "joinAsGuest", id: "join", code: this.invitation.code, guestPublicKey: "cpace", binary: true } }];
   }
 
-  /** @param {number} code @param {string} reason @returns {Action[]} */
+  /**
+   * @param {number} code
+   * @param {string} reason
+   * @returns {Action[]}
+   */
   closed(code, reason) {
     // What the host signed counts more than how the connection ends.
     if (FINAL_CODES.has(code)) return [{ do: "finish", ending: this.#signedEnd ?? { name: "removed", why: reason } }];
@@ -118,7 +130,10 @@ export class GuestEngine {
 
   // Messages of the relay
 
-  /** @param {any} message a parsed message of the server @returns {Promise<Action[]>} */
+  /**
+   * @param {any} message a parsed message of the server
+   * @returns {Promise<Action[]>}
+   */
   async received(message) {
     switch (message.type) {
       case "ack": return this.#acknowledged(message);
@@ -137,7 +152,10 @@ export class GuestEngine {
     }
   }
 
-  /** @param {any} ack @returns {Promise<Action[]>} */
+  /**
+   * @param {any} ack
+   * @returns {Promise<Action[]>}
+   */
   async #acknowledged(ack) {
     const error = String(ack.error ?? "refused");
     switch (ack.id) {
@@ -181,7 +199,10 @@ export class GuestEngine {
     return [this.#exchange("hello", handshake.hello)];
   }
 
-  /** The host is there: it is told who comes, or asked for new keys. @returns {Promise<Action[]>} */
+  /**
+   * The host is there: it is told who comes, or asked for new keys.
+   * @returns {Promise<Action[]>}
+   */
   async #greetHost() {
     return this.#pairing ? this.#startRekey() : this.#hello();
   }
@@ -195,7 +216,10 @@ export class GuestEngine {
     return [this.#exchange("rekey", await this.#pairing.rekeyRequest(this.#rekey))];
   }
 
-  /** The host knows this guest no more. @returns {Action[]} */
+  /**
+   * The host knows this guest no more.
+   * @returns {Action[]}
+   */
   #unpair() {
     this.#link = { stage: "joining" };
     this.#pairing = null;
@@ -205,12 +229,19 @@ export class GuestEngine {
     return this.#lose(this.#input.reset());
   }
 
-  /** @param {string} id @param {Bytes} message @returns {Action} */
+  /**
+   * @param {string} id
+   * @param {Bytes} message
+   * @returns {Action}
+   */
   #exchange(id, message) {
     return { do: "send", message: { type: "keyExchange", id, payload: payload(message) } };
   }
 
-  /** @param {string} text @returns {Promise<Action[]>} */
+  /**
+   * @param {string} text
+   * @returns {Promise<Action[]>}
+   */
   async #handshake(text) {
     let message;
     try {
@@ -226,7 +257,10 @@ export class GuestEngine {
     }
   }
 
-  /** @param {ReturnType<typeof hostMessage>} message @returns {Promise<Action[]>} */
+  /**
+   * @param {ReturnType<typeof hostMessage>} message
+   * @returns {Promise<Action[]>}
+   */
   async #take(message) {
     const link = this.#link;
     if (message.type === "offer" && link.stage === "proving") {
@@ -271,7 +305,10 @@ export class GuestEngine {
 
   // Frames
 
-  /** @param {Bytes} frame @returns {Promise<Action[]>} */
+  /**
+   * @param {Bytes} frame
+   * @returns {Promise<Action[]>}
+   */
   async frame(frame) {
     let header;
     try {
@@ -295,7 +332,10 @@ export class GuestEngine {
     }
   }
 
-  /** @param {Awaited<ReturnType<PairwiseChannel["open"]>>} message @returns {Promise<Action[]>} */
+  /**
+   * @param {Awaited<ReturnType<PairwiseChannel["open"]>>} message
+   * @returns {Promise<Action[]>}
+   */
   async #direct(message) {
     switch (message.type) {
       case "welcome":
@@ -328,7 +368,9 @@ export class GuestEngine {
         return [...actions, ...await this.#retryWaiting()];
       }
       case "approvalPending": return [{ do: "status", status: { name: "waitingForApproval" } }];
-      case "inputTaken": return [...this.#lose(this.#input.taken(message.total)), ...await this.#sendInput()];
+      case "inputTaken":
+        this.confirmations += 1;
+        return [...this.#lose(this.#input.taken(message.total)), ...await this.#sendInput()];
     }
   }
 
@@ -338,13 +380,20 @@ export class GuestEngine {
     admitted.waitingBytes = 0;
   }
 
-  /** @param {Header} header @param {Bytes} frame @returns {Promise<Action[]>} */
+  /**
+   * @param {Header} header
+   * @param {Bytes} frame
+   * @returns {Promise<Action[]>}
+   */
   async #broadcast(header, frame) {
     const admitted = this.#admitted;
     if (!admitted?.waiting) return [];
     if (admitted.waiting.length > 0) return this.#wait(frame, admitted);
     try {
-      return (await admitted.opener.open(header, frame)).flatMap((message) => this.#show(message, admitted));
+      /** @type {Action[]} */
+      const actions = [];
+      for (const message of await admitted.opener.open(header, frame)) actions.push(...await this.#show(message, admitted));
+      return actions;
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       if (error.code === "unknownEpoch") return this.#wait(frame, admitted);
@@ -354,8 +403,11 @@ export class GuestEngine {
     }
   }
 
-  /** Frames of an epoch whose key is on its way are kept; too many mean that it will not come. @param {Bytes} frame
-   *  @param {Admitted} admitted */
+  /**
+   * Frames of an epoch whose key is on its way are kept; too many mean that it will not come.
+   * @param {Bytes} frame
+   * @param {Admitted} admitted
+   */
   async #wait(frame, admitted) {
     admitted.waiting?.push(frame);
     admitted.waitingBytes += frame.length;
@@ -388,8 +440,12 @@ export class GuestEngine {
     return this.#feedback(feedback.snapshotRequest());
   }
 
-  /** @param {Awaited<ReturnType<BroadcastOpener["open"]>>[number]} message @param {Admitted} admitted @returns {Action[]} */
-  #show(message, admitted) {
+  /**
+   * @param {Awaited<ReturnType<BroadcastOpener["open"]>>[number]} message
+   * @param {Admitted} admitted
+   * @returns {Promise<Action[]>}
+   */
+  async #show(message, admitted) {
     switch (message.type) {
       case "output":
         admitted.unacknowledged += message.bytes.length;
@@ -397,10 +453,10 @@ export class GuestEngine {
       case "size": return [{ do: "resize", rows: message.rows, columns: message.columns }];
       case "exited":
         this.#signedEnd = { name: "ended", status: message.status };
-        return [];
+        return this.#acknowledge();
       case "stopped":
         this.#signedEnd = { name: "ended", status: null };
-        return [];
+        return this.#acknowledge();
       case "skipped":
         // The host sends a snapshot right behind; if that is lost, the guest asks when it is back.
         admitted.waiting = null;
@@ -410,10 +466,12 @@ export class GuestEngine {
 
   // Acknowledging
 
-  /** Everything given out so far has reached the screen. @returns {Promise<Action[]>} */
+  /**
+   * Everything given out so far has reached the screen.
+   * @returns {Promise<Action[]>}
+   */
   async shown() {
-    const isDue = (this.#admitted?.unacknowledged ?? 0) >= ACKNOWLEDGE_EVERY || this.#signedEnd !== null;
-    return isDue ? this.#acknowledge() : [];
+    return (this.#admitted?.unacknowledged ?? 0) >= ACKNOWLEDGE_EVERY ? this.#acknowledge() : [];
   }
 
   /** @returns {Promise<Action[]>} */
@@ -424,7 +482,10 @@ export class GuestEngine {
     return this.#feedback(feedback.acknowledge(admitted.opener.lastVerified));
   }
 
-  /** @param {Bytes} message @returns {Promise<Action[]>} */
+  /**
+   * @param {Bytes} message
+   * @returns {Promise<Action[]>}
+   */
   async #feedback(message) {
     return this.#channel ? [{ do: "frame", bytes: await this.#channel.sealFeedback(message) }] : [];
   }
@@ -436,13 +497,21 @@ export class GuestEngine {
     if (this.#pairing) this.#input.interrupt();
   }
 
-  /** Sends it, or keeps it until the host is back. @param {Uint8Array} bytes @returns {Promise<Action[]>} */
+  /**
+   * Sends it, or keeps it until the host is back.
+   * @param {Uint8Array} bytes
+   * @returns {Promise<Action[]>}
+   */
   async typed(bytes) {
     if (!this.canType) return [];
     return [...this.#lose(this.#input.typed(bytes)), ...await this.#sendInput()];
   }
 
-  /** The guest calls itself otherwise. @param {string} name @returns {Promise<Action[]>} */
+  /**
+   * The guest calls itself otherwise.
+   * @param {string} name
+   * @returns {Promise<Action[]>}
+   */
   async rename(name) {
     if (name === this.name) return [];
     this.name = name;
@@ -466,7 +535,10 @@ export class GuestEngine {
     return actions;
   }
 
-  /** @param {number} bytes @returns {Action[]} */
+  /**
+   * @param {number} bytes
+   * @returns {Action[]}
+   */
   #lose(bytes) {
     if (bytes <= 0) return [];
     this.lostInput += bytes;
@@ -474,7 +546,10 @@ export class GuestEngine {
   }
 }
 
-/** @param {unknown} error @returns {Action} */
+/**
+ * @param {unknown} error
+ * @returns {Action}
+ */
 const tampering = (error) => {
   // A mistake of ours is not called an attack.
   if (!(error instanceof ProtocolError)) throw error;

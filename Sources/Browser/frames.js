@@ -12,7 +12,11 @@ const streams = { broadcast: 1, hostToGuest: 2, guestInput: 3, guestFeedback: 4 
 
 /** The fixed header of a frame. */
 export class Header {
-  /** @param {number} kind @param {number} epoch @param {number} sequence */
+  /**
+   * @param {number} kind
+   * @param {number} epoch
+   * @param {number} sequence
+   */
   constructor(kind, epoch, sequence) {
     this.kind = kind;
     this.epoch = epoch;
@@ -20,12 +24,18 @@ export class Header {
     this.sequenceBytes = uint64(sequence);
   }
 
-  /** As this guest sends it: the relay writes the slot. @returns {Bytes} */
+  /**
+   * As this guest sends it: the relay writes the slot.
+   * @returns {Bytes}
+   */
   get bytes() {
     return concat([1, this.kind, 0, 0], uint32(this.epoch), this.sequenceBytes);
   }
 
-  /** @param {Bytes} frame @returns {Header} */
+  /**
+   * @param {Bytes} frame
+   * @returns {Header}
+   */
   static of(frame) {
     const reader = new Reader(frame.subarray(0, HEADER_BYTES));
     if (reader.byte() !== 1) throw new ProtocolError("truncated", "a frame has another version");
@@ -42,7 +52,12 @@ export class Header {
 
 /** The keys between the host and this guest for one connection: a generation. */
 export class PairwiseChannel {
-  /** @param {number} generation @param {FrameKey} fromHost @param {FrameKey} feedback @param {FrameKey | null} input */
+  /**
+   * @param {number} generation
+   * @param {FrameKey} fromHost
+   * @param {FrameKey} feedback
+   * @param {FrameKey | null} input
+   */
   constructor(generation, fromHost, feedback, input) {
     this.generation = generation;
     this.fromHost = fromHost;
@@ -54,7 +69,9 @@ export class PairwiseChannel {
   }
 
   /**
-   * @param {string} sessionId @param {boolean} canType @param {number} generation
+   * @param {string} sessionId
+   * @param {boolean} canType
+   * @param {number} generation
    * @param {(label: string) => Promise<Bytes>} derive
    */
   static async from(sessionId, canType, generation, derive) {
@@ -65,18 +82,27 @@ export class PairwiseChannel {
       canType ? await FrameKey.from(await derive("guest input"), streams.guestInput, sessionId) : null);
   }
 
-  /** @param {Bytes} bytes @returns {Promise<Bytes>} */
+  /**
+   * @param {Bytes} bytes
+   * @returns {Promise<Bytes>}
+   */
   sealInput(bytes) {
     if (!this.input) throw new ProtocolError("inputNotAllowed", "this guest may only watch");
     return this.input.seal(new Header(kinds.input, this.generation, this.nextInput++), bytes);
   }
 
-  /** @param {Bytes} message @returns {Promise<Bytes>} */
+  /**
+   * @param {Bytes} message
+   * @returns {Promise<Bytes>}
+   */
   sealFeedback(message) {
     return this.feedback.seal(new Header(kinds.feedback, this.generation, this.nextFeedback++), message);
   }
 
-  /** @param {Header} header @param {Bytes} frame */
+  /**
+   * @param {Header} header
+   * @param {Bytes} frame
+   */
   async open(header, frame) {
     if (header.epoch !== this.generation) throw new ProtocolError("staleGeneration", "a message was sealed under replaced keys");
     if (header.kind !== kinds.direct && header.kind !== kinds.snapshot) {
@@ -123,7 +149,10 @@ const EPOCHS_KEPT = 64;
 
 /** This guest's view of the host's broadcast: in order, without gaps, and given out only once the host has signed it. */
 export class BroadcastOpener {
-  /** @param {string} sessionId @param {Verifier} verifier */
+  /**
+   * @param {string} sessionId
+   * @param {Verifier} verifier
+   */
   constructor(sessionId, verifier) {
     this.sessionId = sessionId;
     this.verifier = verifier;
@@ -134,29 +163,44 @@ export class BroadcastOpener {
     /** @type {ReturnType<typeof broadcastMessage>[]} */
     this.pending = [];
     this.pendingBytes = 0;
-    /** The last frame that was opened; null before the first snapshot. @type {number | null} */
+    /**
+     * The last frame that was opened; null before the first snapshot.
+     * @type {number | null}
+     */
     this.lastSequence = null;
     /** The last frame whose content was given out. */
     this.lastVerified = 0;
   }
 
-  /** @param {string} sessionId @param {Bytes} signingKey */
+  /**
+   * @param {string} sessionId
+   * @param {Bytes} signingKey
+   */
   static async from(sessionId, signingKey) {
     return new BroadcastOpener(sessionId, await Verifier.from(signingKey));
   }
 
-  /** Whether a key of this epoch can still come: keys are sent in order, and each only once in a generation. @param {number} epoch */
+  /**
+   * Whether a key of this epoch can still come: keys are sent in order, and each only once in a generation.
+   * @param {number} epoch
+   */
   keyCanStillArrive(epoch) {
     return this.epochs.size === 0 || epoch > Math.max(...this.epochs.keys());
   }
 
-  /** @param {number} epoch @param {Bytes} key */
+  /**
+   * @param {number} epoch
+   * @param {Bytes} key
+   */
   async addEpoch(epoch, key) {
     this.epochs.set(epoch, await FrameKey.from(key, streams.broadcast, this.sessionId));
     if (this.epochs.size > EPOCHS_KEPT) this.epochs.delete(Math.min(...this.epochs.keys()));
   }
 
-  /** Goes on from a state that the host sent to this guest alone. @param {{hash: Bytes, sequence: number}} snapshot */
+  /**
+   * Goes on from a state that the host sent to this guest alone.
+   * @param {{hash: Bytes, sequence: number}} snapshot
+   */
   reset(snapshot) {
     this.hash = snapshot.hash;
     this.pending = [];
@@ -165,7 +209,10 @@ export class BroadcastOpener {
     this.lastVerified = snapshot.sequence;
   }
 
-  /** @param {Header} header @param {Bytes} frame what the host's signature covers now, in order; often nothing yet */
+  /**
+   * @param {Header} header
+   * @param {Bytes} frame what the host's signature covers now, in order; often nothing yet
+   */
   async open(header, frame) {
     if (this.lastSequence === null) throw new ProtocolError("gap", "messages are missing");
     if (header.sequence <= this.lastSequence) throw new ProtocolError("replayed", "a message was replayed");

@@ -14,12 +14,18 @@ const FONT = { least: 6, most: 40, comfortable: 7.5, largest: 20 };
 /** The bell is seen for so long, in milliseconds. */
 const BELL_TIME = 150;
 
-/** @param {string} id @returns {any} */
+/**
+ * @param {string} id
+ * @returns {any}
+ */
 const element = (id) => document.getElementById(id);
 const body = document.body;
 const code = body.dataset.code ?? "";
 
-/** What the person is told for each status. @type {Record<string, string>} */
+/**
+ * What the person is told for each status.
+ * @type {Record<string, string>}
+ */
 const sentences = {
   waitingForHost: "The host is not there yet. Waiting for it.",
   waitingForApproval: "Waiting for the host to let you in.",
@@ -36,7 +42,10 @@ function takeSecret() {
   return /^[0-9a-f]{32}$/.test(secret) ? secret : null;
 }
 
-/** @param {string} name @param {string} text */
+/**
+ * @param {string} name
+ * @param {string} text
+ */
 function show(name, text = "") {
   body.dataset.state = name;
   element("message").textContent = text;
@@ -80,13 +89,19 @@ class Guest {
 
   // Connection's display
 
-  /** @param {number} rows @param {number} columns */
+  /**
+   * @param {number} rows
+   * @param {number} columns
+   */
   restart(rows, columns) {
     this.screen.restart(rows, columns);
     this.view.schedule();
   }
 
-  /** @param {number} rows @param {number} columns */
+  /**
+   * @param {number} rows
+   * @param {number} columns
+   */
   resize(rows, columns) {
     this.screen.resize(rows, columns);
     this.view.schedule();
@@ -217,6 +232,8 @@ class Guest {
       if (event.key === "Enter") this.connection?.continueInput();
       return event.preventDefault();
     }
+    // Who may not type needs the keys for the page: to scroll, to search, to go on.
+    if (!this.engine?.canType || this.#watchesOnly) return;
     const text = keyText(this.#controlIsHeld ? withControl(event) : event, this.view.state?.flags ?? 0);
     if (text === null) return;
     event.preventDefault();
@@ -254,7 +271,10 @@ class Guest {
     this.view.scrollToEnd();
   }
 
-  /** @param {"down" | "up" | "move"} kind @param {MouseEvent} event */
+  /**
+   * @param {"down" | "up" | "move"} kind
+   * @param {MouseEvent} event
+   */
   #mouse(kind, event) {
     const { state } = this.view;
     // With Shift the mouse selects text, whatever the program wants.
@@ -272,21 +292,29 @@ class Guest {
 
   /** @type {{row: number, column: number} | null} */
   #lastCell = null;
+  /** Turned since the last step. */
+  #wheeled = 0;
 
   /** @param {WheelEvent} event */
   #wheel(event) {
     const { state } = this.view;
     if (!state || event.ctrlKey || event.shiftKey || !this.engine?.canType || this.#watchesOnly) return;
+    const isMeant = state.mouse !== 0 || (state.flags & 64) !== 0;
+    if (!isMeant || event.deltaY === 0) return;
+    event.preventDefault();
+    // One step for a line's height: touch pads send many small ones.
+    const line = event.deltaMode === 0 ? element("screen").getBoundingClientRect().height / state.rows : 1;
+    this.#wheeled = Math.sign(this.#wheeled) === Math.sign(event.deltaY) ? this.#wheeled + event.deltaY : event.deltaY;
+    if (Math.abs(this.#wheeled) < line) return;
+    this.#wheeled = 0;
     const cell = this.view.cell(event.clientX, event.clientY);
     const isUp = event.deltaY < 0;
     if (state.mouse && cell) {
       const bytes = mouseBytes(isUp ? "wheelUp" : "wheelDown", cell, event, state.mouse, state.mouseEncoding);
       if (bytes) this.#type(bytes);
-      event.preventDefault();
     } else if (state.flags & 64) {
       // A full-screen program that does not know the mouse: arrows, as other terminals send.
       this.#type((keyText({ key: isUp ? "ArrowUp" : "ArrowDown", ctrlKey: false, altKey: false, shiftKey: false, metaKey: false }, state.flags) ?? "").repeat(3));
-      event.preventDefault();
     }
   }
 
@@ -354,7 +382,10 @@ class Guest {
 const withControl = (event) => ({
   key: event.key, ctrlKey: true, altKey: event.altKey, shiftKey: event.shiftKey, metaKey: event.metaKey, isComposing: event.isComposing });
 
-/** @param {Parameters<import("./connection.js").Display["end"]>[0]} ending @returns {[string, boolean]} and whether to offer another try */
+/**
+ * @param {Parameters<import("./connection.js").Display["end"]>[0]} ending
+ * @returns {[string, boolean]} and whether to offer another try
+ */
 function endingText(ending) {
   switch (ending.name) {
     case "ended": return [`The session has ended${ending.status === null ? "." : `; the command's exit status was ${ending.status}.`}`, false];
@@ -395,12 +426,19 @@ function refusals(why) {
   return why;
 }
 
-/** Two words, as they are told by phone. @param {string} text */
+/**
+ * Two words, as they are told by phone.
+ * @param {string} text
+ */
 const spokenWords = (text) => text.toLowerCase().split(/[\s-]+/).filter(Boolean);
 
-/** Asks for the words where the address carries no secret. @param {(secret: string) => void} then */
+/**
+ * Asks for the words where the address carries no secret.
+ * @param {(secret: string) => void} then
+ */
 function askForWords(then) {
   show("words");
+  let isJoining = false;
   element("words-form").addEventListener("submit", async (/** @type {Event} */ event) => {
     event.preventDefault();
     const words = spokenWords(element("words").value);
@@ -411,10 +449,13 @@ function askForWords(then) {
       problem.textContent = "There are two words, as in: cactus violin";
       return element("words").focus();
     }
+    if (isJoining) return;
+    isJoining = true;
     const { mistake } = await import("./words.js");
     const found = two.map((word) => ({ word, meant: mistake(word) })).find(({ meant }) => meant);
     if (found) {
       problem.textContent = `“${found.word}” is not one of the words; did you mean “${found.meant}”?`;
+      isJoining = false;
       return element("words").focus();
     }
     then(two.join("-"));
@@ -423,13 +464,15 @@ function askForWords(then) {
 }
 
 async function start() {
-  const secret = takeSecret();
+  // Another invitation for the same code, put into this tab.
+  addEventListener("hashchange", () => location.hash && location.reload());
   const without = await missing();
   if (without) {
     body.dataset.state = "unable";
     element("missing").textContent = without;
     return;
   }
+  const secret = takeSecret();
   const guest = new Guest(await Screen.load(new URL("terminal.wasm", import.meta.url)));
   // For tests, and for whoever looks.
   Object.assign(globalThis, { postern: guest });

@@ -14,7 +14,10 @@ const VERSION = 2;
 const DOMAIN = utf8("CPace255");
 const HASH_BLOCK = 128;
 
-/** The length in LEB128, then the bytes. @param {Uint8Array} bytes */
+/**
+ * The length in LEB128, then the bytes.
+ * @param {Uint8Array} bytes
+ */
 function withLength(bytes) {
   const prefix = [];
   let length = bytes.length;
@@ -26,10 +29,18 @@ function withLength(bytes) {
   return concat(prefix, bytes);
 }
 
-/** Each element behind its length. @param {Uint8Array[]} elements */
+/**
+ * Each element behind its length.
+ * @param {Uint8Array[]} elements
+ */
 const list = (...elements) => concat(...elements.map(withLength));
 
-/** @param {Bytes} secret @param {Bytes} channel @param {Bytes} sid @param {Elligator} elligator */
+/**
+ * @param {Bytes} secret
+ * @param {Bytes} channel
+ * @param {Bytes} sid
+ * @param {Elligator} elligator
+ */
 export async function generator(secret, channel, sid, elligator) {
   const padding = Math.max(0, HASH_BLOCK - withLength(secret).length - withLength(DOMAIN).length - 1);
   const hash = await sha512(list(DOMAIN, secret, new Uint8Array(padding), channel, sid));
@@ -38,22 +49,37 @@ export async function generator(secret, channel, sid, elligator) {
 
 /**
  * The intermediate session key.
- * @param {Bytes} shared @param {Bytes} sid @param {[Bytes, Bytes]} initiator its point and data @param {[Bytes, Bytes]} responder
+ * @param {Bytes} shared
+ * @param {Bytes} sid
+ * @param {[Bytes, Bytes]} initiator its point and data
+ * @param {[Bytes, Bytes]} responder
  */
 export const sessionKey = (shared, sid, initiator, responder) =>
   sha512(concat(list(concat(DOMAIN, utf8("_ISK")), sid, shared), list(...initiator), list(...responder)));
 
 /** Messages travel base64-coded in `keyExchange.payload`; the first byte says which it is. */
 export const messages = {
-  /** @param {Invitation} invitation @param {Bytes} nonce */
+  /**
+   * @param {Invitation} invitation
+   * @param {Bytes} nonce
+   */
   hello: (invitation, nonce) => concat([1, VERSION, invitation.kind], nonce, utf8(invitation.code)),
-  /** @param {Bytes} point @param {Bytes} confirmation */
+  /**
+   * @param {Bytes} point
+   * @param {Bytes} confirmation
+   */
   proof: (point, confirmation) => concat([3], point, confirmation),
-  /** @param {Bytes} key @param {Bytes} tag */
+  /**
+   * @param {Bytes} key
+   * @param {Bytes} tag
+   */
   rekey: (key, tag) => concat([6], key, tag),
 };
 
-/** What the host can say. @param {string} payload */
+/**
+ * What the host can say.
+ * @param {string} payload
+ */
 export function hostMessage(payload) {
   const reader = new Reader(fromBase64(payload));
   const message = read(reader);
@@ -77,8 +103,12 @@ export { toBase64 as payload };
 
 /** The guest's side of one handshake. */
 export class GuestHandshake {
-  /** @param {string} sessionId @param {string} permission what the relay said the code gives; a lie makes the proof fail
-   *  @param {Invitation} invitation @param {Elligator} elligator */
+  /**
+   * @param {string} sessionId
+   * @param {string} permission what the relay said the code gives; a lie makes the proof fail
+   * @param {Invitation} invitation
+   * @param {Elligator} elligator
+   */
   constructor(sessionId, permission, invitation, elligator) {
     this.sessionId = sessionId;
     this.permission = permission;
@@ -112,7 +142,10 @@ export class GuestHandshake {
     return messages.proof(point, await this.keys.confirmation("guest"));
   }
 
-  /** Checks the host's confirmation; only then does anything the host says count. @param {Bytes} confirmation */
+  /**
+   * Checks the host's confirmation; only then does anything the host says count.
+   * @param {Bytes} confirmation
+   */
   async finish(confirmation) {
     if (!this.keys || !await this.keys.confirms("host", confirmation)) {
       throw new ProtocolError("wrongSecret", "the words (or the link) are wrong");
@@ -123,7 +156,10 @@ export class GuestHandshake {
 
 /** Everything that is derived from one successful exchange. */
 class PairingKeys {
-  /** @param {Bytes} root @param {Bytes} transcript */
+  /**
+   * @param {Bytes} root
+   * @param {Bytes} transcript
+   */
   constructor(root, transcript) {
     this.root = root;
     this.transcript = transcript;
@@ -139,7 +175,10 @@ class PairingKeys {
     return hmac(await this.derive(`confirm ${side}`), this.transcript);
   }
 
-  /** @param {"host" | "guest"} side @param {Bytes} tag */
+  /**
+   * @param {"host" | "guest"} side
+   * @param {Bytes} tag
+   */
   async confirms(side, tag) {
     return hmacIsValid(await this.derive(`confirm ${side}`), tag, this.transcript);
   }
@@ -147,7 +186,12 @@ class PairingKeys {
 
 /** What the host and this guest share after the handshake, for as long as the session lasts. */
 export class Pairing {
-  /** @param {PairingKeys} keys @param {Bytes} resumeKey @param {string} permission @param {string} sessionId */
+  /**
+   * @param {PairingKeys} keys
+   * @param {Bytes} resumeKey
+   * @param {string} permission
+   * @param {string} sessionId
+   */
   constructor(keys, resumeKey, permission, sessionId) {
     this.keys = keys;
     this.resumeKey = resumeKey;
@@ -164,12 +208,18 @@ export class Pairing {
     return PairwiseChannel.from(this.sessionId, this.canType, 0, (label) => this.keys.derive(label));
   }
 
-  /** Asks for new keys. @param {PrivateKey} own */
+  /**
+   * Asks for new keys.
+   * @param {PrivateKey} own
+   */
   async rekeyRequest(own) {
     return messages.rekey(own.publicKey, await hmac(this.resumeKey, concat(utf8("rekey"), own.publicKey)));
   }
 
-  /** @param {PrivateKey} own @param {{generation: number, key: Bytes, tag: Bytes}} answer */
+  /**
+   * @param {PrivateKey} own
+   * @param {{generation: number, key: Bytes, tag: Bytes}} answer
+   */
   async finishRekey(own, answer) {
     const signed = concat(utf8(`rekeyed ${answer.generation}`), answer.key, own.publicKey);
     if (!await hmacIsValid(this.resumeKey, answer.tag, signed)) {

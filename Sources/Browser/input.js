@@ -12,7 +12,7 @@ const WAITING_LIMIT = 1 << 20;
 
 export class GuestInput {
   constructor() {
-    /** @type {Uint8Array<ArrayBuffer>} */
+    /** @type {Uint8Array} */
     this.waiting = new Uint8Array();
     this.sent = 0;
     this.confirmed = 0;
@@ -23,7 +23,10 @@ export class GuestInput {
     return this.sent - this.confirmed + this.waiting.length;
   }
 
-  /** @param {Uint8Array} bytes @returns {number} bytes at the end that there was no room for */
+  /**
+   * @param {Uint8Array} bytes
+   * @returns {number} bytes at the end that there was no room for
+   */
   typed(bytes) {
     const kept = bytes.subarray(0, WAITING_LIMIT - this.waiting.length);
     this.waiting = concat(this.waiting, kept);
@@ -64,7 +67,10 @@ export class GuestInput {
     return lost;
   }
 
-  /** The pairing is over, and with it the host's count. @returns {number} bytes that nobody will confirm any more */
+  /**
+   * The pairing is over, and with it the host's count.
+   * @returns {number} bytes that nobody will confirm any more
+   */
   reset() {
     const lost = this.unconfirmedBytes;
     this.waiting = new Uint8Array();

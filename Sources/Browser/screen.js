@@ -8,10 +8,18 @@ const decoder = new TextDecoder();
  *   link: string}} Run */
 /**
  * @typedef {object} Painting
- * @property {number} flags @property {number} cursorRow @property {number} cursorColumn @property {number} cursorShape
- * @property {number} mouse @property {number} mouseEncoding @property {number} rows @property {number} columns
- * @property {number} bells @property {string} title
- * @property {boolean} historyIsVoid @property {Run[][]} history new lines that have scrolled off, oldest first
+ * @property {number} flags
+ * @property {number} cursorRow
+ * @property {number} cursorColumn
+ * @property {number} cursorShape
+ * @property {number} mouse
+ * @property {number} mouseEncoding
+ * @property {number} rows
+ * @property {number} columns
+ * @property {number} bells
+ * @property {string} title
+ * @property {boolean} historyIsVoid
+ * @property {Run[][]} history new lines that have scrolled off, oldest first
  * @property {{index: number, runs: Run[]}[]} changed
  */
 
@@ -31,12 +39,18 @@ export class Screen {
     return new Screen(instance.exports);
   }
 
-  /** @param {number} rows @param {number} columns */
+  /**
+   * @param {number} rows
+   * @param {number} columns
+   */
   restart(rows, columns) {
     this.exports.terminal_restart(rows, columns);
   }
 
-  /** @param {number} rows @param {number} columns */
+  /**
+   * @param {number} rows
+   * @param {number} columns
+   */
   resize(rows, columns) {
     this.exports.terminal_resize(rows, columns);
   }
@@ -48,7 +62,10 @@ export class Screen {
     this.exports.terminal_feed(bytes.length);
   }
 
-  /** The Elligator 2 map, for CPace. @type {import("./handshake.js").Elligator} */
+  /**
+   * The Elligator 2 map, for CPace.
+   * @type {import("./handshake.js").Elligator}
+   */
   elligator = (bytes) => {
     const place = this.exports.terminal_input(32);
     new Uint8Array(this.exports.memory.buffer, place, 32).set(bytes);
@@ -56,7 +73,10 @@ export class Screen {
     return new Uint8Array(this.exports.memory.buffer, place, 32).slice();
   };
 
-  /** What has changed since the last call. @returns {Painting} */
+  /**
+   * What has changed since the last call.
+   * @returns {Painting}
+   */
   paint() {
     const place = this.exports.terminal_paint();
     const memory = this.exports.memory.buffer;

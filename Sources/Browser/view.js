@@ -6,10 +6,15 @@ import { attributes, flags } from "./screen.js";
 
 /** Lines above the screen that stay in the page. */
 const HISTORY_LINES = 1000;
+/** Between two paintings of a page that nobody sees, in milliseconds. */
+const HIDDEN_PAUSE = 500;
 /** The screen is read aloud when it has been still for so long, in milliseconds. */
 const SPEECH_DELAY = 700;
 
-/** The 16 colours have names in the style sheet; the others of the 256 are computed (6 × 6 × 6, then greys). @param {number} index */
+/**
+ * The 16 colours have names in the style sheet; the others of the 256 are computed (6 × 6 × 6, then greys).
+ * @param {number} index
+ */
 function paletteColor(index) {
   if (index < 16) return `var(--color-${index})`;
   if (index >= 232) return `rgb(${Array(3).fill(8 + 10 * (index - 232)).join(" ")})`;
@@ -18,7 +23,10 @@ function paletteColor(index) {
   return `rgb(${level(Math.floor(value / 36))} ${level(Math.floor(value / 6) % 6)} ${level(value % 6)})`;
 }
 
-/** @param {number} color as the screen has it @param {string} standard */
+/**
+ * @param {number} color as the screen has it
+ * @param {string} standard
+ */
 function cssColor(color, standard) {
   switch (color >>> 24) {
     case 1: return paletteColor(color & 0xff);
@@ -49,19 +57,26 @@ export class View {
     this.screen = screen;
     this.parts = parts;
     this.events = events;
+    document.addEventListener("visibilitychange", () => {
+      // The frame that was asked for does not come while the page is hidden.
+      if (this.#isScheduled) this.#paint();
+      else this.schedule();
+    });
   }
 
   /** Paints in the next frame. */
   schedule() {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    // A hidden page has no frames; its screen is painted when it is shown, and what came meanwhile counts as shown.
-    if (document.hidden) setTimeout(() => this.#paint(), 0);
-    else requestAnimationFrame(() => this.#paint());
+    const paint = () => this.#isScheduled && this.#paint();
+    // A hidden page has no frames: it is painted now and then, and what comes meanwhile counts as shown.
+    if (document.hidden) setTimeout(paint, HIDDEN_PAUSE);
+    else requestAnimationFrame(paint);
   }
 
   /** @returns {Promise<void>} resolves after the next painting */
   painted() {
+    if (document.hidden) return Promise.resolve();
     this.schedule();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
@@ -94,7 +109,10 @@ export class View {
     waiting.forEach((resolve) => resolve());
   }
 
-  /** @param {import("./screen.js").Painting} painting @param {import("./screen.js").Painting | null} previous */
+  /**
+   * @param {import("./screen.js").Painting} painting
+   * @param {import("./screen.js").Painting | null} previous
+   */
   #paintState(painting, previous) {
     const { terminal, cursor } = this.parts;
     terminal.classList.toggle("reverse", (painting.flags & flags.reverse) !== 0);
@@ -116,7 +134,10 @@ export class View {
     }
   }
 
-  /** @param {HTMLElement} row @param {import("./screen.js").Run[]} runs */
+  /**
+   * @param {HTMLElement} row
+   * @param {import("./screen.js").Run[]} runs
+   */
   #row(row, runs) {
     /** @type {(Node | string)[]} */
     const nodes = [];
@@ -137,7 +158,10 @@ export class View {
     return row;
   }
 
-  /** An element for a run of text: a link where the program made one that is safe to follow. @param {string} address */
+  /**
+   * An element for a run of text: a link where the program made one that is safe to follow.
+   * @param {string} address
+   */
   #element(address) {
     if (!/^(https?|mailto):/i.test(address)) return document.createElement("span");
     const anchor = document.createElement("a");
@@ -196,7 +220,8 @@ export class View {
 
   /**
    * The cell at a point of the page.
-   * @param {number} x @param {number} y
+   * @param {number} x
+   * @param {number} y
    * @returns {{row: number, column: number} | null}
    */
   cell(x, y) {

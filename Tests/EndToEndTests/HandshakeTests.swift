@@ -83,12 +83,12 @@ struct Couple {
     @Test func fiveFailedProofsOfTheWordsKillACode() {
         var codes = CodeSecrets(code: ShareCodeId.random(), permission: .read)
         for _ in 0..<4 { codes.proofFailed(kind: 0) }
-        #expect(!codes.isDead)
+        #expect(!codes.isDead(kind: 0))
         // A link's secret cannot be guessed, and its failures must not use the code up.
         for _ in 0..<100 { codes.proofFailed(kind: 1) }
-        #expect(!codes.isDead)
+        #expect(!codes.isDead(kind: 0))
         codes.proofFailed(kind: 0)
-        #expect(codes.isDead)
+        #expect(codes.isDead(kind: 0) && !codes.isDead(kind: 1))
     }
 
     @Test func rekeyGivesFreshKeysAtZeroAndTheOldOnesAreStale() throws {

@@ -380,16 +380,31 @@ def test_wrong_secrets_are_refused_and_bounded(session, browser):
     assert re.search(r"try again in \d+ s", page.message), page.message
 
 
-def test_five_wrong_words_disable_the_code(session, browser, server, ben):
+def test_five_wrong_words_disable_the_words_and_not_the_link(session, browser, server, ben):
     share = session()
     code = "-".join(share.words.split("-")[:2])
     for _ in range(5):
         done = subprocess.run([POSTERN, "join", f"{code}-zebra-zebra"], env=ben.environment, stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=PATIENCE)
         assert b"the words are wrong" in done.stderr
+    dead = subprocess.run([POSTERN, "join", share.words], env=ben.environment, stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=PATIENCE)
+    assert b"tried too often" in dead.stderr
+    # Nobody guesses the link, and who has it comes in.
     page = browser.open(share.link)
+    page.wait("$")
+    share.same(page)
+
+
+def test_a_lossless_share_gets_its_end_confirmed(server, ana, browser, shares):
+    share = ana.share("--lossless", "--", "sh", "-c", "read go; echo first; sleep 0.3; seq 20000; echo last; exit 3")
+    shares.append(share)
+    page = browser.open(share.code("control")["url"])
+    page.wait_state("joined")
+    page.type("\n")
     page.wait_state("ended")
-    assert "revoked" in page.message
+    assert "exit status was 3" in page.message and "last" in page.screen
+    assert share.process.wait(PATIENCE) == 3
 
 
 def test_the_host_lets_in_whom_it_sees(session, browser):

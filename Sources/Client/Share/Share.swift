@@ -44,13 +44,19 @@ public enum Share {
         // Read-only means that no control code exists, not that one is kept secret.
         let permissions: [Permission] = options.readOnly ? [.read] : [.control, .read]
         var codes: [CodeSecrets] = []
-        for permission in permissions {
-            let made = try await api.createCode(sessionId: sessionId, permission: permission)
-            guard let name = ShareCodeId(made.code) else {
-                throw ClientError("the server made a code this version cannot read")
+        do {
+            for permission in permissions {
+                let made = try await api.createCode(sessionId: sessionId, permission: permission)
+                guard let name = ShareCodeId(made.code) else {
+                    throw ClientError("the server made a code this version cannot read")
+                }
+                codes.append(CodeSecrets(code: name, permission: permission))
             }
-            codes.append(CodeSecrets(code: name, permission: permission))
+            return codes
+        } catch {
+            // Nobody knows their secrets: they must not count against the plan.
+            for code in codes { do { try await api.revoke(code: code.code) } catch {} }
+            throw error
         }
-        return codes
     }
 }

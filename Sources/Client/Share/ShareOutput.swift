@@ -111,7 +111,7 @@ enum ShareOutput {
         case .guestLeft(_, let name): "\(name) left"
         case .typing(_, let name): "\(name) is typing"
         case .wrongSecret(let name, _): "\(name) entered the wrong words"
-        case .codeDied(let code): "code \(code) is disabled: too many wrong words"
+        case .codeDied(let code): "the words of code \(code) are disabled: too many wrong tries; its link still works"
         case .neverProved(let name): "\(name) joined with the code but did not prove the words; the seat is free again"
         case .tampering(let name, let what): "the connection of \(name) was tampered with: \(what)"
         }

@@ -36,6 +36,7 @@ final class ShareRunner {
     private var isConnectionLost = false
     /// A signal asked for the end.
     private var isHurried = false
+    private var isRenewingCodes = false
 
     init(
         options: ShareOptions, sessionId: String, codes: [CodeSecrets], api: APIClient, token: String,
@@ -287,6 +288,8 @@ final class ShareRunner {
     /// New codes in place of the present ones: a code that died, or that too many people know. Whoever is here stays.
     private func renewCodes() {
         guard isShared else { return display.codes(["no longer shared"], screen: engine.screen, people: people) }
+        if isRenewingCodes { return }
+        isRenewingCodes = true
         let (api, options, sessionId, old) = (self.api, self.options, engine.sessionId, Array(engine.codes.keys))
         let made = loop.makePromise(of: [CodeSecrets].self)
         made.completeWithTask {
@@ -295,6 +298,7 @@ final class ShareRunner {
             return try await Share.makeCodes(options, sessionId: sessionId, api)
         }
         made.futureResult.assumeIsolated().whenComplete { result in
+            self.isRenewingCodes = false
             let lines: [String]
             switch result {
             case .success(let codes):

@@ -39,7 +39,7 @@ public struct HostHandshake: Sendable {
 
 /// The secrets of one share code, and how often somebody got them wrong. The host keeps count: the relay might lie.
 public struct CodeSecrets: Sendable {
-    /// Wrong or abandoned proofs that kill a code: with two words of 1,296 each, an attacker's chance is 5 in 1.7 million.
+    /// Wrong or abandoned proofs that kill a code's words: with two words of 1,296 each, an attacker's chance is 5 in 1.7 million.
     public static let failuresAllowed = 5
 
     public let code: ShareCodeId
@@ -55,7 +55,8 @@ public struct CodeSecrets: Sendable {
         link = .randomLink()
     }
 
-    public var isDead: Bool { failures >= Self.failuresAllowed }
+    /// Whether nobody can prove this secret any more. The link's lives on when the words are dead.
+    public func isDead(kind: UInt8) -> Bool { kind == words.kind && failures >= Self.failuresAllowed }
 
     /// The secret of the kind that a hello names.
     public func secret(kind: UInt8) -> ShareSecret? { [words, link].first { $0.kind == kind } }

@@ -298,7 +298,8 @@ public struct Room {
     mutating func guestLeft(_ guest: Member, _ reason: KickReason? = nil) -> [Action] {
         guests[guest.slot] = nil
         // A guest that leaves on its own before it has proved the secret also counts: repeated joins could keep other guests out.
-        let isUnproved = hostSpeaksFrames && isHosted && !guest.isProved
+        // A host that speaks JSON proves nothing to the relay. Without an account, whoever leaves before the host is there has tried, too.
+        let isUnproved = !guest.isProved && (isHosted ? hostSpeaksFrames : !guest.hasAccount)
         return toHost(peerDisconnected(guest, mayReturn: false))
             + [.giveUpSeat(peerId: guest.peerId, reason: reason ?? (isUnproved ? .unproved : nil))]
     }

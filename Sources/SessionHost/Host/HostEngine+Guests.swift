@@ -70,7 +70,7 @@ extension HostEngine {
         guard let secrets = codes[name], let secret = secrets.secret(kind: kind) else {
             return [reply(guest, .reject(.unknownCode))]
         }
-        if secrets.isDead { return [reply(guest, .reject(.codeDead))] }
+        if secrets.isDead(kind: kind) { return [reply(guest, .reject(.codeDead))] }
         guard
             let handshake = try? HostHandshake(
                 hello: hello, sessionId: sessionId, permission: secrets.permission, secret: secret)
@@ -86,7 +86,7 @@ extension HostEngine {
         guest.proof = nil
         let name = proof.code
         // Proofs that were under way when the code died are not looked at: each would be one more guess.
-        if codes[name]?.isDead != false { return [reply(guest, .reject(.codeDead))] }
+        if codes[name]?.isDead(kind: proof.secretKind) != false { return [reply(guest, .reject(.codeDead))] }
         guard let (pairing, accept) = try? proof.handshake.receive(point: point, confirmation: confirmation) else {
             return [reply(guest, .reject(.wrongSecret)), .notify(.wrongSecret(name: guest.title, code: name))]
                 + proofFailed(proof) + giveUpOn(guest)
@@ -104,16 +104,18 @@ extension HostEngine {
     }
 
     package func proofFailed(_ proof: HostGuest.Proof) -> [Action] {
-        let wasDead = codes[proof.code]?.isDead ?? true
+        let wasDead = codes[proof.code]?.isDead(kind: proof.secretKind) ?? true
         codes[proof.code]?.proofFailed(kind: proof.secretKind)
-        let isDead = codes[proof.code]?.isDead ?? true
-        return isDead && !wasDead ? [.revoke(proof.code), .notify(.codeDied(proof.code))] : []
+        let isDead = codes[proof.code]?.isDead(kind: proof.secretKind) ?? true
+        // Not at the server: who has the link still comes in.
+        return isDead && !wasDead ? [.notify(.codeDied(proof.code))] : []
     }
 
     /// A guest that has never proved anything and goes on trying loses its seat: the server limits how soon it may take another.
     private func giveUpOn(_ guest: HostGuest) -> [Action] {
         guest.failedProofs += 1
-        guard guest.pairing == nil, guest.failedProofs >= CodeSecrets.failuresAllowed else { return [] }
+        let allowed = guest.hasAccount ? CodeSecrets.failuresAllowed : 1
+        guard guest.pairing == nil, guest.failedProofs >= allowed else { return [] }
         return giveBackSeat(of: guest)
     }
 
