@@ -188,7 +188,8 @@ class Guest {
         if (this.view.state && this.view.state.flags & 16) this.#type(name === "focus" ? "\x1b[I" : "\x1b[O");
       });
     }
-    addEventListener("resize", () => this.#fit());
+    // Also when a line above it comes or goes.
+    new ResizeObserver(() => this.#fit()).observe(this.terminal);
     this.#pinch();
     element("keys").addEventListener("click", (/** @type {Event} */ event) => this.#softKey(event));
     // The keyboard of a phone stays where it is.
