@@ -6,6 +6,9 @@ import { attributes, flags } from "./screen.js";
 
 /** Lines above the screen that stay in the page. */
 const HISTORY_LINES = 1000;
+/** Lines that come into the page at once, and the pause between, in milliseconds: a step is a few milliseconds of work. */
+const HISTORY_STEP = 100;
+const HISTORY_PAUSE = 50;
 /** Between two paintings of a page that nobody sees, in milliseconds. */
 const HIDDEN_PAUSE = 500;
 /** The screen is read aloud when it has been still for so long, in milliseconds. */
@@ -41,6 +44,15 @@ export class View {
   #title = "";
   /** @type {(() => void)[]} */
   #waiting = [];
+  /**
+   * Lines that are not in the page yet.
+   * @type {import("./screen.js").Run[][]}
+   */
+  #pendingHistory = [];
+  /** What the page has of the history does not belong to what is pending. */
+  #historyIsVoid = false;
+  /** @type {number | undefined} */
+  #historyTimer;
   /** @type {HTMLElement[]} */
   #rows = [];
   /** @type {number | undefined} */
@@ -88,11 +100,7 @@ export class View {
     const previous = this.state;
     this.state = painting;
     const { history, screen } = this.parts;
-    if (painting.historyIsVoid) history.replaceChildren();
-    if (painting.history.length > 0) {
-      history.append(...painting.history.slice(-HISTORY_LINES).map((runs) => this.#row(document.createElement("div"), runs)));
-      while (history.childElementCount > HISTORY_LINES) history.firstElementChild?.remove();
-    }
+    this.#remember(painting);
     history.hidden = (painting.flags & flags.alternate) !== 0;
     while (this.#rows.length > painting.rows) this.#rows.pop()?.remove();
     while (this.#rows.length < painting.rows) {
@@ -107,6 +115,38 @@ export class View {
     const waiting = this.#waiting;
     this.#waiting = [];
     waiting.forEach((resolve) => resolve());
+  }
+
+  /**
+   * Keeps lines that have scrolled off. They come into the page a little later and some at a time: of a burst, most are never looked at.
+   * @param {import("./screen.js").Painting} painting
+   */
+  #remember(painting) {
+    if (painting.historyIsVoid) {
+      this.#pendingHistory = [];
+      this.#historyIsVoid = true;
+    }
+    if (painting.history.length > 0) this.#pendingHistory.push(...painting.history);
+    const excess = this.#pendingHistory.length - HISTORY_LINES;
+    if (excess > 0) {
+      this.#pendingHistory.splice(0, excess);
+      this.#historyIsVoid = true;
+    }
+    const hasWork = this.#historyIsVoid || this.#pendingHistory.length > 0;
+    if (hasWork && this.#historyTimer === undefined) this.#historyTimer = setTimeout(() => this.#addHistory(), HISTORY_PAUSE);
+  }
+
+  #addHistory() {
+    this.#historyTimer = undefined;
+    const wasAtEnd = this.#isAtEnd;
+    const { history } = this.parts;
+    if (this.#historyIsVoid) history.replaceChildren();
+    this.#historyIsVoid = false;
+    const lines = this.#pendingHistory.splice(0, HISTORY_STEP);
+    history.append(...lines.map((runs) => this.#row(document.createElement("div"), runs)));
+    while (history.childElementCount > HISTORY_LINES) history.firstElementChild?.remove();
+    if (wasAtEnd) this.scrollToEnd();
+    if (this.#pendingHistory.length > 0) this.#historyTimer = setTimeout(() => this.#addHistory(), HISTORY_PAUSE);
   }
 
   /**
