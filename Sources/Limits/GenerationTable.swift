@@ -22,7 +22,13 @@ public struct GenerationTable<Value> {
 
     /// Changes an entry where it is, so that nothing is dropped. Does nothing without an entry.
     public mutating func update(_ key: String, _ change: (inout Value) -> Void) {
-        if young[key] != nil { change(&young[key]!) } else if old[key] != nil { change(&old[key]!) }
+        if var value = young[key] {
+            change(&value)
+            young[key] = value
+        } else if var value = old[key] {
+            change(&value)
+            old[key] = value
+        }
     }
 
     /// - Parameter keep: entries that should outlive their generation; at most half a generation of them are kept.
