@@ -88,6 +88,8 @@ let package = Package(
             dependencies: ["Background", "Model", "Wire", "WebSocket", "Telemetry", nioCore, crypto],
             swiftSettings: strict
         ),
+        .target(name: "HTTP1", dependencies: [nioCore], swiftSettings: strict),
+        .target(name: "Link", dependencies: ["Model", "Wire", nioCore], swiftSettings: strict),
         .target(name: "EndToEnd", dependencies: ["Model", "Wire", nioCore, crypto], swiftSettings: strict),
         .target(
             name: "TransportSecurity",
@@ -119,7 +121,8 @@ let package = Package(
         .target(
             name: "Client",
             dependencies: [
-                "Wire", "WebSocket", "EndToEnd", "Model", "Outbound", "SessionHost", "Terminal", "CPlatform",
+                "Wire", "WebSocket", "HTTP1", "Link", "EndToEnd", "Model", "Outbound", "SessionHost", "Terminal",
+                "CPlatform",
                 "TransportSecurity",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, unixSignals,
             ],
@@ -128,7 +131,8 @@ let package = Package(
         .target(
             name: "Operations",
             dependencies: [
-                "Background", "Database", "Storage", "Identity", "Limits", "Model", "Relay", "Telemetry", "Wire",
+                "Background", "Database", "Storage", "Identity", "Limits", "Model", "Relay", "Telemetry", "Tunnels",
+                "Link", "Wire",
                 nioCore, crypto, logging, lifecycle,
                 .product(name: "JWTKit", package: "jwt-kit"),
             ],
@@ -147,10 +151,18 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
+            name: "Tunnels",
+            dependencies: [
+                "Background", "HTTP1", "Limits", "Link", "Model", "Sockets", "Telemetry", "TransportSecurity", "Wire",
+                nioCore, nioPosix, crypto, logging,
+            ],
+            swiftSettings: strict
+        ),
+        .target(
             name: "Web",
             dependencies: [
                 "Background", "CBrowserFiles", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire",
-                "Relay",
+                "Relay", "Tunnels",
                 "Model", "TransportSecurity", "Telemetry", "Identity", "CertificateAuthorities",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -163,7 +175,7 @@ let package = Package(
         .executableTarget(
             name: "Appliance",
             dependencies: [
-                "Database", "Storage", "Operations", "Sockets", "Wire", "Relay", "Web", "Identity", "Client",
+                "Database", "Storage", "Operations", "Sockets", "Wire", "Relay", "Tunnels", "Web", "Identity", "Client",
                 "CPlatform", "Files",
                 "Model",
                 "Telemetry",
@@ -231,6 +243,10 @@ let package = Package(
             name: "OutboundTests",
             dependencies: ["Outbound", "TransportSecurity", "TestSupport", nioCore, nioPosix, nioHTTP1],
             swiftSettings: strict),
+        .testTarget(name: "LinkTests", dependencies: ["Link", "Wire", nioCore], swiftSettings: strict),
+        .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "TestSupport", nioCore], swiftSettings: strict),
+        .testTarget(
+            name: "TunnelsTests", dependencies: ["Tunnels", "HTTP1", "Limits", "Wire", nioCore], swiftSettings: strict),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),

@@ -26,7 +26,8 @@ struct Postern: AsyncParsableCommand {
                              postern join SYCLX-7K2Q9M-cactus-violin
             """,
         subcommands: [
-            ShareCommand.self, JoinCommand.self, LoginCommand.self, BenchCommand.self, DemoCommand.self,
+            ShareCommand.self, JoinCommand.self, HTTPCommand.self, TCPCommand.self, TLSCommand.self, TunnelCommand.self,
+            LoginCommand.self, BenchCommand.self, DemoCommand.self,
             ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, OrganisationCommand.self,
             AuditCommand.self,
             KeysCommand.self, SecretCommand.self, ConfigCommand.self,

@@ -45,6 +45,7 @@ static inline int postern_X509_NAME_print(BIO *b, const X509_NAME *n) {
 }
 static inline uint64_t postern_SSL_options_server(void) { return SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA; }
 static inline uint64_t postern_SSL_options_always(void) { return SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION; }
+static inline uint64_t postern_SSL_options_no_ticket(void) { return SSL_OP_NO_TICKET; }
 static inline long postern_SSL_CTX_set_status_cb(SSL_CTX *c, int (*cb)(SSL *, void *), void *arg) {
     SSL_CTX_set_tlsext_status_arg(c, arg);
     return SSL_CTX_set_tlsext_status_cb(c, cb);

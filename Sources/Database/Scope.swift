@@ -40,6 +40,8 @@ package struct CrossTenantScope {
         case relay
         /// What the server does by itself to every organisation alike: rooms after a start, metering, clearing away.
         case upkeep
+        /// A name or a port is on this server once, whoever has it.
+        case sharedNames
     }
 
     package let transaction: Transaction

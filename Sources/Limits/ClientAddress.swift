@@ -6,7 +6,7 @@ public struct ClientAddress: Sendable, Hashable {
     public let key: String
     public let isLoopback: Bool
     /// The whole address, IPv4 as IPv6 has it; empty for a local socket.
-    private let bytes: [UInt8]
+    let bytes: [UInt8]
 
     /// - Parameter text: numeric; nil for a local socket.
     public init?(_ text: String?) {

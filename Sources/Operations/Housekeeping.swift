@@ -6,6 +6,7 @@ public import Relay
 public import ServiceLifecycle
 public import Storage
 import Telemetry
+import Tunnels
 
 /// What the server does by itself while it runs: it cuts off revoked peers, and keeps the usage ledger.
 public struct Housekeeping: Service {
@@ -18,13 +19,18 @@ public struct Housekeeping: Service {
 
     public let database: Database
     public let relay: RelayServer
+    /// Nil where the server has no tunnels.
+    private let tunnels: TunnelOperations?
     private let historyDays: Int
     public let logger: Logger
     /// A database that fails is said once in a while, not with each of two looks a second.
     private let unread = RateLimitedLog("revocations cannot be read", level: .error)
 
     /// - Parameter historyDays: how long ended share sessions are kept; 0 for ever.
-    public init(database: Database, relay: RelayServer, historyDays: Int, logger: Logger) {
+    public init(
+        database: Database, relay: RelayServer, tunnels: TunnelOperations?, historyDays: Int, logger: Logger
+    ) {
+        self.tunnels = tunnels
         self.database = database
         self.historyDays = historyDays
         self.relay = relay
@@ -48,6 +54,7 @@ public struct Housekeeping: Service {
             do {
                 for revocation in try await database.read({ try Revocation.list(after: known, in: $0) }) {
                     relay.revoke(RevokedPeers(revocation.subject))
+                    tunnels?.server.revoke(RevokedLinks(revocation.subject))
                     last = revocation.number
                 }
             } catch { unread.log(to: logger, metadata: ["error": "\(error)"]) }
@@ -88,6 +95,7 @@ public struct Housekeeping: Service {
                 try UsageLedger.meter(pausedSince: pausedSince, now: .now(), in: connection)
                 try UsageLedger.settleBytes(bytes, now: .now(), in: connection)
             }
+            try await tunnels?.upkeep()
         } catch { logger.error("usage cannot be written", metadata: ["error": "\(error)"]) }
     }
 

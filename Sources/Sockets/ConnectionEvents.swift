@@ -3,7 +3,7 @@ public import Logging
 import NIOCore
 import Synchronization
 public import Telemetry
-import TransportSecurity
+public import TransportSecurity
 
 /// Counts and logs connections that were refused, slow, malformed or failed, and requests that failed.
 public final class ConnectionEvents: Sendable {
@@ -82,7 +82,7 @@ public final class ConnectionEvents: Sendable {
         malformed()
     }
 
-    func handshake(_ outcome: TLSHandler.Outcome) {
+    public func handshake(_ outcome: TLSHandler.Outcome) {
         switch outcome {
         case .full: metrics.handshakesFull.add()
         case .resumed: metrics.handshakesResumed.add()

@@ -116,7 +116,7 @@ public struct ConnectionSetup: HTTPChannelHandler {
                 guard let hello, let entrance = hellos.first(where: { $0.takes(hello) }) else {
                     return outcome.completeWith(try speakHTTP(channel, first, connection, logger))
                 }
-                try entrance.install(on: channel, for: connection)
+                try entrance.install(on: channel, for: connection, hello: hello)
                 channel.pipeline.syncOperations.removeHandler(first, promise: nil)
                 outcome.succeed(.taken)
             } catch {

@@ -2,6 +2,7 @@ import NIOCore
 public import Operations
 public import Relay
 public import Sockets
+public import Tunnels
 
 /// What the web server can be told; each bound with its unit and its reason.
 public struct WebConfiguration: Sendable {
@@ -18,6 +19,7 @@ public struct WebConfiguration: Sendable {
     public var names: [String] = []
     public var relay = RelayConfiguration()
     public var accounts = AccountSettings()
+    public var tunnels = TunnelConfiguration(software: "postern")
     public var limits = WebLimits()
     /// Web servers in front of this one, by address: who their requests come from stands in X-Forwarded-For.
     public var trustedProxies: [String] = []

@@ -16,6 +16,7 @@ public import Sockets
 import Storage
 public import Telemetry
 public import TransportSecurity
+import Tunnels
 
 /// The appliance seen from outside: REST, pages and the relay, on its listeners.
 public struct WebServer: Service {
@@ -23,6 +24,7 @@ public struct WebServer: Service {
     private let parts: WebParts
     private let group: any EventLoopGroup
     private let relay: RelayServer
+    private let tunnels: TunnelOperations
     let responder: RouterResponder<WebContext>
     private let redirects: RouterResponder<WebContext>
     private let recorder: AvailabilityRecorder
@@ -61,33 +63,46 @@ public struct WebServer: Service {
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
             group: group, configuration: configuration.relay, metrics: parts.metrics.relay, byteCounters: parts.relayed,
             background: background)
+        tunnels = TunnelOperations(
+            database: database,
+            server: TunnelServer(
+                authority: DatabaseTunnelAuthority(
+                    database: database, authenticator: authenticator, limiter: joins,
+                    warnsOfStrangers: configuration.accounts.registration == .open, logger: parts.logger),
+                configuration: configuration.tunnels, group: group, metrics: parts.metrics.tunnels,
+                counters: parts.tunnelCounters, background: background, logger: parts.logger))
         // RFC 9110, section 9.1: HEAD is answered wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
         table = RouteTable()
         router.add(
             middleware: EdgeMiddleware(
                 metrics: parts.metrics.requests, events: events, routes: table, hsts: configuration.hsts,
-                upgradeURL: configuration.accounts.upgradeURL))
+                tunnels: configuration.tunnels, upgradeURL: configuration.accounts.upgradeURL))
         let board = StatusChecks(parts, group: group)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
         upkeep = Housekeeping(
-            database: database, relay: relay, historyDays: configuration.historyDays, logger: parts.logger)
+            database: database, relay: relay, tunnels: tunnels, historyDays: configuration.historyDays,
+            logger: parts.logger)
         let routes = Routes(
             router: router, table: table, publicCalls: publicCalls, authenticator: authenticator, database: database)
         let services = Self.services(
-            configuration, parts, authenticator, tokens, board, relay, events, background)
+            configuration, parts, authenticator, tokens, board, relay, tunnels, events, background)
         for feature in WebFeature.all { feature.routes(services, routes) }
         descriptions = routes.descriptions
         responder = router.buildResponder()
         let redirects = Router(context: WebContext.self)
-        RedirectRoutes(port: configuration.redirectPort, names: configuration.names, answers: parts.challenges).add(
+        RedirectRoutes(
+            port: configuration.redirectPort, names: configuration.names, answers: parts.challenges,
+            tunnels: configuration.tunnels
+        ).add(
             to: redirects)
         self.redirects = redirects.buildResponder()
     }
 
     private static func services(
         _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator, _ tokens: AccessTokens,
-        _ board: StatusChecks, _ relay: RelayServer, _ events: ConnectionEvents, _ background: BackgroundWork
+        _ board: StatusChecks, _ relay: RelayServer, _ tunnels: TunnelOperations, _ events: ConnectionEvents,
+        _ background: BackgroundWork
     ) -> WebServices {
         let database = parts.database
         let mail = AccountMail(
@@ -101,14 +116,21 @@ public struct WebServer: Service {
             credentials: CredentialOperations(database: database),
             organisations: OrganisationOperations(
                 database: database, authenticator: authenticator, relay: relay, mail: mail),
-            shares: ShareOperations(database: database, relay: relay), relay: relay, events: events, board: board)
+            shares: ShareOperations(database: database, relay: relay), relay: relay, tunnels: tunnels,
+            events: events, board: board)
     }
 
     /// Serves until a graceful shutdown, then tells every peer to come back and waits for connections to end.
     public func run() async throws {
         try await ShareOperations(database: parts.database, relay: relay).reopenRooms()
+        try await tunnels.load()
         let proxies = TrustedProxies(configuration.trustedProxies)
-        let (events, relay, known) = (self.events, self.relay, self.table)
+        let (events, relay, tunnels, known) = (self.events, self.relay, self.tunnels, self.table)
+        var hellos: [any ClientHelloProtocol] = []
+        if let link = parts.link, let tls = parts.tls {
+            hellos = tunnels.server.entrances(link: link, tls: tls, proxies: proxies, events: events)
+        }
+        let entrances = hellos
         let draining = Draining()
         let shared = ConnectionSetup.Shared(
             connections: connections, proxies: proxies, events: events, draining: draining,
@@ -124,6 +146,7 @@ public struct WebServer: Service {
                 shared: shared, tls: listener.role == .https ? parts.tls : nil,
                 // A listener that redirects offers nothing else.
                 upgrades: listener.role == .redirect ? [] : [RelayUpgrade(relay: relay, proxies: proxies)],
+                hellos: entrances,
                 bounds: { known.bounds($0, $1) })
         }
         onRunning(listeners.bound)
@@ -131,6 +154,7 @@ public struct WebServer: Service {
             await listeners.serve()
         } onGracefulShutdown: {
             relay.goAway(reconnectIn: WebConfiguration.reconnectIn)
+            tunnels.server.goAway(reconnectIn: Int(WebConfiguration.reconnectIn.nanoseconds / 1_000_000))
             listeners.drain()
         }
     }
@@ -175,7 +199,7 @@ public struct WebServer: Service {
 
 extension WebFeature {
     /// A new capability is one more name here. ``openAPI`` is last: it describes the routes before it.
-    static let all: [WebFeature] = [.accounts, .organisations, .sharing, .status, .browser, .openAPI]
+    static let all: [WebFeature] = [.accounts, .organisations, .sharing, .tunnels, .status, .browser, .openAPI]
 }
 
 /// What the web server is put together from.
@@ -190,8 +214,16 @@ public struct WebParts: Sendable {
     public var providers: [any Provider] = []
     /// Where rooms count what they carry.
     public var relayed = KeptCounters()
+    /// Where tunnels count what they carry.
+    public var tunnelCounters = KeptCounters()
     /// For `https` listeners.
     public var tls: TLSContext?
+    /// For links of machines on them.
+    public var link: TLSContext?
+    /// SHA-256 of the public key that links carry.
+    public var linkKey: String?
+    /// Whether browsers trust the certificate that is shown for a host.
+    public var trusts: @Sendable (String) -> Bool = { _ in false }
     public var challenges: ChallengeAnswers
     public var certificate: @Sendable () -> CertificateReport?
     public var backups: @Sendable () -> BackupReport

@@ -14,6 +14,7 @@ struct WebServices: Sendable {
     let organisations: OrganisationOperations
     let shares: ShareOperations
     let relay: RelayServer
+    let tunnels: TunnelOperations
     let events: ConnectionEvents
     let board: StatusChecks
 

@@ -89,6 +89,7 @@ struct BackupCommand: AsyncParsableCommand {
 enum KeyFiles {
     static let names = [
         Keyring.masterName, Keyring.masterName + Keyring.nextSuffix, Keyring.auditName, "self-signed.pem",
+        LinkIdentity.fileName,
         "acme/account.key", "acme/account.json",
         "acme/certificate.pem",
     ]

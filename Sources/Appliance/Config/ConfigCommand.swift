@@ -109,7 +109,7 @@ struct ConfigExample: ParsableCommand {
         case .paths: " A path, or a list: [/etc/ssl/a.pem, /etc/ssl/b.pem]."
         case .names: " A list: [box.example, 192.0.2.7]."
         case .addresses: " A list: [127.0.0.1, \"::1\"]."
-        case .text, .path, .yesNo, .address, .url: ""
+        case .text, .path, .yesNo, .address, .url, .domain, .ports: ""
         }
     }
 

@@ -15,6 +15,7 @@ struct Contradictions {
             add("http", "https and http are both off; turn one on")
         }
         if self[Settings.https] != .off { certificates() }
+        tunnels()
         people()
         plans()
         providers()
@@ -51,6 +52,42 @@ struct Contradictions {
             }
         case .selfSigned: break
         }
+    }
+
+    /// Scripts and cookies of a tunnel's pages reach every host of the domain that they are below.
+    private mutating func tunnels() {
+        if (self[Settings.tunnelCertificate] == nil) != (self[Settings.tunnelKey] == nil) {
+            add(
+                self[Settings.tunnelKey] == nil ? "tunnel-certificate" : "tunnel-key",
+                "tunnel-certificate and tunnel-key go together; set both or none")
+        }
+        guard let domain = self[Settings.tunnelDomain] else {
+            if self[Settings.tunnelPorts] != nil && self[Settings.https] == .off {
+                add("tunnel-ports", "tunnels need https, which is off")
+            }
+            if self[Settings.tunnelCertificate] != nil {
+                add("tunnel-certificate", "tunnel-certificate is set, and tunnel-domain is not")
+            }
+            return
+        }
+        if self[Settings.https] == .off { add("tunnel-domain", "tunnels need https, which is off") }
+        let own =
+            [self[Settings.publicURL].flatMap(Self.host)].compactMap { $0 }
+            + self[Settings.tlsNames].map { $0.lowercased() }
+        for host in own where host == domain || host.hasSuffix(".\(domain)") || domain.hasSuffix(".\(host)") {
+            // The wildcard itself may stand in tls-names.
+            if host == "*.\(domain)" { continue }
+            add(
+                "tunnel-domain",
+                "tunnel-domain \(domain) and this server's own name \(host) contain one another: a tunnel's pages could set cookies for the server; use a second domain, as in t.example.net"
+            )
+        }
+    }
+
+    private static func host(of url: String) -> String? {
+        let rest = url.split(separator: "://", maxSplits: 1).last.map(String.init) ?? url
+        let host = rest.lowercased().prefix { $0 != "/" && $0 != ":" }
+        return host.isEmpty ? nil : String(host)
     }
 
     private mutating func people() {

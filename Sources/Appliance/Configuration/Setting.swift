@@ -21,6 +21,10 @@ struct Setting: Sendable {
         case url([String])
         /// `host:port`, `*:port`, or `off`.
         case address
+        /// A host name with at least two labels.
+        case domain
+        /// `FIRST-LAST`
+        case ports
     }
 
     /// As it stands in the file: `tls-mode`.
@@ -79,6 +83,11 @@ struct Setting: Sendable {
             return "is a number from \(range.lowerBound) to \(range.upperBound)"
         case .yesNo: return ["yes", "no", "true", "false"].contains(value) ? nil : "is yes or no"
         case .choice(let words): return words.contains(value) ? nil : "is one of \(words.joined(separator: ", "))"
+        case .domain:
+            let isDomain =
+                Self.isName(value) && value.contains(".") && !value.hasPrefix("*") && value == value.lowercased()
+            return isDomain && !IPAddressText.isAddress(value) ? nil : "is a domain in lower case, as in t.example.net"
+        case .ports: return PortRange.read(value) != nil ? nil : "is a range of ports, as in 20000-20099"
         case .address: return ListenAddress(value) != nil ? nil : "is HOST:PORT, *:PORT for every address, or off"
         }
     }

@@ -16,6 +16,7 @@ import Sockets
 import Storage
 import Telemetry
 import TransportSecurity
+import Tunnels
 import Web
 
 /// The server, put together from its configuration.
@@ -62,7 +63,18 @@ final class ApplianceServer: Sendable {
             certificate: { keeper?.report }, backups: { backups.report }, stateDirectory: state, reserveBytes: reserve,
             logger: logger)
         parts.providers = others.providers
-        parts.relayed = try await RelayedBytes.begin(stateDirectory: state, database: database, logger: logger)
+        parts.relayed = try await CountsOutlivingAKill.relayed(stateDirectory: state, database, logger)
+        parts.tunnelCounters = try await CountsOutlivingAKill.tunnels(stateDirectory: state, database, logger)
+        var tunnelCertificates: TunnelCertificates?
+        if let keeper {
+            let identity = try LinkIdentity.pair(stateDirectory: state)
+            parts.link = try TLSContext.linkServer(identity)
+            parts.linkKey = "\(identity.leaf.keyFingerprint)"
+            tunnelCertificates = try configuration[Settings.tunnelDomain].map {
+                try TunnelCertificates(configuration, domain: $0, store: keeper.store, logger: logger)
+            }
+            parts.trusts = { keeper.store.isTrusted(for: $0) }
+        }
         try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration)
         let summary: @Sendable () -> String = { Self.summary(metrics.relay, keeper) }
@@ -89,7 +101,7 @@ final class ApplianceServer: Sendable {
                 watchdog, reloader, backups, MemoryKeeper(), server.availability, server.housekeeping,
                 server.backgroundWork,
             ]
-            + (keeper.map { [$0] } ?? [])
+            + (keeper.map { [$0] } ?? []) + (tunnelCertificates.map { [$0] } ?? [])
         services = behind + [server, StopNotice()]
     }
 
@@ -134,11 +146,30 @@ final class ApplianceServer: Sendable {
         web.accounts.publicURL = PublicAddress.configured(configuration, listeners)
         web.accounts.frontends = configuration[Settings.frontendURLs]
         web.accounts.upgradeURL = configuration[Settings.upgradeURL]
+        web.tunnels = tunnels(configuration, listeners)
         web.historyDays = configuration[Settings.historyDays]
         web.publicNumbers = configuration[Settings.publicNumbers]
         web.hsts = configuration[Settings.tlsMode] != .selfSigned
         web.redirectPort = listeners.first { $0.role == .https }.map(\.port).flatMap { $0 == 443 ? nil : $0 }
         return web
+    }
+
+    private static func tunnels(
+        _ configuration: Configuration, _ listeners: [ListenerConfiguration]
+    ) -> TunnelConfiguration {
+        var tunnels = TunnelConfiguration(software: "postern \(Postern.version)")
+        tunnels.domain = configuration[Settings.tunnelDomain]
+        // Port 0 is the system's choice, and not known yet.
+        tunnels.publicPort = listeners.first { $0.role == .https }.map(\.port).flatMap { $0 == 0 ? nil : $0 } ?? 443
+        if let url = configuration[Settings.publicURL], let address = WebAddress(url, scheme: "https") {
+            tunnels.publicPort = address.port
+        }
+        tunnels.ports = configuration[Settings.tunnelPorts]
+        tunnels.portHost = configuration[Settings.tunnelPortAddress]
+        tunnels.memoryBytes = configuration[Settings.tunnelMemoryMiB] << 20
+        tunnels.abuseContact = configuration[Settings.abuseContact]
+        tunnels.publicURL = PublicAddress.configured(configuration, listeners)
+        return tunnels
     }
 
     /// `12 sessions, 31 guests, certificate good for 61 days`

@@ -13,8 +13,13 @@ struct CertificateFiles {
     private let keys: [String]
 
     init(_ configuration: Configuration) {
-        certificates = configuration[Settings.tlsCertificate]
-        keys = configuration[Settings.tlsKey]
+        self.init(certificates: configuration[Settings.tlsCertificate], keys: configuration[Settings.tlsKey])
+    }
+
+    /// - Parameter keys: as many as certificates, in their order.
+    init(certificates: [String], keys: [String]) {
+        self.certificates = certificates
+        self.keys = keys
     }
 
     /// When the files last changed, as far as the file system tells.

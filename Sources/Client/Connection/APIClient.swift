@@ -70,7 +70,7 @@ public struct APIClient: Sendable {
 
     public func endSession(id: String) async throws { try await call(.DELETE, "/sessions/\(id)") }
 
-    private func call<Value: Decodable>(
+    func call<Value: Decodable>(
         _ method: HTTPMethod, _ path: String, _ type: Value.Type, body: (any Encodable & Sendable)? = nil
     ) async throws -> Value {
         let answer = try await exchange(method, path, body: body.map { JSONText.encode($0) })
@@ -79,7 +79,7 @@ public struct APIClient: Sendable {
         }
     }
 
-    private func call(_ method: HTTPMethod, _ path: String) async throws {
+    func call(_ method: HTTPMethod, _ path: String) async throws {
         _ = try await exchange(method, path, body: nil)
     }
 

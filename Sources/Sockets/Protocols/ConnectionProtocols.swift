@@ -28,5 +28,8 @@ public protocol ClientHelloProtocol: Sendable {
     func takes(_ hello: ClientHello) -> Bool
 
     /// Adds the protocol's handlers. Bytes arrive after this returns.
-    func install(on channel: any Channel, for connection: ConnectionTransfer) throws
+    /// - Parameters:
+    ///   - connection: takes the connection to another event loop, if the protocol wants that.
+    ///   - hello: what this connection asked for.
+    func install(on channel: any Channel, for connection: ConnectionTransfer, hello: ClientHello) throws
 }

@@ -24,4 +24,6 @@ struct RetentionCutoffs: Sendable {
     let history: Timestamp?
     /// One-time links and invitations that ended before this.
     let links: Timestamp
+    /// Names and ports that were released before this.
+    let names: Timestamp
 }

@@ -2,7 +2,7 @@ extension StorageFeature {
     /// Plans, their limits, and the ledger of what is used.
     static let plans = StorageFeature(
         name: "plans", tenantTables: ["usage_entries"], permissions: [.usageRead],
-        limits: [.hosts, .sessions, .tunnels, .connections, .retentionHours, .customDomains, .ipAllowlist])
+        limits: [.hosts, .sessions, .retentionHours, .customDomains, .ipAllowlist])
 }
 
 extension PermissionKey {
@@ -15,9 +15,6 @@ extension PlanLimit {
     public static let hosts = PlanLimit("maxHosts", "Machines connected at once", [.free: 1, .pro: 5])
     /// Interactive sessions at once on those machines.
     public static let sessions = PlanLimit("maxSessions", "Sessions at once on machines", [.free: 2])
-    public static let tunnels = PlanLimit("maxTunnels", "Tunnels", [.free: 3, .pro: 25, .team: 100])
-    public static let connections = PlanLimit(
-        "maxConnections", "Connections per tunnel", [.free: 50, .pro: 500, .team: 2000])
     public static let retentionHours = PlanLimit(
         "retentionHours", "Hours that inspections are kept", [.free: 24, .pro: 168, .team: 720, .enterprise: 720])
     /// 0 or no limit: whether custom domains may be used at all.

@@ -16,6 +16,12 @@ public enum UsageLedger {
         case bytesRelayed = "bytes_relayed"
         /// The most hosts and guests at once within the hour.
         case peakPeers = "peak_peers"
+        /// Requests to HTTP tunnels that were answered.
+        case tunnelRequests = "tunnel_requests"
+        /// Bytes between visitors and tunnels, both ways, without TLS.
+        case tunnelBytes = "tunnel_bytes"
+        /// Visitors' connections to tunnels.
+        case tunnelConnections = "tunnel_connections"
     }
 
     static let minute: Int64 = 60_000
@@ -186,7 +192,7 @@ public enum UsageLedger {
         return parts
     }
 
-    private static func insert(
+    static func insert(
         _ unit: Unit, hour: Int64, _ amount: Int, now: Timestamp, in scope: TenantScope
     ) throws {
         try scope.run(

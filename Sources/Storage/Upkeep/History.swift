@@ -14,7 +14,8 @@ public enum History {
     public static func clearAway(olderThan days: Int, now: Timestamp, in database: Transaction) throws -> Int {
         let cutoffs = RetentionCutoffs(
             history: days > 0 ? now.advanced(bySeconds: -Int64(days) * 86_400) : nil,
-            links: now.advanced(bySeconds: -linkSeconds))
+            links: now.advanced(bySeconds: -linkSeconds),
+            names: now.advanced(bySeconds: -Tunnel.reservedSeconds))
         return try StorageFeature.all.reduce(0) { try $0 + $1.clearAway(cutoffs, database) }
     }
 }

@@ -65,6 +65,9 @@ public final class Certificate: @unchecked Sendable {
         }
     }
 
+    /// Of its public key, which outlives it.
+    public var keyFingerprint: Fingerprint { Fingerprint(ofKeyIn: pointer) }
+
     /// Whether it is for a host name (RFC 6125; wildcards in the leftmost label) or an address.
     public func matches(name: String) -> Bool {
         IPAddressText.isAddress(name)

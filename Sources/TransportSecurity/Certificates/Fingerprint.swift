@@ -45,6 +45,21 @@ public struct Fingerprint: Sendable, Equatable, Codable, CustomStringConvertible
         bytes = digest
     }
 
+    /// Of the public key in a certificate (its SubjectPublicKeyInfo, RFC 5280, section 4.1.2.7), which outlives the certificate.
+    init(ofKeyIn certificate: OpaquePointer) {
+        var encoded: UnsafeMutablePointer<UInt8>?
+        let count = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &encoded)
+        guard count > 0, let encoded else {
+            // A certificate without a key matches nobody's.
+            bytes = [UInt8](repeating: 0, count: 32)
+            return
+        }
+        defer { CRYPTO_free(encoded, nil, 0) }
+        var digest = [UInt8](repeating: 0, count: 32)
+        SHA256(encoded, Int(count), &digest)
+        bytes = digest
+    }
+
     /// 64 hexadecimal digits.
     public var hexadecimal: String { Hexadecimal.text(bytes) }
 

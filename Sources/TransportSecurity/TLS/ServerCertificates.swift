@@ -14,6 +14,8 @@ public final class ServerCertificates: Sendable {
         var served: [Served] = []
         /// Shown to clients that ask for a name no certificate carries: a self-signed one is pinned, its name does not matter.
         var servesAnyName = true
+        /// Shown for every name directly below a domain where no other certificate carries it.
+        var below: (domain: String, served: Served)?
         /// tls-alpn-01 answers, by name.
         var challenges: [String: TLSContext] = [:]
     }
@@ -50,6 +52,26 @@ public final class ServerCertificates: Sendable {
         }
     }
 
+    /// Shows this certificate for names below a domain from the next handshake on.
+    /// - Throws: ``TLSError`` when certificate and key do not belong together; then nothing changes.
+    public func serve(_ pair: CertificatePair, below domain: String) throws(TLSError) {
+        let staple = Staple()
+        let served = Served(pair: pair, context: try TLSContext.certificate(pair, staple: staple), staple: staple)
+        state.withLock { $0.below = (domain, served) }
+    }
+
+    /// Whether what is shown for a name carries it and is from an authority.
+    public func isTrusted(for name: String) -> Bool {
+        let leaf = state.withLock { Self.served(for: name, in: $0)?.pair.leaf }
+        return leaf.map { $0.matches(name: name) && !$0.isSelfIssued } ?? false
+    }
+
+    private static func served(for name: String, in state: State) -> Served? {
+        if let named = state.served.first(where: { $0.pair.leaf.matches(name: name) }) { return named }
+        if let below = state.below, name.hasSuffix(".\(below.domain)") { return below.served }
+        return state.servesAnyName ? state.served.first : nil
+    }
+
     /// What is shown now; the first is for clients that ask for no name.
     public var current: [CertificatePair] { state.withLock { $0.served.map(\.pair) } }
 
@@ -75,8 +97,7 @@ public final class ServerCertificates: Sendable {
             if hello.isChallenge { return hello.serverName.flatMap { state.challenges[$0] } }
             // Clients that name nobody came by address.
             guard let name = hello.serverName else { return state.served.first?.context }
-            let named = state.served.first { $0.pair.leaf.matches(name: name) }
-            return (named ?? (state.servesAnyName ? state.served.first : nil))?.context
+            return Self.served(for: name, in: state)?.context
         }
     }
 }

@@ -11,6 +11,10 @@ public final class TLSContext: @unchecked Sendable {
         case system
         /// This one certificate, whatever it says of itself.
         case pinned(Fingerprint)
+        /// Whatever certificate carries this public key: certificates are renewed, a pinned key stays.
+        case pinnedKey(Fingerprint)
+        /// Anybody. Only where a person has asked for it.
+        case anyone
         /// The certificates in a file (PEM), and the name must match.
         case authorities(file: String)
     }
@@ -28,11 +32,16 @@ public final class TLSContext: @unchecked Sendable {
     private let store: ServerCertificates?
     private let staple: Staple?
 
-    var verifiesNames: Bool { if case .pinned = trust { false } else { trust != nil } }
+    var verifiesNames: Bool {
+        switch trust {
+        case .pinned, .pinnedKey, .anyone, nil: false
+        case .system, .authorities: true
+        }
+    }
 
     deinit { SSL_CTX_free(pointer) }
 
-    private init(
+    init(
         _ method: OpaquePointer?, trust: Trust?, store: ServerCertificates?, staple: Staple? = nil
     ) throws(TLSError) {
         guard let pointer = SSL_CTX_new(method) else { throw .last(.failed, "no TLS context") }
@@ -54,9 +63,13 @@ public final class TLSContext: @unchecked Sendable {
 
     /// - Throws: ``TLSError``.
     public static func client(trust: Trust) throws(TLSError) -> TLSContext {
+        try client(trust: trust, protocols: [httpProtocol])
+    }
+
+    static func client(trust: Trust, protocols: [String]) throws(TLSError) -> TLSContext {
         let context = try TLSContext(TLS_client_method(), trust: trust, store: nil)
         switch trust {
-        case .pinned: SSL_CTX_set_verify(context.pointer, SSL_VERIFY_NONE, nil)
+        case .pinned, .pinnedKey, .anyone: SSL_CTX_set_verify(context.pointer, SSL_VERIFY_NONE, nil)
         case .system:
             SSL_CTX_set_default_verify_paths(context.pointer)
             // Where the static library's own default is not this system's.
@@ -69,7 +82,7 @@ public final class TLSContext: @unchecked Sendable {
             }
             SSL_CTX_set_verify(context.pointer, SSL_VERIFY_PEER, nil)
         }
-        try context.offer([httpProtocol])
+        try context.offer(protocols)
         return context
     }
 
@@ -85,11 +98,24 @@ public final class TLSContext: @unchecked Sendable {
 
     /// After the handshake and before a byte of ours is sent: is it the certificate that we were told?
     func checkPin(of ssl: OpaquePointer) -> TLSError? {
-        guard case .pinned(let expected) = trust else { return nil }
+        let expected: Fingerprint
+        switch trust {
+        case .pinned(let fingerprint), .pinnedKey(let fingerprint): expected = fingerprint
+        case .system, .authorities, .anyone, nil: return nil
+        }
         guard let certificate = SSL_get1_peer_certificate(ssl) else {
             return TLSError(.untrusted, "the server shows no certificate")
         }
         defer { X509_free(certificate) }
+        if case .pinnedKey = trust {
+            let found = Fingerprint(ofKeyIn: certificate)
+            if found == expected { return nil }
+            return TLSError(
+                .untrusted,
+                "the server's link does not carry the key that the server itself announced:\n  expected \(expected)\n"
+                    + "  found    \(found)\nSomebody stands in between, or two servers share one address",
+                found: found)
+        }
         let found = Fingerprint(of: certificate)
         if found == expected { return nil }
         return TLSError(
@@ -179,5 +205,5 @@ public final class TLSContext: @unchecked Sendable {
             }, nil)
     }
 
-    private static let sessionContext = Array("postern".utf8)
+    static let sessionContext = Array("postern".utf8)
 }

@@ -1,3 +1,5 @@
+import Model
+
 /// The others that people can sign in with here.
 struct Providers: Sendable {
     struct Provider: Sendable {

@@ -1,8 +1,10 @@
 import HTTPTypes
 import Hummingbird
 import Logging
+import Model
 import Sockets
 import Telemetry
+import Tunnels
 import Wire
 
 /// The outermost layer of every request: gives it an id, turns errors into the API's one shape, logs server errors (5xx), and answers what no
@@ -17,6 +19,8 @@ struct EdgeMiddleware: RouterMiddleware {
     let events: ConnectionEvents
     let routes: RouteTable
     let hsts: Bool
+    /// Hosts below the tunnel domain are not this server's own.
+    let tunnels: TunnelConfiguration
     /// Where people who reached a limit of their plan are sent; nil for the plan's page here.
     let upgradeURL: String?
 
@@ -27,6 +31,7 @@ struct EdgeMiddleware: RouterMiddleware {
         defer { metrics.took(since: start) }
         var response: Response
         do {
+            try refuseTunnels(request)
             // Before anything of it is read; a client that waits for 100 never sends it.
             let bounds = routes.bounds(request.method.rawValue, request.uri.path)
             if bounds.isExceeded(byContentLength: request.headers[.contentLength]) {
@@ -41,6 +46,15 @@ struct EdgeMiddleware: RouterMiddleware {
         }
         finish(&response, request, context)
         return response
+    }
+
+    /// A connection for this server's own name carries no requests for tunnels, and the other way round.
+    private func refuseTunnels(_ request: Request) throws {
+        guard let authority = request.head.authority else { return }
+        let host = authority.lowercased().prefix { $0 != ":" }
+        guard tunnels.name(in: String(host)) != nil else { return }
+        throw APIError(
+            .misdirectedRequest, "misdirected", "This connection is not for \(host); open a new one for that name.")
     }
 
     /// A method that the path does not know, or a path that is not known.

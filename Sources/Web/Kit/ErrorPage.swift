@@ -1,4 +1,5 @@
 import Hummingbird
+import Model
 import Wire
 
 /// An error as a page: the sentence that the API would answer, and a way back.

@@ -1,3 +1,4 @@
+import Model
 import Storage
 
 /// Parts of forms, and tables.

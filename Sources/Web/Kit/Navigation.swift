@@ -1,3 +1,4 @@
+import Model
 import Storage
 
 /// A page that stands in the navigation of everybody who is signed in.

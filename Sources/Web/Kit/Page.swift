@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import Model
 import NIOCore
 
 /// A plain HTML page in the house's one style: no script, nothing loaded, readable without the style as well.

@@ -1,5 +1,6 @@
 import Database
 import Hummingbird
+import Model
 import Storage
 import Wire
 

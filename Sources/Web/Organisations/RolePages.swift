@@ -1,6 +1,7 @@
 import Database
 import HTTPTypes
 import Hummingbird
+import Model
 import Operations
 import Storage
 

@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import TransportSecurity
+import Tunnels
 
 /// What port 80 does: answers certificate authorities, and sends everybody else to HTTPS.
 struct RedirectRoutes: Sendable {
@@ -11,6 +12,8 @@ struct RedirectRoutes: Sendable {
     /// The names of this server's certificates; empty where it has one for any name.
     let names: [String]
     let answers: ChallengeAnswers
+    /// Names below the tunnel domain are people's too.
+    let tunnels: TunnelConfiguration
 
     func add(to router: Router<WebContext>) {
         let (port, answers) = (self.port, self.answers)
@@ -22,7 +25,7 @@ struct RedirectRoutes: Sendable {
                 status: .ok, headers: [.contentType: "application/octet-stream"],
                 body: .init(byteBuffer: ByteBuffer(string: answer)))
         }
-        router.add(middleware: RedirectMiddleware(port: port, names: names))
+        router.add(middleware: RedirectMiddleware(port: port, names: names, tunnels: tunnels))
     }
 }
 
@@ -30,6 +33,7 @@ struct RedirectRoutes: Sendable {
 private struct RedirectMiddleware: RouterMiddleware {
     let port: Int?
     let names: [String]
+    let tunnels: TunnelConfiguration
 
     func handle(
         _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
@@ -39,7 +43,10 @@ private struct RedirectMiddleware: RouterMiddleware {
         }
         guard let asked = Self.host(request.head.authority) else { return Response(status: .badRequest) }
         // Not to whatever a stranger writes into Host, where it is known what this server is called.
-        let host = names.isEmpty || names.contains { $0.lowercased() == asked.lowercased() } ? String(asked) : names[0]
+        let isOurs =
+            names.isEmpty || names.contains { $0.lowercased() == asked.lowercased() }
+            || tunnels.name(in: asked.lowercased()) != nil
+        let host = isOurs ? String(asked) : names[0]
         let target = "https://\(host)\(port.map { ":\($0)" } ?? "")\(request.head.path ?? "/")"
         return Response(status: .permanentRedirect, headers: [.location: target, .connection: "close"])
     }

@@ -4,7 +4,8 @@
 enum Settings {
     /// In the order of the configuration file.
     static let all: [any AnyTypedSetting] =
-        [state] + listeningGroup + certificatesGroup + sharingGroup + accountsGroup + plansGroup + mailGroup
+        [state] + listeningGroup + certificatesGroup + sharingGroup + tunnelsGroup + accountsGroup + plansGroup
+        + mailGroup
         + limitsGroup
         + backupsGroup + statusGroup + serverGroup
 }

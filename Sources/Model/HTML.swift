@@ -1,40 +1,42 @@
-import Model
-
 /// HTML whose interpolations are escaped unless they are HTML themselves: a missed escape does not compile.
 ///
 ///     let row: HTML = "<td>\(user.name)</td>"        // escaped
 ///     let rows: HTML = "<tr>\(row)</tr>"             // nested as it is
-struct HTML: Sendable, Equatable, ExpressibleByStringInterpolation {
-    let text: String
+public struct HTML: Sendable, Equatable, ExpressibleByStringInterpolation {
+    public let text: String
 
     /// - Parameter text: markup of our own making.
-    init(trusted text: String) { self.text = text }
+    public init(trusted text: String) { self.text = text }
 
-    init(stringLiteral text: String) { self.text = text }
+    public init(stringLiteral text: String) { self.text = text }
 
-    init(stringInterpolation: StringInterpolation) { text = stringInterpolation.text }
+    public init(stringInterpolation: StringInterpolation) { text = stringInterpolation.text }
 
-    struct StringInterpolation: StringInterpolationProtocol {
+    public struct StringInterpolation: StringInterpolationProtocol {
         fileprivate var text = ""
 
-        init(literalCapacity: Int, interpolationCount: Int) { text.reserveCapacity(literalCapacity) }
+        public init(literalCapacity: Int, interpolationCount: Int) { text.reserveCapacity(literalCapacity) }
 
-        mutating func appendLiteral(_ literal: String) { text += literal }
+        public mutating func appendLiteral(_ literal: String) { text += literal }
 
-        mutating func appendInterpolation(_ html: HTML) { text += html.text }
+        public mutating func appendInterpolation(_ html: HTML) { text += html.text }
 
-        mutating func appendInterpolation(_ text: some StringProtocol) { self.text += HTML.escaped(String(text)) }
+        public mutating func appendInterpolation(_ text: some StringProtocol) {
+            self.text += HTML.escaped(String(text))
+        }
 
-        mutating func appendInterpolation(_ number: Int) { text += "\(number)" }
+        public mutating func appendInterpolation(_ number: Int) { text += "\(number)" }
 
         /// Markup where a condition holds: ` required`, a whole section.
-        mutating func appendInterpolation(_ html: HTML, if condition: Bool) { if condition { text += html.text } }
+        public mutating func appendInterpolation(_ html: HTML, if condition: Bool) {
+            if condition { text += html.text }
+        }
     }
 
     /// Parts one behind the other.
-    static func list(_ parts: [HTML]) -> HTML { HTML(trusted: parts.map(\.text).joined()) }
+    public static func list(_ parts: [HTML]) -> HTML { HTML(trusted: parts.map(\.text).joined()) }
 
-    static func + (left: HTML, right: HTML) -> HTML { HTML(trusted: left.text + right.text) }
+    public static func + (left: HTML, right: HTML) -> HTML { HTML(trusted: left.text + right.text) }
 
     /// Text as HTML shows it, in an element or in an attribute with quotes.
     private static func escaped(_ text: String) -> String {
@@ -59,5 +61,5 @@ struct HTML: Sendable, Equatable, ExpressibleByStringInterpolation {
 
 extension Sequence where Element == HTML {
     /// All of them, one behind the other.
-    func joined(separator: HTML = "") -> HTML { HTML(trusted: map(\.text).joined(separator: separator.text)) }
+    public func joined(separator: HTML = "") -> HTML { HTML(trusted: map(\.text).joined(separator: separator.text)) }
 }

@@ -1,0 +1,46 @@
+import Database
+import Glibc
+import Logging
+import Model
+import Operations
+import Storage
+import Telemetry
+import Tunnels
+
+/// Where rooms and tunnels count what they carry, so that a kill loses none of it.
+enum CountsOutlivingAKill {
+    /// Writes into the ledger what the last run's rooms counted and could not write any more, and begins anew.
+    /// - Throws: `StorageError`.
+    static func relayed(stateDirectory: String, _ database: Database, _ logger: Logger) async throws -> KeptCounters {
+        try await begin("relayed.counters", stateDirectory, logger) { left in
+            try await database.write(essential: true) { try UsageLedger.settleBytes(left, now: .now(), in: $0) }
+        }
+    }
+
+    /// The same for tunnels.
+    /// - Throws: `StorageError`.
+    static func tunnels(stateDirectory: String, _ database: Database, _ logger: Logger) async throws -> KeptCounters {
+        try await begin("tunnels.counters", stateDirectory, logger) { left in
+            let totals = TunnelTotals.left(in: left).mapValues { TunnelUsage($0) }
+            try await database.write(essential: true) { try UsageLedger.settleTunnels(totals, now: .now(), in: $0) }
+        }
+    }
+
+    private static func begin(
+        _ name: String, _ stateDirectory: String, _ logger: Logger, settle: ([String: Int]) async throws -> Void
+    ) async throws -> KeptCounters {
+        // systemd's directory is in memory, which wears out no disk, and stays from one start to the next.
+        let runtime = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) }?.split(separator: ":").first
+        let path = "\(runtime.map(String.init) ?? stateDirectory)/\(name)"
+        do {
+            try await settle(try KeptCounters.left(at: path))
+            return try KeptCounters(path: path)
+        } catch let failure as KeptCounters.Failure {
+            // Serving is worth more than a minute's count.
+            logger.warning(
+                "bytes are counted in memory alone: a kill would lose what came in the last minute",
+                metadata: ["error": "\(failure)"])
+            return KeptCounters()
+        }
+    }
+}

@@ -1,0 +1,122 @@
+import ArgumentParser
+import Client
+import Model
+import TransportSecurity
+import Wire
+
+/// `postern http`: a web server of this machine gets an address that anybody can open.
+struct HTTPCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "http", abstract: "Gives a web server of this machine an https address.",
+        discussion: """
+            Example: postern http 3000
+                     postern http 3000 --name demo --basic-auth guest:correct-horse
+                     postern http --directory ./site
+                     postern http https://127.0.0.1:8443 --upstream-ca ca.pem
+
+            Prints the address, and then each request. The address is good for as long as the command runs; one that you
+            choose with --name stays yours.
+            """)
+
+    @Argument(help: "The port of the web server, or its address as in http://127.0.0.1:3000.")
+    var service: String?
+
+    @Option(help: "The first part of the address; three random words if there is none.")
+    var name: String?
+
+    @Option(help: "Serve the files of this directory instead of a web server.")
+    var directory: String?
+
+    @Flag(help: "With --directory: list the files of directories without an index.html.")
+    var list = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Ask visitors for this name and password, or for one of a file's (@FILE); may be given several times.",
+            valueName: "name:password"))
+    var basicAuth: [String] = []
+
+    @OptionGroup var visitors: VisitorOptions
+
+    @Option(help: ArgumentHelp("What the web server gets as Host; the visitors' if there is none.", valueName: "host"))
+    var hostHeader: String?
+
+    @Option(help: "Let through only requests for this path and what is below it.")
+    var path: String?
+
+    @Option(help: ArgumentHelp("Seconds that an unused connection to the web server is kept.", valueName: "seconds"))
+    var keepalive = 4
+
+    @Option(help: ArgumentHelp("Seconds that the web server may take to begin its answer.", valueName: "seconds"))
+    var timeout = 30
+
+    @Option(help: ArgumentHelp("Root certificates of an https web server, PEM.", valueName: "file"))
+    var upstreamCA: String?
+
+    @Flag(help: "Believe any certificate of an https web server.")
+    var upstreamInsecure = false
+
+    @Flag(help: "Print one JSON object per line, and nothing else, on standard output.")
+    var json = false
+
+    func validate() throws {
+        guard (service == nil) != (directory == nil) else {
+            throw ValidationError("Give the web server's port, or --directory for files; one of them.")
+        }
+        if list && directory == nil { throw ValidationError("--list goes with --directory.") }
+        if let service, ServiceAddress(service) == nil {
+            throw ValidationError("'\(service)' is no port and no address; write 3000 or http://127.0.0.1:3000.")
+        }
+        if upstreamCA != nil && upstreamInsecure {
+            throw ValidationError("--upstream-ca and --upstream-insecure exclude each other.")
+        }
+        guard (0...300).contains(keepalive) else { throw ValidationError("--keepalive is 0 to 300.") }
+        guard (1...3600).contains(timeout) else { throw ValidationError("--timeout is 1 to 3600.") }
+    }
+
+    func run() async throws {
+        let credentials = try Credentials.load()
+        var request = try self.request()
+        request.name = name
+        request.json = json
+        visitors.apply(to: &request.options)
+        request.options.basicAuth = try BasicAuth.read(basicAuth)
+        request.options.hostHeader = hostHeader
+        request.options.path = path
+        request.options.keepAlive = keepalive
+        request.options.headTimeout = timeout
+        try await TunnelRun.run(
+            request, address: try credentials.address(), token: credentials.token,
+            software: "postern \(Postern.version)")
+    }
+
+    private func request() throws -> TunnelRun.Request {
+        if let directory {
+            let files = try FileService(directory: directory, lists: list)
+            return TunnelRun.Request(kind: .http, service: .directory(files), title: "the files in \(directory)")
+        }
+        // Looked at in `validate`.
+        guard let address = service.flatMap(ServiceAddress.init) else { throw CommandFailure("no service") }
+        var request = TunnelRun.Request(
+            kind: .http,
+            service: .socket(host: address.host, port: address.port, tls: try tls(address), sendsProxyHeader: false),
+            title: "\(address.isTLS ? "https" : "http")://\(address.text)")
+        if upstreamInsecure {
+            request.forewords.append(
+                "WARNING: --upstream-insecure believes any certificate; who can reach the network between here and \(address.host) can read and change everything."
+            )
+        }
+        return request
+    }
+
+    private func tls(_ address: ServiceAddress) throws -> TLSContext? {
+        guard address.isTLS else {
+            if upstreamCA != nil || upstreamInsecure {
+                throw CommandFailure("--upstream-ca and --upstream-insecure are for https://… addresses", status: 2)
+            }
+            return nil
+        }
+        if upstreamInsecure { return try ClientContexts.context(.anyone) }
+        return try ClientContexts.context(upstreamCA.map { .authorities(file: $0) } ?? .system)
+    }
+}

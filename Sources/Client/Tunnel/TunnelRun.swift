@@ -1,0 +1,98 @@
+public import Model
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+public import TransportSecurity
+public import Wire
+
+/// `postern http`, `postern tcp` and `postern tls`: a service of this machine, reachable through the server.
+public enum TunnelRun {
+    /// What is to be reached, and how.
+    public struct Request: Sendable {
+        public var kind: TunnelKind
+        /// Nil for random words.
+        public var name: String?
+        /// Nil for a free one.
+        public var port: Int?
+        public var service: Service
+        public var options: TunnelOptions
+        /// One JSON object for each event instead of text.
+        public var json: Bool
+        /// As the service is shown to people.
+        public var title: String
+        /// Said before anything else, as what is dangerous about the options.
+        public var forewords: [String]
+
+        public init(kind: TunnelKind, service: Service, title: String) {
+            self.kind = kind
+            self.service = service
+            self.title = title
+            options = TunnelOptions()
+            json = false
+            forewords = []
+        }
+    }
+
+    /// Where connections go on this machine.
+    public enum Service: Sendable {
+        /// - Parameters:
+        ///   - tls: nil speaks plain TCP.
+        ///   - sendsProxyHeader: each connection begins with the visitor's address (PROXY protocol, version 2).
+        case socket(host: String, port: Int, tls: TLSContext?, sendsProxyHeader: Bool)
+        /// Files below a directory.
+        case directory(FileService)
+    }
+
+    /// Runs until it is stopped.
+    /// - Parameter software: this program's name and version.
+    /// - Throws: ``ClientError``.
+    public static func run(
+        _ request: Request, address: ServerAddress, token: String, software: String
+    ) async throws {
+        let api = APIClient(address: address, token: token)
+        guard address.isSecure else {
+            throw ClientError("tunnels need a server that speaks HTTPS; \(address) does not", status: .usage)
+        }
+        let link = try await api.link()
+        guard let key = Fingerprint(link.key) else {
+            throw ClientError("\(address) announces no key for its links; it is too old or no Postern")
+        }
+        let tunnel = try await api.createTunnel(
+            NewTunnel(kind: request.kind, name: request.name, port: request.port))
+        let tls = try TLSContext.linkClient(pinning: key)
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let finished = loop.flatSubmit { () -> EventLoopFuture<Void> in
+            TunnelRunner(
+                request, tunnel: tunnel, api: api, token: token, tls: tls, software: software, loop: loop
+            ).start()
+        }
+        try await finished.get()
+    }
+}
+
+extension APIClient {
+    func link() async throws -> LinkResource { try await call(.GET, "/link", LinkResource.self) }
+
+    func createTunnel(_ wanted: NewTunnel) async throws -> TunnelResource {
+        try await call(.POST, "/tunnels", TunnelResource.self, body: wanted)
+    }
+
+    /// - Parameter all: everybody's of the organisation.
+    public func tunnels(all: Bool) async throws -> [TunnelResource] {
+        try await call(.GET, all ? "/tunnels?all=yes" : "/tunnels", [TunnelResource].self)
+    }
+
+    /// - Parameter named: its id, name or port.
+    public func tunnel(_ named: String) async throws -> TunnelResource {
+        try await call(.GET, "/tunnels/\(PercentEncoding.encoded(named))", TunnelResource.self)
+    }
+
+    /// - Parameter verb: `stop`, `pause` or `resume`.
+    public func change(tunnel named: String, _ verb: String) async throws {
+        try await call(.POST, "/tunnels/\(PercentEncoding.encoded(named))/\(verb)")
+    }
+
+    public func remove(tunnel named: String) async throws {
+        try await call(.DELETE, "/tunnels/\(PercentEncoding.encoded(named))")
+    }
+}

@@ -1,0 +1,27 @@
+public import NIOCore
+
+/// Acts on what happens to a link as a whole, on its event loop.
+public protocol LinkOwner: AnyObject {
+    /// The machine has said who it is; the server welcomes it or ends the link.
+    func linkGreeted(_ hello: LinkHello, by link: LinkHandler)
+    func linkWelcomed(_ welcome: LinkWelcome, by link: LinkHandler)
+    /// The other side opened a stream. It is accepted or rejected now or later.
+    func linkOpened(_ stream: LinkStream, by link: LinkHandler)
+    func linkCalled(_ number: UInt32, _ json: ByteBuffer, by link: LinkHandler)
+    func linkAnswered(_ number: UInt32, _ json: ByteBuffer, by link: LinkHandler)
+    func linkGoesAway(_ reason: LinkGoAway, by link: LinkHandler)
+    /// The connection reported an error; ``linkEnded(_:)`` follows.
+    func linkFailed(_ error: any Error)
+    /// The server is stopping.
+    func linkShouldQuiesce()
+    /// Called once. Every stream's owner was told before.
+    func linkEnded(_ error: LinkError?)
+}
+
+extension LinkOwner {
+    public func linkGreeted(_ hello: LinkHello, by link: LinkHandler) {}
+    public func linkWelcomed(_ welcome: LinkWelcome, by link: LinkHandler) {}
+    public func linkGoesAway(_ reason: LinkGoAway, by link: LinkHandler) {}
+    public func linkFailed(_ error: any Error) {}
+    public func linkShouldQuiesce() {}
+}

@@ -1,0 +1,33 @@
+import NIOCore
+
+/// How many frames of a kind one side may send: a bucket that fills by the second.
+struct FrameAllowance {
+    private let perSecond: Int
+    private let burst: Int
+    private var left: Int
+    private var filledAt: NIODeadline
+
+    /// - Parameter burst: frames at once after a pause.
+    init(perSecond: Int, burst: Int, now: NIODeadline) {
+        self.perSecond = perSecond
+        self.burst = burst
+        left = burst
+        filledAt = now
+    }
+
+    /// - Returns: false where it is one too many.
+    mutating func take(now: NIODeadline) -> Bool {
+        if left == 0 || now - filledAt > .seconds(1) { fill(now: now) }
+        guard left > 0 else { return false }
+        left -= 1
+        return true
+    }
+
+    private mutating func fill(now: NIODeadline) {
+        let passed = min((now - filledAt).nanoseconds, 1_000_000_000)
+        let gained = Int(passed) * perSecond / 1_000_000_000
+        guard gained > 0 else { return }
+        left = min(burst, left + gained)
+        filledAt = now
+    }
+}

@@ -1,0 +1,138 @@
+public import NIOCore
+
+extension LinkEngine {
+    /// What is to be sent next. The order is decided here, as late as possible: short control frames first, then in turns young streams,
+    /// bulk streams and calls.
+    /// - Parameter bytes: about how much; a frame that is begun is whole.
+    /// - Returns: empty where there is nothing (any more).
+    public func output(atMost bytes: Int) -> [ByteBuffer] {
+        var output = LinkOutput()
+        if urgent.readableBytes > 0 {
+            output.append(urgent)
+            urgent = ByteBuffer()
+        }
+        writeCredit(&output)
+        while output.count < bytes, takeTurn(&output) {}
+        return output.finish()
+    }
+
+    /// Whether ``output(atMost:)`` would give anything.
+    public var hasOutput: Bool {
+        urgent.readableBytes > 0 || !creditDue.isEmpty || !calls.isEmpty || !young.isEmpty || !bulk.isEmpty
+    }
+
+    private func writeCredit(_ output: inout LinkOutput) {
+        guard !creditDue.isEmpty else { return }
+        for stream in creditDue {
+            stream.isCreditDue = false
+            guard stream.phase != .closed else { continue }
+            var consumed = stream.consumed
+            if let final = stream.finalOffset, consumed == final {
+                consumed += 1
+                stream.finAcknowledgementSent = true
+            }
+            output.header(LinkFrameHeader(.credit, stream: stream.id, length: 16))
+            stream.announced = max(stream.announced, stream.granted)
+            output.gathered.writeMultipleIntegers(consumed, stream.announced)
+            if stream.isDone { forget(stream) }
+        }
+        creditDue.removeAll(keepingCapacity: true)
+    }
+
+    /// - Returns: false where nothing waits.
+    private func takeTurn(_ output: inout LinkOutput) -> Bool {
+        // Young streams get at most every other turn while others wait, and calls one turn in a round.
+        let othersWait = !bulk.isEmpty || !calls.isEmpty
+        if !young.isEmpty, !youngHadTurn || !othersWait {
+            youngHadTurn = true
+            send(young.removeFirst(), &output)
+            return true
+        }
+        youngHadTurn = false
+        if !calls.isEmpty, !callsHadTurn || bulk.isEmpty {
+            callsHadTurn = true
+            output.append(calls.removeFirst())
+            return true
+        }
+        callsHadTurn = false
+        guard !bulk.isEmpty else { return !young.isEmpty || !calls.isEmpty }
+        send(bulk.removeFirst(), &output)
+        return true
+    }
+
+    private func send(_ stream: LinkStream, _ output: inout LinkOutput) {
+        stream.isScheduled = false
+        guard stream.phase != .closed else { return }
+        let count = min(stream.queuedBytes, stream.creditToSend, LinkLimits.turnBytes)
+        if count > 0 {
+            output.header(LinkFrameHeader(.data, stream: stream.id, length: count))
+            var missing = count
+            while missing > 0, var first = stream.queue.first {
+                guard first.readableBytes > missing else {
+                    missing -= first.readableBytes
+                    output.append(first)
+                    stream.queue.removeFirst()
+                    continue
+                }
+                // As many as are there: `missing` is less.
+                if let part = first.readSlice(length: missing) { output.append(part) }
+                stream.queue[stream.queue.startIndex] = first
+                missing = 0
+            }
+            stream.sent += UInt64(count)
+            stream.queuedBytes -= count
+        }
+        if stream.queuedBytes == 0, stream.isFinishing, !stream.finSent {
+            stream.finSent = true
+            output.header(LinkFrameHeader(.fin, stream: stream.id, length: 8))
+            output.gathered.writeInteger(stream.sent)
+        }
+        if stream.isFull, stream.queuedBytes <= LinkLimits.lowWater {
+            stream.isFull = false
+            events.append(.writable(stream))
+        }
+        schedule(stream)
+    }
+
+    func schedule(_ stream: LinkStream) {
+        guard !stream.isScheduled, stream.canSend else { return }
+        stream.isScheduled = true
+        if stream.sent < UInt64(LinkLimits.youngBytes) { young.append(stream) } else { bulk.append(stream) }
+    }
+}
+
+/// Buffers for the connection: headers and short payloads are gathered, long ones go on as they are.
+struct LinkOutput {
+    /// A payload of up to this many bytes is copied behind its header: cheaper than a write of its own.
+    private static let copiedBytes = 2048
+
+    private(set) var count = 0
+    private var buffers: [ByteBuffer] = []
+    var gathered = ByteBuffer()
+
+    mutating func header(_ header: LinkFrameHeader) {
+        header.write(into: &gathered)
+        count += LinkFrameHeader.size
+    }
+
+    mutating func append(_ bytes: ByteBuffer) {
+        count += bytes.readableBytes
+        if bytes.readableBytes <= Self.copiedBytes {
+            gathered.writeImmutableBuffer(bytes)
+        } else {
+            cut()
+            buffers.append(bytes)
+        }
+    }
+
+    private mutating func cut() {
+        guard gathered.readableBytes > 0 else { return }
+        buffers.append(gathered)
+        gathered = ByteBuffer()
+    }
+
+    mutating func finish() -> [ByteBuffer] {
+        cut()
+        return buffers
+    }
+}

@@ -1,0 +1,203 @@
+public import NIOCore
+import Wire
+
+extension LinkEngine {
+    // MARK: Streams
+
+    /// Opens a stream; bytes may be written at once.
+    /// - Throws: ``LinkRejection`` where the link cannot take one more.
+    public func open(_ open: LinkOpen, now: NIODeadline) throws(LinkRejection) -> LinkStream {
+        guard isOpen, nextStream <= LinkLimits.lastStream else {
+            throw LinkRejection(code: "away", message: "The connection to the machine is ending.")
+        }
+        guard streams.count - theirStreams < theirMaxStreams, reserveForNewStream(now: now) else {
+            throw LinkRejection.busy
+        }
+        let stream = LinkStream(
+            id: nextStream, open: open, phase: .opening, credit: LinkLimits.initialCredit, theirCredit: theirCredit,
+            now: now)
+        nextStream += 2
+        streams[stream.id] = stream
+        // In front of its bytes, and in the order of numbers.
+        urgent.writeFrame(.open, stream: stream.id, JSONText.encode(open))
+        return stream
+    }
+
+    /// Takes a stream of the other side.
+    public func accept(_ stream: LinkStream) {
+        guard stream.phase != .closed, phase == .open else { return }
+        LinkFrameHeader(.accept, stream: stream.id, length: 0).write(into: &urgent)
+    }
+
+    /// Refuses a stream of the other side that was not accepted. Bytes that come for it are dropped.
+    public func reject(_ stream: LinkStream, _ reason: LinkRejection) {
+        guard stream.phase != .closed, phase == .open else { return }
+        urgent.writeFrame(.reject, stream: stream.id, JSONText.encode(reason))
+        forget(stream)
+    }
+
+    /// Sends bytes when their turn comes.
+    /// - Returns: whether the writer should go on; otherwise ``LinkEvent/writable(_:)`` says when.
+    @discardableResult
+    public func write(_ stream: LinkStream, _ bytes: ByteBuffer) -> Bool {
+        guard stream.phase != .closed, !stream.isFinishing, bytes.readableBytes > 0 else { return stream.isWritable }
+        stream.queue.append(bytes)
+        stream.queuedBytes += bytes.readableBytes
+        if stream.queuedBytes >= LinkLimits.highWater { stream.isFull = true }
+        schedule(stream)
+        return !stream.isFull
+    }
+
+    /// No more bytes of ours follow.
+    public func finish(_ stream: LinkStream) {
+        guard stream.phase != .closed, !stream.isFinishing else { return }
+        stream.isFinishing = true
+        schedule(stream)
+    }
+
+    /// Gives a stream up, both ways and at once.
+    public func reset(_ stream: LinkStream, _ code: ResetCode) {
+        guard stream.phase != .closed, phase == .open else { return }
+        forget(stream)
+        guard openResets.count < LinkLimits.openResets else {
+            return fail(LinkError(.flood, "the other side answers no resets"))
+        }
+        openResets.insert(stream.id)
+        urgent.writeReset(stream.id, code)
+    }
+
+    /// Bytes have left for the far socket: their memory is free, and the sender may go on.
+    public func consume(_ stream: LinkStream, _ bytes: Int, now: NIODeadline) {
+        guard stream.phase != .closed, bytes > 0 else { return }
+        let count = min(bytes, stream.unconsumedBytes)
+        stream.consumed += UInt64(count)
+        stream.progressAt = now
+        budget.release(count)
+        if stream.finalOffset != nil { return acknowledgeFin(stream) }
+        grow(stream, now)
+        grant(stream)
+    }
+
+    /// A window that is used up in under two round trips is what holds the stream back.
+    private func grow(_ stream: LinkStream, _ now: NIODeadline) {
+        guard stream.consumed - stream.measuredFrom >= UInt64(stream.window) else { return }
+        let trip = max(roundTrip ?? .milliseconds(1), .milliseconds(1))
+        if now - stream.measuredAt < trip * 2, stream.window < LinkLimits.windowBytes, !budget.isShort {
+            stream.window = min(stream.window * 2, LinkLimits.windowBytes)
+        }
+        stream.measuredAt = now
+        stream.measuredFrom = stream.consumed
+    }
+
+    /// Grants what the window allows, when it is worth a frame.
+    func grant(_ stream: LinkStream) {
+        let target = stream.consumed + UInt64(stream.window)
+        guard target > stream.granted, Int(target - stream.granted) >= stream.window / 2 else { return }
+        guard budget.reserve(Int(target - stream.granted)) else {
+            if !starved.contains(where: { $0 === stream }) { starved.append(stream) }
+            return
+        }
+        stream.granted = target
+        creditIsDue(stream)
+    }
+
+    func acknowledgeFin(_ stream: LinkStream) {
+        guard let final = stream.finalOffset, stream.consumed == final else { return }
+        creditIsDue(stream)
+    }
+
+    private func creditIsDue(_ stream: LinkStream) {
+        guard !stream.isCreditDue else { return }
+        stream.isCreditDue = true
+        creditDue.append(stream)
+    }
+
+    func forget(_ stream: LinkStream) {
+        guard stream.phase != .closed else { return }
+        stream.phase = .closed
+        streams[stream.id] = nil
+        if (stream.id & 1 == 1) == (configuration.side == .server) { theirStreams -= 1 }
+        budget.release(stream.outstanding)
+        stream.granted = stream.consumed
+        stream.queue.removeAll()
+        stream.queuedBytes = 0
+        if dataStream === stream { dataStream = nil }
+    }
+
+    /// Memory for a stream's first bytes. Where there is none, streams that stand still give theirs up, the largest first.
+    func reserveForNewStream(now: NIODeadline) -> Bool {
+        if budget.reserve(LinkLimits.initialCredit) { return true }
+        let stalled = streams.values
+            .filter { $0.unconsumedBytes > 0 && now - $0.progressAt > LinkLimits.stalledAfter }
+            .sorted { ($0.outstanding, $0.id) > ($1.outstanding, $1.id) }
+        for stream in stalled {
+            reset(stream, .stalled)
+            events.append(.reset(stream, .stalled))
+            if budget.reserve(LinkLimits.initialCredit) { return true }
+        }
+        return false
+    }
+
+    // MARK: Calls
+
+    /// Asks the other side something.
+    /// - Parameter json: at most ``LinkLimits/callBytes``.
+    /// - Returns: the call's number, which its answer carries; nil where too many calls are open.
+    public func call(_ json: ByteBuffer) -> UInt32? {
+        guard phase == .open, callsSent.count < LinkLimits.openCalls, json.readableBytes <= LinkLimits.callBytes else {
+            return nil
+        }
+        defer { nextCall &+= 1 }
+        callsSent.insert(nextCall)
+        append(.call, nextCall, json)
+        return nextCall
+    }
+
+    public func answer(_ call: UInt32, _ json: ByteBuffer) {
+        guard phase == .open, callsReceived.remove(call) != nil else { return }
+        append(.answer, call, json)
+    }
+
+    private func append(_ type: LinkFrameType, _ id: UInt32, _ json: ByteBuffer) {
+        var frame = ByteBuffer()
+        LinkFrameHeader(type, stream: 0, length: 4 + json.readableBytes).write(into: &frame)
+        frame.writeInteger(id)
+        frame.writeImmutableBuffer(json)
+        calls.append(frame)
+    }
+
+    // MARK: Time
+
+    /// When ``tick(now:)`` is due.
+    public var nextTick: NIODeadline {
+        if !starved.isEmpty { return heardAt + .seconds(1) }
+        if let pingSentAt { return pingSentAt + LinkLimits.deadAfterPing }
+        return max(heardAt, lastPingAt) + LinkLimits.pingAfter
+    }
+
+    public func tick(now: NIODeadline) {
+        guard phase == .open else { return }
+        let waiting = starved
+        starved = []
+        for stream in waiting where stream.phase != .closed { grant(stream) }
+        if let pingSentAt {
+            // Anything that came since is as good as the answer.
+            if now - max(pingSentAt, heardAt) >= LinkLimits.deadAfterPing {
+                return fail(LinkError(.silent, "nothing was heard from the other side for 25 s"))
+            }
+            if heardAt > pingSentAt && now - pingSentAt >= LinkLimits.deadAfterPing { self.pingSentAt = nil }
+        } else if now - lastPingAt >= LinkLimits.pingAfter,
+            now - heardAt >= LinkLimits.pingAfter || !streams.isEmpty
+        {
+            ping(now: now)
+        }
+    }
+
+    func ping(now: NIODeadline) {
+        pingNumber &+= 1
+        pingSentAt = now
+        lastPingAt = now
+        LinkFrameHeader(.ping, stream: 0, length: 8).write(into: &urgent)
+        urgent.writeInteger(pingNumber)
+    }
+}

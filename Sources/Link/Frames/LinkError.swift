@@ -1,0 +1,61 @@
+/// Why a link ends, as `GOAWAY` says it.
+public struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// Stable words; a program may decide by them.
+    public struct Code: Sendable, Hashable {
+        public let rawValue: String
+
+        public init(_ rawValue: String) { self.rawValue = rawValue }
+
+        /// A frame that the protocol does not allow.
+        public static let protocolError = Code("protocol_error")
+        /// More bytes than were granted.
+        public static let flowControl = Code("flow_control")
+        /// More frames of one kind in a second than anybody needs.
+        public static let flood = Code("flood")
+        /// The other side was silent for too long.
+        public static let silent = Code("silent")
+        /// No `HELLO` came in time.
+        public static let noHello = Code("no_hello")
+        /// The token is not good (any longer), or may not do this.
+        public static let unauthorized = Code("unauthorized")
+        /// The server is stopping; come back.
+        public static let stopping = Code("stopping")
+        /// Too many links, or too many tries.
+        public static let busy = Code("busy")
+        /// The versions have nothing in common.
+        public static let version = Code("version")
+        /// The connection ended.
+        public static let closed = Code("closed")
+    }
+
+    public let code: Code
+    /// A sentence for people.
+    public let message: String
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { message }
+}
+
+/// Why a stream was given up, as `RESET` says it.
+public struct ResetCode: Sendable, Hashable {
+    public let rawValue: UInt32
+
+    public init(_ rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// Whoever wanted the bytes does not want them any more.
+    public static let cancelled = ResetCode(1)
+    /// The socket behind the stream broke.
+    public static let broken = ResetCode(2)
+    /// Nothing moved for 30 s while memory was short.
+    public static let stalled = ResetCode(3)
+    /// The tunnel was stopped, or paused.
+    public static let stopped = ResetCode(4)
+    /// The other side does not know the stream.
+    public static let unknown = ResetCode(5)
+    /// The link ended.
+    public static let gone = ResetCode(6)
+}

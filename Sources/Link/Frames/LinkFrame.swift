@@ -1,0 +1,127 @@
+public import NIOCore
+
+/// The header of every frame of the link: 12 bytes, big-endian. `docs/link-protocol.md` describes each frame byte for byte.
+struct LinkFrameHeader: Equatable {
+    /// In bytes.
+    static let size = 12
+
+    /// One of ``LinkFrameType``, or a type of a newer version.
+    var type: UInt8
+    var flags: UInt8
+    /// 0 for frames about the link itself. The machine's streams are odd, the server's even.
+    var stream: UInt32
+    /// Of the payload, in bytes.
+    var length: UInt32
+
+    init(_ type: LinkFrameType, stream: UInt32, length: Int) {
+        self.type = type.rawValue
+        flags = 0
+        self.stream = stream
+        // Every payload of ours is below 64 KiB + 4.
+        self.length = UInt32(truncatingIfNeeded: length)
+    }
+
+    /// Reads a header and leaves the payload.
+    /// - Returns: nil where fewer than ``size`` bytes are there.
+    /// - Throws: ``LinkError`` for reserved bits that are set.
+    init?(reading bytes: inout ByteBuffer) throws(LinkError) {
+        guard
+            let (type, flags, reserved, stream, length) = bytes.readMultipleIntegers(
+                as: (UInt8, UInt8, UInt16, UInt32, UInt32).self)
+        else { return nil }
+        guard reserved == 0 else { throw LinkError(.protocolError, "reserved bits of a frame are set") }
+        self.type = type
+        self.flags = flags
+        self.stream = stream
+        self.length = length
+    }
+
+    func write(into buffer: inout ByteBuffer) {
+        buffer.writeMultipleIntegers(type, flags, UInt16(0), stream, length)
+    }
+
+    /// A frame of a type that this version does not know is skipped where this flag is set, and ends the link where it is not.
+    static let mayBeIgnored: UInt8 = 0x80
+}
+
+enum LinkFrameType: UInt8 {
+    case hello = 1
+    case welcome = 2
+    case open = 3
+    case accept = 4
+    case reject = 5
+    case data = 6
+    case fin = 7
+    case reset = 8
+    case credit = 9
+    case ping = 10
+    case pong = 11
+    case goAway = 12
+    case call = 13
+    case answer = 14
+
+    /// Payload lengths that are allowed, in bytes.
+    var lengths: ClosedRange<Int> {
+        switch self {
+        case .hello, .welcome, .open: 2...LinkLimits.openBytes
+        case .accept: 0...0
+        case .reject, .goAway: 2...LinkLimits.reasonBytes
+        case .data: 0...LinkLimits.dataBytes
+        case .fin, .ping, .pong: 8...8
+        case .reset: 4...4
+        case .credit: 16...16
+        // The call's number comes first.
+        case .call, .answer: 6...LinkLimits.callBytes + 4
+        }
+    }
+
+    /// Whether the frame is about a stream, and not about the link.
+    var isOfStream: Bool {
+        switch self {
+        case .open, .accept, .reject, .data, .fin, .reset, .credit: true
+        case .hello, .welcome, .ping, .pong, .goAway, .call, .answer: false
+        }
+    }
+}
+
+/// Bounds that both sides of a link keep.
+public enum LinkLimits {
+    /// `HELLO`, `WELCOME` and `OPEN`, in bytes: a token of 2 KiB and room for what later versions say.
+    public static let openBytes = 16 << 10
+    /// `REJECT` and `GOAWAY`, in bytes: a code and a sentence.
+    public static let reasonBytes = 1 << 10
+    /// One `DATA` frame, in bytes: four TLS records.
+    public static let dataBytes = 64 << 10
+    /// The JSON of a `CALL` or an `ANSWER`, in bytes.
+    public static let callBytes = 64 << 10
+    /// Calls that one side may have open at once.
+    public static let openCalls = 16
+    /// What a stream may send before it has heard anything from the other side, in bytes.
+    public static let initialCredit = 64 << 10
+    /// The largest window of a stream, in bytes: 100 ms of delay at 80 MB/s.
+    public static let windowBytes = 8 << 20
+    /// Bytes that a stream sends ahead of streams that have sent more: a request, a web page, a key press.
+    static let youngBytes = 64 << 10
+    /// Bytes of one stream that are sent before the next stream has its turn: two TLS records.
+    static let turnBytes = 32 << 10
+    /// What may wait in one stream to be sent before its writer is told to stop, in bytes.
+    static let highWater = 128 << 10
+    /// Below this many waiting bytes the writer is told to go on.
+    static let lowWater = 32 << 10
+    /// What a connection may send before it is known who it is, in bytes.
+    static let helloBytes = openBytes + LinkFrameHeader.size
+    /// How long that may take.
+    public static let helloTime = TimeAmount.seconds(10)
+    /// Silence after which the other side is pinged.
+    static let pingAfter = TimeAmount.seconds(10)
+    /// Silence after a ping after which the link is dead.
+    static let deadAfterPing = TimeAmount.seconds(15)
+    /// A stream without progress for this long may be reset where memory is short.
+    static let stalledAfter = TimeAmount.seconds(30)
+    /// Streams whose reset is not answered yet, each an entry of under 64 bytes.
+    static let openResets = 4096
+    /// How long a side that refuses reads and drops what comes, so that its reason arrives.
+    public static let refusalTime = TimeAmount.seconds(5)
+    /// The last number that a stream may have; then the machine opens another link.
+    static let lastStream = UInt32(1) << 31 - UInt32(1) << 20
+}

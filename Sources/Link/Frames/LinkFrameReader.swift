@@ -1,0 +1,89 @@
+import NIOCore
+
+/// Cuts received bytes into frames. A `DATA` frame's content is handed on as it arrives; of the others, the whole payload, which is at most
+/// 64 KiB, is collected first.
+struct LinkFrameReader {
+    enum Part: Equatable {
+        /// A whole frame, but no `DATA`.
+        case frame(LinkFrameType, stream: UInt32, ByteBuffer)
+        /// The header of a `DATA` frame. ``content(_:)`` follows until its length is reached.
+        case dataHeader(stream: UInt32, length: Int)
+        /// Some of the last `DATA` frame's bytes.
+        case content(ByteBuffer)
+    }
+
+    private enum State {
+        case header
+        case payload(LinkFrameType, stream: UInt32, length: Int)
+        case content(missing: Int)
+        /// A frame that is not known and may be ignored.
+        case skipping(missing: Int)
+    }
+
+    private var state = State.header
+    private var input = ByteBuffer()
+
+    mutating func receive(_ bytes: ByteBuffer) {
+        if input.readableBytes == 0 { input = bytes } else { input.writeImmutableBuffer(bytes) }
+    }
+
+    /// Bytes that wait for the rest of their frame.
+    var waitingBytes: Int { input.readableBytes }
+
+    /// - Returns: nil until more arrives.
+    /// - Throws: ``LinkError``; the link is over then.
+    mutating func next() throws(LinkError) -> Part? {
+        while true {
+            switch state {
+            case .header:
+                guard let header = try LinkFrameHeader(reading: &input) else { return nil }
+                if let part = try begin(header) { return part }
+            case .payload(let type, let stream, let length):
+                guard let payload = input.readSlice(length: length) else { return nil }
+                state = .header
+                return .frame(type, stream: stream, payload)
+            case .content(let missing):
+                guard let part = take(missing) else { return nil }
+                let rest = missing - part.readableBytes
+                state = rest == 0 ? .header : .content(missing: rest)
+                return .content(part)
+            case .skipping(let missing):
+                guard let part = take(missing) else { return nil }
+                let rest = missing - part.readableBytes
+                state = rest == 0 ? .header : .skipping(missing: rest)
+            }
+        }
+    }
+
+    private mutating func take(_ missing: Int) -> ByteBuffer? {
+        let count = min(missing, input.readableBytes)
+        return count == 0 ? nil : input.readSlice(length: count)
+    }
+
+    /// - Returns: a `DATA` header; nil for everything else.
+    private mutating func begin(_ header: LinkFrameHeader) throws(LinkError) -> Part? {
+        guard let type = LinkFrameType(rawValue: header.type) else {
+            guard header.flags & LinkFrameHeader.mayBeIgnored != 0 else {
+                throw LinkError(.protocolError, "a frame of type \(header.type) is not known here")
+            }
+            guard header.length <= LinkLimits.dataBytes else {
+                throw LinkError(.protocolError, "a frame of \(header.length) bytes is longer than any may be")
+            }
+            if header.length > 0 { state = .skipping(missing: Int(header.length)) }
+            return nil
+        }
+        guard type.lengths.contains(Int(header.length)) else {
+            throw LinkError(.protocolError, "a frame of type \(type) cannot be \(header.length) bytes long")
+        }
+        guard type.isOfStream == (header.stream != 0) else {
+            throw LinkError(.protocolError, "a frame of type \(type) is on stream \(header.stream)")
+        }
+        let length = Int(header.length)
+        if type == .data {
+            if length > 0 { state = .content(missing: length) }
+            return .dataHeader(stream: header.stream, length: length)
+        }
+        state = .payload(type, stream: header.stream, length: length)
+        return nil
+    }
+}

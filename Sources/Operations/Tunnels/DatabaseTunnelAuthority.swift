@@ -1,0 +1,169 @@
+public import Database
+public import Limits
+public import Link
+public import Logging
+import Model
+public import Storage
+public import Tunnels
+public import Wire
+
+/// Answers the edge's questions from accounts and the database.
+public struct DatabaseTunnelAuthority: TunnelAuthority {
+    public let database: Database
+    public let authenticator: Authenticator
+    /// Links that one address may try to open.
+    public let limiter: RateLimiter
+    /// Accounts that nobody has vouched for may be anybody's: their pages are shown behind a warning.
+    public let warnsOfStrangers: Bool
+    public let logger: Logger
+
+    public init(
+        database: Database, authenticator: Authenticator, limiter: RateLimiter, warnsOfStrangers: Bool, logger: Logger
+    ) {
+        self.database = database
+        self.authenticator = authenticator
+        self.limiter = limiter
+        self.warnsOfStrangers = warnsOfStrangers
+        self.logger = logger
+    }
+
+    public func admit(token: String, from address: String) async -> Result<any LinkSession, LinkError> {
+        let key = ClientAddress(address)?.key ?? address
+        if let wait = limiter.take(key) {
+            return .failure(LinkError(.busy, "Too many links from this address; try again in \(wait) s."))
+        }
+        do {
+            guard let caller = try await authenticator.caller(token: token, address: key) else {
+                return .failure(
+                    LinkError(
+                        .unauthorized, "The server does not accept your token; run 'postern login' with a new one."))
+            }
+            _ = try await database.read { try caller.member(may: .tunnelCreate, in: $0) }
+            return .success(
+                DatabaseLinkSession(
+                    caller: caller, database: database, warnsOfStrangers: warnsOfStrangers, logger: logger))
+        } catch let refusal as Refusal {
+            return .failure(LinkError(.unauthorized, refusal.message))
+        } catch {
+            logger.error("a link cannot be let in", metadata: ["error": "\(error)"])
+            return .failure(LinkError(.busy, "The server cannot look you up now; try again in a moment."))
+        }
+    }
+}
+
+/// Somebody's link, with what let it in.
+struct DatabaseLinkSession: LinkSession {
+    let caller: Caller
+    let database: Database
+    let warnsOfStrangers: Bool
+    let logger: Logger
+
+    var userId: String { caller.user.id }
+    var organisationId: String { caller.organisationId }
+    var credentialId: String? { caller.credential.id }
+
+    func start(tunnel id: String, usesAddressLists: Bool) async -> Result<TunnelGrant, TunnelRefusal> {
+        do {
+            return .success(
+                try await database.write { database in
+                    guard try caller.isStillGood(now: .now(), in: database) else { throw Refusal.unauthorized }
+                    return try Self.grant(
+                        id, to: caller, usesAddressLists: usesAddressLists, warnsOfStrangers, now: .now(), in: database)
+                })
+        } catch let refusal as Refusal {
+            return .failure(TunnelRefusal(ErrorResource(refusal)))
+        } catch {
+            logger.error("a tunnel cannot be started", metadata: ["error": "\(error)"])
+            return .failure(TunnelRefusal(503, code: "busy", "The server cannot look the tunnel up now; try again."))
+        }
+    }
+
+    private static func grant(
+        _ id: String, to caller: Caller, usesAddressLists: Bool, _ warnsOfStrangers: Bool, now: Timestamp,
+        in database: Transaction
+    ) throws -> TunnelGrant {
+        let member = try caller.member(may: .tunnelCreate, in: database)
+        let scope = database.tenant(member.organisation.id)
+        guard let tunnel = try Tunnel.find(id: id, in: scope) else {
+            throw Refusal(.notFound, "There is no such tunnel.")
+        }
+        guard tunnel.userId == caller.user.id || member.may(.tunnelManage) else {
+            throw Refusal(.notAllowed, "The tunnel \(tunnel.place) belongs to somebody else.")
+        }
+        guard tunnel.pausedAt == nil else { throw tunnel.pausedRefusal }
+        let allowance = caller.allowance(in: member.organisation, database)
+        if usesAddressLists { try Tunnel.checkAddressLists(allowance, in: database) }
+        let limit = try Tunnel.connectionLimit(allowance)
+        try Audit.record(.tunnelConnected, target: id, detail: tunnel.place, by: caller, now: now, in: scope)
+        try Tunnel.markSeen([id], now: now, in: database)
+        return TunnelGrant(
+            id: id, organisationId: tunnel.organisationId, kind: tunnel.kind, name: tunnel.name, port: tunnel.port,
+            connectionLimit: limit?.value, plan: limit?.plan,
+            warns: try warnsOfStrangers && !isVouchedFor(caller.user, in: database), totals: TunnelTotals(tunnel.usage))
+    }
+
+    /// Somebody else has looked at who this is: a mail address that was proved, another provider, or the server's own administrator.
+    private static func isVouchedFor(_ user: User, in database: Transaction) throws -> Bool {
+        if user.isAdmin || user.emailVerifiedAt != nil { return true }
+        return try !ExternalIdentity.list(of: user.id, in: database).isEmpty
+    }
+
+    func ended(tunnel id: String, totals: TunnelTotals, isStopped: Bool) async -> Bool {
+        do {
+            try await database.write(essential: true) { database in
+                let now = Timestamp.now()
+                try UsageLedger.settleTunnels([id: TunnelUsage(totals)], now: now, in: database)
+                try Tunnel.markSeen([id], now: now, in: database)
+                guard isStopped, let tunnel = try Tunnel.findAnywhere(id: id, in: database), !tunnel.isKept else {
+                    return
+                }
+                let scope = database.tenant(tunnel.organisationId)
+                if try Tunnel.release(id: id, now: now, in: scope) {
+                    try Audit.record(
+                        .tunnelReleased, target: id, detail: tunnel.place, actor: .server, now: now, in: scope)
+                }
+            }
+            return true
+        } catch {
+            logger.error("what a tunnel carried cannot be written", metadata: ["error": "\(error)"])
+            return false
+        }
+    }
+}
+
+extension TunnelTotals {
+    init(_ usage: TunnelUsage) {
+        self.init(requests: usage.requests, bytes: usage.bytes, connections: usage.connections)
+    }
+}
+
+extension TunnelUsage {
+    public init(_ totals: TunnelTotals) {
+        self.init(requests: totals.requests, bytes: totals.bytes, connections: totals.connections)
+    }
+}
+
+extension ErrorResource {
+    /// A refusal as programs read it.
+    public init(_ refusal: Refusal) {
+        self.init(statusCode: refusal.code.kind.statusCode, message: refusal.message, code: refusal.code.rawValue)
+        limit = refusal.limit
+        current = refusal.current
+        plan = refusal.plan?.rawValue
+    }
+}
+
+extension Refusal.Code.Kind {
+    /// RFC 9110, section 15.5, and RFC 6585 for the last.
+    var statusCode: Int {
+        switch self {
+        case .invalid: 400
+        case .unauthenticated: 401
+        case .forbidden: 403
+        case .notFound: 404
+        case .conflict: 409
+        case .gone: 410
+        case .tooMany: 429
+        }
+    }
+}

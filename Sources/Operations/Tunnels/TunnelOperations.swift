@@ -1,0 +1,261 @@
+public import Database
+public import Model
+public import Storage
+public import Tunnels
+
+/// What people do with tunnels. The API, the pages and the command line call the same.
+public struct TunnelOperations: Sendable {
+    /// Random names tried before giving up: two billion are possible.
+    private static let nameAttempts = 8
+    /// A name that nobody chose is released when no command has served it for this long, in seconds: a laptop may sleep meanwhile.
+    private static let abandonedSeconds: Int64 = 600
+
+    public let database: Database
+    public let server: TunnelServer
+
+    public init(database: Database, server: TunnelServer) {
+        self.database = database
+        self.server = server
+    }
+
+    /// A tunnel with its owner's name, and what the edge knows of it.
+    public struct Listed: Sendable {
+        public let tunnel: Tunnel
+        /// Nil where the account is gone.
+        public let owner: String?
+        /// Nil where no machine serves it now.
+        public let status: TunnelStatus?
+        /// Whether the caller may stop, pause and remove it.
+        public let mayManage: Bool
+    }
+
+    // MARK: Looking
+
+    /// - Parameter all: everybody's of the organisation, where the role allows it; otherwise the caller's own.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func list(all: Bool, by caller: Caller) async throws -> [Listed] {
+        let statuses = await server.statuses()
+        return try await database.read { database in
+            let member = try caller.member(may: all ? .tunnelRead : .tunnelCreate, in: database)
+            return try Tunnel.list(ownedBy: all ? nil : caller.user.id, in: database.tenant(member.organisation.id)).map
+            {
+                try Self.listed($0, statuses, member, caller, database)
+            }
+        }
+    }
+
+    /// As a page lists them: everybody's where the role shows them.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func overview(by caller: Caller) async throws -> (isEverybodys: Bool, tunnels: [Listed]) {
+        let statuses = await server.statuses()
+        return try await database.read { database in
+            let member = try caller.member(may: .tenantRead, in: database)
+            let seesAll = member.may(.tunnelRead)
+            let tunnels = try Tunnel.list(
+                ownedBy: seesAll ? nil : caller.user.id, in: database.tenant(member.organisation.id))
+            return (seesAll, try tunnels.map { try Self.listed($0, statuses, member, caller, database) })
+        }
+    }
+
+    /// One tunnel, by its id, name or port.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func show(_ named: String, by caller: Caller) async throws -> Listed {
+        let statuses = await server.statuses()
+        return try await database.read { database in
+            let (tunnel, member) = try Self.visible(named, to: caller, in: database)
+            return try Self.listed(tunnel, statuses, member, caller, database)
+        }
+    }
+
+    /// Of all organisations, newest first.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func listEverywhere(by caller: Caller) async throws -> [(listed: Listed, organisation: String)] {
+        try caller.requireAdministrator()
+        let statuses = await server.statuses()
+        return try await database.read { database in
+            try Tunnel.all(in: database).map { tunnel in
+                let owner = try tunnel.userId.flatMap { try User.find(id: $0, in: database)?.username }
+                let organisation = try Organisation.find(id: tunnel.organisationId, in: database)?.name ?? ""
+                return (
+                    Listed(tunnel: tunnel, owner: owner, status: statuses[tunnel.id], mayManage: true), organisation
+                )
+            }
+        }
+    }
+
+    private static func listed(
+        _ tunnel: Tunnel, _ statuses: [String: TunnelStatus], _ member: Member, _ caller: Caller,
+        _ database: Transaction
+    ) throws -> Listed {
+        Listed(
+            tunnel: tunnel, owner: try tunnel.userId.flatMap { try User.find(id: $0, in: database)?.username },
+            status: statuses[tunnel.id],
+            mayManage: tunnel.userId == caller.user.id && member.may(.tunnelCreate) || member.may(.tunnelManage))
+    }
+
+    /// Others' tunnels are unknown to those whose role does not show them.
+    private static func visible(
+        _ named: String, to caller: Caller, in database: Transaction
+    ) throws -> (Tunnel, Member) {
+        let member = try caller.member(may: .tenantRead, in: database)
+        guard let tunnel = try Tunnel.find(named: named, in: database.tenant(member.organisation.id)),
+            tunnel.userId == caller.user.id || member.may(.tunnelRead) || member.may(.tunnelManage)
+        else { throw Refusal(.notFound, "There is no tunnel \(named.prefix(64)).") }
+        return (tunnel, member)
+    }
+
+    private static func managed(_ named: String, by caller: Caller, in database: Transaction) throws -> Tunnel {
+        let (tunnel, member) = try visible(named, to: caller, in: database)
+        let isOwn = tunnel.userId == caller.user.id && member.may(.tunnelCreate)
+        guard isOwn || member.may(.tunnelManage) else {
+            throw Refusal(.notAllowed, "Your role \(member.role.name) does not have tunnel:manage; ask an admin.")
+        }
+        return tunnel
+    }
+
+    // MARK: Changing
+
+    /// Takes a name or a port. A command that serves it comes by its link.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func create(_ request: Tunnel.Request, by caller: Caller) async throws -> Listed {
+        let configuration = server.configuration
+        guard request.kind == .tcp || configuration.domain != nil else {
+            throw Refusal(
+                .tunnelsOff,
+                "This server has no domain for tunnels; its owner sets tunnel-domain and a wildcard certificate for it."
+            )
+        }
+        let candidates = (0..<Self.nameAttempts).map { _ in TunnelName.random() }
+        let tunnel = try await database.write {
+            try Tunnel.claim(
+                request, by: caller, candidates: candidates, ports: configuration.ports, now: .now(), in: $0)
+        }
+        know(tunnel)
+        return try await show(tunnel.id, by: caller)
+    }
+
+    /// Ends the command that serves a tunnel. A name that was chosen stays.
+    /// - Returns: whether a command served it.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func stop(_ named: String, by caller: Caller) async throws -> Bool {
+        let tunnel = try await database.write { database in
+            let tunnel = try Self.managed(named, by: caller, in: database)
+            try Audit.record(
+                .tunnelStopped, target: tunnel.id, detail: tunnel.place, by: caller, now: .now(),
+                in: database.tenant(tunnel.organisationId))
+            return tunnel
+        }
+        return server.end(id: tunnel.id, reason: "\(caller.user.username) has stopped it.")
+    }
+
+    /// Gives a name or a port up. It stays reserved for the organisation.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func remove(_ named: String, by caller: Caller) async throws {
+        let tunnel = try await database.write(essential: true) { database in
+            let tunnel = try Self.managed(named, by: caller, in: database)
+            let scope = database.tenant(tunnel.organisationId)
+            if try Tunnel.release(id: tunnel.id, now: .now(), in: scope) {
+                try Audit.record(
+                    .tunnelReleased, target: tunnel.id, detail: tunnel.place, by: caller, now: .now(), in: scope)
+            }
+            return tunnel
+        }
+        server.end(id: tunnel.id, reason: "\(caller.user.username) has removed it.")
+        if let name = tunnel.name { server.forget(name: name) }
+    }
+
+    /// Lets no visitor in until it is resumed; the command stays connected.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func setPaused(_ named: String, _ isPaused: Bool, by caller: Caller) async throws {
+        let tunnel = try await database.write(essential: true) { database in
+            let tunnel = try Self.managed(named, by: caller, in: database)
+            if tunnel.isBlocked && !caller.user.isAdmin { throw tunnel.pausedRefusal }
+            try Self.setPaused(tunnel, isPaused, isBlocked: false, by: caller, in: database)
+            return tunnel
+        }
+        server.setPaused(id: tunnel.id, name: tunnel.name, isPaused)
+    }
+
+    // MARK: Administrators
+
+    /// Pauses a tunnel of whatever organisation; only an administrator can resume it.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func setBlocked(id: String, _ isBlocked: Bool, by caller: Caller) async throws {
+        try caller.requireAdministrator()
+        let tunnel = try await database.write(essential: true) { database in
+            let tunnel = try Self.anywhere(id, in: database)
+            try Self.setPaused(tunnel, isBlocked, isBlocked: isBlocked, by: caller, in: database)
+            return tunnel
+        }
+        server.setPaused(id: tunnel.id, name: tunnel.name, isBlocked)
+    }
+
+    /// Ends the command that serves a tunnel of whatever organisation.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func kill(id: String, by caller: Caller) async throws -> Bool {
+        try caller.requireAdministrator()
+        let tunnel = try await database.write(essential: true) { database in
+            let tunnel = try Self.anywhere(id, in: database)
+            try Audit.record(
+                .tunnelStopped, target: tunnel.id, detail: tunnel.place, by: caller, now: .now(),
+                in: database.tenant(tunnel.organisationId))
+            return tunnel
+        }
+        return server.end(id: tunnel.id, reason: "An administrator of the server has stopped it.")
+    }
+
+    private static func anywhere(_ id: String, in database: Transaction) throws -> Tunnel {
+        guard let tunnel = try Tunnel.findAnywhere(id: id, in: database) else {
+            throw Refusal(.notFound, "There is no such tunnel.")
+        }
+        return tunnel
+    }
+
+    private static func setPaused(
+        _ tunnel: Tunnel, _ isPaused: Bool, isBlocked: Bool, by caller: Caller, in database: Transaction
+    ) throws {
+        let scope = database.tenant(tunnel.organisationId)
+        try Tunnel.setPaused(id: tunnel.id, isPaused ? .now() : nil, isBlocked: isBlocked, in: scope)
+        try Audit.record(
+            isPaused ? .tunnelPaused : .tunnelResumed, target: tunnel.id, detail: tunnel.place, by: caller,
+            now: .now(), in: scope)
+    }
+
+    // MARK: Upkeep
+
+    private func know(_ tunnel: Tunnel) {
+        guard let name = tunnel.name else { return }
+        server.know(
+            name, KnownTunnel(id: tunnel.id, lastSeen: tunnel.seenAt, isPaused: tunnel.pausedAt != nil))
+    }
+
+    /// After a start: the edge knows every name, so that a visitor is told that its machine is away.
+    /// - Throws: ``StorageError``.
+    public func load() async throws {
+        for tunnel in try await database.read({ try Tunnel.all(in: $0) }) { know(tunnel) }
+    }
+
+    /// Writes down what tunnels carried, and releases names that no command serves any more.
+    /// - Throws: ``StorageError``.
+    public func upkeep() async throws {
+        let statuses = await server.statuses()
+        let abandoned = try await database.write(essential: true) { database in
+            let now = Timestamp.now()
+            try UsageLedger.settleTunnels(statuses.mapValues { TunnelUsage($0.totals) }, now: now, in: database)
+            try Tunnel.markSeen(Array(statuses.keys), now: now, in: database)
+            return try Tunnel.releaseAbandoned(
+                before: now.advanced(bySeconds: -Self.abandonedSeconds), now: now, in: database)
+        }
+        for tunnel in abandoned { if let name = tunnel.name { server.forget(name: name) } }
+    }
+}
+
+extension RevokedLinks {
+    public init(_ subject: Revocation.Subject) {
+        switch subject {
+        case .user(let id): self = .user(id)
+        case .credential(let id): self = .credential(id)
+        case .member(let user, let organisation): self = .member(organisationId: organisation, userId: user)
+        }
+    }
+}

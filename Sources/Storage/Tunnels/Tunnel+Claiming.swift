@@ -1,0 +1,156 @@
+public import Database
+public import Model
+
+extension Tunnel {
+    /// What somebody asks for.
+    public struct Request: Sendable {
+        public var kind: TunnelKind
+        /// Nil for random words.
+        public var name: String?
+        /// Nil for a free one.
+        public var port: Int?
+
+        public init(kind: TunnelKind, name: String?, port: Int?) {
+            self.kind = kind
+            self.name = name
+            self.port = port
+        }
+    }
+
+    /// Takes a name or a port for the caller's organisation, within the plan. A name that the caller has already is the same tunnel.
+    /// - Parameters:
+    ///   - candidates: random names to try in turn.
+    ///   - ports: what the server's owner lets tunnels use.
+    /// - Throws: ``Refusal`` `.tunnelLimit`, `.nameTaken`, `.invalid`; ``StorageError``.
+    public static func claim(
+        _ request: Request, by caller: Caller, candidates: [String], ports: ClosedRange<Int>?, now: Timestamp,
+        in database: Transaction
+    ) throws -> Tunnel {
+        let member = try caller.member(may: .tunnelCreate, in: database)
+        let scope = database.tenant(member.organisation.id)
+        scope.lock()
+        if let name = request.name { try TunnelName.check(name) }
+        if let known = try known(request, by: caller, member, in: scope, ports) {
+            if known.releasedAt == nil { return known }
+            try checkCount(caller, member, in: scope)
+            return try revive(known, request, caller, now, in: scope)
+        }
+        try checkCount(caller, member, in: scope)
+        let made =
+            request.kind == .tcp
+            ? try insertPort(request, caller, ports, now, in: scope)
+            : try insertName(request, caller, candidates, now, in: scope)
+        try Audit.record(.tunnelCreated, target: made.id, detail: made.place, by: caller, now: now, in: scope)
+        return made
+    }
+
+    /// The name or the port, for the audit log and for people.
+    public var place: String { name ?? port.map { "port \($0)" } ?? "" }
+
+    /// The row that is meant: the one of this name or port, or, where none is named, the caller's last one that is free again.
+    private static func known(
+        _ request: Request, by caller: Caller, _ member: Member, in scope: TenantScope, _ ports: ClosedRange<Int>?
+    ) throws -> Tunnel? {
+        guard request.name != nil || request.port != nil else {
+            let last = try scope.first(
+                """
+                SELECT * FROM tunnels WHERE organisation_id = :organisation AND user_id = ? AND kind = ? AND is_kept = 0
+                AND released_at IS NOT NULL ORDER BY released_at DESC LIMIT 1
+                """, caller.user.id, request.kind.rawValue, decode: Tunnel.init)
+            if let port = last?.port, ports?.contains(port) != true { return nil }
+            return last
+        }
+        let taken = try scope.transaction.across(.sharedNames).first(
+            "SELECT * FROM tunnels WHERE name = ? OR port = ? LIMIT 1", request.name, request.port, decode: Tunnel.init)
+        guard let taken else { return nil }
+        guard taken.organisationId == scope.organisationId else {
+            throw Refusal(.nameTaken, "\(request.what) is taken; choose another one.")
+        }
+        guard taken.userId == nil || taken.userId == caller.user.id || member.may(.tunnelManage) else {
+            throw Refusal(.nameTaken, "\(request.what) belongs to somebody else in your organisation.")
+        }
+        guard taken.kind == request.kind || taken.releasedAt != nil else {
+            throw Refusal(
+                .nameTaken,
+                "\(request.what) is a \(taken.kind.rawValue) tunnel; remove that one first: "
+                    + "postern tunnel remove \(taken.name ?? "\(taken.port ?? 0)")")
+        }
+        return taken
+    }
+
+    private static func checkCount(_ caller: Caller, _ member: Member, in scope: TenantScope) throws {
+        guard let (limit, plan) = caller.allowance(in: member.organisation, scope.transaction)[.tunnels] else { return }
+        let current =
+            try scope.first(
+                "SELECT COUNT(*) AS count FROM tunnels WHERE organisation_id = :organisation AND released_at IS NULL"
+            ) { try $0.integer("count") } ?? 0
+        guard current >= limit else { return }
+        let advice = scope.transaction.keysAndPlans.plans.advice(from: plan, for: .tunnels, whoUpgrades: "Upgrade to")
+        throw Refusal(
+            .tunnelLimit, "Tunnel limit reached (\(limit)). \(advice)", limit: limit, current: current, plan: plan)
+    }
+
+    private static func revive(
+        _ known: Tunnel, _ request: Request, _ caller: Caller, _ now: Timestamp, in scope: TenantScope
+    ) throws -> Tunnel {
+        let isKept = request.name != nil || request.port != nil
+        let revived = try scope.first(
+            """
+            UPDATE tunnels SET released_at = NULL, user_id = ?, kind = ?, is_kept = ?, created_at = ?, seen_at = NULL
+            WHERE organisation_id = :organisation AND id = ? RETURNING *
+            """, caller.user.id, request.kind.rawValue, isKept, now, known.id, decode: Tunnel.init)
+        guard let revived else { throw StorageError(.failed, "the tunnel was not returned") }
+        try Audit.record(.tunnelCreated, target: revived.id, detail: revived.place, by: caller, now: now, in: scope)
+        return revived
+    }
+
+    private static func insertName(
+        _ request: Request, _ caller: Caller, _ candidates: [String], _ now: Timestamp, in scope: TenantScope
+    ) throws -> Tunnel {
+        for candidate in request.name.map({ [$0] }) ?? candidates {
+            let made = try scope.first(
+                """
+                INSERT INTO tunnels (id, organisation_id, user_id, kind, name, is_kept, created_at)
+                VALUES (?, :organisation, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING RETURNING *
+                """, Identifier.make(now: now), caller.user.id, request.kind.rawValue, candidate, request.name != nil,
+                now, decode: Tunnel.init)
+            if let made { return made }
+        }
+        throw StorageError(.failed, "no free name among \(candidates.count) random ones; try again")
+    }
+
+    /// Ports that are tried for one that is free.
+    private static let portTries = 64
+
+    private static func insertPort(
+        _ request: Request, _ caller: Caller, _ ports: ClosedRange<Int>?, _ now: Timestamp, in scope: TenantScope
+    ) throws -> Tunnel {
+        guard let ports else {
+            throw Refusal(.tunnelsOff, "This server has no ports for tunnels; its owner sets tunnel-ports.")
+        }
+        if let port = request.port, !ports.contains(port) {
+            throw Refusal(
+                .invalid, "Port \(port) is not for tunnels; choose one from \(ports.lowerBound) to \(ports.upperBound)."
+            )
+        }
+        // From a random place: a port that was just given up is not the next one that is handed out.
+        let start = Int.random(in: ports)
+        let tried = (0..<min(ports.count, portTries)).map {
+            ports.lowerBound + (start - ports.lowerBound + $0) % ports.count
+        }
+        for port in request.port.map({ [$0] }) ?? tried {
+            let made = try scope.first(
+                """
+                INSERT INTO tunnels (id, organisation_id, user_id, kind, port, is_kept, created_at)
+                VALUES (?, :organisation, ?, ?, ?, ?, ?) ON CONFLICT (port) DO NOTHING RETURNING *
+                """, Identifier.make(now: now), caller.user.id, request.kind.rawValue, port, request.port != nil, now,
+                decode: Tunnel.init)
+            if let made { return made }
+        }
+        throw Refusal(.limit, "No port for tunnels is free (\(ports.lowerBound) to \(ports.upperBound)).")
+    }
+}
+
+extension Tunnel.Request {
+    fileprivate var what: String { name.map { "The name \($0)" } ?? "Port \(port ?? 0)" }
+}

@@ -1,0 +1,173 @@
+public import Database
+public import Model
+
+/// A name or a port on this server that leads to a machine. Its row says whose it is; whether a machine serves it now, the edge knows.
+public struct Tunnel: Sendable, Equatable {
+    /// An organisation has few tunnels; this bounds what one answer may hold.
+    static let listLimit = 1000
+    /// How long a released name or port stays with its organisation, in seconds: senders of webhooks and people with bookmarks need
+    /// that long to notice.
+    public static let reservedSeconds: Int64 = 90 * 86_400
+
+    public let id: String
+    public let organisationId: String
+    /// Whose it is; nil where the account is gone.
+    public let userId: String?
+    public let kind: TunnelKind
+    /// Below the tunnel domain: `http` and `tls`.
+    public let name: String?
+    /// Of `tcp`.
+    public let port: Int?
+    /// Stays when its command ends.
+    public let isKept: Bool
+    public let createdAt: Timestamp
+    /// When a machine last served it.
+    public let seenAt: Timestamp?
+    public let pausedAt: Timestamp?
+    /// Paused by an administrator of the server: its owner cannot resume it.
+    public let isBlocked: Bool
+    public let releasedAt: Timestamp?
+    /// What is in the usage ledger, of all time.
+    public let usage: TunnelUsage
+
+    init(_ row: Row) throws {
+        id = try row.text("id")
+        organisationId = try row.text("organisation_id")
+        userId = try row.optionalText("user_id")
+        kind = try row.word("kind")
+        name = try row.optionalText("name")
+        port = try row.optionalInteger("port")
+        isKept = try row.flag("is_kept")
+        createdAt = try row.time("created_at")
+        seenAt = try row.optionalTime("seen_at")
+        pausedAt = try row.optionalTime("paused_at")
+        isBlocked = try row.flag("is_blocked")
+        releasedAt = try row.optionalTime("released_at")
+        usage = TunnelUsage(
+            requests: try row.integer("requests"), bytes: try row.integer("bytes"),
+            connections: try row.integer("connections"))
+    }
+
+    // MARK: Looking
+
+    /// A tunnel of the organisation that is not released.
+    public static func find(id: String, in scope: TenantScope) throws -> Tunnel? {
+        try scope.first(
+            "SELECT * FROM tunnels WHERE organisation_id = :organisation AND id = ? AND released_at IS NULL", id,
+            decode: Tunnel.init)
+    }
+
+    /// By its id, its name or its port, as people name it.
+    public static func find(named text: String, in scope: TenantScope) throws -> Tunnel? {
+        try scope.first(
+            """
+            SELECT * FROM tunnels WHERE organisation_id = :organisation AND released_at IS NULL
+            AND (id = ? OR name = ? OR port = ?) LIMIT 1
+            """, text, text, Int(text), decode: Tunnel.init)
+    }
+
+    /// Newest first.
+    /// - Parameter userId: nil for everybody's.
+    public static func list(ownedBy userId: String?, in scope: TenantScope) throws -> [Tunnel] {
+        try scope.rows(
+            """
+            SELECT * FROM tunnels WHERE organisation_id = :organisation AND released_at IS NULL
+            AND (user_id = ? OR ? IS NULL) ORDER BY created_at DESC, id DESC LIMIT ?
+            """, userId, userId, listLimit, decode: Tunnel.init)
+    }
+
+    /// All tunnels of an organisation, released ones too, oldest first.
+    /// - Parameter after: the last id of the page before, or empty.
+    public static func history(after: String, in scope: TenantScope) throws -> [Tunnel] {
+        try scope.rows(
+            "SELECT * FROM tunnels WHERE organisation_id = :organisation AND id > ? ORDER BY id LIMIT ?", after,
+            listLimit, decode: Tunnel.init)
+    }
+
+    /// Of all organisations, for the server itself: what it must know of names whose machine is away, and administrators' list.
+    public static func all(in database: Transaction) throws -> [Tunnel] {
+        try database.across(.upkeep).rows(
+            "SELECT * FROM tunnels WHERE released_at IS NULL ORDER BY created_at DESC, id DESC", decode: Tunnel.init)
+    }
+
+    /// A tunnel of whatever organisation, for administrators of the server.
+    public static func findAnywhere(id: String, in database: Transaction) throws -> Tunnel? {
+        try database.across(.upkeep).first(
+            "SELECT * FROM tunnels WHERE id = ? AND released_at IS NULL", id, decode: Tunnel.init)
+    }
+
+    // MARK: Its life
+
+    /// Gives the name or port up. It stays reserved for the organisation.
+    /// - Returns: false where it was released before.
+    @discardableResult
+    public static func release(id: String, now: Timestamp, in scope: TenantScope) throws -> Bool {
+        try scope.run(
+            """
+            UPDATE tunnels SET released_at = ?, paused_at = CASE WHEN is_blocked THEN paused_at END
+            WHERE organisation_id = :organisation AND id = ? AND released_at IS NULL
+            """, now, id) > 0
+    }
+
+    /// - Parameter pausedAt: nil resumes it.
+    public static func setPaused(id: String, _ pausedAt: Timestamp?, isBlocked: Bool, in scope: TenantScope) throws {
+        try scope.run(
+            "UPDATE tunnels SET paused_at = ?, is_blocked = ? WHERE organisation_id = :organisation AND id = ?",
+            pausedAt,
+            isBlocked, id)
+    }
+
+    /// Why nobody is let in, with whoever can change that.
+    public var pausedRefusal: Refusal {
+        isBlocked
+            ? Refusal(.tunnelPaused, "An administrator of the server has paused \(place); ask them.")
+            : Refusal(.tunnelPaused, "\(place) is paused; run 'postern tunnel resume \(name ?? "\(port ?? 0)")' first.")
+    }
+
+    /// - Throws: ``Refusal`` `.addressLists` where the plan allows none.
+    public static func checkAddressLists(_ allowance: Allowance, in database: Transaction) throws {
+        guard let (limit, plan) = allowance[.ipAllowlist], limit == 0 else { return }
+        let advice = database.keysAndPlans.plans.advice(from: plan, for: .ipAllowlist, whoUpgrades: "Upgrade to")
+        throw Refusal(
+            .addressLists, "Lists of addresses are not part of the \(plan.rawValue) plan. \(advice)", limit: 0,
+            current: 0,
+            plan: plan)
+    }
+
+    /// Visitors at once, with the plan that says so.
+    public static func connectionLimit(_ allowance: Allowance) throws -> (value: Int, plan: String)? {
+        allowance[.connections].map { ($0.value, $0.plan.rawValue) }
+    }
+
+    /// A machine serves these now.
+    public static func markSeen(_ ids: [String], now: Timestamp, in database: Transaction) throws {
+        for id in ids { try database.across(.upkeep).run("UPDATE tunnels SET seen_at = ? WHERE id = ?", now, id) }
+    }
+
+    /// Releases what no command serves any more: names that nobody chose end with their command, also when it could not say so.
+    /// - Parameter before: what was seen since is left.
+    /// - Returns: the tunnels.
+    public static func releaseAbandoned(before: Timestamp, now: Timestamp, in database: Transaction) throws -> [Tunnel]
+    {
+        let abandoned = try database.across(.upkeep).rows(
+            """
+            SELECT * FROM tunnels WHERE is_kept = 0 AND released_at IS NULL AND COALESCE(seen_at, created_at) < ?
+            """, before, decode: Tunnel.init)
+        for tunnel in abandoned { try release(id: tunnel.id, now: now, in: database.tenant(tunnel.organisationId)) }
+        return abandoned
+    }
+}
+
+/// What visitors of a tunnel used.
+public struct TunnelUsage: Sendable, Equatable {
+    public var requests: Int
+    /// Both ways, as the visitor's side counts them without TLS.
+    public var bytes: Int
+    public var connections: Int
+
+    public init(requests: Int = 0, bytes: Int = 0, connections: Int = 0) {
+        self.requests = requests
+        self.bytes = bytes
+        self.connections = connections
+    }
+}

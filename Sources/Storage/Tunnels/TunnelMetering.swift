@@ -1,0 +1,34 @@
+public import Database
+public import Model
+
+extension UsageLedger {
+    /// Writes down what tunnels carried; what is in the ledger already is not added again.
+    /// - Parameter totals: all that a tunnel ever carried, by its id.
+    /// - Throws: ``StorageError``.
+    public static func settleTunnels(_ totals: [String: TunnelUsage], now: Timestamp, in database: Transaction) throws {
+        var sums: [String: TunnelUsage] = [:]
+        for (id, total) in totals {
+            let found = try database.across(.upkeep).first(
+                "SELECT * FROM tunnels WHERE id = ?", id, decode: Tunnel.init)
+            guard let tunnel = found, total != tunnel.usage else { continue }
+            let settled = tunnel.usage
+            try database.across(.upkeep).run(
+                "UPDATE tunnels SET requests = ?, bytes = ?, connections = ? WHERE id = ?",
+                max(total.requests, settled.requests), max(total.bytes, settled.bytes),
+                max(total.connections, settled.connections), id)
+            var sum = sums[tunnel.organisationId] ?? TunnelUsage()
+            sum.requests += max(0, total.requests - settled.requests)
+            sum.bytes += max(0, total.bytes - settled.bytes)
+            sum.connections += max(0, total.connections - settled.connections)
+            sums[tunnel.organisationId] = sum
+        }
+        for (organisation, sum) in sums {
+            let scope = database.tenant(organisation)
+            for (unit, amount) in [
+                (Unit.tunnelRequests, sum.requests), (.tunnelBytes, sum.bytes), (.tunnelConnections, sum.connections),
+            ] where amount > 0 {
+                try insert(unit, hour: hour(of: now), amount, now: now, in: scope)
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+import Crypto
+import FoundationEssentials
+import HTTP1
+import Limits
+import Wire
+
+/// Who may use a tunnel, asked for every request and every connection. It fails closed: options that cannot be read are refused when
+/// the tunnel starts.
+struct AccessRules: Sendable {
+    private let allow: [AddressRange]?
+    private let deny: [AddressRange]
+    /// SHA-256 of each `NAME:PASSWORD`.
+    private let passwords: [[UInt8]]
+    private let path: String?
+
+    /// Why options cannot be used, in a sentence.
+    struct Problem: Error { let message: String }
+
+    /// Entries of one list.
+    private static let listLimit = 1000
+
+    init(_ options: TunnelOptions) throws(Problem) {
+        allow = try options.allow.map { list throws(Problem) in try Self.ranges(list, "allow") }
+        deny = try Self.ranges(options.deny ?? [], "deny")
+        var digests: [[UInt8]] = []
+        for pair in options.basicAuth ?? [] {
+            guard let colon = pair.firstIndex(of: ":"), colon != pair.startIndex, pair.utf8.count <= 512,
+                pair[pair.index(after: colon)...].utf8.count >= 8
+            else {
+                throw Problem(message: "A basic-auth entry is NAME:PASSWORD, with a password of at least 8 characters.")
+            }
+            digests.append(Array(SHA256.hash(data: Data(pair.utf8))))
+        }
+        if let given = options.basicAuth, given.isEmpty {
+            throw Problem(message: "The list of basic-auth entries is empty.")
+        }
+        passwords = digests
+        if let path = options.path {
+            guard path.hasPrefix("/"), path.utf8.count <= 1024, !path.contains("?"), !path.contains("#") else {
+                throw Problem(message: "The path begins with a slash and has no query.")
+            }
+            let trimmed = path.hasSuffix("/") ? String(path.dropLast()) : path
+            self.path = trimmed.isEmpty ? nil : trimmed
+        } else {
+            path = nil
+        }
+    }
+
+    private static func ranges(_ list: [String], _ what: String) throws(Problem) -> [AddressRange] {
+        guard list.count <= listLimit else {
+            throw Problem(message: "The list \(what) has more than \(listLimit) entries.")
+        }
+        var ranges: [AddressRange] = []
+        for text in list {
+            guard let range = AddressRange(text) else {
+                throw Problem(message: "'\(text)' in \(what) is no address or network, as in 203.0.113.0/24.")
+            }
+            ranges.append(range)
+        }
+        return ranges
+    }
+
+    func admits(_ address: ClientAddress) -> Bool {
+        if deny.contains(where: { $0.contains(address) }) { return false }
+        return allow?.contains { $0.contains(address) } ?? true
+    }
+
+    var wantsPassword: Bool { !passwords.isEmpty }
+
+    /// - Parameter authorization: the header's value.
+    func accepts(_ authorization: String?) -> Bool {
+        guard let authorization, authorization.lowercased().hasPrefix("basic "),
+            let decoded = Data(base64Encoded: String(authorization.dropFirst(6).trimmingSpaces()))
+        else { return false }
+        let digest = Array(SHA256.hash(data: decoded))
+        // All are compared, each in constant time.
+        return passwords.reduce(false) { found, known in
+            zip(known, digest).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0 || found
+        }
+    }
+
+    /// - Parameter target: as the request has it.
+    func covers(_ target: String) -> Bool {
+        guard let path else { return true }
+        let asked = target.prefix { $0 != "?" }
+        // A service would read these as something outside of the path.
+        let plain = asked.lowercased().replacing("%2e", with: ".").replacing("%2f", with: "/").replacing(
+            "%5c", with: "\\"
+        )
+        .replacing("\\", with: "/")
+        guard !plain.contains("/../"), !plain.hasSuffix("/.."), !plain.contains("/./") else { return false }
+        return asked == path || asked.hasPrefix("\(path)/")
+    }
+}

@@ -1,0 +1,153 @@
+import FoundationEssentials
+import HTTP1
+import Model
+import NIOCore
+import Wire
+
+/// What the edge answers by itself. Each has a stable code, which docs/tunnel-errors.md explains.
+struct EdgeAnswer {
+    let status: Int
+    /// `POSTERN-…`
+    let code: String
+    let title: String
+    let message: String
+    /// Further header lines, each with its end.
+    var headers = ""
+    var limit: Int?
+    var plan: String?
+
+    init(_ status: Int, _ code: String, _ title: String, _ message: String) {
+        self.status = status
+        self.code = "POSTERN-\(code)"
+        self.title = title
+        self.message = message
+    }
+
+    static func badRequest(_ error: HTTPMessageError) -> EdgeAnswer {
+        switch error.code {
+        case .headTooLarge: EdgeAnswer(431, "HEAD-TOO-LARGE", "The request's head is too large", sentence(error))
+        case .version: EdgeAnswer(505, "VERSION", "This version of HTTP is not spoken here", sentence(error))
+        case .coding: EdgeAnswer(501, "CODING", "This transfer coding is not known here", sentence(error))
+        case .malformed: EdgeAnswer(400, "BAD-REQUEST", "The request cannot be forwarded", sentence(error))
+        }
+    }
+
+    private static func sentence(_ error: HTTPMessageError) -> String {
+        "\(error.message.prefix(1).uppercased())\(error.message.dropFirst())."
+    }
+
+    static let badHost = EdgeAnswer(
+        400, "BAD-HOST", "The request names no host", "Host is missing, or is no host name.")
+    static let method = EdgeAnswer(
+        405, "METHOD", "This method is not forwarded", "CONNECT and TRACE are not for services behind a tunnel.")
+    static let misdirected = EdgeAnswer(
+        421, "MISDIRECTED", "This connection is for another host",
+        "Open a new connection for this host name.")
+    static let unknown = EdgeAnswer(
+        404, "NO-TUNNEL", "There is no such tunnel",
+        "No tunnel has this name. Check the address, or ask whoever gave it to you.")
+    static let path = EdgeAnswer(
+        404, "PATH", "This path is not part of the tunnel", "The tunnel's owner has opened another part of the service."
+    )
+    static let paused = EdgeAnswer(
+        503, "PAUSED", "This tunnel is paused", "Its owner, or the owner of this server, has paused it.")
+    static let refused = EdgeAnswer(
+        502, "REFUSED", "The service does not answer",
+        "The machine is connected, but nothing listens at the port that the tunnel leads to. Is the service running?")
+    static let broken = EdgeAnswer(
+        502, "BROKEN", "The service closed the connection",
+        "The service ended the connection before it had answered.")
+    static let badAnswer = EdgeAnswer(
+        502, "BAD-ANSWER", "The service's answer cannot be forwarded", "What the service sent is not valid HTTP/1.1.")
+    static let busy = EdgeAnswer(
+        503, "BUSY", "The tunnel has too much to do", "Too many connections at once; try again in a moment.")
+    static let ended = EdgeAnswer(
+        503, "OFFLINE", "The machine behind this tunnel is away", "The tunnel was closed while it was used.")
+    static let late = EdgeAnswer(
+        504, "TIMEOUT", "The service takes too long", "The service did not begin its answer in time.")
+    static let slow = EdgeAnswer(408, "SLOW", "The request took too long", "The request did not arrive in time.")
+    static let address = EdgeAnswer(
+        403, "ADDRESS", "Your address may not use this tunnel", "The tunnel's owner lets other networks in.")
+
+    static var password: EdgeAnswer {
+        var answer = EdgeAnswer(
+            401, "PASSWORD", "This tunnel asks for a password",
+            "Send the name and the password that its owner gave you.")
+        answer.headers = "WWW-Authenticate: Basic realm=\"tunnel\", charset=\"UTF-8\"\r\n"
+        return answer
+    }
+
+    /// - Parameter lastSeen: in words; nil where no machine ever served it.
+    static func offline(lastSeen: String?) -> EdgeAnswer {
+        EdgeAnswer(
+            503, "OFFLINE", "The machine behind this tunnel is away",
+            lastSeen.map { "It was last seen at \($0)." } ?? "It has not been here yet.")
+    }
+
+    static func tooMany(limit: Int, plan: String?) -> EdgeAnswer {
+        var answer = EdgeAnswer(
+            429, "CONNECTIONS", "Too many visitors at once",
+            "Connection limit reached (\(limit)). Try again in a moment.")
+        answer.limit = limit
+        answer.plan = plan
+        answer.headers = "Retry-After: 5\r\n"
+        return answer
+    }
+
+    // MARK: Bytes
+
+    private static let reasons: [Int: String] = [
+        200: "OK", 303: "See Other", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+        405: "Method Not Allowed", 408: "Request Timeout", 421: "Misdirected Request", 429: "Too Many Requests",
+        431: "Request Header Fields Too Large", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
+        504: "Gateway Timeout", 505: "HTTP Version Not Supported",
+    ]
+
+    /// The whole answer: HTML for browsers, JSON for programs.
+    func bytes(to head: RequestHead?, configuration: TunnelConfiguration, closes: Bool) -> ByteBuffer {
+        let wantsHTML = head?.block[.accept]?.lowercased().contains("text/html") ?? false
+        let body = wantsHTML ? html(configuration) : json(head?.host)
+        return Self.message(
+            status, type: wantsHTML ? "text/html; charset=utf-8" : "application/json", body: body, headers: headers,
+            isHead: head?.method == "HEAD", closes: closes)
+    }
+
+    static func message(
+        _ status: Int, type: String, body: ByteBuffer, headers: String, isHead: Bool, closes: Bool
+    ) -> ByteBuffer {
+        var out = ByteBuffer()
+        out.writeString("HTTP/1.1 \(status) \(reasons[status] ?? "")\r\n")
+        out.writeString("Content-Type: \(type)\r\nContent-Length: \(body.readableBytes)\r\n")
+        out.writeStaticString(
+            """
+            Cache-Control: no-store\r
+            Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'\r
+            X-Content-Type-Options: nosniff\r
+            Referrer-Policy: no-referrer\r
+
+            """)
+        out.writeString(headers)
+        if closes { out.writeStaticString("Connection: close\r\n") }
+        out.writeStaticString("\r\n")
+        if !isHead { out.writeImmutableBuffer(body) }
+        return out
+    }
+
+    private func json(_ host: String?) -> ByteBuffer {
+        var resource = ErrorResource(statusCode: status, message: message, code: code)
+        resource.limit = limit
+        resource.plan = plan
+        return JSONText.encode(resource)
+    }
+
+    private func html(_ configuration: TunnelConfiguration) -> ByteBuffer {
+        EdgePage.html(
+            title: title,
+            """
+            <p class="code">\(code)</p>
+            <h1>\(title)</h1>
+            <p>\(message)</p>
+            <footer><a href="/.well-known/postern-abuse">Report this address</a></footer>
+            """)
+    }
+}

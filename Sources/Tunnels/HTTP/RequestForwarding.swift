@@ -1,0 +1,129 @@
+import HTTP1
+import NIOCore
+
+/// A visitor's request on its way to the service: written anew, never copied as bytes.
+struct RequestForwarding {
+    /// What the edge knows of the visitor.
+    struct Visitor {
+        /// Numeric.
+        var address: String
+        /// The host that the request is for.
+        var host: String
+        /// What a trusted proxy has said before, in order; empty where the visitor itself is connected.
+        var forwardedFor: [String] = []
+    }
+
+    let head: RequestHead
+    /// The head for the service.
+    private(set) var headBytes = ByteBuffer()
+    private var reader: BodyReader
+    private let isChunked: Bool
+    /// The whole request has been read.
+    private(set) var isEnded = false
+
+    /// - Parameters:
+    ///   - hostHeader: what the service gets as `Host`.
+    ///   - dropsAuthorization: the visitor's `Authorization` was for the edge.
+    init(_ head: RequestHead, from visitor: Visitor, hostHeader: String?, dropsAuthorization: Bool) {
+        self.head = head
+        reader = BodyReader(head.body)
+        isChunked = head.body == .chunked
+        isEnded = head.body == .none
+        let isUpgrade = Self.isWebSocket(head)
+        headBytes.reserveCapacity(head.block.bytes.readableBytes + 256)
+        headBytes.writeString("\(head.method) \(head.target) HTTP/1.1\r\nHost: ")
+        headBytes.writeString(hostHeader ?? head.block[.host] ?? visitor.host)
+        headBytes.writeStaticString("\r\n")
+        // Fields that `Connection` names are about the visitor's connection (RFC 9110, section 7.6.1).
+        let named = Set(head.block.words(.connection))
+        for field in head.fields where Self.passes(field.name) {
+            if field.name == .authorization && dropsAuthorization { continue }
+            if field.name == .other, !named.isEmpty, named.contains(head.block.nameText(field).lowercased()) {
+                continue
+            }
+            if field.name == .cookie {
+                writeCookie(head.block.value(field))
+            } else {
+                head.block.write(field, into: &headBytes)
+            }
+        }
+        if isChunked { headBytes.writeStaticString("Transfer-Encoding: chunked\r\n") }
+        if case .length(let length) = head.body { headBytes.writeString("Content-Length: \(length)\r\n") }
+        if head.body == .none, head.block.has(.contentLength) { headBytes.writeStaticString("Content-Length: 0\r\n") }
+        if isUpgrade {
+            headBytes.writeStaticString("Connection: Upgrade\r\nUpgrade: websocket\r\n")
+        } else if head.block.words(.te).contains("trailers") {
+            headBytes.writeStaticString("Connection: TE\r\nTE: trailers\r\n")
+        }
+        writeForwarded(visitor)
+        headBytes.writeStaticString("\r\n")
+    }
+
+    /// A handshake as RFC 6455, section 4.1, has it. Every other `Upgrade` is removed.
+    static func isWebSocket(_ head: RequestHead) -> Bool {
+        head.upgrade == "websocket" && head.method == "GET" && head.body == .none && head.block.has(.secWebSocketKey)
+            && !head.isVersion10
+    }
+
+    private static func passes(_ name: FieldName) -> Bool {
+        switch name {
+        case .host, .contentLength, .ours, .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto: false
+        case .trailer: true
+        default: !name.isHopByHop
+        }
+    }
+
+    /// Our own cookies are not the service's to see.
+    private mutating func writeCookie(_ value: String) {
+        guard value.contains(EdgeCookie.prefix) else {
+            headBytes.writeString("Cookie: \(value)\r\n")
+            return
+        }
+        let others = value.split(separator: ";").map { $0.trimmingSpaces() }.filter { !$0.hasPrefix(EdgeCookie.prefix) }
+        if !others.isEmpty { headBytes.writeString("Cookie: \(others.joined(separator: "; "))\r\n") }
+    }
+
+    private mutating func writeForwarded(_ visitor: Visitor) {
+        let chain = (visitor.forwardedFor + [visitor.address]).joined(separator: ", ")
+        let node = visitor.address.contains(":") ? "\"[\(visitor.address)]\"" : visitor.address
+        headBytes.writeString(
+            "X-Forwarded-For: \(chain)\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: \(visitor.host)\r\n")
+        headBytes.writeString("Forwarded: for=\(node);host=\(visitor.host);proto=https\r\n")
+    }
+
+    /// Takes the request's content out of what the visitor sent, as the service is to get it.
+    /// - Throws: `HTTPMessageError`.
+    mutating func content(_ input: inout ByteBuffer, into out: inout [ByteBuffer]) throws(HTTPMessageError) {
+        while !isEnded, let part = try reader.next(&input) {
+            switch part {
+            case .content(let bytes): if isChunked { out.append(Self.chunk(bytes)) } else { out.append(bytes) }
+            case .end(let trailers):
+                isEnded = true
+                if isChunked { out.append(Self.lastChunk(trailers)) }
+            }
+        }
+        if !isEnded, case .length = head.body, reader.isComplete { isEnded = true }
+    }
+
+    static func chunk(_ bytes: ByteBuffer) -> ByteBuffer {
+        var chunk = ByteBuffer()
+        chunk.reserveCapacity(bytes.readableBytes + 16)
+        chunk.writeChunk(bytes)
+        return chunk
+    }
+
+    /// The end of chunked content with its trailer fields, without those that frame or route a message (RFC 9110, section 6.5.1).
+    static func lastChunk(_ trailers: FieldBlock?) -> ByteBuffer {
+        var end = ByteBuffer(string: "0\r\n")
+        for field in trailers?.fields ?? [] where field.name == .other { trailers?.write(field, into: &end) }
+        end.writeStaticString("\r\n")
+        return end
+    }
+}
+
+/// Cookies that the edge sets on a tunnel's host.
+enum EdgeCookie {
+    static let prefix = "__Host-postern-"
+    /// The visitor has seen the warning.
+    static let seen = "__Host-postern-seen"
+}

@@ -1,0 +1,197 @@
+import Crypto
+import FoundationEssentials
+import HTTP1
+import NIOCore
+
+/// A service's answer on its way to the visitor: bytes of the service in, bytes for the visitor out. Pure.
+struct ResponseForwarding {
+    enum Step: Equatable {
+        /// The answer's head has been written.
+        case head(status: Int)
+        /// Bytes pass both ways from here on.
+        case switched
+        case ended
+    }
+
+    /// A head, in bytes: some services send large cookies and policies.
+    private static let headBytes = 64 << 10
+    /// Heads before the last one (1xx).
+    private static let informationalLimit = 16
+
+    private let method: String
+    private let host: String
+    private let isVersion10: Bool
+    /// What the service must answer to a WebSocket's handshake; nil where none is asked for.
+    private let expectedAccept: String?
+    private var reader = HeadReader(limit: Self.headBytes)
+    private var body: BodyReader?
+    private var isChunkedOut = false
+    private var informational = 0
+    private var input = ByteBuffer()
+
+    /// The head has been written to the visitor.
+    private(set) var hasHead = false
+    private(set) var isEnded = false
+    private(set) var status = 0
+    /// The visitor's connection can carry another request, as far as the visitor and this answer say.
+    private(set) var keepsVisitor: Bool
+    /// The service's connection can carry another request.
+    private(set) var keepsService = false
+    /// The service knows its visitor by the connection (NTLM, Negotiate).
+    private(set) var isBound = false
+    /// Cookies that were dropped.
+    private(set) var droppedCookies = 0
+    /// Bytes of content for the visitor.
+    private(set) var contentBytes = 0
+
+    init(to head: RequestHead, host: String) {
+        method = head.method
+        self.host = host
+        isVersion10 = head.isVersion10
+        keepsVisitor = head.keepsAlive
+        expectedAccept =
+            RequestForwarding.isWebSocket(head) ? head.block[.secWebSocketKey].map(Self.accept(for:)) : nil
+    }
+
+    /// RFC 6455, section 4.2.2.
+    private static func accept(for key: String) -> String {
+        let digest = Insecure.SHA1.hash(data: Data("\(key)258EAFA5-E914-47DA-95CA-C5AB0DC85B11".utf8))
+        return Data(digest).base64EncodedString()
+    }
+
+    /// - Throws: `HTTPMessageError`: the answer cannot be forwarded (any further).
+    mutating func receive(_ bytes: ByteBuffer, into out: inout [ByteBuffer]) throws(HTTPMessageError) -> [Step] {
+        if input.readableBytes == 0 { input = bytes } else { input.writeImmutableBuffer(bytes) }
+        var steps: [Step] = []
+        while body == nil {
+            guard let found = try reader.next(&input) else { return steps }
+            let head = try ResponseHead(found, to: method)
+            if head.status == 101 {
+                try write(switching: head, into: &out)
+                hasHead = true
+                status = 101
+                steps += [.head(status: 101), .switched]
+                isEnded = true
+                if input.readableBytes > 0 { out.append(takeRest()) }
+                return steps
+            }
+            if head.status < 200 {
+                informational += 1
+                guard informational <= Self.informationalLimit else {
+                    throw HTTPMessageError(.malformed, "too many heads before the answer")
+                }
+                // HTTP/1.0 does not know them.
+                if !isVersion10 { out.append(line(of: head, fields: passing(head), more: "")) }
+                continue
+            }
+            begin(head, into: &out)
+            steps.append(.head(status: head.status))
+        }
+        try content(into: &out)
+        if isEnded { steps.append(.ended) }
+        return steps
+    }
+
+    /// Bytes behind the end of the answer.
+    var hasRest: Bool { input.readableBytes > 0 }
+
+    mutating func takeRest() -> ByteBuffer {
+        defer { input = ByteBuffer() }
+        return input
+    }
+
+    /// The service has sent its last byte.
+    /// - Returns: whether the answer is whole.
+    mutating func finish(into out: inout [ByteBuffer]) -> Bool {
+        guard !isEnded else { return true }
+        guard let body, body.isUntilClose else { return false }
+        if isChunkedOut { out.append(RequestForwarding.lastChunk(nil)) }
+        isEnded = true
+        return true
+    }
+
+    private mutating func content(into out: inout [ByteBuffer]) throws(HTTPMessageError) {
+        guard var body else { return }
+        defer { self.body = body }
+        while let part = try body.next(&input) {
+            switch part {
+            case .content(let bytes):
+                contentBytes += bytes.readableBytes
+                out.append(isChunkedOut ? RequestForwarding.chunk(bytes) : bytes)
+            case .end(let trailers):
+                if isChunkedOut { out.append(RequestForwarding.lastChunk(trailers)) }
+                isEnded = true
+            }
+        }
+        if body.isComplete { isEnded = true }
+    }
+
+    private mutating func begin(_ head: ResponseHead, into out: inout [ByteBuffer]) {
+        status = head.status
+        hasHead = true
+        keepsService = head.keepsAlive && head.body != .untilClose
+        let authentication = head.block.words(.wwwAuthenticate)
+        isBound = authentication.contains { $0.hasPrefix("ntlm") || $0.hasPrefix("negotiate") }
+        let needsChunks = head.body == .chunked || head.body == .untilClose
+        isChunkedOut = needsChunks && !isVersion10
+        if needsChunks && isVersion10 { keepsVisitor = false }
+        var more = ""
+        if isChunkedOut { more += "Transfer-Encoding: chunked\r\n" }
+        if !keepsVisitor { more += "Connection: close\r\n" }
+        out.append(line(of: head, fields: passing(head), more: more))
+        body = BodyReader(head.body)
+    }
+
+    private mutating func write(switching head: ResponseHead, into out: inout [ByteBuffer]) throws(HTTPMessageError) {
+        guard let expectedAccept, head.block[.secWebSocketAccept] == expectedAccept,
+            head.block.words(.upgrade) == ["websocket"]
+        else { throw HTTPMessageError(.malformed, "the service switched to a protocol that was not asked for") }
+        keepsVisitor = false
+        out.append(
+            line(of: head, fields: passing(head), more: "Connection: Upgrade\r\nUpgrade: websocket\r\n"))
+    }
+
+    /// Fields for the visitor. A cookie that names a domain other than this host would reach other tunnels.
+    private mutating func passing(_ head: ResponseHead) -> [FieldBlock.Field] {
+        let named = Set(head.block.words(.connection))
+        return head.fields.filter { field in
+            switch field.name {
+            case .setCookie:
+                if ServiceCookie.isForOneHost(head.block.value(field), host: host) { return true }
+                droppedCookies += 1
+                return false
+            case .ours: return false
+            case .other: return named.isEmpty || !named.contains(head.block.nameText(field).lowercased())
+            case .trailer, .proxyAuthenticate: return true
+            default: return !field.name.isHopByHop
+            }
+        }
+    }
+
+    private func line(of head: ResponseHead, fields: [FieldBlock.Field], more: String) -> ByteBuffer {
+        var out = ByteBuffer()
+        out.reserveCapacity(head.block.bytes.readableBytes + 64)
+        out.writeString("HTTP/1.1 \(head.status) \(head.reason)\r\n")
+        for field in fields { head.block.write(field, into: &out) }
+        out.writeString(more)
+        out.writeStaticString("\r\n")
+        return out
+    }
+}
+
+/// Cookies that services set.
+enum ServiceCookie {
+    /// Whether a cookie stays with the host that set it: one with a wider `Domain` would be sent to siblings, and could be set by them
+    /// (RFC 6265, section 4.1.2.3). Our own names are not for services.
+    static func isForOneHost(_ value: String, host: String) -> Bool {
+        let parts = value.split(separator: ";", omittingEmptySubsequences: false)
+        if parts.first?.trimmingSpaces().lowercased().hasPrefix(EdgeCookie.prefix.lowercased()) == true { return false }
+        for attribute in parts.dropFirst() {
+            let pair = attribute.split(separator: "=", maxSplits: 1).map { $0.trimmingSpaces().lowercased() }
+            guard pair.first == "domain", pair.count == 2, !pair[1].isEmpty else { continue }
+            let domain = pair[1].hasPrefix(".") ? String(pair[1].dropFirst()) : pair[1]
+            if domain != host { return false }
+        }
+        return true
+    }
+}

@@ -1,0 +1,215 @@
+import Link
+import NIOCore
+import Telemetry
+import Wire
+
+/// A tunnel that a machine serves now. It belongs to the event loop of its machine's link, and so do its visitors.
+final class LiveTunnel {
+    /// Unused connections to the service that are kept.
+    private static let idleLimit = 64
+    /// Requests that wait to be reported to the machine's console.
+    private static let reportLimit = 256
+    private static let reportPause = TimeAmount.milliseconds(100)
+
+    let grant: TunnelGrant
+    let options: TunnelOptions
+    let rules: AccessRules
+    let link: LinkHandler
+    let loop: any EventLoop
+    let metrics: TunnelMetrics
+    private let counters: TunnelCounters
+    /// Connections of visitors, to be closed when the tunnel ends.
+    private var visitors: [ObjectIdentifier: any Channel] = [:]
+    private var idle: [ServiceStream] = []
+    private var idleTimer: Scheduled<Void>?
+    private var reports: [TunnelRequest] = []
+    private var droppedReports = 0
+    private var reportTimer: Scheduled<Void>?
+    private(set) var isEnded = false
+    private(set) var isPaused = false
+
+    init(
+        _ grant: TunnelGrant, options: TunnelOptions, rules: AccessRules, link: LinkHandler, loop: any EventLoop,
+        counters: TunnelCounters, metrics: TunnelMetrics
+    ) {
+        self.grant = grant
+        self.options = options
+        self.rules = rules
+        self.link = link
+        self.loop = loop
+        self.counters = counters
+        self.metrics = metrics
+    }
+
+    // MARK: Visitors
+
+    /// Counts a visitor's connection until it closes.
+    /// - Returns: false where the tunnel has as many as its plan allows.
+    func enter(_ channel: any Channel) -> Bool {
+        if let limit = grant.connectionLimit, visitors.count >= limit {
+            metrics.visitorsTooMany.add()
+            return false
+        }
+        let id = ObjectIdentifier(channel)
+        guard visitors.updateValue(channel, forKey: id) == nil else { return true }
+        counters.connections.add(1)
+        metrics.connectionsTotal.add()
+        metrics.connections.add(1)
+        channel.closeFuture.assumeIsolated().whenComplete { _ in self.leave(id) }
+        return true
+    }
+
+    /// A visitor's connection has closed, or went on to another tunnel.
+    func leave(_ id: ObjectIdentifier) {
+        guard visitors.removeValue(forKey: id) != nil else { return }
+        metrics.connections.add(-1)
+    }
+
+    var connectionCount: Int { visitors.count }
+
+    func count(bytesIn: Int, bytesOut: Int) {
+        counters.bytes.add(bytesIn + bytesOut)
+        metrics.bytesIn.add(bytesIn)
+        metrics.bytesOut.add(bytesOut)
+    }
+
+    var totals: TunnelTotals {
+        TunnelTotals(
+            requests: counters.requests.value, bytes: counters.bytes.value, connections: counters.connections.value)
+    }
+
+    /// A request was answered.
+    func answered(_ request: TunnelRequest) {
+        counters.requests.add(1)
+        metrics.requests.add()
+        guard options.reportsRequests == true else { return }
+        if reports.count < Self.reportLimit { reports.append(request) } else { droppedReports += 1 }
+        guard reportTimer == nil else { return }
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        reportTimer = loop.scheduleTask(in: Self.reportPause) { bound.value.report() }
+    }
+
+    private func report() {
+        reportTimer = nil
+        guard !isEnded, !reports.isEmpty else { return }
+        var call = TunnelCall(.requests, tunnel: grant.id)
+        call.requests = reports
+        call.dropped = droppedReports
+        if link.call(JSONText.encode(call)) == nil {
+            // The machine is slow to answer: what it has not heard of is only counted.
+            droppedReports += reports.count
+        } else {
+            droppedReports = 0
+        }
+        reports.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: Connections to the service
+
+    /// A connection to the service that was used before, or a fresh one.
+    /// - Throws: ``LinkRejection``.
+    func service(peer: String, host: String, fresh: Bool) throws(LinkRejection) -> ServiceStream {
+        if !fresh, let known = idle.popLast() { return known }
+        let service = ServiceStream(tunnel: self)
+        service.stream = try link.open(
+            LinkOpen(tunnel: grant.id, peer: peer, host: host, trace: ""), owner: service)
+        return service
+    }
+
+    /// Keeps a connection to the service for the next request.
+    func keep(_ service: ServiceStream) {
+        service.user = nil
+        service.wasUsed = true
+        service.idleSince = .now()
+        guard !isEnded, keepAlive > .zero, Self.idleLimit > idle.count else { return service.end(.cancelled) }
+        idle.append(service)
+        scheduleIdle()
+    }
+
+    /// Node closes its own after 5 s; a request must not meet that.
+    private var keepAlive: TimeAmount { .seconds(Int64(min(max(options.keepAlive ?? 4, 0), 300))) }
+
+    private func scheduleIdle() {
+        guard idleTimer == nil, let oldest = idle.first else { return }
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        idleTimer = loop.scheduleTask(deadline: oldest.idleSince + keepAlive) {
+            let tunnel = bound.value
+            tunnel.idleTimer = nil
+            let now = NIODeadline.now()
+            while let first = tunnel.idle.first, now - first.idleSince >= tunnel.keepAlive {
+                tunnel.idle.removeFirst()
+                first.end(.cancelled)
+            }
+            tunnel.scheduleIdle()
+        }
+    }
+
+    /// An unused connection to the service has ended.
+    func forget(_ service: ServiceStream) { idle.removeAll { $0 === service } }
+
+    // MARK: The end
+
+    func setPaused(_ isPaused: Bool) {
+        self.isPaused = isPaused
+        if isPaused { closeVisitors() }
+    }
+
+    /// Closes every visitor's connection, and those to the service.
+    func end() {
+        guard !isEnded else { return }
+        report()
+        isEnded = true
+        idleTimer?.cancel()
+        reportTimer?.cancel()
+        for service in idle { service.end(.stopped) }
+        idle = []
+        closeVisitors()
+    }
+
+    private func closeVisitors() {
+        let open = visitors.values
+        visitors = [:]
+        metrics.connections.add(-open.count)
+        for channel in open { channel.pipeline.fireUserInboundEventTriggered(TunnelEnded()) }
+    }
+}
+
+/// Tells a visitor's handlers that their tunnel is served no more.
+struct TunnelEnded: Sendable {}
+
+/// What one tunnel has carried, in memory that outlives a kill.
+struct TunnelCounters {
+    let requests, bytes, connections: KeptCounters.Counter
+    private let file: KeptCounters
+
+    init(_ id: String, in file: KeptCounters, from totals: TunnelTotals) {
+        self.file = file
+        requests = file.open("\(id) r", from: totals.requests)
+        bytes = file.open("\(id) b", from: totals.bytes)
+        connections = file.open("\(id) c", from: totals.connections)
+    }
+
+    /// What was counted is written down elsewhere.
+    func close() { for counter in [requests, bytes, connections] { file.close(counter.place) } }
+}
+
+extension TunnelTotals {
+    /// What the last process left, by tunnel.
+    /// - Parameter counts: by the names that ``TunnelCounters`` gives.
+    public static func left(in counts: [String: Int]) -> [String: TunnelTotals] {
+        var found: [String: TunnelTotals] = [:]
+        for (name, value) in counts {
+            let parts = name.split(separator: " ")
+            guard parts.count == 2 else { continue }
+            var totals = found[String(parts[0])] ?? TunnelTotals(requests: 0, bytes: 0, connections: 0)
+            switch parts[1] {
+            case "r": totals.requests = value
+            case "b": totals.bytes = value
+            case "c": totals.connections = value
+            default: continue
+            }
+            found[String(parts[0])] = totals
+        }
+        return found
+    }
+}

@@ -1,0 +1,139 @@
+import Database
+import Model
+import Storage
+import Testing
+
+@Suite struct TunnelTests {
+    private let temporary: TemporaryDatabase
+    private var database: Database { temporary.database }
+    private let now = Timestamp(milliseconds: 1_800_000_000_000)
+    private let ports = 21000...21002
+
+    init() throws { temporary = try TemporaryDatabase() }
+
+    private func claim(
+        _ caller: Caller, _ kind: TunnelKind = .http, name: String? = nil, port: Int? = nil,
+        candidates: [String] = ["a-b-c"],
+        after seconds: Int64 = 0
+    ) async throws -> Tunnel {
+        let (now, ports) = (self.now.advanced(bySeconds: seconds), self.ports)
+        let request = Tunnel.Request(kind: kind, name: name, port: port)
+        return try await database.write {
+            try Tunnel.claim(request, by: caller, candidates: candidates, ports: ports, now: now, in: $0)
+        }
+    }
+
+    private func release(_ tunnel: Tunnel, after seconds: Int64 = 0) async throws {
+        let now = self.now.advanced(bySeconds: seconds)
+        _ = try await database.write {
+            try Tunnel.release(id: tunnel.id, now: now, in: $0.tenant(tunnel.organisationId))
+        }
+    }
+
+    private func refusal(_ body: () async throws -> some Sendable) async -> Refusal.Code? {
+        do {
+            _ = try await body()
+            return nil
+        } catch { return (error as? Refusal)?.code }
+    }
+
+    @Test func aNameBelongsToWhoeverTookItFirstAndStaysTheirsFor90Days() async throws {
+        let ana = try await temporary.account("ana", .enterprise, now: now)
+        let ben = try await temporary.account("ben", .enterprise, now: now)
+        let tunnel = try await claim(ana, name: "demo")
+        #expect(tunnel.isKept && tunnel.name == "demo")
+        // Asked for again, it is the same one.
+        #expect(try await claim(ana, name: "demo").id == tunnel.id)
+        #expect(await refusal { try await claim(ben, name: "demo") } == .nameTaken)
+        try await release(tunnel)
+        #expect(await refusal { try await claim(ben, name: "demo", after: 89 * 86_400) } == .nameTaken)
+        #expect(try await claim(ana, name: "demo", after: 89 * 86_400).id == tunnel.id)
+        try await release(tunnel)
+        let later = now.advanced(bySeconds: 90 * 86_400 + 1)
+        _ = try await database.write { try History.clearAway(olderThan: 0, now: later, in: $0) }
+        #expect(try await claim(ben, name: "demo").organisationId == ben.organisationId)
+    }
+
+    @Test func aNameThatNobodyChoseEndsWithItsCommandAndComesBackToItsOwner() async throws {
+        let ana = try await temporary.account("ana", .enterprise, now: now)
+        let first = try await claim(ana)
+        #expect(!first.isKept && first.name == "a-b-c")
+        #expect(try await claim(ana, candidates: ["a-b-c", "d-e-f"]).name == "d-e-f")
+        try await release(first, after: 10)
+        #expect(try await claim(ana, candidates: ["g-h-i"], after: 20).id == first.id)
+    }
+
+    @Test func portsComeFromTheRangeAndAreUnique() async throws {
+        let ana = try await temporary.account("ana", .enterprise, now: now)
+        var found: Set<Int> = []
+        for _ in ports { found.insert(try #require(try await claim(ana, .tcp).port)) }
+        #expect(found == Set(ports))
+        #expect(await refusal { try await claim(ana, .tcp) } == .limit)
+        #expect(await refusal { try await claim(ana, .tcp, port: 80) } == .invalid)
+    }
+
+    @Test func thePlanSaysHowMany() async throws {
+        let ana = try await temporary.account("ana", .free, now: now)
+        for name in ["one", "two", "three"] { _ = try await claim(ana, name: name) }
+        do {
+            _ = try await claim(ana, name: "four")
+            Issue.record("the fourth was allowed")
+        } catch let refusal as Refusal {
+            #expect(refusal.code == .tunnelLimit && refusal.limit == 3 && refusal.current == 3 && refusal.plan == .free)
+        }
+        #expect(try await claim(ana, name: "two").name == "two")
+    }
+
+    @Test(arguments: [
+        "ab", "Demo", "a_b", "-demo", "demo-", "www", "admin", "postern", "xn--abc", "paypal", "my-pay-pal", "g00gle",
+        "a.b", "démo",
+        String(repeating: "a", count: 64), "",
+    ])
+    func aNameThatIsNoneOrLooksLikeAnothersIsRefused(name: String) async throws {
+        let ana = try await temporary.account("ana", .enterprise, now: now)
+        #expect(await refusal { try await claim(ana, name: name) } == .invalid)
+    }
+
+    @Test func usageIsWrittenOnceHoweverOftenItIsSettled() async throws {
+        let ana = try await temporary.account("ana", .enterprise, now: now)
+        let tunnel = try await claim(ana, name: "demo")
+        let now = self.now
+        for total in [
+            TunnelUsage(requests: 2, bytes: 100, connections: 1), TunnelUsage(requests: 5, bytes: 150, connections: 1),
+        ] {
+            for _ in 0..<3 {
+                try await database.write { try UsageLedger.settleTunnels([tunnel.id: total], now: now, in: $0) }
+            }
+        }
+        let sums = try await database.read {
+            try UsageLedger.sums(from: 0, to: .max >> 1, in: $0.tenant(ana.organisationId))
+        }
+        #expect(sums.first { $0.unit == .tunnelRequests }?.amount == 5)
+        #expect(sums.first { $0.unit == .tunnelBytes }?.amount == 150)
+        #expect(sums.first { $0.unit == .tunnelConnections }?.amount == 1)
+    }
+
+    @Test func whatNoCommandServesAnyMoreIsReleasedAndWhatWasChosenStays() async throws {
+        let ana = try await temporary.account("ana", .enterprise, now: now)
+        let kept = try await claim(ana, name: "demo"), random = try await claim(ana)
+        let now = self.now
+        let gone = try await database.write {
+            try Tunnel.releaseAbandoned(before: now.advanced(bySeconds: 1), now: now.advanced(bySeconds: 601), in: $0)
+        }
+        #expect(gone.map(\.id) == [random.id])
+        let left = try await database.read { try Tunnel.list(ownedBy: nil, in: $0.tenant(ana.organisationId)) }
+        #expect(left.map(\.id) == [kept.id])
+    }
+
+    @Test func whatAnAdministratorHasPausedStaysPausedWhenItIsRemovedAndTakenAgain() async throws {
+        let ana = try await temporary.account("ana", .enterprise, now: now)
+        let tunnel = try await claim(ana, name: "demo")
+        let now = self.now
+        try await database.write {
+            try Tunnel.setPaused(id: tunnel.id, now, isBlocked: true, in: $0.tenant(ana.organisationId))
+        }
+        try await release(tunnel)
+        let again = try await claim(ana, name: "demo")
+        #expect(again.pausedAt != nil && again.isBlocked)
+    }
+}
