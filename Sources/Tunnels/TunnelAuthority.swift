@@ -52,6 +52,8 @@ public struct TunnelGrant: Sendable {
     public let connectionLimit: Int?
     /// The plan that sets it.
     public let plan: String?
+    /// Stays known when its command ends.
+    public let isKept: Bool
     /// Visitors' browsers are warned once: nobody has vouched for its owner.
     public let warns: Bool
     /// What the tunnel has carried before.
@@ -59,7 +61,7 @@ public struct TunnelGrant: Sendable {
 
     public init(
         id: String, organisationId: String, kind: TunnelKind, name: String?, port: Int?, connectionLimit: Int?,
-        plan: String?, warns: Bool, totals: TunnelTotals
+        plan: String?, isKept: Bool, warns: Bool, totals: TunnelTotals
     ) {
         self.id = id
         self.organisationId = organisationId
@@ -68,6 +70,7 @@ public struct TunnelGrant: Sendable {
         self.port = port
         self.connectionLimit = connectionLimit
         self.plan = plan
+        self.isKept = isKept
         self.warns = warns
         self.totals = totals
     }

@@ -2,8 +2,8 @@
 public struct TunnelConfiguration: Sendable {
     /// Names of tunnels are directly below it; nil where there are no such tunnels.
     public var domain: String?
-    /// The port that visitors use for names.
-    public var publicPort: Int
+    /// The port that visitors use for names; nil for the one that HTTPS listens on.
+    public var publicPort: Int?
     /// Ports of `tcp` tunnels; nil where there are none.
     public var ports: ClosedRange<Int>?
     /// Where the ports listen, an address of this machine or `*`.
@@ -19,7 +19,6 @@ public struct TunnelConfiguration: Sendable {
 
     public init(software: String) {
         self.software = software
-        publicPort = 443
         portHost = "*"
         memoryBytes = 256 << 20
     }
@@ -33,10 +32,11 @@ public struct TunnelConfiguration: Sendable {
     public func host(of name: String) -> String? { domain.map { "\(name).\($0)" } }
 
     /// The address that people open.
-    public func url(name: String?, port: Int?, isHTTP: Bool) -> String {
+    /// - Parameter standardPort: where HTTPS listens, for where ``publicPort`` is not set.
+    func url(name: String?, port: Int?, isHTTP: Bool, standardPort: Int) -> String {
         if let name, let host = host(of: name) {
-            let rest = publicPort == 443 ? "" : ":\(publicPort)"
-            return isHTTP ? "https://\(host)\(rest)" : "tls://\(host):\(publicPort)"
+            let https = publicPort ?? standardPort
+            return isHTTP ? "https://\(host)\(https == 443 ? "" : ":\(https)")" : "tls://\(host):\(https)"
         }
         // The domain's own name need not lead here, names below it do.
         let host = publicURL.flatMap(Self.hostOf) ?? domain.map { "tcp.\($0)" } ?? "localhost"

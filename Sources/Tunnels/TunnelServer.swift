@@ -40,6 +40,8 @@ public final class TunnelServer: Sendable {
     let budget: CreditBudget
     let log: TunnelLog
     let state = Mutex(State())
+    /// Where HTTPS listens.
+    private let httpsPort = Atomic<Int>(443)
     private let budgets = Mutex<[String: CreditBudget]>([:])
 
     /// - Parameters:
@@ -57,6 +59,14 @@ public final class TunnelServer: Sendable {
         self.background = background
         log = TunnelLog(logger: logger)
         budget = CreditBudget(limit: configuration.memoryBytes)
+    }
+
+    /// Where HTTPS turned out to listen, for addresses of tunnels.
+    public func listens(onHTTPS port: Int) { httpsPort.store(port, ordering: .relaxed) }
+
+    /// The address that people open.
+    public func url(name: String?, port: Int?, isHTTP: Bool) -> String {
+        configuration.url(name: name, port: port, isHTTP: isHTTP, standardPort: httpsPort.load(ordering: .relaxed))
     }
 
     /// What all links of an organisation may hold in memory; kept for as long as the server runs.

@@ -149,6 +149,9 @@ public struct WebServer: Service {
                 hellos: entrances,
                 bounds: { known.bounds($0, $1) })
         }
+        if let https = listeners.bound.first(where: { $0.role == .https }) {
+            tunnels.server.listens(onHTTPS: https.port)
+        }
         onRunning(listeners.bound)
         await withGracefulShutdownHandler {
             await listeners.serve()

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import ssl
 import subprocess
 import urllib.parse
 
@@ -52,7 +53,11 @@ class Browser:
         self.cookies = {}
 
     def request(self, method, path, fields=None, headers=None):
-        connection = http.client.HTTPConnection(self.server.address, timeout=PATIENCE)
+        if self.server.tls:
+            connection = http.client.HTTPSConnection(
+                self.server.address, timeout=PATIENCE, context=ssl._create_unverified_context())
+        else:
+            connection = http.client.HTTPConnection(self.server.address, timeout=PATIENCE)
         try:
             all_headers = {"Host": self.server.address, **(headers or {})}
             if self.cookies:

@@ -159,8 +159,6 @@ final class ApplianceServer: Sendable {
     ) -> TunnelConfiguration {
         var tunnels = TunnelConfiguration(software: "postern \(Postern.version)")
         tunnels.domain = configuration[Settings.tunnelDomain]
-        // Port 0 is the system's choice, and not known yet.
-        tunnels.publicPort = listeners.first { $0.role == .https }.map(\.port).flatMap { $0 == 0 ? nil : $0 } ?? 443
         if let url = configuration[Settings.publicURL], let address = WebAddress(url, scheme: "https") {
             tunnels.publicPort = address.port
         }

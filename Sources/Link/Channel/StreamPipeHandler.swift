@@ -26,6 +26,9 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
     private var onEnd: ((End) -> Void)?
     private var context: ChannelHandlerContext?
     private var isReadHeld = false
+    /// Writes to the socket that have not left.
+    private var pendingWrites = 0
+    private var streamIsFinished = false
     private var outputIsFinished = false
     private var inputIsFinished = false
 
@@ -76,6 +79,11 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
     }
 
     public func channelInactive(context: ChannelHandlerContext) {
+        // Where our side has ended, the end of the other's closes the socket without another word. A broken one is an error before.
+        if outputIsFinished && !inputIsFinished {
+            inputIsFinished = true
+            link.finish(stream)
+        }
         give(up: .broken, .broken)
         self.context = nil
         context.fireChannelInactive()
@@ -89,25 +97,33 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
         guard let context else { return link.consume(stream, bytes.readableBytes) }
         let count = bytes.readableBytes
         onBytes?(0, count)
+        pendingWrites += 1
         let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenSuccess { [link, stream] in link.consume(stream, count) }
+        promise.futureResult.assumeIsolated().whenComplete { result in
+            if case .success = result { self.link.consume(self.stream, count) }
+            self.pendingWrites -= 1
+            self.endOutputWhenFlushed()
+        }
         context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
     }
 
     public func streamFinished() {
-        guard let context else { return }
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        // When what was written before has left.
-        promise.futureResult.assumeIsolated().whenComplete { _ in
-            self.outputIsFinished = true
-            self.endIfDone()
-        }
-        context.close(mode: .output, promise: promise)
+        streamIsFinished = true
+        endOutputWhenFlushed()
+    }
+
+    /// Not before everything has left: where the input has ended, closing the output closes the socket with what is still waiting.
+    private func endOutputWhenFlushed() {
+        guard streamIsFinished, !outputIsFinished, pendingWrites == 0, let context else { return }
+        outputIsFinished = true
+        if inputIsFinished { endIfDone() } else { context.close(mode: .output, promise: nil) }
     }
 
     public func streamRejected(_ reason: LinkRejection) { close(.rejected(reason)) }
 
-    public func streamReset(_ code: ResetCode) { close(.reset(code)) }
+    public func streamReset(_ code: ResetCode) {
+        close(.reset(code))
+    }
 
     private func endIfDone() {
         guard inputIsFinished && outputIsFinished else { return }

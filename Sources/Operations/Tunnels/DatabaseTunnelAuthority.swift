@@ -98,7 +98,7 @@ struct DatabaseLinkSession: LinkSession {
         try Tunnel.markSeen([id], now: now, in: database)
         return TunnelGrant(
             id: id, organisationId: tunnel.organisationId, kind: tunnel.kind, name: tunnel.name, port: tunnel.port,
-            connectionLimit: limit?.value, plan: limit?.plan,
+            connectionLimit: limit?.value, plan: limit?.plan, isKept: tunnel.isKept,
             warns: try warnsOfStrangers && !isVouchedFor(caller.user, in: database), totals: TunnelTotals(tunnel.usage))
     }
 

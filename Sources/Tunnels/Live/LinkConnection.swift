@@ -237,7 +237,7 @@ final class LinkConnection: LinkOwner {
     private func close(_ served: Served, isStopped: Bool) {
         served.port?.close()
         served.live.end()
-        server.ended(served.live.grant, by: id, isForgotten: isStopped)
+        server.ended(served.live.grant, by: id, isForgotten: isStopped && !served.live.grant.isKept)
         stopped(served, isStopped: isStopped)
     }
 

@@ -78,10 +78,14 @@ final class LiveTunnel {
             requests: counters.requests.value, bytes: counters.bytes.value, connections: counters.connections.value)
     }
 
-    /// A request was answered.
-    func answered(_ request: TunnelRequest) {
+    /// Counts a request. Before a byte of its answer leaves, so that whoever has an answer was counted.
+    func countRequest() {
         counters.requests.add(1)
         metrics.requests.add()
+    }
+
+    /// A request is over.
+    func answered(_ request: TunnelRequest) {
         guard options.reportsRequests == true else { return }
         if reports.count < Self.reportLimit { reports.append(request) } else { droppedReports += 1 }
         guard reportTimer == nil else { return }

@@ -146,6 +146,7 @@ final class Exchange {
         guard !isOver else { return }
         isOver = true
         service?.user = nil
+        tunnel.countRequest()
         report(status: answer.status)
         visitor.answer(answer, to: head, closes: closes ?? !(request.isEnded && head.keepsAlive))
     }
@@ -182,6 +183,7 @@ extension Exchange: ServiceStreamUser {
         }
         if response.hasHead && !hasAnswer {
             hasAnswer = true
+            tunnel.countRequest()
             sent = nil
             if request.isEnded { visitor.clearDeadline() }
             if response.droppedCookies > 0 { tunnel.metrics.cookiesDropped.add(response.droppedCookies) }
@@ -198,8 +200,7 @@ extension Exchange: ServiceStreamUser {
 
     private func write(_ out: [ByteBuffer], consuming count: Int, of service: ServiceStream) {
         guard let context = visitor.context, !out.isEmpty else { return service.consume(count) }
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenSuccess { service.consume(count) }
+        let promise = visitor.written { service.consume(count) }
         let total = out.reduce(0) { $0 + $1.readableBytes }
         bytesOut += total
         tunnel.count(bytesIn: 0, bytesOut: total)

@@ -46,6 +46,10 @@ final class VisitorHandler: ChannelDuplexHandler {
     private var inputIsFinished = false
     private var isStopping = false
     private var clock = VisitorClock()
+    /// Writes that have not left.
+    private var pendingWrites = 0
+    /// What is to be closed when all of them have.
+    private var closesWhenFlushed: CloseMode?
 
     /// - Parameter input: what was received before this handler.
     init(server: TunnelServer, visitor: VisitorName, connection: ConnectionTransfer, input: ByteBuffer = ByteBuffer()) {
@@ -134,7 +138,9 @@ final class VisitorHandler: ChannelDuplexHandler {
         inputIsFinished = true
         switch state {
         case .head, .closing: context.close(promise: nil)
-        case .spliced(let service): service.finish()
+        case .spliced(let service):
+            service.finish()
+            if service.isFinished { serviceFinished() }
         // The answer is still wanted; a request that is not whole gets none.
         case .exchange(let exchange): if !exchange.isRequestEnded { context.close(promise: nil) }
         case .moving: break
@@ -265,8 +271,28 @@ final class VisitorHandler: ChannelDuplexHandler {
 
     func write(_ bytes: ByteBuffer, thenCloses closes: Bool) {
         guard let context else { return }
-        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: written {})
         if closes { close() } else { next() }
+    }
+
+    /// A promise for a write, which counts until it has left.
+    /// - Parameter then: runs where it has.
+    func written(_ then: @escaping () -> Void) -> EventLoopPromise<Void>? {
+        guard let context else { return nil }
+        pendingWrites += 1
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { result in
+            self.pendingWrites -= 1
+            if case .success = result { then() }
+            self.closeIfFlushed()
+        }
+        return promise
+    }
+
+    private func closeIfFlushed() {
+        guard let mode = closesWhenFlushed, pendingWrites == 0 else { return }
+        closesWhenFlushed = nil
+        context?.close(mode: mode, promise: nil)
     }
 
     /// Waits for the next request.
@@ -287,7 +313,8 @@ final class VisitorHandler: ChannelDuplexHandler {
     func close() {
         state = .closing
         clock.stop()
-        context?.close(promise: nil)
+        closesWhenFlushed = .all
+        closeIfFlushed()
     }
 
     /// An answer that was begun cannot be finished. The visitor must not take it for whole: no last chunk, no close_notify, and RST.
@@ -359,12 +386,13 @@ extension VisitorHandler: ServiceStreamUser {
         guard let context, case .spliced(let service) = state else { return }
         let count = bytes.readableBytes
         attached?.count(bytesIn: 0, bytesOut: count)
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenSuccess { service.consume(count) }
-        context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: written { service.consume(count) })
     }
 
-    func serviceFinished() { context?.close(mode: .output, promise: nil) }
+    func serviceFinished() {
+        closesWhenFlushed = inputIsFinished ? .all : .output
+        closeIfFlushed()
+    }
 
     func serviceFailed(_ failure: ServiceFailure) { abort() }
 

@@ -37,7 +37,8 @@ struct TunnelPages: Sendable {
     private static let heads = ["Address", "State", "Owner", "Connections", "Requests", "Bytes", "Last seen"]
 
     private static func empty(_ resources: TunnelResources) -> HTML {
-        guard resources.configuration.domain != nil || resources.configuration.ports != nil else {
+        let configuration = resources.server.configuration
+        guard configuration.domain != nil || configuration.ports != nil else {
             return """
                 <p>This server has no tunnels yet. Its owner sets <code>tunnel-domain</code> for addresses and <code>tunnel-ports</code>
                 for ports; <code>docs/tunnels.md</code> says how.</p>

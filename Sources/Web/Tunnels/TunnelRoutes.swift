@@ -122,7 +122,7 @@ struct TunnelRoutes: Sendable {
 
 /// Tunnels as the API and the pages show them.
 struct TunnelResources: Sendable {
-    let configuration: TunnelConfiguration
+    let server: TunnelServer
     /// Whether browsers trust the certificate that a host's visitors are shown.
     let isTrusted: @Sendable (String) -> Bool
 
@@ -136,10 +136,10 @@ struct TunnelResources: Sendable {
             owner: listed.owner ?? "", kept: tunnel.isKept, createdAt: tunnel.createdAt.iso, lastSeenAt: lastSeen?.iso,
             connections: listed.status?.connections ?? 0, requests: totals?.requests ?? tunnel.usage.requests,
             bytes: totals?.bytes ?? tunnel.usage.bytes,
-            trusted: tunnel.kind != .http || tunnel.name.flatMap(configuration.host).map(isTrusted) ?? false)
+            trusted: tunnel.kind != .http || tunnel.name.flatMap(server.configuration.host).map(isTrusted) ?? false)
     }
 
     func url(_ tunnel: Tunnel) -> String {
-        configuration.url(name: tunnel.name, port: tunnel.port, isHTTP: tunnel.kind == .http)
+        server.url(name: tunnel.name, port: tunnel.port, isHTTP: tunnel.kind == .http)
     }
 }

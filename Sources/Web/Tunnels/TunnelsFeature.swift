@@ -22,7 +22,7 @@ extension WebFeature {
         metrics: { services, out in services.parts.metrics.tunnels.expose(to: &out) },
         routes: { services, routes in
             let resources = TunnelResources(
-                configuration: services.tunnels.server.configuration, isTrusted: services.parts.trusts)
+                server: services.tunnels.server, isTrusted: services.parts.trusts)
             TunnelRoutes(tunnels: services.tunnels, resources: resources, linkKey: services.parts.linkKey).add(
                 to: routes)
             TunnelPages(tunnels: services.tunnels, resources: resources).add(to: routes)
