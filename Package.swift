@@ -102,7 +102,8 @@ let package = Package(
         .target(
             name: "CertificateAuthorities",
             dependencies: [
-                "COpenSSL", "Files", "Model", "Outbound", "TransportSecurity", nioCore, nioHTTP1, crypto, logging,
+                "COpenSSL", "Files", "Model", "Outbound", "TransportSecurity", nioCore, nioPosix, nioHTTP1, crypto,
+                logging,
             ],
             swiftSettings: strict
         ),
@@ -242,6 +243,9 @@ let package = Package(
         .testTarget(
             name: "OutboundTests",
             dependencies: ["Outbound", "TransportSecurity", "TestSupport", nioCore, nioPosix, nioHTTP1],
+            swiftSettings: strict),
+        .testTarget(
+            name: "CertificateAuthoritiesTests", dependencies: ["CertificateAuthorities", "TestSupport", nioCore],
             swiftSettings: strict),
         .testTarget(name: "LinkTests", dependencies: ["Link", "Wire", nioCore], swiftSettings: strict),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "TestSupport", nioCore], swiftSettings: strict),

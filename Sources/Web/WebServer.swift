@@ -225,6 +225,8 @@ public struct WebParts: Sendable {
     public var link: TLSContext?
     /// SHA-256 of the public key that links carry.
     public var linkKey: String?
+    /// Of the tunnel domain; nil where there is none.
+    public var tunnelCertificate: @Sendable () -> TunnelCertificateReport? = { nil }
     /// Whether browsers trust the certificate that is shown for a host.
     public var trusts: @Sendable (String) -> Bool = { _ in false }
     public var challenges: ChallengeAnswers

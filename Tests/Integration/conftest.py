@@ -120,6 +120,12 @@ class Server:
             status, text = error.code, error.read()
         return status, json.loads(text) if text else None
 
+    def page(self, path):
+        """What a browser gets that nobody is signed in with."""
+        context = ssl._create_unverified_context() if self.tls else None
+        with urllib.request.urlopen(self.url + path, timeout=PATIENCE, context=context) as answer:
+            return answer.read().decode()
+
     @property
     def settings(self):
         """The environment that tells an owner's verb what the server's flags told it."""

@@ -51,7 +51,7 @@ class Tunnel:
     def online(self):
         self.url = self.wait("online")["url"]
         self.host, _, port = self.url.split("://")[1].partition(":")
-        self.port = int(port)
+        self.port = int(port or 443)
         return self
 
     def end(self):

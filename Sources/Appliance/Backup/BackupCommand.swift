@@ -91,7 +91,7 @@ enum KeyFiles {
         Keyring.masterName, Keyring.masterName + Keyring.nextSuffix, Keyring.auditName, "self-signed.pem",
         LinkIdentity.fileName,
         "acme/account.key", "acme/account.json",
-        "acme/certificate.pem",
+        "acme/certificate.pem", "acme-tunnels/account.key", "acme-tunnels/account.json", "acme-tunnels/certificate.pem",
     ]
 }
 

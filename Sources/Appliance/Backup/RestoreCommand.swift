@@ -50,7 +50,9 @@ struct RestoreCommand: AsyncParsableCommand {
             try put(database.contents, scratch, state)
             // Only names that we know: a file cannot choose where it goes.
             for key in files where KeyFiles.names.contains(key.name) {
-                if key.name.hasPrefix("acme/") { mkdir("\(state)/acme", 0o700) }
+                for directory in ["acme", "acme-tunnels"] where key.name.hasPrefix("\(directory)/") {
+                    mkdir("\(state)/\(directory)", 0o700)
+                }
                 try BinaryFile.write(key.contents, to: "\(state)/\(key.name)")
             }
         } else {

@@ -61,6 +61,21 @@ struct Contradictions {
                 self[Settings.tunnelKey] == nil ? "tunnel-certificate" : "tunnel-key",
                 "tunnel-certificate and tunnel-key go together; set both or none")
         }
+        if self[Settings.tunnelACME] != .off {
+            if self[Settings.tunnelDomain] == nil { add("tunnel-acme", "tunnel-acme is set, and tunnel-domain is not") }
+            if self[Settings.tunnelCertificate] != nil {
+                add("tunnel-acme", "tunnel-acme and tunnel-certificate exclude each other")
+            }
+            if !self[Settings.acmeAgree] {
+                add("tunnel-acme", "tunnel-acme: read the authority's terms, then set acme-agree: yes")
+            }
+            if self[Settings.tunnelACME] == .hook && self[Settings.tunnelDNSHook] == nil {
+                add("tunnel-acme", "tunnel-acme is hook, and tunnel-dns-hook is not set")
+            }
+            if self[Settings.tunnelACME] == .responder && self[Settings.tunnelDNS] == .off {
+                add("tunnel-dns", "tunnel-acme is responder, and tunnel-dns is off")
+            }
+        }
         guard let domain = self[Settings.tunnelDomain] else {
             if self[Settings.tunnelPorts] != nil && self[Settings.https] == .off {
                 add("tunnel-ports", "tunnels need https, which is off")

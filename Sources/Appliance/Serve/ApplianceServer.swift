@@ -70,8 +70,12 @@ final class ApplianceServer: Sendable {
             let identity = try LinkIdentity.pair(stateDirectory: state)
             parts.link = try TLSContext.linkServer(identity)
             parts.linkKey = "\(identity.leaf.keyFingerprint)"
-            tunnelCertificates = try configuration[Settings.tunnelDomain].map {
-                try TunnelCertificates(configuration, domain: $0, store: keeper.store, logger: logger)
+            if let domain = configuration[Settings.tunnelDomain] {
+                let certificates = try await TunnelCertificates(
+                    configuration, domain: domain, store: keeper.store, answers: answers, client: client, group: group,
+                    logger: logger)
+                tunnelCertificates = certificates
+                parts.tunnelCertificate = { certificates.report }
             }
             parts.trusts = { keeper.store.isTrusted(for: $0) }
         }

@@ -38,10 +38,12 @@ final class CertificateKeeper: Service {
         self.logger = logger
         mode = configuration[Settings.tlsMode]
         state = Mutex(State(files: CertificateFiles(configuration)))
+        let store = self.store
         acme =
             mode == .acme
             ? try ACMEKeeper(
-                ACMESettings(configuration), store: store, answers: answers, client: client, logger: logger)
+                ACMESettings(configuration), store: store, answers: answers, client: client, logger: logger
+            ) { try store.serve($0, servesAnyName: false) }
             : nil
         try open()
         recordServed()
@@ -182,7 +184,7 @@ extension ACMESettings {
         self.init(
             directory: configuration[Settings.acmeDirectory], names: configuration[Settings.tlsNames],
             email: configuration[Settings.acmeEmail],
-            challenge: configuration[Settings.acmeChallenge],
+            challenge: configuration[Settings.acmeChallenge].challenge,
             authorities: configuration[Settings.acmeCAFile],
             stateDirectory: "\(configuration.stateDirectory)/acme")
         if let id = configuration[Settings.acmeEABKeyId], let key = configuration[Settings.acmeEABHMACKey] {

@@ -1,24 +1,35 @@
+import CertificateAuthorities
 import Database
 import Glibc
 import Logging
 import Model
+import NIOCore
+import Outbound
 import ServiceLifecycle
 import Synchronization
+import Sockets
 import TransportSecurity
+import Web
 
-/// Shows the wildcard certificate of the tunnel domain, and takes new contents of its files.
+/// Shows the wildcard certificate of the tunnel domain: from files whose new contents it takes, or from an authority by dns-01. Names below
+/// the domain have no certificates of their own, ever: they would be in public logs before anybody opened them.
 final class TunnelCertificates: Service {
     /// Between two looks at the files, in seconds: a renewal hook need not tell us.
     private static let watchSeconds = 5
 
     private let domain: String
     private let files: CertificateFiles?
+    private let keeper: ACMEKeeper?
+    private let responder: DNSResponder?
     private let store: ServerCertificates
     private let logger: Logger
     private let seen = Mutex<[Int]>([])
 
     /// - Throws: `TLSError`, ``CommandFailure``: a server that cannot read the files it was given does not start.
-    init(_ configuration: Configuration, domain: String, store: ServerCertificates, logger: Logger) throws {
+    init(
+        _ configuration: Configuration, domain: String, store: ServerCertificates, answers: ChallengeAnswers,
+        client: HTTPClient, group: any EventLoopGroup, logger: Logger
+    ) async throws {
         self.domain = domain
         self.store = store
         self.logger = logger
@@ -27,21 +38,62 @@ final class TunnelCertificates: Service {
         } else {
             files = nil
         }
+        let prover: (any NameProver)?
+        switch configuration[Settings.tunnelACME] {
+        case .off: (prover, responder) = (nil, nil)
+        case .hook: (prover, responder) = (DNSHook(path: configuration[Settings.tunnelDNSHook] ?? ""), nil)
+        case .responder:
+            let made = try await Self.responder(configuration, domain, group)
+            (prover, responder) = (made, made)
+        }
+        keeper = try prover.map { prover in
+            var settings = try ACMESettings(configuration)
+            settings.names = ["*.\(domain)"]
+            settings.challenge = .dns
+            settings.stateDirectory = "\(configuration.stateDirectory)/acme-tunnels"
+            settings.prover = prover
+            return try ACMEKeeper(settings, store: store, answers: answers, client: client, logger: logger) {
+                try store.serve($0, below: domain)
+            }
+        }
         // Until there is another one.
-        try store.serve(SelfSigned.pair(configuration), below: domain)
+        try store.serve(keeper?.stored() ?? SelfSigned.pair(configuration), below: domain)
         try load()
+    }
+
+    private static func responder(
+        _ configuration: Configuration, _ domain: String, _ group: any EventLoopGroup
+    ) async throws -> DNSResponder {
+        guard case .at(let host, let port) = configuration[Settings.tunnelDNS] else {
+            throw CommandFailure("tunnel-acme is responder, and tunnel-dns is off")
+        }
+        let own = PublicAddress.configured(configuration, ListenerConfiguration.configured(configuration))
+        let server = own.flatMap { WebAddress($0, scheme: "https")?.host } ?? HostName.own ?? "localhost"
+        do {
+            return try await DNSResponder.start(
+                name: "_acme-challenge.\(domain)", server: server, host: host == "*" ? "::" : host, port: port,
+                group: group)
+        } catch { throw CommandFailure("tunnel-dns: \(host):\(port) cannot be opened: \(error)") }
     }
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                self.watch()
-                try? await Task.sleep(for: .seconds(Self.watchSeconds))
-            }
+            async let ordering: Void? = self.keeper?.run {}
+            async let watching: Void = self.watch()
+            // They throw only when they are cancelled.
+            _ = try? await (ordering, watching)
+        }
+        responder?.close()
+    }
+
+    private func watch() async throws {
+        while true {
+            look()
+            try await Task.sleep(for: .seconds(Self.watchSeconds))
         }
     }
 
-    private func watch() {
+    private func look() {
         guard let files, files.stamp != seen.withLock({ $0 }) else { return }
         do {
             try load()
@@ -59,5 +111,12 @@ final class TunnelCertificates: Service {
         seen.withLock { $0 = files.stamp }
         guard let pair = try files.read().first else { return }
         try store.serve(pair, below: domain)
+    }
+
+    /// For the status page.
+    var report: TunnelCertificateReport {
+        TunnelCertificateReport(
+            domain: domain, isTrusted: store.isTrusted(for: "x.\(domain)"), problem: keeper?.status.problem,
+            notAfter: store.notAfter(for: "x.\(domain)"))
     }
 }

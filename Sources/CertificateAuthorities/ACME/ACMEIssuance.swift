@@ -198,8 +198,20 @@ struct ACMEIssuance: Sendable {
         }
         progress("proving \(name) by \(settings.challenge.rawValue)")
         let proof = try files.accountKey().authorization(token: token)
-        try begin(name: name, token: token, proof: proof)
-        defer { end(name: name, token: token) }
+        try await begin(name: name, token: token, proof: proof)
+        do {
+            try await see(authorization: url, challenge, of: name, connection)
+        } catch {
+            await end(name: name, token: token, proof: proof)
+            throw error
+        }
+        await end(name: name, token: token, proof: proof)
+    }
+
+    /// Tells the authority to look, and waits for what it has seen.
+    private func see(
+        authorization url: String, _ challenge: ACMEChallenge, of name: String, _ connection: ACMEConnection
+    ) async throws {
         // After a crash the authority may be at it already.
         if challenge.status != "processing" { _ = try await connection.post(challenge.url, "{}") }
         let answered = try await poll(connection, url, "the proof of \(name)") { (answer: ACMEAuthorization) in
@@ -222,21 +234,31 @@ struct ACMEIssuance: Sendable {
         }
     }
 
-    private func begin(name: String, token: String, proof: String) throws {
+    private func begin(name: String, token: String, proof: String) async throws {
         switch settings.challenge {
         case .http: answers.set(token, proof)
         case .tlsALPN:
             let digest = Array(SHA256.hash(data: Array(proof.utf8)))
             try store.beginChallenge(name: name, Issuing.challenge(name: name, digest: digest, now: time(nil)))
+        case .dns:
+            guard let prover = settings.prover else { throw ACMEError("unexpected", "nobody can prove a name by DNS") }
+            try await prover.present(name: Self.record(of: name), value: Self.text(proof))
         }
     }
 
-    private func end(name: String, token: String) {
+    private func end(name: String, token: String, proof: String) async {
         switch settings.challenge {
         case .http: answers.remove(token)
         case .tlsALPN: store.endChallenge(name: name)
+        case .dns: await settings.prover?.remove(name: Self.record(of: name), value: Self.text(proof))
         }
     }
+
+    /// The proof of `*.DOMAIN` is at the domain's own name, too.
+    private static func record(of name: String) -> String { "_acme-challenge.\(name)" }
+
+    /// RFC 8555, section 8.4.
+    private static func text(_ proof: String) -> String { Base64.url(Array(SHA256.hash(data: Array(proof.utf8)))) }
 
     private func poll<Value: Decodable>(
         _ connection: ACMEConnection, _ url: String, _ what: String, until isDone: (Value) -> Bool

@@ -19,12 +19,15 @@ public final class ACMEKeeper: Sendable {
     private let client: HTTPClient
     private let logger: Logger
     private let current: Mutex<RenewalStatus>
+    private let serve: @Sendable (CertificatePair) throws -> Void
 
+    /// - Parameter serve: shows a new certificate.
     /// - Throws: ``TLSError`` when the state directory cannot be used.
     public init(
         _ settings: ACMESettings, store: ServerCertificates, answers: ChallengeAnswers, client: HTTPClient,
-        logger: Logger
+        logger: Logger, serve: @escaping @Sendable (CertificatePair) throws -> Void
     ) throws(TLSError) {
+        self.serve = serve
         self.client = client
         self.settings = settings
         self.store = store
@@ -107,7 +110,7 @@ public final class ACMEKeeper: Sendable {
         }
         do {
             let pair = try await issuance.run(replacing: replacing)
-            try store.serve(pair, servesAnyName: false)
+            try serve(pair)
             onServed()
             schedule.succeeded()
             update {

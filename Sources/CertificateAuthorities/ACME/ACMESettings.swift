@@ -3,7 +3,9 @@ public import TransportSecurity
 
 /// What an owner decides about the certificate authority.
 public struct ACMESettings: Sendable {
-    public enum Challenge: String, Sendable, CaseIterable { case http = "http-01", tlsALPN = "tls-alpn-01" }
+    public enum Challenge: String, Sendable, CaseIterable {
+        case http = "http-01", tlsALPN = "tls-alpn-01", dns = "dns-01"
+    }
 
     public var directory: String
     public var names: [String]
@@ -15,6 +17,8 @@ public struct ACMESettings: Sendable {
     public var binding: (keyId: String, hmacKey: [UInt8])?
     /// Where keys, the order under way and the certificate are kept.
     public var stateDirectory: String
+    /// For dns-01.
+    public var prover: (any NameProver)?
 
     public init(
         directory: String, names: [String], email: String?, challenge: Challenge, authorities: String?,

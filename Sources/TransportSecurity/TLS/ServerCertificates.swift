@@ -66,6 +66,11 @@ public final class ServerCertificates: Sendable {
         return leaf.map { $0.matches(name: name) && !$0.isSelfIssued } ?? false
     }
 
+    /// When the certificate that is shown for a name ends, in epoch seconds.
+    public func notAfter(for name: String) -> Int? {
+        state.withLock { Self.served(for: name, in: $0)?.pair.leaf.notAfter }
+    }
+
     private static func served(for name: String, in state: State) -> Served? {
         if let named = state.served.first(where: { $0.pair.leaf.matches(name: name) }) { return named }
         if let below = state.below, name.hasSuffix(".\(below.domain)") { return below.served }

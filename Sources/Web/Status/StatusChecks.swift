@@ -6,6 +6,7 @@ import Storage
 import Synchronization
 import Telemetry
 import TransportSecurity
+import Tunnels
 
 /// What the newest backup is; for the status page.
 public struct BackupReport: Sendable {
@@ -51,7 +52,7 @@ final class StatusChecks: Sendable {
             if let known = self.fresh { return known }
             let components = [
                 await self.database(), await self.relay(), self.certificate(), self.acme(), self.disk(),
-                self.backups(),
+                self.backups(), self.tunnels(),
             ].compactMap { $0 }
             let report = StatusReport(components: components, checkedAt: .now)
             self.last.withLock { $0 = report }
@@ -61,6 +62,12 @@ final class StatusChecks: Sendable {
 
     private var fresh: StatusReport? {
         last.withLock { $0 }.flatMap { ContinuousClock.now - $0.checkedAt < Self.freshness ? $0 : nil }
+    }
+
+    /// Nil where the owner has set no tunnels.
+    private func tunnels() -> Component? {
+        let metrics = parts.metrics.tunnels
+        return parts.tunnelCertificate()?.component(tunnels: metrics.tunnels.value, now: time(nil))
     }
 
     private func database() async -> Component {

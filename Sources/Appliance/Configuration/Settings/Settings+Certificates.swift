@@ -26,7 +26,7 @@ extension Settings {
         "acme-email", .text, "Where the certificate authority may write to.")
     static let acmeAgree = TypedSetting.yesNo(
         "acme-agree", "You agree to the certificate authority's terms of service; acme needs a yes.")
-    static let acmeChallenge = TypedSetting<ACMESettings.Challenge>.choice(
+    static let acmeChallenge = TypedSetting<OwnNameChallenge>.choice(
         "acme-challenge", standard: .http, "How names are proved: on port 80, or on port 443.")
     static let acmeCAFile = TypedSetting.optionalText(
         "acme-ca-file", .path,
@@ -35,6 +35,19 @@ extension Settings {
         "acme-eab-key-id", .text, "External account binding: the key's name, from the authority.")
     static let acmeEABHMACKey = TypedSetting.optionalText(
         "acme-eab-hmac-key", .text, "External account binding: the key, base64url.", isSecret: true)
+}
+
+/// How this server proves its own names.
+enum OwnNameChallenge: String, Sendable, CaseIterable {
+    case http = "http-01"
+    case tlsALPN = "tls-alpn-01"
+
+    var challenge: ACMESettings.Challenge {
+        switch self {
+        case .http: .http
+        case .tlsALPN: .tlsALPN
+        }
+    }
 }
 
 /// Where the certificate comes from.

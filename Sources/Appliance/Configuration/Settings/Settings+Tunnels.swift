@@ -1,7 +1,8 @@
 extension Settings {
     /// Tunnels of people's machines.
     static let tunnelsGroup: [any AnyTypedSetting] = [
-        tunnelDomain, tunnelCertificate, tunnelKey, tunnelPorts, tunnelPortAddress, tunnelMemoryMiB, abuseContact,
+        tunnelDomain, tunnelCertificate, tunnelKey, tunnelACME, tunnelDNSHook, tunnelDNS, tunnelPorts,
+        tunnelPortAddress, tunnelMemoryMiB, abuseContact,
     ]
 
     static let tunnelDomain = TypedSetting.optionalText(
@@ -13,6 +14,18 @@ extension Settings {
     )
     static let tunnelKey = TypedSetting.optionalText(
         "tunnel-key", .path, "The wildcard certificate's private key, PEM.")
+    static let tunnelACME = TypedSetting<TunnelACME>.choice(
+        "tunnel-acme", standard: .off,
+        "How the wildcard certificate of tunnel-domain is ordered by dns-01: not at all, with a program of yours that changes your DNS, or with the server answering for _acme-challenge itself; acme-agree, acme-directory and the other acme settings count here too."
+    )
+    static let tunnelDNSHook = TypedSetting.optionalText(
+        "tunnel-dns-hook", .path,
+        "With tunnel-acme hook: a program that is called with present or remove, the record's name, and its value; it returns when the record can be looked up."
+    )
+    static let tunnelDNS = TypedSetting.address(
+        "tunnel-dns", standard: "*:53",
+        "With tunnel-acme responder: where the server answers for _acme-challenge; your DNS delegates that name to this server."
+    )
     static let tunnelPorts = TypedSetting<ClosedRange<Int>?>.portRange(
         "tunnel-ports", "Ports that TCP tunnels may use, as in 20000-20099; without them there are no TCP tunnels.")
     static let tunnelPortAddress = TypedSetting.text(
@@ -24,6 +37,9 @@ extension Settings {
         "abuse-contact", .text,
         "Who takes reports about tunnels, as an address for mails; shown on every error page's report link.")
 }
+
+/// Where proofs for the tunnel domain's certificate are put.
+enum TunnelACME: String, Sendable, CaseIterable { case off, hook, responder }
 
 extension TypedSetting where Value == ClosedRange<Int>? {
     static func portRange(_ key: String, _ help: String) -> TypedSetting {

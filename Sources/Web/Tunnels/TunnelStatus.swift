@@ -1,0 +1,43 @@
+import Glibc
+
+/// How the certificate of the tunnel domain stands.
+public struct TunnelCertificateReport: Sendable {
+    let domain: String
+    /// Whether browsers take it.
+    let isTrusted: Bool
+    /// What went wrong last with ordering it.
+    let problem: String?
+    /// Epoch seconds; nil where there is none.
+    let notAfter: Int?
+
+    public init(domain: String, isTrusted: Bool, problem: String?, notAfter: Int?) {
+        self.domain = domain
+        self.isTrusted = isTrusted
+        self.problem = problem
+        self.notAfter = notAfter
+    }
+
+    /// Two weeks: long enough to find out why it was not renewed. In seconds.
+    private static let warningSeconds = 14 * 86_400
+
+    /// As the status page shows it.
+    func component(tunnels: Int, now: Int) -> Component {
+        let count = "\(tunnels) \(tunnels == 1 ? "tunnel" : "tunnels") connected"
+        guard let notAfter, isTrusted else {
+            let reason = problem.map { " The last order failed: \($0)." } ?? ""
+            return Component(
+                "tunnels", .warning,
+                "\(count). Visitors are shown a certificate that browsers do not trust.\(reason) docs/tunnels.md says how to get one."
+            )
+        }
+        let days = (notAfter - now) / 86_400
+        if notAfter < now {
+            return Component("tunnels", .alarm, "\(count). The certificate of their domain has expired.")
+        }
+        if notAfter - now < Self.warningSeconds {
+            return Component(
+                "tunnels", .warning, "\(count). The certificate of their domain is good for \(days) more days.")
+        }
+        return Component("tunnels", .ok, "\(count). Their certificate is good for \(days) days.")
+    }
+}
