@@ -17,11 +17,11 @@ CHROMIUM = shutil.which("chromium")
 class Browser:
     """One Chromium with a profile of its own; certificates that nobody vouches for are taken, as people do after a warning."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, *flags):
         self.process = subprocess.Popen(
             [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--force-color-profile=srgb",
-             "--remote-debugging-port=0", f"--user-data-dir={directory}", "about:blank"],
+             "--remote-debugging-port=0", f"--user-data-dir={directory}", *flags, "about:blank"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         port = Path(directory) / "DevToolsActivePort"
         wait_for(lambda: port.exists() and port.read_text().count("\n"), "Chromium's port")
