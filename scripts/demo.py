@@ -149,6 +149,40 @@ class Demo:
         return good
 
 
+    def tunnel(self):
+        """A second server, with TLS and a domain for tunnels; a site; `postern http`; and a visitor by name."""
+        state, site = self.folder / "edge", self.folder / "site"
+        site.mkdir()
+        (site / "index.html").write_text("<h1>The violets are here.</h1>\n")
+        line = self.launch([POSTERN, "serve", "--state", str(state), "--https", "127.0.0.1:0", "--tunnel-domain", "t.demo.test"],
+                           "edge.log")
+        url = re.search(r"https://\S+?(?=/$)", line).group(0)
+        made = json.loads(subprocess.run([POSTERN, "user", "add", "dora", "--state", str(state), "--json"],
+                                         check=True, capture_output=True, text=True).stdout)
+        status = subprocess.run([POSTERN, "cert", "status", "--json", "--state", str(state)], check=True, capture_output=True, text=True)
+        environment = {**os.environ, "POSTERN_URL": url, "POSTERN_TOKEN": made["token"],
+                       "POSTERN_FINGERPRINT": json.loads(status.stdout.splitlines()[0])["fingerprint"]}
+        port = re.search(r"port (\d+)", self.launch(
+            [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(site), "0"], "site.log")).group(1)
+        command = subprocess.Popen([POSTERN, "http", port, "--json"], env=environment, stdout=subprocess.PIPE,
+                                   stderr=open(self.folder / "http.log", "w"), text=True, start_new_session=True)
+        self.pids.append(command.pid)
+        self.save()
+        address = json.loads(command.stdout.readline())["url"]
+        print(f"  postern http {port}      prints {BOLD}{address}{PLAIN}")
+        host = address.removeprefix("https://").rsplit(":", 1)[0]
+        page = subprocess.run(["curl", "--silent", "--insecure", "--resolve", f"{host}:{url.rsplit(':', 1)[1]}:127.0.0.1", address],
+                              capture_output=True, text=True).stdout
+        print(f"  a visitor gets        {page.strip()!r}")
+        seen = json.loads(command.stdout.readline())
+        print(f"  the command says      {seen['request']['method']} {seen['request']['path']} {seen['request']['status']}")
+        command.terminate()
+        command.wait(PATIENCE)
+        good = "violets are here" in page and seen["request"]["status"] == 200
+        print(f"{GREEN}{BOLD}  It works by name.{PLAIN}" if good else f"{RED}{BOLD}  IT DOES NOT WORK: see above.{PLAIN}")
+        return good
+
+
 def stop():
     if not RUNNING.exists():
         return
@@ -208,6 +242,8 @@ def run(once):
     good &= same
     print(f"\n{GREEN}{BOLD}Proved: the relay carried it and could not read it.{PLAIN}" if good
           else f"\n{RED}{BOLD}NOT PROVED: see above.{PLAIN}")
+    step("A web server of this machine, opened through a tunnel")
+    good &= demo.tunnel()
     if once:
         stop()
         return 0 if good else 1

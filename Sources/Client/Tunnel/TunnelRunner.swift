@@ -87,10 +87,7 @@ final class TunnelRunner: LinkOwner {
             let connector = try Connector.ofEnvironment(on: loop, connectTimeout: Self.connectTimeout)
             opened = connector.connect(host: api.address.host, port: api.address.port, tls: tls) { channel in
                 let runner = bound.value
-                try channel.syncOptions?.setOption(.writeBufferWaterMark, value: LinkHandler.waterMark)
-                try channel.syncOptions?.setOption(
-                    .recvAllocator,
-                    value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 4096, maximum: 128 << 10))
+                try LinkSocket.prepare(channel)
                 let engine = LinkEngine(
                     .init(side: .machine, maxStreams: Self.streamLimit, opensPerSecond: 100_000), budget: runner.budget,
                     now: .now())

@@ -63,7 +63,10 @@ extension LinkEngine {
     private func send(_ stream: LinkStream, _ output: inout LinkOutput) {
         stream.isScheduled = false
         guard stream.phase != .closed else { return }
-        let count = min(stream.queuedBytes, stream.creditToSend, LinkLimits.turnBytes)
+        // Nobody waits: whole frames cost less.
+        let isAlone = bulk.isEmpty && young.isEmpty && calls.isEmpty
+        let turn = isAlone ? LinkLimits.dataBytes : LinkLimits.turnBytes
+        let count = min(stream.queuedBytes, stream.creditToSend, turn)
         if count > 0 {
             output.header(LinkFrameHeader(.data, stream: stream.id, length: count))
             var missing = count

@@ -2,7 +2,6 @@ import Limits
 import Link
 import Model
 import NIOCore
-import NIOPosix
 import Sockets
 import TransportSecurity
 
@@ -15,14 +14,7 @@ struct LinkEntrance: ClientHelloProtocol {
     func takes(_ hello: ClientHello) -> Bool { hello.protocols == [TLSContext.linkProtocol] }
 
     func install(on channel: any Channel, for connection: ConnectionTransfer, hello: ClientHello) throws {
-        let options = channel.syncOptions
-        try options?.setOption(.writeBufferWaterMark, value: LinkHandler.waterMark)
-        // A machine that is gone without a word: long before TCP gives it up.
-        try? options?.setOption(ChannelOptions.Types.SocketOption(level: .tcp, name: .userTimeout), value: 20_000)
-        try? options?.setOption(
-            ChannelOptions.Types.SocketOption(level: .tcp, name: .notSentLowWater), value: 128 << 10)
-        try options?.setOption(
-            .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 4096, maximum: 128 << 10))
+        try LinkSocket.prepare(channel)
         let address = channel.remoteAddress?.ipAddress ?? "local"
         let owner = LinkConnection(server: server, loop: channel.eventLoop, address: address)
         let engine = LinkEngine(
@@ -31,13 +23,6 @@ struct LinkEntrance: ClientHelloProtocol {
         try pipeline.addHandler(TLSHandler.server(tls, onHandshake: events.handshake))
         try pipeline.addHandler(LinkHandler(engine, owner: owner))
     }
-}
-
-extension NIOBSDSocket.Option {
-    /// TCP_USER_TIMEOUT: milliseconds that sent bytes may wait to be acknowledged (tcp(7)).
-    static let userTimeout = NIOBSDSocket.Option(rawValue: 18)
-    /// TCP_NOTSENT_LOWAT: bytes that the kernel holds before they are sent (tcp(7)).
-    static let notSentLowWater = NIOBSDSocket.Option(rawValue: 25)
 }
 
 /// Names below the tunnel domain: by the TLS server name. HTTP tunnels end TLS here; `tls` tunnels get every byte as it is.
