@@ -21,6 +21,12 @@ public struct FieldBlock: Sendable {
         bytes.getString(at: bytes.readerIndex + Int(range.lowerBound), length: range.count) ?? ""
     }
 
+    /// A value as it was received.
+    public func bytes(of field: Field) -> ByteBuffer {
+        bytes.getSlice(
+            at: bytes.readerIndex + Int(field.valueBytes.lowerBound), length: field.valueBytes.count) ?? ByteBuffer()
+    }
+
     /// The first value of a field.
     public subscript(name: FieldName) -> String? { fields.first { $0.name == name }.map(value) }
 

@@ -17,7 +17,7 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
     case proxyAuthenticate
     case proxyAuthorization
     case proxyConnection
-    case secFetchMode
+    case secFetchSite
     case secWebSocketAccept
     case secWebSocketKey
     case setCookie
@@ -48,7 +48,7 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
         case .proxyAuthenticate: "proxy-authenticate"
         case .proxyAuthorization: "proxy-authorization"
         case .proxyConnection: "proxy-connection"
-        case .secFetchMode: "sec-fetch-mode"
+        case .secFetchSite: "sec-fetch-site"
         case .secWebSocketAccept: "sec-websocket-accept"
         case .secWebSocketKey: "sec-websocket-key"
         case .setCookie: "set-cookie"

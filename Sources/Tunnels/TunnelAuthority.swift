@@ -18,6 +18,11 @@ public protocol LinkSession: Sendable {
     /// May this link serve a tunnel?
     /// - Parameter usesAddressLists: the tunnel is told to look at visitors' addresses.
     func start(tunnel id: String, usesAddressLists: Bool) async -> Result<TunnelGrant, TunnelRefusal>
+    /// Whether a tunnel may still be served: asked once more when it is known to everybody who could end it.
+    /// - Returns: nil where it may.
+    func refusal(of tunnel: String) async -> TunnelRefusal?
+    /// Whether the link is still let in.
+    func isStillGood() async -> Bool
     /// A tunnel is served no more. Answers when what it carried is durable.
     /// - Parameters:
     ///   - totals: of all time.
@@ -36,6 +41,13 @@ public struct TunnelTotals: Sendable, Equatable {
         self.requests = requests
         self.bytes = bytes
         self.connections = connections
+    }
+
+    /// The larger of each: totals never go down.
+    func atLeast(_ other: TunnelTotals) -> TunnelTotals {
+        TunnelTotals(
+            requests: max(requests, other.requests), bytes: max(bytes, other.bytes),
+            connections: max(connections, other.connections))
     }
 }
 

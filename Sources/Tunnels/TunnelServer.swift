@@ -39,6 +39,9 @@ public final class TunnelServer: Sendable {
     let background: BackgroundWork
     let budget: CreditBudget
     let log: TunnelLog
+    let proxies: TrustedProxies
+    /// Connections by address, those to ports included.
+    let connections: ConnectionCounter
     let state = Mutex(State())
     /// Where HTTPS listens.
     private let httpsPort = Atomic<Int>(443)
@@ -49,8 +52,11 @@ public final class TunnelServer: Sendable {
     ///   - background: for what is written down after a tunnel has ended.
     public init(
         authority: any TunnelAuthority, configuration: TunnelConfiguration, group: any EventLoopGroup,
-        metrics: TunnelMetrics, counters: KeptCounters, background: BackgroundWork, logger: Logger
+        metrics: TunnelMetrics, counters: KeptCounters, background: BackgroundWork,
+        proxies: TrustedProxies, connections: ConnectionCounter, logger: Logger
     ) {
+        self.proxies = proxies
+        self.connections = connections
         self.authority = authority
         self.configuration = configuration
         self.group = group
@@ -84,11 +90,11 @@ public final class TunnelServer: Sendable {
     ///   - link: TLS of the server's end of links.
     ///   - tls: TLS of visitors.
     public func entrances(
-        link: TLSContext, tls: TLSContext, proxies: TrustedProxies, events: ConnectionEvents
+        link: TLSContext, tls: TLSContext, events: ConnectionEvents
     ) -> [any ClientHelloProtocol] {
         [
             LinkEntrance(server: self, tls: link, events: events),
-            NameEntrance(server: self, tls: tls, proxies: proxies, events: events),
+            NameEntrance(server: self, tls: tls, events: events),
         ]
     }
 
@@ -136,13 +142,14 @@ public final class TunnelServer: Sendable {
         let handles = state.withLock { Array($0.tunnels.values) }
         var found: [String: TunnelStatus] = [:]
         for handle in handles {
-            let status = try? await handle.loop.submit {
+            let status = try? await handle.loop.submit { () -> TunnelStatus? in
                 let live = handle.live.value
+                guard let totals = live.totals else { return nil }
                 return TunnelStatus(
-                    connections: live.connectionCount, totals: live.totals, since: handle.since, from: handle.from,
+                    connections: live.connectionCount, totals: totals, since: handle.since, from: handle.from,
                     roundTripMilliseconds: live.link.engine.roundTrip.map { Double($0.nanoseconds) / 1_000_000 })
             }.get()
-            if let status { found[handle.grant.id] = status }
+            if let status = status ?? nil { found[handle.grant.id] = status }
         }
         return found
     }
@@ -175,6 +182,15 @@ public final class TunnelServer: Sendable {
             link.loop.execute {
                 link.connection.value.cut(
                     LinkError(.unauthorized, "Your access was taken back; sign in again with 'postern login'."))
+            }
+        }
+    }
+
+    /// Cuts links whose people may not have them any more: looked at now and then, for what no revocation says.
+    public func cutForgotten() async {
+        for link in state.withLock({ Array($0.links.values) }) where await !link.session.isStillGood() {
+            link.loop.execute {
+                link.connection.value.cut(LinkError(.unauthorized, "You may not open tunnels here any more."))
             }
         }
     }
@@ -242,8 +258,10 @@ public final class TunnelServer: Sendable {
         state.withLock { state in
             guard state.tunnels[grant.id]?.link == link else { return }
             state.tunnels[grant.id] = nil
-            guard let name = grant.name else { return }
+            // The name may be somebody else's by now.
+            guard let name = grant.name, state.names[name]?.grant.id == grant.id else { return }
             state.names[name] = nil
+            guard state.known[name]?.id == grant.id else { return }
             if isForgotten { state.known[name] = nil } else { state.known[name]?.lastSeen = .now() }
         }
     }

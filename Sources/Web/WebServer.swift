@@ -68,9 +68,11 @@ public struct WebServer: Service {
             server: TunnelServer(
                 authority: DatabaseTunnelAuthority(
                     database: database, authenticator: authenticator, limiter: joins,
-                    warnsOfStrangers: configuration.accounts.registration == .open, logger: parts.logger),
+                    warnsOfStrangers: configuration.accounts.registration == .open, ports: configuration.tunnels.ports,
+                    logger: parts.logger),
                 configuration: configuration.tunnels, group: group, metrics: parts.metrics.tunnels,
-                counters: parts.tunnelCounters, background: background, logger: parts.logger))
+                counters: parts.tunnelCounters, background: background,
+                proxies: TrustedProxies(configuration.trustedProxies), connections: connections, logger: parts.logger))
         // RFC 9110, section 9.1: HEAD is answered wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
         table = RouteTable()
@@ -128,7 +130,7 @@ public struct WebServer: Service {
         let (events, relay, tunnels, known) = (self.events, self.relay, self.tunnels, self.table)
         var hellos: [any ClientHelloProtocol] = []
         if let link = parts.link, let tls = parts.tls {
-            hellos = tunnels.server.entrances(link: link, tls: tls, proxies: proxies, events: events)
+            hellos = tunnels.server.entrances(link: link, tls: tls, events: events)
         }
         let entrances = hellos
         let draining = Draining()

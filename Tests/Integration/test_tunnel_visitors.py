@@ -107,11 +107,14 @@ def test_a_connection_that_knows_its_visitor_serves_no_other(edge, ana, tunnels,
             named = re.search(r"X-Login: (\w+)", head)
             who = named.group(1) if named else who
             body = (who or "nobody").encode()
-            connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            # The last answer of a sign-in says nothing of it any more.
+            asks = b"" if who else b"WWW-Authenticate: NTLM\r\n"
+            connection.sendall(b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n" % (asks, len(body)) + body)
 
     from tunnels import Visitor
     tunnel = tunnels(ana, "http", str(services(answer).port)).online()
     first, second = Visitor(edge, tunnel.host), Visitor(edge, tunnel.host)
+    assert get(edge, tunnel.host, connection=first)[2] == b"nobody"
     assert get(edge, tunnel.host, headers={"X-Login": "ana"}, connection=first)[2] == b"ana"
     assert get(edge, tunnel.host, connection=first)[2] == b"ana"
     assert get(edge, tunnel.host, connection=second)[2] == b"nobody"
@@ -169,6 +172,45 @@ def test_many_visitors_at_once(edge, ana, tunnels, services):
     wait_for(lambda: re.search(r"postern_tunnel_connections 0\n", edge.page("/metrics")), "the connections to be counted out")
 
 
+def test_a_visitor_that_leaves_in_the_middle_costs_the_next_one_nothing(edge, ana, tunnels, services):
+    """What it did not take is given back to the connection that the next visitor gets, and services that hang up leave nothing behind."""
+    blob = b"x" * (4 << 20)
+
+    def answer(service, connection):
+        while True:
+            head, _ = service.head(connection)
+            if head is None:
+                return
+            if "/hang-up" in head:
+                return
+            body = blob if "/large" in head else b"ok"
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    service = services(answer)
+    tunnel = tunnels(ana, "http", str(service.port)).online()
+    for _ in range(30):
+        visitor = connect(edge, tunnel.host)
+        visitor.sendall(f"GET /large HTTP/1.1\r\nHost: {tunnel.host}\r\n\r\n".encode())
+        assert visitor.recv(1000)
+        visitor.close()
+        assert get(edge, tunnel.host)[2] == b"ok"
+    for _ in range(100):
+        assert get(edge, tunnel.host, "/hang-up")[0] == 502
+    assert len(get(edge, tunnel.host, "/large")[2]) == len(blob)
+    # One that reads slowly gets all of it.
+    with connect(edge, tunnel.host) as visitor:
+        visitor.sendall(f"GET /large HTTP/1.1\r\nHost: {tunnel.host}\r\nConnection: close\r\n\r\n".encode())
+        assert visitor.recv(1000)
+        for _ in range(5):
+            assert get(edge, tunnel.host)[2] == b"ok"
+        data = b""
+        while part := visitor.recv(1 << 20):
+            data += part
+    assert data.count(b"x") >= len(blob) - 1000
+    count = lambda: int(re.search(r"postern_tunnel_connections (\d+)", edge.page("/metrics")).group(1))
+    wait_for(lambda: count() == 0, count)
+
+
 # A real browser
 
 
@@ -202,12 +244,18 @@ def test_a_page_of_somebody_unknown_is_behind_a_warning_once(open_edge, tunnels,
     status, headers, body = get(open_edge, tunnel.host, "/a?b=c", headers=page)
     assert status == 200 and b"nobody has vouched for" in body and not service.requests
     assert f'action="/.well-known/postern-continue?to={quote("/a?b=c", safe="-._~")}"'.encode() in body
-    status, headers, _ = get(open_edge, tunnel.host, f"/.well-known/postern-continue?to={quote('/a?b=c', safe='')}", "POST", b"")
+    # Another page cannot press the button, nor send its form past the warning.
+    for site in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}):
+        status, headers, body = get(open_edge, tunnel.host, "/.well-known/postern-continue?to=/login", "POST", b"", {**page, **site})
+        assert status == 200 and "Set-Cookie" not in headers and b"vouched" in body
+    assert b"vouched" in get(open_edge, tunnel.host, "/login", "POST", b"a=b", page)[2] and not service.requests
+    own = {"Sec-Fetch-Site": "same-origin"}
+    status, headers, _ = get(open_edge, tunnel.host, f"/.well-known/postern-continue?to={quote('/a?b=c', safe='')}", "POST", b"", own)
     assert status == 303 and headers["Location"] == "/a?b=c"
     cookie = headers["Set-Cookie"]
     assert cookie.startswith("__Host-postern-seen=1; Secure; HttpOnly; SameSite=Lax; Path=/") and "Domain" not in cookie
     for target in ("//evil.example/", "https://evil.example/", "/\\evil.example", "%0d%0aX:y"):
-        status, headers, _ = get(open_edge, tunnel.host, f"/.well-known/postern-continue?to={quote(target, safe='%')}", "POST", b"")
+        status, headers, _ = get(open_edge, tunnel.host, f"/.well-known/postern-continue?to={quote(target, safe='%')}", "POST", b"", own)
         assert headers["Location"] == "/", target
     status, _, body = get(open_edge, tunnel.host, "/a", headers={**page, "Cookie": "__Host-postern-seen=1"})
     assert status == 200 and b"GET /a HTTP/1.1" in body and b"postern-seen" not in body

@@ -64,7 +64,7 @@ import Wire
         for outside in [
             "/", "/apix", "/ap", "/API", "/api/../x", "/api/..", "/api/%2e%2e/x", "/api/%2E%2E%2Fx", "/api/.%2e/x",
             "/api\\..\\x",
-            "/api/./../x", "*",
+            "/api/./../x", "/api/..;/x", "/api/%2e%2e;a=b/x", "/api/..?\u{301}", "*",
         ] { #expect(!rules.covers(outside), "\(outside)") }
         #expect(throws: AccessRules.Problem.self) { try self.rules { $0.path = "api" } }
         #expect(try self.rules { $0.path = "/" }.covers("/anything"))

@@ -47,9 +47,16 @@ final class FileConnection: LinkStreamOwner {
     func streamReset(_ code: ResetCode) { over() }
 
     func streamReceived(_ bytes: ByteBuffer) {
-        link.consume(stream, bytes.readableBytes)
+        input.discardReadBytes()
         input.writeImmutableBuffer(bytes)
         process()
+        consumeRead()
+    }
+
+    /// Only what was read is granted again: whoever sends more than is wanted waits.
+    private func consumeRead() {
+        let count = stream.unconsumedBytes - input.readableBytes
+        if count > 0 { link.consume(stream, count) }
     }
 
     func streamFinished() {
@@ -138,7 +145,10 @@ final class FileConnection: LinkStreamOwner {
                         "HTTP/1.1 304 Not Modified\r\nETag: \(stamp)\r\n\(closes ? "Connection: close\r\n" : "")\r\n"))
             return finishIfLast()
         }
-        let range = head.fields.first { head.block.isNamed($0, "range") }.flatMap {
+        let condition = head.fields.first { head.block.isNamed($0, "if-range") }.map(head.block.value)
+        // The rest of another version of the file is not what was asked for (RFC 9110, section 13.1.5).
+        let isSame = condition == nil || condition == stamp
+        let range = head.fields.first { isSame && head.block.isNamed($0, "range") }.flatMap {
             ByteRange(head.block.value($0), size: size)
         }
         let from = range?.from ?? 0
@@ -180,6 +190,7 @@ final class FileConnection: LinkStreamOwner {
             descriptor = nil
             finishIfLast()
             process()
+            consumeRead()
         }
     }
 

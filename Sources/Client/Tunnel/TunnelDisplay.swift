@@ -11,6 +11,10 @@ final class TunnelDisplay {
     private let hasColour: Bool
     private var isAnnounced = false
     private var isOnline = false
+    /// Standard output, which must not hold up the link when nobody reads it.
+    private let output: OutputStream
+    /// Lines that it had no room for.
+    private var lost = 0
     private var statusTimer: RepeatedTask?
     private var hasStatusLine = false
     private var requestCount = 0
@@ -29,8 +33,26 @@ final class TunnelDisplay {
     init(_ request: TunnelRun.Request, loop: any EventLoop) {
         self.request = request
         self.loop = loop
+        output = OutputStream(descriptor: 1, loop: loop)
         isTerminal = isatty(1) == 1 && !request.json
         hasColour = isTerminal && getenv("NO_COLOR") == nil
+    }
+
+    func start() { output.start().whenFailure { _ in } }
+
+    private func write(_ text: String) {
+        guard output.isWritable else { return lost += 1 }
+        if lost > 0 {
+            let count = lost
+            lost = 0
+            write(
+                request.json ? json(Event(event: "events_dropped", dropped: count)) : "\(count) lines were lost here\n")
+        }
+        output.write(Array(text.utf8)).whenFailure { _ in }
+    }
+
+    private func json(_ event: Event) -> String {
+        VisibleText.escapedJSON(String(buffer: JSONText.encode(event))) + "\n"
     }
 
     /// - Parameter connections: how many there are now.
@@ -118,12 +140,11 @@ final class TunnelDisplay {
 
     private func line(_ text: TerminalText) {
         clearStatus()
-        Descriptors.writeAll(Array("\(text.text)\n".utf8), to: 1)
+        write("\(text.text)\n")
     }
 
     private func event(_ event: Event) {
-        let text = VisibleText.escapedJSON(String(buffer: JSONText.encode(event)))
-        Descriptors.writeAll(Array("\(text)\n".utf8), to: 1)
+        write(json(event))
     }
 
     private func drawStatus() {
@@ -134,19 +155,21 @@ final class TunnelDisplay {
             isOnline
             ? "\(count) \(count == 1 ? "connection" : "connections"), \(requestCount) \(requestCount == 1 ? "request" : "requests")"
             : "not connected"
-        Descriptors.writeAll(Array("\u{1B}[2m\(text)\u{1B}[0m".utf8), to: 1)
+        write("\u{1B}[2m\(text)\u{1B}[0m")
         hasStatusLine = true
     }
 
     private func clearStatus() {
         guard hasStatusLine else { return }
-        Descriptors.writeAll(Array("\r\u{1B}[K".utf8), to: 1)
+        write("\r\u{1B}[K")
         hasStatusLine = false
     }
 
-    func close() {
+    /// - Returns: when everything has been handed to the system.
+    func close() -> EventLoopFuture<Void> {
         statusTimer?.cancel()
         clearStatus()
         if request.json { event(Event(event: "ended")) }
+        return output.finish()
     }
 }

@@ -10,7 +10,7 @@ import Wire
 /// Keeps a link to the server and serves one tunnel over it, on one event loop.
 final class TunnelRunner: LinkOwner {
     /// All streams together may hold this much, in bytes.
-    private static let memoryBytes = 64 << 20
+    private static let memoryBytes = 256 << 20
     private static let streamLimit = 10_000
     private static let connectTimeout = TimeAmount.seconds(10)
     /// From the first packet to the answer to `tunnel.start`.
@@ -36,6 +36,7 @@ final class TunnelRunner: LinkOwner {
     private var stopCall: UInt32?
     private var deadline: Scheduled<Void>?
     private var isOnline = false
+    private var wasOnline = false
     private var isOver = false
     private var isStopping = false
     /// What the server said before it ended the link.
@@ -59,6 +60,7 @@ final class TunnelRunner: LinkOwner {
 
     func start() -> EventLoopFuture<Void> {
         trapSignals()
+        display.start()
         connect()
         return finished.futureResult
     }
@@ -82,9 +84,10 @@ final class TunnelRunner: LinkOwner {
             bound.value.channel?.close(promise: nil)
             bound.value.lost("no answer within 20 s")
         }
-        let opened: EventLoopFuture<Void>
+        let opened: EventLoopFuture<NIOLoopBound<(LinkHandler, any Channel)>>
         do {
             let connector = try Connector.ofEnvironment(on: loop, connectTimeout: Self.connectTimeout)
+            // Several addresses may be tried at once, each with handlers of its own; one of them is the link.
             opened = connector.connect(host: api.address.host, port: api.address.port, tls: tls) { channel in
                 let runner = bound.value
                 try LinkSocket.prepare(channel)
@@ -93,24 +96,22 @@ final class TunnelRunner: LinkOwner {
                     now: .now())
                 let handler = LinkHandler(engine, owner: runner)
                 try channel.pipeline.syncOperations.addHandler(handler)
-                runner.attempt(handler, channel)
+                return NIOLoopBound((handler, channel), eventLoop: channel.eventLoop)
             }
         } catch {
             return fail(error)
         }
         opened.hop(to: loop).assumeIsolated().whenComplete { result in
             switch result {
-            case .success:
-                self.link?.greet(LinkHello(software: self.software, token: self.token, instance: self.instance))
+            case .success(let made):
+                let (handler, channel) = made.value
+                guard !self.isOver, self.deadline != nil else { return channel.close(promise: nil) }
+                self.link = handler
+                self.channel = channel
+                handler.greet(LinkHello(software: self.software, token: self.token, instance: self.instance))
             case .failure(let error): self.lost(describe(error))
             }
         }
-    }
-
-    /// Each address that is tried has handlers of its own; the last one is the connection.
-    private func attempt(_ handler: LinkHandler, _ channel: any Channel) {
-        link = handler
-        self.channel = channel
     }
 
     func linkWelcomed(_ welcome: LinkWelcome, by link: LinkHandler) {
@@ -132,7 +133,10 @@ final class TunnelRunner: LinkOwner {
         startCall = nil
         guard let error = answer.error else { return started() }
         if error.statusCode == 404 { return createAgain() }
-        if error.statusCode == 503 { return link.end(LinkError(.closed, "\(error.message)")) }
+        // A server that is busy will not be for long; and whoever has paused it while it ran may resume it.
+        if error.statusCode == 503 || error.code == "tunnel_paused" && wasOnline {
+            return link.end(LinkError(.closed, error.message))
+        }
         fail(ClientError("\(error.message)"))
     }
 
@@ -140,6 +144,7 @@ final class TunnelRunner: LinkOwner {
         deadline?.cancel()
         backoff.reset()
         isOnline = true
+        wasOnline = true
         display.online(
             tunnel, roundTrip: link?.engine.roundTrip,
             connections: { [weak self] in
@@ -188,17 +193,20 @@ final class TunnelRunner: LinkOwner {
     // MARK: The end
 
     func linkGoesAway(_ reason: LinkGoAway, by link: LinkHandler) {
+        guard link === self.link else { return }
         goAway = reason
         // New streams would be refused; a fresh link takes them while this one's end.
         if link.engine.streamCount == 0 { channel?.close(promise: nil) }
     }
 
-    func linkFailed(_ error: any Error) {
+    func linkFailed(_ error: any Error, by link: LinkHandler) {
         guard !isOver, !isOnline else { return }
         if let error = error as? TLSError, error.code == .untrusted { return fail(ClientError("\(error.message)")) }
     }
 
-    func linkEnded(_ error: LinkError?) {
+    func linkEnded(_ error: LinkError?, by link: LinkHandler) {
+        // One of those that lost the race for the connection.
+        guard link === self.link else { return }
         let reason = goAway
         goAway = nil
         if isStopping { return finish() }
@@ -235,22 +243,24 @@ final class TunnelRunner: LinkOwner {
     private func finish() {
         guard !isOver else { return }
         isOver = true
-        end()
-        finished.succeed()
+        end().assumeIsolated().whenComplete { _ in self.finished.succeed() }
     }
 
     private func fail(_ error: any Error) {
         guard !isOver else { return }
         isOver = true
-        end()
-        finished.fail(error)
+        end().assumeIsolated().whenComplete { _ in self.finished.fail(error) }
     }
 
-    private func end() {
+    /// A reader that reads nothing does not hold up the end.
+    private func end() -> EventLoopFuture<Void> {
         signals?.cancel()
         deadline?.cancel()
-        display.close()
         channel?.close(promise: nil)
+        let ended = loop.makePromise(of: Void.self)
+        display.close().whenComplete { _ in ended.succeed() }
+        loop.assumeIsolated().scheduleTask(in: Self.stopTimeout) { ended.succeed() }
+        return ended.futureResult
     }
 }
 

@@ -14,6 +14,7 @@ public final class LinkHandler: ChannelInboundHandler {
     private let owner: any LinkOwner
     private var context: ChannelHandlerContext?
     private var timer: Scheduled<Void>?
+    private var timerAt: NIODeadline?
     private var helloTimer: Scheduled<Void>?
     private var isPumpDue = false
     private var isDelivering = false
@@ -46,7 +47,7 @@ public final class LinkHandler: ChannelInboundHandler {
     }
 
     public func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        owner.linkFailed(error)
+        owner.linkFailed(error, by: self)
         context.close(promise: nil)
     }
 
@@ -65,7 +66,7 @@ public final class LinkHandler: ChannelInboundHandler {
         engine.close()
         deliver()
         context = nil
-        owner.linkEnded(error)
+        owner.linkEnded(error, by: self)
     }
 
     // MARK: In
@@ -129,13 +130,18 @@ public final class LinkHandler: ChannelInboundHandler {
 
     /// Starts the timer that keeps the link alive; the server's begins with ``welcome(_:to:)``.
     public func tickLater() {
-        guard let context, timer == nil else { return }
+        guard let context else { return }
+        let next = engine.nextTick
+        if let timerAt, timerAt <= next { return }
+        timer?.cancel()
+        timerAt = next
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(deadline: engine.nextTick) { bound.value.tick() }
+        timer = context.eventLoop.scheduleTask(deadline: next) { bound.value.tick() }
     }
 
     private func tick() {
         timer = nil
+        timerAt = nil
         engine.tick(now: .now())
         deliver()
         if !isOver { tickLater() }
@@ -143,9 +149,10 @@ public final class LinkHandler: ChannelInboundHandler {
 
     /// - Throws: ``LinkRejection``.
     public func open(_ open: LinkOpen, owner: (any LinkStreamOwner)?) throws(LinkRejection) -> LinkStream {
+        // Where memory was short, streams that stood still were reset for it.
+        defer { deliver() }
         let stream = try engine.open(open, now: .now())
         stream.owner = owner
-        schedulePump()
         return stream
     }
 
@@ -178,6 +185,7 @@ public final class LinkHandler: ChannelInboundHandler {
 
     public func consume(_ stream: LinkStream, _ bytes: Int) {
         engine.consume(stream, bytes, now: .now())
+        if engine.isStarved { tickLater() }
         schedulePump()
     }
 
@@ -202,7 +210,10 @@ public final class LinkHandler: ChannelInboundHandler {
 
     private func end(_ error: LinkError, saysWhy: Bool, retryAfter: Int? = nil) {
         guard !isOver, let context else { return }
-        if saysWhy { engine.goAway(LinkGoAway(code: error.code, message: error.message, retryAfter: retryAfter)) }
+        if saysWhy {
+            engine.goAway(
+                LinkGoAway(code: error.code, message: error.message, retryAfter: retryAfter ?? error.retryAfter))
+        }
         isPumpDue = true
         pump()
         stopped(error)

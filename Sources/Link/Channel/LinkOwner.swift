@@ -10,18 +10,18 @@ public protocol LinkOwner: AnyObject {
     func linkCalled(_ number: UInt32, _ json: ByteBuffer, by link: LinkHandler)
     func linkAnswered(_ number: UInt32, _ json: ByteBuffer, by link: LinkHandler)
     func linkGoesAway(_ reason: LinkGoAway, by link: LinkHandler)
-    /// The connection reported an error; ``linkEnded(_:)`` follows.
-    func linkFailed(_ error: any Error)
+    /// The connection reported an error; ``linkEnded(_:by:)`` follows.
+    func linkFailed(_ error: any Error, by link: LinkHandler)
     /// The server is stopping.
     func linkShouldQuiesce()
     /// Called once. Every stream's owner was told before.
-    func linkEnded(_ error: LinkError?)
+    func linkEnded(_ error: LinkError?, by link: LinkHandler)
 }
 
 extension LinkOwner {
     public func linkGreeted(_ hello: LinkHello, by link: LinkHandler) {}
     public func linkWelcomed(_ welcome: LinkWelcome, by link: LinkHandler) {}
     public func linkGoesAway(_ reason: LinkGoAway, by link: LinkHandler) {}
-    public func linkFailed(_ error: any Error) {}
+    public func linkFailed(_ error: any Error, by link: LinkHandler) {}
     public func linkShouldQuiesce() {}
 }

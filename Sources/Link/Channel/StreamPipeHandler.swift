@@ -28,6 +28,8 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
     private var isReadHeld = false
     /// Writes to the socket that have not left.
     private var pendingWrites = 0
+    /// What waits for them.
+    private var held = ByteBuffer()
     private var streamIsFinished = false
     private var outputIsFinished = false
     private var inputIsFinished = false
@@ -94,18 +96,37 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
     public func streamAccepted() {}
 
     public func streamReceived(_ bytes: ByteBuffer) {
-        guard let context else { return link.consume(stream, bytes.readableBytes) }
+        guard context != nil else { return link.consume(stream, bytes.readableBytes) }
+        onBytes?(0, bytes.readableBytes)
+        // Each write costs more than a short piece: where the socket does not keep up, pieces are joined.
+        if pendingWrites >= Self.writesAtOnce { held.writeImmutableBuffer(bytes) } else { write(bytes) }
+    }
+
+    private func write(_ bytes: ByteBuffer) {
+        guard let context else { return }
         let count = bytes.readableBytes
-        onBytes?(0, count)
         pendingWrites += 1
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { result in
-            if case .success = result { self.link.consume(self.stream, count) }
             self.pendingWrites -= 1
+            // What has failed is the end of the socket, which says so itself.
+            guard case .success = result else { return }
+            self.link.consume(self.stream, count)
+            self.writeHeld()
             self.endOutputWhenFlushed()
         }
         context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
     }
+
+    private func writeHeld() {
+        guard held.readableBytes > 0 else { return }
+        let bytes = held
+        held = ByteBuffer()
+        write(bytes)
+    }
+
+    /// Writes to the socket that are under way at once.
+    private static let writesAtOnce = 32
 
     public func streamFinished() {
         streamIsFinished = true
@@ -114,7 +135,9 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
 
     /// Not before everything has left: where the input has ended, closing the output closes the socket with what is still waiting.
     private func endOutputWhenFlushed() {
-        guard streamIsFinished, !outputIsFinished, pendingWrites == 0, let context else { return }
+        guard streamIsFinished, !outputIsFinished, pendingWrites == 0, held.readableBytes == 0, let context else {
+            return
+        }
         outputIsFinished = true
         if inputIsFinished { endIfDone() } else { context.close(mode: .output, promise: nil) }
     }

@@ -24,7 +24,9 @@ struct FrameAllowance {
     }
 
     private mutating func fill(now: NIODeadline) {
-        let passed = min((now - filledAt).nanoseconds, 1_000_000_000)
+        // At most what fills an empty bucket.
+        let longest = Int64(burst) * 1_000_000_000 / Int64(perSecond) + 1
+        let passed = min((now - filledAt).nanoseconds, longest)
         let gained = Int(passed) * perSecond / 1_000_000_000
         guard gained > 0 else { return }
         left = min(burst, left + gained)

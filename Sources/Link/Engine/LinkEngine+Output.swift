@@ -51,13 +51,24 @@ extension LinkEngine {
         youngHadTurn = false
         if !calls.isEmpty, !callsHadTurn || bulk.isEmpty {
             callsHadTurn = true
-            output.append(calls.removeFirst())
+            let call = calls.removeFirst()
+            freePlace(of: call)
+            output.append(call)
             return true
         }
         callsHadTurn = false
         guard !bulk.isEmpty else { return !young.isEmpty || !calls.isEmpty }
         send(bulk.removeFirst(), &output)
         return true
+    }
+
+    private func freePlace(of frame: ByteBuffer) {
+        let start = frame.readerIndex
+        guard frame.getInteger(at: start, as: UInt8.self) == LinkFrameType.answer.rawValue,
+            let number = frame.getInteger(at: start + LinkFrameHeader.size, as: UInt32.self)
+        else { return }
+        callsReceived.remove(number)
+        callsAnswered.remove(number)
     }
 
     private func send(_ stream: LinkStream, _ output: inout LinkOutput) {

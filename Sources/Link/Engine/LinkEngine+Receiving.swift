@@ -102,6 +102,9 @@ extension LinkEngine {
         guard opens.take(now: now) else { throw LinkError(.flood, "too many streams were opened in a second") }
         let open = try decode(LinkOpen.self, payload)
         highestPeerStream = id
+        guard urgent.readableBytes < LinkLimits.urgentBytes else {
+            throw LinkError(.flood, "the other side reads nothing and goes on asking")
+        }
         guard theirStreams < configuration.maxStreams, reserveForNewStream(now: now) else {
             return urgent.writeFrame(.reject, stream: id, JSONText.encode(LinkRejection.busy))
         }
@@ -146,7 +149,9 @@ extension LinkEngine {
         // A stream that was reset in the middle of a frame drops the rest of it.
         guard let stream = dataStream, stream.phase != .closed else { return }
         stream.received += UInt64(content.readableBytes)
-        events.append(.data(stream, content))
+        // A short piece must not keep the whole read alive that it came in.
+        let isShort = content.readableBytes * 4 < content.storageCapacity
+        events.append(.data(stream, isShort ? ByteBuffer(bytes: content.readableBytesView) : content))
     }
 
     private func receiveFin(_ id: UInt32, _ offset: UInt64, _ now: NIODeadline) throws(LinkError) {
@@ -165,8 +170,11 @@ extension LinkEngine {
 
     private func receiveReset(_ id: UInt32, _ code: ResetCode, _ now: NIODeadline) throws(LinkError) {
         if openResets.remove(id) != nil { return }
-        guard resets.take(now: now) else { throw LinkError(.flood, "too many streams were reset in a second") }
         let known = try stream(id)
+        // Streams of ours that are open are bounded by what we have opened; all others by what anybody needs.
+        if known == nil || isOfPeer(id), !resets.take(now: now) {
+            throw LinkError(.flood, "too many streams were reset in a second")
+        }
         // Answered also where the stream is forgotten here: the other side waits for it.
         urgent.writeReset(id, code)
         guard let known else { return }
@@ -186,7 +194,6 @@ extension LinkEngine {
             throw LinkError(.flood, "too much CREDIT that grants nothing")
         }
         stream.sendLimit = limit
-        stream.progressAt = now
         if isFinal {
             stream.finAcknowledged = true
             if stream.isDone { forget(stream) }
@@ -212,6 +219,9 @@ extension LinkEngine {
 
     private func receivePing(_ payload: ByteBuffer, _ now: NIODeadline) throws(LinkError) {
         guard pings.take(now: now) else { throw LinkError(.flood, "too many pings in a second") }
+        guard urgent.readableBytes < LinkLimits.urgentBytes else {
+            throw LinkError(.flood, "the other side reads nothing and goes on asking")
+        }
         urgent.writeFrame(.pong, payload)
     }
 

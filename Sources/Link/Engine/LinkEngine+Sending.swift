@@ -70,12 +70,15 @@ extension LinkEngine {
     public func consume(_ stream: LinkStream, _ bytes: Int, now: NIODeadline) {
         guard stream.phase != .closed, bytes > 0 else { return }
         let count = min(bytes, stream.unconsumedBytes)
+        // What the window still wants is granted again at once: giving it back first would let others take it.
+        let again = stream.finalOffset == nil ? min(count, max(0, stream.window - stream.outstanding + count)) : 0
         stream.consumed += UInt64(count)
+        stream.granted += UInt64(again)
         stream.progressAt = now
-        budget.release(count)
+        budget.release(count - again)
         if stream.finalOffset != nil { return acknowledgeFin(stream) }
         grow(stream, now)
-        grant(stream)
+        grant(stream, now)
     }
 
     /// A window that is used up in under two round trips is what holds the stream back.
@@ -90,14 +93,21 @@ extension LinkEngine {
     }
 
     /// Grants what the window allows, when it is worth a frame.
-    func grant(_ stream: LinkStream) {
-        let target = stream.consumed + UInt64(stream.window)
-        guard target > stream.granted, Int(target - stream.granted) >= stream.window / 2 else { return }
-        guard budget.reserve(Int(target - stream.granted)) else {
-            if !starved.contains(where: { $0 === stream }) { starved.append(stream) }
-            return
+    func grant(_ stream: LinkStream, _ now: NIODeadline) {
+        guard stream.finalOffset == nil else { return }
+        // A window that has grown asks for more; with less, it goes on smaller.
+        var wish = stream.window - stream.outstanding
+        while wish > 0, !budget.reserve(wish) {
+            wish = wish > LinkLimits.smallestGrant ? max(wish / 2, LinkLimits.smallestGrant) : 0
         }
-        stream.granted = target
+        if wish > 0 { stream.granted += UInt64(wish) }
+        if stream.outstanding == 0, !starved.contains(where: { $0 === stream }) {
+            starved.append(stream)
+            starvedAt = now
+        }
+        guard Int(stream.granted - min(stream.announced, stream.granted)) >= min(stream.window, stream.outstanding) / 2
+        else { return }
+        guard stream.granted > stream.announced else { return }
         creditIsDue(stream)
     }
 
@@ -154,7 +164,8 @@ extension LinkEngine {
     }
 
     public func answer(_ call: UInt32, _ json: ByteBuffer) {
-        guard phase == .open, callsReceived.remove(call) != nil else { return }
+        guard phase == .open, callsReceived.contains(call), !callsAnswered.contains(call) else { return }
+        callsAnswered.insert(call)
         append(.answer, call, json)
     }
 
@@ -170,22 +181,27 @@ extension LinkEngine {
 
     /// When ``tick(now:)`` is due.
     public var nextTick: NIODeadline {
-        if !starved.isEmpty { return heardAt + .seconds(1) }
-        if let pingSentAt { return pingSentAt + LinkLimits.deadAfterPing }
-        return max(heardAt, lastPingAt) + LinkLimits.pingAfter
+        let liveness =
+            if let pingSentAt { max(pingSentAt, heardAt) + LinkLimits.deadAfterPing } else {
+                streams.isEmpty ? max(heardAt, lastPingAt) + LinkLimits.pingAfter : lastPingAt + LinkLimits.pingAfter
+            }
+        return starved.isEmpty ? liveness : min(liveness, starvedAt + LinkLimits.starvedPause)
     }
 
     public func tick(now: NIODeadline) {
         guard phase == .open else { return }
         let waiting = starved
         starved = []
-        for stream in waiting where stream.phase != .closed { grant(stream) }
+        for stream in waiting where stream.phase != .closed { grant(stream, now) }
         if let pingSentAt {
             // Anything that came since is as good as the answer.
             if now - max(pingSentAt, heardAt) >= LinkLimits.deadAfterPing {
                 return fail(LinkError(.silent, "nothing was heard from the other side for 25 s"))
             }
-            if heardAt > pingSentAt && now - pingSentAt >= LinkLimits.deadAfterPing { self.pingSentAt = nil }
+            if heardAt > pingSentAt && now - pingSentAt >= LinkLimits.deadAfterPing {
+                self.pingSentAt = nil
+                lastPingAt = now
+            }
         } else if now - lastPingAt >= LinkLimits.pingAfter,
             now - heardAt >= LinkLimits.pingAfter || !streams.isEmpty
         {

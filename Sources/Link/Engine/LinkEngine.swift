@@ -50,6 +50,8 @@ public final class LinkEngine {
     var nextCall: UInt32 = 1
     var callsSent: Set<UInt32> = []
     var callsReceived: Set<UInt32> = []
+    /// Those of them whose answers have not left yet: a side that does not read keeps its places taken.
+    var callsAnswered: Set<UInt32> = []
 
     // What waits to be sent.
     /// PING, PONG, RESET and GOAWAY, and what begins the link.
@@ -70,6 +72,8 @@ public final class LinkEngine {
     public internal(set) var roundTrip: TimeAmount?
     /// Streams whose grant had to wait for memory.
     var starved: [LinkStream] = []
+    /// When they last got none.
+    var starvedAt = NIODeadline.now()
 
     var opens, resets, pings, empties, callAllowance: FrameAllowance
 
@@ -79,6 +83,7 @@ public final class LinkEngine {
         self.budget = budget
         nextStream = configuration.side == .machine ? 1 : 2
         heardAt = now
+        starvedAt = now
         lastPingAt = now
         opens = FrameAllowance(
             perSecond: configuration.opensPerSecond, burst: configuration.opensPerSecond * 2, now: now)
@@ -89,7 +94,9 @@ public final class LinkEngine {
         pings = FrameAllowance(perSecond: 10, burst: 20, now: now)
         // Frames that move nothing.
         empties = FrameAllowance(perSecond: 100, burst: 1000, now: now)
-        callAllowance = FrameAllowance(perSecond: 50, burst: 100, now: now)
+        // A server reports requests of many tunnels.
+        let calls = configuration.side == .machine ? 1000 : 50
+        callAllowance = FrameAllowance(perSecond: calls, burst: calls * 2, now: now)
     }
 
     deinit { for stream in streams.values { budget.release(stream.outstanding) } }
@@ -113,6 +120,7 @@ public final class LinkEngine {
 
     func begin(credit: Int, maxStreams: Int, now: NIODeadline) {
         phase = .open
+        reader.skipsUnknown = true
         theirCredit = max(0, min(credit, LinkLimits.initialCredit))
         theirMaxStreams = maxStreams
         // The first round trip is measured at once.
@@ -140,7 +148,7 @@ public final class LinkEngine {
 
     func fail(_ error: LinkError) {
         guard phase != .over else { return }
-        goAway(LinkGoAway(code: error.code, message: error.message))
+        goAway(LinkGoAway(code: error.code, message: error.message, retryAfter: error.retryAfter))
         events.append(.failed(error))
         close()
     }
@@ -155,6 +163,9 @@ public final class LinkEngine {
 
     /// Streams that are open or not yet forgotten.
     public var streamCount: Int { streams.count }
+
+    /// Whether a stream waits for memory.
+    var isStarved: Bool { !starved.isEmpty }
 
     public var isOpen: Bool { phase == .open && !isGoingAway }
 }

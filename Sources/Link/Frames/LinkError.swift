@@ -38,6 +38,15 @@ public struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     public var description: String { message }
+
+    /// Milliseconds until it is worth coming back; nil where another try would be no better.
+    public var retryAfter: Int? {
+        switch code {
+        case .silent, .noHello, .closed, .stopping: 0
+        case .flood, .busy: 5000
+        default: nil
+        }
+    }
 }
 
 /// Why a stream was given up, as `RESET` says it.

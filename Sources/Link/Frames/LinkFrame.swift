@@ -98,6 +98,10 @@ public enum LinkLimits {
     public static let openCalls = 16
     /// What a stream may send before it has heard anything from the other side, in bytes.
     public static let initialCredit = 64 << 10
+    /// Less is not worth a frame, in bytes.
+    static let smallestGrant = 4 << 10
+    /// How soon streams without memory try again.
+    static let starvedPause = TimeAmount.milliseconds(250)
     /// The largest window of a stream, in bytes: 100 ms of delay at 80 MB/s.
     public static let windowBytes = 8 << 20
     /// Bytes that a stream sends ahead of streams that have sent more: a request, a web page, a key press.
@@ -118,6 +122,8 @@ public enum LinkLimits {
     static let deadAfterPing = TimeAmount.seconds(15)
     /// A stream without progress for this long may be reset where memory is short.
     static let stalledAfter = TimeAmount.seconds(30)
+    /// Control frames that wait for a side that does not read; beyond it the link ends. In bytes.
+    static let urgentBytes = 256 << 10
     /// Streams whose reset is not answered yet, each an entry of under 64 bytes.
     static let openResets = 4096
     /// How long a side that refuses reads and drops what comes, so that its reason arrives.

@@ -22,9 +22,17 @@ struct LinkFrameReader {
 
     private var state = State.header
     private var input = ByteBuffer()
+    /// Frames of a type that is not known may be skipped; not before the other side is known.
+    var skipsUnknown = false
 
     mutating func receive(_ bytes: ByteBuffer) {
-        if input.readableBytes == 0 { input = bytes } else { input.writeImmutableBuffer(bytes) }
+        if input.readableBytes == 0 {
+            input = bytes
+        } else {
+            // What was read is given up first: the buffer holds less than one frame, however long the link lives.
+            input.discardReadBytes()
+            input.writeImmutableBuffer(bytes)
+        }
     }
 
     /// Bytes that wait for the rest of their frame.
@@ -63,7 +71,7 @@ struct LinkFrameReader {
     /// - Returns: a `DATA` header; nil for everything else.
     private mutating func begin(_ header: LinkFrameHeader) throws(LinkError) -> Part? {
         guard let type = LinkFrameType(rawValue: header.type) else {
-            guard header.flags & LinkFrameHeader.mayBeIgnored != 0 else {
+            guard skipsUnknown, header.flags & LinkFrameHeader.mayBeIgnored != 0 else {
                 throw LinkError(.protocolError, "a frame of type \(header.type) is not known here")
             }
             guard header.length <= LinkLimits.dataBytes else {

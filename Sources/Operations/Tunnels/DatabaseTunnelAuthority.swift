@@ -15,11 +15,15 @@ public struct DatabaseTunnelAuthority: TunnelAuthority {
     public let limiter: RateLimiter
     /// Accounts that nobody has vouched for may be anybody's: their pages are shown behind a warning.
     public let warnsOfStrangers: Bool
+    /// What TCP tunnels may use now.
+    public let ports: ClosedRange<Int>?
     public let logger: Logger
 
     public init(
-        database: Database, authenticator: Authenticator, limiter: RateLimiter, warnsOfStrangers: Bool, logger: Logger
+        database: Database, authenticator: Authenticator, limiter: RateLimiter, warnsOfStrangers: Bool,
+        ports: ClosedRange<Int>?, logger: Logger
     ) {
+        self.ports = ports
         self.database = database
         self.authenticator = authenticator
         self.limiter = limiter
@@ -41,7 +45,8 @@ public struct DatabaseTunnelAuthority: TunnelAuthority {
             _ = try await database.read { try caller.member(may: .tunnelCreate, in: $0) }
             return .success(
                 DatabaseLinkSession(
-                    caller: caller, database: database, warnsOfStrangers: warnsOfStrangers, logger: logger))
+                    caller: caller, database: database, warnsOfStrangers: warnsOfStrangers, ports: ports,
+                    logger: logger))
         } catch let refusal as Refusal {
             return .failure(LinkError(.unauthorized, refusal.message))
         } catch {
@@ -56,6 +61,7 @@ struct DatabaseLinkSession: LinkSession {
     let caller: Caller
     let database: Database
     let warnsOfStrangers: Bool
+    let ports: ClosedRange<Int>?
     let logger: Logger
 
     var userId: String { caller.user.id }
@@ -68,7 +74,8 @@ struct DatabaseLinkSession: LinkSession {
                 try await database.write { database in
                     guard try caller.isStillGood(now: .now(), in: database) else { throw Refusal.unauthorized }
                     return try Self.grant(
-                        id, to: caller, usesAddressLists: usesAddressLists, warnsOfStrangers, now: .now(), in: database)
+                        id, to: caller, usesAddressLists: usesAddressLists, warnsOfStrangers, ports: ports, now: .now(),
+                        in: database)
                 })
         } catch let refusal as Refusal {
             return .failure(TunnelRefusal(ErrorResource(refusal)))
@@ -79,7 +86,8 @@ struct DatabaseLinkSession: LinkSession {
     }
 
     private static func grant(
-        _ id: String, to caller: Caller, usesAddressLists: Bool, _ warnsOfStrangers: Bool, now: Timestamp,
+        _ id: String, to caller: Caller, usesAddressLists: Bool, _ warnsOfStrangers: Bool, ports: ClosedRange<Int>?,
+        now: Timestamp,
         in database: Transaction
     ) throws -> TunnelGrant {
         let member = try caller.member(may: .tunnelCreate, in: database)
@@ -90,7 +98,11 @@ struct DatabaseLinkSession: LinkSession {
         guard tunnel.userId == caller.user.id || member.may(.tunnelManage) else {
             throw Refusal(.notAllowed, "The tunnel \(tunnel.place) belongs to somebody else.")
         }
-        guard tunnel.pausedAt == nil else { throw tunnel.pausedRefusal }
+        guard !tunnel.isPaused else { throw tunnel.pausedRefusal }
+        if let port = tunnel.port, ports?.contains(port) != true {
+            throw Refusal(
+                .tunnelsOff, "Port \(port) is not for tunnels any more; the server's owner has changed tunnel-ports.")
+        }
         let allowance = caller.allowance(in: member.organisation, database)
         if usesAddressLists { try Tunnel.checkAddressLists(allowance, in: database) }
         let limit = try Tunnel.connectionLimit(allowance)
@@ -106,6 +118,32 @@ struct DatabaseLinkSession: LinkSession {
     private static func isVouchedFor(_ user: User, in database: Transaction) throws -> Bool {
         if user.isAdmin || user.emailVerifiedAt != nil { return true }
         return try !ExternalIdentity.list(of: user.id, in: database).isEmpty
+    }
+
+    func refusal(of id: String) async -> TunnelRefusal? {
+        do {
+            return try await database.read { database in
+                guard let tunnel = try Tunnel.find(id: id, in: database.tenant(caller.organisationId)) else {
+                    return TunnelRefusal(ErrorResource(Refusal(.notFound, "There is no such tunnel.")))
+                }
+                return tunnel.isPaused ? TunnelRefusal(ErrorResource(tunnel.pausedRefusal)) : nil
+            }
+        } catch { return TunnelRefusal(503, code: "busy", "The server cannot look the tunnel up now; try again.") }
+    }
+
+    func isStillGood() async -> Bool {
+        do {
+            return try await database.read { database in
+                guard try caller.isStillGood(now: .now(), in: database) else { return false }
+                _ = try caller.member(may: .tunnelCreate, in: database)
+                return true
+            }
+        } catch is Refusal {
+            return false
+        } catch {
+            // A database that does not answer takes nobody's link away.
+            return true
+        }
     }
 
     func ended(tunnel id: String, totals: TunnelTotals, isStopped: Bool) async -> Bool {

@@ -169,8 +169,10 @@ public struct TunnelOperations: Sendable {
     public func setPaused(_ named: String, _ isPaused: Bool, by caller: Caller) async throws {
         let tunnel = try await database.write(essential: true) { database in
             let tunnel = try Self.managed(named, by: caller, in: database)
-            if tunnel.isBlocked && !caller.user.isAdmin { throw tunnel.pausedRefusal }
-            try Self.setPaused(tunnel, isPaused, isBlocked: false, by: caller, in: database)
+            if tunnel.isBlocked && !isPaused { throw tunnel.pausedRefusal }
+            let scope = database.tenant(tunnel.organisationId)
+            try Tunnel.setPaused(id: tunnel.id, isPaused ? .now() : nil, in: scope)
+            try Self.record(isPaused, tunnel, by: caller, in: scope)
             return tunnel
         }
         server.setPaused(id: tunnel.id, name: tunnel.name, isPaused)
@@ -184,10 +186,13 @@ public struct TunnelOperations: Sendable {
         try caller.requireAdministrator()
         let tunnel = try await database.write(essential: true) { database in
             let tunnel = try Self.anywhere(id, in: database)
-            try Self.setPaused(tunnel, isBlocked, isBlocked: isBlocked, by: caller, in: database)
+            let scope = database.tenant(tunnel.organisationId)
+            try Tunnel.setBlocked(id: tunnel.id, isBlocked, in: scope)
+            try Self.record(isBlocked, tunnel, by: caller, in: scope)
             return tunnel
         }
-        server.setPaused(id: tunnel.id, name: tunnel.name, isBlocked)
+        // What its owner had paused stays paused.
+        server.setPaused(id: tunnel.id, name: tunnel.name, isBlocked || tunnel.pausedAt != nil)
     }
 
     /// Ends the command that serves a tunnel of whatever organisation.
@@ -211,14 +216,12 @@ public struct TunnelOperations: Sendable {
         return tunnel
     }
 
-    private static func setPaused(
-        _ tunnel: Tunnel, _ isPaused: Bool, isBlocked: Bool, by caller: Caller, in database: Transaction
+    private static func record(
+        _ isPaused: Bool, _ tunnel: Tunnel, by caller: Caller, in scope: TenantScope
     ) throws {
-        let scope = database.tenant(tunnel.organisationId)
-        try Tunnel.setPaused(id: tunnel.id, isPaused ? .now() : nil, isBlocked: isBlocked, in: scope)
         try Audit.record(
-            isPaused ? .tunnelPaused : .tunnelResumed, target: tunnel.id, detail: tunnel.place, by: caller,
-            now: .now(), in: scope)
+            isPaused ? .tunnelPaused : .tunnelResumed, target: tunnel.id, detail: tunnel.place, by: caller, now: .now(),
+            in: scope)
     }
 
     // MARK: Upkeep
@@ -226,7 +229,7 @@ public struct TunnelOperations: Sendable {
     private func know(_ tunnel: Tunnel) {
         guard let name = tunnel.name else { return }
         server.know(
-            name, KnownTunnel(id: tunnel.id, lastSeen: tunnel.seenAt, isPaused: tunnel.pausedAt != nil))
+            name, KnownTunnel(id: tunnel.id, lastSeen: tunnel.seenAt, isPaused: tunnel.isPaused))
     }
 
     /// After a start: the edge knows every name, so that a visitor is told that its machine is away.
@@ -246,6 +249,7 @@ public struct TunnelOperations: Sendable {
             return try Tunnel.releaseAbandoned(
                 before: now.advanced(bySeconds: -Self.abandonedSeconds), now: now, in: database)
         }
+        await server.cutForgotten()
         for tunnel in abandoned { if let name = tunnel.name { server.forget(name: name) } }
     }
 }

@@ -31,7 +31,7 @@ extension Tunnel {
         scope.lock()
         if let name = request.name { try TunnelName.check(name) }
         if let known = try known(request, by: caller, member, in: scope, ports) {
-            if known.releasedAt == nil { return known }
+            if known.releasedAt == nil { return request.isNamed ? try keep(known, in: scope) : known }
             try checkCount(caller, member, in: scope)
             return try revive(known, request, caller, now, in: scope)
         }
@@ -51,7 +51,7 @@ extension Tunnel {
     private static func known(
         _ request: Request, by caller: Caller, _ member: Member, in scope: TenantScope, _ ports: ClosedRange<Int>?
     ) throws -> Tunnel? {
-        guard request.name != nil || request.port != nil else {
+        guard request.isNamed else {
             let last = try scope.first(
                 """
                 SELECT * FROM tunnels WHERE organisation_id = :organisation AND user_id = ? AND kind = ? AND is_kept = 0
@@ -60,6 +60,7 @@ extension Tunnel {
             if let port = last?.port, ports?.contains(port) != true { return nil }
             return last
         }
+        if let port = request.port { try check(port, within: ports) }
         let taken = try scope.transaction.across(.sharedNames).first(
             "SELECT * FROM tunnels WHERE name = ? OR port = ? LIMIT 1", request.name, request.port, decode: Tunnel.init)
         guard let taken else { return nil }
@@ -78,6 +79,14 @@ extension Tunnel {
         return taken
     }
 
+    /// A name that its owner asks for by name stays theirs.
+    private static func keep(_ known: Tunnel, in scope: TenantScope) throws -> Tunnel {
+        guard !known.isKept else { return known }
+        return try scope.first(
+            "UPDATE tunnels SET is_kept = 1 WHERE organisation_id = :organisation AND id = ? RETURNING *", known.id,
+            decode: Tunnel.init) ?? known
+    }
+
     private static func checkCount(_ caller: Caller, _ member: Member, in scope: TenantScope) throws {
         guard let (limit, plan) = caller.allowance(in: member.organisation, scope.transaction)[.tunnels] else { return }
         let current =
@@ -93,7 +102,7 @@ extension Tunnel {
     private static func revive(
         _ known: Tunnel, _ request: Request, _ caller: Caller, _ now: Timestamp, in scope: TenantScope
     ) throws -> Tunnel {
-        let isKept = request.name != nil || request.port != nil
+        let isKept = request.isNamed
         let revived = try scope.first(
             """
             UPDATE tunnels SET released_at = NULL, user_id = ?, kind = ?, is_kept = ?, created_at = ?, seen_at = NULL
@@ -119,20 +128,25 @@ extension Tunnel {
         throw StorageError(.failed, "no free name among \(candidates.count) random ones; try again")
     }
 
+    private static let noPorts = Refusal(
+        .tunnelsOff, "This server has no ports for tunnels; its owner sets tunnel-ports.")
+
+    private static func check(_ port: Int, within ports: ClosedRange<Int>?) throws {
+        guard let ports else { throw noPorts }
+        guard ports.contains(port) else {
+            throw Refusal(
+                .invalid,
+                "Port \(port) is not for tunnels; choose one from \(ports.lowerBound) to \(ports.upperBound).")
+        }
+    }
+
     /// Ports that are tried for one that is free.
     private static let portTries = 64
 
     private static func insertPort(
         _ request: Request, _ caller: Caller, _ ports: ClosedRange<Int>?, _ now: Timestamp, in scope: TenantScope
     ) throws -> Tunnel {
-        guard let ports else {
-            throw Refusal(.tunnelsOff, "This server has no ports for tunnels; its owner sets tunnel-ports.")
-        }
-        if let port = request.port, !ports.contains(port) {
-            throw Refusal(
-                .invalid, "Port \(port) is not for tunnels; choose one from \(ports.lowerBound) to \(ports.upperBound)."
-            )
-        }
+        guard let ports else { throw noPorts }
         // From a random place: a port that was just given up is not the next one that is handed out.
         let start = Int.random(in: ports)
         let tried = (0..<min(ports.count, portTries)).map {
@@ -152,5 +166,7 @@ extension Tunnel {
 }
 
 extension Tunnel.Request {
+    fileprivate var isNamed: Bool { name != nil || port != nil }
+
     fileprivate var what: String { name.map { "The name \($0)" } ?? "Port \(port ?? 0)" }
 }

@@ -62,8 +62,8 @@ public struct Tunnel: Sendable, Equatable {
         try scope.first(
             """
             SELECT * FROM tunnels WHERE organisation_id = :organisation AND released_at IS NULL
-            AND (id = ? OR name = ? OR port = ?) LIMIT 1
-            """, text, text, Int(text), decode: Tunnel.init)
+            AND (id = ? OR name = ? OR port = ?) ORDER BY id = ? DESC, name = ? DESC LIMIT 1
+            """, text, text, Int(text), text, text, decode: Tunnel.init)
     }
 
     /// Newest first.
@@ -104,18 +104,24 @@ public struct Tunnel: Sendable, Equatable {
     public static func release(id: String, now: Timestamp, in scope: TenantScope) throws -> Bool {
         try scope.run(
             """
-            UPDATE tunnels SET released_at = ?, paused_at = CASE WHEN is_blocked THEN paused_at END
+            UPDATE tunnels SET released_at = ?, paused_at = NULL
             WHERE organisation_id = :organisation AND id = ? AND released_at IS NULL
             """, now, id) > 0
     }
 
     /// - Parameter pausedAt: nil resumes it.
-    public static func setPaused(id: String, _ pausedAt: Timestamp?, isBlocked: Bool, in scope: TenantScope) throws {
-        try scope.run(
-            "UPDATE tunnels SET paused_at = ?, is_blocked = ? WHERE organisation_id = :organisation AND id = ?",
-            pausedAt,
-            isBlocked, id)
+    public static func setPaused(id: String, _ pausedAt: Timestamp?, in scope: TenantScope) throws {
+        try scope.run("UPDATE tunnels SET paused_at = ? WHERE organisation_id = :organisation AND id = ?", pausedAt, id)
     }
+
+    /// For administrators of the server; what its owner has said stays as it is.
+    public static func setBlocked(id: String, _ isBlocked: Bool, in scope: TenantScope) throws {
+        try scope.run(
+            "UPDATE tunnels SET is_blocked = ? WHERE organisation_id = :organisation AND id = ?", isBlocked, id)
+    }
+
+    /// Whether nobody is let in.
+    public var isPaused: Bool { pausedAt != nil || isBlocked }
 
     /// Why nobody is let in, with whoever can change that.
     public var pausedRefusal: Refusal {

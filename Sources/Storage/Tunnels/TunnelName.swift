@@ -34,7 +34,8 @@ public enum TunnelName {
                 "A tunnel's name is 3 to 63 characters long: lower-case letters, digits and hyphens, with none of these at an end."
             )
         }
-        guard !reserved.contains(name), !name.hasPrefix("xn--"), !name.hasPrefix("_") else {
+        // A number would be taken for a port.
+        guard !reserved.contains(name), !name.hasPrefix("xn--"), !name.allSatisfy(\.isNumber) else {
             throw Refusal(.invalid, "The name \(name) is reserved; choose another one.")
         }
         let plain = name.replacing("-", with: "").replacing("0", with: "o").replacing("1", with: "l")

@@ -82,13 +82,35 @@ struct AccessRules: Sendable {
     /// - Parameter target: as the request has it.
     func covers(_ target: String) -> Bool {
         guard let path else { return true }
-        let asked = target.prefix { $0 != "?" }
-        // A service would read these as something outside of the path.
-        let plain = asked.lowercased().replacing("%2e", with: ".").replacing("%2f", with: "/").replacing(
-            "%5c", with: "\\"
-        )
-        .replacing("\\", with: "/")
-        guard !plain.contains("/../"), !plain.hasSuffix("/.."), !plain.contains("/./") else { return false }
-        return asked == path || asked.hasPrefix("\(path)/")
+        // By bytes: letters that Swift takes together with a question mark or a slash must not hide it.
+        let asked = Array(target.utf8.prefix { $0 != UInt8(ascii: "?") })
+        let allowed = Array(path.utf8)
+        guard asked == allowed || asked.starts(with: allowed + [UInt8(ascii: "/")]) else { return false }
+        return !Self.leads(upwards: asked)
+    }
+
+    /// Whether a service could read a part of the path as `.` or `..`: percent-encoded, with backslashes, or with parameters behind it.
+    private static func leads(upwards path: [UInt8]) -> Bool {
+        let plain = decoded(path).map { $0 == UInt8(ascii: "\\") ? UInt8(ascii: "/") : $0 }
+        return plain.split(separator: UInt8(ascii: "/")).contains { part in
+            let name = Array(part.prefix { $0 != UInt8(ascii: ";") })
+            return name == Array(".".utf8) || name == Array("..".utf8)
+        }
+    }
+
+    private static func decoded(_ bytes: [UInt8]) -> [UInt8] {
+        var out: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            let digits = index + 2 < bytes.count ? String(decoding: bytes[index + 1...index + 2], as: UTF8.self) : ""
+            if bytes[index] == UInt8(ascii: "%"), let byte = UInt8(digits, radix: 16) {
+                out.append(byte)
+                index += 3
+            } else {
+                out.append(bytes[index])
+                index += 1
+            }
+        }
+        return out
     }
 }

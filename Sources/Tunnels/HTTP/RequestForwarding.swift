@@ -41,11 +41,7 @@ struct RequestForwarding {
             if field.name == .other, !named.isEmpty, named.contains(head.block.nameText(field).lowercased()) {
                 continue
             }
-            if field.name == .cookie {
-                writeCookie(head.block.value(field))
-            } else {
-                head.block.write(field, into: &headBytes)
-            }
+            if field.name == .cookie { write(cookie: field) } else { head.block.write(field, into: &headBytes) }
         }
         if isChunked { headBytes.writeStaticString("Transfer-Encoding: chunked\r\n") }
         if case .length(let length) = head.body { headBytes.writeString("Content-Length: \(length)\r\n") }
@@ -73,14 +69,20 @@ struct RequestForwarding {
         }
     }
 
-    /// Our own cookies are not the service's to see.
-    private mutating func writeCookie(_ value: String) {
-        guard value.contains(EdgeCookie.prefix) else {
-            headBytes.writeString("Cookie: \(value)\r\n")
-            return
+    /// Our own cookies are not the service's to see. Everything else of the field passes byte for byte.
+    private mutating func write(cookie field: FieldBlock.Field) {
+        let prefix = Array(EdgeCookie.prefix.utf8)
+        let value = head.block.bytes(of: field)
+        let parts = value.readableBytesView.split(separator: UInt8(ascii: ";"))
+        let kept = parts.map { $0.drop { $0 == 0x20 || $0 == 0x09 } }.filter { !$0.starts(with: prefix) }
+        guard kept.count < parts.count else { return head.block.write(field, into: &headBytes) }
+        guard !kept.isEmpty else { return }
+        headBytes.writeStaticString("Cookie: ")
+        for (index, part) in kept.enumerated() {
+            if index > 0 { headBytes.writeStaticString("; ") }
+            headBytes.writeBytes(part)
         }
-        let others = value.split(separator: ";").map { $0.trimmingSpaces() }.filter { !$0.hasPrefix(EdgeCookie.prefix) }
-        if !others.isEmpty { headBytes.writeString("Cookie: \(others.joined(separator: "; "))\r\n") }
+        headBytes.writeStaticString("\r\n")
     }
 
     private mutating func writeForwarded(_ visitor: Visitor) {

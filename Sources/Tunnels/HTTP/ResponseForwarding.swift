@@ -184,14 +184,24 @@ enum ServiceCookie {
     /// Whether a cookie stays with the host that set it: one with a wider `Domain` would be sent to siblings, and could be set by them
     /// (RFC 6265, section 4.1.2.3). Our own names are not for services.
     static func isForOneHost(_ value: String, host: String) -> Bool {
-        let parts = value.split(separator: ";", omittingEmptySubsequences: false)
-        if parts.first?.trimmingSpaces().lowercased().hasPrefix(EdgeCookie.prefix.lowercased()) == true { return false }
+        // By bytes, as browsers do: letters that Swift takes together with a semicolon must not hide it.
+        let parts = value.utf8.split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false)
+        if let first = parts.first, text(first).hasPrefix(EdgeCookie.prefix.lowercased()) { return false }
         for attribute in parts.dropFirst() {
-            let pair = attribute.split(separator: "=", maxSplits: 1).map { $0.trimmingSpaces().lowercased() }
-            guard pair.first == "domain", pair.count == 2, !pair[1].isEmpty else { continue }
-            let domain = pair[1].hasPrefix(".") ? String(pair[1].dropFirst()) : pair[1]
-            if domain != host { return false }
+            let pair = attribute.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+            guard pair.count == 2, text(pair[0]) == "domain" else { continue }
+            let named = text(pair[1])
+            let domain = named.hasPrefix(".") ? String(named.dropFirst()) : named
+            if !domain.isEmpty && domain != host { return false }
         }
         return true
+    }
+
+    /// Without blanks around it, in lower case.
+    private static func text(_ bytes: Substring.UTF8View) -> String {
+        let isBlank = { (byte: UInt8) in byte == 0x20 || byte == 0x09 }
+        let rest = bytes.drop(while: isBlank)
+        let end = rest.lastIndex { !isBlank($0) }.map { rest.index(after: $0) } ?? rest.startIndex
+        return String(decoding: rest[..<end].map { $0 >= 0x41 && $0 <= 0x5A ? $0 | 0x20 : $0 }, as: UTF8.self)
     }
 }

@@ -20,6 +20,8 @@ final class LinkConnection: LinkOwner {
     /// By the tunnel's id.
     private var tunnels: [String: Served] = [:]
     private var starting: Set<String> = []
+    /// Those of them that somebody has ended meanwhile.
+    private var cancelled: Set<String> = []
     private var isEnded = false
     private var isDraining = false
 
@@ -27,7 +29,6 @@ final class LinkConnection: LinkOwner {
         let live: LiveTunnel
         /// Of a `tcp` tunnel.
         let port: PortListener?
-        let counters: TunnelCounters
     }
 
     init(server: TunnelServer, loop: any EventLoop, address: String) {
@@ -60,15 +61,14 @@ final class LinkConnection: LinkOwner {
         switch result {
         case .failure(let error): refuse(error)
         case .success(let session):
-            self.session = session
             let handle = TunnelServer.LinkHandle(id: id, loop: loop, connection: bound, session: session)
             guard server.add(handle) else {
                 return link.end(LinkError(.stopping, "The server is stopping."), retryAfter: 1000)
             }
+            self.session = session
             server.metrics.links.add(1)
-            link.engine.use(
-                CreditBudget(
-                    limit: server.configuration.memoryBytes / 4, within: server.budget(of: session.organisationId)))
+            let budget = server.budget(of: session.organisationId)
+            link.engine.use(CreditBudget(limit: budget.limit, within: budget))
             link.welcome(
                 LinkWelcome(
                     software: server.configuration.software, link: id, maxStreams: 0), to: hello)
@@ -147,16 +147,14 @@ final class LinkConnection: LinkOwner {
             if case .failure(let refusal) = result { answer(number, refusal) }
             return
         }
-        let counters = TunnelCounters(id, in: server.counters, from: grant.totals)
         let live = LiveTunnel(
-            grant, options: options, rules: rules, link: link, loop: loop, counters: counters, metrics: server.metrics)
+            grant, options: options, rules: rules, link: link, loop: loop, metrics: server.metrics)
         let handle = TunnelHandle(
             grant: grant, loop: loop, live: NIOLoopBound(live, eventLoop: loop), connection: bound, link: self.id,
             instance: instance, since: .now(), from: address)
         switch server.start(handle) {
         case .isServed(let since, let from):
             starting.remove(id)
-            counters.close()
             let name = grant.name ?? "\(grant.port ?? 0)"
             return answer(
                 number,
@@ -165,45 +163,68 @@ final class LinkConnection: LinkOwner {
                     "\(name) is served by another command since \(since.readable), from \(from); 'postern tunnel stop \(name)' ends that one."
                 ))
         case .replaces(let before):
-            before.loop.execute { before.connection.value.replaced(grant.id) }
-            opened(handle, live, counters, number)
-        case .started: opened(handle, live, counters, number)
+            // When the old link has given up its port and its counts.
+            let (bound, loop) = (self.bound, self.loop)
+            before.loop.flatSubmit { before.connection.value.replaced(grant.id) }.hop(to: loop).whenComplete { result in
+                let totals = (try? result.get()) ?? grant.totals
+                bound.value.open(handle, from: totals.atLeast(grant.totals), number)
+            }
+        case .started: open(handle, from: grant.totals, number)
         }
     }
 
-    private func opened(_ handle: TunnelHandle, _ live: LiveTunnel, _ counters: TunnelCounters, _ number: UInt32) {
+    private func open(_ handle: TunnelHandle, from totals: TunnelTotals, _ number: UInt32) {
         let grant = handle.grant
-        guard let port = grant.port else {
-            return serving(Served(live: live, port: nil, counters: counters), number)
-        }
+        guard let port = grant.port else { return check(handle, from: totals, port: nil, number) }
         let bound = self.bound
         PortListener.open(port, server: server, loop: loop, for: handle).hop(to: loop).whenComplete { result in
             let connection = bound.value
             switch result {
-            case .success(let listener):
-                connection.serving(Served(live: handle.live.value, port: listener, counters: counters), number)
+            case .success(let listener): connection.check(handle, from: totals, port: listener, number)
             case .failure(let error):
                 connection.server.log.portFailed(port, error)
-                connection.starting.remove(grant.id)
-                connection.server.ended(grant, by: connection.id, isForgotten: false)
-                counters.close()
-                connection.answer(
-                    number,
+                connection.refuse(
+                    handle, port: nil,
                     TunnelRefusal(
                         409, code: "port_unavailable",
-                        "Port \(port) cannot be opened on the server; choose another one."))
+                        "Port \(port) cannot be opened on the server; choose another one."),
+                    number)
             }
         }
     }
 
-    private func serving(_ served: Served, _ number: UInt32) {
-        let grant = served.live.grant
-        starting.remove(grant.id)
-        guard !isEnded else {
-            served.port?.close()
-            return stopped(served, isStopped: false)
+    /// Asks once more, now that whoever stops, pauses or removes the tunnel finds it here: what was done before is in the row.
+    private func check(_ handle: TunnelHandle, from totals: TunnelTotals, port: PortListener?, _ number: UInt32) {
+        guard let session else { return }
+        let (bound, loop, id) = (self.bound, self.loop, handle.grant.id)
+        server.background.run(isEssential: true) {
+            let refusal = await session.refusal(of: id)
+            loop.execute {
+                let connection = bound.value
+                if let refusal { return connection.refuse(handle, port: port, refusal, number) }
+                connection.serving(handle, from: totals, port: port, number)
+            }
         }
-        tunnels[grant.id] = served
+    }
+
+    private func refuse(_ handle: TunnelHandle, port: PortListener?, _ refusal: TunnelRefusal, _ number: UInt32) {
+        starting.remove(handle.grant.id)
+        cancelled.remove(handle.grant.id)
+        port?.close()
+        handle.live.value.end()
+        server.ended(handle.grant, by: id, isForgotten: false)
+        answer(number, refusal)
+    }
+
+    private func serving(_ handle: TunnelHandle, from totals: TunnelTotals, port: PortListener?, _ number: UInt32) {
+        let grant = handle.grant
+        guard !isEnded, cancelled.remove(grant.id) == nil else {
+            return refuse(handle, port: port, TunnelRefusal(409, code: "stopped", "The tunnel was stopped."), number)
+        }
+        starting.remove(grant.id)
+        let live = handle.live.value
+        live.begin(TunnelCounters(grant.id, in: server.counters, from: totals))
+        tunnels[grant.id] = Served(live: live, port: port)
         server.metrics.tunnels.add(1)
         server.log.started(grant, place: grant.name ?? "port \(grant.port ?? 0)")
         answer(number, nil)
@@ -213,6 +234,7 @@ final class LinkConnection: LinkOwner {
 
     /// - Parameter reason: why the server ends it, in a sentence; nil where the command does.
     func end(tunnel id: String, reason: String?) {
+        if starting.contains(id) { cancelled.insert(id) }
         guard let served = tunnels.removeValue(forKey: id) else { return }
         server.metrics.tunnels.add(-1)
         if let reason {
@@ -225,13 +247,18 @@ final class LinkConnection: LinkOwner {
     }
 
     /// A newer link of the same command serves it.
-    func replaced(_ id: String) {
-        guard let served = tunnels.removeValue(forKey: id) else { return }
+    /// - Returns: what it has carried, when its port is free.
+    func replaced(_ id: String) -> EventLoopFuture<TunnelTotals> {
+        if starting.contains(id) { cancelled.insert(id) }
+        guard let served = tunnels.removeValue(forKey: id) else {
+            return loop.makeSucceededFuture(TunnelTotals(requests: 0, bytes: 0, connections: 0))
+        }
         server.metrics.tunnels.add(-1)
-        served.port?.close()
         served.live.end()
-        stopped(served, isStopped: false)
+        let totals = stopped(served, isStopped: false)
         if tunnels.isEmpty { link?.end(LinkError(.closed, "A newer link of the same command has taken over.")) }
+        guard let port = served.port else { return loop.makeSucceededFuture(totals) }
+        return port.close().hop(to: loop).map { totals }
     }
 
     private func close(_ served: Served, isStopped: Bool) {
@@ -242,15 +269,17 @@ final class LinkConnection: LinkOwner {
     }
 
     /// Writes down what it carried, and then gives the counts' places back.
-    private func stopped(_ served: Served, isStopped: Bool) {
-        guard let session else { return }
-        let (grant, totals) = (served.live.grant, served.live.totals)
-        let counters = NIOLoopBound(served.counters, eventLoop: loop)
-        let loop = self.loop
+    @discardableResult
+    private func stopped(_ served: Served, isStopped: Bool) -> TunnelTotals {
+        let grant = served.live.grant
+        guard let session, let counters = served.live.takeCounters() else { return grant.totals }
+        let totals = counters.totals
+        let (bound, loop) = (NIOLoopBound(counters, eventLoop: loop), self.loop)
         server.background.run(isEssential: true) {
             guard await session.ended(tunnel: grant.id, totals: totals, isStopped: isStopped) else { return }
-            loop.execute { counters.value.close() }
+            loop.execute { bound.value.close() }
         }
+        return totals
     }
 
     // MARK: The end of the link
@@ -276,14 +305,14 @@ final class LinkConnection: LinkOwner {
     /// How long requests under way get when the server stops.
     private static let drainTime = TimeAmount.seconds(3)
 
-    func linkFailed(_ error: any Error) {}
+    func linkFailed(_ error: any Error, by link: LinkHandler) {}
 
     func linkShouldQuiesce() { drain(reconnectIn: 1000) }
 
-    func linkEnded(_ error: LinkError?) {
+    func linkEnded(_ error: LinkError?, by link: LinkHandler) {
         guard !isEnded else { return }
         isEnded = true
-        link = nil
+        self.link = nil
         if let error, [.protocolError, .flowControl, .flood].contains(error.code) {
             server.metrics.linkViolations.add()
             server.log.linkBroken(error.message)

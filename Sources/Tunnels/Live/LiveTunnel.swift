@@ -17,7 +17,7 @@ final class LiveTunnel {
     let link: LinkHandler
     let loop: any EventLoop
     let metrics: TunnelMetrics
-    private let counters: TunnelCounters
+    private var counters: TunnelCounters?
     /// Connections of visitors, to be closed when the tunnel ends.
     private var visitors: [ObjectIdentifier: any Channel] = [:]
     private var idle: [ServiceStream] = []
@@ -30,32 +30,29 @@ final class LiveTunnel {
 
     init(
         _ grant: TunnelGrant, options: TunnelOptions, rules: AccessRules, link: LinkHandler, loop: any EventLoop,
-        counters: TunnelCounters, metrics: TunnelMetrics
+        metrics: TunnelMetrics
     ) {
         self.grant = grant
         self.options = options
         self.rules = rules
         self.link = link
         self.loop = loop
-        self.counters = counters
         self.metrics = metrics
     }
 
     // MARK: Visitors
 
-    /// Counts a visitor's connection until it closes.
+    /// Counts a visitor's connection until ``leave(_:)``.
     /// - Returns: false where the tunnel has as many as its plan allows.
     func enter(_ channel: any Channel) -> Bool {
         if let limit = grant.connectionLimit, visitors.count >= limit {
             metrics.visitorsTooMany.add()
             return false
         }
-        let id = ObjectIdentifier(channel)
-        guard visitors.updateValue(channel, forKey: id) == nil else { return true }
-        counters.connections.add(1)
+        guard visitors.updateValue(channel, forKey: ObjectIdentifier(channel)) == nil else { return true }
+        count { $0.connections.add(1) }
         metrics.connectionsTotal.add()
         metrics.connections.add(1)
-        channel.closeFuture.assumeIsolated().whenComplete { _ in self.leave(id) }
         return true
     }
 
@@ -68,19 +65,31 @@ final class LiveTunnel {
     var connectionCount: Int { visitors.count }
 
     func count(bytesIn: Int, bytesOut: Int) {
-        counters.bytes.add(bytesIn + bytesOut)
+        count { $0.bytes.add(bytesIn + bytesOut) }
         metrics.bytesIn.add(bytesIn)
         metrics.bytesOut.add(bytesOut)
     }
 
-    var totals: TunnelTotals {
-        TunnelTotals(
-            requests: counters.requests.value, bytes: counters.bytes.value, connections: counters.connections.value)
+    /// Nil before ``begin(_:)`` and after ``takeCounters()``.
+    var totals: TunnelTotals? { counters?.totals }
+
+    /// Counts from here on, beginning with what the last link of the tunnel has counted.
+    func begin(_ counters: TunnelCounters) { self.counters = counters }
+
+    /// The counts belong to the caller from now on.
+    func takeCounters() -> TunnelCounters? {
+        defer { counters = nil }
+        return counters
     }
+
+    private func count(_ body: (TunnelCounters) -> Void) { if let counters { body(counters) } }
+
+    /// Whether visitors are let in: it counts, and nobody has ended or paused it.
+    var isOpen: Bool { counters != nil && !isEnded && !isPaused }
 
     /// Counts a request. Before a byte of its answer leaves, so that whoever has an answer was counted.
     func countRequest() {
-        counters.requests.add(1)
+        count { $0.requests.add(1) }
         metrics.requests.add()
     }
 
@@ -191,6 +200,10 @@ struct TunnelCounters {
         requests = file.open("\(id) r", from: totals.requests)
         bytes = file.open("\(id) b", from: totals.bytes)
         connections = file.open("\(id) c", from: totals.connections)
+    }
+
+    var totals: TunnelTotals {
+        TunnelTotals(requests: requests.value, bytes: bytes.value, connections: connections.value)
     }
 
     /// What was counted is written down elsewhere.

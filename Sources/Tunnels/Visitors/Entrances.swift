@@ -29,7 +29,6 @@ struct LinkEntrance: ClientHelloProtocol {
 struct NameEntrance: ClientHelloProtocol {
     let server: TunnelServer
     let tls: TLSContext
-    let proxies: TrustedProxies
     let events: ConnectionEvents
 
     func takes(_ hello: ClientHello) -> Bool {
@@ -40,7 +39,7 @@ struct NameEntrance: ClientHelloProtocol {
     }
 
     func install(on channel: any Channel, for connection: ConnectionTransfer, hello: ClientHello) throws {
-        let visitor = VisitorName(channel, proxies: proxies)
+        let visitor = VisitorName(channel, proxies: server.proxies)
         let handle = hello.serverName.flatMap(server.configuration.name).flatMap(server.live)
         let setUp = { @Sendable [self] (channel: any Channel) throws in
             if let handle, handle.grant.kind == .tls {

@@ -63,8 +63,10 @@ final class Exchange {
     private func connect(fresh: Bool) -> Bool {
         if !fresh, let bound = visitor.bound {
             visitor.bound = nil
-            take(bound)
-            return true
+            if bound.isUsable {
+                take(bound)
+                return true
+            }
         }
         do throws(LinkRejection) {
             take(try tunnel.service(peer: visitor.visitor.peer, host: host, fresh: fresh))
@@ -145,7 +147,7 @@ final class Exchange {
     private func answer(_ answer: EdgeAnswer, closes: Bool? = nil) {
         guard !isOver else { return }
         isOver = true
-        service?.user = nil
+        service?.end(.cancelled)
         tunnel.countRequest()
         report(status: answer.status)
         visitor.answer(answer, to: head, closes: closes ?? !(request.isEnded && head.keepsAlive))
@@ -174,6 +176,8 @@ extension Exchange: ServiceStreamUser {
     func serviceReceived(_ bytes: ByteBuffer) {
         guard !isOver, let service else { return }
         let count = bytes.readableBytes
+        // Whatever it has said, the service has begun with the request.
+        sent = nil
         var out: [ByteBuffer] = []
         let steps: [ResponseForwarding.Step]
         do throws(HTTPMessageError) { steps = try response.receive(bytes, into: &out) } catch {
@@ -184,7 +188,6 @@ extension Exchange: ServiceStreamUser {
         if response.hasHead && !hasAnswer {
             hasAnswer = true
             tunnel.countRequest()
-            sent = nil
             if request.isEnded { visitor.clearDeadline() }
             if response.droppedCookies > 0 { tunnel.metrics.cookiesDropped.add(response.droppedCookies) }
         }
@@ -215,15 +218,15 @@ extension Exchange: ServiceStreamUser {
     }
 
     private func ended(_ service: ServiceStream) {
-        let isClean = request.isEnded && !response.hasRest && !service.isFinished
-        if isClean && response.keepsService && response.isBound {
+        let isClean = request.isEnded && !response.hasRest && !service.isFinished && response.keepsService
+        // A connection that is signed in stays with its visitor, also when the last answer does not say so any more.
+        service.isBound = service.isBound || response.isBound || head.signsConnectionIn
+        if isClean && service.isBound {
             service.user = nil
             service.wasUsed = true
             visitor.bound = service
-        } else if isClean && response.keepsService {
-            tunnel.keep(service)
         } else {
-            service.end(.cancelled)
+            service.release(isClean ? .keep : .end)
         }
         finish { visitor.exchangeEnded(keeps: response.keepsVisitor && request.isEnded) }
     }
@@ -267,4 +270,12 @@ extension Exchange: ServiceStreamUser {
     }
 
     func serviceWritable() { visitor.readOn() }
+}
+
+extension RequestHead {
+    /// Its credentials are for the connection (RFC 4559, and NTLM in its way).
+    fileprivate var signsConnectionIn: Bool {
+        guard let text = block[.authorization]?.lowercased() else { return false }
+        return text.hasPrefix("ntlm") || text.hasPrefix("negotiate")
+    }
 }

@@ -1,4 +1,5 @@
 import HTTP1
+import Limits
 import Model
 import NIOCore
 import Telemetry
@@ -6,12 +7,13 @@ import Telemetry
 /// What stands between a request and its tunnel. Every request is asked, not only the first of a connection.
 enum Gate {
     /// - Returns: nil where the request may go on.
-    static func refusal(of head: RequestHead, from visitor: VisitorName, by tunnel: LiveTunnel) -> EdgeAnswer? {
-        guard tunnel.rules.admits(visitor.client) else {
+    static func refusal(of head: RequestHead, from client: ClientAddress, by tunnel: LiveTunnel) -> EdgeAnswer? {
+        guard tunnel.rules.admits(client) else {
             tunnel.metrics.addressesRefused.add()
             return .address
         }
-        guard tunnel.rules.covers(head.target) else { return .path }
+        let isWarning = tunnel.grant.warns && isContinue(head)
+        guard isWarning || tunnel.rules.covers(head.target) else { return .path }
         if tunnel.rules.wantsPassword, !tunnel.rules.accepts(head.block[.authorization]) {
             tunnel.metrics.passwordsRefused.add()
             return .password
@@ -22,8 +24,9 @@ enum Gate {
     /// What a browser shows once, before the pages of an owner whom nobody has vouched for.
     static func warning(for head: RequestHead, by tunnel: LiveTunnel) -> ByteBuffer? {
         guard tunnel.grant.warns, let host = head.host else { return nil }
-        if head.method == "POST", head.target.hasPrefix(EdgePage.continuePath) { return accepted(head) }
-        let isPage = head.method == "GET" && (head.block[.accept]?.lowercased().contains("text/html") ?? false)
+        if isContinue(head) { return accepted(head) }
+        // Another page can send a form here: every navigation is warned of, whatever its method.
+        let isPage = (head.block[.accept]?.lowercased().contains("text/html") ?? false)
         let cookies = head.block.values(.cookie).joined(separator: ";").split(separator: ";").map {
             $0.trimmingSpaces()
         }
@@ -31,6 +34,12 @@ enum Gate {
         return EdgeAnswer.message(
             200, type: "text/html; charset=utf-8", body: EdgePage.warning(host: host, target: head.target), headers: "",
             isHead: false, closes: !head.keepsAlive)
+    }
+
+    /// Only the warning's own button: no other page can press it for the visitor.
+    private static func isContinue(_ head: RequestHead) -> Bool {
+        head.method == "POST" && head.target.hasPrefix(EdgePage.continuePath)
+            && head.block[.secFetchSite]?.lowercased() == "same-origin"
     }
 
     /// The button was pressed: the browser goes back to the page that it asked for, on this host and on no other.

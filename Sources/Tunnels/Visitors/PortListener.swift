@@ -10,6 +10,8 @@ struct PortListener: Sendable {
 
     private static let backlog: CInt = 256
 
+    private struct TooManyConnections: Error {}
+
     /// - Returns: what the system says where the port cannot be opened.
     static func open(
         _ port: Int, server: TunnelServer, loop: any EventLoop, for handle: TunnelHandle
@@ -22,8 +24,19 @@ struct PortListener: Sendable {
             .childChannelOption(
                 .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 4096, maximum: 64 << 10)
             )
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+                }
+            }
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    let address = ClientAddress(channel.remoteAddress?.ipAddress)?.key ?? "local"
+                    guard server.connections.enter(address) else {
+                        server.metrics.visitorsTooMany.add()
+                        throw TooManyConnections()
+                    }
+                    channel.closeFuture.whenComplete { _ in server.connections.leave(address) }
                     let visitor = VisitorName(channel, proxies: .none)
                     let local = channel.localAddress.map { "\($0.ipAddress ?? "")|\($0.port ?? 0)" } ?? ""
                     try channel.pipeline.syncOperations.addHandler(
@@ -46,7 +59,12 @@ struct PortListener: Sendable {
         }
     }
 
-    func close() { channel.close(promise: nil) }
+    /// - Returns: when the port is free.
+    @discardableResult
+    func close() -> EventLoopFuture<Void> {
+        channel.close(promise: nil)
+        return channel.closeFuture
+    }
 }
 
 /// A visitor's connection whose bytes go to the machine as they are: asks whether it may, opens the stream, and joins both.
@@ -72,11 +90,13 @@ final class PipeEntrance: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func begin(_ context: ChannelHandlerContext) {
-        guard !tunnel.isEnded, !tunnel.isPaused, tunnel.rules.admits(visitor.client) else {
+        guard tunnel.isOpen, tunnel.rules.admits(visitor.client) else {
             tunnel.metrics.addressesRefused.add()
             return refuse(context)
         }
-        guard tunnel.enter(context.channel) else { return refuse(context) }
+        let channel = context.channel
+        guard tunnel.enter(channel) else { return refuse(context) }
+        channel.closeFuture.assumeIsolated().whenComplete { [tunnel] _ in tunnel.leave(ObjectIdentifier(channel)) }
         do throws(LinkRejection) {
             let pipe = try open()
             do { try context.pipeline.syncOperations.addHandler(pipe) } catch { return refuse(context) }

@@ -11,6 +11,8 @@ struct VisitorClock {
         case idle
         /// From the first byte of a head to its end.
         case head
+        /// From one write of the last answer to the next.
+        case flush
         /// From one read of a request's content to the next.
         case content
         /// From the end of the request to the answer's head.
@@ -19,7 +21,7 @@ struct VisitorClock {
         var time: TimeAmount {
             switch self {
             case .firstRequest, .head: .seconds(15)
-            case .idle: .seconds(60)
+            case .idle, .flush: .seconds(60)
             case .content: .seconds(30)
             case .answer(let time): time
             }

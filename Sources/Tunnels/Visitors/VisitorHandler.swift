@@ -48,6 +48,8 @@ final class VisitorHandler: ChannelDuplexHandler {
     private var clock = VisitorClock()
     /// Writes that have not left.
     private var pendingWrites = 0
+    /// When the last one has.
+    private var flushedAt = NIODeadline.now()
     /// What is to be closed when all of them have.
     private var closesWhenFlushed: CloseMode?
 
@@ -82,11 +84,14 @@ final class VisitorHandler: ChannelDuplexHandler {
         state = .closing
         switch last {
         case .exchange(let exchange): exchange.cancel()
-        case .spliced(let service): service.end(.broken)
+        // Where both ways have ended well, what is still on its way to the service goes on.
+        case .spliced(let service): if !(inputIsFinished && service.isFinished) { service.end(.broken) }
         case .head, .moving, .closing: break
         }
         bound?.end(.cancelled)
         bound = nil
+        attached?.leave(ObjectIdentifier(context.channel))
+        attached = nil
         self.context = nil
         context.fireChannelInactive()
     }
@@ -129,7 +134,7 @@ final class VisitorHandler: ChannelDuplexHandler {
         case is TunnelEnded: tunnelEnded()
         case is ChannelShouldQuiesceEvent:
             isStopping = true
-            if case .head = state, input.readableBytes == 0 { context.close(promise: nil) }
+            if case .head = state, input.readableBytes == 0 { close() }
         default: context.fireUserInboundEventTriggered(event)
         }
     }
@@ -137,7 +142,8 @@ final class VisitorHandler: ChannelDuplexHandler {
     private func inputClosed(_ context: ChannelHandlerContext) {
         inputIsFinished = true
         switch state {
-        case .head, .closing: context.close(promise: nil)
+        case .head: close()
+        case .closing: break
         case .spliced(let service):
             service.finish()
             if service.isFinished { serviceFinished() }
@@ -151,7 +157,9 @@ final class VisitorHandler: ChannelDuplexHandler {
         attached = nil
         switch state {
         case .exchange(let exchange): exchange.tunnelEnded()
-        case .spliced: abort()
+        case .spliced(let service):
+            service.end(.stopped)
+            abort()
         case .head, .moving, .closing: break
         }
     }
@@ -206,16 +214,19 @@ final class VisitorHandler: ChannelDuplexHandler {
         case .page(let bytes): write(bytes, thenCloses: !endsCleanly(head))
         case .tunnel(let handle):
             guard handle.loop.inEventLoop else { return move(to: handle, found) }
+            guard handle.live.value.isOpen else { return answer(.ended, to: head) }
             serve(head, handle.live.value)
         }
     }
 
     private func serve(_ head: RequestHead, _ tunnel: LiveTunnel) {
         guard let context else { return }
+        let client = server.proxies.client(visitor.address, head.block.values(.xForwardedFor))
+        // Whoever is not let in takes nobody's place.
+        if let refusal = Gate.refusal(of: head, from: client, by: tunnel) { return answer(refusal, to: head) }
         guard attach(tunnel, context.channel) else {
             return answer(.tooMany(limit: tunnel.grant.connectionLimit ?? 0, plan: tunnel.grant.plan), to: head)
         }
-        if let refusal = Gate.refusal(of: head, from: visitor, by: tunnel) { return answer(refusal, to: head) }
         if let page = Gate.warning(for: head, by: tunnel) { return write(page, thenCloses: !endsCleanly(head)) }
         let exchange = Exchange(head, on: tunnel, for: self)
         state = .exchange(exchange)
@@ -240,16 +251,17 @@ final class VisitorHandler: ChannelDuplexHandler {
         state = .moving
         if let attached { attached.leave(ObjectIdentifier(context.channel)) }
         attached = nil
-        var held = head
-        held.writeImmutableBuffer(input)
-        input = ByteBuffer()
-        let bound = NIOLoopBound((self, context.channel, held), eventLoop: context.eventLoop)
+        let bound = NIOLoopBound((self, context.channel, head), eventLoop: context.eventLoop)
         let (server, visitor, connection) = (self.server, self.visitor, self.connection)
         // Not from inside a read: TLS is in the middle of one.
         context.eventLoop.execute {
-            let (handler, channel, held) = bound.value
+            let (handler, channel, head) = bound.value
+            // With what has been read since.
+            var held = head
+            held.writeImmutableBuffer(handler.input)
+            handler.input = ByteBuffer()
             do {
-                _ = try connection.move(channel, to: handle.loop) { channel in
+                _ = try connection.move(channel, to: handle.loop) { [held] channel in
                     try channel.pipeline.syncOperations.addHandler(
                         VisitorHandler(server: server, visitor: visitor, connection: connection, input: held))
                 }
@@ -272,18 +284,21 @@ final class VisitorHandler: ChannelDuplexHandler {
     func write(_ bytes: ByteBuffer, thenCloses closes: Bool) {
         guard let context else { return }
         context.writeAndFlush(wrapOutboundOut(bytes), promise: written {})
-        if closes { close() } else { next() }
+        guard !closes else { return close() }
+        next()
+        process()
     }
 
     /// A promise for a write, which counts until it has left.
-    /// - Parameter then: runs where it has.
+    /// - Parameter then: runs when it has, or never will.
     func written(_ then: @escaping () -> Void) -> EventLoopPromise<Void>? {
         guard let context else { return nil }
         pendingWrites += 1
         let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenComplete { result in
+        promise.futureResult.assumeIsolated().whenComplete { _ in
             self.pendingWrites -= 1
-            if case .success = result { then() }
+            self.flushedAt = .now()
+            then()
             self.closeIfFlushed()
         }
         return promise
@@ -312,7 +327,7 @@ final class VisitorHandler: ChannelDuplexHandler {
     /// Closes when everything has been sent.
     func close() {
         state = .closing
-        clock.stop()
+        setDeadline(.flush)
         closesWhenFlushed = .all
         closeIfFlushed()
     }
@@ -333,6 +348,7 @@ final class VisitorHandler: ChannelDuplexHandler {
         service.user = self
         clock.clear()
         process()
+        if inputIsFinished { service.finish() }
     }
 
     private func spliceIn(_ service: ServiceStream) {
@@ -365,13 +381,28 @@ final class VisitorHandler: ChannelDuplexHandler {
         }
     }
 
+    /// A visitor that takes something now and then gets all of its answer; one that takes nothing is cut off.
+    private func waitForFlush(_ kind: VisitorClock.Kind) {
+        guard NIODeadline.now() - flushedAt < kind.time else {
+            server.metrics.visitorsSlow.add()
+            return abort()
+        }
+        setDeadline(kind)
+    }
+
     private func passed(_ kind: VisitorClock.Kind) {
         switch kind {
-        case .idle, .firstRequest: if case .head = state { context?.close(promise: nil) }
+        case .idle, .firstRequest:
+            guard case .head = state else { return }
+            if pendingWrites > 0 { return waitForFlush(.idle) }
+            close()
+        case .flush: if pendingWrites > 0 { waitForFlush(.flush) }
         case .head:
             server.metrics.visitorsSlow.add()
             answer(.slow, to: nil, closes: true)
         case .content:
+            // It is the service that does not keep up.
+            if isReadHeld { return setDeadline(.content) }
             server.metrics.visitorsSlow.add()
             if case .exchange(let exchange) = state { exchange.visitorIsSlow() }
         case .answer: if case .exchange(let exchange) = state { exchange.serviceIsLate() }

@@ -66,7 +66,7 @@ struct TunnelPages: Sendable {
     }
 
     private func actions(_ one: TunnelOperations.Listed, _ path: String, _ page: PageRequest) -> HTML {
-        let isPaused = one.tunnel.pausedAt != nil
+        let isPaused = one.tunnel.isPaused
         var verbs = [isPaused ? ("resume", "Resume") : ("pause", "Pause")]
         if one.status != nil { verbs.append(("stop", "Stop")) }
         if path.hasPrefix("/organisation") { verbs.append(("remove", "Remove")) }

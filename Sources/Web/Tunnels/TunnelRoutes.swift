@@ -129,7 +129,7 @@ struct TunnelResources: Sendable {
     func resource(_ listed: TunnelOperations.Listed) -> TunnelResource {
         let tunnel = listed.tunnel
         let totals = listed.status?.totals
-        let state = tunnel.pausedAt != nil ? "paused" : listed.status == nil ? "offline" : "online"
+        let state = tunnel.isPaused ? "paused" : listed.status == nil ? "offline" : "online"
         let lastSeen = listed.status == nil ? tunnel.seenAt : .now()
         return TunnelResource(
             id: tunnel.id, kind: tunnel.kind, name: tunnel.name, port: tunnel.port, url: url(tunnel), state: state,
