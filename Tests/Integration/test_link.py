@@ -180,6 +180,7 @@ def test_what_a_machine_may_not_send_ends_its_link_and_nobody_elses(edge, ana, t
         # Cut while it was still sending.
         pass
     said = machine.end()
+    # What it sent is no answer: the visitor has one of the edge's, and the stream is over; then too much is too much for the link.
     # A flood that is cut while it goes on may lose the reason with the connection.
     assert said is None or said["code"] in ("protocol_error", "flow_control", "flood"), said
     machine.close()

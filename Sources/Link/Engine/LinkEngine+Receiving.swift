@@ -106,6 +106,7 @@ extension LinkEngine {
             throw LinkError(.flood, "the other side reads nothing and goes on asking")
         }
         guard theirStreams < configuration.maxStreams, reserveForNewStream(now: now) else {
+            lateBytes += LinkLimits.initialCredit
             return urgent.writeFrame(.reject, stream: id, JSONText.encode(LinkRejection.busy))
         }
         let stream = LinkStream(
@@ -138,7 +139,11 @@ extension LinkEngine {
         guard phase == .open else { throw LinkError(.protocolError, "DATA came before the link was open") }
         if length == 0, !empties.take(now: now) { throw LinkError(.flood, "too many empty frames") }
         dataStream = try stream(id)
-        guard let stream = dataStream else { return }
+        guard let stream = dataStream else {
+            lateBytes -= length
+            guard lateBytes >= 0 else { throw LinkError(.flowControl, "more came for a closed stream than it was granted") }
+            return
+        }
         guard stream.finalOffset == nil else { throw LinkError(.protocolError, "DATA behind FIN on stream \(id)") }
         guard stream.received + UInt64(length) <= stream.granted else {
             throw LinkError(.flowControl, "stream \(id) sent more than it was granted")

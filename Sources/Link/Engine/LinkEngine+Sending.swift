@@ -126,6 +126,7 @@ extension LinkEngine {
         guard stream.phase != .closed else { return }
         stream.phase = .closed
         streams[stream.id] = nil
+        if stream.finalOffset == nil { lateBytes += Int(stream.granted - stream.received) }
         if (stream.id & 1 == 1) == (configuration.side == .server) { theirStreams -= 1 }
         budget.release(stream.outstanding)
         stream.granted = stream.consumed

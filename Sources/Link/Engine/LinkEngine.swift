@@ -38,6 +38,8 @@ public final class LinkEngine {
     var nextStream: UInt32
     var highestPeerStream: UInt32 = 0
     var theirStreams = 0
+    /// Bytes that may still come for streams that are forgotten here: what they had been granted and not sent.
+    var lateBytes = 0
     /// Resets of ours that are not answered.
     var openResets: Set<UInt32> = []
     /// What the other side lets a new stream send.
