@@ -274,6 +274,10 @@ if Context.environment["POSTERN_FUZZ"] != nil {
     package.products.append(.executable(name: "postern-fuzz", targets: ["Fuzz"]))
     package.targets.append(
         .executableTarget(
-            name: "Fuzz", dependencies: ["WebSocket", "Wire", "Relay", "EndToEnd", "Terminal", nioCore],
+            name: "Fuzz",
+            dependencies: [
+                "CertificateAuthorities", "HTTP1", "Link", "WebSocket", "Wire", "Relay", "EndToEnd", "Terminal",
+                nioCore,
+            ],
             swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]))
 }

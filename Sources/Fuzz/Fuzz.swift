@@ -1,9 +1,12 @@
 import EndToEnd
+import HTTP1
 import NIOCore
 import Terminal
 import WebSocket
 import Wire
 
+@testable import CertificateAuthorities
+@testable import Link
 @testable import Relay
 
 /// What libFuzzer calls with bytes of its making: the first names a parser, the rest is its input. Whatever comes, a parser
@@ -27,6 +30,10 @@ private enum Parsers {
         { _ = try? JSONText.decode(ServerMessage.self, from: ByteBuffer(bytes: $0)) },
         { _ = ShareInvitation(String(decoding: $0, as: UTF8.self)) },
         screen,
+        linkEngine,
+        request,
+        response,
+        { if let asked = DNSQuestion(ByteBuffer(bytes: $0)) { _ = DNSZone(name: "a", server: "b").answer(asked) } },
     ]
 
     /// However the bytes are cut, the messages are the same.
@@ -68,6 +75,59 @@ private enum Parsers {
         var again = ByteBuffer()
         header.write(into: &again)
         precondition(again == buffer.getSlice(at: 0, length: FrameHeader.size), "a header changed on its way")
+    }
+
+    /// A machine's engine behind its greeting, with a stream of either side: whatever comes, and however it is cut, it answers or ends
+    /// the link, and gives every byte of its budget back.
+    private static func linkEngine(_ bytes: [UInt8]) {
+        let budget = CreditBudget(limit: 1 << 20)
+        let now = NIODeadline.uptimeNanoseconds(1_000_000_000)
+        let engine = LinkEngine(.init(side: .machine, maxStreams: 4, opensPerSecond: 100), budget: budget, now: now)
+        var welcome = ByteBuffer()
+        welcome.writeFrame(.welcome, JSONText.encode(LinkWelcome(software: "", link: "", maxStreams: 4)))
+        engine.receive(welcome, now: now)
+        _ = try? engine.open(LinkOpen(tunnel: "", peer: "", host: "", trace: ""), now: now)
+        let cut = bytes.isEmpty ? 0 : Int(bytes[0]) % bytes.count
+        for part in [bytes[..<cut], bytes[cut...]] {
+            engine.receive(ByteBuffer(bytes: part), now: now)
+            for event in engine.takeEvents() {
+                if case .data(let stream, let content) = event {
+                    engine.consume(stream, content.readableBytes, now: now)
+                }
+            }
+            _ = engine.output(atMost: 1 << 16)
+        }
+        engine.close()
+        precondition(budget.grantedBytes == 0, "memory was not given back")
+    }
+
+    /// However the bytes are cut, the head is the same.
+    private static func request(_ bytes: [UInt8]) {
+        let cut = bytes.isEmpty ? 0 : Int(bytes[0]) % bytes.count
+        let whole = target([bytes[...]]), parts = target([bytes[..<cut], bytes[cut...]])
+        precondition(whole == parts, "a cut changed what was read")
+    }
+
+    private static func target(_ reads: [ArraySlice<UInt8>]) -> String? {
+        var input = ByteBuffer()
+        var reader = HeadReader(limit: 16 << 10)
+        for read in reads {
+            input.writeBytes(read)
+            guard let found = try? reader.next(&input) else { continue }
+            guard let head = try? RequestHead(found) else { return nil }
+            var body = BodyReader(head.body)
+            while let part = try? body.next(&input) { if case .end = part { break } }
+            return "\(head.method) \(head.target) \(head.host ?? "") \(head.body)"
+        }
+        return nil
+    }
+
+    private static func response(_ bytes: [UInt8]) {
+        var input = ByteBuffer(bytes: bytes)
+        var reader = HeadReader(limit: 64 << 10)
+        guard let found = try? reader.next(&input), let head = try? ResponseHead(found, to: "GET") else { return }
+        var body = BodyReader(head.body)
+        while let part = try? body.next(&input) { if case .end = part { break } }
     }
 
     private static func screen(_ bytes: [UInt8]) {

@@ -111,7 +111,10 @@ public struct ConnectionSetup: HTTPChannelHandler {
         _ channel: any Channel, _ first: FirstRequestHandler, _ connection: ConnectionTransfer, _ logger: Logger
     ) throws -> EventLoopFuture<ConnectionOutcome> {
         let outcome = channel.eventLoop.makePromise(of: ConnectionOutcome.self)
-        let handler = ClientHelloHandler { hello in
+        let events = shared.events
+        // As TLS itself gives up a handshake.
+        let late = TLSError(.handshakeTimeout, "no TLS client hello in time")
+        let handler = ClientHelloHandler(onTimeout: { events.handshake(.failed(late)) }) { hello in
             do {
                 guard let hello, let entrance = hellos.first(where: { $0.takes(hello) }) else {
                     return outcome.completeWith(try speakHTTP(channel, first, connection, logger))

@@ -170,10 +170,16 @@ def test_a_token_with_scopes_does_what_they_say_and_nothing_else(world):
                               path.replace(":organisation", world.organisation))
             status, answer = call(world, method, concrete, None if method in ("GET", "DELETE") else {}, made["token"])
             allowed = access in (key, "credential")
-            if outcome(status, answer) != ("in" if allowed else "not allowed") and path != "/sessions" and "/sessions/" not in path:
+            if outcome(status, answer) != ("in" if allowed else "not allowed") and path not in ("/sessions", "/tunnels") and "/sessions/" not in path \
+                    and "/tunnels/" not in path:
                 wrong.append((key, method, path, access, status, answer))
         status, answer = owner.server.call("GET", "/sessions", token=made["token"])
         assert status == (200 if key == "session:create" else 403), (key, answer)
+        status, answer = owner.server.call("GET", "/tunnels", token=made["token"])
+        assert status == (200 if key == "tunnel:create" else 403), (key, answer)
+        # With one of the three a tunnel that does not exist is not found; without, nothing is said of it.
+        status, answer = owner.server.call("GET", "/tunnels/nobody", token=made["token"])
+        assert status == (404 if key.startswith("tunnel:") else 403), (key, answer)
     assert wrong == []
 
 

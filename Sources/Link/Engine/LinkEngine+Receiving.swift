@@ -141,7 +141,9 @@ extension LinkEngine {
         dataStream = try stream(id)
         guard let stream = dataStream else {
             lateBytes -= length
-            guard lateBytes >= 0 else { throw LinkError(.flowControl, "more came for a closed stream than it was granted") }
+            guard lateBytes >= 0 else {
+                throw LinkError(.flowControl, "more came for a closed stream than it was granted")
+            }
             return
         }
         guard stream.finalOffset == nil else { throw LinkError(.protocolError, "DATA behind FIN on stream \(id)") }

@@ -1,4 +1,5 @@
 import NIOCore
+import TransportSecurity
 
 /// Holds a new connection's bytes until its client hello is whole, and then lets somebody decide what is spoken on the connection.
 ///
@@ -10,9 +11,32 @@ final class ClientHelloHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var held = ByteBuffer()
     private var isDecided = false
     private let decide: (ClientHello?) -> Void
+    private let onTimeout: () -> Void
+    private var deadline: Scheduled<Void>?
 
-    /// - Parameter decide: adds handlers behind this one; nil where the bytes are no client hello.
-    init(decide: @escaping (ClientHello?) -> Void) { self.decide = decide }
+    /// - Parameters:
+    ///   - onTimeout: the hello did not come in time, and the connection is closed.
+    ///   - decide: adds handlers behind this one; nil where the bytes are no client hello.
+    init(onTimeout: @escaping () -> Void = {}, decide: @escaping (ClientHello?) -> Void) {
+        self.onTimeout = onTimeout
+        self.decide = decide
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        deadline = context.eventLoop.scheduleTask(in: TLSLimits.handshakeDeadline) {
+            let (handler, context) = bound.value
+            handler.onTimeout()
+            context.close(promise: nil)
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { deadline?.cancel() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        deadline?.cancel()
+        context.fireChannelInactive()
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
@@ -33,6 +57,7 @@ final class ClientHelloHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private func pass(_ hello: ClientHello?, _ context: ChannelHandlerContext) {
         isDecided = true
+        deadline?.cancel()
         decide(hello)
         if held.readableBytes > 0 {
             context.fireChannelRead(wrapInboundOut(held))
