@@ -47,10 +47,36 @@ import Testing
         ("http: off\nhttps: off", "turn one on"), ("tls-mode: acme", "tls-names is not set"),
         ("plan-limits: [gold.maxShares=1]", "there is no plan gold"),
         ("smtp-host: mail.example", "smtp-from is no address"),
+        ("public-url: https://box.example\ntunnel-domain: box.example", "contain one another"),
+        ("public-url: https://box.example\ntunnel-domain: t.box.example", "contain one another"),
+        ("public-url: https://box.t.example\ntunnel-domain: t.example", "contain one another"),
+        ("tls-names: [box.example]\ntunnel-domain: t.box.example", "contain one another"),
+        ("tunnel-domain: example", "is a domain in lower case"),
+        ("tunnel-domain: '*.t.example'", "is a domain in lower case"),
+        ("tunnel-domain: t.example\ntunnel-key: /k", "go together"),
+        ("tunnel-certificate: /c\ntunnel-key: /k", "tunnel-domain is not"),
+        ("tunnel-domain: t.example\nhttps: off\nhttp: '*:80'", "tunnels need https"),
+        ("tunnel-ports: 5-1", "is a range of ports"),
+        ("tunnel-ports: 1-70000", "is a range of ports"),
+        ("tunnel-domain: t.example\ntunnel-acme: hook\nacme-agree: yes", "tunnel-dns-hook is not set"),
+        ("tunnel-domain: t.example\ntunnel-acme: responder", "set acme-agree: yes"),
+        ("tunnel-acme: responder\nacme-agree: yes", "tunnel-domain is not"),
     ])
     func mistakesAreNamed(yaml: String, problem: String) throws {
         let problems = try configuration(yaml).problems
         #expect(problems.contains { $0.contains(problem) }, "\(problems)")
+    }
+
+    /// Two names of one registered domain are allowed and advised against.
+    @Test func whatIsBetterOtherwiseIsSaid() throws {
+        func advice(_ own: String, _ domain: String) throws -> Bool {
+            let read = try configuration("public-url: https://\(own)\ntunnel-domain: \(domain)")
+            #expect(read.problems.isEmpty, "\(read.problems)")
+            return !Preflight.advice(read).isEmpty
+        }
+        #expect(try advice("box.example.org", "t.example.org") && advice("box.example.co.uk", "t.example.co.uk"))
+        #expect(try !advice("box.example.org", "t.example.net"))
+        #expect(try !advice("box.one.co.uk", "t.two.co.uk"))
     }
 
     /// Flags are made from the settings: each that is no secret is one, and reaches the configuration.

@@ -367,6 +367,38 @@ def listens(port):
         return False
 
 
+def test_a_client_that_waits_to_be_told_to_go_on(edge, ana, tunnels, services):
+    """Expect: 100-continue, as curl sends it: the service's own word passes, and so does its refusal."""
+    def answer(service, connection):
+        head, rest = service.head(connection)
+        if "/no" in head:
+            return connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+        assert "Expect: 100-continue" in head and not rest
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = b""
+        while len(body) < 2_000_000:
+            body += connection.recv(1 << 20)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n%d" % len(body))
+
+    tunnel = tunnels(ana, "http", str(services(answer).port)).online()
+    sent = curl(edge, tunnel.host, "/", "--data-binary", "@-", "--header", "Expect: 100-continue",
+                "--expect100-timeout", str(PATIENCE), data=b"x" * 2_000_000)
+    assert sent.stdout == b"2000000", sent
+    refused = curl(edge, tunnel.host, "/no", "--data-binary", "@-", "--header", "Expect: 100-continue", "--expect100-timeout",
+                   str(PATIENCE), data=b"x" * 2_000_000)
+    assert refused.stdout == b"no", refused
+
+
+def test_what_happens_to_a_tunnel_is_in_the_audit_log(edge, ana, tunnels, services):
+    tunnel = tunnels(ana, "http", str(services().port), "--name", "demo").online()
+    for verb in ("pause", "resume", "stop", "remove"):
+        assert run(ana, "tunnel", verb, "demo").returncode == 0
+    tunnel.process.wait(PATIENCE)
+    events = ana.call("GET", f"/organisations/{ana.id}/audit")[1]
+    found = [one["action"] for one in (events["events"] if isinstance(events, dict) else events) if one["action"].startswith("tunnel.")]
+    assert found[::-1] == [f"tunnel.{what}" for what in ("created", "connected", "paused", "resumed", "stopped", "released")], found
+
+
 # TCP and TLS
 
 

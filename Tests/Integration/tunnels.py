@@ -220,8 +220,8 @@ def raw(server, host, request, until_close=True):
             data += part
 
 
-def curl(server, host, path="/", *options, port=None):
+def curl(server, host, path="/", *options, port=None, data=None):
     port = port or server.port
     return subprocess.run(
         ["curl", "--silent", "--show-error", "--max-time", str(PATIENCE), "--cacert", server.authority,
-         "--resolve", f"{host}:{port}:127.0.0.1", *options, f"https://{host}:{port}{path}"], capture_output=True)
+         "--resolve", f"{host}:{port}:127.0.0.1", *options, f"https://{host}:{port}{path}"], input=data, capture_output=True)

@@ -21,6 +21,8 @@ struct ConfigCheck: ParsableCommand {
     private struct Checked: Encodable {
         let file: String?
         let mistakes: [String]
+        /// What is allowed, and better otherwise.
+        let advice: [String]
     }
 
     @Flag(help: "Print one JSON object.")
@@ -34,12 +36,14 @@ struct ConfigCheck: ParsableCommand {
         try? StateOwner.become(ownerOf: configuration.stateDirectory)
         // Files are looked at where the rules hold: before, nobody knows which ones are meant.
         let problems = configuration.problems.isEmpty ? Preflight.problems(configuration) : configuration.problems
+        let advice = problems.isEmpty ? Preflight.advice(configuration) : []
         if json {
-            Output.json(Checked(file: configuration.file, mistakes: problems))
+            Output.json(Checked(file: configuration.file, mistakes: problems, advice: advice))
             if !problems.isEmpty { throw ExitCode(1) }
             return
         }
         try Configuration.refuse(problems)
+        for one in advice { Output.error("postern: advice: \(one)") }
         Output.line("\(configuration.file ?? "No configuration file, and the environment"): no mistakes")
     }
 }

@@ -2,6 +2,7 @@ import CertificateAuthorities
 import Database
 import Glibc
 import Model
+import Outbound
 import Storage
 import TransportSecurity
 import Web
@@ -30,6 +31,7 @@ enum Preflight {
             case .selfSigned: break
             }
         }
+        tunnels(configuration, attempt)
         attempt("provider-ca-file") { try authorities(configuration[Settings.providerCAFile]) }
         // Where the database may not be read nobody knows what is sealed in it.
         let database = "\(configuration.stateDirectory)/\(Database.fileName)"
@@ -48,6 +50,52 @@ enum Preflight {
                     + "\(setting.key) is set, and \(secret.key) is not; 'postern secret set \(secret.key)' takes it")
         }
         return problems
+    }
+
+    private static func tunnels(_ configuration: Configuration, _ attempt: (String, () throws -> Void) -> Void) {
+        if let certificate = configuration[Settings.tunnelCertificate], let key = configuration[Settings.tunnelKey] {
+            attempt("tunnel-certificate") {
+                let files = CertificateFiles(certificates: [certificate], keys: [key])
+                let pairs = try files.read()
+                if let expired = files.expired(pairs) { throw CommandFailure("\(expired)") }
+                guard let domain = configuration[Settings.tunnelDomain], let pair = pairs.first else { return }
+                guard pair.leaf.matches(name: "x.\(domain)") else {
+                    throw CommandFailure("\(certificate) is not for *.\(domain)")
+                }
+            }
+        }
+        if configuration[Settings.tunnelACME] == .hook, let hook = configuration[Settings.tunnelDNSHook] {
+            attempt("tunnel-dns-hook") {
+                guard access(hook, X_OK) == 0 else {
+                    throw CommandFailure(
+                        "\(hook): \(String(cString: strerror(errno)).lowercased()); it is a program that can be run")
+                }
+            }
+        }
+    }
+
+    /// What is allowed, and better otherwise.
+    static func advice(_ configuration: Configuration) -> [String] {
+        guard let domain = configuration[Settings.tunnelDomain] else { return [] }
+        let own =
+            configuration[Settings.publicURL].flatMap { WebAddress($0, scheme: "https")?.host }
+            ?? configuration[Settings.tlsNames].first { !$0.hasPrefix("*") }
+        guard let own, let registered = registrable(own.lowercased()), registered == registrable(domain) else {
+            return []
+        }
+        return [
+            "tunnel-domain \(domain) and this server's own name \(own) are both below \(registered): pages of tunnels can fill up "
+                + "the cookies that browsers send to the server. Use a second domain, and enter it in the Public Suffix List before "
+                + "strangers get tunnels"
+        ]
+    }
+
+    /// About the part of a name that somebody registers: two labels, or three below a country's co, com, org and the like.
+    private static func registrable(_ name: String) -> String? {
+        let labels = name.split(separator: ".")
+        guard labels.count >= 2 else { return nil }
+        let isCountry = labels[labels.count - 1].count == 2 && labels[labels.count - 2].count <= 3
+        return labels.suffix(isCountry && labels.count > 2 ? 3 : 2).joined(separator: ".")
     }
 
     private static func authorities(_ file: String?) throws {

@@ -95,6 +95,7 @@ private final class StreamAnswers: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
+        input.discardReadBytes()
         input.writeBuffer(&bytes)
         while let message = input.getLengthPrefixedSlice(at: input.readerIndex, as: UInt16.self) {
             input.moveReaderIndex(forwardBy: 2 + message.readableBytes)

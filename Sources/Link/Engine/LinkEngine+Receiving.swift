@@ -16,7 +16,9 @@ extension LinkEngine {
                 }
                 if phase == .over { return }
             }
-            if phase == .greeting && configuration.side == .server && reader.waitingBytes > LinkLimits.helloBytes {
+            if phase == .greeting && configuration.side == .server
+                && reader.waitingBytes > LinkLimits.helloBytes + LinkFrameHeader.size
+            {
                 throw LinkError(.protocolError, "more than a HELLO came before the link was open")
             }
         } catch { fail(error) }

@@ -63,7 +63,8 @@ enum LinkFrameType: UInt8 {
     /// Payload lengths that are allowed, in bytes.
     var lengths: ClosedRange<Int> {
         switch self {
-        case .hello, .welcome, .open: 2...LinkLimits.openBytes
+        case .hello: 2...LinkLimits.helloBytes
+        case .welcome, .open: 2...LinkLimits.openBytes
         case .accept: 0...0
         case .reject, .goAway: 2...LinkLimits.reasonBytes
         case .data: 0...LinkLimits.dataBytes
@@ -86,7 +87,7 @@ enum LinkFrameType: UInt8 {
 
 /// Bounds that both sides of a link keep.
 public enum LinkLimits {
-    /// `HELLO`, `WELCOME` and `OPEN`, in bytes: a token of 2 KiB and room for what later versions say.
+    /// `WELCOME` and `OPEN`, in bytes: room for what later versions say.
     public static let openBytes = 16 << 10
     /// `REJECT` and `GOAWAY`, in bytes: a code and a sentence.
     public static let reasonBytes = 1 << 10
@@ -112,8 +113,8 @@ public enum LinkLimits {
     static let highWater = 128 << 10
     /// Below this many waiting bytes the writer is told to go on.
     static let lowWater = 32 << 10
-    /// What a connection may send before it is known who it is, in bytes.
-    static let helloBytes = openBytes + LinkFrameHeader.size
+    /// `HELLO`, which is all that a connection may send before it is known who it is, in bytes: a token of 2 KiB, and as much again.
+    static let helloBytes = 4 << 10
     /// How long that may take.
     public static let helloTime = TimeAmount.seconds(10)
     /// Silence after which the other side is pinged.

@@ -61,7 +61,12 @@ struct ResponseForwarding {
 
     /// - Throws: `HTTPMessageError`: the answer cannot be forwarded (any further).
     mutating func receive(_ bytes: ByteBuffer, into out: inout [ByteBuffer]) throws(HTTPMessageError) -> [Step] {
-        if input.readableBytes == 0 { input = bytes } else { input.writeImmutableBuffer(bytes) }
+        if input.readableBytes == 0 {
+            input = bytes
+        } else {
+            input.discardReadBytes()
+            input.writeImmutableBuffer(bytes)
+        }
         var steps: [Step] = []
         while body == nil {
             guard let found = try reader.next(&input) else { return steps }

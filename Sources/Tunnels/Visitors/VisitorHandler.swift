@@ -38,20 +38,20 @@ final class VisitorHandler: ChannelDuplexHandler {
     var state = State.head
     private(set) var context: ChannelHandlerContext?
     /// The tunnel that counts this connection.
-    private var attached: LiveTunnel?
+    var attached: LiveTunnel?
     /// A connection to the service that knows this visitor by it.
     var bound: ServiceStream?
-    private var isReadHeld = false
+    var isReadHeld = false
     private var isProcessing = false
-    private var inputIsFinished = false
-    private var isStopping = false
-    private var clock = VisitorClock()
+    var inputIsFinished = false
+    var isStopping = false
+    var clock = VisitorClock()
     /// Writes that have not left.
-    private var pendingWrites = 0
+    var pendingWrites = 0
     /// When the last one has.
-    private var flushedAt = NIODeadline.now()
+    var flushedAt = NIODeadline.now()
     /// What is to be closed when all of them have.
-    private var closesWhenFlushed: CloseMode?
+    var closesWhenFlushed: CloseMode?
 
     /// - Parameter input: what was received before this handler.
     init(server: TunnelServer, visitor: VisitorName, connection: ConnectionTransfer, input: ByteBuffer = ByteBuffer()) {
@@ -103,7 +103,13 @@ final class VisitorHandler: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if case .closing = state { return }
         var bytes = unwrapInboundIn(data)
-        if input.readableBytes == 0 { input = bytes } else { input.writeBuffer(&bytes) }
+        if input.readableBytes == 0 {
+            input = bytes
+        } else {
+            // What was read is given up first, however long the connection lives.
+            input.discardReadBytes()
+            input.writeBuffer(&bytes)
+        }
         process()
     }
 
@@ -268,164 +274,4 @@ final class VisitorHandler: ChannelDuplexHandler {
             } catch { handler.answer(.busy, to: nil, closes: true) }
         }
     }
-
-    // MARK: Answers
-
-    /// Whether the next request begins where this one's head ends.
-    func endsCleanly(_ head: RequestHead) -> Bool {
-        head.keepsAlive && head.body == .none && !isStopping && !inputIsFinished
-    }
-
-    func answer(_ answer: EdgeAnswer, to head: RequestHead?, closes: Bool? = nil) {
-        let closes = closes ?? !(head.map(endsCleanly) ?? false)
-        write(answer.bytes(to: head, configuration: server.configuration, closes: closes), thenCloses: closes)
-    }
-
-    func write(_ bytes: ByteBuffer, thenCloses closes: Bool) {
-        guard let context else { return }
-        context.writeAndFlush(wrapOutboundOut(bytes), promise: written {})
-        guard !closes else { return close() }
-        next()
-        process()
-    }
-
-    /// A promise for a write, which counts until it has left.
-    /// - Parameter then: runs when it has, or never will.
-    func written(_ then: @escaping () -> Void) -> EventLoopPromise<Void>? {
-        guard let context else { return nil }
-        pendingWrites += 1
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenComplete { _ in
-            self.pendingWrites -= 1
-            self.flushedAt = .now()
-            then()
-            self.closeIfFlushed()
-        }
-        return promise
-    }
-
-    private func closeIfFlushed() {
-        guard let mode = closesWhenFlushed, pendingWrites == 0 else { return }
-        closesWhenFlushed = nil
-        context?.close(mode: mode, promise: nil)
-    }
-
-    /// Waits for the next request.
-    func next() {
-        state = .head
-        setDeadline(.idle)
-    }
-
-    /// An answer is whole.
-    /// - Parameter keeps: another request may follow.
-    func exchangeEnded(keeps: Bool) {
-        guard keeps, !isStopping, !inputIsFinished else { return close() }
-        next()
-        process()
-    }
-
-    /// Closes when everything has been sent.
-    func close() {
-        state = .closing
-        setDeadline(.flush)
-        closesWhenFlushed = .all
-        closeIfFlushed()
-    }
-
-    /// An answer that was begun cannot be finished. The visitor must not take it for whole: no last chunk, no close_notify, and RST.
-    func abort() {
-        guard let context else { return }
-        state = .closing
-        clock.stop()
-        context.channel.resetsWhenClosed()
-        context.channel.triggerUserOutboundEvent(ImmediateClose(), promise: nil)
-    }
-
-    // MARK: Bytes both ways
-
-    func splice(_ service: ServiceStream) {
-        state = .spliced(service)
-        service.user = self
-        clock.clear()
-        process()
-        if inputIsFinished { service.finish() }
-    }
-
-    private func spliceIn(_ service: ServiceStream) {
-        let bytes = input
-        input = ByteBuffer()
-        attached?.count(bytesIn: bytes.readableBytes, bytesOut: 0)
-        service.write(bytes)
-    }
-
-    // MARK: Deadlines
-
-    func setDeadline(_ kind: VisitorClock.Kind) {
-        guard let context else { return }
-        if let delay = clock.set(kind, now: .now()) { startTimer(delay, context) }
-    }
-
-    func clearDeadline() { clock.clear() }
-
-    private func startTimer(_ delay: NIODeadline, _ context: ChannelHandlerContext) {
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        clock.timer = context.eventLoop.scheduleTask(deadline: delay) { bound.value.timerFired() }
-    }
-
-    private func timerFired() {
-        guard let context else { return }
-        switch clock.fired(now: .now()) {
-        case .nothing: break
-        case .again(let deadline): startTimer(deadline, context)
-        case .passed(let kind): passed(kind)
-        }
-    }
-
-    /// A visitor that takes something now and then gets all of its answer; one that takes nothing is cut off.
-    private func waitForFlush(_ kind: VisitorClock.Kind) {
-        guard NIODeadline.now() - flushedAt < kind.time else {
-            server.metrics.visitorsSlow.add()
-            return abort()
-        }
-        setDeadline(kind)
-    }
-
-    private func passed(_ kind: VisitorClock.Kind) {
-        switch kind {
-        case .idle, .firstRequest:
-            guard case .head = state else { return }
-            if pendingWrites > 0 { return waitForFlush(.idle) }
-            close()
-        case .flush: if pendingWrites > 0 { waitForFlush(.flush) }
-        case .head:
-            server.metrics.visitorsSlow.add()
-            answer(.slow, to: nil, closes: true)
-        case .content:
-            // It is the service that does not keep up.
-            if isReadHeld { return setDeadline(.content) }
-            server.metrics.visitorsSlow.add()
-            if case .exchange(let exchange) = state { exchange.visitorIsSlow() }
-        case .answer: if case .exchange(let exchange) = state { exchange.serviceIsLate() }
-        }
-    }
-}
-
-// MARK: The service's side of a splice
-
-extension VisitorHandler: ServiceStreamUser {
-    func serviceReceived(_ bytes: ByteBuffer) {
-        guard let context, case .spliced(let service) = state else { return }
-        let count = bytes.readableBytes
-        attached?.count(bytesIn: 0, bytesOut: count)
-        context.writeAndFlush(wrapOutboundOut(bytes), promise: written { service.consume(count) })
-    }
-
-    func serviceFinished() {
-        closesWhenFlushed = inputIsFinished ? .all : .output
-        closeIfFlushed()
-    }
-
-    func serviceFailed(_ failure: ServiceFailure) { abort() }
-
-    func serviceWritable() { readOn() }
 }

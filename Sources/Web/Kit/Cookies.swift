@@ -16,19 +16,23 @@ enum Cookies {
     /// What was just done, for the next page to show.
     static let notice = "__Host-postern-notice"
 
-    /// A browser sends few cookies; a longer header is not looked through. In bytes.
-    private static let headerLimit = 4096
-
     static func value(_ name: String, of request: Request) -> String? {
         request.headers[.cookie].flatMap { value(name, in: $0) }
     }
 
-    /// - Parameter header: the value of `Cookie` (RFC 6265, section 4.2.1).
+    /// However many cookies a neighbour below the same domain has set, ours is found among them: nobody else can set a `__Host-` name
+    /// here. The length is that of a request's head at most.
+    /// - Parameters:
+    ///   - name: one of ours.
+    ///   - header: the value of `Cookie` (RFC 6265, section 4.2.1).
     static func value(_ name: String, in header: String) -> String? {
-        guard header.utf8.count <= headerLimit else { return nil }
-        for pair in header.split(separator: ";") {
-            let parts = pair.drop { $0 == " " }.split(separator: "=", maxSplits: 1)
-            if parts.count == 2 && parts[0] == name { return String(parts[1]) }
+        let wanted = Array("\(name)=".utf8)
+        // By bytes, as browsers write it.
+        for pair in header.utf8.split(separator: UInt8(ascii: ";")) {
+            let trimmed = pair.drop { $0 == UInt8(ascii: " ") }
+            guard trimmed.starts(with: wanted) else { continue }
+            let value = String(Substring(trimmed.dropFirst(wanted.count)))
+            return value.isEmpty ? nil : value
         }
         return nil
     }

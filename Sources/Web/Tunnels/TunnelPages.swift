@@ -29,9 +29,10 @@ struct TunnelPages: Sendable {
         return page.page(
             "Tunnels",
             """
-            <p>\(open.isEverybodys ? "Everybody's" : "Your") tunnels. The page shows how they are now; load it again to see more.</p>
+            <p>\(open.isEverybodys ? "Everybody's" : "Your") tunnels, as they are now.</p>
             \(Field.table("Tunnels", Self.heads + [""], rows))
-            """)
+            """
+        ).refreshing
     }
 
     private static let heads = ["Address", "State", "Owner", "Connections", "Requests", "Bytes", "Last seen"]
@@ -108,7 +109,8 @@ struct TunnelPages: Sendable {
             """
             <p>Every tunnel of this server. A paused one lets nobody in, and only an administrator can resume it.</p>
             \(Field.table("Tunnels of all organisations", Self.heads + ["Organisation", ""], rows))
-            """)
+            """
+        ).refreshing
     }
 
     @Sendable private func changeAnywhere(_ page: PageRequest) async throws -> Response {
@@ -128,6 +130,15 @@ struct TunnelPages: Sendable {
         default: throw APIError.badRequest("verb is stop, pause or resume")
         }
         return page.back(to: "/administration/tunnels", notice)
+    }
+}
+
+extension Response {
+    /// The browser loads the page again every few seconds: it shows what goes on, and has no fields that somebody fills in.
+    fileprivate var refreshing: Response {
+        var response = self
+        response.headers[.refresh] = "5"
+        return response
     }
 }
 

@@ -23,7 +23,7 @@ extension Settings {
         "With tunnel-acme hook: a program that is called with present or remove, the record's name, and its value; it returns when the record can be looked up."
     )
     static let tunnelDNS = TypedSetting.address(
-        "tunnel-dns", standard: "*:53",
+        "tunnel-dns", standard: "*:8053",
         "With tunnel-acme responder: where the server answers for _acme-challenge; your DNS delegates that name to this server."
     )
     static let tunnelPorts = TypedSetting<ClosedRange<Int>?>.portRange(
