@@ -251,7 +251,8 @@ public struct TunnelOperations: Sendable {
     /// After a start: the edge knows every name, so that a visitor is told that its machine is away.
     /// - Throws: ``StorageError``.
     public func load() async throws {
-        for tunnel in try await database.read({ try Tunnel.all(in: $0) }) { know(tunnel) }
+        // By the writer, as everything at the start: a reader's first look is then the health check's, and finds the file as it is.
+        for tunnel in try await database.write(essential: true, { try Tunnel.all(in: $0) }) { know(tunnel) }
     }
 
     /// Writes down what tunnels carried, and releases names that no command serves any more.
