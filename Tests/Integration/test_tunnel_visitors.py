@@ -162,11 +162,18 @@ def test_many_visitors_at_once(edge, ana, tunnels, services):
     tunnel = tunnels(ana, "http", str(services().port)).online()
     visitors = []
     for _ in range(count):
-        visitors.append(connect(edge, tunnel.host))
-    for visitor in visitors[::50]:
+        visitor = connect(edge, tunnel.host)
+        # One that has asked for something is kept for a minute; one that has not, for 15 seconds.
+        visitor.sendall(f"GET / HTTP/1.1\r\nHost: {tunnel.host}\r\n\r\n".encode())
+        assert visitor.recv(65536).startswith(b"HTTP/1.1 200")
+        visitors.append(visitor)
+    for visitor in visitors[-500::50]:
         visitor.sendall(f"GET / HTTP/1.1\r\nHost: {tunnel.host}\r\n\r\n".encode())
         assert visitor.recv(65536).startswith(b"HTTP/1.1 200")
     assert get(edge, tunnel.host)[0] == 200
+    open = int(re.search(r"postern_tunnel_connections (\d+)", edge.page("/metrics")).group(1))
+    print(f"\n{open} visitors at once; the server takes {edge.rss():.0f} MiB")
+    assert open >= count
     for visitor in visitors:
         visitor.close()
     wait_for(lambda: re.search(r"postern_tunnel_connections 0\n", edge.page("/metrics")), "the connections to be counted out")
