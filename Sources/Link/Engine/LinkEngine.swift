@@ -96,9 +96,8 @@ public final class LinkEngine {
         pings = FrameAllowance(perSecond: 10, burst: 20, now: now)
         // Frames that move nothing.
         empties = FrameAllowance(perSecond: 100, burst: 1000, now: now)
-        // A server reports requests of many tunnels.
-        let calls = configuration.side == .machine ? 1000 : 50
-        callAllowance = FrameAllowance(perSecond: calls, burst: calls * 2, now: now)
+        // A machine that comes back starts its thousand tunnels; a server reports the requests of as many. 16 are open at once.
+        callAllowance = FrameAllowance(perSecond: 1000, burst: 2000, now: now)
     }
 
     deinit { for stream in streams.values { budget.release(stream.outstanding) } }
