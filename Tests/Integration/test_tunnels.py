@@ -581,9 +581,9 @@ def test_pausing_cuts_visitors_off_and_an_administrators_word_is_the_last(edge, 
             data += visitor.recv(65536)
         assert run(ana, "tunnel", "pause", "demo").returncode == 0
         with pytest.raises((OSError, ssl.SSLError)):
+            # A clean end would come out of the loop without an error.
             while visitor.recv(65536):
                 pass
-            raise OSError
     assert gone.wait(PATIENCE)
     assert json.loads(get(edge, tunnel.host)[2])["code"] == "POSTERN-PAUSED"
     assert run(ana, "tunnel", "resume", "demo").returncode == 0

@@ -40,6 +40,13 @@ import Wire
         #expect(throws: AccessRules.Problem.self) { try rules { $0.deny = [text] } }
     }
 
+    @Test func whatIsSaidOfALongEntryIsShort() {
+        do {
+            _ = try rules { $0.allow = [String(repeating: "x", count: 60_000)] }
+            Issue.record("it was taken")
+        } catch { #expect(((error as? AccessRules.Problem)?.message.utf8.count ?? .max) < 256) }
+    }
+
     @Test func aPasswordIsAskedForAndCompared() throws {
         let rules = try rules { $0.basicAuth = ["ana:correct-horse", "ben:other-horse"] }
         #expect(rules.wantsPassword)
