@@ -53,7 +53,8 @@ struct AccessRules: Sendable {
         var ranges: [AddressRange] = []
         for text in list {
             guard let range = AddressRange(text) else {
-                throw Problem(message: "'\(text.prefix(64))' in \(what) is no address or network, as in 203.0.113.0/24.")
+                let quoted = text.prefix(64)
+                throw Problem(message: "'\(quoted)' in \(what) is no address or network, as in 203.0.113.0/24.")
             }
             ranges.append(range)
         }
