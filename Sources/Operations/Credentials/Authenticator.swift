@@ -72,7 +72,7 @@ public struct Authenticator: Sendable {
                     user: user, organisationId: payload.org ?? user.id, credential: credential,
                     scopes: payload.scopes.map { Set($0.compactMap(PermissionKey.init)) }, claims: claims,
                     isStrong: payload.strong ?? false, address: address)
-            case .command: return nil
+            case .machine, .command: return nil
             }
         }
     }

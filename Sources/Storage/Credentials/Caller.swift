@@ -10,6 +10,8 @@ public struct Caller: Sendable, Equatable {
     public enum Credential: Sendable, Equatable {
         case signIn(String)
         case apiToken(String)
+        /// An enrolled machine, by its key.
+        case machine(String)
         /// The owner's own command line, on the server.
         case command
 
@@ -17,14 +19,23 @@ public struct Caller: Sendable, Equatable {
             switch self {
             case .signIn(let id): "sign-in \(id)"
             case .apiToken(let id): "token \(id)"
+            case .machine(let id): "machine \(id)"
             case .command: "command line"
+            }
+        }
+
+        /// Whether a person has shown who they are, and no program acts in their name.
+        public var isPersons: Bool {
+            switch self {
+            case .signIn, .command: true
+            case .apiToken, .machine: false
             }
         }
 
         /// What a revocation names; nil for the command line, which nothing revokes.
         public var id: String? {
             switch self {
-            case .signIn(let id), .apiToken(let id): id
+            case .signIn(let id), .apiToken(let id), .machine(let id): id
             case .command: nil
             }
         }
@@ -84,8 +95,8 @@ public struct Caller: Sendable, Equatable {
         in database: Transaction
     ) throws -> Member {
         let id = organisationId ?? self.organisationId
-        // A token is for one organisation: elsewhere its owner is a stranger.
-        if case .apiToken = credential, id != self.organisationId { throw Self.stranger }
+        // A token, or a machine, is for one organisation: elsewhere its owner is a stranger.
+        if !credential.isPersons, id != self.organisationId { throw Self.stranger }
         guard let member = try Member.find(userId: user.id, organisationId: id, in: database) else {
             throw Self.stranger
         }
@@ -118,7 +129,7 @@ public struct Caller: Sendable, Equatable {
     /// What changes how an account signs in is for somebody who has signed in, not for a program with a token.
     /// - Throws: ``Refusal`` `.signInNeeded`.
     public func requirePerson() throws {
-        if case .apiToken = credential {
+        guard credential.isPersons else {
             throw Refusal(.signInNeeded, "An API token cannot do this; sign in with your password.")
         }
     }

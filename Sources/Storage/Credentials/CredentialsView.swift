@@ -17,18 +17,24 @@ extension Caller.Credential {
     /// - Throws: ``StorageError``.
     public func isGood(now: Timestamp, in database: Transaction) throws -> Bool {
         guard let id else { return true }
+        if case .machine = self {
+            return try database.across(.secretLeadsToTenant).first(
+                "SELECT 1 AS found FROM machines WHERE id = ? AND revoked_at IS NULL", id
+            ) { try $0.integer("found") } != nil
+        }
         let found = try database.first(
             "SELECT 1 AS found FROM credentials WHERE id = ? AND (good_until IS NULL OR good_until > ?)", id, now
         ) { try $0.integer("found") }
         return found != nil
     }
 
-    /// As an access token names it (`cred`): `s:` or `t:` and the id; empty for the command line.
+    /// As an access token names it (`cred`): `s:` or `t:` and the id; empty for the others, which no
+    /// access token is made from.
     public var claim: String {
         switch self {
         case .signIn(let id): "s:\(id)"
         case .apiToken(let id): "t:\(id)"
-        case .command: ""
+        case .machine, .command: ""
         }
     }
 

@@ -2,7 +2,7 @@ extension StorageFeature {
     /// Plans, their limits, and the ledger of what is used.
     static let plans = StorageFeature(
         name: "plans", tenantTables: ["usage_entries"], permissions: [.usageRead],
-        limits: [.hosts, .sessions, .retentionHours, .customDomains, .ipAllowlist])
+        limits: [.sessions, .retentionHours, .customDomains, .ipAllowlist])
 }
 
 extension PermissionKey {
@@ -11,8 +11,6 @@ extension PermissionKey {
 
 /// Limits that clients know already, and that nothing counts yet.
 extension PlanLimit {
-    /// Enrolled machines connected at once.
-    public static let hosts = PlanLimit("maxHosts", "Machines connected at once", [.free: 1, .pro: 5])
     /// Interactive sessions at once on those machines.
     public static let sessions = PlanLimit("maxSessions", "Sessions at once on machines", [.free: 2])
     public static let retentionHours = PlanLimit(

@@ -9,12 +9,20 @@ extension Tunnel {
         public var name: String?
         /// Nil for a free one.
         public var port: Int?
+        /// For an enrolled machine: the same label of the same machine is the same tunnel, whatever its name.
+        public var declared: (machineId: String, label: String)?
 
-        public init(kind: TunnelKind, name: String?, port: Int?) {
+        public init(
+            kind: TunnelKind, name: String?, port: Int?, declared: (machineId: String, label: String)? = nil
+        ) {
             self.kind = kind
             self.name = name
             self.port = port
+            self.declared = declared
         }
+
+        /// Stays when nothing serves it.
+        var isKept: Bool { isNamed || declared != nil }
     }
 
     /// Takes a name or a port for the caller's organisation, within the plan. A name that the caller has already is the same tunnel.
@@ -31,9 +39,9 @@ extension Tunnel {
         scope.lock()
         if let name = request.name { try TunnelName.check(name) }
         if let known = try known(request, by: caller, member, in: scope, ports) {
-            if known.releasedAt == nil { return request.isNamed ? try keep(known, in: scope) : known }
+            if known.releasedAt == nil { return try declare(request.isKept ? keep(known, in: scope) : known, request, in: scope) }
             try checkCount(caller, member, in: scope)
-            return try revive(known, request, caller, now, in: scope)
+            return try declare(revive(known, request, caller, now, in: scope), request, in: scope)
         }
         try checkCount(caller, member, in: scope)
         let made =
@@ -41,7 +49,36 @@ extension Tunnel {
             ? try insertPort(request, caller, ports, now, in: scope)
             : try insertName(request, caller, candidates, now, in: scope)
         try Audit.record(.tunnelCreated, target: made.id, detail: made.place, by: caller, now: now, in: scope)
-        return made
+        return try declare(made, request, in: scope)
+    }
+
+    /// Labels of a machine's tunnels: letters, digits, `.`, `_` and `-`.
+    public static func isLabel(_ text: String) -> Bool {
+        (1...63).contains(text.utf8.count)
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F: true
+                default: false
+                }
+            }
+    }
+
+    /// Remembers which machine declares it; what the machine called by this label before stays its own, without one.
+    private static func declare(_ tunnel: Tunnel, _ request: Request, in scope: TenantScope) throws -> Tunnel {
+        guard let (machine, label) = request.declared else { return tunnel }
+        guard isLabel(label) else {
+            throw Refusal(
+                .invalid, "A tunnel's label is 1 to 63 letters, digits, dots, hyphens and underscores; not '\(label.prefix(64))'.")
+        }
+        if tunnel.machineId == machine && tunnel.label == label { return tunnel }
+        try scope.run(
+            """
+            UPDATE tunnels SET label = NULL WHERE organisation_id = :organisation AND machine_id = ? AND label = ?
+            """, machine, label)
+        return try scope.first(
+            """
+            UPDATE tunnels SET machine_id = ?, label = ? WHERE organisation_id = :organisation AND id = ? RETURNING *
+            """, machine, label, tunnel.id, decode: Tunnel.init) ?? tunnel
     }
 
     /// The name or the port, for the audit log and for people.
@@ -51,6 +88,15 @@ extension Tunnel {
     private static func known(
         _ request: Request, by caller: Caller, _ member: Member, in scope: TenantScope, _ ports: ClosedRange<Int>?
     ) throws -> Tunnel? {
+        if !request.isNamed, let (machine, label) = request.declared {
+            let declared = try scope.first(
+                "SELECT * FROM tunnels WHERE organisation_id = :organisation AND machine_id = ? AND label = ?",
+                machine, label, decode: Tunnel.init)
+            guard let declared, declared.kind == request.kind else { return nil }
+            // The server's owner has taken the port back.
+            if let port = declared.port, ports?.contains(port) != true { return nil }
+            return declared
+        }
         guard request.isNamed else {
             let last = try scope.first(
                 """
@@ -102,7 +148,7 @@ extension Tunnel {
     private static func revive(
         _ known: Tunnel, _ request: Request, _ caller: Caller, _ now: Timestamp, in scope: TenantScope
     ) throws -> Tunnel {
-        let isKept = request.isNamed
+        let isKept = request.isKept
         let revived = try scope.first(
             """
             UPDATE tunnels SET released_at = NULL, user_id = ?, kind = ?, is_kept = ?, created_at = ?, seen_at = NULL
@@ -121,7 +167,7 @@ extension Tunnel {
                 """
                 INSERT INTO tunnels (id, organisation_id, user_id, kind, name, is_kept, created_at)
                 VALUES (?, :organisation, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING RETURNING *
-                """, Identifier.make(now: now), caller.user.id, request.kind.rawValue, candidate, request.name != nil,
+                """, Identifier.make(now: now), caller.user.id, request.kind.rawValue, candidate, request.isKept,
                 now, decode: Tunnel.init)
             if let made { return made }
         }
@@ -157,7 +203,7 @@ extension Tunnel {
                 """
                 INSERT INTO tunnels (id, organisation_id, user_id, kind, port, is_kept, created_at)
                 VALUES (?, :organisation, ?, ?, ?, ?, ?) ON CONFLICT (port) DO NOTHING RETURNING *
-                """, Identifier.make(now: now), caller.user.id, request.kind.rawValue, port, request.port != nil, now,
+                """, Identifier.make(now: now), caller.user.id, request.kind.rawValue, port, request.isKept, now,
                 decode: Tunnel.init)
             if let made { return made }
         }

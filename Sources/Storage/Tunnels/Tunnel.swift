@@ -27,6 +27,10 @@ public struct Tunnel: Sendable, Equatable {
     /// Paused by an administrator of the server: its owner cannot resume it.
     public let isBlocked: Bool
     public let releasedAt: Timestamp?
+    /// The enrolled machine that declares it; nil where a command opened it.
+    public let machineId: String?
+    /// What that machine calls it.
+    public let label: String?
     /// What is in the usage ledger, of all time.
     public let usage: TunnelUsage
 
@@ -43,6 +47,8 @@ public struct Tunnel: Sendable, Equatable {
         pausedAt = try row.optionalTime("paused_at")
         isBlocked = try row.flag("is_blocked")
         releasedAt = try row.optionalTime("released_at")
+        machineId = try row.optionalText("machine_id")
+        label = try row.optionalText("label")
         usage = TunnelUsage(
             requests: try row.integer("requests"), bytes: try row.integer("bytes"),
             connections: try row.integer("connections"))
@@ -94,6 +100,15 @@ public struct Tunnel: Sendable, Equatable {
     public static func findAnywhere(id: String, in database: Transaction) throws -> Tunnel? {
         try database.across(.upkeep).first(
             "SELECT * FROM tunnels WHERE id = ? AND released_at IS NULL", id, decode: Tunnel.init)
+    }
+
+    /// Those that a machine has declared, by label.
+    public static func list(of machineId: String, in scope: TenantScope) throws -> [Tunnel] {
+        try scope.rows(
+            """
+            SELECT * FROM tunnels WHERE organisation_id = :organisation AND released_at IS NULL AND machine_id = ?
+            ORDER BY label IS NULL, label, id LIMIT ?
+            """, machineId, listLimit, decode: Tunnel.init)
     }
 
     // MARK: Its life

@@ -1,0 +1,123 @@
+public import Database
+public import Model
+
+// `maxHosts`: machines that are connected at once, counted by the account that enrolled them.
+//
+// A machine that was let in has a place, and may always come back to it: a lower plan cuts nobody off, also not across a restart of the
+// server. The place of a machine that is away counts for newcomers for a minute more, and at once no more where the machine has said that
+// it stops; it is given up only when somebody else takes it.
+extension Machine {
+    /// How long the place of a machine that was lost is kept for it, in seconds: longer than its longest wait between two tries.
+    private static let keptSeconds: Int64 = 60
+
+    /// Lets a machine in by its key. Check and registration are this one transaction.
+    /// - Returns: the machine, and whom it acts for.
+    /// - Throws: ``Refusal`` `.machineUnknown`, `.machineRevoked`, `.hostLimit`, and those of
+    ///   ``Caller/member(of:may:whileDeleted:in:)``; ``StorageError``.
+    public static func connect(
+        key fingerprint: String, from address: String, software: String, now: Timestamp, in database: Transaction
+    ) throws -> (Machine, Caller) {
+        guard let machine = try find(key: fingerprint, in: database) else {
+            throw Refusal(
+                .machineUnknown, "This machine's key is not enrolled here; run 'postern machine enroll' on it.")
+        }
+        let scope = database.tenant(machine.organisationId)
+        if let revokedAt = machine.revokedAt {
+            throw Refusal(
+                .machineRevoked,
+                "\(machine.name) was revoked at \(revokedAt.readable); run 'postern machine enroll' on it to let it in again.")
+        }
+        guard let userId = machine.userId, let user = try User.find(id: userId, in: database), user.disabledAt == nil
+        else {
+            throw Refusal(.machineRevoked, "The account that enrolled \(machine.name) is disabled or gone.")
+        }
+        let caller = Caller(
+            user: user, organisationId: machine.organisationId, credential: .machine(machine.id), scopes: machine.scopes,
+            isStrong: machine.isStrong, address: address)
+        let member = try caller.member(may: .machineEnroll, in: database)
+        let allowance = caller.allowance(in: member.organisation, database)
+        if machine.placedAt == nil {
+            scope.lock()
+            try checkPlace(of: machine.id, for: userId, allowance, now: now, in: database)
+        }
+        if machine.nextFingerprint == fingerprint {
+            try scope.run(
+                """
+                UPDATE machines SET fingerprint = next_fingerprint, next_fingerprint = NULL
+                WHERE organisation_id = :organisation AND id = ?
+                """, machine.id)
+            try Audit.record(
+                .machineRekeyed, target: machine.id, detail: machine.name, by: caller, now: now, in: scope)
+        }
+        try scope.run(
+            """
+            UPDATE machines SET placed_at = COALESCE(placed_at, ?), lost_at = NULL, seen_at = ?, seen_from = ?, software = ?
+            WHERE organisation_id = :organisation AND id = ?
+            """, now, now, address, VisibleText.escaped(String(software.prefix(100))), machine.id)
+        if machine.placedAt == nil {
+            try giveUpPlaces(of: userId, except: machine.id, allowance, now: now, in: database)
+            // A link that comes back after a network failure is nobody's deed; one that begins is.
+            try Audit.record(
+                .machineConnected, target: machine.id, detail: machine.name, by: caller, now: now, in: scope)
+        }
+        return (machine, caller)
+    }
+
+    /// What it may do in the name of whoever enrolled it.
+    private var scopes: Set<PermissionKey> {
+        allows.contains(.tunnels) ? [.machineEnroll, .tunnelCreate] : [.machineEnroll]
+    }
+
+    /// The link has ended.
+    /// - Parameter isFinal: the machine said that it stops, and needs no place for now.
+    public static func disconnected(
+        id: String, isFinal: Bool, now: Timestamp, in database: Transaction
+    ) throws {
+        try database.across(.upkeep).run(
+            """
+            UPDATE machines SET seen_at = ?, lost_at = CASE WHEN ? THEN NULL ELSE ? END,
+                placed_at = CASE WHEN ? THEN NULL ELSE placed_at END
+            WHERE id = ? AND placed_at IS NOT NULL
+            """, now, isFinal, now, isFinal, id)
+    }
+
+    /// After a start of the server: no link is up, and every machine that was let in gets its time to come back.
+    public static func markAllLost(now: Timestamp, in database: Transaction) throws {
+        try database.across(.upkeep).run("UPDATE machines SET lost_at = ? WHERE placed_at IS NOT NULL", now)
+    }
+
+    /// - Parameter id: the machine that asks; nil for one that is not enrolled yet. It does not count.
+    /// - Throws: ``Refusal`` `.hostLimit`.
+    static func checkPlace(
+        of id: String?, for userId: String, _ allowance: Allowance, now: Timestamp, in database: Transaction
+    ) throws {
+        guard let (limit, plan) = allowance[.hosts] else { return }
+        database.lock(.account(userId))
+        let current =
+            try database.across(.perPerson).first(
+                """
+                SELECT COUNT(*) AS found FROM machines WHERE user_id = ? AND id <> ? AND placed_at IS NOT NULL
+                AND (lost_at IS NULL OR lost_at > ?)
+                """, userId, id ?? "", now.advanced(bySeconds: -keptSeconds)
+            ) { try $0.integer("found") } ?? 0
+        guard current >= limit else { return }
+        throw Refusal(
+            .hostLimit, "Host limit reached (\(current)/\(limit)). Upgrade your plan for more hosts.", limit: limit,
+            current: current, plan: plan)
+    }
+
+    /// Somebody else has taken the place of machines that are away: above the limit, those that have been away longest lose theirs.
+    private static func giveUpPlaces(
+        of userId: String, except id: String, _ allowance: Allowance, now: Timestamp, in database: Transaction
+    ) throws {
+        guard let (limit, _) = allowance[.hosts] else { return }
+        database.lock(.account(userId))
+        try database.across(.perPerson).run(
+            """
+            UPDATE machines SET placed_at = NULL, lost_at = NULL WHERE id IN (
+                SELECT id FROM machines WHERE user_id = ? AND id <> ? AND placed_at IS NOT NULL AND lost_at IS NOT NULL
+                ORDER BY lost_at LIMIT max(0, (
+                    SELECT COUNT(*) FROM machines WHERE user_id = ? AND placed_at IS NOT NULL) - ?))
+            """, userId, id, userId, limit)
+    }
+}

@@ -1,0 +1,214 @@
+public import Database
+public import Model
+
+extension Machine {
+    /// What a machine says of itself when it is enrolled.
+    public struct Enrolment: Sendable {
+        /// Nil for its host name.
+        public var name: String?
+        public var hostName: String
+        /// SHA-256 of its public key, 64 hexadecimal digits.
+        public var fingerprint: String
+        public var allows: [MachineAllowance]
+        public var software: String
+        public var platform: String
+
+        public init(
+            name: String?, hostName: String, fingerprint: String, allows: [MachineAllowance], software: String,
+            platform: String
+        ) {
+            self.name = name
+            self.hostName = hostName
+            self.fingerprint = fingerprint
+            self.allows = allows
+            self.software = software
+            self.platform = platform
+        }
+    }
+
+    /// Characters that are kept of what a machine says of itself.
+    private static let textLimit = 100
+
+    /// Enrols a machine for its user, or, where the key is enrolled there already, gives it what it says now.
+    /// - Throws: ``Refusal`` `.hostLimit`, `.enrolment`, `.nameTaken`, `.invalid`, and those of
+    ///   ``Caller/member(of:may:whileDeleted:in:)``; ``StorageError``.
+    public static func enrol(
+        _ enrolment: Enrolment, by caller: Caller, now: Timestamp, in database: Transaction
+    ) throws -> Machine {
+        let member = try caller.member(may: .machineEnroll, in: database)
+        return try enrol(
+            enrolment, for: member, allowance: caller.allowance(in: member.organisation, database),
+            isStrong: caller.isStrong, actor: .init(caller), now: now, in: database)
+    }
+
+    /// - Parameter allowance: what binds whoever enrols it.
+    static func enrol(
+        _ enrolment: Enrolment, for member: Member, allowance: Allowance, isStrong: Bool, actor: Audit.Actor,
+        now: Timestamp, in database: Transaction
+    ) throws -> Machine {
+        let scope = database.tenant(member.organisation.id)
+        scope.lock()
+        if let name = enrolment.name { try checkName(name) }
+        let known = try find(key: enrolment.fingerprint, in: database)
+        if let known, known.organisationId != scope.organisationId {
+            throw Refusal(
+                .enrolment,
+                "This key belongs to a machine of another organisation; 'postern machine enroll --new-key' makes a fresh one."
+            )
+        }
+        try checkPlace(of: known?.id, for: member.user.id, allowance, now: now, in: database)
+        let name = try freeName(enrolment, known, in: scope)
+        let allows = text(enrolment.allows)
+        let software = plain(enrolment.software)
+        let platform = plain(enrolment.platform)
+        let made: Machine?
+        if let known {
+            made = try scope.first(
+                """
+                UPDATE machines SET user_id = ?, name = ?, allows = ?, software = ?, platform = ?, is_strong = ?,
+                    enrolled_at = ?, revoked_at = NULL, fingerprint = ?, next_fingerprint = NULL
+                WHERE organisation_id = :organisation AND id = ? RETURNING *
+                """, member.user.id, name, allows, software, platform, isStrong, now,
+                enrolment.fingerprint, known.id, decode: Machine.init)
+        } else {
+            made = try scope.first(
+                """
+                INSERT INTO machines (id, organisation_id, user_id, name, fingerprint, allows, software, platform,
+                    is_strong, enrolled_at) VALUES (?, :organisation, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *
+                """, Identifier.make(now: now), member.user.id, name, enrolment.fingerprint, allows, software,
+                platform, isStrong, now, decode: Machine.init)
+        }
+        guard let made else { throw StorageError(.failed, "the machine was not returned") }
+        try Audit.record(.machineEnrolled, target: made.id, detail: made.name, actor: actor, now: now, in: scope)
+        return made
+    }
+
+    private static func plain(_ text: String) -> String { VisibleText.escaped(String(text.prefix(textLimit))) }
+
+    /// Tries for a name that nobody chose.
+    private static let nameTries = 1000
+
+    private static func freeName(_ enrolment: Enrolment, _ known: Machine?, in scope: TenantScope) throws -> String {
+        let wanted = enrolment.name ?? known?.name ?? String(plain(enrolment.hostName).prefix(56))
+        let base = wanted.isEmpty ? "machine" : wanted
+        for number in 1...nameTries {
+            let name = number == 1 ? base : "\(base)-\(number)"
+            let taken = try find(named: name, in: scope)
+            if taken == nil || taken?.id == known?.id { return name }
+            if enrolment.name != nil { throw Refusal(.nameTaken, "Another machine is called \(name).") }
+        }
+        throw Refusal(.nameTaken, "\(nameTries) machines are called \(base) already; choose a name with --name.")
+    }
+}
+
+/// A short code that enrols one machine, once, for whoever made it. The database holds its SHA-256 only.
+public struct EnrolmentCode: Sendable, Equatable {
+    /// In seconds.
+    public static let lifetimeSeconds: Int64 = 30 * 60
+    /// Codes of one person that can still be used.
+    private static let openLimit = 100
+
+    public let id: String
+    public let expiresAt: Timestamp
+
+    /// - Returns: the code as people type it: 16 readable characters, 79 bits, in two halves.
+    /// - Throws: ``Refusal`` `.limit` and those of ``Caller/member(of:may:whileDeleted:in:)``; ``StorageError``.
+    public static func create(
+        by caller: Caller, now: Timestamp, in database: Transaction
+    ) throws -> (EnrolmentCode, secret: String) {
+        let member = try caller.member(may: .machineEnroll, in: database)
+        let scope = database.tenant(member.organisation.id)
+        scope.lock()
+        let open =
+            try scope.first(
+                """
+                SELECT COUNT(*) AS found FROM enrolment_codes WHERE organisation_id = :organisation AND user_id = ?
+                AND used_at IS NULL AND expires_at > ?
+                """, caller.user.id, now
+            ) { try $0.integer("found") } ?? 0
+        guard open < openLimit else {
+            throw Refusal(
+                .limit, "\(openLimit) codes of yours are open; wait until some have ended.", limit: openLimit,
+                current: open)
+        }
+        let secret = "\(RandomText.makeReadable(letters: 8))-\(RandomText.makeReadable(letters: 8))"
+        let made = EnrolmentCode(
+            id: Identifier.make(now: now), expiresAt: now.advanced(bySeconds: lifetimeSeconds))
+        try scope.run(
+            """
+            INSERT INTO enrolment_codes (id, organisation_id, user_id, digest, is_strong, created_at, expires_at)
+            VALUES (?, :organisation, ?, ?, ?, ?, ?)
+            """, made.id, caller.user.id, Digest.of(secret), caller.isStrong, now, made.expiresAt)
+        try Audit.record(.machineInvited, target: made.id, by: caller, now: now, in: scope)
+        return (made, secret)
+    }
+
+    /// Enrols a machine and uses the code up, in one transaction. A refusal uses up nothing.
+    /// - Parameter address: of the machine, for the audit log.
+    /// - Throws: as ``Machine/enrol(_:by:now:in:)``.
+    public static func enrol(
+        _ enrolment: Machine.Enrolment, code: String, from address: String, now: Timestamp, in database: Transaction
+    ) throws -> Machine {
+        let found = try find(code, in: database)
+        guard found.usedAt == nil else {
+            let name = try found.machineId.flatMap {
+                try Machine.find(id: $0, in: database.tenant(found.organisationId))?.name
+            }
+            throw Refusal(
+                .enrolment,
+                "This code was used at \(found.usedAt?.readable ?? ""), by \(name ?? "a machine that is gone"). If that was not "
+                    + "you, revoke that machine, and make another code: postern machine invite")
+        }
+        guard found.expiresAt > now else {
+            throw Refusal(
+                .enrolment, "This code ended at \(found.expiresAt.readable); make another one: postern machine invite")
+        }
+        guard let member = try Member.find(userId: found.userId, organisationId: found.organisationId, in: database),
+            member.may(.machineEnroll), member.organisation.deleteAfter == nil
+        else { throw Refusal(.enrolment, "Whoever made this code may not enrol machines any more.") }
+        let actor = Audit.Actor(
+            id: member.user.id, name: member.user.username, credential: "enrolment code \(found.id)", address: address)
+        let machine = try Machine.enrol(
+            enrolment, for: member,
+            allowance: Allowance(
+                plan: member.organisation.plan, limits: database.keysAndPlans.plans[member.organisation.plan]),
+            isStrong: found.isStrong, actor: actor, now: now, in: database)
+        try database.tenant(found.organisationId).run(
+            "UPDATE enrolment_codes SET used_at = ?, machine_id = ? WHERE organisation_id = :organisation AND id = ?",
+            now, machine.id, found.id)
+        return machine
+    }
+
+    /// The organisation that a code leads to, for the audit log of a refusal.
+    public static func organisation(of code: String, in database: Transaction) throws -> String? {
+        try? find(code, in: database).organisationId
+    }
+
+    private struct Found {
+        let id, organisationId, userId: String
+        let isStrong: Bool
+        let expiresAt: Timestamp
+        let usedAt: Timestamp?
+        let machineId: String?
+    }
+
+    private static func find(_ code: String, in database: Transaction) throws -> Found {
+        // As people type it: in capitals, with spaces. Words behind the second hyphen are for the two machines alone.
+        let letters = code.lowercased().filter { !$0.isWhitespace }
+        let secret = letters.split(separator: "-").prefix(2).joined(separator: "-")
+        let found = try database.across(.secretLeadsToTenant).first(
+            "SELECT * FROM enrolment_codes WHERE digest = ?", Digest.of(secret)
+        ) { row in
+            Found(
+                id: try row.text("id"), organisationId: try row.text("organisation_id"),
+                userId: try row.text("user_id"), isStrong: try row.flag("is_strong"),
+                expiresAt: try row.time("expires_at"), usedAt: try row.optionalTime("used_at"),
+                machineId: try row.optionalText("machine_id"))
+        }
+        guard let found else {
+            throw Refusal(
+                .enrolment, "There is no such code; look for a typing mistake, or make another one: postern machine invite")
+        }
+        return found
+    }
+}
