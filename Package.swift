@@ -163,7 +163,7 @@ let package = Package(
             name: "Web",
             dependencies: [
                 "Background", "CBrowserFiles", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire",
-                "Relay", "Tunnels",
+                "Relay", "Tunnels", "WebSocket",
                 "Model", "TransportSecurity", "Telemetry", "Identity", "CertificateAuthorities",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,
                 .product(name: "Hummingbird", package: "hummingbird"),

@@ -21,6 +21,7 @@ public struct Housekeeping: Service {
     public let relay: RelayServer
     /// Nil where the server has no tunnels.
     private let tunnels: TunnelOperations?
+    private let machines: MachineOperations?
     private let historyDays: Int
     public let logger: Logger
     /// A database that fails is said once in a while, not with each of two looks a second.
@@ -28,8 +29,10 @@ public struct Housekeeping: Service {
 
     /// - Parameter historyDays: how long ended share sessions are kept; 0 for ever.
     public init(
-        database: Database, relay: RelayServer, tunnels: TunnelOperations?, historyDays: Int, logger: Logger
+        database: Database, relay: RelayServer, tunnels: TunnelOperations?, machines: MachineOperations?,
+        historyDays: Int, logger: Logger
     ) {
+        self.machines = machines
         self.tunnels = tunnels
         self.database = database
         self.historyDays = historyDays
@@ -96,6 +99,7 @@ public struct Housekeeping: Service {
                 try UsageLedger.settleBytes(bytes, now: .now(), in: connection)
             }
             try await tunnels?.upkeep()
+            try await machines?.upkeep()
         } catch { logger.error("usage cannot be written", metadata: ["error": "\(error)"]) }
     }
 

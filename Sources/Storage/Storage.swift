@@ -62,7 +62,9 @@ extension Transaction {
 
 extension StorageFeature {
     /// A new capability is one more name here.
-    static let all: [StorageFeature] = [.sharing, .tunnels, .machines, .organisations, .plans, .audit, .accounts, .keys]
+    static let all: [StorageFeature] = [
+        .sharing, .tunnels, .machines, .organisations, .plans, .audit, .accounts, .keys,
+    ]
 }
 
 extension Migration {

@@ -6,6 +6,36 @@ public import Wire
 public protocol TunnelAuthority: Sendable {
     /// Who opens a link with this token?
     func admit(token: String, from address: String) async -> Result<any LinkSession, LinkError>
+    /// Which enrolled machine has this key?
+    /// - Parameters:
+    ///   - key: SHA-256 of its public key, 64 hexadecimal digits.
+    ///   - software: name and version of its program.
+    func admit(
+        machine key: String, software: String, from address: String
+    ) async -> Result<any MachineSession, LinkError>
+}
+
+/// An enrolled machine's link, as long as it lasts.
+public protocol MachineSession: LinkSession {
+    var machineId: String { get }
+    var machineName: String { get }
+
+    /// The tunnel that the machine calls by this label; made where there is none.
+    func declare(_ label: String, _ wanted: NewTunnel) async -> Result<DeclaredTunnel, TunnelRefusal>
+    /// All tunnels of the machine.
+    func declared() async -> Result<[DeclaredTunnel], TunnelRefusal>
+    /// Gives one of them up.
+    /// - Returns: nil where it is done.
+    func release(tunnel id: String) async -> TunnelRefusal?
+    /// A key that takes the machine's over.
+    /// - Parameter key: SHA-256 of the public key; whoever asks has shown that the machine has it.
+    /// - Returns: nil where it is done.
+    func rekey(to key: String) async -> TunnelRefusal?
+    /// The link has ended, and no newer one has taken over.
+    /// - Parameter isFinal: the machine said that it stops.
+    func linkEnded(isFinal: Bool) async
+    /// The machine's key is on two machines.
+    func isDuplicated(from addresses: [String]) async
 }
 
 /// Somebody's link, as long as it lasts.

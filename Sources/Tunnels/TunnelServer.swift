@@ -20,6 +20,9 @@ public final class TunnelServer: Sendable {
         var known: [String: KnownTunnel] = [:]
         /// By the link's id.
         var links: [String: LinkHandle] = [:]
+        /// By the machine's id.
+        var machines: [String: LiveMachine] = [:]
+        var takeovers = LinkTakeovers()
         var isStopping = false
     }
 
@@ -27,6 +30,7 @@ public final class TunnelServer: Sendable {
     struct LinkHandle: Sendable {
         let id: String
         let loop: any EventLoop
+        let address: String
         let connection: NIOLoopBound<LinkConnection>
         let session: any LinkSession
     }
@@ -154,6 +158,8 @@ public final class TunnelServer: Sendable {
         return found
     }
 
+    public func isServed(_ id: String) -> Bool { state.withLock { $0.tunnels[id] != nil } }
+
     public var liveIds: [String] { state.withLock { Array($0.tunnels.keys) } }
 
     /// Ends a tunnel that is served now: its visitors' connections close, and its command is told why.
@@ -180,14 +186,20 @@ public final class TunnelServer: Sendable {
         let links = state.withLock { $0.links.values.filter { Self.isMeant($0.session, by: revoked) } }
         for link in links {
             link.loop.execute {
+                let machine = link.session as? any MachineSession
                 link.connection.value.cut(
-                    LinkError(.unauthorized, "Your access was taken back; sign in again with 'postern login'."))
+                    LinkError(
+                        .unauthorized,
+                        machine.map {
+                            "\($0.machineName) may not connect any more: it was revoked, or the account that enrolled it has lost its access."
+                        } ?? "Your access was taken back; sign in again with 'postern login'."))
             }
         }
     }
 
     /// Cuts links whose people may not have them any more: looked at now and then, for what no revocation says.
     public func cutForgotten() async {
+        forgetTakeovers()
         for link in state.withLock({ Array($0.links.values) }) where await !link.session.isStillGood() {
             link.loop.execute {
                 link.connection.value.cut(LinkError(.unauthorized, "You may not open tunnels here any more."))
@@ -239,7 +251,9 @@ public final class TunnelServer: Sendable {
     func start(_ handle: TunnelHandle) -> Start {
         state.withLock { state in
             let before = state.tunnels[handle.grant.id]
-            if let before, before.instance != handle.instance {
+            // A machine's newer link stands in the place of its older one.
+            let isSameMachine = before?.machineId != nil && before?.machineId == handle.machineId
+            if let before, before.instance != handle.instance, !isSameMachine {
                 return .isServed(since: before.since, from: before.from)
             }
             state.tunnels[handle.grant.id] = handle

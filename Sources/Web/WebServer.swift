@@ -25,6 +25,7 @@ public struct WebServer: Service {
     private let group: any EventLoopGroup
     private let relay: RelayServer
     private let tunnels: TunnelOperations
+    private let machines: MachineOperations
     let responder: RouterResponder<WebContext>
     private let redirects: RouterResponder<WebContext>
     private let recorder: AvailabilityRecorder
@@ -63,16 +64,22 @@ public struct WebServer: Service {
                 database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
             group: group, configuration: configuration.relay, metrics: parts.metrics.relay, byteCounters: parts.relayed,
             background: background)
+        let mail = AccountMail(
+            sender: parts.mail, database: database, publicURL: configuration.accounts.publicURL, background: background,
+            logger: parts.logger)
         tunnels = TunnelOperations(
             database: database,
             server: TunnelServer(
                 authority: DatabaseTunnelAuthority(
                     database: database, authenticator: authenticator, limiter: joins,
                     warnsOfStrangers: configuration.accounts.registration == .open, ports: configuration.tunnels.ports,
+                    hasDomain: configuration.tunnels.domain != nil,
+                    duplicated: DuplicateMachines(database: database, mail: mail, logger: parts.logger),
                     logger: parts.logger),
                 configuration: configuration.tunnels, group: group, metrics: parts.metrics.tunnels,
                 counters: parts.tunnelCounters, background: background,
                 proxies: TrustedProxies(configuration.trustedProxies), connections: connections, logger: parts.logger))
+        machines = MachineOperations(database: database, server: tunnels.server)
         // RFC 9110, section 9.1: HEAD is answered wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
         table = RouteTable()
@@ -83,12 +90,13 @@ public struct WebServer: Service {
         let board = StatusChecks(parts, group: group)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
         upkeep = Housekeeping(
-            database: database, relay: relay, tunnels: tunnels, historyDays: configuration.historyDays,
+            database: database, relay: relay, tunnels: tunnels, machines: machines,
+            historyDays: configuration.historyDays,
             logger: parts.logger)
         let routes = Routes(
             router: router, table: table, publicCalls: publicCalls, authenticator: authenticator, database: database)
         let services = Self.services(
-            configuration, parts, authenticator, tokens, board, relay, tunnels, events, background)
+            configuration, parts, authenticator, tokens, board, relay, tunnels, machines, mail, events)
         for feature in WebFeature.all { feature.routes(services, routes) }
         descriptions = routes.descriptions
         responder = router.buildResponder()
@@ -103,13 +111,10 @@ public struct WebServer: Service {
 
     private static func services(
         _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator, _ tokens: AccessTokens,
-        _ board: StatusChecks, _ relay: RelayServer, _ tunnels: TunnelOperations, _ events: ConnectionEvents,
-        _ background: BackgroundWork
+        _ board: StatusChecks, _ relay: RelayServer, _ tunnels: TunnelOperations, _ machines: MachineOperations,
+        _ mail: AccountMail, _ events: ConnectionEvents
     ) -> WebServices {
         let database = parts.database
-        let mail = AccountMail(
-            sender: parts.mail, database: database, publicURL: configuration.accounts.publicURL, background: background,
-            logger: parts.logger)
         let accounts = AccountOperations(
             database: database, authenticator: authenticator, tokens: tokens, hasher: parts.hasher,
             settings: configuration.accounts, mail: mail, logger: parts.logger)
@@ -119,13 +124,14 @@ public struct WebServer: Service {
             organisations: OrganisationOperations(
                 database: database, authenticator: authenticator, relay: relay, mail: mail),
             shares: ShareOperations(database: database, relay: relay), relay: relay, tunnels: tunnels,
-            events: events, board: board)
+            machines: machines, events: events, board: board)
     }
 
     /// Serves until a graceful shutdown, then tells every peer to come back and waits for connections to end.
     public func run() async throws {
         try await ShareOperations(database: parts.database, relay: relay).reopenRooms()
         try await tunnels.load()
+        try await machines.load()
         let proxies = TrustedProxies(configuration.trustedProxies)
         let (events, relay, tunnels, known) = (self.events, self.relay, self.tunnels, self.table)
         var hellos: [any ClientHelloProtocol] = []
@@ -133,6 +139,8 @@ public struct WebServer: Service {
             hellos = tunnels.server.entrances(link: link, tls: tls, events: events)
         }
         let entrances = hellos
+        let upgrade = WebSocketUpgrade(
+            relay: relay, tunnels: tunnels.server, link: parts.link, events: events, proxies: proxies)
         let draining = Draining()
         let shared = ConnectionSetup.Shared(
             connections: connections, proxies: proxies, events: events, draining: draining,
@@ -147,7 +155,7 @@ public struct WebServer: Service {
                     proxies: proxies),
                 shared: shared, tls: listener.role == .https ? parts.tls : nil,
                 // A listener that redirects offers nothing else.
-                upgrades: listener.role == .redirect ? [] : [RelayUpgrade(relay: relay, proxies: proxies)],
+                upgrades: listener.role == .redirect ? [] : [upgrade],
                 hellos: entrances,
                 bounds: { known.bounds($0, $1) })
         }
@@ -204,7 +212,9 @@ public struct WebServer: Service {
 
 extension WebFeature {
     /// A new capability is one more name here. ``openAPI`` is last: it describes the routes before it.
-    static let all: [WebFeature] = [.accounts, .organisations, .sharing, .tunnels, .status, .browser, .openAPI]
+    static let all: [WebFeature] = [
+        .accounts, .organisations, .sharing, .tunnels, .machines, .status, .browser, .openAPI,
+    ]
 }
 
 /// What the web server is put together from.

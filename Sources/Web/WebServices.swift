@@ -15,6 +15,7 @@ struct WebServices: Sendable {
     let shares: ShareOperations
     let relay: RelayServer
     let tunnels: TunnelOperations
+    let machines: MachineOperations
     let events: ConnectionEvents
     let board: StatusChecks
 

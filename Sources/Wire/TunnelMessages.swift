@@ -24,8 +24,8 @@ public struct TunnelOptions: Codable, Sendable, Equatable {
     public init() {}
 }
 
-/// What one side asks the other.
-public struct TunnelCall: Codable, Sendable {
+/// What one side of a link asks the other.
+public struct LinkCall: Codable, Sendable {
     public enum Verb: String, Codable, Sendable {
         /// The machine serves a tunnel from now on.
         case start = "tunnel.start"
@@ -35,18 +35,35 @@ public struct TunnelCall: Codable, Sendable {
         case ended = "tunnel.ended"
         /// Requests that were answered.
         case requests = "tunnel.requests"
+        /// An enrolled machine declares a tunnel: the answer names it, and it is not served yet.
+        case declare = "tunnel.declare"
+        /// An enrolled machine asks what it has declared.
+        case declared = "tunnel.declared"
+        /// An enrolled machine gives a tunnel up.
+        case release = "tunnel.release"
+        /// How an enrolled machine is doing.
+        case report = "machine.report"
+        /// Another key takes an enrolled machine's over.
+        case rekey = "machine.rekey"
     }
 
     public var call: Verb
-    /// The tunnel's id.
+    /// The tunnel's id; empty where the call is about none.
     public var tunnel: String
     public var options: TunnelOptions?
     public var reason: String?
     public var requests: [TunnelRequest]?
     /// Requests that there was no room to report.
     public var dropped: Int?
+    /// With `tunnel.declare`.
+    public var wanted: NewTunnel?
+    public var label: String?
+    /// With `machine.report`.
+    public var report: MachineReport?
+    /// With `machine.rekey`: a self-signed certificate of the new key, in PEM.
+    public var certificate: String?
 
-    public init(_ call: Verb, tunnel: String) {
+    public init(_ call: Verb, tunnel: String = "") {
         self.call = call
         self.tunnel = tunnel
     }
@@ -81,10 +98,12 @@ public struct TunnelRequest: Codable, Sendable, Equatable {
     }
 }
 
-/// The answer to a ``TunnelCall``.
-public struct TunnelAnswer: Codable, Sendable {
+/// The answer to a ``LinkCall``.
+public struct LinkAnswer: Codable, Sendable {
     /// Nil where it was done.
     public var error: ErrorResource?
+    /// Of `tunnel.declare` and `tunnel.declared`.
+    public var tunnels: [DeclaredTunnel]?
 
     public init(error: ErrorResource? = nil) { self.error = error }
 }

@@ -46,3 +46,7 @@ public enum CloseCode {
 public let relaySubprotocol = "postern.v1"
 /// Its path.
 public let relayPath = "/relay"
+
+/// Where machines open their links in a WebSocket, and the subprotocol of it.
+public let linkPath = "/link"
+public let linkSubprotocol = "postern-link.1"

@@ -167,9 +167,10 @@ import Testing
         #expect(refused.count == 995)
         #expect(
             refused.allSatisfy {
-                $0 == Refusal(
-                    .hostLimit, "Host limit reached (5/5). Upgrade your plan for more hosts.", limit: 5, current: 5,
-                    plan: .pro)
+                $0
+                    == Refusal(
+                        .hostLimit, "Host limit reached (5/5). Upgrade your plan for more hosts.", limit: 5, current: 5,
+                        plan: .pro)
             })
     }
 
@@ -227,7 +228,8 @@ import Testing
         // Enrolled while there was room: before the others connected it would have been as good.
         let (enrolment, now) = (enrolment(6), self.now)
         try await database.write {
-            try Organisation.find(id: caller.organisationId, in: $0)?.setPlan(.enterprise, by: .server, now: now, in: $0)
+            try Organisation.find(id: caller.organisationId, in: $0)?.setPlan(
+                .enterprise, by: .server, now: now, in: $0)
             _ = try Machine.enrol(enrolment, by: caller, now: now, in: $0)
         }
     }
@@ -238,7 +240,9 @@ import Testing
         let ana = try await temporary.account("ana", now: now)
         let machine = try await enrol(1, by: ana)
         let (_, caller) = try await connect(1)
-        func claim(_ label: String, _ kind: TunnelKind = .http, name: String? = nil, word: String) async throws -> Tunnel {
+        func claim(_ label: String, _ kind: TunnelKind = .http, name: String? = nil, word: String) async throws
+            -> Tunnel
+        {
             let now = self.now
             return try await database.write {
                 try Tunnel.claim(

@@ -18,7 +18,10 @@ import Testing
     @Test func cookiesOfAnyBytesAreLookedThrough() throws {
         mutated(["a=b; __Host-postern=secret; c=d", "__Host-postern=", ";;=; __Host-postern=a=b"]) { bytes in
             let text = String(decoding: bytes, as: UTF8.self)
-            if let found = Cookies.value(Cookies.signIn, in: text) { #expect(text.contains(found)) }
+            // By bytes: a value may begin with a mark that belongs to the character before it.
+            if let found = Cookies.value(Cookies.signIn, in: text) {
+                #expect(found.isEmpty || !Array(text.utf8).ranges(of: Array(found.utf8)).isEmpty)
+            }
         }
     }
 }

@@ -66,10 +66,11 @@ final class ApplianceServer: Sendable {
         parts.relayed = try await CountsOutlivingAKill.relayed(stateDirectory: state, database, logger)
         parts.tunnelCounters = try await CountsOutlivingAKill.tunnels(stateDirectory: state, database, logger)
         var tunnelCertificates: TunnelCertificates?
+        // Without HTTPS too: a web server in front carries links in WebSockets.
+        let identity = try LinkIdentity.pair(stateDirectory: state)
+        parts.link = try TLSContext.linkServer(identity)
+        parts.linkKey = "\(identity.leaf.keyFingerprint)"
         if let keeper {
-            let identity = try LinkIdentity.pair(stateDirectory: state)
-            parts.link = try TLSContext.linkServer(identity)
-            parts.linkKey = "\(identity.leaf.keyFingerprint)"
             if let domain = configuration[Settings.tunnelDomain] {
                 let certificates = try await TunnelCertificates(
                     configuration, domain: domain, store: keeper.store, answers: answers, client: client, group: group,

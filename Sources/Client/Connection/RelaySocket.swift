@@ -141,7 +141,7 @@ public final class RelaySocket {
     private static func addUpgrade(
         to channel: any Channel, _ address: ServerAddress, _ bound: NIOLoopBound<RelaySocket>
     ) throws {
-        let upgrader = RelayClientUpgrader { channel in
+        let upgrader = WebSocketClientUpgrader { channel in
             let pipeline = channel.pipeline.syncOperations
             try pipeline.addHandler(IdleStateHandler(readTimeout: silence))
             try pipeline.addHandler(RelaySocketHandler(bound.value))

@@ -26,6 +26,12 @@ public struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
         public static let version = Code("version")
         /// The connection ended.
         public static let closed = Code("closed")
+        /// The plan lets no more machines be connected at once; come back later.
+        public static let exhausted = Code("RESOURCE_EXHAUSTED")
+        /// A newer link of the same machine took over.
+        public static let replaced = Code("replaced")
+        /// The machine's key is on two machines, which throw each other out.
+        public static let duplicated = Code("duplicated")
     }
 
     public let code: Code
@@ -44,6 +50,9 @@ public struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
         switch code {
         case .silent, .noHello, .closed, .stopping: 0
         case .flood, .busy: 5000
+        case .replaced: 1000
+        case .exhausted: 30_000
+        case .duplicated: 60_000
         default: nil
         }
     }

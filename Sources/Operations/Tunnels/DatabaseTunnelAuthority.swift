@@ -3,6 +3,7 @@ public import Limits
 public import Link
 public import Logging
 import Model
+import NIOCore
 public import Storage
 public import Tunnels
 public import Wire
@@ -17,12 +18,19 @@ public struct DatabaseTunnelAuthority: TunnelAuthority {
     public let warnsOfStrangers: Bool
     /// What TCP tunnels may use now.
     public let ports: ClosedRange<Int>?
+    /// Whether names below a domain can be given.
+    public let hasDomain: Bool
+    let duplicated: DuplicateMachines
     public let logger: Logger
+    /// Refusals of one key that the audit log gets.
+    let refusals = AttemptLimiter(1, per: .hours(1))
 
     public init(
         database: Database, authenticator: Authenticator, limiter: RateLimiter, warnsOfStrangers: Bool,
-        ports: ClosedRange<Int>?, logger: Logger
+        ports: ClosedRange<Int>?, hasDomain: Bool, duplicated: DuplicateMachines, logger: Logger
     ) {
+        self.hasDomain = hasDomain
+        self.duplicated = duplicated
         self.ports = ports
         self.database = database
         self.authenticator = authenticator
@@ -46,7 +54,7 @@ public struct DatabaseTunnelAuthority: TunnelAuthority {
             return .success(
                 DatabaseLinkSession(
                     caller: caller, database: database, warnsOfStrangers: warnsOfStrangers, ports: ports,
-                    logger: logger))
+                    hasDomain: hasDomain, logger: logger))
         } catch let refusal as Refusal {
             return .failure(LinkError(.unauthorized, refusal.message))
         } catch {
@@ -62,6 +70,7 @@ struct DatabaseLinkSession: LinkSession {
     let database: Database
     let warnsOfStrangers: Bool
     let ports: ClosedRange<Int>?
+    let hasDomain: Bool
     let logger: Logger
 
     var userId: String { caller.user.id }
@@ -131,11 +140,13 @@ struct DatabaseLinkSession: LinkSession {
         } catch { return TunnelRefusal(503, code: "busy", "The server cannot look the tunnel up now; try again.") }
     }
 
-    func isStillGood() async -> Bool {
+    func isStillGood() async -> Bool { await isStillGood(for: .tunnelCreate) }
+
+    func isStillGood(for key: PermissionKey) async -> Bool {
         do {
             return try await database.read { database in
                 guard try caller.isStillGood(now: .now(), in: database) else { return false }
-                _ = try caller.member(may: .tunnelCreate, in: database)
+                _ = try caller.member(may: key, in: database)
                 return true
             }
         } catch is Refusal {

@@ -136,10 +136,7 @@ public struct TunnelOperations: Sendable {
     public func create(_ request: Tunnel.Request, by caller: Caller) async throws -> Listed {
         let configuration = server.configuration
         guard request.kind == .tcp || configuration.domain != nil else {
-            throw Refusal(
-                .tunnelsOff,
-                "This server has no domain for tunnels; its owner sets tunnel-domain and a wildcard certificate for it."
-            )
+            throw Refusal.noTunnelDomain
         }
         let candidates = (0..<Self.nameAttempts).map { _ in TunnelName.random() }
         let tunnel = try await database.write {

@@ -25,14 +25,16 @@ extension Machine {
         if let revokedAt = machine.revokedAt {
             throw Refusal(
                 .machineRevoked,
-                "\(machine.name) was revoked at \(revokedAt.readable); run 'postern machine enroll' on it to let it in again.")
+                "\(machine.name) was revoked at \(revokedAt.readable); run 'postern machine enroll' on it to let it in again."
+            )
         }
         guard let userId = machine.userId, let user = try User.find(id: userId, in: database), user.disabledAt == nil
         else {
             throw Refusal(.machineRevoked, "The account that enrolled \(machine.name) is disabled or gone.")
         }
         let caller = Caller(
-            user: user, organisationId: machine.organisationId, credential: .machine(machine.id), scopes: machine.scopes,
+            user: user, organisationId: machine.organisationId, credential: .machine(machine.id),
+            scopes: machine.scopes,
             isStrong: machine.isStrong, address: address)
         let member = try caller.member(may: .machineEnroll, in: database)
         let allowance = caller.allowance(in: member.organisation, database)

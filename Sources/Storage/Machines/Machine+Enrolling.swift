@@ -207,7 +207,8 @@ public struct EnrolmentCode: Sendable, Equatable {
         }
         guard let found else {
             throw Refusal(
-                .enrolment, "There is no such code; look for a typing mistake, or make another one: postern machine invite")
+                .enrolment,
+                "There is no such code; look for a typing mistake, or make another one: postern machine invite")
         }
         return found
     }

@@ -86,6 +86,11 @@ public struct Machine: Sendable, Equatable {
             listLimit, decode: Machine.init)
     }
 
+    /// Whose key this is, for the audit log of a refusal.
+    public static func known(key fingerprint: String, in database: Transaction) throws -> Machine? {
+        try find(key: fingerprint, in: database)
+    }
+
     /// Whose key this is, revoked or not.
     static func find(key fingerprint: String, in database: Transaction) throws -> Machine? {
         try database.across(.secretLeadsToTenant).first(
@@ -128,7 +133,9 @@ public struct Machine: Sendable, Equatable {
     /// Another key takes over when it is used for the first time; until then both are good, so that an answer that gets lost locks nobody out.
     /// - Throws: ``Refusal`` `.enrolment`; ``StorageError``.
     public static func announceKey(_ fingerprint: String, id: String, in scope: TenantScope) throws {
-        if let known = try find(key: fingerprint, in: scope.transaction), known.id != id || known.fingerprint == fingerprint {
+        if let known = try find(key: fingerprint, in: scope.transaction),
+            known.id != id || known.fingerprint == fingerprint
+        {
             throw Refusal(.enrolment, "This key is enrolled already; make another one.")
         }
         try scope.run(

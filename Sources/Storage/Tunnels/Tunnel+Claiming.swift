@@ -39,7 +39,9 @@ extension Tunnel {
         scope.lock()
         if let name = request.name { try TunnelName.check(name) }
         if let known = try known(request, by: caller, member, in: scope, ports) {
-            if known.releasedAt == nil { return try declare(request.isKept ? keep(known, in: scope) : known, request, in: scope) }
+            if known.releasedAt == nil {
+                return try declare(request.isKept ? keep(known, in: scope) : known, request, in: scope)
+            }
             try checkCount(caller, member, in: scope)
             return try declare(revive(known, request, caller, now, in: scope), request, in: scope)
         }
@@ -68,7 +70,9 @@ extension Tunnel {
         guard let (machine, label) = request.declared else { return tunnel }
         guard isLabel(label) else {
             throw Refusal(
-                .invalid, "A tunnel's label is 1 to 63 letters, digits, dots, hyphens and underscores; not '\(label.prefix(64))'.")
+                .invalid,
+                "A tunnel's label is 1 to 63 letters, digits, dots, hyphens and underscores; not '\(label.prefix(64))'."
+            )
         }
         if tunnel.machineId == machine && tunnel.label == label { return tunnel }
         try scope.run(

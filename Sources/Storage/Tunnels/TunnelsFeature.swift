@@ -80,6 +80,12 @@ extension AuditAction {
     public static let tunnelReleased = AuditAction("tunnel.released")
 }
 
+extension Refusal {
+    public static let noTunnelDomain = Refusal(
+        .tunnelsOff,
+        "This server has no domain for tunnels; its owner sets tunnel-domain and a wildcard certificate for it.")
+}
+
 extension Refusal.Code {
     public static let tunnelLimit = Self("tunnel_limit_reached", .forbidden)
     /// The plan allows no lists of addresses.

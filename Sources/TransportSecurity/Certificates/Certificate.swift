@@ -41,6 +41,12 @@ public final class Certificate: @unchecked Sendable {
 
     public var isSelfIssued: Bool { X509_NAME_cmp(X509_get_issuer_name(pointer), X509_get_subject_name(pointer)) == 0 }
 
+    /// Whether its signature is of the key in it: whoever made it had that key.
+    public var isSignedWithItsOwnKey: Bool {
+        defer { ERR_clear_error() }
+        return X509_self_signed(pointer, 1) == 1
+    }
+
     /// The issuer on one line.
     public var issuer: String {
         PEM.write { postern_X509_NAME_print($0, X509_get_issuer_name(pointer)) > 0 ? 1 : 0 } ?? ""

@@ -72,6 +72,13 @@ final class TLSConnection {
         return String(decoding: UnsafeBufferPointer(start: name, count: Int(length)), as: UTF8.self)
     }
 
+    /// Of the public key in the certificate that the peer has shown, and whose key it has proved to have; nil where it has shown none.
+    var peerKey: Fingerprint? {
+        guard let certificate = SSL_get1_peer_certificate(ssl) else { return nil }
+        defer { X509_free(certificate) }
+        return Fingerprint(ofKeyIn: certificate)
+    }
+
     var isResumed: Bool { SSL_session_reused(ssl) == 1 }
 
     /// Sends the close_notify alert (RFC 8446, section 6.1).

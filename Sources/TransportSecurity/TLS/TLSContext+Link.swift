@@ -41,10 +41,19 @@ extension TLSContext {
     private static let linkSessionContext = Array("postern-link".utf8)
 
     /// How a machine's end of a link does TLS.
-    /// - Parameter key: of the appliance's identity.
+    /// - Parameters:
+    ///   - key: of the appliance's identity.
+    ///   - machine: the key of an enrolled machine, in a certificate that is only an envelope for it; nil shows none.
     /// - Throws: ``TLSError``.
-    public static func linkClient(pinning key: Fingerprint) throws(TLSError) -> TLSContext {
+    public static func linkClient(
+        pinning key: Fingerprint, as machine: CertificatePair? = nil
+    ) throws(TLSError) -> TLSContext {
         let context = try client(trust: .pinnedKey(key), protocols: [linkProtocol])
+        if let machine {
+            guard SSL_CTX_use_certificate(context.pointer, machine.leaf.pointer) == 1,
+                SSL_CTX_use_PrivateKey(context.pointer, machine.key.pointer) == 1
+            else { throw .last(.badCertificate, "the machine's key cannot be used") }
+        }
         _ = postern_SSL_CTX_set_min_proto_version(context.pointer, TLS1_3_VERSION)
         return context
     }

@@ -71,6 +71,12 @@ public final class TLSHandler: ChannelDuplexHandler {
         self.onHandshake = onHandshake
     }
 
+    /// SHA-256 of the public key that the peer has proved to have; nil before the handshake is done, and where the peer has shown none.
+    public var peerKey: Fingerprint? {
+        if case .handshaking = state { return nil }
+        return connection.peerKey
+    }
+
     // MARK: Moving
 
     /// An established connection on its way from one event loop to another.

@@ -10,8 +10,8 @@ extension LinkConnection {
     // MARK: Calls
 
     func linkCalled(_ number: UInt32, _ json: ByteBuffer, by link: LinkHandler) {
-        let call: TunnelCall
-        do { call = try JSONText.decode(TunnelCall.self, from: json) } catch {
+        let call: LinkCall
+        do { call = try JSONText.decode(LinkCall.self, from: json) } catch {
             return answer(number, TunnelRefusal(400, code: "bad_request", "The call cannot be read: \(error)."))
         }
         switch call.call {
@@ -19,6 +19,7 @@ extension LinkConnection {
         case .stop:
             end(tunnel: call.tunnel, reason: nil)
             answer(number, nil)
+        case .declare, .declared, .release, .report, .rekey: machineCalled(call, number)
         case .ended, .requests:
             answer(number, TunnelRefusal(400, code: "bad_request", "Only the server says \(call.call.rawValue)."))
         }
@@ -26,17 +27,18 @@ extension LinkConnection {
 
     func linkAnswered(_ number: UInt32, _ json: ByteBuffer, by link: LinkHandler) {}
 
-    fileprivate func answer(_ number: UInt32, _ refusal: TunnelRefusal?) {
-        link?.answer(number, JSONText.encode(TunnelAnswer(error: refusal?.resource)))
+    func answer(_ number: UInt32, _ refusal: TunnelRefusal?) {
+        link?.answer(number, JSONText.encode(LinkAnswer(error: refusal?.resource)))
     }
 
-    fileprivate func start(_ call: TunnelCall, _ number: UInt32) {
+    fileprivate func start(_ call: LinkCall, _ number: UInt32) {
         let options = call.options ?? TunnelOptions()
         let rules: AccessRules
         do throws(AccessRules.Problem) { rules = try AccessRules(options) } catch {
             return answer(number, TunnelRefusal(400, code: "invalid", error.message))
         }
-        guard let session, tunnels[call.tunnel] == nil, starting.insert(call.tunnel).inserted else {
+        if let session, tunnels[call.tunnel] != nil { return change(call.tunnel, options, rules, session, number) }
+        guard let session, starting.insert(call.tunnel).inserted else {
             return answer(number, TunnelRefusal(409, code: "in_use", "This command serves the tunnel already."))
         }
         guard tunnels.count + starting.count <= TunnelConfiguration.tunnelsPerLink else {
@@ -56,6 +58,28 @@ extension LinkConnection {
         }
     }
 
+    /// Of a tunnel that this link serves: other options from now on, where its plan allows them.
+    private func change(
+        _ id: String, _ options: TunnelOptions, _ rules: AccessRules, _ session: any LinkSession, _ number: UInt32
+    ) {
+        let (bound, loop) = (self.bound, self.loop)
+        let usesLists = options.allow != nil || options.deny != nil
+        let isTaken = server.background.run {
+            let granted = await session.start(tunnel: id, usesAddressLists: usesLists)
+            loop.execute {
+                switch granted {
+                case .success:
+                    bound.value.tunnels[id]?.live.change(options, rules)
+                    bound.value.answer(number, nil)
+                case .failure(let refusal): bound.value.answer(number, refusal)
+                }
+            }
+        }
+        if !isTaken {
+            answer(number, TunnelRefusal(503, code: "busy", "The server has too much to do; try again in a moment."))
+        }
+    }
+
     fileprivate func granted(
         _ result: Result<TunnelGrant, TunnelRefusal>, _ id: String, _ options: TunnelOptions, _ rules: AccessRules,
         _ number: UInt32
@@ -70,7 +94,7 @@ extension LinkConnection {
             grant, options: options, rules: rules, link: link, loop: loop, metrics: server.metrics)
         let handle = TunnelHandle(
             grant: grant, loop: loop, live: NIOLoopBound(live, eventLoop: loop), connection: bound, link: self.id,
-            instance: instance, since: .now(), from: address)
+            instance: instance, machineId: machine?.machineId, since: .now(), from: address)
         switch server.start(handle) {
         case .isServed(let since, let from):
             starting.remove(id)
@@ -157,7 +181,7 @@ extension LinkConnection {
         guard let served = tunnels.removeValue(forKey: id) else { return }
         server.metrics.tunnels.add(-1)
         if let reason {
-            var call = TunnelCall(.ended, tunnel: id)
+            var call = LinkCall(.ended, tunnel: id)
             call.reason = reason
             _ = link?.call(JSONText.encode(call))
         }

@@ -16,6 +16,12 @@ final class LinkConnection: LinkOwner {
     let address: String
     var link: LinkHandler?
     var session: (any LinkSession)?
+    /// The session of an enrolled machine.
+    var machine: (any MachineSession)?
+    /// The peer's key, once TLS is done.
+    private let peerKey: () -> Fingerprint?
+    /// The machine has said that it stops.
+    private var machineStops = false
     var instance = ""
     /// By the tunnel's id.
     var tunnels: [String: Served] = [:]
@@ -31,7 +37,9 @@ final class LinkConnection: LinkOwner {
         let port: PortListener?
     }
 
-    init(server: TunnelServer, loop: any EventLoop, address: String) {
+    /// - Parameter peerKey: the key that the machine has shown in TLS, if it has.
+    init(server: TunnelServer, loop: any EventLoop, address: String, peerKey: @escaping () -> Fingerprint?) {
+        self.peerKey = peerKey
         self.server = server
         self.loop = loop
         self.address = address
@@ -43,15 +51,22 @@ final class LinkConnection: LinkOwner {
 
     func linkGreeted(_ hello: LinkHello, by link: LinkHandler) {
         self.link = link
-        guard let token = hello.token else {
-            return refuse(LinkError(.unauthorized, "The link shows neither a token nor a certificate."))
-        }
         instance = hello.instance
         let (authority, address, bound, loop) = (server.authority, self.address, self.bound, self.loop)
+        let isTaken: Bool
         // Who it is stands in the database.
-        let isTaken = server.background.run {
-            let admitted = await authority.admit(token: token, from: address)
-            loop.execute { bound.value.admitted(admitted, hello) }
+        if let key = peerKey()?.hexadecimal {
+            isTaken = server.background.run {
+                let admitted = await authority.admit(machine: key, software: hello.software, from: address)
+                loop.execute { bound.value.admitted(admitted, hello) }
+            }
+        } else if let token = hello.token {
+            isTaken = server.background.run {
+                let admitted = await authority.admit(token: token, from: address)
+                loop.execute { bound.value.admitted(admitted, hello) }
+            }
+        } else {
+            return refuse(LinkError(.unauthorized, "The link shows neither a token nor a certificate."))
         }
         if !isTaken { refuse(LinkError(.busy, "The server has too much to do; try again in a moment.")) }
     }
@@ -61,18 +76,68 @@ final class LinkConnection: LinkOwner {
         switch result {
         case .failure(let error): refuse(error)
         case .success(let session):
-            let handle = TunnelServer.LinkHandle(id: id, loop: loop, connection: bound, session: session)
+            let handle = TunnelServer.LinkHandle(
+                id: id, loop: loop, address: address, connection: bound, session: session)
             guard server.add(handle) else {
                 return link.end(LinkError(.stopping, "The server is stopping."), retryAfter: 1000)
             }
-            self.session = session
-            server.metrics.links.add(1)
-            let budget = server.budget(of: session.organisationId)
-            link.engine.use(CreditBudget(limit: budget.limit, within: budget))
-            link.welcome(
-                LinkWelcome(
-                    software: server.configuration.software, link: id, maxStreams: 0), to: hello)
+            welcome(session, hello, by: link)
         }
+    }
+
+    private func admitted(_ result: Result<any MachineSession, LinkError>, _ hello: LinkHello) {
+        guard case .success(let machine) = result else {
+            if case .failure(let error) = result, !isEnded, link != nil { refuse(error) }
+            return
+        }
+        guard !isEnded, let link else { return left(machine) }
+        let handle = TunnelServer.LinkHandle(id: id, loop: loop, address: address, connection: bound, session: machine)
+        let live = LiveMachine(link: handle, instance: instance, since: .now(), from: address, report: nil)
+        switch server.enter(machine.machineId, live) {
+        case .isStopping: return link.end(LinkError(.stopping, "The server is stopping."), retryAfter: 1000)
+        case .isHeld(let time, let isNew, let before):
+            let error = LinkError(.duplicated, Self.duplicatedText)
+            if let before { before.loop.execute { before.connection.value.cut(error) } }
+            if isNew {
+                let addresses = [address, before?.address ?? ""]
+                server.background.run(isEssential: true) { await machine.isDuplicated(from: addresses) }
+            }
+            server.metrics.linksRefused.add()
+            return link.end(error, retryAfter: Int(time.nanoseconds / 1_000_000))
+        case .replaces(let before):
+            let from = address
+            before.loop.execute {
+                before.connection.value.cut(
+                    LinkError(.replaced, "A newer link of this machine took over, from \(from)."))
+            }
+        case .enters: break
+        }
+        self.machine = machine
+        welcome(machine, hello, by: link)
+    }
+
+    static let duplicatedText =
+        "This machine's key is on two machines, which throw each other out. Run 'postern machine enroll --new-key' on one of them."
+
+    private func welcome(_ session: any LinkSession, _ hello: LinkHello, by link: LinkHandler) {
+        self.session = session
+        server.metrics.links.add(1)
+        let budget = server.budget(of: session.organisationId)
+        link.engine.use(CreditBudget(limit: budget.limit, within: budget))
+        link.welcome(
+            LinkWelcome(
+                software: server.configuration.software, link: id, maxStreams: 0), to: hello)
+    }
+
+    /// Nobody waits for it. A server that stops writes nothing: what it finds at its next start says as much.
+    private func left(_ machine: any MachineSession) {
+        guard !server.isStopping else { return }
+        let isFinal = machineStops
+        server.background.run(isEssential: true) { await machine.linkEnded(isFinal: isFinal) }
+    }
+
+    func linkGoesAway(_ reason: LinkGoAway, by link: LinkHandler) {
+        machineStops = reason.code == LinkError.Code.stopping.rawValue
     }
 
     private func refuse(_ error: LinkError) {
@@ -127,6 +192,7 @@ final class LinkConnection: LinkOwner {
             server.metrics.links.add(-1)
             server.remove(link: id)
         }
+        if let machine, server.leave(machine.machineId, link: id) { left(machine) }
         let served = tunnels.values
         tunnels = [:]
         server.metrics.tunnels.add(-served.count)

@@ -12,8 +12,8 @@ final class LiveTunnel {
     private static let reportPause = TimeAmount.milliseconds(100)
 
     let grant: TunnelGrant
-    let options: TunnelOptions
-    let rules: AccessRules
+    private(set) var options: TunnelOptions
+    private(set) var rules: AccessRules
     let link: LinkHandler
     let loop: any EventLoop
     let metrics: TunnelMetrics
@@ -38,6 +38,12 @@ final class LiveTunnel {
         self.link = link
         self.loop = loop
         self.metrics = metrics
+    }
+
+    /// From now on. Who is in stays in.
+    func change(_ options: TunnelOptions, _ rules: AccessRules) {
+        self.options = options
+        self.rules = rules
     }
 
     // MARK: Visitors
@@ -105,7 +111,7 @@ final class LiveTunnel {
     private func report() {
         reportTimer = nil
         guard !isEnded, !reports.isEmpty else { return }
-        var call = TunnelCall(.requests, tunnel: grant.id)
+        var call = LinkCall(.requests, tunnel: grant.id)
         call.requests = reports
         call.dropped = droppedReports
         if link.call(JSONText.encode(call)) == nil {

@@ -13,6 +13,8 @@ public struct TunnelHandle: Sendable {
     let link: String
     /// The command behind the link: one that comes back may take its tunnels over.
     let instance: String
+    /// The enrolled machine behind it; nil for a command.
+    let machineId: String?
     let since: Timestamp
     /// The command's address.
     let from: String

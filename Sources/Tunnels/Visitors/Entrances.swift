@@ -1,9 +1,9 @@
 import Limits
 import Link
 import Model
-import NIOCore
-import Sockets
-import TransportSecurity
+public import NIOCore
+public import Sockets
+public import TransportSecurity
 
 /// Links of machines: chosen by ALPN alone, before TLS answers.
 struct LinkEntrance: ClientHelloProtocol {
@@ -14,13 +14,26 @@ struct LinkEntrance: ClientHelloProtocol {
     func takes(_ hello: ClientHello) -> Bool { hello.protocols == [TLSContext.linkProtocol] }
 
     func install(on channel: any Channel, for connection: ConnectionTransfer, hello: ClientHello) throws {
+        try server.addLink(
+            to: channel, tls: tls, events: events, address: channel.remoteAddress?.ipAddress ?? "local")
+    }
+}
+
+extension TunnelServer {
+    /// Makes a link of a connection: the link's own TLS goes through it, whatever carries it.
+    /// - Parameter address: of the machine, as limits count it.
+    /// - Throws: what NIO says of a channel that is on its way down, and `TLSError`.
+    public func addLink(
+        to channel: any Channel, tls: TLSContext, events: ConnectionEvents, address: String
+    ) throws {
         try LinkSocket.prepare(channel)
-        let address = channel.remoteAddress?.ipAddress ?? "local"
-        let owner = LinkConnection(server: server, loop: channel.eventLoop, address: address)
+        let handshake = try TLSHandler.server(tls, onHandshake: events.handshake)
+        let owner = LinkConnection(
+            server: self, loop: channel.eventLoop, address: address, peerKey: { handshake.peerKey })
         let engine = LinkEngine(
-            .init(side: .server, maxStreams: 0, opensPerSecond: 10), budget: server.budget, now: .now())
+            .init(side: .server, maxStreams: 0, opensPerSecond: 10), budget: budget, now: .now())
         let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandler(TLSHandler.server(tls, onHandshake: events.handshake))
+        try pipeline.addHandler(handshake)
         try pipeline.addHandler(LinkHandler(engine, owner: owner))
     }
 }

@@ -57,3 +57,12 @@ struct Page {
         return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: html.text)))
     }
 }
+
+extension Response {
+    /// The browser loads the page again every few seconds: it shows what goes on, and has no fields that somebody fills in.
+    var refreshing: Response {
+        var response = self
+        response.headers[.refresh] = "5"
+        return response
+    }
+}

@@ -1,6 +1,6 @@
 /// How a value of the API looks, as OpenAPI 3.1 describes it (JSON Schema, draft 2020-12).
 indirect enum Schema: Sendable {
-    case string, integer, boolean
+    case string, integer, number, boolean
     /// ISO 8601 in UTC.
     case time
     /// One of these words.

@@ -107,6 +107,7 @@ struct OpenAPIDocument {
         switch schema {
         case .string, .text: ["type": "string"]
         case .integer: ["type": "integer"]
+        case .number: ["type": "number"]
         case .boolean: ["type": "boolean"]
         case .time: ["type": "string", "format": "date-time"]
         case .words(let words): ["enum": .array(words.map { .string($0) })]
@@ -146,7 +147,7 @@ struct OpenAPIDocument {
             guard names[name] == nil else { return }
             names[name] = object(fields)
             for field in fields { collect(field.schema, into: &names) }
-        case .string, .integer, .boolean, .time, .words, .text: break
+        case .string, .integer, .number, .boolean, .time, .words, .text: break
         }
     }
 }

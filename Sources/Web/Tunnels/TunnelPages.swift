@@ -133,15 +133,6 @@ struct TunnelPages: Sendable {
     }
 }
 
-extension Response {
-    /// The browser loads the page again every few seconds: it shows what goes on, and has no fields that somebody fills in.
-    fileprivate var refreshing: Response {
-        var response = self
-        response.headers[.refresh] = "5"
-        return response
-    }
-}
-
 /// Numbers of bytes as people read them.
 enum ByteText {
     static func text(_ bytes: Int) -> String {

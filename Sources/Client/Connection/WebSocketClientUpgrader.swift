@@ -3,7 +3,7 @@ import NIOHTTP1
 import NIOWebSocket
 
 /// The library makes the handshake (RFC 6455, section 4.1); from then on our own framing reads the socket.
-struct RelayClientUpgrader: NIOTypedHTTPClientProtocolUpgrader {
+struct WebSocketClientUpgrader: NIOTypedHTTPClientProtocolUpgrader {
     let supportedProtocol = "websocket"
     let requiredUpgradeHeaders: [String] = []
     private let addHandlers: @Sendable (any Channel) throws -> Void

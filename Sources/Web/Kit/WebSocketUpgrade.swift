@@ -4,28 +4,35 @@ import NIOHTTP1
 import NIOWebSocket
 public import Relay
 import Sockets
+import TransportSecurity
+import Tunnels
+import WebSocket
 import Wire
 
-/// WebSocket upgrades to the relay, on its own path and on Socket.IO's.
-struct RelayUpgrade: UpgradeProtocol {
-    let name = RelayUpgrader.name
+/// WebSocket upgrades: to the relay, on its own path and on Socket.IO's, and to links of machines whose networks let nothing else out.
+struct WebSocketUpgrade: UpgradeProtocol {
+    let name = WebSocketUpgrader.name
     let relay: RelayServer
+    let tunnels: TunnelServer
+    /// Of the server's end of links; nil where it has none.
+    let link: TLSContext?
+    let events: ConnectionEvents
     /// Proxies whose X-Forwarded-For is trusted.
     let proxies: TrustedProxies
 
     func upgrader(
         for connection: ConnectionTransfer
     ) -> any NIOTypedHTTPServerProtocolUpgrader<ConnectionOutcome> {
-        RelayUpgrader(relay: relay, proxies: proxies, transport: connection)
+        WebSocketUpgrader(upgrade: self, transport: connection)
     }
 }
 
 /// The relay's rooms take connections to their own event loops.
 extension ConnectionTransfer: PeerTransport {}
 
-/// Turns a request into a peer of the relay. NIO's upgrader checks the request and answers it (RFC 6455, section 4.2); from then
-/// on the relay's own framing reads the socket.
-private struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
+/// Turns a request into a peer of the relay, or into a link. NIO's upgrader checks the request and answers it (RFC 6455, section 4.2);
+/// from then on our own framing reads the socket.
+private struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     typealias UpgradeResult = ConnectionOutcome
 
     /// Where Socket.IO clients come.
@@ -36,17 +43,13 @@ private struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
 
     let supportedProtocol = name
     let requiredUpgradeHeaders: [String] = []
-    private let relay: RelayServer
-    private let proxies: TrustedProxies
+    private let upgrade: WebSocketUpgrade
     private let transport: any PeerTransport
     private let handshake: NIOTypedWebSocketServerUpgrader<ConnectionOutcome>
 
-    /// - Parameters:
-    ///   - proxies: whose word about the peer's address is taken.
-    ///   - transport: takes the connection to its room.
-    init(relay: RelayServer, proxies: TrustedProxies, transport: any PeerTransport) {
-        self.relay = relay
-        self.proxies = proxies
+    /// - Parameter transport: takes the connection to its room.
+    init(upgrade: WebSocketUpgrade, transport: any PeerTransport) {
+        self.upgrade = upgrade
         self.transport = transport
         handshake = NIOTypedWebSocketServerUpgrader(
             shouldUpgrade: { channel, head in
@@ -65,12 +68,18 @@ private struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
 
     func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<ConnectionOutcome> {
         channel.eventLoop.makeCompletedFuture {
+            let client = upgrade.proxies.client(
+                channel.remoteAddress?.ipAddress, upgradeRequest.headers["X-Forwarded-For"])
+            if upgradeRequest.path == linkPath {
+                guard let link = upgrade.link else { throw ChannelError.operationUnsupported }
+                try channel.pipeline.syncOperations.addHandler(WebSocketStreamHandler(role: .server))
+                try upgrade.tunnels.addLink(to: channel, tls: link, events: upgrade.events, address: client.key)
+                return .taken
+            }
             let isSocketIO = upgradeRequest.path != relayPath
             // A host sends much more than requests are long.
             try channel.syncOptions?.setOption(.recvAllocator, value: ConnectionTransfer.receiveAllocator)
-            let client = proxies.client(
-                channel.remoteAddress?.ipAddress, upgradeRequest.headers["X-Forwarded-For"])
-            try relay.addPeer(to: channel, address: client.key, isSocketIO: isSocketIO, transport: transport)
+            try upgrade.relay.addPeer(to: channel, address: client.key, isSocketIO: isSocketIO, transport: transport)
             return .taken
         }
     }
@@ -85,6 +94,9 @@ private struct RelayUpgrader: NIOTypedHTTPServerProtocolUpgrader {
             // A client that names protocols must name ours (RFC 6455, section 4.1).
             if offered.isEmpty { return [:] }
             return offered.contains(Substring(relaySubprotocol)) ? ["Sec-WebSocket-Protocol": relaySubprotocol] : nil
+        case linkPath:
+            let offered = head.headers[canonicalForm: "Sec-WebSocket-Protocol"]
+            return offered.contains(Substring(linkSubprotocol)) ? ["Sec-WebSocket-Protocol": linkSubprotocol] : nil
         case socketIOPath:
             let query = head.uri.dropFirst(socketIOPath.utf8.count + 1).split(separator: "&")
             return query.contains("EIO=4") && query.contains("transport=websocket") ? [:] : nil

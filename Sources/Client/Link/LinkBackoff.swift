@@ -1,0 +1,17 @@
+import NIOCore
+
+/// Waits between attempts: random from the start, so that all machines of a server that restarts do not come at once.
+struct LinkBackoff {
+    private static let shortest: Int64 = 200
+    private static let longest: Int64 = 20_000
+    private var attempt = 0
+
+    mutating func reset() { attempt = 0 }
+
+    /// - Parameter retryAfter: what the server asks for, in milliseconds.
+    mutating func next(retryAfter: Int?) -> TimeAmount {
+        let most = min(Self.longest, Self.shortest << min(attempt, 7))
+        attempt += 1
+        return .milliseconds(Int64(retryAfter ?? 0) + Int64.random(in: 0...most))
+    }
+}

@@ -1,0 +1,105 @@
+import Link
+import Model
+import NIOCore
+import NIOHTTP1
+import Outbound
+import TransportSecurity
+import WebSocket
+import Wire
+
+/// How a link gets out of this machine's network. The link's own TLS is the same inside of each: what stands in between sees ciphertext.
+package enum LinkWay: String, Sendable, Codable, CaseIterable {
+    /// A TLS connection to the server's HTTPS port, through the proxy that the environment names, if it does.
+    case tls
+    /// Messages of a WebSocket at `/link`: through a web server, or through a proxy that opens TLS.
+    case webSocket = "websocket"
+
+    /// As people read it.
+    package var text: String {
+        switch self {
+        case .tls: "TLS"
+        case .webSocket: "TLS in a WebSocket"
+        }
+    }
+}
+
+/// Opens the connection of a link.
+struct LinkDialer: Sendable {
+    static let connectTimeout = TimeAmount.seconds(10)
+
+    let address: ServerAddress
+    /// Of the link itself.
+    let tls: TLSContext
+    let loop: any EventLoop
+
+    /// - Parameter initialize: adds the link's handler behind its TLS, on the loop; once for each address that is tried.
+    /// - Returns: what `initialize` made, when the connection is there; a TLS handshake that fails comes through the pipeline.
+    func connect<Value: Sendable>(
+        _ way: LinkWay, initialize: @escaping @Sendable (any Channel) throws -> Value
+    ) -> EventLoopFuture<Value> {
+        do {
+            let connector = try Connector.ofEnvironment(on: loop, connectTimeout: Self.connectTimeout)
+            switch way {
+            case .tls:
+                return connector.connect(host: address.host, port: address.port, tls: tls, initialize: initialize)
+            case .webSocket: return try webSocket(connector, initialize)
+            }
+        } catch { return loop.makeFailedFuture(error) }
+    }
+
+    private func webSocket<Value: Sendable>(
+        _ connector: Connector, _ initialize: @escaping @Sendable (any Channel) throws -> Value
+    ) throws -> EventLoopFuture<Value> {
+        // Whoever ends the outer TLS reads the inner one's ciphertext, and the inner one knows the server by its key: the outer certificate
+        // may be anybody's, a company's proxy's for one.
+        let outer = address.isSecure ? try ClientContexts.context(.anyone) : nil
+        let promise = loop.makePromise(of: Value.self)
+        connector.connect(host: address.host, port: address.port, tls: outer) { [self] channel in
+            try upgrade(channel, promise, initialize)
+        }.cascadeFailure(to: promise)
+        return promise.futureResult
+    }
+
+    private func upgrade<Value: Sendable>(
+        _ channel: any Channel, _ promise: EventLoopPromise<Value>,
+        _ initialize: @escaping @Sendable (any Channel) throws -> Value
+    ) throws {
+        if address.isSecure { try channel.pipeline.syncOperations.addHandler(FailureHandler(promise)) }
+        let upgrader = WebSocketClientUpgrader { channel in
+            try channel.pipeline.syncOperations.addHandler(WebSocketStreamHandler(role: .client))
+        }
+        let headers: HTTPHeaders = [
+            "Host": address.authority, "Content-Length": "0", "Sec-WebSocket-Protocol": linkSubprotocol,
+        ]
+        let (address, tls) = (self.address, self.tls)
+        let configuration = NIOTypedHTTPClientUpgradeConfiguration(
+            upgradeRequestHead: HTTPRequestHead(version: .http1_1, method: .GET, uri: linkPath, headers: headers),
+            upgraders: [upgrader],
+            notUpgradingCompletionHandler: { channel in
+                channel.close(promise: nil)
+                return channel.eventLoop.makeFailedFuture(
+                    ClientError("what answers at \(address)\(linkPath) opens no WebSocket"))
+            })
+        let outcome = try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
+            configuration: .init(upgradeConfiguration: configuration))
+        // Only now: until the HTTP handlers have left the pipeline nothing may be written, and the inner TLS begins with our hello.
+        outcome.flatMapThrowing {
+            try channel.pipeline.syncOperations.addHandler(TLSHandler.client(tls, serverName: address.host))
+            return try initialize(channel)
+        }.cascade(to: promise)
+    }
+}
+
+/// Says why the outer TLS failed, or that the connection ended, before the upgrade is done.
+private final class FailureHandler<Value: Sendable>: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let promise: EventLoopPromise<Value>
+
+    init(_ promise: EventLoopPromise<Value>) { self.promise = promise }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        promise.fail(error)
+        context.fireErrorCaught(error)
+    }
+}

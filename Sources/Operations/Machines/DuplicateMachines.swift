@@ -1,0 +1,34 @@
+public import Database
+public import Logging
+import Model
+public import Storage
+
+/// Tells whoever enrolled a machine that its key is on two.
+public struct DuplicateMachines: Sendable {
+    public let database: Database
+    /// Nil where the server sends no mail.
+    public let mail: AccountMail?
+    public let logger: Logger
+
+    public init(database: Database, mail: AccountMail?, logger: Logger) {
+        self.database = database
+        self.mail = mail
+        self.logger = logger
+    }
+
+    func tell(_ machine: Machine, of caller: Caller, from addresses: [String]) async {
+        let places = addresses.filter { !$0.isEmpty }.joined(separator: " and ")
+        let sentence = "The key of \(machine.name) is on two machines, at \(places): both are held back for a minute."
+        do {
+            try await database.write { database in
+                try Audit.record(
+                    .machineDuplicated, target: machine.id, detail: sentence, result: .refused, actor: .server,
+                    now: .now(), in: database.tenant(machine.organisationId))
+            }
+        } catch { logger.error("a duplicated machine is not in the audit log", metadata: ["error": "\(error)"]) }
+        guard let mail, mail.isOn, caller.user.emailVerifiedAt != nil, let address = caller.user.email else { return }
+        await mail.tell(
+            address, caller.user.username,
+            "\(sentence) Run 'postern machine enroll --new-key' on one of them.")
+    }
+}

@@ -1,0 +1,76 @@
+import Background
+import Link
+import Model
+import NIOCore
+import Wire
+
+/// What an enrolled machine asks of its server.
+extension LinkConnection {
+    func machineCalled(_ call: LinkCall, _ number: UInt32) {
+        guard let machine else {
+            return answer(
+                number,
+                TunnelRefusal(403, code: "not_allowed", "Only an enrolled machine can ask \(call.call.rawValue)."))
+        }
+        let server = self.server
+        switch call.call {
+        case .report:
+            // The page shows what came last; an answer says that it came.
+            if let report = call.report, report.isPlausible {
+                server.reported(report, by: machine.machineId, link: id)
+            }
+            answer(number, nil)
+        case .declare:
+            guard let wanted = call.wanted, let label = call.label else {
+                return answer(number, TunnelRefusal(400, code: "bad_request", "tunnel.declare needs label and wanted."))
+            }
+            inBackground(number) { await machine.declare(label, wanted).map { [server.completed($0)] } }
+        case .declared:
+            inBackground(number) { await machine.declared().map { $0.map(server.completed) } }
+        case .release:
+            inBackground(number) { await Self.result(machine.release(tunnel: call.tunnel)) }
+        case .rekey:
+            guard let key = MachineKey.fingerprint(certificate: call.certificate ?? "") else {
+                return answer(
+                    number, TunnelRefusal(400, code: "bad_request", "machine.rekey needs a self-signed certificate."))
+            }
+            inBackground(number) { await Self.result(machine.rekey(to: key)) }
+        case .start, .stop, .ended, .requests: break
+        }
+    }
+
+    private static func result(_ refusal: TunnelRefusal?) -> Result<[DeclaredTunnel]?, TunnelRefusal> {
+        refusal.map { .failure($0) } ?? .success(nil)
+    }
+
+    private func inBackground(
+        _ number: UInt32, _ work: @escaping @Sendable () async -> Result<[DeclaredTunnel]?, TunnelRefusal>
+    ) {
+        let (bound, loop) = (self.bound, self.loop)
+        let isTaken = server.background.run {
+            let result = await work()
+            loop.execute { bound.value.answer(number, result) }
+        }
+        if !isTaken {
+            answer(number, TunnelRefusal(503, code: "busy", "The server has too much to do; try again in a moment."))
+        }
+    }
+
+    private func answer(_ number: UInt32, _ result: Result<[DeclaredTunnel]?, TunnelRefusal>) {
+        var answer = LinkAnswer()
+        switch result {
+        case .success(let tunnels): answer.tunnels = tunnels
+        case .failure(let refusal): answer.error = refusal.resource
+        }
+        link?.answer(number, JSONText.encode(answer))
+    }
+}
+
+extension TunnelServer {
+    /// With the address that visitors open.
+    func completed(_ tunnel: DeclaredTunnel) -> DeclaredTunnel {
+        var tunnel = tunnel
+        tunnel.url = url(name: tunnel.name, port: tunnel.port, isHTTP: tunnel.kind == .http)
+        return tunnel
+    }
+}

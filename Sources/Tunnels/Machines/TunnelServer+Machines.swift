@@ -1,0 +1,107 @@
+import Link
+public import Model
+import NIOCore
+import Synchronization
+public import Wire
+
+/// An enrolled machine whose link is open.
+struct LiveMachine: Sendable {
+    let link: TunnelServer.LinkHandle
+    let instance: String
+    let since: Timestamp
+    let from: String
+    var report: MachineReport?
+}
+
+/// What the edge knows of a machine whose link is open.
+public struct MachineStatus: Sendable {
+    public let since: Timestamp
+    public let from: String
+    public let report: MachineReport?
+    public let roundTripMilliseconds: Double?
+}
+
+extension TunnelServer {
+    enum Entry {
+        case enters
+        /// This link is to be cut: the new one stands in its place.
+        case replaces(LinkHandle)
+        case isHeld(TimeAmount, isNew: Bool, LinkHandle?)
+        case isStopping
+    }
+
+    /// A machine's link was let in.
+    func enter(_ machine: String, _ live: LiveMachine) -> Entry {
+        state.withLock { state in
+            guard !state.isStopping else { return .isStopping }
+            if let hold = state.takeovers.hold(of: machine, now: .now()) { return .isHeld(hold, isNew: false, nil) }
+            if let before = state.machines[machine] {
+                let decision = state.takeovers.replace(
+                    machine: machine, instance: live.instance, before: before.instance, now: .now())
+                switch decision {
+                case .takeOver: break
+                case .hold(let time): return .isHeld(time, isNew: false, nil)
+                case .holdAndTell(let time):
+                    state.machines[machine] = nil
+                    return .isHeld(time, isNew: true, before.link)
+                }
+                state.machines[machine] = live
+                state.links[live.link.id] = live.link
+                return .replaces(before.link)
+            }
+            state.machines[machine] = live
+            state.links[live.link.id] = live.link
+            return .enters
+        }
+    }
+
+    /// - Returns: whether the link was the machine's, and no newer one stands in its place.
+    func leave(_ machine: String, link: String) -> Bool {
+        state.withLock { state in
+            guard state.machines[machine]?.link.id == link else { return false }
+            state.machines[machine] = nil
+            return true
+        }
+    }
+
+    var isStopping: Bool { state.withLock(\.isStopping) }
+
+    func reported(_ report: MachineReport, by machine: String, link: String) {
+        state.withLock { state in
+            guard state.machines[machine]?.link.id == link else { return }
+            state.machines[machine]?.report = report
+        }
+    }
+
+    /// What is known of one machine; nil where its link is not open.
+    public func machine(_ id: String) async -> MachineStatus? {
+        guard let live = state.withLock({ $0.machines[id] }) else { return nil }
+        let measured = try? await live.link.loop.submit { live.link.connection.value.link?.engine.roundTrip }.get()
+        let roundTrip: TimeAmount? = measured ?? nil
+        return MachineStatus(
+            since: live.since, from: live.from, report: live.report,
+            roundTripMilliseconds: roundTrip.map { Double($0.nanoseconds) / 1_000_000 })
+    }
+
+    /// Machines whose links are open, without their round trips.
+    public func machines() -> [String: MachineStatus] {
+        state.withLock { state in
+            state.machines.mapValues {
+                MachineStatus(since: $0.since, from: $0.from, report: $0.report, roundTripMilliseconds: nil)
+            }
+        }
+    }
+
+    /// Why a machine is held back; nil where it is not.
+    public func problem(of machine: String) -> String? {
+        state.withLock { $0.takeovers.hold(of: machine, now: .now()) }.map { _ in LinkConnection.duplicatedText }
+    }
+
+    /// Cuts a machine's link.
+    public func cut(machine id: String, reason: String) {
+        guard let link = state.withLock({ $0.machines[id]?.link }) else { return }
+        link.loop.execute { link.connection.value.cut(LinkError(.unauthorized, reason)) }
+    }
+
+    func forgetTakeovers() { state.withLock { $0.takeovers.clearAway(now: .now()) } }
+}
