@@ -130,6 +130,13 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
+            name: "Agent",
+            dependencies: [
+                "Client", "CYAML", "Files", "Link", "Model", "TransportSecurity", "Wire", nioCore, nioPosix, logging,
+            ],
+            swiftSettings: strict
+        ),
+        .target(
             name: "Operations",
             dependencies: [
                 "Background", "Database", "Storage", "Identity", "Limits", "Model", "Relay", "Telemetry", "Tunnels",
@@ -177,7 +184,7 @@ let package = Package(
             name: "Appliance",
             dependencies: [
                 "Database", "Storage", "Operations", "Sockets", "Wire", "Relay", "Tunnels", "Web", "Identity", "Client",
-                "CPlatform", "Files",
+                "Agent", "CPlatform", "Files",
                 "Model",
                 "Telemetry",
                 "CertificateAuthorities", "COpenSSL", "CSQLite", "CSystemd", "CYAML", "Outbound",
@@ -206,6 +213,8 @@ let package = Package(
         .testTarget(
             name: "ApplianceTests", dependencies: ["Appliance", "Database", "Model", "Storage", "TestSupport"],
             swiftSettings: strict),
+        .testTarget(
+            name: "AgentTests", dependencies: ["Agent", "Model", "Wire", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "BackgroundTests", dependencies: ["Background"], swiftSettings: strict),
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(name: "LimitsTests", dependencies: ["Limits", "Telemetry", nioCore], swiftSettings: strict),

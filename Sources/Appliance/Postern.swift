@@ -27,6 +27,7 @@ struct Postern: AsyncParsableCommand {
             """,
         subcommands: [
             ShareCommand.self, JoinCommand.self, HTTPCommand.self, TCPCommand.self, TLSCommand.self, TunnelCommand.self,
+            MachineCommand.self, AgentCommand.self,
             LoginCommand.self, BenchCommand.self, DemoCommand.self,
             ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, OrganisationCommand.self,
             AuditCommand.self,

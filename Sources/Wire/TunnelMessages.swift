@@ -111,7 +111,7 @@ public struct LinkAnswer: Codable, Sendable {
 // The REST resources.
 
 /// `POST /tunnels` asks with this.
-public struct NewTunnel: Codable, Sendable {
+public struct NewTunnel: Codable, Sendable, Equatable {
     public var kind: TunnelKind
     /// Nil for three random words.
     public var name: String?

@@ -49,7 +49,7 @@ struct LoginCommand: AsyncParsableCommand {
     }
 
     /// Nil where the system trusts the certificate; else what the person says yes to. Asked before the token is sent anywhere.
-    private static func pin(of address: ServerAddress) async throws -> Fingerprint? {
+    static func pin(of address: ServerAddress) async throws -> Fingerprint? {
         guard let shown = try await APIClient(address: address, token: "").untrustedFingerprint() else { return nil }
         guard postern_is_terminal(0) == 1 else {
             throw ClientError(

@@ -52,7 +52,7 @@ struct ServeCommand: AsyncParsableCommand {
     }
 
     /// Whether a descriptor is the journal itself: the variable alone is inherited by programs that write elsewhere.
-    private static func isJournal(_ descriptor: CInt) -> Bool {
+    static func isJournal(_ descriptor: CInt) -> Bool {
         var found = Glibc.stat()
         guard let named = getenv("JOURNAL_STREAM"), fstat(descriptor, &found) == 0 else { return false }
         return String(cString: named) == "\(found.st_dev):\(found.st_ino)"

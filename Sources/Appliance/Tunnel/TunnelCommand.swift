@@ -10,7 +10,8 @@ struct TunnelCommand: AsyncParsableCommand {
         discussion: "Example: postern tunnel list",
         subcommands: [
             TunnelList.self, TunnelShow.self, TunnelStop.self, TunnelPause.self, TunnelResume.self, TunnelRemove.self,
-        ])
+            TunnelDiff.self, TunnelApply.self,
+        ], aliases: ["tunnels"])
 
     /// The server that is signed in to.
     static func api() throws -> APIClient {
@@ -36,14 +37,7 @@ struct TunnelList: AsyncParsableCommand {
         let rows = tunnels.map {
             [$0.url, $0.state, $0.owner, "\($0.connections)", "\($0.requests)", $0.lastSeenAt ?? "never"]
         }
-        let heads = ["ADDRESS", "STATE", "OWNER", "CONNECTIONS", "REQUESTS", "LAST SEEN"]
-        let widths = heads.indices.map { column in (rows + [heads]).map { $0[column].count }.max() ?? 0 }
-        for row in [heads] + rows {
-            let cells = row.enumerated().map { column, cell in
-                column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
-            }
-            Output.line("\(cells.joined(separator: "  "))")
-        }
+        TextTable.write(["ADDRESS", "STATE", "OWNER", "CONNECTIONS", "REQUESTS", "LAST SEEN"], rows)
     }
 }
 

@@ -6,37 +6,6 @@ import Model
 import TransportSecurity
 import Wire
 
-/// Where a tunnel leads on this machine: a port, an address with a port, or a URL.
-struct ServiceAddress {
-    let host: String
-    let port: Int
-    let isTLS: Bool
-
-    /// - Parameter standardPort: nil where a port must be named.
-    init?(_ text: String) {
-        let lower = text.lowercased()
-        isTLS = lower.hasPrefix("https://")
-        let schemes = ["https://", "http://", "tcp://"]
-        let rest = schemes.first(where: lower.hasPrefix).map { text.dropFirst($0.count) } ?? text[...]
-        let authority = rest.hasSuffix("/") ? rest.dropLast() : rest
-        if let port = Int(authority), (1...65535).contains(port) {
-            // Development servers listen on either family's loopback address.
-            (host, self.port) = ("localhost", port)
-            return
-        }
-        guard !authority.contains("/"), !authority.isEmpty else { return nil }
-        let colon = authority.hasSuffix("]") ? nil : authority.lastIndex(of: ":")
-        let name = authority[..<(colon ?? authority.endIndex)].filter { $0 != "[" && $0 != "]" }
-        let standard = schemes.dropLast().contains(where: lower.hasPrefix) ? (isTLS ? 443 : 80) : nil
-        guard !name.isEmpty, let port = colon.map({ Int(authority[authority.index(after: $0)...]) }) ?? standard,
-            (1...65535).contains(port)
-        else { return nil }
-        (host, self.port) = (String(name), port)
-    }
-
-    var text: String { "\(host.contains(":") ? "[\(host)]" : host):\(port)" }
-}
-
 /// Who may use a tunnel.
 struct VisitorOptions: ParsableArguments {
     @Option(

@@ -118,4 +118,4 @@ public struct APIClient: Sendable {
 }
 
 /// A network error in words a person knows.
-func describe(_ error: any Error) -> String { NetworkError.sentence(error) }
+package func describe(_ error: any Error) -> String { NetworkError.sentence(error) }

@@ -59,8 +59,8 @@ package final class LinkKeeper: LinkOwner {
     private let loop: any EventLoop
     private let instance = RandomText.make(letters: 22)
     private let budget: CreditBudget
-    /// Nil when it has lost interest.
-    private weak var owner: (any LinkKeeperOwner)?
+    /// To be set before ``start()``; nil when it has lost interest.
+    package weak var owner: (any LinkKeeperOwner)?
     /// The open one.
     package private(set) var link: LinkHandler?
     /// The way that the open link takes, or that last worked.
@@ -81,10 +81,9 @@ package final class LinkKeeper: LinkOwner {
     private var answers: [UInt32: (LinkAnswer) -> Void] = [:]
     private var waiting = CircularBuffer<(call: LinkCall, then: (LinkAnswer) -> Void)>()
 
-    package init(_ configuration: Configuration, loop: any EventLoop, owner: any LinkKeeperOwner) {
+    package init(_ configuration: Configuration, loop: any EventLoop) {
         self.configuration = configuration
         self.loop = loop
-        self.owner = owner
         budget = CreditBudget(limit: configuration.memoryBytes)
     }
 

@@ -8,14 +8,14 @@ import WebSocket
 import Wire
 
 /// How a link gets out of this machine's network. The link's own TLS is the same inside of each: what stands in between sees ciphertext.
-package enum LinkWay: String, Sendable, Codable, CaseIterable {
+public enum LinkWay: String, Sendable, Codable, CaseIterable {
     /// A TLS connection to the server's HTTPS port, through the proxy that the environment names, if it does.
     case tls
     /// Messages of a WebSocket at `/link`: through a web server, or through a proxy that opens TLS.
     case webSocket = "websocket"
 
     /// As people read it.
-    package var text: String {
+    public var text: String {
         switch self {
         case .tls: "TLS"
         case .webSocket: "TLS in a WebSocket"

@@ -1,8 +1,23 @@
 import Glibc
-import Link
-import NIOCore
+package import Link
+package import NIOCore
 import NIOPosix
 import TransportSecurity
+
+extension TunnelRun.Service {
+    /// Joins a stream of a link with a connection to the service, or rejects it.
+    package func open(_ stream: LinkStream, of link: LinkHandler, on loop: any EventLoop) {
+        switch self {
+        case .socket(let host, let port, let tls, let sendsProxyHeader):
+            let connection = ServiceConnection(stream, of: link)
+            stream.owner = connection
+            connection.connect(host, port, tls, sendsProxyHeader, loop)
+        case .directory(let files):
+            link.accept(stream)
+            FileConnection.serve(files, stream, of: link)
+        }
+    }
+}
 
 /// Opens the connection to the service for one stream. What the visitor sends meanwhile waits here, at most the stream's first credit.
 final class ServiceConnection: LinkStreamOwner {
@@ -14,25 +29,12 @@ final class ServiceConnection: LinkStreamOwner {
     private var isFinished = false
     private var isGone = false
 
-    private init(_ stream: LinkStream, of link: LinkHandler) {
+    fileprivate init(_ stream: LinkStream, of link: LinkHandler) {
         self.stream = stream
         self.link = link
     }
 
-    static func open(_ stream: LinkStream, of link: LinkHandler, to service: TunnelRun.Service, on loop: any EventLoop)
-    {
-        switch service {
-        case .socket(let host, let port, let tls, let sendsProxyHeader):
-            let connection = ServiceConnection(stream, of: link)
-            stream.owner = connection
-            connection.connect(host, port, tls, sendsProxyHeader, loop)
-        case .directory(let files):
-            link.accept(stream)
-            FileConnection.serve(files, stream, of: link)
-        }
-    }
-
-    private func connect(
+    fileprivate func connect(
         _ host: String, _ port: Int, _ tls: TLSContext?, _ sendsProxyHeader: Bool, _ loop: any EventLoop
     ) {
         ClientBootstrap(group: loop)

@@ -71,7 +71,8 @@ public enum TunnelRun {
 }
 
 extension APIClient {
-    func link() async throws -> LinkResource { try await call(.GET, "/link", LinkResource.self) }
+    /// How a machine opens its link.
+    public func link() async throws -> LinkResource { try await call(.GET, "/link", LinkResource.self) }
 
     func createTunnel(_ wanted: NewTunnel) async throws -> TunnelResource {
         try await call(.POST, "/tunnels", TunnelResource.self, body: wanted)

@@ -13,11 +13,10 @@ final class TunnelRunner: LinkKeeperOwner {
     private let request: TunnelRun.Request
     private var tunnel: TunnelResource
     private let api: APIClient
-    private let configuration: LinkKeeper.Configuration
     private let loop: any EventLoop
     private let finished: EventLoopPromise<Void>
     private let display: TunnelDisplay
-    private lazy var keeper = LinkKeeper(configuration, loop: loop, owner: self)
+    private let keeper: LinkKeeper
     private var wasOnline = false
     private var isOver = false
     private var isStopping = false
@@ -30,7 +29,7 @@ final class TunnelRunner: LinkKeeperOwner {
         self.request = request
         self.tunnel = tunnel
         self.api = api
-        configuration = .init(address: api.address, tls: tls, token: token, software: software)
+        keeper = LinkKeeper(.init(address: api.address, tls: tls, token: token, software: software), loop: loop)
         self.loop = loop
         finished = loop.makePromise(of: Void.self)
         display = TunnelDisplay(request, loop: loop)
@@ -39,6 +38,7 @@ final class TunnelRunner: LinkKeeperOwner {
     func start() -> EventLoopFuture<Void> {
         trapSignals()
         display.start()
+        keeper.owner = self
         keeper.start()
         return finished.futureResult
     }
@@ -120,7 +120,7 @@ final class TunnelRunner: LinkKeeperOwner {
             return link.reject(
                 stream, LinkRejection(code: "unknown", message: "This command does not serve that tunnel."))
         }
-        ServiceConnection.open(stream, of: link, to: request.service, on: loop)
+        request.service.open(stream, of: link, on: loop)
     }
 
     // MARK: Calls

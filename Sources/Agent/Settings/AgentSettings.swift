@@ -1,0 +1,103 @@
+public import Client
+import Files
+public import Model
+import TransportSecurity
+public import Wire
+
+/// What `agent.yml` says: the tunnels that this machine serves.
+public struct AgentSettings: Sendable, Equatable {
+    /// Of the file, in bytes.
+    private static let limit = 256 << 10
+    /// What one link may serve.
+    static let tunnelLimit = 1000
+
+    /// By label.
+    public var tunnels: [String: AgentTunnel] = [:]
+
+    public init() {}
+
+    /// Mistakes, each with its line.
+    public struct Problems: Error, Equatable {
+        public let sentences: [String]
+    }
+
+    /// - Throws: ``Problems``.
+    public static func read(_ path: String) throws(Problems) -> AgentSettings {
+        let bytes: [UInt8]
+        do { bytes = try WholeFile.read(path, limit: limit) } catch {
+            throw Problems(sentences: ["\(path): \(error.message)"])
+        }
+        do { return try parse(String(decoding: bytes, as: UTF8.self)) } catch {
+            throw Problems(sentences: error.sentences.map { "\(path): \($0)" })
+        }
+    }
+
+    /// - Throws: ``Problems``.
+    public static func parse(_ yaml: String) throws(Problems) -> AgentSettings {
+        var settings = AgentSettings()
+        var problems: [String] = []
+        do throws(YAMLNode.Problem) {
+            guard let root = try YAMLNode.parse(yaml) else { return settings }
+            guard case .mapping(let entries, _) = root else {
+                throw YAMLNode.Problem(line: root.line, text: "the file begins with 'tunnels:'")
+            }
+            for entry in entries {
+                guard entry.key == "tunnels" else {
+                    problems.append("line \(entry.line): unknown key '\(entry.key)'; there is only 'tunnels'")
+                    continue
+                }
+                guard case .mapping(let tunnels, _) = entry.value else {
+                    if case .text("", _) = entry.value { continue }
+                    problems.append("line \(entry.line): below 'tunnels' stand labels, each with its settings")
+                    continue
+                }
+                for tunnel in tunnels {
+                    var reader = TunnelReader(label: tunnel.key, line: tunnel.line)
+                    if let read = reader.read(tunnel.value) { settings.tunnels[tunnel.key] = read }
+                    problems += reader.problems
+                }
+            }
+        } catch { problems.append("line \(error.line): \(error.text)") }
+        if settings.tunnels.count > tunnelLimit { problems.append("a machine serves at most \(tunnelLimit) tunnels") }
+        guard problems.isEmpty else { throw Problems(sentences: problems) }
+        return settings
+    }
+}
+
+/// One tunnel of `agent.yml`.
+public struct AgentTunnel: Sendable, Equatable {
+    public var label: String
+    public var kind: TunnelKind
+    /// Nil for random words, which stay.
+    public var name: String?
+    /// Nil for a free one, which stays.
+    public var port: Int?
+    /// How the file names what is served: `3000`, `https://127.0.0.1:8443`, or a directory.
+    public var target: String
+    public var isDirectory: Bool
+    public var lists: Bool
+    public var proxyProtocol: Bool
+    public var upstreamCA: String?
+    public var upstreamInsecure: Bool
+    public var options: TunnelOptions
+
+    /// What the server is asked for.
+    public var wanted: NewTunnel { NewTunnel(kind: kind, name: name, port: port) }
+
+    /// As people read it.
+    public var title: String { isDirectory ? "the files in \(target)" : target }
+
+    /// - Throws: ``ClientError`` and `TLSError` for what is not there.
+    func service() throws -> TunnelRun.Service {
+        if isDirectory { return .directory(try FileService(directory: target, lists: lists)) }
+        guard let address = ServiceAddress(target) else { throw ClientError("'\(target)' is no port and no address") }
+        var tls: TLSContext?
+        if kind == .http && address.isTLS {
+            tls =
+                upstreamInsecure
+                ? try ClientContexts.context(.anyone)
+                : try ClientContexts.context(upstreamCA.map { .authorities(file: $0) } ?? .system)
+        }
+        return .socket(host: address.host, port: address.port, tls: tls, sendsProxyHeader: proxyProtocol)
+    }
+}

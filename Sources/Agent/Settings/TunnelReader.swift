@@ -1,0 +1,192 @@
+import Client
+import Files
+import Model
+import Wire
+
+/// Reads one tunnel's settings, and says of each mistake where it is and what would be right.
+struct TunnelReader {
+    private static let known = [
+        "http", "directory", "tcp", "tls", "name", "port", "basic-auth", "basic-auth-file", "allow", "deny",
+        "host-header", "path", "keepalive", "timeout", "list", "proxy-protocol", "upstream-ca", "upstream-insecure",
+    ]
+    /// Which kinds of tunnel a key is for.
+    private static let kinds: [String: Set<String>] = [
+        "name": ["http", "directory", "tls"], "port": ["tcp"], "basic-auth": ["http", "directory"],
+        "basic-auth-file": ["http", "directory"], "host-header": ["http"], "path": ["http", "directory"],
+        "keepalive": ["http"], "timeout": ["http"], "list": ["directory"], "proxy-protocol": ["tcp", "tls"],
+        "upstream-ca": ["http"], "upstream-insecure": ["http"],
+    ]
+    /// Of a file with passwords, in bytes.
+    private static let fileLimit = 64 << 10
+
+    let label: String
+    let line: Int
+    private(set) var problems: [String] = []
+    private var values: [String: YAMLNode] = [:]
+
+    init(label: String, line: Int) {
+        self.label = label
+        self.line = line
+    }
+
+    private mutating func report(_ line: Int, _ text: String) { problems.append("line \(line): \(label): \(text)") }
+
+    /// - Returns: nil where there are ``problems``.
+    mutating func read(_ node: YAMLNode) -> AgentTunnel? {
+        guard
+            (1...63).contains(label.utf8.count),
+            label.utf8.allSatisfy({ byte in
+                switch byte {
+                case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F: true
+                default: false
+                }
+            })
+        else {
+            report(line, "a label is 1 to 63 letters, digits, dots, hyphens and underscores")
+            return nil
+        }
+        guard case .mapping(let entries, _) = node else {
+            report(line, "a tunnel needs http, directory, tcp or tls, as in 'http: 3000'")
+            return nil
+        }
+        for entry in entries {
+            if Self.known.contains(entry.key) {
+                values[entry.key] = entry.value
+            } else {
+                let near = Self.known.min { distance($0, entry.key) < distance($1, entry.key) } ?? ""
+                let hint = distance(near, entry.key) <= 3 ? "; did you mean '\(near)'?" : ""
+                report(entry.line, "unknown key '\(entry.key)'\(hint)")
+            }
+        }
+        let ways = ["http", "directory", "tcp", "tls"].filter { values[$0] != nil }
+        guard let way = ways.first, ways.count == 1 else {
+            report(line, "a tunnel needs one of http, directory, tcp and tls\(ways.isEmpty ? "" : ", and has several")")
+            return nil
+        }
+        for (key, allowed) in Self.kinds.sorted(by: { $0.key < $1.key }) {
+            if let value = values[key], !allowed.contains(way) {
+                report(value.line, "'\(key)' goes with \(allowed.sorted().joined(separator: " and ")), not with \(way)")
+            }
+        }
+        let tunnel = tunnel(way)
+        return problems.isEmpty ? tunnel : nil
+    }
+
+    private mutating func tunnel(_ way: String) -> AgentTunnel {
+        let target = text(way) ?? ""
+        let isDirectory = way == "directory"
+        if !isDirectory, ServiceAddress(target) == nil {
+            report(values[way]?.line ?? line, "'\(target)' is no port and no address; write 3000 or 127.0.0.1:3000")
+        }
+        if isDirectory, !target.hasPrefix("/") {
+            report(values[way]?.line ?? line, "a directory is written from the root, as in /srv/site")
+        }
+        var options = TunnelOptions()
+        options.allow = list("allow")
+        options.deny = list("deny")
+        options.basicAuth = passwords()
+        options.hostHeader = text("host-header")
+        options.path = text("path")
+        if way == "http" {
+            options.keepAlive = number("keepalive", 0...300) ?? 4
+            options.headTimeout = number("timeout", 1...3600) ?? 30
+        }
+        return AgentTunnel(
+            label: label, kind: isDirectory ? .http : TunnelKind(rawValue: way) ?? .http, name: text("name"),
+            port: number("port", 1...65535), target: target, isDirectory: isDirectory, lists: flag("list"),
+            proxyProtocol: flag("proxy-protocol"), upstreamCA: text("upstream-ca"),
+            upstreamInsecure: flag("upstream-insecure"), options: options)
+    }
+
+    // MARK: Values
+
+    private mutating func text(_ key: String) -> String? {
+        switch values[key] {
+        case nil: return nil
+        case .text(let text, let line):
+            guard !text.isEmpty else {
+                report(line, "'\(key)' is empty")
+                return nil
+            }
+            return text
+        case .list(_, let line), .mapping(_, let line):
+            report(line, "'\(key)' is one value")
+            return nil
+        }
+    }
+
+    private mutating func number(_ key: String, _ range: ClosedRange<Int>) -> Int? {
+        guard let text = text(key) else { return nil }
+        guard let number = Int(text), range.contains(number) else {
+            report(values[key]?.line ?? line, "'\(key)' is \(range.lowerBound) to \(range.upperBound), not '\(text)'")
+            return nil
+        }
+        return number
+    }
+
+    private mutating func flag(_ key: String) -> Bool {
+        guard let text = text(key) else { return false }
+        switch text {
+        case "true", "yes", "on": return true
+        case "false", "no", "off": return false
+        default:
+            report(values[key]?.line ?? line, "'\(key)' is true or false, not '\(text)'")
+            return false
+        }
+    }
+
+    private mutating func list(_ key: String) -> [String]? {
+        switch values[key] {
+        case nil: return nil
+        case .text(let text, let line):
+            if text.isEmpty { report(line, "'\(key)' is empty") }
+            return [text]
+        case .mapping(_, let line):
+            report(line, "'\(key)' is a list")
+            return nil
+        case .list(let items, let line):
+            let texts = items.compactMap { if case .text(let text, _) = $0, !text.isEmpty { text } else { nil } }
+            // An empty list must not open what it was meant to close.
+            if texts.isEmpty || texts.count != items.count {
+                report(line, "'\(key)' is a list of texts, and not empty")
+            }
+            return texts
+        }
+    }
+
+    private mutating func passwords() -> [String]? {
+        var pairs = list("basic-auth")
+        if let path = text("basic-auth-file") {
+            do {
+                let lines = String(decoding: try WholeFile.read(path, limit: Self.fileLimit), as: UTF8.self)
+                    .split(separator: "\n").map { $0.filter { $0 != "\r" } }.filter {
+                        !$0.isEmpty && !$0.hasPrefix("#")
+                    }
+                if lines.isEmpty {
+                    report(values["basic-auth-file"]?.line ?? line, "\(path) has no NAME:PASSWORD in it")
+                }
+                pairs = (pairs ?? []) + lines
+            } catch { report(values["basic-auth-file"]?.line ?? line, "\(path): \(error.message)") }
+        }
+        for pair in pairs ?? [] where !pair.contains(":") {
+            report(values["basic-auth"]?.line ?? line, "an entry of basic-auth is NAME:PASSWORD")
+            break
+        }
+        return pairs
+    }
+
+    /// Edits between two words.
+    private func distance(_ one: String, _ other: String) -> Int {
+        let (a, b) = (Array(one), Array(other))
+        var row = Array(0...b.count)
+        for (i, left) in a.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for (j, right) in b.enumerated() {
+                let next = min(row[j] + 1, row[j + 1] + 1, diagonal + (left == right ? 0 : 1))
+                (diagonal, row[j + 1]) = (row[j + 1], next)
+            }
+        }
+        return row[b.count]
+    }
+}

@@ -1,0 +1,127 @@
+public import Client
+import Files
+import FoundationEssentials
+import Glibc
+public import Model
+public import TransportSecurity
+
+/// What a machine keeps of its enrolment: the server, and its own key, which never leaves this directory.
+public struct MachineState: Sendable {
+    /// Where the package's service keeps it.
+    public static let standardDirectory = "/var/lib/postern-agent"
+    /// `machine.json` and the key are far below it, in bytes.
+    private static let limit = 64 << 10
+
+    public struct Enrolment: Codable, Sendable, Equatable {
+        public var url: String
+        /// Of a server with a self-signed certificate; nil trusts what the system trusts.
+        public var fingerprint: String?
+        /// SHA-256 of the public key that the server's end of the link carries.
+        public var linkKey: String
+        public var id: String
+        public var name: String
+        public var allows: [MachineAllowance]
+
+        public init(
+            url: String, fingerprint: String?, linkKey: String, id: String, name: String, allows: [MachineAllowance]
+        ) {
+            self.url = url
+            self.fingerprint = fingerprint
+            self.linkKey = linkKey
+            self.id = id
+            self.name = name
+            self.allows = allows
+        }
+
+        /// - Throws: ``ClientError``.
+        public func address() throws -> ServerAddress {
+            try ServerAddress(url, pin: fingerprint.flatMap(Fingerprint.init))
+        }
+    }
+
+    public let directory: String
+
+    public init(directory: String) { self.directory = directory }
+
+    private var enrolmentPath: String { "\(directory)/machine.json" }
+    private var keyPath: String { "\(directory)/machine.pem" }
+    private var nextKeyPath: String { "\(directory)/machine-next.pem" }
+    /// Where the running agent answers.
+    public var socketPath: String { "\(directory)/agent.sock" }
+
+    public var isEnrolled: Bool { access(enrolmentPath, F_OK) == 0 }
+
+    /// - Returns: nil where the machine is not enrolled.
+    /// - Throws: ``ClientError``.
+    public func enrolment() throws -> Enrolment? {
+        let bytes: [UInt8]
+        do { bytes = try WholeFile.read(enrolmentPath, limit: Self.limit) } catch {
+            if error.number == ENOENT { return nil }
+            throw failure("read", enrolmentPath, error)
+        }
+        guard let found = try? JSONDecoder().decode(Enrolment.self, from: Data(bytes)) else {
+            throw ClientError("\(enrolmentPath) is damaged; run 'postern machine enroll' again")
+        }
+        return found
+    }
+
+    /// The key as a certificate around it, which is only an envelope.
+    /// - Returns: nil where there is none yet.
+    /// - Throws: ``ClientError``, `TLSError`.
+    public func key() throws -> CertificatePair? { try key(keyPath) }
+
+    private func key(_ path: String) throws -> CertificatePair? {
+        let text: String
+        do { text = String(decoding: try WholeFile.read(path, limit: Self.limit), as: UTF8.self) } catch {
+            if error.number == ENOENT { return nil }
+            throw failure("read", path, error)
+        }
+        return try CertificatePair(certificatePEM: text, keyPEM: text)
+    }
+
+    public static func makeKey() throws -> CertificatePair {
+        try Issuing.selfSigned(names: ["postern-machine"], now: time(nil))
+    }
+
+    /// - Throws: ``ClientError``.
+    public func makeDirectory() throws {
+        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
+            throw ClientError(
+                "cannot make \(directory): \(String(cString: strerror(errno)).lowercased()); run this with sudo, or choose another --state"
+            )
+        }
+    }
+
+    /// - Throws: ``ClientError``, `TLSError`.
+    public func save(_ enrolment: Enrolment, key: CertificatePair) throws {
+        try write(key, to: keyPath)
+        _ = unlink(nextKeyPath)
+        guard let data = try? JSONEncoder().encode(enrolment) else {
+            throw ClientError("the enrolment cannot be stored")
+        }
+        try write(data, to: enrolmentPath)
+    }
+
+    func saveNext(_ key: CertificatePair) throws { try write(key, to: nextKeyPath) }
+
+    /// The server knows the next key: it is the machine's from now on.
+    /// - Throws: ``ClientError``.
+    func takeNext() throws {
+        guard rename(nextKeyPath, keyPath) == 0 else {
+            throw ClientError("cannot rename \(nextKeyPath): \(String(cString: strerror(errno)).lowercased())")
+        }
+    }
+
+    private func write(_ key: CertificatePair, to path: String) throws {
+        try write((try key.key.pem() + key.certificatePEM()).utf8, to: path)
+    }
+
+    private func write(_ bytes: some Sequence<UInt8>, to path: String) throws {
+        do { try WholeFile.write(bytes, to: path) } catch { throw failure("write", path, error) }
+    }
+
+    private func failure(_ what: String, _ path: String, _ error: WholeFile.Failure) -> ClientError {
+        let hint = error.number == EACCES ? "; run this with sudo" : ""
+        return ClientError("cannot \(what) \(path): \(error.message)\(hint)")
+    }
+}

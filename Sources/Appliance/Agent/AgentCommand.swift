@@ -1,0 +1,167 @@
+import Agent
+import ArgumentParser
+import CPlatform
+import Client
+import Database
+import Glibc
+import Logging
+import Model
+import NIOCore
+import NIOPosix
+import TransportSecurity
+import UnixSignals
+
+/// `postern agent`: holds on to the server and serves what `agent.yml` says.
+struct AgentCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "agent", abstract: "Keeps an enrolled machine connected and serves its tunnels.",
+        discussion: """
+            Example: postern agent --settings ./agent.yml --state ./machine
+
+            The package runs it as the service postern-agent, once the machine is enrolled. SIGHUP reads the settings again:
+            tunnels that stay as they are notice nothing. 'postern tunnels diff' shows what would change, and
+            'postern tunnels apply' does it.
+            """)
+
+    static let standardSettings = "/etc/postern/agent.yml"
+
+    @OptionGroup var state: MachineStateOption
+
+    @Option(help: ArgumentHelp("The tunnels of this machine.", valueName: "file"))
+    var settings = AgentCommand.standardSettings
+
+    @Option(help: ArgumentHelp("debug, info, notice, warning or error.", valueName: "level"))
+    var logLevel = LogLevel.info
+
+    enum LogLevel: String, ExpressibleByArgument, CaseIterable { case debug, info, notice, warning, error }
+
+    func run() async throws {
+        umask(0o077)
+        postern_raise_file_limit()
+        let machine = state.machine
+        guard let enrolment = try machine.enrolment(), let key = try machine.key() else {
+            throw ClientError(
+                "this machine is not enrolled (\(machine.directory)); 'postern machine invite' where you are signed in says how"
+            )
+        }
+        let first = try Self.read(settings)
+        LogSettings.shared.level = Logger.Level(rawValue: logLevel.rawValue) ?? .info
+        let hasTime = !ServeCommand.isJournal(2)
+        LoggingSystem.bootstrap { _ in LineLogHandler(format: .logfmt, hasTime: hasTime) }
+        let logger = Logger(label: "postern-agent")
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let configuration = AgentRunner.Configuration(
+            state: machine, enrolment: enrolment, key: key, settingsPath: settings,
+            software: "postern \(Postern.version)", onStatus: { Systemd.status($0) })
+        let (runner, stopped) = try await loop.submit {
+            let runner = try AgentRunner(configuration, loop: loop, logger: logger)
+            return (NIOLoopBound(runner, eventLoop: loop), runner.start(first))
+        }.get()
+        let control = try await loop.flatSubmit { ControlServer.listen(machine.socketPath, for: runner.value) }.get()
+        let watchdog = Self.feedWatchdog(from: loop)
+        Systemd.ready("connecting to \(enrolment.url)")
+        let signals = Task { await Self.obey(runner, loop, settings, logger) }
+        try await stopped.get()
+        signals.cancel()
+        watchdog?.cancel()
+        try? await control.close()
+        unlink(machine.socketPath)
+        logger.info("stopped")
+    }
+
+    /// No file is no tunnels: a machine that was just enrolled has none.
+    private static func read(_ path: String) throws -> AgentSettings {
+        if path == standardSettings && access(path, F_OK) != 0 { return AgentSettings() }
+        do { return try AgentSettings.read(path) } catch {
+            throw ClientError("\(error.sentences.joined(separator: "\n"))", status: .usage)
+        }
+    }
+
+    private static func obey(
+        _ runner: NIOLoopBound<AgentRunner>, _ loop: any EventLoop, _ settings: String, _ logger: Logger
+    ) async {
+        for await signal in await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup) {
+            guard signal == .sighup else {
+                Systemd.stopping(seconds: 5)
+                loop.execute { runner.value.stop() }
+                continue
+            }
+            Systemd.reloading()
+            do {
+                let read = try Self.read(settings)
+                try await loop.submit { runner.value.take(read) }.get()
+                logger.info("reloaded", metadata: ["tunnels": "\(read.tunnels.count)"])
+                Systemd.ready("reloaded")
+            } catch {
+                logger.error("the settings stay as they were", metadata: ["error": "\(error)"])
+                Systemd.ready("the settings stay as they were: \(error)")
+            }
+        }
+    }
+
+    /// From the loop that does all the work: where it hangs, nothing is fed.
+    private static func feedWatchdog(from loop: any EventLoop) -> RepeatedTask? {
+        guard let interval = Systemd.watchdogInterval else { return nil }
+        let pause = TimeAmount.microseconds(Int64(interval / 3))
+        return loop.scheduleRepeatedTask(initialDelay: .zero, delay: pause) { _ in Systemd.feedWatchdog() }
+    }
+}
+
+/// `postern tunnels diff` and `apply`: what `agent.yml` would change, and changing it.
+struct TunnelDiff: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "diff", abstract: "Shows what applying this machine's agent.yml would change.",
+        discussion: "Example: sudo postern tunnels diff")
+
+    @OptionGroup var state: MachineStateOption
+
+    @Flag(help: "Print one JSON object per line.")
+    var json = false
+
+    func run() async throws {
+        let differences = try await AgentQuestion.ask(.diff, state).differences ?? []
+        if json { return differences.forEach { Output.json($0) } }
+        let changed = differences.filter { $0.change != .none }
+        guard !changed.isEmpty else {
+            return Output.line("Nothing would change; \(differences.count) tunnels are as agent.yml says.")
+        }
+        for one in changed {
+            switch one.change {
+            case .add: Output.line("+ \(one.label): \(one.after ?? "")")
+            case .remove: Output.line("- \(one.label): \(one.before ?? "")")
+            case .change: Output.line("~ \(one.label): \(one.before ?? "")\n      becomes \(one.after ?? "")")
+            case .none: break
+            }
+        }
+        Output.line("'sudo postern tunnels apply' does it.")
+    }
+}
+
+struct TunnelApply: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "apply", abstract: "Serves what this machine's agent.yml says, and gives up what it says no more.",
+        discussion: "Example: sudo postern tunnels apply")
+
+    @OptionGroup var state: MachineStateOption
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func run() async throws {
+        let answer = try await AgentQuestion.ask(.apply, state)
+        let tunnels = answer.tunnels ?? []
+        if json { Output.json(answer) } else { MachineStatus.show(tunnels: tunnels) }
+        if tunnels.contains(where: { $0.state != "online" }) { throw ExitCode(1) }
+    }
+}
+
+private enum AgentQuestion {
+    static func ask(_ verb: ControlRequest.Verb, _ state: MachineStateOption) async throws -> ControlAnswer {
+        if let answer = try await ControlClient.ask(verb, at: state.machine.socketPath) { return answer }
+        throw ClientError(
+            state.machine.isEnrolled
+                ? "the agent does not run; start it: sudo systemctl start postern-agent"
+                : "this machine is not enrolled; 'postern machine invite' where you are signed in says how",
+            status: .tryAgain)
+    }
+}

@@ -1,0 +1,133 @@
+import Agent
+import ArgumentParser
+import Client
+import Database
+import Glibc
+import Model
+import TransportSecurity
+import Wire
+
+/// `postern machine enroll`: this machine gets a key of its own, and the server learns it.
+struct MachineEnroll: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "enroll", abstract: "Enrols this machine with a code, or with your own token.",
+        discussion: """
+            Example: sudo postern machine enroll https://box.example k7m2p9qa-x4tz8wbc
+                     sudo postern machine enroll              (with the token that 'postern login' has stored)
+
+            The code comes from the page Machines or from 'postern machine invite'. The key is made here and stays here. Run
+            as root where the package is installed, this starts the service postern-agent as well; elsewhere run
+            'postern agent' yourself. What the machine serves stands in /etc/postern/agent.yml.
+            """)
+
+    @Argument(help: "The server's address, as in https://box.example.")
+    var url: String?
+
+    @Argument(help: "The code; without it your token counts.")
+    var code: String?
+
+    @Option(help: "What the machine is called; its host name if there is none.")
+    var name: String?
+
+    @Flag(help: "Let the server give addresses to services of this machine; what a machine allows if nothing is named.")
+    var tunnels = false
+
+    @Flag(help: "Make a fresh key, also where this machine has one: after its disk was copied, for one.")
+    var newKey = false
+
+    @Flag(help: "Enrol only; do not start the service.")
+    var noStart = false
+
+    @Option(
+        help: ArgumentHelp("The server's certificate; nothing else is believed.", valueName: "sha256:…"),
+        transform: Fingerprint.argument)
+    var fingerprint: Fingerprint?
+
+    @OptionGroup var state: MachineStateOption
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func run() async throws {
+        let machine = state.machine
+        try machine.makeDirectory()
+        let (address, token) = try await server()
+        let api = APIClient(address: address, token: token)
+        let link = try await api.link()
+        let key = try (newKey ? nil : machine.key()) ?? MachineState.makeKey()
+        let enrolled = try await api.enrol(
+            NewMachine(
+                certificate: try key.certificatePEM(), code: code, name: name, hostName: MachinePlatform.hostName,
+                allows: [.tunnels], software: "postern \(Postern.version)", platform: MachinePlatform.text))
+        try machine.save(
+            .init(
+                url: address.description, fingerprint: address.pin?.description, linkKey: link.key, id: enrolled.id,
+                name: enrolled.name, allows: enrolled.allows), key: key)
+        let service = AgentService(directory: machine.directory)
+        service.giveFilesAway()
+        let isStarted = noStart ? false : try await service.start()
+        if json { return Output.json(enrolled) }
+        Output.line("Enrolled as \(enrolled.name) at \(address).")
+        guard isStarted else {
+            let option = machine.directory == MachineState.standardDirectory ? "" : " --state \(machine.directory)"
+            return Output.line("'postern agent\(option)' connects it.")
+        }
+        try await report(machine)
+    }
+
+    /// The server that is meant, and what shows that we may enrol a machine there.
+    private func server() async throws -> (ServerAddress, token: String) {
+        guard let url else {
+            let credentials = try Credentials.load()
+            return (try credentials.address(), credentials.token)
+        }
+        let named = ServerAddress.completed(url)
+        var address = try ServerAddress(named, pin: fingerprint)
+        let stored = code == nil ? try Credentials.find(url: named) : nil
+        if code == nil && stored == nil {
+            throw ClientError("give a code from 'postern machine invite', or sign in first: postern login \(address)")
+        }
+        if address.pin == nil, let pin = stored?.fingerprint.flatMap(Fingerprint.init) { address.pin = pin }
+        if address.isSecure && address.pin == nil { address.pin = try await LoginCommand.pin(of: address) }
+        return (address, stored?.token ?? "")
+    }
+
+    /// Looks once a moment, until there is a link or it is clear that there is none.
+    private func report(_ machine: MachineState) async throws {
+        for _ in 0..<Self.looks {
+            try await Task.sleep(for: Self.lookPause)
+            guard let status = try await ControlClient.ask(.status, at: machine.socketPath) else { continue }
+            if status.isOnline == true {
+                return Output.line("Connected. 'sudo postern machine status' shows how it is.")
+            }
+            if let reason = status.reason, reason != "connecting" {
+                throw ClientError(
+                    "the service runs and is not connected yet: \(reason); it goes on trying", status: .tryAgain)
+            }
+        }
+        throw ClientError("the service is not connected yet; see: journalctl -u postern-agent", status: .tryAgain)
+    }
+
+    private static let looks = 50
+    private static let lookPause = Duration.milliseconds(300)
+}
+
+/// What a machine says of itself.
+enum MachinePlatform {
+    static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "machine" }
+        return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    /// `linux x86_64`
+    static var text: String {
+        var found = utsname()
+        guard uname(&found) == 0 else { return "linux" }
+        return "\(read(&found.sysname).lowercased()) \(read(&found.machine))"
+    }
+
+    private static func read<Field>(_ field: inout Field) -> String {
+        withUnsafeBytes(of: &field) { bytes in String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+}

@@ -1,0 +1,62 @@
+import FoundationEssentials
+import Glibc
+import Model
+
+/// Runs another program to its end.
+enum Program {
+    /// Between two looks at whether it has ended.
+    private static let pause = Duration.milliseconds(50)
+
+    /// - Parameters:
+    ///   - isQuiet: what it prints goes nowhere; otherwise to our standard error.
+    ///   - timeout: in seconds; then it is killed.
+    /// - Returns: its exit status; 128 and the signal's number where one has ended it.
+    /// - Throws: ``CommandFailure``.
+    static func run(
+        _ path: String, _ arguments: [String], isQuiet: Bool = false, timeout: Int = 120
+    ) async throws -> Int32 {
+        var pid = pid_t()
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        if isQuiet {
+            posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+            posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        } else {
+            posix_spawn_file_actions_adddup2(&actions, 2, 1)
+        }
+        // Our settings may hold secrets, which are not the other program's.
+        let variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("POSTERN_") }
+        let number = withPointers([path] + arguments) { argv in
+            withPointers(variables.map { "\($0.key)=\($0.value)" }) { environment in
+                posix_spawn(&pid, path, &actions, nil, argv, environment)
+            }
+        }
+        guard number == 0 else { throw CommandFailure("\(path): \(String(cString: strerror(number)).lowercased())") }
+        return try await wait(for: pid, path, timeout)
+    }
+
+    private static func wait(for pid: pid_t, _ path: String, _ timeout: Int) async throws -> Int32 {
+        let deadline = ContinuousClock.now + .seconds(timeout)
+        var status: Int32 = 0
+        while true {
+            let ended = waitpid(pid, &status, WNOHANG)
+            if ended == pid { return status & 0x7F == 0 ? (status >> 8) & 0xFF : 128 + (status & 0x7F) }
+            guard ContinuousClock.now < deadline, !Task.isCancelled else {
+                kill(pid, SIGKILL)
+                waitpid(pid, &status, 0)
+                throw CommandFailure("\(path) did not end within \(timeout) s")
+            }
+            try? await Task.sleep(for: pause)
+        }
+    }
+
+    private static func withPointers<Value>(
+        _ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Value
+    ) -> Value {
+        let pointers = strings.map { strdup($0) }
+        defer { pointers.forEach { free($0) } }
+        return body(pointers + [nil])
+    }
+}

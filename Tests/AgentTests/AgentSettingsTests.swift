@@ -1,0 +1,112 @@
+import Model
+import TestSupport
+import Testing
+import Wire
+
+@testable import Agent
+
+@Suite struct AgentSettingsTests {
+    private func problems(_ yaml: String) -> [String] {
+        do {
+            _ = try AgentSettings.parse(yaml)
+            return []
+        } catch { return error.sentences }
+    }
+
+    @Test func everyKindOfTunnelIsRead() throws {
+        let settings = try AgentSettings.parse(
+            """
+            # What this machine serves.
+            tunnels:
+              web:
+                http: https://127.0.0.1:8443
+                name: demo
+                basic-auth: [ana:correct-horse, "ben:battery: staple"]
+                allow:
+                  - 203.0.113.0/24
+                timeout: 60
+                upstream-insecure: yes
+              site:
+                directory: /srv/site
+                list: true
+              ssh: {tcp: 22, port: 20001, proxy-protocol: on}
+              vault:
+                tls: 8443
+            """)
+        #expect(settings.tunnels.keys.sorted() == ["site", "ssh", "vault", "web"])
+        let web = try #require(settings.tunnels["web"])
+        #expect(
+            web.kind == .http && web.name == "demo" && web.target == "https://127.0.0.1:8443" && web.upstreamInsecure)
+        #expect(web.options.basicAuth == ["ana:correct-horse", "ben:battery: staple"])
+        #expect(web.options.allow == ["203.0.113.0/24"] && web.options.headTimeout == 60 && web.options.keepAlive == 4)
+        let ssh = try #require(settings.tunnels["ssh"])
+        #expect(ssh.kind == .tcp && ssh.port == 20001 && ssh.proxyProtocol && ssh.options.keepAlive == nil)
+        #expect(settings.tunnels["site"]?.isDirectory == true && settings.tunnels["site"]?.lists == true)
+        #expect(settings.tunnels["vault"]?.kind == .tls)
+    }
+
+    @Test(arguments: ["", "# nothing yet", "tunnels:", "tunnels: {}", "---\n"])
+    func nothingIsNoTunnels(yaml: String) throws {
+        #expect(try AgentSettings.parse(yaml).tunnels.isEmpty)
+    }
+
+    @Test(arguments: [
+        ("web: 3000", "line 1: unknown key 'web'; there is only 'tunnels'"),
+        ("- a", "line 1: the file begins with 'tunnels:'"),
+        ("tunnels: [a]", "line 1: below 'tunnels' stand labels, each with its settings"),
+        ("tunnels:\n  web: 3000", "line 2: web: a tunnel needs http, directory, tcp or tls, as in 'http: 3000'"),
+        ("tunnels:\n  web:\n    htpp: 3000", "line 3: web: unknown key 'htpp'; did you mean 'http'?"),
+        (
+            "tunnels:\n  web:\n    http: 3000\n    tcp: 22",
+            "line 2: web: a tunnel needs one of http, directory, tcp and tls, and has several"
+        ),
+        ("tunnels:\n  web:\n    http: 0", "line 3: web: '0' is no port and no address; write 3000 or 127.0.0.1:3000"),
+        ("tunnels:\n  web:\n    http: 1\n    allow: []", "line 4: web: 'allow' is a list of texts, and not empty"),
+        (
+            "tunnels:\n  web:\n    http: 1\n    basic-auth: secret",
+            "line 4: web: an entry of basic-auth is NAME:PASSWORD"
+        ),
+        (
+            "tunnels:\n  web:\n    http: 1\n    basic-auth-file: /no/such/file",
+            "line 4: web: /no/such/file: no such file or directory"
+        ),
+        ("tunnels:\n  web:\n    http: 1\n    timeout: 0", "line 4: web: 'timeout' is 1 to 3600, not '0'"),
+        ("tunnels:\n  web:\n    http: 1\n    list: maybe", "line 4: web: 'list' goes with directory, not with http"),
+        ("tunnels:\n  web:\n    directory: site", "line 3: web: a directory is written from the root, as in /srv/site"),
+        (
+            "tunnels:\n  web:\n    tcp: 1\n    name: x",
+            "line 4: web: 'name' goes with directory and http and tls, not with tcp"
+        ),
+        ("tunnels:\n  web: {http: 1}\n  web: {http: 2}", "line 3: 'web' stands on line 2 already"),
+        (
+            "tunnels:\n  we b: {http: 1}",
+            "line 2: we b: a label is 1 to 63 letters, digits, dots, hyphens and underscores"
+        ),
+        ("a: &x 1\nb: *x", "line 2: anchors and aliases cannot be used here"),
+        ("tunnels: [[[[[[[[[[1]]]]]]]]]]", "line 1: this is nested too deep"),
+    ])
+    func mistakesAreNamedWithTheirLines(yaml: String, sentence: String) {
+        #expect(problems(yaml).contains(sentence), "\(problems(yaml))")
+    }
+
+    @Test func anyBytesAreReadOrRefused() {
+        mutated(["tunnels:\n  web:\n    http: 3000\n    allow: [a, b]\n", "tunnels: {a: {tcp: 1}}"]) { bytes in
+            _ = try? AgentSettings.parse(String(decoding: bytes, as: UTF8.self))
+        }
+    }
+}
+
+@Suite struct MachineVitalsTests {
+    @Test func whatLinuxSaysIsRead() {
+        #expect(MachineVitals.load("0.20 0.18 12.00 1/80 11206\n") == [0.2, 0.18, 12])
+        #expect(MachineVitals.load("nothing") == [0, 0, 0])
+        let memory = MachineVitals.memory("MemTotal:        8048868 kB\nMemFree: 1 kB\nMemAvailable:    4000000 kB\n")
+        #expect(memory == (8_048_868 << 10, 4_000_000 << 10))
+        #expect(MachineVitals.uptime("350735.47 234388.90\n") == 350_735)
+    }
+
+    @Test func thisMachineHasPlausibleOnes() {
+        let report = MachineVitals.report(directory: "/", tunnels: 3)
+        #expect(report.isPlausible && report.memoryTotal > 0 && report.diskTotal > 0 && report.tunnels == 3)
+    }
+}
