@@ -55,7 +55,7 @@ import Testing
         ("tunnel-domain: '*.t.example'", "is a domain in lower case"),
         ("tunnel-domain: t.example\ntunnel-key: /k", "go together"),
         ("tunnel-certificate: /c\ntunnel-key: /k", "tunnel-domain is not"),
-        ("tunnel-domain: t.example\nhttps: off\nhttp: '*:80'", "tunnels need https"),
+        ("tunnel-domain: t.example\nhttps: off\nhttp: '*:80'", "tunnels with names need https"),
         ("tunnel-ports: 5-1", "is a range of ports"),
         ("tunnel-ports: 1-70000", "is a range of ports"),
         ("tunnel-domain: t.example\ntunnel-acme: hook\nacme-agree: yes", "tunnel-dns-hook is not set"),

@@ -46,9 +46,12 @@ class Machine:
     def __init__(self, directory):
         self.directory = directory
         self.console = open(str(directory) + ".console", "wb")
+        self.boot()
+
+    def boot(self):
         # The console never becomes a terminal of ours, and `timeout` ends what a killed test left behind.
         self.process = subprocess.Popen(
-            ["timeout", "900", "systemd-nspawn", "--quiet", "--boot", "-D", directory, "--register=no", "--keep-unit",
+            ["timeout", "900", "systemd-nspawn", "--quiet", "--boot", "-D", self.directory, "--register=no", "--keep-unit",
              # A name of its own: machines of one name wait for each other.
              "--private-network", "--console=pipe", f"--machine=postern-{os.getpid()}-{next(NUMBERS)}"],
             stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT)
@@ -66,6 +69,12 @@ class Machine:
         self.leader = leaders[0]
         state = self.run("systemctl", "is-system-running", check=False)
         return state.stdout.strip() in ("running", "degraded")
+
+    def reboot(self):
+        """Off as its owner would turn it off, and on again: nspawn's own reboot does not work in a container of ours."""
+        self.run("systemctl", "--no-block", "poweroff", check=False)
+        self.process.wait(PATIENCE)
+        self.boot()
 
     def run(self, *command, check=True, stdin=""):
         done = subprocess.run(

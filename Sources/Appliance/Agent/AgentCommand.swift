@@ -23,7 +23,7 @@ struct AgentCommand: AsyncParsableCommand {
             'postern tunnels apply' does it.
             """)
 
-    static let standardSettings = "/etc/postern/agent.yml"
+    static let standardSettings = "/etc/postern-agent/agent.yml"
 
     @OptionGroup var state: MachineStateOption
 

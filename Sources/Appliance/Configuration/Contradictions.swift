@@ -77,15 +77,12 @@ struct Contradictions {
             }
         }
         guard let domain = self[Settings.tunnelDomain] else {
-            if self[Settings.tunnelPorts] != nil && self[Settings.https] == .off {
-                add("tunnel-ports", "tunnels need https, which is off")
-            }
             if self[Settings.tunnelCertificate] != nil {
                 add("tunnel-certificate", "tunnel-certificate is set, and tunnel-domain is not")
             }
             return
         }
-        if self[Settings.https] == .off { add("tunnel-domain", "tunnels need https, which is off") }
+        if self[Settings.https] == .off { add("tunnel-domain", "tunnels with names need https, which is off") }
         let own =
             [self[Settings.publicURL].flatMap(Self.host)].compactMap { $0 }
             + self[Settings.tlsNames].map { $0.lowercased() }

@@ -17,7 +17,7 @@ struct MachineEnroll: AsyncParsableCommand {
 
             The code comes from the page Machines or from 'postern machine invite'. The key is made here and stays here. Run
             as root where the package is installed, this starts the service postern-agent as well; elsewhere run
-            'postern agent' yourself. What the machine serves stands in /etc/postern/agent.yml.
+            'postern agent' yourself. What the machine serves stands in /etc/postern-agent/agent.yml.
             """)
 
     @Argument(help: "The server's address, as in https://box.example.")

@@ -73,7 +73,7 @@ struct MachinePages: Sendable {
         }
         let served: HTML =
             declared.isEmpty
-            ? "<p>It declares no tunnels. Write them into <code>/etc/postern/agent.yml</code> on the machine; <code>docs/machines.md</code> has examples.</p>"
+            ? "<p>It declares no tunnels. Write them into <code>/etc/postern-agent/agent.yml</code> on the machine; <code>docs/machines.md</code> has examples.</p>"
             : Field.table("Tunnels", ["Label", "Address", "State"], rows)
         let change: HTML =
             found.mayManage
