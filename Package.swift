@@ -125,7 +125,7 @@ let package = Package(
                 "Wire", "WebSocket", "HTTP1", "Link", "EndToEnd", "Model", "Outbound", "SessionHost", "Terminal",
                 "CPlatform",
                 "TransportSecurity",
-                nioCore, nioPosix, nioHTTP1, nioWebSocket, unixSignals,
+                nioCore, nioPosix, nioHTTP1, nioTLS, nioWebSocket, unixSignals,
             ],
             swiftSettings: strict
         ),

@@ -466,3 +466,26 @@ def test_others_see_what_their_role_shows(edge, ana, machines):
     assert ben.call("PATCH", f"/machines/{box.resource['id']}", {"name": "mine"})[0] == 404
     assert edge.call("GET", "/machines")[0] == 401
     assert ana.call("PATCH", f"/machines/{box.resource['id']}", {"name": "a\nb"})[0] == 400
+
+
+def test_doctor_looks_at_the_way_out_and_at_what_is_served(edge, ana, machines, services):
+    def examine(*options):
+        answer = box.run("doctor", "--json", "--agent-state", str(box.state), "--agent-settings", str(box.settings), *options, state=False)
+        found = [json.loads(line) for line in answer.stdout.splitlines()]
+        return answer.returncode, {one["check"]: one for one in found if not one["text"].endswith("(not needed)")}
+
+    box = enrolled(edge, ana, machines())
+    service = services()
+    settings = f"tunnels:\n  web:\n    http: {service.port}\n  gone:\n    tcp: 1\n  site:\n    directory: {box.directory}\n"
+    box.start(settings)
+    box.online("web")
+    status, found = examine("--state", str(box.directory / "no-server"))
+    assert status == 1 and [name for name, one in found.items() if not one["ok"]] == ["tunnel gone"], found
+    assert "connection refused" in found["tunnel gone"]["text"]
+    assert {"machine", "name", "server", "clock", "link", "agent", "settings", "tunnel web", "tunnel site"} <= set(found)
+    box.settings.write_text(settings.replace("  gone:\n    tcp: 1\n", ""))
+    status, found = examine("--state", str(box.directory / "no-server"))
+    assert status == 0 and "within" in found["clock"]["text"], found
+    edge.stop()
+    status, found = examine("--state", str(box.directory / "no-server"))
+    assert status == 1 and not found["server"]["ok"] and not found["link"]["ok"], found

@@ -1,4 +1,6 @@
+import Agent
 import ArgumentParser
+import Glibc
 import Model
 import NIOCore
 import Wire
@@ -7,20 +9,35 @@ import Wire
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Checks configuration, files, database, disk, certificate and the running server.",
-        discussion: "Example: sudo postern doctor")
+        abstract: "Checks a server's configuration, files, database, disk, certificate and whether it answers, and an enrolled machine's way out.",
+        discussion: """
+            Example: sudo postern doctor
+
+            On a machine that is enrolled it looks at the way to the server (name, proxy, certificate, clock, link) and at what
+            agent.yml leads to.
+            """)
 
     @Flag(help: "Print one JSON object per line.")
     var json = false
 
     @OptionGroup var server: ServerOptions
 
+    @Option(help: ArgumentHelp("Where an enrolled machine keeps its key.", valueName: "directory"))
+    var agentState = MachineState.standardDirectory
+
+    @Option(help: ArgumentHelp("The tunnels of an enrolled machine.", valueName: "file"))
+    var agentSettings = AgentCommand.standardSettings
+
     private struct Line: Encodable { let check: String; let ok: Bool; let text: String }
 
     func run() async throws {
+        let machine = MachineState(directory: agentState)
         let configuration = Configuration(file: server.config, flags: server.flags)
-        var findings = Examination.configuration(configuration)
-        if configuration.problems.isEmpty {
+        // Before this process becomes the server's user, who may not look there.
+        var findings = machine.isEnrolled ? await AgentExamination.findings(machine, settings: agentSettings) : []
+        let isServer = !machine.isEnrolled || access(configuration.stateDirectory, F_OK) == 0
+        if isServer { findings += Examination.configuration(configuration) }
+        if isServer && configuration.problems.isEmpty {
             try? StateOwner.become(ownerOf: configuration.stateDirectory)
             findings += Examination.files(configuration) + Examination.database(configuration)
             findings += Examination.disk(configuration) + Examination.certificate(configuration)
