@@ -20,7 +20,7 @@ WORKERS ?= 4
 # How long `make fuzz-deep` looks.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup browser build binary release deb test unit integration soak soak-unit soak-integration instructions package bulk demo demo-once demo-stop documents bench fuzz fuzz-deep lint format check
+.PHONY: help setup browser build binary release deb publish test unit integration soak soak-unit soak-integration instructions package bulk demo demo-once demo-stop documents bench fuzz fuzz-deep lint format check
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 20
@@ -43,6 +43,9 @@ release: binary ## The stripped static binary in dist/, with its size checked
 
 deb: release ## The Debian package in dist/, checked by lintian
 	@scripts/deb
+
+publish: deb ## A release: packages, programs and SHA256SUMS in dist/release, and the tag; says what could not be built
+	@scripts/publish
 
 test: ## Every test: unit tests first, then the real thing, then the package on a fresh machine; prints what each part took
 	@scripts/timed $(MAKE) setup build unit integration instructions package

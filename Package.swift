@@ -68,6 +68,7 @@ let package = Package(
         .systemLibrary(name: "CSystemd"),
         .systemLibrary(name: "CYAML"),
         .target(name: "CBrowserFiles", exclude: ["generated"]),
+        .target(name: "CInstallFiles"),
         .target(name: "CPlatform"),
 
         .target(name: "Model", swiftSettings: strict),
@@ -169,7 +170,7 @@ let package = Package(
         .target(
             name: "Web",
             dependencies: [
-                "Background", "CBrowserFiles", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire",
+                "Background", "CBrowserFiles", "CInstallFiles", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire",
                 "Relay", "Tunnels", "WebSocket",
                 "Model", "TransportSecurity", "Telemetry", "Identity", "CertificateAuthorities",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,

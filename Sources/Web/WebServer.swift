@@ -213,7 +213,7 @@ public struct WebServer: Service {
 extension WebFeature {
     /// A new capability is one more name here. ``openAPI`` is last: it describes the routes before it.
     static let all: [WebFeature] = [
-        .accounts, .organisations, .sharing, .tunnels, .machines, .status, .browser, .openAPI,
+        .accounts, .organisations, .sharing, .tunnels, .machines, .install, .status, .browser, .openAPI,
     ]
 }
 

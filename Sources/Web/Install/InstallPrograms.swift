@@ -1,0 +1,61 @@
+import Crypto
+import Glibc
+import Model
+import NIOCore
+import NIOPosix
+
+/// Programs that this server hands out: its own, and those for other machines that its owner has put beside it.
+actor InstallPrograms {
+    struct Program: Sendable {
+        let path: String
+        let size: Int
+        /// SHA-256, 64 hexadecimal digits.
+        let digest: String
+    }
+
+    /// Platforms that there are builds for.
+    static let platforms = ["linux-amd64", "linux-arm64"]
+    /// A program is read in pieces of this size, in bytes.
+    static let pieceBytes = 256 << 10
+
+    /// Where the owner puts programs for other platforms.
+    private let directory: String
+    /// By path, with the size and time that the digest is of.
+    private var known: [String: (size: Int, changed: Int, program: Program)] = [:]
+
+    init(stateDirectory: String) { directory = "\(stateDirectory)/programs" }
+
+    /// - Returns: nil where there is none.
+    func program(_ platform: String) async -> Program? {
+        guard Self.platforms.contains(platform) else { return nil }
+        let path = platform == Self.own ? "/proc/self/exe" : "\(directory)/postern-\(platform)"
+        var found = stat()
+        guard stat(path, &found) == 0, found.st_mode & S_IFMT == S_IFREG else { return nil }
+        let (size, changed) = (Int(found.st_size), found.st_mtim.tv_sec)
+        if let one = known[path], one.size == size, one.changed == changed { return one.program }
+        guard let digest = try? await NIOThreadPool.singleton.runIfActive({ Self.digest(path) }) else { return nil }
+        let program = Program(path: path, size: size, digest: digest)
+        known[path] = (size, changed, program)
+        return program
+    }
+
+    #if arch(x86_64)
+        private static let own = "linux-amd64"
+    #elseif arch(arm64)
+        private static let own = "linux-arm64"
+    #endif
+
+    private static func digest(_ path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var hash = SHA256()
+        var piece = [UInt8](repeating: 0, count: pieceBytes)
+        while true {
+            let count = read(descriptor, &piece, piece.count)
+            if count == 0 { return Hexadecimal.text(Array(hash.finalize())) }
+            guard count > 0 else { return nil }
+            hash.update(data: piece[..<count])
+        }
+    }
+}

@@ -1,0 +1,112 @@
+import CInstallFiles
+import Glibc
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import NIOPosix
+import Operations
+
+/// `/install.sh` and the programs that it fetches: a machine gets this server's own, and checks it.
+struct InstallRoutes: Sendable {
+    let programs: InstallPrograms
+    /// Where people reach the server; nil where its owner has not said.
+    let publicURL: String?
+
+    func add(to routes: Routes) {
+        routes.openPage(.get, "/install.sh", limit: .publicCalls, use: script)
+        routes.openPage(.get, "/install.ps1", limit: .none) { _, _ in
+            .text(
+                "Write-Error 'Postern has no program for Windows yet: there are builds for Linux on amd64 and arm64. "
+                    + "Use the pages of this server in a browser, or WSL with install.sh.'\n")
+        }
+        routes.openPage(.get, "/install/:program", limit: .publicCalls, use: program)
+    }
+
+    @Sendable private func script(_ request: Request, _ context: WebContext) async throws -> Response {
+        guard let url = publicURL ?? Self.url(request) else {
+            throw APIError.badRequest("the Host header names no host; ask for this by the server's address")
+        }
+        var sums = ""
+        for platform in InstallPrograms.platforms {
+            if let program = await programs.program(platform) { sums += "    \(platform)) sum=\(program.digest) ;;\n" }
+        }
+        let text = Self.text(postern_install_script())
+            .replacing("@URL@", with: url).replacing("@SUMS@", with: sums)
+            .replacing("@SETTINGS@", with: Self.text(postern_agent_settings()))
+            .replacing("@UNIT@", with: Self.text(postern_agent_unit()))
+        return .text(text, type: "text/x-shellscript; charset=utf-8")
+    }
+
+    /// What goes into a script must be a host and nothing else.
+    private static func url(_ request: Request) -> String? {
+        guard let host = request.head.authority, !host.isEmpty, host.utf8.count <= 255,
+            host.utf8.allSatisfy({ byte in
+                switch byte {
+                case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x3A, 0x5B, 0x5D: true
+                default: false
+                }
+            })
+        else { return nil }
+        return "https://\(host)"
+    }
+
+    private static func text(_ file: postern_install_file) -> String {
+        String(decoding: UnsafeBufferPointer(start: file.bytes, count: file.count), as: UTF8.self)
+    }
+
+    @Sendable private func program(_ request: Request, _ context: WebContext) async throws -> Response {
+        let name = try context.parameters.require("program")
+        guard name.hasPrefix("postern-"), let found = await programs.program(String(name.dropFirst("postern-".count)))
+        else { throw APIError.notFound }
+        let body = ResponseBody(contentLength: found.size) { writer in
+            try await Self.send(found, to: &writer)
+            try await writer.finish(nil)
+        }
+        return Response(
+            status: .ok,
+            headers: [.contentType: "application/octet-stream", .cacheControl: "no-cache", .eTag: "\"\(found.digest)\""],
+            body: body)
+    }
+
+    /// A piece at a time, read where waiting for the disk holds nobody up.
+    private static func send(_ program: InstallPrograms.Program, to writer: inout any ResponseBodyWriter) async throws {
+        let descriptor = open(program.path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw APIError.notFound }
+        defer { close(descriptor) }
+        var offset = 0
+        while offset < program.size {
+            let (start, count) = (offset, min(InstallPrograms.pieceBytes, program.size - offset))
+            let piece = try await NIOThreadPool.singleton.runIfActive { () -> ByteBuffer in
+                var buffer = ByteBufferAllocator().buffer(capacity: count)
+                buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { target in
+                    max(0, pread(descriptor, target.baseAddress, count, off_t(start)))
+                }
+                return buffer
+            }
+            // A program that became shorter meanwhile must not look whole.
+            guard piece.readableBytes > 0 else { throw ChannelError.eof }
+            offset += piece.readableBytes
+            try await writer.write(piece)
+        }
+    }
+}
+
+extension Response {
+    fileprivate static func text(_ text: String, type: String = "text/plain; charset=utf-8") -> Response {
+        Response(
+            status: .ok, headers: [.contentType: type, .cacheControl: "no-cache"],
+            body: .init(byteBuffer: ByteBuffer(string: text)))
+    }
+}
+
+extension WebFeature {
+    /// The server's program for other machines.
+    static let install = WebFeature(
+        name: "install",
+        routes: { services, routes in
+            InstallRoutes(
+                programs: InstallPrograms(stateDirectory: services.parts.stateDirectory),
+                publicURL: services.configuration.accounts.publicURL
+            ).add(to: routes)
+        })
+}
