@@ -95,6 +95,7 @@ bench: binary ## Measure the relay; prints the table of docs/performance.md
 	@POSTERN=$(POSTERN) BENCH=$(CURDIR)/.build/release/postern-bench python3 scripts/bench.py
 	@POSTERN=$(POSTERN) BENCH=$(CURDIR)/.build/release/postern-bench python3 scripts/bench_tls.py
 	@POSTERN=$(POSTERN) $(PYTHON) scripts/bench_tunnels.py
+	@POSTERN=$(POSTERN) $(PYTHON) scripts/bench_machines.py
 	@POSTERN=$(POSTERN) $(PYTHON) scripts/bench_browser.py
 
 fuzz: build ## Give every parser of network bytes random and mutated input, a fixed number of times
