@@ -170,7 +170,8 @@ let package = Package(
         .target(
             name: "Web",
             dependencies: [
-                "Background", "CBrowserFiles", "CInstallFiles", "Database", "Storage", "Operations", "Sockets", "Limits", "Wire",
+                "Background", "CBrowserFiles", "CInstallFiles", "Database", "Storage", "Operations", "Sockets",
+                "Limits", "Wire",
                 "Relay", "Tunnels", "WebSocket",
                 "Model", "TransportSecurity", "Telemetry", "Identity", "CertificateAuthorities",
                 nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto, logging, lifecycle,

@@ -57,14 +57,21 @@ enum AgentExamination {
         defer { freeaddrinfo(list) }
         guard status == 0 else {
             return [
-                Finding("name", bad: "\(address.host) is not known (\(String(cString: gai_strerror(status)))); look at /etc/resolv.conf, or go through a proxy")
+                Finding(
+                    "name",
+                    bad:
+                        "\(address.host) is not known (\(String(cString: gai_strerror(status)))); look at /etc/resolv.conf, or go through a proxy"
+                )
             ]
         }
         var found: [String] = []
         var next = list
         while let entry = next {
             var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-            if getnameinfo(entry.pointee.ai_addr, entry.pointee.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) == 0 {
+            if getnameinfo(
+                entry.pointee.ai_addr, entry.pointee.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
+                == 0
+            {
                 found.append(String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
             }
             next = entry.pointee.ai_next
@@ -76,7 +83,8 @@ enum AgentExamination {
     private static func https(_ address: ServerAddress) async -> [Finding] {
         do {
             let connector = Connector(
-                group: MultiThreadedEventLoopGroup.singleton, proxy: try Proxy.environment(ProcessInfo.processInfo.environment),
+                group: MultiThreadedEventLoopGroup.singleton,
+                proxy: try Proxy.environment(ProcessInfo.processInfo.environment),
                 connectTimeout: timeout)
             let answer = try await HTTPClient(connector).exchange(
                 Endpoint(host: address.host, port: address.port, tls: try address.tls()),
@@ -91,7 +99,11 @@ enum AgentExamination {
                 findings.append(
                     abs(off) <= clockTolerance
                         ? Finding("clock", good: "as the server's, within \(abs(off)) s")
-                        : Finding("clock", bad: "is \(abs(off)) s \(off > 0 ? "ahead of" : "behind") the server's; the link does not mind, other certificates do: timedatectl set-ntp true"))
+                        : Finding(
+                            "clock",
+                            bad:
+                                "is \(abs(off)) s \(off > 0 ? "ahead of" : "behind") the server's; the link does not mind, other certificates do: timedatectl set-ntp true"
+                        ))
             }
             return findings
         } catch let error as TLSError where error.code == .untrusted {
@@ -107,7 +119,9 @@ enum AgentExamination {
         _ enrolment: MachineState.Enrolment, _ address: ServerAddress, _ key: CertificatePair
     ) async -> [Finding] {
         guard let pinned = Fingerprint(enrolment.linkKey) else {
-            return [Finding("link", bad: "the enrolment names no key of the server; run 'postern machine enroll' again")]
+            return [
+                Finding("link", bad: "the enrolment names no key of the server; run 'postern machine enroll' again")
+            ]
         }
         var findings: [Finding] = []
         var isOpen = false

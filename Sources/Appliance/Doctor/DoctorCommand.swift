@@ -9,7 +9,8 @@ import Wire
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Checks a server's configuration, files, database, disk, certificate and whether it answers, and an enrolled machine's way out.",
+        abstract:
+            "Checks a server's configuration, files, database, disk, certificate and whether it answers, and an enrolled machine's way out.",
         discussion: """
             Example: sudo postern doctor
 

@@ -40,9 +40,9 @@ actor InstallPrograms {
     }
 
     #if arch(x86_64)
-        private static let own = "linux-amd64"
+    private static let own = "linux-amd64"
     #elseif arch(arm64)
-        private static let own = "linux-arm64"
+    private static let own = "linux-arm64"
     #endif
 
     private static func digest(_ path: String) -> String? {

@@ -64,7 +64,9 @@ struct InstallRoutes: Sendable {
         }
         return Response(
             status: .ok,
-            headers: [.contentType: "application/octet-stream", .cacheControl: "no-cache", .eTag: "\"\(found.digest)\""],
+            headers: [
+                .contentType: "application/octet-stream", .cacheControl: "no-cache", .eTag: "\"\(found.digest)\"",
+            ],
             body: body)
     }
 
