@@ -21,9 +21,26 @@ public struct TrustedProxies: Sendable {
         }
         let named = forwardedFor.joined(separator: ",").split(separator: ",").reversed()
         for name in named {
-            guard let address = ClientAddress(String(name.filter { $0 != " " && $0 != "\t" })) else { break }
+            guard let address = Self.address(name) else { break }
             if !isTrusted(address) { return address.withoutLoopback }
         }
         return peer.withoutLoopback
+    }
+
+    /// An entry of X-Forwarded-For: an address, which some proxies write with a port: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
+    private static func address(_ entry: Substring) -> ClientAddress? {
+        let text = entry.filter { $0 != " " && $0 != "\t" }
+        if let address = ClientAddress(text) { return address }
+        if text.hasPrefix("["), let end = text.firstIndex(of: "]") {
+            let rest = text[text.index(after: end)...]
+            guard rest.isEmpty || isPort(rest) else { return nil }
+            return ClientAddress(String(text[text.index(after: text.startIndex)..<end]))
+        }
+        guard let colon = text.lastIndex(of: ":"), isPort(text[colon...]) else { return nil }
+        return ClientAddress(String(text[..<colon]))
+    }
+
+    private static func isPort(_ text: Substring) -> Bool {
+        text.first == ":" && UInt16(text.dropFirst()) != nil && text.dropFirst().allSatisfy(\.isASCII)
     }
 }

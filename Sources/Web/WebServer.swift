@@ -139,6 +139,7 @@ public struct WebServer: Service {
             hellos = tunnels.server.entrances(link: link, tls: tls, events: events)
         }
         let entrances = hellos
+        let publicOrigin = configuration.accounts.publicURL.flatMap(Self.origin(of:))
         let upgrade = WebSocketUpgrade(
             relay: relay, tunnels: tunnels.server, link: parts.link, events: events, proxies: proxies)
         let draining = Draining()
@@ -152,7 +153,7 @@ public struct WebServer: Service {
             ConnectionSetup(
                 responder: Self.respond(
                     with: listener.role == .redirect ? redirects : responder, logger: logger, events: events,
-                    proxies: proxies),
+                    proxies: proxies, publicOrigin: publicOrigin),
                 shared: shared, tls: listener.role == .https ? parts.tls : nil,
                 // A listener that redirects offers nothing else.
                 upgrades: listener.role == .redirect ? [] : [upgrade],
@@ -189,9 +190,21 @@ public struct WebServer: Service {
     /// Keeps the ledger and cuts off whoever was revoked; runs beside it.
     public var housekeeping: any Service { upkeep }
 
+    /// A URL as browsers write its origin (RFC 6454, section 6.2): without a path, in lower case, without the scheme's own port.
+    static func origin(of url: String) -> String? {
+        let lower = url.lowercased()
+        for (scheme, port) in [("https://", ":443"), ("http://", ":80")] where lower.hasPrefix(scheme) {
+            var authority = lower.dropFirst(scheme.count).prefix { $0 != "/" }
+            if authority.hasSuffix(port) { authority = authority.dropLast(port.count) }
+            return authority.isEmpty ? nil : scheme + authority
+        }
+        return nil
+    }
+
     /// Runs one request through a router.
     private static func respond(
-        with responder: RouterResponder<WebContext>, logger: Logger, events: ConnectionEvents, proxies: TrustedProxies
+        with responder: RouterResponder<WebContext>, logger: Logger, events: ConnectionEvents, proxies: TrustedProxies,
+        publicOrigin: String?
     ) -> HTTPChannelHandler.Responder {
         { request, writer, channel in
             var logger = logger
@@ -202,6 +215,7 @@ public struct WebServer: Service {
             var context = WebContext(source: .init(channel: channel, logger: logger))
             context.address = client.key
             context.isLoopback = client.isLoopback
+            context.publicOrigin = publicOrigin
             // The router's outermost middleware answers every error; nothing else throws.
             var response = try await responder.respond(to: request, context: context)
             response.headers[.date] = DateHeader.now

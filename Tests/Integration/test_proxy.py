@@ -7,24 +7,26 @@ import signal
 import socket
 import ssl
 import subprocess
+import urllib.parse
 
 import pytest
 
 from acme import free_ports
 from conftest import PATIENCE, ROOT, make_pair, wait_for
+from people import PASSWORD, Person
 
 
 class Nginx:
     """The block of the manual, with a certificate and ports of the test's own."""
 
-    def __init__(self, directory, behind):
+    def __init__(self, directory, behind, host="proxy_set_header Host $host;"):
         directory.mkdir()
         make_pair(directory, "localhost")
         [self.port] = free_ports(1)
         block = re.search(r"```nginx\n(.*?)```", (ROOT / "docs/configure.md").read_text(), re.S).group(1)
         for there, here in (("listen 443", f"listen 127.0.0.1:{self.port}"), ("box.example;", "localhost;"),
                             ("/etc/ssl/box.example.pem", f"{directory}/cert.pem"),
-                            ("/etc/ssl/box.example.key", f"{directory}/key.pem"), ("127.0.0.1:8080", behind)):
+                            ("/etc/ssl/box.example.key", f"{directory}/key.pem"), ("127.0.0.1:8080", behind), ("proxy_set_header Host $host;", host)):
             assert there in block, there
             block = block.replace(there, here)
         temporary = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -100,3 +102,36 @@ def test_a_session_goes_through_nginx(proxied, shares, children):
         shown += piece
     guest.send_signal(signal.SIGTERM)
     share.wait("guest_left")
+
+
+@pytest.mark.parametrize("host", ["proxy_set_header Host $host;", "proxy_set_header Host $http_host;",
+                                  "proxy_set_header Host $host:$server_port;", ""])
+def test_forms_are_taken_from_pages_of_the_public_url_whatever_the_host_line_says(make_server, tmp_path, request, host):
+    [port] = free_ports(1)
+    origin = f"https://box.test:{port}"
+    server = make_server("--trusted-proxies", "127.0.0.1", "--public-url", origin)
+    person = Person(server, "ana")
+    nginx = Nginx(tmp_path / "nginx", server.address, host)
+    request.addfinalizer(nginx.close)
+    wait_for(nginx.listens, lambda: "nginx: " + (tmp_path / "nginx/errors").read_text())
+
+    def ask(method, headers=None, body=None):
+        connection = http.client.HTTPSConnection("127.0.0.1", nginx.port, timeout=PATIENCE, context=ssl._create_unverified_context())
+        connection.request(method, "/sign-in", body, {"Host": f"box.test:{port}", **(headers or {})})
+        answer = connection.getresponse()
+        found = answer.status, answer.headers, answer.read().decode()
+        connection.close()
+        return found
+    _, headers, page = ask("GET")
+    cookie = headers["Set-Cookie"].split(";")[0]
+    form = {"form": re.search(r'name="form" value="([^"]*)"', page).group(1), "username": "ana", "password": PASSWORD, "next": "/account"}
+
+    def send(origin):
+        return ask("POST", {"Cookie": cookie, "Origin": origin, "Content-Type": "application/x-www-form-urlencoded"},
+                   urllib.parse.urlencode(form))
+    # Another site's page is refused as before, and the log says which.
+    assert send("https://evil.test")[0] == 403
+    wait_for(lambda: "origin=https://evil.test" in server.log.read_text(), "the refusal in the log")
+    assert f"public-url={origin}" in server.log.read_text()
+    assert send(origin)[0] == 303
+    assert person.name == "ana"

@@ -27,9 +27,17 @@ import Testing
         #expect(proxies.client("::ffff:10.0.0.1", ["192.0.2.1"]).key == "192.0.2.1")
     }
 
-    @Test(arguments: ["unknown", "", ",", "192.0.2.1:80", "for=192.0.2.1", "192.0.2.1, x"])
+    @Test(arguments: ["unknown", "", ",", "192.0.2.1:", "192.0.2.1:x", "192.0.2.1:99999", "[192.0.2.1", "for=192.0.2.1", "192.0.2.1, x"])
     func whatIsNoAddressEndsTheSearch(text: String) {
         #expect(proxies.client("127.0.0.1", [text]).key == "127.0.0.1")
+    }
+
+    @Test(arguments: [
+        ("192.0.2.1:80", "192.0.2.1"), ("[2001:db8:1:2::9]:4711", "2001:db8:1:2"), ("[2001:db8:1:2::9]", "2001:db8:1:2"),
+        ("2001:db8:1:2::9", "2001:db8:1:2"), ("192.0.2.1:1, 10.0.0.1:2", "192.0.2.1"),
+    ])
+    func anEntryMayHaveAPort(entry: String, key: String) {
+        #expect(proxies.client("127.0.0.1", [entry]).key == key)
     }
 
     @Test func nobodyBehindAProxyIsAProgramOfThisMachine() {

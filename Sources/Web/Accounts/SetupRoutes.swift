@@ -52,7 +52,7 @@ struct SetupRoutes: Sendable {
 
     @Sendable private func make(_ request: Request, _ context: WebContext) async throws -> Response {
         let secret = try secret(context)
-        let form = try await Form.read(request)
+        let form = try await Form.read(request, context)
         let made: (User, APIToken)
         do {
             made = try await accounts.setUp(

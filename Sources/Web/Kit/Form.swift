@@ -1,7 +1,9 @@
 import HTTPTypes
 import Hummingbird
+import Logging
 import Model
 import NIOCore
+import Telemetry
 import TransportSecurity
 
 /// A browser's form (`application/x-www-form-urlencoded`), read whole.
@@ -31,23 +33,34 @@ struct Form: Sendable {
 
     /// Reads a form that this server made for this browser.
     /// - Throws: ``APIError`` `forged` when it was not.
-    static func read(_ request: Request, _ token: FormToken) async throws -> Form {
-        let form = try await read(request)
+    static func read(_ request: Request, _ context: WebContext, _ token: FormToken) async throws -> Form {
+        let form = try await read(request, context)
         guard token.matches(form.raw("form")) else { throw forged }
         return form
     }
 
     /// Reads a form without a token: for pages whose address is a secret already.
     /// - Throws: ``APIError`` `forged` when the browser says that another site sent it.
-    static func read(_ request: Request) async throws -> Form {
+    static func read(_ request: Request, _ context: WebContext) async throws -> Form {
         // Browsers say where a form was sent from; programs do not.
         if let site = request.headers[.secFetchSite], site != "same-origin" && site != "none" { throw forged }
-        if let origin = request.headers[.origin], let host = request.head.authority?.lowercased(),
-            !["https://\(host)", "http://\(host)"].contains(origin.lowercased())
-        {
+        if let origin = request.headers[.origin]?.lowercased(), !isOurs(origin, request, context) {
+            refused.log(
+                to: context.logger,
+                metadata: [
+                    "origin": "\(origin.prefix(256))", "host": "\((request.head.authority ?? "").prefix(256))",
+                    "public-url": "\(context.publicOrigin ?? "not set")",
+                ])
             throw forged
         }
         return Form(String(buffer: try await request.body.collect(upTo: bodyBytes)))
+    }
+
+    /// What people type counts, and `public-url` says what that is: a web server in front may write another `Host`, or none.
+    private static func isOurs(_ origin: String, _ request: Request, _ context: WebContext) -> Bool {
+        if origin == context.publicOrigin { return true }
+        guard let host = request.head.authority?.lowercased() else { return false }
+        return origin == "https://\(host)" || origin == "http://\(host)"
     }
 
     /// - Parameter body: as browsers send it.
@@ -57,6 +70,9 @@ struct Form: Sendable {
             return (FormText.decoded(parts[0]), parts.count == 2 ? FormText.decoded(parts[1]) : "")
         }
     }
+
+    /// Anybody can send such forms, in any number.
+    private static let refused = RateLimitedLog("a form was refused: its page has another origin than this server")
 
     private static let forged = APIError(
         .forbidden, "forged", "This form is not from this page, or is too old; go back, reload and send it again.")

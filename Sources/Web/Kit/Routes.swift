@@ -100,7 +100,7 @@ final class Routes {
             do {
                 return try await database.recordingDenials(visit.caller, access, context) {
                     try await database.admit(visit.caller, to: access, context)
-                    let form = method == .post ? try await Form.read(request, visit.formToken) : Form("")
+                    let form = method == .post ? try await Form.read(request, context, visit.formToken) : Form("")
                     return try await handler(PageRequest(request: request, context: context, visit: visit, form: form))
                 }
             } catch {

@@ -10,6 +10,8 @@ struct WebContext: RequestContext {
     var address: String
     /// The client is a program on this machine.
     var isLoopback: Bool
+    /// What browsers call this server, as `Origin` has it; nil where its owner has not said.
+    var publicOrigin: String?
 
     init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
