@@ -7,7 +7,6 @@
 set -eu
 
 url='@URL@'
-code=${1:-}
 directory=${POSTERN_DIRECTORY:-/usr/local/bin}
 
 fail() {
@@ -25,39 +24,38 @@ fetch() {
     fi
 }
 
-[ "$(uname -s)" = Linux ] || fail "there is no program for $(uname -s); on macOS and Windows use the pages of $url in a browser"
-case $(uname -m) in
-    x86_64) platform=linux-amd64 ;;
-    aarch64 | arm64) platform=linux-arm64 ;;
-    *) fail "there is no program for $(uname -m)" ;;
-esac
-case $platform in
-@SUMS@    *) fail "this server has no program for $platform; its administrator can put one into programs/postern-$platform of its state directory" ;;
-esac
+# Sets `platform` and the SHA-256 of its program.
+choose() {
+    [ "$(uname -s)" = Linux ] || fail "there is no program for $(uname -s); on macOS and Windows use the pages of $url in a browser"
+    case $(uname -m) in
+        x86_64) platform=linux-amd64 ;;
+        aarch64 | arm64) platform=linux-arm64 ;;
+        *) fail "there is no program for $(uname -m)" ;;
+    esac
+    case $platform in
+@SUMS@        *) fail "this server has no program for $platform; its administrator can put one into programs/postern-$platform of its state directory" ;;
+    esac
+}
 
-if [ -x /usr/bin/postern ]; then
-    program=/usr/bin/postern
-    echo "Postern is installed: $program"
-else
-    [ "$(id -u)" = 0 ] || [ -w "$directory" ] || fail "$directory cannot be written; run this with sudo, or set POSTERN_DIRECTORY"
-    work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
+install_program() {
+    choose
+    mkdir -p "$directory" 2> /dev/null || true
+    [ -w "$directory" ] || fail "$directory cannot be written; run this with sudo, or set POSTERN_DIRECTORY"
+    fresh=$directory/.postern-new
+    trap 'rm -f "$fresh"' EXIT
     echo "Fetching postern-$platform from $url ..."
-    fetch "$url/install/postern-$platform" "$work/postern" || fail "the download failed"
-    found=$(sha256sum "$work/postern" | cut -d ' ' -f 1)
+    fetch "$url/install/postern-$platform" "$fresh" || fail "the download failed"
+    found=$(sha256sum "$fresh" | cut -d ' ' -f 1)
     [ "$found" = "$sum" ] || fail "the download is damaged: its SHA-256 is $found, and not $sum"
-    chmod 0755 "$work/postern"
-    "$work/postern" version > /dev/null || fail "the program does not run here; it needs glibc 2.36 or newer, as Debian 12 and Ubuntu 23.04 have it"
-    mkdir -p "$directory"
+    chmod 0755 "$fresh"
+    "$fresh" version > /dev/null || fail "the program does not run here; it needs glibc 2.36 or newer, as Debian 12 and Ubuntu 23.04 have it"
     # In one step, so that a running program is never half replaced.
-    cp "$work/postern" "$directory/.postern-new"
-    chmod 0755 "$directory/.postern-new"
-    mv "$directory/.postern-new" "$directory/postern"
+    mv "$fresh" "$directory/postern"
     program=$directory/postern
     echo "Installed: $program"
-fi
+}
 
-if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ] && [ "$program" != /usr/bin/postern ]; then
+install_service() {
     getent passwd postern-agent > /dev/null ||
         useradd --system --user-group --home-dir /var/lib/postern-agent --no-create-home --shell /usr/sbin/nologin postern-agent
     install -d -m 0750 -o root -g postern-agent /etc/postern-agent
@@ -70,10 +68,35 @@ if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ] && [ "$program" != /usr/bin/
     sed "s#^ExecStart=/usr/bin/postern#ExecStart=$program#" > /etc/systemd/system/postern-agent.service << 'END-OF-UNIT'
 @UNIT@END-OF-UNIT
     systemctl daemon-reload
-fi
+    # A machine that is enrolled goes on with the new program.
+    systemctl try-restart postern-agent.service
+}
 
-if [ -z "$code" ]; then
-    echo "To enrol this machine: sudo $program machine enroll $url CODE"
-    exit 0
-fi
-exec "$program" machine enroll "$url" "$code" < /dev/null
+main() {
+    code=${1:-}
+    has_systemd=no
+    if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ]; then has_systemd=yes; fi
+    if [ -x /usr/bin/postern ]; then
+        program=/usr/bin/postern
+        echo "Postern is installed: $program"
+        # A unit that this script wrote before the package was there would stand in front of the package's.
+        if [ $has_systemd = yes ] && grep -qs '^ExecStart=/usr/local/bin/postern agent' /etc/systemd/system/postern-agent.service; then
+            rm /etc/systemd/system/postern-agent.service
+            systemctl daemon-reload
+        fi
+    else
+        install_program
+        if [ $has_systemd = yes ]; then install_service; fi
+    fi
+    if [ -n "$code" ]; then
+        exec "$program" machine enroll "$url" "$code" < /dev/null
+    fi
+    if [ -e /var/lib/postern-agent/machine.json ]; then
+        echo "This machine is enrolled: sudo $program machine status"
+    else
+        echo "To enrol this machine: sudo $program machine enroll $url CODE"
+    fi
+}
+
+# At the end: a script that was cut off on its way does nothing.
+main "$@"

@@ -57,7 +57,7 @@ public struct Housekeeping: Service {
             do {
                 for revocation in try await database.read({ try Revocation.list(after: known, in: $0) }) {
                     relay.revoke(RevokedPeers(revocation.subject))
-                    tunnels?.server.revoke(RevokedLinks(revocation.subject))
+                    await tunnels?.server.revoke(RevokedLinks(revocation.subject))
                     last = revocation.number
                 }
             } catch { unread.log(to: logger, metadata: ["error": "\(error)"]) }

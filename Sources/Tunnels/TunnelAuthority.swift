@@ -9,9 +9,10 @@ public protocol TunnelAuthority: Sendable {
     /// Which enrolled machine has this key?
     /// - Parameters:
     ///   - key: SHA-256 of its public key, 64 hexadecimal digits.
+    ///   - link: the link's id.
     ///   - software: name and version of its program.
     func admit(
-        machine key: String, software: String, from address: String
+        machine key: String, link: String, software: String, from address: String
     ) async -> Result<any MachineSession, LinkError>
 }
 
@@ -20,20 +21,23 @@ public protocol MachineSession: LinkSession {
     var machineId: String { get }
     var machineName: String { get }
 
-    /// The tunnel that the machine calls by this label; made where there is none.
-    func declare(_ label: String, _ wanted: NewTunnel) async -> Result<DeclaredTunnel, TunnelRefusal>
-    /// All tunnels of the machine.
-    func declared() async -> Result<[DeclaredTunnel], TunnelRefusal>
+    /// The tunnel that the machine calls by this label, and what visitors are told while nothing serves it; made where there is none.
+    func declare(_ label: String, _ wanted: NewTunnel) async -> Result<(DeclaredTunnel, KnownTunnel), TunnelRefusal>
+    /// The machine's tunnels by id, a page at a time.
+    /// - Parameter after: the last id of the page before, or empty.
+    func declared(after: String) async -> Result<[DeclaredTunnel], TunnelRefusal>
     /// Gives one of them up.
-    /// - Returns: nil where it is done.
-    func release(tunnel id: String) async -> TunnelRefusal?
+    /// - Returns: the tunnel that it was.
+    func release(tunnel id: String) async -> Result<DeclaredTunnel, TunnelRefusal>
     /// A key that takes the machine's over.
     /// - Parameter key: SHA-256 of the public key; whoever asks has shown that the machine has it.
     /// - Returns: nil where it is done.
     func rekey(to key: String) async -> TunnelRefusal?
-    /// The link has ended, and no newer one has taken over.
-    /// - Parameter isFinal: the machine said that it stops.
-    func linkEnded(isFinal: Bool) async
+    /// The link has ended.
+    /// - Parameters:
+    ///   - isFinal: the machine said that it stops.
+    ///   - other: the id of another link of the machine, which goes on.
+    func linkEnded(isFinal: Bool, other: String?) async
     /// The machine's key is on two machines.
     func isDuplicated(from addresses: [String]) async
 }
@@ -48,9 +52,9 @@ public protocol LinkSession: Sendable {
     /// May this link serve a tunnel?
     /// - Parameter usesAddressLists: the tunnel is told to look at visitors' addresses.
     func start(tunnel id: String, usesAddressLists: Bool) async -> Result<TunnelGrant, TunnelRefusal>
-    /// Whether a tunnel may still be served: asked once more when it is known to everybody who could end it.
+    /// Whether a tunnel may still be served: asked once more when it is known to everybody who could end it, and when its options change.
     /// - Returns: nil where it may.
-    func refusal(of tunnel: String) async -> TunnelRefusal?
+    func refusal(of tunnel: String, usesAddressLists: Bool) async -> TunnelRefusal?
     /// Whether the link is still let in.
     func isStillGood() async -> Bool
     /// A tunnel is served no more. Answers when what it carried is durable.

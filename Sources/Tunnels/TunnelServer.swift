@@ -182,29 +182,39 @@ public final class TunnelServer: Sendable {
     }
 
     /// Ends the links of those who are let in no more.
-    public func revoke(_ revoked: RevokedLinks) {
+    public func revoke(_ revoked: RevokedLinks) async {
         let links = state.withLock { $0.links.values.filter { Self.isMeant($0.session, by: revoked) } }
         for link in links {
-            link.loop.execute {
-                let machine = link.session as? any MachineSession
-                link.connection.value.cut(
-                    LinkError(
-                        .unauthorized,
-                        machine.map {
-                            "\($0.machineName) may not connect any more: it was revoked, or the account that enrolled it has lost its access."
-                        } ?? "Your access was taken back; sign in again with 'postern login'."))
-            }
+            // A role may have lost something that has nothing to do with links.
+            if case .member = revoked, await link.session.isStillGood() { continue }
+            cut(link, "Your access was taken back; sign in again with 'postern login'.")
         }
     }
 
     /// Cuts links whose people may not have them any more: looked at now and then, for what no revocation says.
     public func cutForgotten() async {
         forgetTakeovers()
-        for link in state.withLock({ Array($0.links.values) }) where await !link.session.isStillGood() {
-            link.loop.execute {
-                link.connection.value.cut(LinkError(.unauthorized, "You may not open tunnels here any more."))
-            }
+        await cut(state.withLock { Array($0.links.values) })
+    }
+
+    /// The same for one organisation, after something has changed there.
+    public func cutForgotten(of organisation: String) async {
+        await cut(state.withLock { $0.links.values.filter { $0.session.organisationId == organisation } })
+    }
+
+    private func cut(_ links: [LinkHandle]) async {
+        for link in links where await !link.session.isStillGood() {
+            cut(link, "You may not open tunnels here any more; ask an admin of your organisation.")
         }
+    }
+
+    /// - Parameter person: what a person's command is told.
+    private func cut(_ link: LinkHandle, _ person: String) {
+        let name = (link.session as? any MachineSession)?.machineName
+        let sentence = name.map {
+            "\($0) may not connect any more: it was revoked, or the account that enrolled it has lost its access."
+        }
+        link.loop.execute { link.connection.value.cut(LinkError(.unauthorized, sentence ?? person)) }
     }
 
     private static func isMeant(_ session: any LinkSession, by revoked: RevokedLinks) -> Bool {

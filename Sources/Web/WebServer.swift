@@ -122,7 +122,7 @@ public struct WebServer: Service {
             configuration: configuration, parts: parts, authenticator: authenticator, accounts: accounts,
             credentials: CredentialOperations(database: database),
             organisations: OrganisationOperations(
-                database: database, authenticator: authenticator, relay: relay, mail: mail),
+                database: database, authenticator: authenticator, relay: relay, tunnels: tunnels.server, mail: mail),
             shares: ShareOperations(database: database, relay: relay), relay: relay, tunnels: tunnels,
             machines: machines, events: events, board: board)
     }

@@ -9,9 +9,9 @@ public final class WebSocketStreamHandler: ChannelDuplexHandler {
     public typealias OutboundIn = ByteBuffer
     public typealias OutboundOut = ByteBuffer
 
-    /// One message, in bytes: a batch of a link with its TLS is under 128 KiB.
-    public static let maxMessageBytes = 1 << 20
-    private static let maxFragments = 1024
+    /// One message, in bytes: a batch of a link with its TLS is under 128 KiB. It is gathered before anybody is known.
+    private static let maxMessageBytes = 160 << 10
+    private static let maxFragments = 64
     /// Normal closure, and data of a kind that cannot be accepted (RFC 6455, section 7.4.1).
     private static let normal: UInt16 = 1000
     private static let unsupported: UInt16 = 1003
@@ -39,7 +39,9 @@ public final class WebSocketStreamHandler: ChannelDuplexHandler {
         switch message.kind {
         case .binary: context.fireChannelRead(wrapInboundOut(message.payload))
         case .text: close(context, code: Self.unsupported, reason: "this WebSocket carries binary messages")
-        case .ping: send(.pong, message.payload, context, promise: nil, flushes: true)
+        case .ping:
+            // A peer that asks and does not read gets no answer.
+            if context.channel.isWritable { send(.pong, message.payload, context, promise: nil, flushes: true) }
         case .pong: break
         case .close: close(context, code: Self.normal, reason: "")
         }

@@ -50,7 +50,11 @@ def test_the_script_fetches_the_servers_own_program_and_checks_it(trusted, tmp_p
     program.unlink()
     _, damaged = install(trusted, tmp_path, patch=lambda text: text.replace(digest, "0" * 64))
     assert damaged.returncode == 1 and "damaged" in damaged.stderr and not program.exists()
-    assert not [name for name in (tmp_path / "bin").iterdir()]
+    assert not list((tmp_path / "bin").iterdir())
+    # A script that is cut off on its way does nothing.
+    script = script[:script.index("# At the end")]
+    cut = subprocess.run(["sh"], input=script, capture_output=True, text=True, env={"PATH": os.environ["PATH"], "POSTERN_DIRECTORY": str(tmp_path / "bin")})
+    assert cut.returncode == 0 and cut.stdout == "" and not list((tmp_path / "bin").iterdir())
 
 
 def test_a_program_for_another_machine_is_served_when_it_is_put_there(trusted, tmp_path):

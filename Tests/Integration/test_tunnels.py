@@ -541,7 +541,7 @@ def test_names_stay_and_a_second_command_is_told_what_takes_them(edge, ana, tunn
     second = tunnels(ana, "http", str(service.port), "--name", "demo")
     assert second.process.wait(PATIENCE) == 1
     message = second.errors()
-    assert "demo is served by another command" in message and "postern tunnel stop demo" in message
+    assert "demo is served from" in message and "postern tunnel stop demo" in message
     assert run(ana, "tunnel", "list").stdout.splitlines()[1].split()[:2] == [f"https://demo.{DOMAIN}:{edge.port}", "online"]
     shown = json.loads(run(ana, "tunnel", "show", "demo", "--json").stdout)
     assert shown["state"] == "online" and shown["kept"] and shown["trusted"] and shown["owner"] == "ana"

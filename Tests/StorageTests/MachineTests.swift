@@ -28,16 +28,23 @@ import Testing
     }
 
     @discardableResult
-    private func connect(_ number: Int, after seconds: Int64 = 0) async throws -> (Machine, Caller) {
+    private func connect(
+        _ number: Int, link: String = "one", after seconds: Int64 = 0
+    ) async throws -> (Machine, Caller) {
         let (key, now) = (key(number), self.now.advanced(bySeconds: seconds))
         return try await database.write {
-            try Machine.connect(key: key, from: "192.0.2.1", software: "postern 1", now: now, in: $0)
+            try Machine.connect(
+                key: key, link: link, from: "192.0.2.1", software: "postern 1", now: now, in: $0)
         }
     }
 
-    private func disconnect(_ machine: Machine, isFinal: Bool, after seconds: Int64 = 0) async throws {
+    private func disconnect(
+        _ machine: Machine, link: String = "one", isFinal: Bool, other: String? = nil, after seconds: Int64 = 0
+    ) async throws {
         let now = self.now.advanced(bySeconds: seconds)
-        try await database.write { try Machine.disconnected(id: machine.id, isFinal: isFinal, now: now, in: $0) }
+        try await database.write {
+            try Machine.disconnected(id: machine.id, link: link, isFinal: isFinal, other: other, now: now, in: $0)
+        }
     }
 
     private func refusal(_ body: () async throws -> some Sendable) async -> Refusal? {
@@ -62,6 +69,8 @@ import Testing
         // As people type it, with words for the two machines alone behind it.
         let machine = try await use("  " + secret.uppercased() + "-correct-horse", 1)
         #expect(machine.userId == ana.user.id && machine.name == "box")
+        // The answer was lost: the same key gets the same machine.
+        #expect(try await use(secret, 1).id == machine.id)
         let stolen = await refusal { try await use(secret, 2) }
         #expect(stolen?.code == .enrolment && stolen?.message.contains("by box") == true)
         let events = try await database.read { try Audit.list(.init(), in: $0.tenant(ana.organisationId)) }
@@ -139,6 +148,55 @@ import Testing
         #expect(taken?.code == .enrolment)
     }
 
+    @Test func onlyItsOwnerOrAnAdminEnrolsAMachineForSomebodyElse() async throws {
+        let ana = try await temporary.account("ana", now: now)
+        let ben = try await temporary.account("ben", now: now)
+        let team = try await temporary.team("team", [(ana, .owner), (ben, .member)], now: now)
+        func member(_ caller: Caller) -> Caller {
+            Caller(user: caller.user, organisationId: team.id, credential: .command, isStrong: true, address: "local")
+        }
+        let machine = try await enrol(1, by: member(ana))
+        let (_, caller) = try await connect(1)
+        let now = self.now
+        let tunnel = try await database.write {
+            try Tunnel.claim(
+                .init(kind: .http, name: "demo", port: nil, declared: (machine.id, "web")), by: caller, candidates: [],
+                ports: nil, now: now, in: $0)
+        }
+        #expect(await refusal { try await enrol(1, by: member(ben)) }?.message.contains("enrolled by ana") == true)
+        try await database.write { try Machine.revoke(id: machine.id, now: now, in: $0.tenant(team.id)) }
+        #expect(try await enrol(1, by: member(ben)).userId == ben.user.id)
+        // What was revoked before is not this enrolment's, and its tunnels go on under its new owner.
+        #expect(try await database.read { try Revocation.list(after: 0, in: $0) }.isEmpty)
+        #expect(
+            try await database.read { try Tunnel.find(id: tunnel.id, in: $0.tenant(team.id)) }?.userId == ben.user.id)
+        #expect(try await enrol(1, by: member(ana)).userId == ana.user.id)
+    }
+
+    @Test func aTokenGivesNoMoreAwayThanItHas() async throws {
+        let ana = try await temporary.account("ana", now: now)
+        let weak = Caller(
+            user: ana.user, organisationId: ana.organisationId, credential: .command, scopes: [.machineEnroll],
+            isStrong: true, address: "local")
+        #expect(await refusal { try await enrol(1, by: weak) }?.message.contains("without tunnel:create") == true)
+        let now = self.now
+        #expect(
+            await refusal { try await database.write { try EnrolmentCode.create(by: weak, now: now, in: $0) } }?.code
+                == .notAllowed)
+        // A code ends with the token that made it.
+        let token = try await database.write { try APIToken.create(name: "t", userId: ana.user.id, now: now, in: $0) }
+        let strong = Caller(
+            user: ana.user, organisationId: ana.organisationId, credential: .apiToken(token.id), isStrong: true,
+            address: "local")
+        let (_, secret) = try await database.write { try EnrolmentCode.create(by: strong, now: now, in: $0) }
+        try await database.write { _ = try APIToken.revoke(id: token.id, now: now, in: $0) }
+        let enrolment = enrolment(1)
+        let refused = await refusal {
+            try await database.write { try EnrolmentCode.enrol(enrolment, code: secret, from: "x", now: now, in: $0) }
+        }
+        #expect(refused?.message.contains("may not enrol machines") == true)
+    }
+
     // MARK: maxHosts
 
     @Test func aThousandMachinesRaceForThePlansPlaces() async throws {
@@ -154,7 +212,8 @@ import Testing
                 group.addTask {
                     do {
                         _ = try await database.write {
-                            try Machine.connect(key: key, from: "192.0.2.1", software: "", now: now, in: $0)
+                            try Machine.connect(
+                                key: key, link: "one", from: "192.0.2.1", software: "", now: now, in: $0)
                         }
                         return nil
                     } catch { return error as? Refusal }
@@ -182,6 +241,23 @@ import Testing
         let refused = await refusal { try await enrol(2, by: ana) }
         #expect(refused?.code == .hostLimit && refused?.limit == 1 && refused?.current == 1 && refused?.plan == .free)
         #expect(refused?.message == "Host limit reached (1/1). Upgrade your plan for more hosts.")
+    }
+
+    @Test func aLinkGivesUpItsOwnPlaceAndNoOther() async throws {
+        let ana = try await temporary.account("ana", .free, now: now)
+        let machine = try await enrol(1, by: ana)
+        try await enrol(2, by: ana)
+        try await connect(1, link: "first")
+        try await connect(1, link: "second")
+        // The old link ends late, and says that it stops.
+        try await disconnect(machine, link: "first", isFinal: true)
+        #expect(await refusal { try await connect(2, after: 3600) }?.code == .hostLimit)
+        // A link that was never let in ends, while another one goes on.
+        try await connect(1, link: "third")
+        try await disconnect(machine, link: "third", isFinal: true, other: "second")
+        #expect(await refusal { try await connect(2, after: 3600) }?.code == .hostLimit)
+        try await disconnect(machine, link: "second", isFinal: true)
+        #expect(await refusal { try await connect(2, after: 3600) } == nil)
     }
 
     @Test func aMachineThatWasLostKeepsItsPlaceForAMinuteAndOneThatStoppedGivesItUp() async throws {
@@ -262,5 +338,20 @@ import Testing
         let all = try await database.read { try Tunnel.list(of: machine.id, in: $0.tenant(ana.organisationId)) }
         #expect(all.map(\.label) == ["other", "web", nil, nil])
         #expect(await refusal { try await claim("we b", word: "q") }?.code == .invalid)
+        // Another machine does not take a name that is declared, and a command that does makes it nobody's.
+        let second = try await enrol(2, by: ana)
+        let (_, other) = try await connect(2)
+        let now = self.now
+        func take(_ declared: (String, String)?, by caller: Caller) async throws -> Tunnel {
+            let request = Tunnel.Request(kind: .http, name: "shop", port: nil, declared: declared)
+            return try await database.write {
+                try Tunnel.claim(request, by: caller, candidates: [], ports: nil, now: now, in: $0)
+            }
+        }
+        #expect(
+            await refusal { try await take((second.id, "web"), by: other) }?.message.contains(
+                "declared by the machine box") == true)
+        #expect(try await take(nil, by: ana).machineId == nil)
+        #expect(try await take((second.id, "web"), by: other).machineId == second.id)
     }
 }

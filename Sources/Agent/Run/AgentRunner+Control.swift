@@ -118,9 +118,20 @@ extension AgentRunner {
     private func declaredOnServer() -> EventLoopFuture<[DeclaredTunnel]> {
         guard keeper.link != nil else { return loop.makeSucceededFuture([]) }
         let promise = loop.makePromise(of: [DeclaredTunnel].self)
-        keeper.call(LinkCall(.declared)) { promise.succeed($0.tunnels ?? []) }
+        declaredPage([], promise)
         loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) { promise.succeed([]) }
         return promise.futureResult
+    }
+
+    /// The pages behind those that came, until one is empty.
+    private func declaredPage(_ before: [DeclaredTunnel], _ promise: EventLoopPromise<[DeclaredTunnel]>) {
+        keeper.call(LinkCall(.declared, tunnel: before.last?.id ?? "")) { [weak self] answer in
+            let page = answer.tunnels ?? []
+            guard !page.isEmpty, before.count + page.count <= AgentSettings.tunnelLimit * 2, let self else {
+                return promise.succeed(before)
+            }
+            self.declaredPage(before + page, promise)
+        }
     }
 
     private func apply() -> EventLoopFuture<ControlAnswer> {

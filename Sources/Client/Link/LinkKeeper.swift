@@ -74,6 +74,7 @@ package final class LinkKeeper: LinkOwner {
     private var channel: (any Channel)?
     private var attempt = 0
     private var backoff = LinkBackoff()
+    private var spread = 0
     private var timer: Scheduled<Void>?
     private var goAway: LinkGoAway?
     private var isStopping = false
@@ -180,7 +181,7 @@ package final class LinkKeeper: LinkOwner {
     package func linkWelcomed(_ welcome: LinkWelcome, by link: LinkHandler) {
         guard link === opening else { return }
         timer?.cancel()
-        (self.link, opening, way) = (link, nil, openingWay)
+        (self.link, opening, way, spread) = (link, nil, openingWay, welcome.spread)
         link.tickLater()
         let bound = self.bound
         timer = loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) {
@@ -193,7 +194,7 @@ package final class LinkKeeper: LinkOwner {
     /// What the link is for works: the next loss begins with short waits again.
     package func settled() {
         timer?.cancel()
-        backoff.reset()
+        backoff.reset(spread: spread)
     }
 
     // MARK: Calls

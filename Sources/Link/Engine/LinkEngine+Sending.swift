@@ -164,7 +164,15 @@ extension LinkEngine {
         return nextCall
     }
 
+    /// - Parameter json: at most ``LinkLimits/callBytes``; the answer says that it was too long otherwise.
     public func answer(_ call: UInt32, _ json: ByteBuffer) {
+        let json =
+            json.readableBytes <= LinkLimits.callBytes
+            ? json
+            : JSONText.encode(
+                LinkAnswer(
+                    error: ErrorResource(
+                        statusCode: 500, message: "The answer is longer than a link carries.", code: "too_long")))
         guard phase == .open, callsReceived.contains(call), !callsAnswered.contains(call) else { return }
         callsAnswered.insert(call)
         append(.answer, call, json)

@@ -38,16 +38,22 @@ public struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
     /// A sentence for people.
     public let message: String
 
-    public init(_ code: Code, _ message: String) {
+    /// Milliseconds, where the usual wait of the code is not meant.
+    private let wait: Int?
+
+    /// - Parameter retryAfter: milliseconds; nil for the code's usual wait.
+    public init(_ code: Code, _ message: String, retryAfter: Int? = nil) {
         self.code = code
         self.message = message
+        wait = retryAfter
     }
 
     public var description: String { message }
 
     /// Milliseconds until it is worth coming back; nil where another try would be no better.
     public var retryAfter: Int? {
-        switch code {
+        if let wait { return wait }
+        return switch code {
         case .silent, .noHello, .closed, .stopping: 0
         case .flood, .busy: 5000
         case .replaced: 1000

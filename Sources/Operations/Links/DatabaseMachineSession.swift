@@ -9,19 +9,23 @@ import Wire
 
 extension DatabaseTunnelAuthority {
     public func admit(
-        machine key: String, software: String, from address: String
+        machine key: String, link: String, software: String, from address: String
     ) async -> Result<any MachineSession, LinkError> {
         let source = ClientAddress(address)?.key ?? address
-        if let wait = limiter.take(source) {
-            return .failure(LinkError(.busy, "Too many links from this address; try again in \(wait) s."))
-        }
         do {
+            // A machine has a bucket of its own, whoever else is behind its address; a stranger has its address's.
+            let known = try await database.read { try Machine.known(key: key, in: $0) }
+            if let wait = limiter.take(known.map { "machine \($0.id)" } ?? source) {
+                return .failure(
+                    LinkError(.busy, "Too many links; try again in \(wait) s.", retryAfter: wait * 1000))
+            }
+            guard known != nil else { throw Refusal.machineUnknown }
             let (machine, caller) = try await database.write {
-                try Machine.connect(key: key, from: source, software: software, now: .now(), in: $0)
+                try Machine.connect(key: key, link: link, from: source, software: software, now: .now(), in: $0)
             }
             return .success(
                 DatabaseMachineSession(
-                    machine: machine,
+                    machine: machine, linkId: link,
                     link: DatabaseLinkSession(
                         caller: caller, database: database, warnsOfStrangers: warnsOfStrangers, ports: ports,
                         hasDomain: hasDomain, logger: logger), told: duplicated))
@@ -35,12 +39,13 @@ extension DatabaseTunnelAuthority {
         }
     }
 
-    /// A machine that tries again and again is one event an hour.
+    /// A machine that tries again and again is one event an hour, and so are all strangers of an address.
     private func note(_ refusal: Refusal, key: String, from address: String) async {
-        guard case .go = refusals.begin("\(key) \(refusal.code.rawValue)") else { return }
+        let isUnknown = refusal.code == .machineUnknown
+        guard refusals.take(isUnknown ? address : "\(key) \(refusal.code.rawValue)") else { return }
         do {
             try await database.write { database in
-                let machine = try Machine.known(key: key, in: database)
+                let machine = isUnknown ? nil : try Machine.known(key: key, in: database)
                 let actor = Audit.Actor(
                     id: "", name: machine?.name ?? "a machine", credential: "key \(key.prefix(16))", address: address)
                 try Audit.record(
@@ -55,8 +60,11 @@ extension DatabaseTunnelAuthority {
 struct DatabaseMachineSession: MachineSession {
     /// Random names tried before giving up.
     private static let nameAttempts = 8
+    /// Tunnels in one answer, which is at most 64 KiB long.
+    private static let pageSize = 100
 
     let machine: Machine
+    let linkId: String
     let link: DatabaseLinkSession
     /// Is told of a key that is on two machines.
     let told: DuplicateMachines
@@ -68,13 +76,17 @@ struct DatabaseMachineSession: MachineSession {
     var machineName: String { machine.name }
 
     func start(tunnel id: String, usesAddressLists: Bool) async -> Result<TunnelGrant, TunnelRefusal> {
-        await link.start(tunnel: id, usesAddressLists: usesAddressLists)
+        await link.start(tunnel: id, usesAddressLists: usesAddressLists, machine: machine.id)
     }
 
-    func refusal(of tunnel: String) async -> TunnelRefusal? { await link.refusal(of: tunnel) }
+    func refusal(of tunnel: String, usesAddressLists: Bool) async -> TunnelRefusal? {
+        await link.refusal(of: tunnel, usesAddressLists: usesAddressLists, machine: machine.id)
+    }
 
     func isStillGood() async -> Bool {
-        await link.isStillGood(for: .machineEnroll)
+        guard await link.isStillGood(for: .machineEnroll) else { return false }
+        guard machine.allows.contains(.tunnels) else { return true }
+        return await link.isStillGood(for: .tunnelCreate)
     }
 
     func ended(tunnel id: String, totals: TunnelTotals, isStopped: Bool) async -> Bool {
@@ -83,7 +95,7 @@ struct DatabaseMachineSession: MachineSession {
 
     // MARK: Declared tunnels
 
-    func declare(_ label: String, _ wanted: NewTunnel) async -> Result<DeclaredTunnel, TunnelRefusal> {
+    func declare(_ label: String, _ wanted: NewTunnel) async -> Result<(DeclaredTunnel, KnownTunnel), TunnelRefusal> {
         let candidates = (0..<Self.nameAttempts).map { _ in TunnelName.random() }
         return await answered {
             guard wanted.kind == .tcp || link.hasDomain else { throw Refusal.noTunnelDomain }
@@ -92,20 +104,24 @@ struct DatabaseMachineSession: MachineSession {
                     .init(kind: wanted.kind, name: wanted.name, port: wanted.port, declared: (machine.id, label)),
                     by: link.caller, candidates: candidates, ports: link.ports, now: .now(), in: database)
             }
-            return DeclaredTunnel(tunnel)
+            return (
+                DeclaredTunnel(tunnel), KnownTunnel(id: tunnel.id, lastSeen: tunnel.seenAt, isPaused: tunnel.isPaused)
+            )
         }
     }
 
-    func declared() async -> Result<[DeclaredTunnel], TunnelRefusal> {
+    func declared(after: String) async -> Result<[DeclaredTunnel], TunnelRefusal> {
         await answered {
             try await link.database.read {
-                try Tunnel.list(of: machine.id, in: $0.tenant(organisationId)).map(DeclaredTunnel.init)
+                try Tunnel.page(
+                    of: machine.id, after: after, limit: Self.pageSize, in: $0.tenant(organisationId)
+                ).map(DeclaredTunnel.init)
             }
         }
     }
 
-    func release(tunnel id: String) async -> TunnelRefusal? {
-        await refused {
+    func release(tunnel id: String) async -> Result<DeclaredTunnel, TunnelRefusal> {
+        await answered {
             try await link.database.write(essential: true) { database in
                 let scope = database.tenant(organisationId)
                 guard let tunnel = try Tunnel.find(id: id, in: scope), tunnel.machineId == machine.id else {
@@ -115,6 +131,7 @@ struct DatabaseMachineSession: MachineSession {
                     try Audit.record(
                         .tunnelReleased, target: id, detail: tunnel.place, by: link.caller, now: .now(), in: scope)
                 }
+                return DeclaredTunnel(tunnel)
             }
         }
     }
@@ -132,10 +149,11 @@ struct DatabaseMachineSession: MachineSession {
 
     // MARK: The end
 
-    func linkEnded(isFinal: Bool) async {
+    func linkEnded(isFinal: Bool, other: String?) async {
         do {
             try await link.database.write(essential: true) {
-                try Machine.disconnected(id: machine.id, isFinal: isFinal, now: .now(), in: $0)
+                try Machine.disconnected(
+                    id: machine.id, link: linkId, isFinal: isFinal, other: other, now: .now(), in: $0)
             }
         } catch { link.logger.error("a machine's end is not written down", metadata: ["error": "\(error)"]) }
     }

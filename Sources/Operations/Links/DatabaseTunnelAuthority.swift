@@ -23,7 +23,7 @@ public struct DatabaseTunnelAuthority: TunnelAuthority {
     let duplicated: DuplicateMachines
     public let logger: Logger
     /// Refusals of one key that the audit log gets.
-    let refusals = AttemptLimiter(1, per: .hours(1))
+    let refusals = OnceInAWhile(.hours(1))
 
     public init(
         database: Database, authenticator: Authenticator, limiter: RateLimiter, warnsOfStrangers: Bool,
@@ -78,12 +78,20 @@ struct DatabaseLinkSession: LinkSession {
     var credentialId: String? { caller.credential.id }
 
     func start(tunnel id: String, usesAddressLists: Bool) async -> Result<TunnelGrant, TunnelRefusal> {
+        await start(tunnel: id, usesAddressLists: usesAddressLists, machine: nil)
+    }
+
+    /// - Parameter machine: the enrolled machine whose tunnel it must be; nil for a command.
+    func start(
+        tunnel id: String, usesAddressLists: Bool, machine: String?
+    ) async -> Result<TunnelGrant, TunnelRefusal> {
         do {
             return .success(
                 try await database.write { database in
                     guard try caller.isStillGood(now: .now(), in: database) else { throw Refusal.unauthorized }
                     return try Self.grant(
-                        id, to: caller, usesAddressLists: usesAddressLists, warnsOfStrangers, ports: ports, now: .now(),
+                        id, to: caller, of: machine, usesAddressLists: usesAddressLists, warnsOfStrangers, ports: ports,
+                        now: .now(),
                         in: database)
                 })
         } catch let refusal as Refusal {
@@ -95,7 +103,8 @@ struct DatabaseLinkSession: LinkSession {
     }
 
     private static func grant(
-        _ id: String, to caller: Caller, usesAddressLists: Bool, _ warnsOfStrangers: Bool, ports: ClosedRange<Int>?,
+        _ id: String, to caller: Caller, of machine: String?, usesAddressLists: Bool, _ warnsOfStrangers: Bool,
+        ports: ClosedRange<Int>?,
         now: Timestamp,
         in database: Transaction
     ) throws -> TunnelGrant {
@@ -103,6 +112,10 @@ struct DatabaseLinkSession: LinkSession {
         let scope = database.tenant(member.organisation.id)
         guard let tunnel = try Tunnel.find(id: id, in: scope) else {
             throw Refusal(.notFound, "There is no such tunnel.")
+        }
+        guard machine == nil || tunnel.machineId == machine else {
+            throw Refusal(
+                .notAllowed, "\(tunnel.place) is not one of this machine's tunnels; its agent declares it first.")
         }
         guard tunnel.userId == caller.user.id || member.may(.tunnelManage) else {
             throw Refusal(.notAllowed, "The tunnel \(tunnel.place) belongs to somebody else.")
@@ -129,14 +142,24 @@ struct DatabaseLinkSession: LinkSession {
         return try !ExternalIdentity.list(of: user.id, in: database).isEmpty
     }
 
-    func refusal(of id: String) async -> TunnelRefusal? {
+    func refusal(of id: String, usesAddressLists: Bool) async -> TunnelRefusal? {
+        await refusal(of: id, usesAddressLists: usesAddressLists, machine: nil)
+    }
+
+    func refusal(of id: String, usesAddressLists: Bool, machine: String?) async -> TunnelRefusal? {
         do {
             return try await database.read { database in
-                guard let tunnel = try Tunnel.find(id: id, in: database.tenant(caller.organisationId)) else {
-                    return TunnelRefusal(ErrorResource(Refusal(.notFound, "There is no such tunnel.")))
+                let member = try caller.member(may: .tunnelCreate, in: database)
+                guard let tunnel = try Tunnel.find(id: id, in: database.tenant(caller.organisationId)),
+                    machine == nil || tunnel.machineId == machine
+                else { throw Refusal(.notFound, "There is no such tunnel.") }
+                if usesAddressLists {
+                    try Tunnel.checkAddressLists(caller.allowance(in: member.organisation, database), in: database)
                 }
                 return tunnel.isPaused ? TunnelRefusal(ErrorResource(tunnel.pausedRefusal)) : nil
             }
+        } catch let refusal as Refusal {
+            return TunnelRefusal(ErrorResource(refusal))
         } catch { return TunnelRefusal(503, code: "busy", "The server cannot look the tunnel up now; try again.") }
     }
 

@@ -1,6 +1,8 @@
 public import Database
+import Limits
 public import Logging
 import Model
+import NIOCore
 public import Storage
 
 /// Tells whoever enrolled a machine that its key is on two.
@@ -9,6 +11,9 @@ public struct DuplicateMachines: Sendable {
     /// Nil where the server sends no mail.
     public let mail: AccountMail?
     public let logger: Logger
+    /// As long as both are on, they are held again every minute.
+    private let events = OnceInAWhile(.hours(1))
+    private let mails = OnceInAWhile(.hours(24))
 
     public init(database: Database, mail: AccountMail?, logger: Logger) {
         self.database = database
@@ -19,6 +24,7 @@ public struct DuplicateMachines: Sendable {
     func tell(_ machine: Machine, of caller: Caller, from addresses: [String]) async {
         let places = addresses.filter { !$0.isEmpty }.joined(separator: " and ")
         let sentence = "The key of \(machine.name) is on two machines, at \(places): both are held back for a minute."
+        guard events.take(machine.id) else { return }
         do {
             try await database.write { database in
                 try Audit.record(
@@ -26,7 +32,9 @@ public struct DuplicateMachines: Sendable {
                     now: .now(), in: database.tenant(machine.organisationId))
             }
         } catch { logger.error("a duplicated machine is not in the audit log", metadata: ["error": "\(error)"]) }
-        guard let mail, mail.isOn, caller.user.emailVerifiedAt != nil, let address = caller.user.email else { return }
+        guard mails.take(machine.id), let mail, mail.isOn, caller.user.emailVerifiedAt != nil,
+            let address = caller.user.email
+        else { return }
         await mail.tell(
             address, caller.user.username,
             "\(sentence) Run 'postern machine enroll --new-key' on one of them.")

@@ -1,5 +1,7 @@
 public import Database
+import Limits
 public import Model
+import NIOCore
 public import Storage
 public import Tunnels
 
@@ -7,6 +9,8 @@ public import Tunnels
 public struct MachineOperations: Sendable {
     public let database: Database
     public let server: TunnelServer
+    /// What strangers can cause is written down this often.
+    private let refusals = OnceInAWhile(.hours(1))
 
     public init(database: Database, server: TunnelServer) {
         self.database = database
@@ -34,7 +38,13 @@ public struct MachineOperations: Sendable {
     public func list(all: Bool, by caller: Caller) async throws -> [Listed] {
         let statuses = server.machines()
         return try await database.read { database in
-            let member = try caller.member(may: all ? .machineRead : .machineEnroll, in: database)
+            let member: Member
+            do {
+                member = try caller.member(may: all ? .machineRead : .machineEnroll, in: database)
+            } catch let refusal as Refusal where refusal.code == .notAllowed && !all && caller.scopes == nil {
+                // A role that may not enrol machines has none to list.
+                return []
+            }
             return try listed(
                 Machine.list(enrolledBy: all ? nil : caller.user.id, in: database.tenant(member.organisation.id)),
                 statuses, member, caller, database)
@@ -135,19 +145,25 @@ public struct MachineOperations: Sendable {
     /// - Throws: ``Refusal``; ``StorageError``.
     public func enrol(_ enrolment: Machine.Enrolment, code: String, from address: String) async throws -> Machine {
         do {
-            return try await database.write {
-                try EnrolmentCode.enrol(enrolment, code: code, from: address, now: .now(), in: $0)
-            }
+            return enrolled(
+                try await database.write {
+                    try EnrolmentCode.enrol(enrolment, code: code, from: address, now: .now(), in: $0)
+                })
         } catch let refusal as Refusal {
-            // A refusal rolls its transaction back.
-            try await database.write { database in
-                let organisation = try EnrolmentCode.organisation(of: code, in: database)
-                let actor = Audit.Actor(id: "", name: "a machine", credential: "enrolment code", address: address)
-                try Audit.record(
-                    .machineEnrolled, target: "", detail: refusal.message, result: .refused, actor: actor, now: .now(),
-                    in: database.tenant(organisation ?? Audit.appliance))
-            }
+            try await note(refusal, code: code, from: address)
             throw refusal
+        }
+    }
+
+    /// A refusal rolls its transaction back. Wrong codes of an address are one event an hour, and so is a code that is no longer good.
+    private func note(_ refusal: Refusal, code: String, from address: String) async throws {
+        let found = try await database.read { try EnrolmentCode.known(code, in: $0) }
+        guard refusals.take(found?.id ?? address) else { return }
+        try await database.write { database in
+            let actor = Audit.Actor(id: "", name: "a machine", credential: "enrolment code", address: address)
+            try Audit.record(
+                .machineEnrolled, target: "", detail: refusal.message, result: .refused, actor: actor, now: .now(),
+                in: database.tenant(found?.organisationId ?? Audit.appliance))
         }
     }
 
@@ -155,7 +171,8 @@ public struct MachineOperations: Sendable {
     /// - Throws: ``Refusal``; ``StorageError``.
     public func enrol(_ enrolment: Machine.Enrolment, by caller: Caller) async throws -> Machine {
         do {
-            return try await database.write { try Machine.enrol(enrolment, by: caller, now: .now(), in: $0) }
+            return enrolled(
+                try await database.write { try Machine.enrol(enrolment, by: caller, now: .now(), in: $0) })
         } catch let refusal as Refusal {
             try await database.write { database in
                 guard try Organisation.find(id: caller.organisationId, in: database) != nil else { return }
@@ -165,6 +182,12 @@ public struct MachineOperations: Sendable {
             }
             throw refusal
         }
+    }
+
+    /// A link that is open was let in for whoever had enrolled the machine before.
+    private func enrolled(_ machine: Machine) -> Machine {
+        server.replace(machine: machine.id, reason: "\(machine.name) was enrolled again.")
+        return machine
     }
 
     // MARK: Changing

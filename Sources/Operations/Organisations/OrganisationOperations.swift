@@ -3,6 +3,7 @@ import Limits
 public import Model
 public import Relay
 public import Storage
+public import Tunnels
 
 /// What people do with organisations, for the API and the pages alike. Each does its check, its change and its line in the
 /// audit log in one transaction.
@@ -10,11 +11,15 @@ public struct OrganisationOperations: Sendable {
     public let database: Database
     public let authenticator: Authenticator
     public let relay: RelayServer
+    public let tunnels: TunnelServer
     public let mail: AccountMail
     private let sent = AttemptLimiter(AccountSettings.invitationsSent, per: AccountSettings.invitationWindow)
     private let received = AttemptLimiter(AccountSettings.invitationsReceived, per: AccountSettings.invitationWindow)
 
-    public init(database: Database, authenticator: Authenticator, relay: RelayServer, mail: AccountMail) {
+    public init(
+        database: Database, authenticator: Authenticator, relay: RelayServer, tunnels: TunnelServer, mail: AccountMail
+    ) {
+        self.tunnels = tunnels
         self.database = database
         self.authenticator = authenticator
         self.relay = relay
@@ -26,10 +31,13 @@ public struct OrganisationOperations: Sendable {
         _ id: String, _ key: PermissionKey, by caller: Caller, whileDeleted: Bool = false,
         _ body: @escaping @Sendable (Member, TenantScope) throws -> Success
     ) async throws -> Success {
-        try await database.write { connection in
+        let result = try await database.write { connection in
             let member = try caller.member(of: id, may: key, whileDeleted: whileDeleted, in: connection)
             return try body(member, connection.tenant(id))
         }
+        // Who may do less now, or nothing, may have machines that hold on.
+        await tunnels.cutForgotten(of: id)
+        return result
     }
 
     /// Reads something that a member may see.

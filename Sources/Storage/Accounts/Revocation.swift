@@ -50,6 +50,11 @@ public struct Revocation: Sendable, Equatable {
             "DELETE FROM revocations WHERE user_id = ? AND credential_id IS NULL AND organisation_id IS NULL", userId)
     }
 
+    /// The credential is good again. A server that starts reads what is kept from the beginning.
+    static func takeBack(credential id: String, in database: Transaction) throws {
+        try database.run("DELETE FROM revocations WHERE credential_id = ?", id)
+    }
+
     /// The person may host in this organisation again. A server that starts reads what is kept from the beginning, and would cut the
     /// person's session off otherwise.
     static func takeBack(memberId: String, in scope: TenantScope) throws {

@@ -11,15 +11,16 @@ extension Machine {
     private static let keptSeconds: Int64 = 60
 
     /// Lets a machine in by its key. Check and registration are this one transaction.
+    /// - Parameter link: the id of the link; the place is its, and only its end gives the place up.
     /// - Returns: the machine, and whom it acts for.
     /// - Throws: ``Refusal`` `.machineUnknown`, `.machineRevoked`, `.hostLimit`, and those of
     ///   ``Caller/member(of:may:whileDeleted:in:)``; ``StorageError``.
     public static func connect(
-        key fingerprint: String, from address: String, software: String, now: Timestamp, in database: Transaction
+        key fingerprint: String, link: String, from address: String, software: String, now: Timestamp,
+        in database: Transaction
     ) throws -> (Machine, Caller) {
         guard let machine = try find(key: fingerprint, in: database) else {
-            throw Refusal(
-                .machineUnknown, "This machine's key is not enrolled here; run 'postern machine enroll' on it.")
+            throw Refusal.machineUnknown
         }
         let scope = database.tenant(machine.organisationId)
         if let revokedAt = machine.revokedAt {
@@ -30,13 +31,16 @@ extension Machine {
         }
         guard let userId = machine.userId, let user = try User.find(id: userId, in: database), user.disabledAt == nil
         else {
-            throw Refusal(.machineRevoked, "The account that enrolled \(machine.name) is disabled or gone.")
+            throw Refusal(
+                .machineRevoked,
+                "The account that enrolled \(machine.name) is disabled or gone; run 'postern machine enroll' on it with a code of somebody else."
+            )
         }
         let caller = Caller(
             user: user, organisationId: machine.organisationId, credential: .machine(machine.id),
             scopes: machine.scopes,
             isStrong: machine.isStrong, address: address)
-        let member = try caller.member(may: .machineEnroll, in: database)
+        let member = try Self.admitted(caller, machine, in: database)
         let allowance = caller.allowance(in: member.organisation, database)
         if machine.placedAt == nil {
             scope.lock()
@@ -53,9 +57,9 @@ extension Machine {
         }
         try scope.run(
             """
-            UPDATE machines SET placed_at = COALESCE(placed_at, ?), lost_at = NULL, seen_at = ?, seen_from = ?, software = ?
-            WHERE organisation_id = :organisation AND id = ?
-            """, now, now, address, VisibleText.escaped(String(software.prefix(100))), machine.id)
+            UPDATE machines SET placed_at = COALESCE(placed_at, ?), link = ?, lost_at = NULL, seen_at = ?, seen_from = ?,
+                software = ? WHERE organisation_id = :organisation AND id = ?
+            """, now, link, now, address, plain(software), machine.id)
         if machine.placedAt == nil {
             try giveUpPlaces(of: userId, except: machine.id, allowance, now: now, in: database)
             // A link that comes back after a network failure is nobody's deed; one that begins is.
@@ -70,17 +74,42 @@ extension Machine {
         allows.contains(.tunnels) ? [.machineEnroll, .tunnelCreate] : [.machineEnroll]
     }
 
-    /// The link has ended.
-    /// - Parameter isFinal: the machine said that it stops, and needs no place for now.
+    /// The sentence that a person would get has no meaning for a machine.
+    private static func admitted(_ caller: Caller, _ machine: Machine, in database: Transaction) throws -> Member {
+        do { return try caller.member(may: .machineEnroll, in: database) } catch let refusal as Refusal {
+            let why =
+                switch refusal.code {
+                case .secondFactor:
+                    "its organisation requires a second factor, which was not shown when it was enrolled"
+                case .notFound:
+                    "\(caller.user.username) is not in its organisation any more, or the organisation is deleted"
+                default: "\(caller.user.username) may not enrol machines any more"
+                }
+            throw Refusal(
+                .machineRevoked,
+                "\(machine.name) may not connect: \(why). Enrol it again with a code of somebody who may.")
+        }
+    }
+
+    /// A link has ended, or was not let in after all.
+    /// - Parameters:
+    ///   - link: of the machine's links, the one that ended.
+    ///   - isFinal: the machine said that it stops, and needs no place for now.
+    ///   - other: another link of the machine, which goes on.
     public static func disconnected(
-        id: String, isFinal: Bool, now: Timestamp, in database: Transaction
+        id: String, link: String, isFinal: Bool, other: String?, now: Timestamp, in database: Transaction
     ) throws {
+        if let other {
+            try database.across(.upkeep).run(
+                "UPDATE machines SET link = ?, lost_at = NULL WHERE id = ? AND link = ?", other, id, link)
+            return
+        }
         try database.across(.upkeep).run(
             """
             UPDATE machines SET seen_at = ?, lost_at = CASE WHEN ? THEN NULL ELSE ? END,
                 placed_at = CASE WHEN ? THEN NULL ELSE placed_at END
-            WHERE id = ? AND placed_at IS NOT NULL
-            """, now, isFinal, now, isFinal, id)
+            WHERE id = ? AND link = ? AND placed_at IS NOT NULL
+            """, now, isFinal, now, isFinal, id, link)
     }
 
     /// After a start of the server: no link is up, and every machine that was let in gets its time to come back.

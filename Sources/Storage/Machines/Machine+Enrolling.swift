@@ -26,8 +26,8 @@ extension Machine {
         }
     }
 
-    /// Characters that are kept of what a machine says of itself.
-    private static let textLimit = 100
+    /// Bytes that are kept of what a machine says of itself.
+    static let textLimit = 100
 
     /// Enrols a machine for its user, or, where the key is enrolled there already, gives it what it says now.
     /// - Throws: ``Refusal`` `.hostLimit`, `.enrolment`, `.nameTaken`, `.invalid`, and those of
@@ -36,6 +36,8 @@ extension Machine {
         _ enrolment: Enrolment, by caller: Caller, now: Timestamp, in database: Transaction
     ) throws -> Machine {
         let member = try caller.member(may: .machineEnroll, in: database)
+        // A token gives no more away than it has.
+        if enrolment.allows.contains(.tunnels) { _ = try caller.member(may: .tunnelCreate, in: database) }
         return try enrol(
             enrolment, for: member, allowance: caller.allowance(in: member.organisation, database),
             isStrong: caller.isStrong, actor: .init(caller), now: now, in: database)
@@ -56,9 +58,10 @@ extension Machine {
                 "This key belongs to a machine of another organisation; 'postern machine enroll --new-key' makes a fresh one."
             )
         }
+        if let known { try checkOwner(of: known, member, in: database) } else { try checkCount(in: scope) }
         try checkPlace(of: known?.id, for: member.user.id, allowance, now: now, in: database)
         let name = try freeName(enrolment, known, in: scope)
-        let allows = text(enrolment.allows)
+        let allows = text(MachineAllowance.allCases.filter(enrolment.allows.contains))
         let software = plain(enrolment.software)
         let platform = plain(enrolment.platform)
         let made: Machine?
@@ -79,17 +82,52 @@ extension Machine {
                 platform, isStrong, now, decode: Machine.init)
         }
         guard let made else { throw StorageError(.failed, "the machine was not returned") }
+        if known != nil {
+            // Its tunnels go on under whoever enrolled it now, and an old revocation is not this enrolment's.
+            try scope.run(
+                "UPDATE tunnels SET user_id = ? WHERE organisation_id = :organisation AND machine_id = ?",
+                member.user.id, made.id)
+            try Revocation.takeBack(credential: made.id, in: database)
+        }
         try Audit.record(.machineEnrolled, target: made.id, detail: made.name, actor: actor, now: now, in: scope)
         return made
     }
 
-    private static func plain(_ text: String) -> String { VisibleText.escaped(String(text.prefix(textLimit))) }
+    /// Whoever has a machine's key may enrol it anew; whose it is then, is for its owner or for an admin to change.
+    private static func checkOwner(of known: Machine, _ member: Member, in database: Transaction) throws {
+        guard known.revokedAt == nil, known.userId != member.user.id, !member.may(.machineManage),
+            let owner = try known.userId.flatMap({ try User.find(id: $0, in: database) }), owner.disabledAt == nil,
+            try Member.find(userId: owner.id, organisationId: known.organisationId, in: database) != nil
+        else { return }
+        throw Refusal(
+            .enrolment,
+            "\(known.name) is enrolled by \(owner.username); ask them to revoke it first, or run this with --new-key.")
+    }
+
+    private static func checkCount(in scope: TenantScope) throws {
+        let count =
+            try scope.first(
+                "SELECT COUNT(*) AS found FROM machines WHERE organisation_id = :organisation AND revoked_at IS NULL"
+            ) { try $0.integer("found") } ?? 0
+        guard count < listLimit else {
+            throw Refusal(
+                .limit, "An organisation has at most \(listLimit) machines; revoke some first.", limit: listLimit,
+                current: count)
+        }
+    }
+
+    /// Safe to show, and short: one character may be any number of bytes.
+    static func plain(_ text: String, bytes: Int = textLimit) -> String {
+        var short = VisibleText.escaped(text)
+        while short.utf8.count > bytes { short.removeLast() }
+        return short
+    }
 
     /// Tries for a name that nobody chose.
     private static let nameTries = 1000
 
     private static func freeName(_ enrolment: Enrolment, _ known: Machine?, in scope: TenantScope) throws -> String {
-        let wanted = enrolment.name ?? known?.name ?? String(plain(enrolment.hostName).prefix(56))
+        let wanted = enrolment.name ?? known?.name ?? plain(enrolment.hostName, bytes: 56)
         let base = wanted.isEmpty ? "machine" : wanted
         for number in 1...nameTries {
             let name = number == 1 ? base : "\(base)-\(number)"
@@ -117,6 +155,7 @@ public struct EnrolmentCode: Sendable, Equatable {
         by caller: Caller, now: Timestamp, in database: Transaction
     ) throws -> (EnrolmentCode, secret: String) {
         let member = try caller.member(may: .machineEnroll, in: database)
+        _ = try caller.member(may: .tunnelCreate, in: database)
         let scope = database.tenant(member.organisation.id)
         scope.lock()
         let open =
@@ -136,9 +175,10 @@ public struct EnrolmentCode: Sendable, Equatable {
             id: Identifier.make(now: now), expiresAt: now.advanced(bySeconds: lifetimeSeconds))
         try scope.run(
             """
-            INSERT INTO enrolment_codes (id, organisation_id, user_id, digest, is_strong, created_at, expires_at)
-            VALUES (?, :organisation, ?, ?, ?, ?, ?)
-            """, made.id, caller.user.id, Digest.of(secret), caller.isStrong, now, made.expiresAt)
+            INSERT INTO enrolment_codes (id, organisation_id, user_id, digest, is_strong, credential, created_at, expires_at)
+            VALUES (?, :organisation, ?, ?, ?, ?, ?, ?)
+            """, made.id, caller.user.id, Digest.of(secret), caller.isStrong, caller.credential.claim, now,
+            made.expiresAt)
         try Audit.record(.machineInvited, target: made.id, by: caller, now: now, in: scope)
         return (made, secret)
     }
@@ -150,13 +190,15 @@ public struct EnrolmentCode: Sendable, Equatable {
         _ enrolment: Machine.Enrolment, code: String, from address: String, now: Timestamp, in database: Transaction
     ) throws -> Machine {
         let found = try find(code, in: database)
+        let used = try found.machineId.flatMap { try Machine.find(id: $0, in: database.tenant(found.organisationId)) }
+        // The answer was lost, and the machine asks again.
+        if let used, used.fingerprint == enrolment.fingerprint, used.revokedAt == nil, found.expiresAt > now {
+            return used
+        }
         guard found.usedAt == nil else {
-            let name = try found.machineId.flatMap {
-                try Machine.find(id: $0, in: database.tenant(found.organisationId))?.name
-            }
             throw Refusal(
                 .enrolment,
-                "This code was used at \(found.usedAt?.readable ?? ""), by \(name ?? "a machine that is gone"). If that was not "
+                "This code was used at \(found.usedAt?.readable ?? ""), by \(used?.name ?? "a machine that is gone"). If that was not "
                     + "you, revoke that machine, and make another code: postern machine invite")
         }
         guard found.expiresAt > now else {
@@ -164,7 +206,8 @@ public struct EnrolmentCode: Sendable, Equatable {
                 .enrolment, "This code ended at \(found.expiresAt.readable); make another one: postern machine invite")
         }
         guard let member = try Member.find(userId: found.userId, organisationId: found.organisationId, in: database),
-            member.may(.machineEnroll), member.organisation.deleteAfter == nil
+            member.may(.machineEnroll), member.may(.tunnelCreate), member.organisation.deleteAfter == nil,
+            try Caller.Credential(claim: found.credential)?.isGood(now: now, in: database) ?? true
         else { throw Refusal(.enrolment, "Whoever made this code may not enrol machines any more.") }
         let actor = Audit.Actor(
             id: member.user.id, name: member.user.username, credential: "enrolment code \(found.id)", address: address)
@@ -179,14 +222,16 @@ public struct EnrolmentCode: Sendable, Equatable {
         return machine
     }
 
-    /// The organisation that a code leads to, for the audit log of a refusal.
-    public static func organisation(of code: String, in database: Transaction) throws -> String? {
-        try? find(code, in: database).organisationId
+    /// The code and the organisation that a text leads to, for the audit log of a refusal.
+    public static func known(_ code: String, in database: Transaction) throws -> (id: String, organisationId: String)? {
+        (try? find(code, in: database)).map { ($0.id, $0.organisationId) }
     }
 
     private struct Found {
         let id, organisationId, userId: String
         let isStrong: Bool
+        /// What made it, as an access token names it; empty for the command line.
+        let credential: String
         let expiresAt: Timestamp
         let usedAt: Timestamp?
         let machineId: String?
@@ -202,6 +247,7 @@ public struct EnrolmentCode: Sendable, Equatable {
             Found(
                 id: try row.text("id"), organisationId: try row.text("organisation_id"),
                 userId: try row.text("user_id"), isStrong: try row.flag("is_strong"),
+                credential: try row.text("credential"),
                 expiresAt: try row.time("expires_at"), usedAt: try row.optionalTime("used_at"),
                 machineId: try row.optionalText("machine_id"))
         }

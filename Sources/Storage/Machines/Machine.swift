@@ -143,8 +143,14 @@ public struct Machine: Sendable, Equatable {
         )
     }
 
-    /// Links of these are up now.
+    /// Links of these are up now, and have their places, whatever was written before.
     public static func markSeen(_ ids: [String], now: Timestamp, in database: Transaction) throws {
-        for id in ids { try database.across(.upkeep).run("UPDATE machines SET seen_at = ? WHERE id = ?", now, id) }
+        for id in ids {
+            try database.across(.upkeep).run(
+                """
+                UPDATE machines SET seen_at = ?, lost_at = NULL, placed_at = COALESCE(placed_at, ?)
+                WHERE id = ? AND revoked_at IS NULL
+                """, now, now, id)
+        }
     }
 }

@@ -44,6 +44,7 @@ extension Migration {
                 enrolled_at INTEGER NOT NULL,
                 seen_at INTEGER,
                 seen_from TEXT,
+                link TEXT,
                 placed_at INTEGER,
                 lost_at INTEGER,
                 revoked_at INTEGER
@@ -56,6 +57,7 @@ extension Migration {
                 user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
                 digest BLOB NOT NULL UNIQUE,
                 is_strong INTEGER NOT NULL,
+                credential TEXT NOT NULL,
                 created_at INTEGER NOT NULL,
                 expires_at INTEGER NOT NULL,
                 used_at INTEGER,
@@ -93,6 +95,11 @@ extension AuditAction {
     public static let machineRevoked = AuditAction("machine.revoked")
     /// Its key is on two machines.
     public static let machineDuplicated = AuditAction("machine.duplicated")
+}
+
+extension Refusal {
+    public static let machineUnknown = Refusal(
+        .machineUnknown, "This machine's key is not enrolled here; run 'postern machine enroll' on it.")
 }
 
 extension Refusal.Code {

@@ -67,7 +67,15 @@ extension Tunnel {
 
     /// Remembers which machine declares it; what the machine called by this label before stays its own, without one.
     private static func declare(_ tunnel: Tunnel, _ request: Request, in scope: TenantScope) throws -> Tunnel {
-        guard let (machine, label) = request.declared else { return tunnel }
+        guard let (machine, label) = request.declared else {
+            // A command took it over: the machine that declared it gives it up no more.
+            if tunnel.machineId == nil { return tunnel }
+            return try scope.first(
+                """
+                UPDATE tunnels SET machine_id = NULL, label = NULL WHERE organisation_id = :organisation AND id = ?
+                RETURNING *
+                """, tunnel.id, decode: Tunnel.init) ?? tunnel
+        }
         guard isLabel(label) else {
             throw Refusal(
                 .invalid,
@@ -119,6 +127,14 @@ extension Tunnel {
         }
         guard taken.userId == nil || taken.userId == caller.user.id || member.may(.tunnelManage) else {
             throw Refusal(.nameTaken, "\(request.what) belongs to somebody else in your organisation.")
+        }
+        if let other = taken.machineId, let declared = request.declared, other != declared.machineId,
+            taken.releasedAt == nil, let machine = try Machine.find(id: other, in: scope), machine.revokedAt == nil
+        {
+            throw Refusal(
+                .nameTaken,
+                "\(request.what) is declared by the machine \(machine.name); take it out of its agent.yml and run 'postern tunnels apply' there first."
+            )
         }
         guard taken.kind == request.kind || taken.releasedAt != nil else {
             throw Refusal(

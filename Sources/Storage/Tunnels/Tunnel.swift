@@ -111,6 +111,16 @@ public struct Tunnel: Sendable, Equatable {
             """, machineId, listLimit, decode: Tunnel.init)
     }
 
+    /// The same by id, a page at a time.
+    /// - Parameter after: the last id of the page before, or empty.
+    public static func page(of machineId: String, after: String, limit: Int, in scope: TenantScope) throws -> [Tunnel] {
+        try scope.rows(
+            """
+            SELECT * FROM tunnels WHERE organisation_id = :organisation AND released_at IS NULL AND machine_id = ?
+            AND id > ? ORDER BY id LIMIT ?
+            """, machineId, after, limit, decode: Tunnel.init)
+    }
+
     // MARK: Its life
 
     /// Gives the name or port up. It stays reserved for the organisation.

@@ -24,11 +24,23 @@ extension LinkConnection {
             guard let wanted = call.wanted, let label = call.label else {
                 return answer(number, TunnelRefusal(400, code: "bad_request", "tunnel.declare needs label and wanted."))
             }
-            inBackground(number) { await machine.declare(label, wanted).map { [server.completed($0)] } }
+            inBackground(number) {
+                await machine.declare(label, wanted).map { tunnel, known in
+                    // Visitors are told that its machine is away, until it is served.
+                    if let name = tunnel.name { server.know(name, known) }
+                    return [server.completed(tunnel)]
+                }
+            }
         case .declared:
-            inBackground(number) { await machine.declared().map { $0.map(server.completed) } }
+            inBackground(number) { await machine.declared(after: call.tunnel).map { $0.map(server.completed) } }
         case .release:
-            inBackground(number) { await Self.result(machine.release(tunnel: call.tunnel)) }
+            inBackground(number) {
+                await machine.release(tunnel: call.tunnel).map { tunnel in
+                    server.end(id: tunnel.id, reason: "The machine has given it up.")
+                    if let name = tunnel.name { server.forget(name: name) }
+                    return nil
+                }
+            }
         case .rekey:
             guard let key = MachineKey.fingerprint(certificate: call.certificate ?? "") else {
                 return answer(

@@ -39,12 +39,12 @@ extension LinkConnection {
         }
         if let session, tunnels[call.tunnel] != nil { return change(call.tunnel, options, rules, session, number) }
         guard let session, starting.insert(call.tunnel).inserted else {
-            return answer(number, TunnelRefusal(409, code: "in_use", "This command serves the tunnel already."))
+            return answer(number, TunnelRefusal(409, code: "in_use", "The tunnel is being started already."))
         }
         guard tunnels.count + starting.count <= TunnelConfiguration.tunnelsPerLink else {
             starting.remove(call.tunnel)
             return answer(
-                number, TunnelRefusal(403, code: "limit_reached", "One command serves at most 1,000 tunnels."))
+                number, TunnelRefusal(403, code: "limit_reached", "One link serves at most 1,000 tunnels."))
         }
         let (bound, loop) = (self.bound, self.loop)
         let usesLists = options.allow != nil || options.deny != nil
@@ -58,21 +58,20 @@ extension LinkConnection {
         }
     }
 
-    /// Of a tunnel that this link serves: other options from now on, where its plan allows them.
+    /// Of a tunnel that this link serves: other options from now on, where its plan allows them. The newest ones win.
     private func change(
         _ id: String, _ options: TunnelOptions, _ rules: AccessRules, _ session: any LinkSession, _ number: UInt32
     ) {
         let (bound, loop) = (self.bound, self.loop)
         let usesLists = options.allow != nil || options.deny != nil
+        changes &+= 1
+        let change = changes
         let isTaken = server.background.run {
-            let granted = await session.start(tunnel: id, usesAddressLists: usesLists)
+            let refusal = await session.refusal(of: id, usesAddressLists: usesLists)
             loop.execute {
-                switch granted {
-                case .success:
-                    bound.value.tunnels[id]?.live.change(options, rules)
-                    bound.value.answer(number, nil)
-                case .failure(let refusal): bound.value.answer(number, refusal)
-                }
+                let connection = bound.value
+                if refusal == nil { connection.tunnels[id]?.live.change(options, rules, number: change) }
+                connection.answer(number, refusal)
             }
         }
         if !isTaken {
@@ -103,7 +102,7 @@ extension LinkConnection {
                 number,
                 TunnelRefusal(
                     409, code: "in_use",
-                    "\(name) is served by another command since \(since.readable), from \(from); 'postern tunnel stop \(name)' ends that one."
+                    "\(name) is served from \(from) since \(since.readable); 'postern tunnel stop \(name)' ends that."
                 ))
         case .replaces(let before):
             // When the old link has given up its port and its counts.
@@ -141,7 +140,7 @@ extension LinkConnection {
         guard let session else { return }
         let (bound, loop, id) = (self.bound, self.loop, handle.grant.id)
         server.background.run(isEssential: true) {
-            let refusal = await session.refusal(of: id)
+            let refusal = await session.refusal(of: id, usesAddressLists: false)
             loop.execute {
                 let connection = bound.value
                 if let refusal { return connection.refuse(handle, port: port, refusal, number) }

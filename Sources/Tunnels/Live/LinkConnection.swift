@@ -30,6 +30,8 @@ final class LinkConnection: LinkOwner {
     var cancelled: Set<String> = []
     var isEnded = false
     private var isDraining = false
+    /// Of options of tunnels, in the order in which the machine sent them.
+    var changes = 0
 
     struct Served {
         let live: LiveTunnel
@@ -52,12 +54,13 @@ final class LinkConnection: LinkOwner {
     func linkGreeted(_ hello: LinkHello, by link: LinkHandler) {
         self.link = link
         instance = hello.instance
-        let (authority, address, bound, loop) = (server.authority, self.address, self.bound, self.loop)
+        let (authority, address, bound, loop, id) = (server.authority, self.address, self.bound, self.loop, self.id)
         let isTaken: Bool
         // Who it is stands in the database.
         if let key = peerKey()?.hexadecimal {
             isTaken = server.background.run {
-                let admitted = await authority.admit(machine: key, software: hello.software, from: address)
+                let admitted = await authority.admit(
+                    machine: key, link: id, software: hello.software, from: address)
                 loop.execute { bound.value.admitted(admitted, hello) }
             }
         } else if let token = hello.token {
@@ -103,6 +106,7 @@ final class LinkConnection: LinkOwner {
                 server.background.run(isEssential: true) { await machine.isDuplicated(from: addresses) }
             }
             server.metrics.linksRefused.add()
+            left(machine)
             return link.end(error, retryAfter: Int(time.nanoseconds / 1_000_000))
         case .replaces(let before):
             let from = address
@@ -114,6 +118,14 @@ final class LinkConnection: LinkOwner {
         }
         self.machine = machine
         welcome(machine, hello, by: link)
+        // Whoever revoked it before it stood here did not find it.
+        let bound = self.bound
+        server.background.run(isEssential: true) { [loop] in
+            guard await !machine.isStillGood() else { return }
+            loop.execute {
+                bound.value.cut(LinkError(.unauthorized, "\(machine.machineName) may not connect any more."))
+            }
+        }
     }
 
     static let duplicatedText =
@@ -126,14 +138,15 @@ final class LinkConnection: LinkOwner {
         link.engine.use(CreditBudget(limit: budget.limit, within: budget))
         link.welcome(
             LinkWelcome(
-                software: server.configuration.software, link: id, maxStreams: 0), to: hello)
+                software: server.configuration.software, link: id, maxStreams: 0, spread: server.spread), to: hello)
     }
 
     /// Nobody waits for it. A server that stops writes nothing: what it finds at its next start says as much.
     private func left(_ machine: any MachineSession) {
         guard !server.isStopping else { return }
         let isFinal = machineStops
-        server.background.run(isEssential: true) { await machine.linkEnded(isFinal: isFinal) }
+        let other = server.link(of: machine.machineId)
+        server.background.run(isEssential: true) { await machine.linkEnded(isFinal: isFinal, other: other) }
     }
 
     func linkGoesAway(_ reason: LinkGoAway, by link: LinkHandler) {
@@ -143,7 +156,7 @@ final class LinkConnection: LinkOwner {
     private func refuse(_ error: LinkError) {
         server.metrics.linksRefused.add()
         server.log.linkRefused(error.message)
-        link?.end(error, retryAfter: error.code == .busy ? 5000 : nil)
+        link?.end(error)
     }
 
     // MARK: Streams
@@ -192,7 +205,10 @@ final class LinkConnection: LinkOwner {
             server.metrics.links.add(-1)
             server.remove(link: id)
         }
-        if let machine, server.leave(machine.machineId, link: id) { left(machine) }
+        if let machine {
+            _ = server.leave(machine.machineId, link: id)
+            left(machine)
+        }
         let served = tunnels.values
         tunnels = [:]
         server.metrics.tunnels.add(-served.count)

@@ -26,6 +26,7 @@ final class LiveTunnel {
     private var droppedReports = 0
     private var reportTimer: Scheduled<Void>?
     private(set) var isEnded = false
+    private var changeNumber = 0
     private(set) var isPaused = false
 
     init(
@@ -41,7 +42,10 @@ final class LiveTunnel {
     }
 
     /// From now on. Who is in stays in.
-    func change(_ options: TunnelOptions, _ rules: AccessRules) {
+    /// - Parameter number: an older change that comes late is dropped.
+    func change(_ options: TunnelOptions, _ rules: AccessRules, number: Int) {
+        guard number > changeNumber else { return }
+        changeNumber = number
         self.options = options
         self.rules = rules
     }

@@ -97,6 +97,18 @@ extension TunnelServer {
         state.withLock { $0.takeovers.hold(of: machine, now: .now()) }.map { _ in LinkConnection.duplicatedText }
     }
 
+    /// The link that counts for a machine.
+    func link(of machine: String) -> String? { state.withLock { $0.machines[machine]?.link.id } }
+
+    /// Milliseconds within which machines try again after a loss, so that not all come back at once: 500 a second.
+    var spread: Int { state.withLock(\.links.count) * 2 }
+
+    /// Ends a machine's link; it comes back at once.
+    public func replace(machine id: String, reason: String) {
+        guard let link = state.withLock({ $0.machines[id]?.link }) else { return }
+        link.loop.execute { link.connection.value.cut(LinkError(.replaced, reason)) }
+    }
+
     /// Cuts a machine's link.
     public func cut(machine id: String, reason: String) {
         guard let link = state.withLock({ $0.machines[id]?.link }) else { return }

@@ -35,7 +35,8 @@ struct SignInPages: Sendable {
         { request, context in
             let visitor = Visitor(request)
             do {
-                return try await handler(request, context, visitor, try await Form.read(request, context, visitor.formToken))
+                return try await handler(
+                    request, context, visitor, try await Form.read(request, context, visitor.formToken))
             } catch {
                 let answer = APIError(error)
                 guard answer.status.code < 500 else { throw error }

@@ -21,7 +21,7 @@ actor InstallPrograms {
     /// Where the owner puts programs for other platforms.
     private let directory: String
     /// By path, with the size and time that the digest is of.
-    private var known: [String: (size: Int, changed: Int, program: Program)] = [:]
+    private var known: [String: (size: Int, changed: Int, digest: Task<String?, any Error>)] = [:]
 
     init(stateDirectory: String) { directory = "\(stateDirectory)/programs" }
 
@@ -32,11 +32,19 @@ actor InstallPrograms {
         var found = stat()
         guard stat(path, &found) == 0, found.st_mode & S_IFMT == S_IFREG else { return nil }
         let (size, changed) = (Int(found.st_size), found.st_mtim.tv_sec)
-        if let one = known[path], one.size == size, one.changed == changed { return one.program }
-        guard let digest = try? await NIOThreadPool.singleton.runIfActive({ Self.digest(path) }) else { return nil }
-        let program = Program(path: path, size: size, digest: digest)
-        known[path] = (size, changed, program)
-        return program
+        let digest: Task<String?, any Error>
+        if let one = known[path], one.size == size, one.changed == changed {
+            digest = one.digest
+        } else {
+            // Once, however many ask meanwhile.
+            digest = Task { try await NIOThreadPool.singleton.runIfActive { Self.digest(path) } }
+            known[path] = (size, changed, digest)
+        }
+        guard let text = try? await digest.value else {
+            known[path] = nil
+            return nil
+        }
+        return Program(path: path, size: size, digest: text)
     }
 
     #if arch(x86_64)

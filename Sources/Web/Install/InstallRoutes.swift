@@ -2,39 +2,50 @@ import CInstallFiles
 import Glibc
 import HTTPTypes
 import Hummingbird
+import Limits
 import NIOCore
 import NIOPosix
 import Operations
+import Storage
 
 /// `/install.sh` and the programs that it fetches: a machine gets this server's own, and checks it.
 struct InstallRoutes: Sendable {
     let programs: InstallPrograms
     /// Where people reach the server; nil where its owner has not said.
     let publicURL: String?
+    /// What one address may fetch in a minute: a rollout behind one router, and not the budget of its sign-ins.
+    private let limiter = RateLimiter(perMinute: 60)
 
     func add(to routes: Routes) {
-        routes.openPage(.get, "/install.sh", limit: .publicCalls, use: script)
+        routes.openPage(.get, "/install.sh", limit: .none, use: script)
         routes.openPage(.get, "/install.ps1", limit: .none) { _, _ in
             .text(
                 "Write-Error 'Postern has no program for Windows yet: there are builds for Linux on amd64 and arm64. "
                     + "Use the pages of this server in a browser, or WSL with install.sh.'\n")
         }
-        routes.openPage(.get, "/install/:program", limit: .publicCalls, use: program)
+        routes.openPage(.get, "/install/:program", limit: .none, use: program)
     }
 
     @Sendable private func script(_ request: Request, _ context: WebContext) async throws -> Response {
+        try take(context)
         guard let url = publicURL ?? Self.url(request) else {
             throw APIError.badRequest("the Host header names no host; ask for this by the server's address")
         }
         var sums = ""
         for platform in InstallPrograms.platforms {
-            if let program = await programs.program(platform) { sums += "    \(platform)) sum=\(program.digest) ;;\n" }
+            if let program = await programs.program(platform) {
+                sums += "        \(platform)) sum=\(program.digest) ;;\n"
+            }
         }
         let text = Self.text(postern_install_script())
             .replacing("@URL@", with: url).replacing("@SUMS@", with: sums)
             .replacing("@SETTINGS@", with: Self.text(postern_agent_settings()))
             .replacing("@UNIT@", with: Self.text(postern_agent_unit()))
         return .text(text, type: "text/x-shellscript; charset=utf-8")
+    }
+
+    private func take(_ context: WebContext) throws {
+        if let wait = limiter.take(context.address) { throw Refusal.rateLimited(retryAfter: wait) }
     }
 
     /// What goes into a script must be a host and nothing else.
@@ -55,6 +66,7 @@ struct InstallRoutes: Sendable {
     }
 
     @Sendable private func program(_ request: Request, _ context: WebContext) async throws -> Response {
+        try take(context)
         let name = try context.parameters.require("program")
         guard name.hasPrefix("postern-"), let found = await programs.program(String(name.dropFirst("postern-".count)))
         else { throw APIError.notFound }
