@@ -216,7 +216,7 @@ let package = Package(
             name: "ApplianceTests", dependencies: ["Appliance", "Database", "Model", "Storage", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "AgentTests", dependencies: ["Agent", "Model", "Wire", "TestSupport"], swiftSettings: strict),
+            name: "AgentTests", dependencies: ["Agent", "Files", "Model", "Wire", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "BackgroundTests", dependencies: ["Background"], swiftSettings: strict),
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
         .testTarget(name: "LimitsTests", dependencies: ["Limits", "Telemetry", nioCore], swiftSettings: strict),

@@ -73,7 +73,6 @@ install_service() {
 }
 
 main() {
-    code=${1:-}
     has_systemd=no
     if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ]; then has_systemd=yes; fi
     if [ -x /usr/bin/postern ]; then
@@ -88,8 +87,8 @@ main() {
         install_program
         if [ $has_systemd = yes ]; then install_service; fi
     fi
-    if [ -n "$code" ]; then
-        exec "$program" machine enroll "$url" "$code" < /dev/null
+    if [ $# -gt 0 ]; then
+        exec "$program" machine enroll "$url" "$@" < /dev/null
     fi
     if [ -e /var/lib/postern-agent/machine.json ]; then
         echo "This machine is enrolled: sudo $program machine status"

@@ -26,7 +26,7 @@ public struct Proxy: Sendable, Equatable {
     }
 
     /// Whether a host is asked through the proxy. This machine never is.
-    func applies(to host: String) -> Bool {
+    public func applies(to host: String) -> Bool {
         let host = host.lowercased()
         if host == "localhost" || host == "::1" || host.hasPrefix("127.") { return false }
         return !direct.contains { entry in

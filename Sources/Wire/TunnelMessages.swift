@@ -104,6 +104,8 @@ public struct LinkAnswer: Codable, Sendable {
     public var error: ErrorResource?
     /// Of `tunnel.declare` and `tunnel.declared`.
     public var tunnels: [DeclaredTunnel]?
+    /// Of `machine.report`: what the machine is called.
+    public var machine: String?
 
     public init(error: ErrorResource? = nil) { self.error = error }
 }

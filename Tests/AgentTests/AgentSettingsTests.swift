@@ -1,3 +1,4 @@
+import Files
 import Model
 import TestSupport
 import Testing
@@ -64,7 +65,7 @@ import Wire
         ("tunnels:\n  web:\n    http: 1\n    allow: []", "line 4: web: 'allow' is a list of texts, and not empty"),
         (
             "tunnels:\n  web:\n    http: 1\n    basic-auth: secret",
-            "line 4: web: an entry of basic-auth is NAME:PASSWORD"
+            "line 4: web: 'basic-auth': an entry is NAME:PASSWORD, with a password of at least 8 characters"
         ),
         (
             "tunnels:\n  web:\n    http: 1\n    basic-auth-file: /no/such/file",
@@ -82,11 +83,20 @@ import Wire
             "tunnels:\n  we b: {http: 1}",
             "line 2: we b: a label is 1 to 63 letters, digits, dots, hyphens and underscores"
         ),
+        ("tunnels: {}\n---\ntunnels: {}", "line 2: a second document begins here; the file has one"),
+        ("tunnels:\n  web:\n    http: 1\n    name: ~", "line 4: web: 'name' is empty"),
         ("a: &x 1\nb: *x", "line 2: anchors and aliases cannot be used here"),
         ("tunnels: [[[[[[[[[[1]]]]]]]]]]", "line 1: this is nested too deep"),
     ])
     func mistakesAreNamedWithTheirLines(yaml: String, sentence: String) {
         #expect(problems(yaml).contains(sentence), "\(problems(yaml))")
+    }
+
+    @Test func whatIsRightIsServedBesideMistakes() throws {
+        let path = try TemporaryDirectory.make() + "/agent.yml"
+        try Files.WholeFile.write("tunnels:\n  web: {http: 3000}\n  bad: {tcp: x}\n".utf8, to: path)
+        let (settings, problems) = AgentSettings.whatIsRight(in: path)
+        #expect(settings.tunnels.keys.sorted() == ["web"] && problems.count == 1)
     }
 
     @Test func anyBytesAreReadOrRefused() {
@@ -108,5 +118,46 @@ import Wire
     @Test func thisMachineHasPlausibleOnes() {
         let report = MachineVitals.report(directory: "/", tunnels: 3)
         #expect(report.isPlausible && report.memoryTotal > 0 && report.diskTotal > 0 && report.tunnels == 3)
+    }
+}
+
+@Suite struct TunnelChangesTests {
+    private func settings(_ yaml: String) throws -> AgentSettings { try AgentSettings.parse(yaml) }
+
+    private func tunnel(_ id: String, _ label: String?, name: String) -> DeclaredTunnel {
+        DeclaredTunnel(id: id, label: label, kind: .http, name: name, port: nil, url: "https://\(name).t")
+    }
+
+    @Test func leftoversAreWhatNothingWantsByLabelOrName() throws {
+        let known = [tunnel("1", "a", name: "one"), tunnel("2", "b", name: "two"), tunnel("3", nil, name: "three")]
+        func left(_ yaml: String) throws -> [String] { TunnelChanges.leftovers(known, try settings(yaml)).map(\.id) }
+        #expect(try left("tunnels: {a: {http: 1}, b: {http: 1}}") == ["3"])
+        // Another label, the same name.
+        #expect(try left("tunnels: {c: {http: 1, name: one}, b: {http: 1}}") == ["3"])
+        // The same label, another name; and another kind.
+        #expect(try left("tunnels: {a: {http: 1, name: new}, b: {tcp: 1}}") == ["1", "2", "3"])
+        #expect(try left("tunnels: {x: {http: 1, name: three}}") == ["1", "2"])
+    }
+
+    @Test func aDifferenceSaysWhatStays() throws {
+        let before = try #require(try settings("tunnels: {web: {http: 1, basic-auth: 'a:12345678'}}").tunnels["web"])
+        let running = [
+            "web": TunnelChanges.Running(
+                wanted: before, known: tunnel("1", "web", name: "one"), isOnline: true, problem: nil)
+        ]
+        let known = [tunnel("1", "web", name: "one")]
+        let changed = TunnelChanges.differences(
+            running, try settings("tunnels: {web: {http: 2, basic-auth: 'a:87654321'}}"), known)
+        #expect(changed.map(\.change) == [.change])
+        #expect(changed.first?.after == "http https://one.t -> 2 (other passwords)")
+        let same = try settings("tunnels: {web: {http: 1, basic-auth: 'a:12345678'}}")
+        #expect(TunnelChanges.differences(running, same, known).map(\.change) == [.none])
+        // Without a link nothing is online, and that is no difference.
+        let away = running.mapValues {
+            TunnelChanges.Running(wanted: $0.wanted, known: $0.known, isOnline: false, problem: nil)
+        }
+        #expect(TunnelChanges.differences(away, same, nil).map(\.change) == [.none])
+        #expect(TunnelChanges.differences(away, same, known).map(\.change) == [.change])
+        #expect(TunnelChanges.differences([:], AgentSettings(), known).map(\.change) == [.remove])
     }
 }

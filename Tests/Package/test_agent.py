@@ -62,6 +62,8 @@ def test_a_machine_is_enrolled_once_and_its_tunnel_is_there_after_a_reboot_and_a
     assert machine.show("ActiveState", "postern-agent.service") == "active"
     assert "revoked" in machine.run("postern", "machine", "status", check=False).stdout
 
+    machine.run("apt-get", "remove", "-y", "postern")
+    assert "postern agent" not in machine.out("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
     machine.run("apt-get", "purge", "-y", "postern")
     assert machine.run("ls", "/var/lib/postern-agent", check=False).returncode != 0
     assert machine.run("ls", "/etc/postern-agent", check=False).returncode != 0

@@ -50,8 +50,10 @@ public struct ControlAnswer: Codable, Sendable {
     public var since: String?
     /// How the link gets out: `tls` or `websocket`.
     public var way: String?
-    /// Why there is no link.
+    /// Why there is no link, or why the server could not be asked.
     public var reason: String?
+    /// Mistakes of `agent.yml` at the start, and what `apply` could not give up.
+    public var problems: [String]?
     public var roundTripMilliseconds: Double?
     public var tunnels: [ServedTunnel]?
     public var differences: [TunnelDifference]?

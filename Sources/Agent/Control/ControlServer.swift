@@ -65,8 +65,8 @@ private final class ControlHandler: ChannelInboundHandler {
 public enum ControlClient {
     /// An answer, in bytes: a thousand tunnels.
     private static let limit = 1 << 20
-    /// The agent waits for the server at most 20 s.
-    private static let timeout = TimeAmount.seconds(30)
+    /// The agent waits for the server at most three times 15 s.
+    private static let timeout = TimeAmount.seconds(60)
 
     /// - Returns: nil where no agent runs.
     /// - Throws: ``ClientError``.

@@ -8,8 +8,8 @@ import Wire
 
 /// What the command line of this machine asks.
 extension AgentRunner {
-    /// How long the server may take to answer for all tunnels.
-    private static let settleTimeout = TimeAmount.seconds(20)
+    /// How long the server may take to answer for all tunnels; ``ControlClient`` waits for three of these.
+    private static let settleTimeout = TimeAmount.seconds(15)
 
     func answer(_ request: ControlRequest) -> EventLoopFuture<ControlAnswer> {
         switch request.verb {
@@ -22,25 +22,19 @@ extension AgentRunner {
 
     private func status() -> ControlAnswer {
         var answer = ControlAnswer()
-        answer.machine = configuration.enrolment.name
+        answer.machine = name
         answer.id = configuration.enrolment.id
         answer.server = configuration.enrolment.url
         answer.isOnline = onlineSince != nil
         answer.since = onlineSince?.iso
         answer.way = onlineSince == nil ? nil : keeper.way.rawValue
         answer.reason = onlineSince == nil ? reason : nil
+        answer.problems = problems.isEmpty ? nil : problems
         answer.roundTripMilliseconds = keeper.link?.engine.roundTrip.map { Double($0.nanoseconds) / 1_000_000 }
         answer.tunnels = tunnels.sorted { $0.key < $1.key }.map { label, tunnel in
-            var served = ServedTunnel(
+            ServedTunnel(
                 label: label, kind: tunnel.wanted.kind, service: tunnel.wanted.title, url: tunnel.known?.url,
-                state: "waiting")
-            switch tunnel.state {
-            case .waiting: break
-            case .online: served.state = "online"
-            case .failed(let reason): (served.state, served.problem) = ("failed", reason)
-            case .stopped(let reason): (served.state, served.problem) = ("stopped", reason)
-            }
-            return served
+                state: tunnel.state.word, problem: tunnel.state.problem)
         }
         return answer
     }
@@ -53,82 +47,45 @@ extension AgentRunner {
             return loop.makeSucceededFuture(ControlAnswer(error: error.sentences.joined(separator: "\n")))
         }
         let bound = NIOLoopBound(self, eventLoop: loop)
-        return declaredOnServer().map { known in
+        return declaredOnServer().map { found in
+            let runner = bound.value
+            let running = runner.tunnels.mapValues {
+                TunnelChanges.Running(
+                    wanted: $0.wanted, known: $0.known, isOnline: $0.state == .online, problem: $0.state.problem)
+            }
             var answer = ControlAnswer()
-            answer.differences = bound.value.differences(settings, known)
+            answer.differences = TunnelChanges.differences(running, settings, found.tunnels)
+            answer.reason = found.problem
             return answer
         }
     }
 
-    private func differences(_ settings: AgentSettings, _ known: [DeclaredTunnel]) -> [TunnelDifference] {
-        var found: [TunnelDifference] = []
-        for label in Set(settings.tunnels.keys).union(tunnels.keys).sorted() {
-            let (before, after) = (tunnels[label], settings.tunnels[label])
-            let change: TunnelDifference.Change =
-                switch (before, after) {
-                case (nil, _): .add
-                case (_, nil): .remove
-                case (let before?, let after?): before.wanted == after && before.state == .online ? .none : .change
-                }
-            found.append(
-                TunnelDifference(
-                    label: label, change: change, before: before.map(Self.text),
-                    after: after.map { Self.text($0) }))
+    private struct OnServer: Sendable {
+        /// Nil where the server could not be asked.
+        let tunnels: [DeclaredTunnel]?
+        let problem: String?
+    }
+
+    private func declaredOnServer() -> EventLoopFuture<OnServer> {
+        guard keeper.link != nil else {
+            return loop.makeSucceededFuture(
+                OnServer(tunnels: nil, problem: "the server was not asked: there is no link (\(reason))"))
         }
-        for tunnel in known where tunnel.label.map({ tunnels[$0] == nil && settings.tunnels[$0] == nil }) ?? true {
-            let place = tunnel.name ?? tunnel.port.map { "port \($0)" } ?? tunnel.id
-            found.append(
-                TunnelDifference(
-                    label: tunnel.label ?? place, change: .remove,
-                    before: "\(tunnel.url), on the server, served by nothing",
-                    after: nil))
-        }
-        return found
-    }
-
-    private static func text(_ tunnel: LiveDeclaration) -> String {
-        let state: String
-        switch tunnel.state {
-        case .online: state = ""
-        case .waiting: state = " (waiting)"
-        case .failed(let reason): state = " (failed: \(reason))"
-        case .stopped(let reason): state = " (stopped: \(reason))"
-        }
-        return text(tunnel.wanted, url: tunnel.known?.url) + state
-    }
-
-    private static func text(_ tunnel: AgentTunnel, url: String? = nil) -> String {
-        let place = url ?? tunnel.name ?? tunnel.port.map { "port \($0)" } ?? "a new address"
-        return "\(tunnel.kind.rawValue) \(place) -> \(tunnel.title)\(options(tunnel))"
-    }
-
-    /// What else is set, without the passwords.
-    private static func options(_ tunnel: AgentTunnel) -> String {
-        var words: [String] = []
-        if let pairs = tunnel.options.basicAuth { words.append("\(pairs.count) passwords") }
-        if let allow = tunnel.options.allow { words.append("allow \(allow.joined(separator: " "))") }
-        if let deny = tunnel.options.deny { words.append("deny \(deny.joined(separator: " "))") }
-        if let host = tunnel.options.hostHeader { words.append("host \(host)") }
-        if let path = tunnel.options.path { words.append("path \(path)") }
-        if tunnel.proxyProtocol { words.append("PROXY header") }
-        return words.isEmpty ? "" : " (\(words.joined(separator: ", ")))"
-    }
-
-    /// Empty where there is no link: what is on the server is unknown then.
-    private func declaredOnServer() -> EventLoopFuture<[DeclaredTunnel]> {
-        guard keeper.link != nil else { return loop.makeSucceededFuture([]) }
-        let promise = loop.makePromise(of: [DeclaredTunnel].self)
+        let promise = loop.makePromise(of: OnServer.self)
         declaredPage([], promise)
-        loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) { promise.succeed([]) }
+        loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) {
+            promise.succeed(OnServer(tunnels: nil, problem: "the server did not answer"))
+        }
         return promise.futureResult
     }
 
     /// The pages behind those that came, until one is empty.
-    private func declaredPage(_ before: [DeclaredTunnel], _ promise: EventLoopPromise<[DeclaredTunnel]>) {
+    private func declaredPage(_ before: [DeclaredTunnel], _ promise: EventLoopPromise<OnServer>) {
         keeper.call(LinkCall(.declared, tunnel: before.last?.id ?? "")) { [weak self] answer in
+            if let error = answer.error { return promise.succeed(OnServer(tunnels: nil, problem: error.message)) }
             let page = answer.tunnels ?? []
             guard !page.isEmpty, before.count + page.count <= AgentSettings.tunnelLimit * 2, let self else {
-                return promise.succeed(before)
+                return promise.succeed(OnServer(tunnels: before, problem: nil))
             }
             self.declaredPage(before + page, promise)
         }
@@ -140,16 +97,37 @@ extension AgentRunner {
             return loop.makeSucceededFuture(ControlAnswer(error: error.sentences.joined(separator: "\n")))
         }
         let bound = NIOLoopBound(self, eventLoop: loop)
-        return declaredOnServer().flatMap { known in
+        return declaredOnServer().flatMap { found -> EventLoopFuture<ControlAnswer> in
             let runner = bound.value
-            runner.take(settings)
-            for tunnel in known where tunnel.label.map({ settings.tunnels[$0] == nil }) ?? true {
-                runner.keeper.call(LinkCall(.release, tunnel: tunnel.id)) { _ in }
+            guard let known = found.tunnels else {
+                runner.take(settings)
+                let why = found.problem ?? ""
+                return runner.loop.makeSucceededFuture(
+                    ControlAnswer(
+                        error:
+                            "\(why). The file holds from now on; run this again when there is a link, to give up what it says no more"
+                    ))
             }
-            let settled = runner.loop.makePromise(of: Void.self)
-            runner.settled().cascade(to: settled)
-            runner.loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) { settled.succeed() }
-            return settled.futureResult.map { bound.value.status() }
+            // First what goes: a plan at its limit has room for what comes then.
+            let released = runner.loop.makePromise(of: [String].self)
+            runner.release(TunnelChanges.leftovers(known, settings)).cascade(to: released)
+            runner.loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) {
+                released.succeed(["the server did not answer"])
+            }
+            return released.futureResult.flatMap { problems in bound.value.settle(settings, problems) }
+        }
+    }
+
+    private func settle(_ settings: AgentSettings, _ problems: [String]) -> EventLoopFuture<ControlAnswer> {
+        take(settings)
+        let done = loop.makePromise(of: Void.self)
+        settled().cascade(to: done)
+        loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) { done.succeed() }
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        return done.futureResult.map {
+            var answer = bound.value.status()
+            if !problems.isEmpty { answer.problems = (answer.problems ?? []) + problems }
+            return answer
         }
     }
 
@@ -160,15 +138,20 @@ extension AgentRunner {
             return loop.makeSucceededFuture(
                 ControlAnswer(error: "there is no link to the server now (\(reason)); try again when there is"))
         }
+        guard !isRekeying else {
+            return loop.makeSucceededFuture(ControlAnswer(error: "a new key is under way already"))
+        }
         do {
             let next = try MachineState.makeKey()
             // Before the server hears of it: whatever happens then, this machine has both keys.
             try configuration.state.saveNext(next)
             var call = LinkCall(.rekey)
             call.certificate = try next.certificatePEM()
+            isRekeying = true
             let promise = loop.makePromise(of: ControlAnswer.self)
             keeper.call(call) { [weak self] answer in
                 guard let self else { return }
+                self.isRekeying = false
                 if let error = answer.error { return promise.succeed(ControlAnswer(error: error.message)) }
                 do {
                     try self.configuration.state.takeNext()
@@ -178,7 +161,11 @@ extension AgentRunner {
                 } catch { promise.succeed(ControlAnswer(error: sentence(of: error))) }
             }
             loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) {
-                promise.succeed(ControlAnswer(error: "the server did not answer; the old key is still good"))
+                promise.succeed(
+                    ControlAnswer(
+                        error:
+                            "the server did not answer in time; the agent has both keys and finds out which one is good"
+                    ))
             }
             return promise.futureResult
         } catch { return loop.makeSucceededFuture(ControlAnswer(error: sentence(of: error))) }

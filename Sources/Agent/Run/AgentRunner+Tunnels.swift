@@ -10,44 +10,33 @@ extension AgentRunner {
     // MARK: Settings
 
     /// Serves what the settings say from now on. Tunnels that stay as they are notice nothing.
-    public func take(_ settings: AgentSettings) {
+    /// - Parameter problems: of the file, whose other tunnels are served.
+    public func take(_ settings: AgentSettings, problems: [String] = []) {
+        self.problems = problems
         for (label, before) in tunnels where settings.tunnels[label] == nil { drop(label, before) }
-        for (label, wanted) in settings.tunnels.sorted(by: { $0.key < $1.key }) {
-            let service: TunnelRun.Service
-            do { service = try wanted.service() } catch {
-                fail(label, wanted, "\(sentence(of: error))")
-                continue
-            }
-            guard let before = tunnels[label] else {
-                tunnels[label] = LiveDeclaration(wanted: wanted, service: service)
-                declare(label)
-                continue
-            }
-            tunnels[label]?.wanted = wanted
-            // Where connections go is this machine's own business.
-            tunnels[label]?.service = service
-            if case .stopped = before.state {
-                tunnels[label]?.state = .waiting
-                declare(label)
-                continue
-            }
-            if before.wanted == wanted && before.state == .online { continue }
-            if before.state != .online || before.wanted.wanted != wanted.wanted || before.known == nil {
-                end(before)
-                declare(label)
-            } else if before.wanted.options != wanted.options, let known = before.known {
-                start(label, known)
-            }
-        }
+        for (label, wanted) in settings.tunnels.sorted(by: { $0.key < $1.key }) { take(label, wanted) }
         say()
+        settledTunnels()
     }
 
-    private func fail(_ label: String, _ wanted: AgentTunnel, _ reason: String) {
-        if let before = tunnels[label] { end(before) }
-        tunnels[label] = LiveDeclaration(
-            wanted: wanted, service: .socket(host: "", port: 0, tls: nil, sendsProxyHeader: false),
-            state: .failed(reason))
-        logger.error("tunnel cannot be served", metadata: ["tunnel": "\(label)", "reason": "\(reason)"])
+    private func take(_ label: String, _ wanted: AgentTunnel) {
+        guard let before = tunnels[label] else {
+            tunnels[label] = LiveDeclaration(wanted: wanted)
+            return declare(label)
+        }
+        if before.wanted == wanted && before.state == .online { return }
+        tunnels[label]?.wanted = wanted
+        tunnels[label]?.service = nil
+        guard before.state == .online, before.wanted.wanted == wanted.wanted, let known = before.known,
+            makeService(label)
+        else {
+            end(before)
+            tunnels[label]?.known = nil
+            tunnels[label]?.state = .waiting
+            return declare(label)
+        }
+        // Where connections go is this machine's own business; what the server looks at, it is told.
+        if before.wanted.options != wanted.options { start(label, known) }
     }
 
     private func drop(_ label: String, _ tunnel: LiveDeclaration) {
@@ -56,19 +45,48 @@ extension AgentRunner {
         logger.info("tunnel no longer served", metadata: ["tunnel": "\(label)"])
     }
 
-    /// Its connections end; on the server it stays the machine's.
+    /// Its connections end; on the server it stays the machine's. Also where it is just being started.
     private func end(_ tunnel: LiveDeclaration) {
         guard let known = tunnel.known else { return }
         labels[known.id] = nil
-        if tunnel.state == .online { keeper.call(LinkCall(.stop, tunnel: known.id)) { _ in } }
+        if case .stopped = tunnel.state { return }
+        keeper.call(LinkCall(.stop, tunnel: known.id)) { _ in }
+    }
+
+    /// Gives tunnels up that nothing wants any more.
+    /// - Returns: what went wrong, in sentences.
+    func release(_ leftovers: [DeclaredTunnel]) -> EventLoopFuture<[String]> {
+        let released = leftovers.map { tunnel -> EventLoopFuture<String?> in
+            labels[tunnel.id] = nil
+            let promise = loop.makePromise(of: String?.self)
+            keeper.call(LinkCall(.release, tunnel: tunnel.id)) { answer in
+                promise.succeed(answer.error.map { "\(tunnel.url): \($0.message)" })
+            }
+            return promise.futureResult
+        }
+        return EventLoopFuture.whenAllSucceed(released, on: loop).map { $0.compactMap { $0 } }
     }
 
     // MARK: Serving
 
+    /// - Returns: false where what is to be served is not there; it is tried again every minute.
+    private func makeService(_ label: String) -> Bool {
+        guard let tunnel = tunnels[label] else { return false }
+        if tunnel.service != nil { return true }
+        do {
+            tunnels[label]?.service = try tunnel.wanted.service()
+            return true
+        } catch {
+            failed(label, sentence(of: error))
+            return false
+        }
+    }
+
     func declare(_ label: String) {
-        guard keeper.link != nil, let tunnel = tunnels[label] else { return }
+        guard let tunnel = tunnels[label] else { return }
         // Somebody has stopped it on the server; only a person starts it again.
         if case .stopped = tunnel.state { return }
+        guard makeService(label), keeper.link != nil else { return }
         tunnels[label]?.state = .waiting
         var call = LinkCall(.declare)
         call.label = label
@@ -77,7 +95,7 @@ extension AgentRunner {
         keeper.call(call) { [weak self] answer in
             guard let self, self.tunnels[label]?.wanted == wanted else { return }
             guard answer.error == nil, let known = answer.tunnels?.first else {
-                return self.refused(label, answer.error?.message ?? "the server names no tunnel")
+                return self.failed(label, answer.error?.message ?? "the server names no tunnel")
             }
             self.tunnels[label]?.known = known
             self.labels[known.id] = label
@@ -91,9 +109,11 @@ extension AgentRunner {
         call.options = tunnel.wanted.options
         let wanted = tunnel.wanted
         keeper.call(call) { [weak self] answer in
-            guard let self, self.tunnels[label]?.wanted == wanted else { return }
-            if let error = answer.error { return self.refused(label, error.message) }
-            if self.tunnels[label]?.state != .online {
+            guard let self, let now = self.tunnels[label], now.wanted == wanted, now.known?.id == known.id else {
+                return
+            }
+            if let error = answer.error { return self.failed(label, error.message) }
+            if now.state != .online {
                 self.logger.info("tunnel online", metadata: ["tunnel": "\(label)", "url": "\(known.url)"])
             }
             self.tunnels[label]?.state = .online
@@ -117,25 +137,23 @@ extension AgentRunner {
         report()
     }
 
-    private func refused(_ label: String, _ reason: String) {
-        if tunnels[label]?.state != .failed(reason) {
-            logger.error("tunnel refused", metadata: ["tunnel": "\(label)", "reason": "\(reason)"])
+    private func failed(_ label: String, _ reason: String) {
+        guard let tunnel = tunnels[label] else { return }
+        if tunnel.state != .failed(reason) {
+            logger.error("tunnel cannot be served", metadata: ["tunnel": "\(label)", "reason": "\(reason)"])
         }
         // What the file says now is not what is served: rather nothing than an address without its new password.
-        if let tunnel = tunnels[label], tunnel.state == .online { end(tunnel) }
+        end(tunnel)
+        tunnels[label]?.known = nil
         tunnels[label]?.state = .failed(reason)
         say()
         settledTunnels()
     }
 
-    /// What the server refused may be good by now: a plan, a pause, a name that was taken.
+    /// What could not be served may be good by now: a disk that was mounted late, a plan, a pause, a name that was taken.
     func retryFailed() {
         for (label, tunnel) in tunnels {
-            guard case .failed = tunnel.state else { continue }
-            if let service = try? tunnel.wanted.service() {
-                tunnels[label]?.service = service
-                declare(label)
-            }
+            if case .failed = tunnel.state { declare(label) }
         }
     }
 }

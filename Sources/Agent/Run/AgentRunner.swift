@@ -54,6 +54,13 @@ public final class AgentRunner: LinkKeeperOwner {
     private var retryTimer: RepeatedTask?
     /// Wait until the server has answered for every tunnel.
     var settling: [EventLoopPromise<Void>] = []
+    /// Mistakes of `agent.yml`.
+    var problems: [String] = []
+    /// What the server calls this machine.
+    private(set) var name: String
+    var isRekeying = false
+    /// The key that was announced and not used yet is tried, because the other one is refused.
+    private var triesNextKey = false
     private let stopped: EventLoopPromise<Void>
 
     /// A tunnel of `agent.yml`, and how it stands.
@@ -61,11 +68,29 @@ public final class AgentRunner: LinkKeeperOwner {
         enum State: Equatable {
             case waiting, online
             case failed(String)
+            /// By somebody on the server.
             case stopped(String)
+
+            var word: String {
+                switch self {
+                case .waiting: "waiting"
+                case .online: "online"
+                case .failed: "failed"
+                case .stopped: "stopped"
+                }
+            }
+
+            var problem: String? {
+                switch self {
+                case .waiting, .online: nil
+                case .failed(let reason), .stopped(let reason): reason
+                }
+            }
         }
 
         var wanted: AgentTunnel
-        var service: TunnelRun.Service
+        /// Nil where it could not be made yet.
+        var service: TunnelRun.Service?
         var known: DeclaredTunnel?
         var state = State.waiting
     }
@@ -75,6 +100,7 @@ public final class AgentRunner: LinkKeeperOwner {
         self.configuration = configuration
         self.loop = loop
         self.logger = logger
+        name = configuration.enrolment.name
         stopped = loop.makePromise(of: Void.self)
         let tls = try Self.context(configuration.enrolment, configuration.key)
         var link = LinkKeeper.Configuration(
@@ -92,8 +118,8 @@ public final class AgentRunner: LinkKeeperOwner {
     }
 
     /// - Returns: when the agent has stopped.
-    public func start(_ settings: AgentSettings) -> EventLoopFuture<Void> {
-        take(settings)
+    public func start(_ settings: AgentSettings, problems: [String]) -> EventLoopFuture<Void> {
+        take(settings, problems: problems)
         keeper.start()
         let bound = NIOLoopBound(self, eventLoop: loop)
         retryTimer = loop.scheduleRepeatedTask(initialDelay: Self.retryPause, delay: Self.retryPause) { _ in
@@ -112,8 +138,14 @@ public final class AgentRunner: LinkKeeperOwner {
     // MARK: The link
 
     package func linkUp(_ link: LinkHandler) {
-        keeper.settled()
         onlineSince = .now()
+        if triesNextKey {
+            triesNextKey = false
+            // The other one is good for nothing now.
+            do { try configuration.state.takeNext() } catch {
+                logger.error("the new key cannot be kept", metadata: ["error": "\(sentence(of: error))"])
+            }
+        }
         logger.info(
             "connected", metadata: ["server": "\(configuration.enrolment.url)", "way": "\(keeper.way.rawValue)"])
         say()
@@ -131,7 +163,11 @@ public final class AgentRunner: LinkKeeperOwner {
         var call = LinkCall(.report)
         call.report = MachineVitals.report(
             directory: configuration.state.directory, tunnels: tunnels.values.count { $0.state == .online })
-        keeper.call(call) { _ in }
+        keeper.call(call) { [weak self] answer in
+            guard let self else { return }
+            self.keeper.settled()
+            if let name = answer.machine { self.name = name }
+        }
     }
 
     package func linkLost(_ reason: String, retryIn wait: TimeAmount) {
@@ -144,32 +180,51 @@ public final class AgentRunner: LinkKeeperOwner {
         for promise in settling { promise.succeed() }
         settling = []
         reportTimer?.cancel()
+        isRekeying = false
         for (label, tunnel) in tunnels where tunnel.state == .online { tunnels[label]?.state = .waiting }
         say()
     }
 
-    package func linkRefused(_ reason: LinkGoAway) -> TimeAmount? { Self.refusedPause }
+    package func linkRefused(_ reason: LinkGoAway) -> TimeAmount? {
+        isRekeying = false
+        // After a crash in the middle of a new key, nobody here knows which of the two the server takes.
+        do {
+            let (state, enrolment) = (configuration.state, configuration.enrolment)
+            if let next = try state.nextKey() {
+                let key = triesNextKey ? configuration.key : next
+                triesNextKey.toggle()
+                keeper.use(try Self.context(enrolment, key))
+                if triesNextKey { return .seconds(1) }
+            }
+        } catch { logger.error("the new key cannot be read", metadata: ["error": "\(sentence(of: error))"]) }
+        return Self.refusedPause
+    }
 
     package func linkUntrusted(_ reason: String) -> Bool { true }
 
     package func linkStopped() { stopped.succeed() }
 
-    func say() {
+    func say() { configuration.onStatus(summary) }
+
+    /// One line for `systemctl status`.
+    public var summary: String {
         let online = tunnels.values.count { $0.state == .online }
-        configuration.onStatus(
-            onlineSince == nil
-                ? "not connected to \(configuration.enrolment.url): \(reason)"
-                : "connected to \(configuration.enrolment.url); \(online) of \(tunnels.count) tunnels online")
+        let mistakes = problems.isEmpty ? "" : "; \(problems.count) mistakes in \(configuration.settingsPath)"
+        return onlineSince == nil
+            ? "not connected to \(configuration.enrolment.url): \(reason)\(mistakes)"
+            : "connected to \(configuration.enrolment.url); \(online) of \(tunnels.count) tunnels online\(mistakes)"
     }
 
     // MARK: Streams and calls
 
     package func linkOpened(_ stream: LinkStream, by link: LinkHandler) {
-        guard stream.open.kind == "tunnel", let label = labels[stream.open.tunnel], let tunnel = tunnels[label] else {
+        guard stream.open.kind == "tunnel", let label = labels[stream.open.tunnel],
+            let service = tunnels[label]?.service
+        else {
             return link.reject(
                 stream, LinkRejection(code: "unknown", message: "This machine does not serve that tunnel."))
         }
-        tunnel.service.open(stream, of: link, on: loop)
+        service.open(stream, of: link, on: loop)
     }
 
     package func linkCalled(_ call: LinkCall, _ number: UInt32, by link: LinkHandler) {

@@ -23,21 +23,33 @@ public struct AgentSettings: Sendable, Equatable {
 
     /// - Throws: ``Problems``.
     public static func read(_ path: String) throws(Problems) -> AgentSettings {
+        let (settings, problems) = whatIsRight(in: path)
+        guard problems.isEmpty else { throw Problems(sentences: problems) }
+        return settings
+    }
+
+    /// The tunnels without a mistake, and the mistakes: a machine that starts serves what it can.
+    public static func whatIsRight(in path: String) -> (AgentSettings, problems: [String]) {
         let bytes: [UInt8]
         do { bytes = try WholeFile.read(path, limit: limit) } catch {
-            throw Problems(sentences: ["\(path): \(error.message)"])
+            return (AgentSettings(), ["\(path): \(error.message)"])
         }
-        do { return try parse(String(decoding: bytes, as: UTF8.self)) } catch {
-            throw Problems(sentences: error.sentences.map { "\(path): \($0)" })
-        }
+        let (settings, problems) = reading(String(decoding: bytes, as: UTF8.self))
+        return (settings, problems.map { "\(path): \($0)" })
     }
 
     /// - Throws: ``Problems``.
     public static func parse(_ yaml: String) throws(Problems) -> AgentSettings {
+        let (settings, problems) = reading(yaml)
+        guard problems.isEmpty else { throw Problems(sentences: problems) }
+        return settings
+    }
+
+    private static func reading(_ yaml: String) -> (AgentSettings, [String]) {
         var settings = AgentSettings()
         var problems: [String] = []
         do throws(YAMLNode.Problem) {
-            guard let root = try YAMLNode.parse(yaml) else { return settings }
+            guard let root = try YAMLNode.parse(yaml) else { return (settings, []) }
             guard case .mapping(let entries, _) = root else {
                 throw YAMLNode.Problem(line: root.line, text: "the file begins with 'tunnels:'")
             }
@@ -59,8 +71,7 @@ public struct AgentSettings: Sendable, Equatable {
             }
         } catch { problems.append("line \(error.line): \(error.text)") }
         if settings.tunnels.count > tunnelLimit { problems.append("a machine serves at most \(tunnelLimit) tunnels") }
-        guard problems.isEmpty else { throw Problems(sentences: problems) }
-        return settings
+        return (settings, problems)
     }
 }
 

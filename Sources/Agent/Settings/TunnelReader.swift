@@ -156,23 +156,25 @@ struct TunnelReader {
 
     private mutating func passwords() -> [String]? {
         var pairs = list("basic-auth")
-        if let path = text("basic-auth-file") {
-            do {
-                let lines = String(decoding: try WholeFile.read(path, limit: Self.fileLimit), as: UTF8.self)
-                    .split(separator: "\n").map { $0.filter { $0 != "\r" } }.filter {
-                        !$0.isEmpty && !$0.hasPrefix("#")
-                    }
-                if lines.isEmpty {
-                    report(values["basic-auth-file"]?.line ?? line, "\(path) has no NAME:PASSWORD in it")
-                }
-                pairs = (pairs ?? []) + lines
-            } catch { report(values["basic-auth-file"]?.line ?? line, "\(path): \(error.message)") }
+        let form = "an entry is NAME:PASSWORD, with a password of at least 8 characters"
+        if let pairs, !pairs.allSatisfy(Self.isPair) {
+            report(values["basic-auth"]?.line ?? line, "'basic-auth': \(form)")
         }
-        for pair in pairs ?? [] where !pair.contains(":") {
-            report(values["basic-auth"]?.line ?? line, "an entry of basic-auth is NAME:PASSWORD")
-            break
-        }
+        guard let path = text("basic-auth-file") else { return pairs }
+        let place = values["basic-auth-file"]?.line ?? line
+        do {
+            let lines = String(decoding: try WholeFile.read(path, limit: Self.fileLimit), as: UTF8.self)
+                .split(separator: "\n").map { $0.filter { $0 != "\r" } }.filter { !$0.isEmpty && !$0.hasPrefix("#") }
+            if lines.isEmpty { report(place, "\(path) has no NAME:PASSWORD in it") }
+            if !lines.allSatisfy(Self.isPair) { report(place, "\(path): \(form)") }
+            pairs = (pairs ?? []) + lines
+        } catch { report(place, "\(path): \(error.message)") }
         return pairs
+    }
+
+    private static func isPair(_ text: String) -> Bool {
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        return parts.count == 2 && !parts[0].isEmpty && parts[1].count >= 8
     }
 
     /// Edits between two words.

@@ -41,7 +41,7 @@ indirect enum YAMLNode: Sendable, Equatable {
     }
 
     private enum Event {
-        case text(String), listStart, listEnd, mappingStart, mappingEnd, documentEnd, other
+        case text(String), listStart, listEnd, mappingStart, mappingEnd, documentEnd, streamEnd, other
     }
 
     private static func next(_ parser: inout yaml_parser_t) throws(Problem) -> (Event, Int) {
@@ -55,15 +55,17 @@ indirect enum YAMLNode: Sendable, Equatable {
         switch event.type {
         case YAML_SCALAR_EVENT:
             let scalar = event.data.scalar
-            return (
-                .text(String(decoding: UnsafeBufferPointer(start: scalar.value, count: scalar.length), as: UTF8.self)),
-                line
-            )
+            let text = String(
+                decoding: UnsafeBufferPointer(start: scalar.value, count: scalar.length), as: UTF8.self)
+            // YAML's own words for nothing.
+            let isNothing = scalar.style == YAML_PLAIN_SCALAR_STYLE && ["~", "null"].contains(text)
+            return (.text(isNothing ? "" : text), line)
         case YAML_SEQUENCE_START_EVENT: return (.listStart, line)
         case YAML_SEQUENCE_END_EVENT: return (.listEnd, line)
         case YAML_MAPPING_START_EVENT: return (.mappingStart, line)
         case YAML_MAPPING_END_EVENT: return (.mappingEnd, line)
-        case YAML_DOCUMENT_END_EVENT, YAML_STREAM_END_EVENT: return (.documentEnd, line)
+        case YAML_DOCUMENT_END_EVENT: return (.documentEnd, line)
+        case YAML_STREAM_END_EVENT: return (.streamEnd, line)
         case YAML_ALIAS_EVENT: throw Problem(line: line, text: "anchors and aliases cannot be used here")
         default: return (.other, line)
         }
@@ -74,9 +76,18 @@ indirect enum YAMLNode: Sendable, Equatable {
             let (event, line) = try next(&parser)
             switch event {
             case .other: continue
-            case .documentEnd: return nil
+            case .documentEnd, .streamEnd: return nil
             case .text(""): return nil
-            default: return try node(event, line, &parser, depth: 0)
+            default:
+                let root = try node(event, line, &parser, depth: 0)
+                // The end of the document, and then that of the stream.
+                while true {
+                    let (event, line) = try next(&parser)
+                    if case .streamEnd = event { return root }
+                    guard case .documentEnd = event else {
+                        throw Problem(line: line, text: "a second document begins here; the file has one")
+                    }
+                }
             }
         }
     }
@@ -109,7 +120,8 @@ indirect enum YAMLNode: Sendable, Equatable {
                     Entry(key: key, line: keyLine, value: try node(value, valueLine, &parser, depth: depth + 1)))
             }
             return .mapping(entries, line: line)
-        case .listEnd, .mappingEnd, .documentEnd, .other: throw Problem(line: line, text: "this is not YAML")
+        case .listEnd, .mappingEnd, .documentEnd, .streamEnd, .other:
+            throw Problem(line: line, text: "this is not YAML")
         }
     }
 }

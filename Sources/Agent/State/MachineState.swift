@@ -70,6 +70,9 @@ public struct MachineState: Sendable {
     /// - Throws: ``ClientError``, `TLSError`.
     public func key() throws -> CertificatePair? { try key(keyPath) }
 
+    /// One that the server may know: it was announced, or an enrolment with it has begun.
+    public func nextKey() throws -> CertificatePair? { try key(nextKeyPath) }
+
     private func key(_ path: String) throws -> CertificatePair? {
         let text: String
         do { text = String(decoding: try WholeFile.read(path, limit: Self.limit), as: UTF8.self) } catch {
@@ -83,26 +86,54 @@ public struct MachineState: Sendable {
         try Issuing.selfSigned(names: ["postern-machine"], now: time(nil))
     }
 
+    /// With what is missing above it.
     /// - Throws: ``ClientError``.
     public func makeDirectory() throws {
-        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
+        guard socketPath.utf8.count < 108 else {
             throw ClientError(
-                "cannot make \(directory): \(String(cString: strerror(errno)).lowercased()); run this with sudo, or choose another --state"
+                "\(directory) is too long for the agent's socket; choose a shorter --state", status: .usage)
+        }
+        var made = ""
+        for part in directory.split(separator: "/") {
+            made += made.isEmpty && !directory.hasPrefix("/") ? "\(part)" : "/\(part)"
+            guard mkdir(made, 0o700) == 0 || errno == EEXIST else {
+                throw ClientError(
+                    "cannot make \(made): \(String(cString: strerror(errno)).lowercased()); run this with sudo, or choose another --state"
+                )
+            }
+        }
+        guard access(directory, W_OK) == 0 else {
+            throw ClientError(
+                "\(directory) cannot be written: \(String(cString: strerror(errno)).lowercased()); run this with sudo, or choose another --state"
             )
+        }
+    }
+
+    /// Held by the agent for its life; the kernel gives it back, whatever ends it.
+    /// - Throws: ``ClientError`` where another agent has it.
+    public func lock() throws {
+        let path = "\(directory)/agent.lock"
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw ClientError("cannot open \(path): \(String(cString: strerror(errno)).lowercased())")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            throw ClientError(
+                "an agent runs on \(directory) already; 'postern machine status' shows what it does", status: .refused)
         }
     }
 
     /// - Throws: ``ClientError``, `TLSError`.
     public func save(_ enrolment: Enrolment, key: CertificatePair) throws {
         try write(key, to: keyPath)
-        _ = unlink(nextKeyPath)
         guard let data = try? JSONEncoder().encode(enrolment) else {
             throw ClientError("the enrolment cannot be stored")
         }
         try write(data, to: enrolmentPath)
+        _ = unlink(nextKeyPath)
     }
 
-    func saveNext(_ key: CertificatePair) throws { try write(key, to: nextKeyPath) }
+    public func saveNext(_ key: CertificatePair) throws { try write(key, to: nextKeyPath) }
 
     /// The server knows the next key: it is the machine's from now on.
     /// - Throws: ``ClientError``.
@@ -110,6 +141,8 @@ public struct MachineState: Sendable {
         guard rename(nextKeyPath, keyPath) == 0 else {
             throw ClientError("cannot rename \(nextKeyPath): \(String(cString: strerror(errno)).lowercased())")
         }
+        // The server forgets the old key at once: a rename that a power failure undoes would leave that one.
+        do { try WholeFile.syncDirectory(of: keyPath) } catch { throw failure("sync", directory, error) }
     }
 
     private func write(_ key: CertificatePair, to path: String) throws {
@@ -117,7 +150,10 @@ public struct MachineState: Sendable {
     }
 
     private func write(_ bytes: some Sequence<UInt8>, to path: String) throws {
-        do { try WholeFile.write(bytes, to: path) } catch { throw failure("write", path, error) }
+        do {
+            try WholeFile.write(bytes, to: path)
+            try WholeFile.syncDirectory(of: path)
+        } catch { throw failure("write", path, error) }
     }
 
     private func failure(_ what: String, _ path: String, _ error: WholeFile.Failure) -> ClientError {

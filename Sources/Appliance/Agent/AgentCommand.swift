@@ -20,7 +20,8 @@ struct AgentCommand: AsyncParsableCommand {
 
             The package runs it as the service postern-agent, once the machine is enrolled. SIGHUP reads the settings again:
             tunnels that stay as they are notice nothing. 'postern tunnels diff' shows what would change, and
-            'postern tunnels apply' does it.
+            'postern tunnels apply' does it. Tunnels with a mistake in the settings are left out at a start, and said in the log and
+            by 'postern machine status'; --check names the mistakes and does nothing else.
             """)
 
     static let standardSettings = "/etc/postern-agent/agent.yml"
@@ -33,31 +34,43 @@ struct AgentCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("debug, info, notice, warning or error.", valueName: "level"))
     var logLevel = LogLevel.info
 
+    @Flag(help: "Only look whether the settings have mistakes.")
+    var check = false
+
     enum LogLevel: String, ExpressibleByArgument, CaseIterable { case debug, info, notice, warning, error }
 
     func run() async throws {
         umask(0o077)
         postern_raise_file_limit()
+        if check {
+            let count = try Self.read(settings).tunnels.count
+            return Output.line("\(settings) has no mistakes; \(count) tunnels.")
+        }
         let machine = state.machine
         guard let enrolment = try machine.enrolment(), let key = try machine.key() else {
             throw ClientError(
                 "this machine is not enrolled (\(machine.directory)); 'postern machine invite' where you are signed in says how"
             )
         }
-        let first = try Self.read(settings)
+        try machine.makeDirectory()
+        try machine.lock()
         LogSettings.shared.level = Logger.Level(rawValue: logLevel.rawValue) ?? .info
         let hasTime = !ServeCommand.isJournal(2)
         LoggingSystem.bootstrap { _ in LineLogHandler(format: .logfmt, hasTime: hasTime) }
         let logger = Logger(label: "postern-agent")
+        // A mistake that nobody has noticed yet must not take everything else off line at a reboot.
+        let (first, problems) =
+            Self.hasNoFile(settings) ? (AgentSettings(), []) : AgentSettings.whatIsRight(in: settings)
+        for problem in problems { logger.error("the settings have a mistake", metadata: ["problem": "\(problem)"]) }
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let configuration = AgentRunner.Configuration(
             state: machine, enrolment: enrolment, key: key, settingsPath: settings,
             software: "postern \(Postern.version)", onStatus: { Systemd.status($0) })
-        let (runner, stopped) = try await loop.submit {
-            let runner = try AgentRunner(configuration, loop: loop, logger: logger)
-            return (NIOLoopBound(runner, eventLoop: loop), runner.start(first))
+        let runner = try await loop.submit {
+            NIOLoopBound(try AgentRunner(configuration, loop: loop, logger: logger), eventLoop: loop)
         }.get()
         let control = try await loop.flatSubmit { ControlServer.listen(machine.socketPath, for: runner.value) }.get()
+        let stopped = try await loop.submit { runner.value.start(first, problems: problems) }.get()
         let watchdog = Self.feedWatchdog(from: loop)
         Systemd.ready("connecting to \(enrolment.url)")
         let signals = Task { await Self.obey(runner, loop, settings, logger) }
@@ -69,9 +82,11 @@ struct AgentCommand: AsyncParsableCommand {
         logger.info("stopped")
     }
 
+    private static func hasNoFile(_ path: String) -> Bool { path == standardSettings && access(path, F_OK) != 0 }
+
     /// No file is no tunnels: a machine that was just enrolled has none.
     private static func read(_ path: String) throws -> AgentSettings {
-        if path == standardSettings && access(path, F_OK) != 0 { return AgentSettings() }
+        if hasNoFile(path) { return AgentSettings() }
         do { return try AgentSettings.read(path) } catch {
             throw ClientError("\(error.sentences.joined(separator: "\n"))", status: .usage)
         }
@@ -91,11 +106,8 @@ struct AgentCommand: AsyncParsableCommand {
                 let read = try Self.read(settings)
                 try await loop.submit { runner.value.take(read) }.get()
                 logger.info("reloaded", metadata: ["tunnels": "\(read.tunnels.count)"])
-                Systemd.ready("reloaded")
-            } catch {
-                logger.error("the settings stay as they were", metadata: ["error": "\(error)"])
-                Systemd.ready("the settings stay as they were: \(error)")
-            }
+            } catch { logger.error("the settings stay as they were", metadata: ["error": "\(error)"]) }
+            Systemd.ready(try? await loop.submit { runner.value.summary }.get())
         }
     }
 
@@ -119,8 +131,12 @@ struct TunnelDiff: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        let differences = try await AgentQuestion.ask(.diff, state).differences ?? []
+        let answer = try await AgentQuestion.ask(.diff, state)
+        let differences = answer.differences ?? []
         if json { return differences.forEach { Output.json($0) } }
+        if let reason = answer.reason {
+            Output.error("postern: \(reason); only what the agent itself serves is compared")
+        }
         let changed = differences.filter { $0.change != .none }
         guard !changed.isEmpty else {
             return Output.line("Nothing would change; \(differences.count) tunnels are as agent.yml says.")
@@ -151,16 +167,18 @@ struct TunnelApply: AsyncParsableCommand {
         let answer = try await AgentQuestion.ask(.apply, state)
         let tunnels = answer.tunnels ?? []
         if json { Output.json(answer) } else { MachineStatus.show(tunnels: tunnels) }
-        if tunnels.contains(where: { $0.state != "online" }) { throw ExitCode(1) }
+        for problem in answer.problems ?? [] { Output.error("postern: \(problem)") }
+        if answer.problems != nil || tunnels.contains(where: { $0.state != "online" }) { throw ExitCode(1) }
     }
 }
 
-private enum AgentQuestion {
+/// Asks the agent of this machine.
+enum AgentQuestion {
     static func ask(_ verb: ControlRequest.Verb, _ state: MachineStateOption) async throws -> ControlAnswer {
         if let answer = try await ControlClient.ask(verb, at: state.machine.socketPath) { return answer }
         throw ClientError(
             state.machine.isEnrolled
-                ? "the agent does not run; start it: sudo systemctl start postern-agent"
+                ? "the agent does not run; start it: \(state.startCommand)"
                 : "this machine is not enrolled; 'postern machine invite' where you are signed in says how",
             status: .tryAgain)
     }

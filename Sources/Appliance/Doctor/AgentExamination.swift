@@ -27,11 +27,11 @@ enum AgentExamination {
         } catch { return [Finding("machine", bad: "\(error)")] }
         var findings = [Finding("machine", good: "\(enrolment.name) at \(enrolment.url)")]
         findings += proxy()
-        findings += await name(address)
+        findings += name(address)
         findings += await https(address)
         findings += await ways(enrolment, address, key)
         findings += await agent(machine)
-        return findings + (await services(settings))
+        return findings + (await services(settings, machine))
     }
 
     // MARK: The way out
@@ -49,7 +49,11 @@ enum AgentExamination {
         } catch { return [Finding("proxy", bad: "\(error)")] }
     }
 
-    private static func name(_ address: ServerAddress) async -> [Finding] {
+    private static func name(_ address: ServerAddress) -> [Finding] {
+        // The proxy looks the name up.
+        if let proxy = try? Proxy.environment(ProcessInfo.processInfo.environment), proxy.applies(to: address.host) {
+            return []
+        }
         var hints = addrinfo()
         hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
@@ -86,12 +90,23 @@ enum AgentExamination {
                 group: MultiThreadedEventLoopGroup.singleton,
                 proxy: try Proxy.environment(ProcessInfo.processInfo.environment),
                 connectTimeout: timeout)
-            let answer = try await HTTPClient(connector).exchange(
-                Endpoint(host: address.host, port: address.port, tls: try address.tls()),
-                HTTPRequest(.GET, "/health", headers: ["Host": address.authority], deadline: timeout))
+            func ask(_ tls: TLSContext?) async throws -> HTTPAnswer {
+                try await HTTPClient(connector).exchange(
+                    Endpoint(host: address.host, port: address.port, tls: tls),
+                    HTTPRequest(.GET, "/health", headers: ["Host": address.authority], deadline: timeout))
+            }
+            let answer: HTTPAnswer
+            var belief = address.isSecure ? ", by a certificate that is believed" : ", without TLS"
+            do { answer = try await ask(try address.tls()) } catch let error as TLSError where error.code == .untrusted
+            {
+                // The link knows the server by another key; what the clock is there can be asked all the same.
+                answer = try await ask(try ClientContexts.context(.anyone))
+                belief =
+                    ", by another certificate than at the enrolment; the link knows it by its own key and does not mind"
+            }
             var findings = [
                 answer.status == 200
-                    ? Finding("server", good: "answers, by a certificate that is believed")
+                    ? Finding("server", good: "answers\(belief)")
                     : Finding("server", bad: "answers \(answer.status); is \(address) still a Postern?")
             ]
             if let there = answer.headers.first(name: "date").flatMap(HTTPDate.seconds) {
@@ -106,12 +121,6 @@ enum AgentExamination {
                         ))
             }
             return findings
-        } catch let error as TLSError where error.code == .untrusted {
-            return [
-                Finding(
-                    "server",
-                    bad: "\(error.message); the link knows the server by another key and does not mind, enrolling does")
-            ]
         } catch { return [Finding("server", bad: "does not answer: \(NetworkError.sentence(error))")] }
     }
 
@@ -155,7 +164,7 @@ enum AgentExamination {
     }
 
     /// Whether what `agent.yml` leads to is there.
-    private static func services(_ path: String) async -> [Finding] {
+    private static func services(_ path: String, _ machine: MachineState) async -> [Finding] {
         let settings: AgentSettings
         do {
             if path == AgentCommand.standardSettings && access(path, F_OK) != 0 { return [] }
@@ -163,17 +172,36 @@ enum AgentExamination {
         } catch { return error.sentences.map { Finding("settings", bad: $0) } }
         var findings = [Finding("settings", good: "\(path) has no mistakes; \(settings.tunnels.count) tunnels")]
         for tunnel in settings.tunnels.values.sorted(by: { $0.label < $1.label }) {
-            findings.append(await service(tunnel))
+            findings.append(await service(tunnel, machine))
         }
         return findings
     }
 
-    private static func service(_ tunnel: AgentTunnel) async -> Finding {
+    /// Whether the agent may read a directory: root may read nearly everything, and the service is somebody else.
+    private static func canRead(_ path: String, as machine: MachineState) -> Bool {
+        var owner = stat()
+        guard geteuid() == 0, stat(machine.directory, &owner) == 0, owner.st_uid != 0 else {
+            return access(path, R_OK | X_OK) == 0
+        }
+        setegid(owner.st_gid)
+        seteuid(owner.st_uid)
+        defer {
+            seteuid(0)
+            setegid(0)
+        }
+        return faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS) == 0
+    }
+
+    private static func service(_ tunnel: AgentTunnel, _ machine: MachineState) async -> Finding {
         let name = "tunnel \(tunnel.label)"
         if tunnel.isDirectory {
-            return access(tunnel.target, R_OK | X_OK) == 0
+            return canRead(tunnel.target, as: machine)
                 ? Finding(name, good: "\(tunnel.target) can be read")
-                : Finding(name, bad: "\(tunnel.target): \(String(cString: strerror(errno)).lowercased())")
+                : Finding(
+                    name,
+                    bad:
+                        "\(tunnel.target) cannot be read by the agent: \(String(cString: strerror(errno)).lowercased()); let its user read it"
+                )
         }
         guard let address = ServiceAddress(tunnel.target) else { return Finding(name, bad: "no service") }
         do {

@@ -33,6 +33,9 @@ struct DoctorCommand: AsyncParsableCommand {
 
     func run() async throws {
         let machine = MachineState(directory: agentState)
+        if access(machine.directory, F_OK) == 0 && access(machine.directory, X_OK) != 0 {
+            throw CommandFailure("\(machine.directory) cannot be looked into; run this with sudo")
+        }
         let configuration = Configuration(file: server.config, flags: server.flags)
         // Before this process becomes the server's user, who may not look there.
         var findings = machine.isEnrolled ? await AgentExamination.findings(machine, settings: agentSettings) : []

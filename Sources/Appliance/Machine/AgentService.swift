@@ -16,7 +16,9 @@ struct AgentService {
             return
         }
         let (user, group) = (entry.pointee.pw_uid, entry.pointee.pw_gid)
-        for path in [directory, "\(directory)/machine.json", "\(directory)/machine.pem"] {
+        for path in [
+            directory, "\(directory)/machine.json", "\(directory)/machine.pem", "\(directory)/machine-next.pem",
+        ] {
             _ = lchown(path, user, group)
         }
     }

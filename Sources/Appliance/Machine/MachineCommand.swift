@@ -26,6 +26,12 @@ struct MachineStateOption: ParsableArguments {
     var state = MachineState.standardDirectory
 
     var machine: MachineState { MachineState(directory: state) }
+
+    /// What starts the agent of this directory.
+    var startCommand: String {
+        state == MachineState.standardDirectory
+            ? "sudo systemctl start postern-agent" : "postern agent --state \(state)"
+    }
 }
 
 struct MachineInvite: AsyncParsableCommand {
@@ -37,7 +43,10 @@ struct MachineInvite: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        let invitation = try await TunnelCommand.api().invite()
+        let api = try TunnelCommand.api()
+        var invitation = try await api.invite()
+        // A server that does not know its own address is at the one that we have found it by.
+        invitation.command = invitation.command.replacing("https://THIS-SERVER", with: api.address.description)
         if json { return Output.json(invitation) }
         Output.line("Run this on the machine, before \(invitation.expiresAt):")
         Output.line("")
@@ -64,7 +73,7 @@ struct MachineStatus: AsyncParsableCommand {
         }
         guard let status = try await ControlClient.ask(.status, at: machine.socketPath) else {
             throw ClientError(
-                "\(enrolment.name) is enrolled at \(enrolment.url), and its agent does not run; start it: sudo systemctl start postern-agent",
+                "\(enrolment.name) is enrolled at \(enrolment.url), and its agent does not run; start it: \(state.startCommand)",
                 status: .tryAgain)
         }
         if json {
@@ -85,6 +94,7 @@ struct MachineStatus: AsyncParsableCommand {
         } else {
             Output.line("State     not connected: \(status.reason ?? "")")
         }
+        for problem in status.problems ?? [] { Output.line("Problem   \(problem)") }
         MachineStatus.show(tunnels: status.tunnels ?? [])
     }
 
@@ -200,10 +210,7 @@ struct MachineRekey: AsyncParsableCommand {
     @OptionGroup var state: MachineStateOption
 
     func run() async throws {
-        let answer = try await ControlClient.ask(.rekey, at: state.machine.socketPath)
-        guard answer != nil else {
-            throw ClientError("the agent does not run; start it: sudo systemctl start postern-agent", status: .tryAgain)
-        }
+        _ = try await AgentQuestion.ask(.rekey, state)
         Output.line("This machine has a new key. Connections through its tunnels were cut once.")
     }
 }

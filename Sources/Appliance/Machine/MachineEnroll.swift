@@ -13,7 +13,8 @@ struct MachineEnroll: AsyncParsableCommand {
         commandName: "enroll", abstract: "Enrols this machine with a code, or with your own token.",
         discussion: """
             Example: sudo postern machine enroll https://box.example k7m2p9qa-x4tz8wbc
-                     sudo postern machine enroll              (with the token that 'postern login' has stored)
+                     postern machine enroll --state ~/machine      (with the token that 'postern login' has stored)
+                     sudo -E postern machine enroll                (the same for the package's service)
 
             The code comes from the page Machines or from 'postern machine invite'. The key is made here and stays here. Run
             as root where the package is installed, this starts the service postern-agent as well; elsewhere run
@@ -54,7 +55,7 @@ struct MachineEnroll: AsyncParsableCommand {
         let (address, token) = try await server()
         let api = APIClient(address: address, token: token)
         let link = try await api.link()
-        let key = try (newKey ? nil : machine.key()) ?? MachineState.makeKey()
+        let key = try self.key(machine)
         let enrolled = try await api.enrol(
             NewMachine(
                 certificate: try key.certificatePEM(), code: code, name: name, hostName: MachinePlatform.hostName,
@@ -75,11 +76,30 @@ struct MachineEnroll: AsyncParsableCommand {
         try await report(machine)
     }
 
+    /// A fresh key is kept before the server hears of it: where the answer is lost, the next try is with the same one.
+    private func key(_ machine: MachineState) throws -> CertificatePair {
+        if !newKey, let key = try machine.key() { return key }
+        let key = try machine.nextKey() ?? MachineState.makeKey()
+        try machine.saveNext(key)
+        return key
+    }
+
     /// The server that is meant, and what shows that we may enrol a machine there.
     private func server() async throws -> (ServerAddress, token: String) {
         guard let url else {
-            let credentials = try Credentials.load()
+            guard let credentials = try Credentials.find() else {
+                throw ClientError(
+                    geteuid() == 0
+                        ? "root is not signed in anywhere; use a code (postern machine invite), or 'sudo -E' with your own sign-in"
+                        : "you are not signed in; run 'postern login URL', or use a code: postern machine enroll URL CODE"
+                )
+            }
             return (try credentials.address(), credentials.token)
+        }
+        if code == nil && !url.contains(".") && !url.contains(":") && url.contains("-") && url != "localhost" {
+            throw ClientError(
+                "'\(url)' looks like a code; the server's address comes first: postern machine enroll https://HOST \(url)",
+                status: .usage)
         }
         let named = ServerAddress.completed(url)
         var address = try ServerAddress(named, pin: fingerprint)

@@ -47,7 +47,8 @@ enum Systemd {
 
     // MARK: Notifications
 
-    static func ready(_ status: String) { notify("READY=1\nSTATUS=\(status)") }
+    /// - Parameter status: nil leaves what was said last.
+    static func ready(_ status: String?) { notify("READY=1\(status.map { "\nSTATUS=\($0)" } ?? "")") }
 
     static func status(_ text: String) { notify("STATUS=\(text)") }
 

@@ -48,6 +48,10 @@ package final class LinkKeeper: LinkOwner {
     private static let openTimeout = TimeAmount.seconds(20)
     /// From `WELCOME` to ``settled()``.
     private static let settleTimeout = TimeAmount.seconds(20)
+    /// A link that lives this long is no sign of a network that cuts links.
+    private static let goodLife = TimeAmount.seconds(30)
+    /// Between two tries of the straight way while another one works.
+    private static let straightPause = TimeAmount.hours(1)
     /// How long the server may take to hear that we stop.
     private static let stopTimeout = TimeAmount.seconds(2)
     /// Calls under way at once; the protocol ends a link at 17.
@@ -75,12 +79,14 @@ package final class LinkKeeper: LinkOwner {
     private var attempt = 0
     private var backoff = LinkBackoff()
     private var spread = 0
+    private var straightTriedAt = NIODeadline.now()
+    private var welcomedAt = NIODeadline.now()
     private var timer: Scheduled<Void>?
     private var goAway: LinkGoAway?
     private var isStopping = false
     private var isOver = false
     private var answers: [UInt32: (LinkAnswer) -> Void] = [:]
-    private var waiting = CircularBuffer<(call: LinkCall, then: (LinkAnswer) -> Void)>()
+    private var waiting = CircularBuffer<(json: ByteBuffer, then: (LinkAnswer) -> Void)>()
 
     package init(_ configuration: Configuration, loop: any EventLoop) {
         self.configuration = configuration
@@ -96,6 +102,9 @@ package final class LinkKeeper: LinkOwner {
 
     private func beginRound() {
         guard !isOver, !isStopping else { return }
+        // A WebSocket works nearly everywhere; whether the straight way does again is looked at now and then.
+        if way != .tls, straightTriedAt + Self.straightPause < .now() { way = .tls }
+        if way == .tls { straightTriedAt = .now() }
         ways = [way] + LinkWay.allCases.filter { $0 != way }
         untrusted = nil
         failures = []
@@ -183,6 +192,7 @@ package final class LinkKeeper: LinkOwner {
         timer?.cancel()
         (self.link, opening, way, spread) = (link, nil, openingWay, welcome.spread)
         link.tickLater()
+        welcomedAt = .now()
         let bound = self.bound
         timer = loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) {
             bound.value.link?.end(
@@ -191,24 +201,28 @@ package final class LinkKeeper: LinkOwner {
         owner?.linkUp(link)
     }
 
-    /// What the link is for works: the next loss begins with short waits again.
-    package func settled() {
-        timer?.cancel()
-        backoff.reset(spread: spread)
-    }
+    /// What the link is for works.
+    package func settled() { timer?.cancel() }
 
     // MARK: Calls
 
     /// Asks the server something, in turn with others. Where the link is lost meanwhile, nothing answers.
     package func call(_ call: LinkCall, then: @escaping (LinkAnswer) -> Void) {
-        guard waiting.count < Self.callLimit else { return }
-        waiting.append((call, then))
+        let json = JSONText.encode(call)
+        let problem =
+            json.readableBytes > LinkLimits.callBytes
+            ? "these options are longer than the 64 KiB that a link carries; shorten its lists"
+            : waiting.count >= Self.callLimit ? "too many questions to the server wait already" : nil
+        if let problem {
+            return then(LinkAnswer(error: ErrorResource(statusCode: 413, message: problem, code: "too_long")))
+        }
+        waiting.append((json, then))
         sendCalls()
     }
 
     private func sendCalls() {
         while answers.count < Self.callsAtOnce, let link, let next = waiting.first {
-            guard let number = link.call(JSONText.encode(next.call)) else { return }
+            guard let number = link.call(next.json) else { return }
             waiting.removeFirst()
             answers[number] = next.then
         }
@@ -237,7 +251,7 @@ package final class LinkKeeper: LinkOwner {
     package func linkGoesAway(_ reason: LinkGoAway, by link: LinkHandler) {
         guard link === self.link || link === opening else { return }
         goAway = reason
-        // New streams would be refused; a fresh link takes them while this one's end.
+        // Streams under way may end; the link that comes then is a fresh one.
         if link.engine.streamCount == 0 { channel?.close(promise: nil) }
     }
 
@@ -259,6 +273,9 @@ package final class LinkKeeper: LinkOwner {
         timer?.cancel()
         if isStopping { return over() }
         guard !isOver else { return }
+        // Short waits again, behind a link that has lived for a while or that the server has ended in order.
+        let livedLong = wasOpen && welcomedAt + Self.goodLife < .now()
+        if livedLong || wasOpen && reason != nil { backoff.reset(spread: spread) }
         if let reason {
             let isFinal = reason.retryAfter == nil && reason.code != LinkError.Code.stopping.rawValue
             guard isFinal else { return wait(reason.message, retryAfter: reason.retryAfter) }
@@ -269,16 +286,23 @@ package final class LinkKeeper: LinkOwner {
             return retry(in: wait, reason.message)
         }
         let words = tls?.message ?? error?.message ?? "the connection ended"
-        if wasOpen { return wait(words, retryAfter: nil) }
+        if wasOpen {
+            // Some networks let a link begin and cut it then.
+            if !livedLong { way = LinkWay.allCases.first { $0 != way } ?? way }
+            return wait(words, retryAfter: nil)
+        }
         // TLS failed, or the connection ended before the server said anything: another way may lead there.
         if tls?.code == .untrusted { untrusted = words }
         failures.append("\(openingWay.text): \(words)")
         tryNext()
     }
 
+    /// Takes another key for the next link.
+    package func use(_ tls: TLSContext) { configuration.tls = tls }
+
     /// Ends the link and opens another one at once.
     package func reconnect(as tls: TLSContext) {
-        configuration.tls = tls
+        use(tls)
         guard let link else { return }
         link.end(LinkError(.closed, "This machine has another key now."))
     }

@@ -53,17 +53,16 @@ struct LinkDialer: Sendable {
         // Whoever ends the outer TLS reads the inner one's ciphertext, and the inner one knows the server by its key: the outer certificate
         // may be anybody's, a company's proxy's for one.
         let outer = address.isSecure ? try ClientContexts.context(.anyone) : nil
-        let promise = loop.makePromise(of: Value.self)
-        connector.connect(host: address.host, port: address.port, tls: outer) { [self] channel in
-            try upgrade(channel, promise, initialize)
-        }.cascadeFailure(to: promise)
-        return promise.futureResult
+        // Several addresses may be tried at once, each with an upgrade of its own; only that of the one that connected counts.
+        return connector.connect(host: address.host, port: address.port, tls: outer) { [self] channel in
+            try upgrade(channel, initialize)
+        }.flatMap { $0 }
     }
 
     private func upgrade<Value: Sendable>(
-        _ channel: any Channel, _ promise: EventLoopPromise<Value>,
-        _ initialize: @escaping @Sendable (any Channel) throws -> Value
-    ) throws {
+        _ channel: any Channel, _ initialize: @escaping @Sendable (any Channel) throws -> Value
+    ) throws -> EventLoopFuture<Value> {
+        let promise = channel.eventLoop.makePromise(of: Value.self)
         if address.isSecure { try channel.pipeline.syncOperations.addHandler(FailureHandler(promise)) }
         let upgrader = WebSocketClientUpgrader { channel in
             try channel.pipeline.syncOperations.addHandler(WebSocketStreamHandler(role: .client))
@@ -87,6 +86,7 @@ struct LinkDialer: Sendable {
             try channel.pipeline.syncOperations.addHandler(TLSHandler.client(tls, serverName: address.host))
             return try initialize(channel)
         }.cascade(to: promise)
+        return promise.futureResult
     }
 }
 

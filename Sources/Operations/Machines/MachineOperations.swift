@@ -194,14 +194,16 @@ public struct MachineOperations: Sendable {
 
     /// - Throws: ``Refusal``; ``StorageError``.
     public func rename(_ named: String, to name: String, by caller: Caller) async throws {
-        try await database.write { database in
+        let id = try await database.write { database in
             let machine = try Self.managed(named, by: caller, in: database)
             let scope = database.tenant(machine.organisationId)
             try Machine.rename(id: machine.id, to: name, in: scope)
             try Audit.record(
                 .machineRenamed, target: machine.id, detail: "\(machine.name) is \(name)", by: caller, now: .now(),
                 in: scope)
+            return machine.id
         }
+        server.renamed(machine: id, to: name)
     }
 
     /// Lets a machine in no more, and ends its link now.

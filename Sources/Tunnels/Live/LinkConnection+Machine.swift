@@ -19,7 +19,9 @@ extension LinkConnection {
             if let report = call.report, report.isPlausible {
                 server.reported(report, by: machine.machineId, link: id)
             }
-            answer(number, nil)
+            var said = LinkAnswer()
+            said.machine = server.name(of: machine.machineId) ?? machine.machineName
+            link?.answer(number, JSONText.encode(said))
         case .declare:
             guard let wanted = call.wanted, let label = call.label else {
                 return answer(number, TunnelRefusal(400, code: "bad_request", "tunnel.declare needs label and wanted."))

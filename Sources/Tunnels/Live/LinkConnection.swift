@@ -95,7 +95,9 @@ final class LinkConnection: LinkOwner {
         }
         guard !isEnded, let link else { return left(machine) }
         let handle = TunnelServer.LinkHandle(id: id, loop: loop, address: address, connection: bound, session: machine)
-        let live = LiveMachine(link: handle, instance: instance, since: .now(), from: address, report: nil)
+        let live = LiveMachine(
+            link: handle, instance: instance, since: .now(), from: address, report: nil,
+            name: machine.machineName)
         switch server.enter(machine.machineId, live) {
         case .isStopping: return link.end(LinkError(.stopping, "The server is stopping."), retryAfter: 1000)
         case .isHeld(let time, let isNew, let before):

@@ -11,6 +11,7 @@ struct LiveMachine: Sendable {
     let since: Timestamp
     let from: String
     var report: MachineReport?
+    var name: String
 }
 
 /// What the edge knows of a machine whose link is open.
@@ -96,6 +97,11 @@ extension TunnelServer {
     public func problem(of machine: String) -> String? {
         state.withLock { $0.takeovers.hold(of: machine, now: .now()) }.map { _ in LinkConnection.duplicatedText }
     }
+
+    func name(of machine: String) -> String? { state.withLock { $0.machines[machine]?.name } }
+
+    /// A machine has another name now.
+    public func renamed(machine: String, to name: String) { state.withLock { $0.machines[machine]?.name = name } }
 
     /// The link that counts for a machine.
     func link(of machine: String) -> String? { state.withLock { $0.machines[machine]?.link.id } }
