@@ -19,6 +19,25 @@ import Testing
         #expect(try await hasher.hash("x") != hasher.hash("x"))
     }
 
+    @Test func theSameLettersAreTheSamePasswordHoweverAKeyboardComposesThem() async throws {
+        let (composed, decomposed) = ("Gr\u{FC}\u{DF}e", "Gru\u{308}\u{DF}e")
+        let stored = try await hasher.hash(decomposed)
+        #expect(try await hasher.check(composed, against: stored).isRight)
+        #expect(try await hasher.check(decomposed, against: stored).rehashed == nil)
+        #expect(try await !hasher.check("GR\u{DC}\u{DF}E", against: stored).isRight)
+        #expect(try await hasher.check("a b", against: hasher.hash("a\u{3000}b")).isRight)
+    }
+
+    @Test func aHashOfBeforeIsGoodUntilItIsSeenAndThenPrepared() async throws {
+        let (composed, decomposed) = ("Gr\u{FC}\u{DF}e", "Gru\u{308}\u{DF}e")
+        let old = try PasswordHash.make(decomposed, logN: 15, passes: 3).text
+        #expect(try await !hasher.check(composed, against: old).isRight)
+        let check = try await hasher.check(decomposed, against: old)
+        let better = try #require(check.rehashed)
+        #expect(check.isRight)
+        #expect(try await hasher.check(composed, against: better).isRight)
+    }
+
     @Test func aWeakerHashIsMadeAnewWhenItsPasswordIsSeen() async throws {
         let weak = try PasswordHash.make("old", logN: 10, passes: 1).text
         let check = try await hasher.check("old", against: weak)

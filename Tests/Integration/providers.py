@@ -63,7 +63,7 @@ class Liar:
         self.user = {"id": 7, "login": "octo"}
         self.emails = [{"email": "octo@box.test", "primary": True, "verified": True}]
         self.token = None
-        self.discovery = {}
+        self.discovery, self.userinfo = {}, None
         liar = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -84,6 +84,9 @@ class Liar:
                     self.answer({
                         "issuer": liar.issuer, "authorization_endpoint": liar.issuer + "/authorize",
                         "token_endpoint": liar.issuer + "/token", "jwks_uri": liar.issuer + "/keys", **liar.discovery})
+                elif self.path == "/userinfo":
+                    known = self.headers["Authorization"] == "Bearer x" and liar.userinfo
+                    self.answer(liar.userinfo if known else {"error": "invalid_token"}, 200 if known else 401)
                 elif self.path == "/keys" and not liar.keys:
                     self.answer({}, 503)
                 elif self.path == "/keys":

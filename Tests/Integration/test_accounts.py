@@ -724,3 +724,24 @@ def test_share_sessions_are_seen_and_ended_on_a_page(server, ana):
     assert len(server.call("GET", "/sessions?all=yes", token=tokens[ana])[1]) == 2
     assert browsers[ana].post(f"{path}/end", path, id=ids[ben]).status == 303
     assert [one["id"] for one in server.call("GET", "/sessions?all=yes", token=tokens[ana])[1]] == [ids[ana]]
+
+
+def test_people_sign_in_as_their_keyboards_write(make_server):
+    """Capitals of phones, letters that another keyboard composes otherwise, full-width letters, and codes with spaces."""
+    server = make_server("--registration", "open", "--public-calls-per-minute", "100000")
+
+    def sign_in(name, password):
+        return server.call("POST", "/auth/sign-in", {"username": name, "password": password, "client": "t"})
+    composed, decomposed = "Gr\u00fc\u00dfe aus K\u00f6ln", "Gru\u0308\u00dfe aus Ko\u0308ln"
+    assert server.call("POST", "/auth/register", {"username": "Mia", "password": composed})[0] == 201
+    for name in ("Mia", "mia", " MIA ", "\uff2d\uff49\uff41"):
+        assert sign_in(name, composed)[0] == 200, name
+    assert sign_in("mia", decomposed)[0] == 200
+    assert sign_in("mia", composed.replace(" ", "\u00a0"))[0] == 200
+    assert sign_in("mia", composed.lower())[0] == 401
+    status, refused = server.call("POST", "/auth/register", {"username": "mIa", "password": composed})
+    assert status == 409 and refused["code"] == "name_taken"
+    token = sign_in("mia", composed)[1]["accessToken"]
+    seed = server.call("POST", "/auth/second-factor", token=token)[1]["secret"]
+    shown = code(seed)
+    assert server.call("POST", "/auth/second-factor/confirm", {"code": f"{shown[:3]} {shown[3:]}"}, token)[0] == 200

@@ -224,3 +224,42 @@ def test_strangers_from_a_provider_get_no_account_where_the_owner_wants_none(mak
 def test_what_is_not_set_up_says_so(server):
     status, answer = server.call("GET", "/auth/google")
     assert status == 404 and answer["code"] == "provider_off"
+
+
+def test_what_the_id_token_lacks_is_asked_at_the_userinfo_endpoint(make_server, liar):
+    """As many providers have it: nothing but `sub` in the token."""
+    liar.discovery = {"userinfo_endpoint": liar.issuer + "/userinfo"}
+    liar.change = {"email": None, "email_verified": None, "preferred_username": None}
+    liar.userinfo = {"sub": "person", "email": "pia@box.test", "email_verified": True, "preferred_username": "pia"}
+    server = with_oidc(make_server, liar.issuer)
+    assert enter(server, liar).status == 303
+    browser = Browser(server)
+    browser.get(path(liar.authorize(browser.get("/auth/oidc?to=browser").location)))
+    assert "<strong>pia</strong>" in browser.get("/account").text and "pia@box.test" in browser.get("/account").text
+    # Somebody else's answer, or none, lets nobody in.
+    liar.userinfo = {**liar.userinfo, "sub": "other"}
+    answer = enter(server, liar)
+    assert answer.status == 502 and "somebody else" in answer.text
+    liar.userinfo = None
+    assert enter(server, liar).status == 502
+    # A token that has everything is enough.
+    liar.change, asked = {}, len([one for one in liar.asked if one == "/userinfo"])
+    assert enter(server, liar).status == 303
+    assert len([one for one in liar.asked if one == "/userinfo"]) == asked
+    # An address from one place is not proved by the other.
+    liar.change = {"sub": "eve", "email": "eve@box.test", "email_verified": False, "preferred_username": None}
+    liar.userinfo = {"sub": "eve", "email": "pia@box.test", "email_verified": True, "preferred_username": "eve"}
+    browser = Browser(server)
+    browser.get(path(liar.authorize(browser.get("/auth/oidc?to=browser").location)))
+    assert "<strong>eve</strong>" in browser.get("/account").text and "pia@box.test" not in browser.get("/account").text
+
+
+def test_several_sign_ins_of_one_browser_each_end_where_they_began(make_server, liar):
+    server = with_oidc(make_server, liar.issuer)
+    browser = Browser(server)
+    wanted = ["/account", "/organisation", "/account/tokens"]
+    begun = [liar.authorize(browser.get(f"/auth/oidc?to=browser&next={place}").location) for place in wanted]
+    assert [browser.get(path(back)).location for back in begun] == wanted
+    # More than a browser keeps: the newest ones still end, and no request becomes too long.
+    begun = [liar.authorize(browser.get("/auth/oidc?to=browser").location) for _ in range(20)]
+    assert browser.get(path(begun[-1])).status == 303

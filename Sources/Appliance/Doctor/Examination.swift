@@ -62,6 +62,13 @@ enum Examination {
                 whole,
                 problem.map { Finding("keys", bad: $0) } ?? Finding("keys", good: "they belong to the database"),
             ]
+                + checked.clashes.map {
+                    Finding(
+                        "names",
+                        bad:
+                            "\($0) differ in capitals alone: who types another spelling gets one of them; disable the one that is not used (postern user disable)"
+                    )
+                }
         } catch { return [Finding("database", bad: (error as? StorageError)?.message ?? "\(error)")] }
     }
 

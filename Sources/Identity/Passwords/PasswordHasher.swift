@@ -30,13 +30,14 @@ public final class PasswordHasher: Sendable {
     /// A new hash, as it is stored.
     /// - Throws: ``IdentityError`` `.unavailable` when too many wait.
     public func hash(_ password: String) async throws -> String {
-        try await run { try PasswordHash.make(password, logN: Self.logN, passes: self.currentPasses).text }
+        let password = OpaqueString.prepared(password)
+        return try await run { try PasswordHash.make(password, logN: Self.logN, passes: self.currentPasses).text }
     }
 
     /// What checking a password found.
     public struct Check: Sendable {
         public let isRight: Bool
-        /// A new hash with the current parameters; nil where the stored one is as strong or stronger.
+        /// A new hash with the current parameters; nil where the stored one is as strong or stronger, and of the prepared password.
         public let rehashed: String?
     }
 
@@ -44,18 +45,26 @@ public final class PasswordHasher: Sendable {
     /// - Parameter stored: nil where there is no such account: takes as long, and is never right.
     /// - Throws: ``IdentityError`` `.unavailable` when too many wait.
     public func check(_ password: String, against stored: String?) async throws -> Check {
-        try await run {
+        let prepared = OpaqueString.prepared(password)
+        // Hashes of before were made of what was typed, byte by byte.
+        let spellings = prepared.utf8.elementsEqual(password.utf8) ? [prepared] : [prepared, password]
+        return try await run {
             guard let stored, let known = PasswordHash(stored) else {
-                _ = try PasswordHash.decoy(logN: Self.logN, passes: self.currentPasses).matches(password)
+                for spelling in spellings {
+                    _ = try PasswordHash.decoy(logN: Self.logN, passes: self.currentPasses).matches(spelling)
+                }
                 return Check(isRight: false, rehashed: nil)
             }
             // Also for a wrong password: the time of the next answer must not tell which accounts exist.
             let passes = self.raisePasses(to: known)
-            guard try known.matches(password) else { return Check(isRight: false, rehashed: nil) }
+            guard let right = try spellings.first(where: { try known.matches($0) }) else {
+                return Check(isRight: false, rehashed: nil)
+            }
             // Only ever upwards: a stronger hash than the policy asks for is kept.
             let isWeak = known.logN < Self.logN || known.passes < passes
+            let isOld = !right.utf8.elementsEqual(prepared.utf8)
             let better =
-                isWeak ? try PasswordHash.make(password, logN: Self.logN, passes: passes).text : nil
+                isWeak || isOld ? try PasswordHash.make(prepared, logN: Self.logN, passes: passes).text : nil
             return Check(isRight: true, rehashed: better)
         }
     }

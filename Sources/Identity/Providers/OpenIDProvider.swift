@@ -40,6 +40,7 @@ public actor OpenIDProvider: Provider {
         let token_endpoint: String
         let jwks_uri: String
         let token_endpoint_auth_methods_supported: [String]?
+        let userinfo_endpoint: String?
     }
 
     public func authorizationURL(_ attempt: ProviderAttempt) async throws -> String {
@@ -52,7 +53,10 @@ public actor OpenIDProvider: Provider {
             ])
     }
 
-    private struct Tokens: Decodable { let id_token: String }
+    private struct Tokens: Decodable {
+        let id_token: String
+        let access_token: String?
+    }
 
     public func person(code: String, _ attempt: ProviderAttempt) async throws -> ProvidedPerson {
         let discovery = try await discovery()
@@ -69,7 +73,57 @@ public actor OpenIDProvider: Provider {
         let tokens = try await http.post(
             discovery.token_endpoint, fields,
             basic: usesBasic ? (registration.clientId, registration.clientSecret) : nil, as: Tokens.self)
-        return try await person(tokens.id_token, nonce: attempt.nonce)
+        let token = try await checked(tokens.id_token, nonce: attempt.nonce)
+        var profile = token.profile
+        // Many providers put no more than `sub` into the token, and the rest where the access token is shown.
+        if !profile.isWhole, let place = discovery.userinfo_endpoint, let access = tokens.access_token {
+            let more = try await http.get(place, bearer: access, as: UserInfo.self)
+            // OpenID Connect Core 1.0, section 5.3.2: a token of somebody else's must not lend us their claims.
+            guard more.sub == token.sub else {
+                throw IdentityError(.provider, "the userinfo endpoint answered for somebody else than the ID token")
+            }
+            profile = profile.completed(by: more.profile)
+        }
+        return ProvidedPerson(
+            subject: token.sub, email: profile.email, isEmailVerified: profile.isEmailVerified,
+            username: profile.username)
+    }
+
+    /// OpenID Connect Core 1.0, section 5.1: what a provider says of a person, in the token or at the userinfo endpoint.
+    private struct Profile {
+        var email: String?
+        var isEmailVerified: Bool
+        var preferredUsername: String?
+        var name: String?
+
+        /// Nothing more has to be asked for.
+        var isWhole: Bool { email != nil && preferredUsername != nil }
+
+        var username: String {
+            preferredUsername ?? email.map { String($0.prefix { $0 != "@" }) } ?? name ?? "person"
+        }
+
+        /// An address and whether it is proved come from one place.
+        func completed(by other: Profile) -> Profile {
+            Profile(
+                email: email ?? other.email, isEmailVerified: email == nil ? other.isEmailVerified : isEmailVerified,
+                preferredUsername: preferredUsername ?? other.preferredUsername, name: name ?? other.name)
+        }
+    }
+
+    /// Section 5.3.2.
+    private struct UserInfo: Decodable {
+        let sub: String
+        let email: String?
+        let email_verified: BoolClaim?
+        let preferred_username: String?
+        let name: String?
+
+        var profile: Profile {
+            Profile(
+                email: email, isEmailVerified: email_verified?.value ?? false, preferredUsername: preferred_username,
+                name: name)
+        }
     }
 
     // MARK: The ID token
@@ -89,9 +143,15 @@ public actor OpenIDProvider: Provider {
         let name: String?
 
         func verify(using algorithm: some JWTAlgorithm) throws {}
+
+        var profile: Profile {
+            Profile(
+                email: email, isEmailVerified: email_verified?.value ?? false, preferredUsername: preferred_username,
+                name: name)
+        }
     }
 
-    private func person(_ token: String, nonce: String) async throws -> ProvidedPerson {
+    private func checked(_ token: String, nonce: String) async throws -> IDToken {
         try Self.checkAlgorithm(token)
         let payload = try await verified(token)
         let now = Date().timeIntervalSince1970
@@ -111,11 +171,7 @@ public actor OpenIDProvider: Provider {
         guard !payload.sub.isEmpty, payload.sub.utf8.count <= 255 else {
             throw wrong("has an empty sub, or one that is longer than 255 bytes")
         }
-        return ProvidedPerson(
-            subject: payload.sub, email: payload.email, isEmailVerified: payload.email_verified?.value ?? false,
-            username: payload.preferred_username ?? payload.email.map { String($0.prefix { $0 != "@" }) } ?? payload
-                .name
-                ?? "person")
+        return payload
     }
 
     private struct Header: Decodable { let alg: String }

@@ -76,7 +76,7 @@ public struct AccountOperations: Sendable {
     /// - Throws: ``Refusal`` `sign_in_failed`, `rate_limited`; ``StorageError``; ``IdentityError``.
     public func checkPassword(login: String, password: String, from source: Source) async throws -> FirstStep {
         guard login.utf8.count <= AccountSettings.loginBytes else { throw Self.wrong }
-        let login = login.contains("@") ? login.lowercased() : login
+        let login = AccountRules.login(login)
         let address = byAddress.isCrowded() ? ClientAddress.widened(source.address) : source.address
         try countAttempt(byAddress, "address \(address)", "sign-ins from one address")
         let found = try await database.read { connection -> (User, String?)? in

@@ -1,3 +1,4 @@
+import Model
 import Storage
 
 /// What names, addresses and passwords may be; read once, at the edge.
@@ -17,8 +18,16 @@ public enum AccountRules {
         (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20)
     }
 
+    /// A name or an address as it was typed: without white space around it, in letters of usual width (RFC 8265, section 3.3.2).
+    public static func login(_ text: String) -> String {
+        let narrow = FullWidth.narrowed(text)
+        let trimmed = narrow.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed()
+        return narrow.contains("@") ? String(trimmed).lowercased() : String(trimmed)
+    }
+
     /// - Throws: ``Refusal`` that names the rule.
     public static func username(_ name: String) throws -> String {
+        let name = login(name)
         guard isUsername(name) else { throw Refusal.badRequest("username: \(usernameRule).") }
         return name
     }

@@ -36,8 +36,21 @@ public struct User: Sendable, Equatable {
         try database.first("SELECT * FROM users WHERE id = ?", id, decode: User.init)
     }
 
+    /// In any case, as phones write names. Where an older version has let two names differ in it alone, each is found as it is spelled.
     public static func find(username: String, in database: Transaction) throws -> User? {
-        try database.first("SELECT * FROM users WHERE username = ?", username, decode: User.init)
+        try database.first(
+            "SELECT * FROM users WHERE username = ? COLLATE NOCASE ORDER BY username = ? DESC LIMIT 1", username,
+            username, decode: User.init)
+    }
+
+    /// Names that an older version has let differ in case alone.
+    static func clashes(in database: Transaction) throws -> [String] {
+        try database.rows(
+            """
+            SELECT group_concat(username, ' and ') AS names FROM users GROUP BY username COLLATE NOCASE
+            HAVING COUNT(*) > 1 ORDER BY names LIMIT 100
+            """
+        ) { try $0.text("names") }
     }
 
     /// The account that has proved this address.

@@ -3,7 +3,8 @@ import Database
 extension StorageFeature {
     /// Accounts and what they sign in with.
     static let accounts = StorageFeature(
-        name: "accounts", migrations: [.firstTables, .applianceTables, .peopleTables, .credentialsView],
+        name: "accounts",
+        migrations: [.firstTables, .applianceTables, .peopleTables, .credentialsView, .namesInAnyCase],
         permissions: [.tokenCreate, .applianceManage],
         clearAway: { cutoffs, database in
             try database.run("DELETE FROM one_time_links WHERE expires_at < ?", cutoffs.links)
@@ -57,4 +58,10 @@ extension Refusal.Code {
     /// An API token cannot do this.
     public static let signInNeeded = Self("sign_in_needed", .forbidden)
     public static let mailOff = Self("mail_off", .conflict)
+}
+
+extension Migration {
+    /// A name is found in whatever case it is typed.
+    static let namesInAnyCase = Migration(
+        number: 8, script: "CREATE INDEX users_by_name ON users (username COLLATE NOCASE);")
 }

@@ -46,6 +46,7 @@ public enum SecondFactor {
     public static func confirm(
         code: String, userId: String, now: Timestamp, in database: Transaction
     ) throws -> [String] {
+        let code = plain(code)
         guard try !isOn(userId: userId, in: database), try takeCode(code, userId: userId, now: now, in: database) else {
             throw Refusal(.code, "This is not the app's current code; check the clocks of both devices.")
         }
@@ -58,11 +59,16 @@ public enum SecondFactor {
     public static func take(
         _ code: String, userId: String, now: Timestamp, in database: Transaction
     ) throws -> Bool {
-        let plain = code.filter { !$0.isWhitespace && $0 != "-" }
+        let plain = plain(code)
         if plain.count == 6, try takeCode(plain, userId: userId, now: now, in: database) { return true }
         return try database.run(
             "UPDATE recovery_codes SET used_at = ? WHERE digest = ? AND user_id = ? AND used_at IS NULL", now,
             digest(plain, userId), userId) > 0
+    }
+
+    /// As apps and phones write codes, `123 456` and `6u88-jqsd-7u82`, and as an input method for full-width letters does.
+    private static func plain(_ code: String) -> String {
+        FullWidth.narrowed(code).filter { !$0.isWhitespace && $0 != "-" }
     }
 
     /// Ten new codes in place of all older ones.

@@ -9,6 +9,8 @@ public enum Backup {
         /// The version of its shape, as migrations count.
         public let version: Int
         public let users: Int
+        /// Accounts whose names differ in case alone: `Mia and mia`.
+        public let clashes: [String]
     }
 
     /// Copies the database of a state directory to a new file that only we can read, and checks the copy.
@@ -78,7 +80,8 @@ public enum Backup {
             )
         }
         let users = try connection.first("SELECT COUNT(*) AS users FROM users") { try $0.integer("users") } ?? 0
-        return Checked(version: version, users: users)
+        let clashes = try connection.read { try User.clashes(in: $0) }
+        return Checked(version: version, users: users, clashes: clashes)
     }
 
     /// Puts a checked copy in the place of the database, and the old files beside it. Nobody may serve meanwhile.

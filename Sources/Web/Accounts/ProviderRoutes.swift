@@ -83,8 +83,29 @@ struct ProviderRoutes: Sendable {
         let step = try await accounts.tokens.makeStep(.provider, subject: name, data: data, now: .now())
         do {
             return Response.redirect(to: try await provider.authorizationURL(attempt), type: .found)
-                .with(cookie: Cookies.set(Cookies.pending, step, seconds: AccessTokens.stepSeconds))
+                .with(cookie: Cookies.set(Self.freeAttempt(request), step, seconds: AccessTokens.stepSeconds))
         } catch let error as IdentityError { throw failed(error, name) }
+    }
+
+    /// A cookie that no other sign-in of this browser uses; where all are in use, one of them goes.
+    private static func freeAttempt(_ request: Request) -> String {
+        Cookies.attempts.first { Cookies.value($0, of: request) == nil }
+            ?? Cookies.attempts.randomElement() ?? Cookies.pending
+    }
+
+    /// The sign-in of this browser that a provider speaks of, and the cookie that holds it.
+    private func begun(
+        _ name: String, _ request: Request
+    ) async throws -> (cookie: String, data: [String: String])? {
+        guard let wanted = request.uri.queryParameters["state"].map(String.init) else { return nil }
+        for cookie in Cookies.attempts {
+            guard let text = Cookies.value(cookie, of: request),
+                let step = try await accounts.tokens.step(.provider, text, now: .now()), step.subject == name,
+                let data = step.data, data["state"] == wanted, used.take(wanted)
+            else { continue }
+            return (cookie, data)
+        }
+        return nil
     }
 
     private func frontend(_ wanted: String?) throws -> String {
@@ -112,10 +133,7 @@ struct ProviderRoutes: Sendable {
         let provider = try provider(name)
         let query = request.uri.queryParameters
         // Bound to the browser that began, and used once, whatever becomes of it.
-        guard let cookie = Cookies.value(Cookies.pending, of: request),
-            let step = try await accounts.tokens.step(.provider, cookie, now: .now()), step.subject == name,
-            let data = step.data, let state = data["state"], query["state"].map(String.init) == state, used.take(state)
-        else {
+        guard let (cookie, data) = try await begun(name, request) else {
             return ErrorPage(
                 APIError(.badRequest, "state_wrong", "This sign-in was begun elsewhere or too long ago; begin again."),
                 context
@@ -129,12 +147,13 @@ struct ProviderRoutes: Sendable {
             let person = try await provider.person(code: code, attempt(data, request))
             let user = try await accounts.account(of: person, from: provider)
             return try await enter(user, provider, data, request, context)
+                .with(cookie: Cookies.set(cookie, "", seconds: 0))
         } catch let error as IdentityError {
             return ErrorPage(failed(error, name), context).response()
-                .with(cookie: Cookies.set(Cookies.pending, "", seconds: 0))
+                .with(cookie: Cookies.set(cookie, "", seconds: 0))
         } catch let refusal as Refusal {
             return ErrorPage(APIError(refusal), context).response()
-                .with(cookie: Cookies.set(Cookies.pending, "", seconds: 0))
+                .with(cookie: Cookies.set(cookie, "", seconds: 0))
         }
     }
 
@@ -148,9 +167,7 @@ struct ProviderRoutes: Sendable {
                 .with(cookie: Cookies.set(Cookies.pending, step, seconds: AccessTokens.stepSeconds))
         }
         return try await ProviderRoutes.enter(
-            user, isStrong: false, how: provider.title, data, accounts, request, context
-        )
-        .with(cookie: Cookies.set(Cookies.pending, "", seconds: 0))
+            user, isStrong: false, how: provider.title, data, accounts, request, context)
     }
 
     /// Signs the browser in, or gives a program its token, as the sign-in began.

@@ -10,8 +10,11 @@ enum Cookies {
     static let signIn = "__Host-postern"
     /// Ties forms of people who are not signed in to their browser.
     static let visitor = "__Host-postern-visitor"
-    /// Holds a sign-in between the password and the second factor, or between here and a provider.
+    /// Holds a sign-in between the password and the second factor.
     static let pending = "__Host-postern-pending"
+    /// Each holds a sign-in between here and a provider: several may be under way in one browser, in as many tabs. A browser sends all of
+    /// them with every request, 700 bytes each.
+    static let attempts = (1...6).map { "__Host-postern-provider-\($0)" }
 
     /// What was just done, for the next page to show.
     static let notice = "__Host-postern-notice"
