@@ -62,11 +62,12 @@ static struct termios saved_mode;
 static volatile sig_atomic_t raw_terminal = -1;
 static int guardian_pipe = -1;
 
-// What a full-screen program may have left switched on: alternate screen, mouse, bracketed paste, application keys,
-// hidden cursor, colours. Each is harmless when it is off already.
-// ESC 7 first: leaving the alternate screen restores a saved cursor, and without a save that would be the wrong one.
-static const char reset_modes[] = "\0337\033[?1000l\033[?1002l\033[?1003l\033[?1006l\033[?1004l\033[?2004l\033[?1l\033>"
-                                  "\033[?1049l\033[r\033[?7h\033[?25h\033[0m\033(B\033[23;2t\r\n";
+// What a program may have left switched on: Modes.off (Sources/Terminal/Modes.swift), and the window's title. Each is harmless when it is off
+// already. ESC 7 first: leaving the alternate screen restores a saved cursor, and without a save that would be the wrong one.
+static const char reset_modes[] =
+    "\0337\033[?2026l\033[<99u\033[?1049l\033[<99u\033[=0;1u\033[>4m\033[r\033[?6l\033[?7h\033[4l\033[20l\033[?1l\033>"
+    "\033[?5l\033[?9l\033[?1000l\033[?1002l\033[?1003l\033[?1005l\033[?1006l\033[?1015l\033[?1016l\033[?1004l"
+    "\033[?2004l\033[?2031l\033(B\033)B\017\033[0 q\033[?25h\033[0m\033[23;2t\r\n";
 
 static void restore(int terminal) {
     tcsetattr(terminal, TCSADRAIN, &saved_mode);

@@ -25,6 +25,10 @@ public struct Style: Sendable, Equatable {
     public var foreground = Color.standard
     public var background = Color.standard
     public var attributes: Attributes = []
+    /// SGR 58; standard is the foreground's.
+    public var underlineColor = Color.standard
+    /// With ``Attributes/underline``: 1 a line, 2 two, 3 curly, 4 dotted, 5 dashed (SGR 4:n).
+    public var underlineKind: UInt8 = 0
     /// Not of SGR, and not reset by it.
     public var link = Hyperlink.none
 
@@ -40,7 +44,15 @@ public struct Style: Sendable, Equatable {
         codes += names.filter { attributes.contains($0.0) }.map { $0.1 }
         if let code = Self.code(foreground, base: 30) { codes.append(code) }
         if let code = Self.code(background, base: 40) { codes.append(code) }
-        return "\u{1B}[\(codes.joined(separator: ";"))m"
+        var text = "\u{1B}[\(codes.joined(separator: ";"))m"
+        // In sequences of their own: a terminal that does not know sub-parameters leaves them out, and keeps its line.
+        if underlineKind > 1 { text += "\u{1B}[4:\(underlineKind)m" }
+        switch underlineColor {
+        case .standard: break
+        case .indexed(let index): text += "\u{1B}[58:5:\(index)m"
+        case .rgb(let red, let green, let blue): text += "\u{1B}[58:2::\(red):\(green):\(blue)m"
+        }
+        return text
     }
 
     private static func code(_ color: Color, base: Int) -> String? {

@@ -9,13 +9,18 @@ public struct Modes: Sendable, Equatable {
     public var bracketedPaste = false  // 2004
     /// 0, or 9, 1000, 1002, 1003: which mouse events are reported.
     public var mouse = 0
-    /// 0, or 1005, 1006, 1015: how they are spelled.
+    /// 0, or 1005, 1006, 1015, 1016: how they are spelled.
     public var mouseEncoding = 0
     public var keypad = false  // ESC =
     public var insert = false  // ANSI 4
     public var newLine = false  // ANSI 20
+    public var colourSchemeReports = false  // 2031
     /// DECSCUSR; 0 is the terminal's own choice.
     public var cursorShape = 0
+    /// Of the screen that is shown.
+    var keyboard = KeyboardModes()
+    /// xterm's modifyOtherKeys; 0 is off.
+    var otherKeys = 0
 
     public init() {}
 
@@ -38,9 +43,55 @@ public struct Modes: Sendable, Equatable {
             if old.mouseEncoding != 0 { text += "\u{1B}[?\(old.mouseEncoding)l" }
             if mouseEncoding != 0 { text += "\u{1B}[?\(mouseEncoding)h" }
         }
+        set(2031, colourSchemeReports, old.colourSchemeReports)
+        if keyboard != old.keyboard { text += keyboard.sequence(from: old.keyboard) }
+        if otherKeys != old.otherKeys { text += "\u{1B}[>4;\(otherKeys)m" }
         if keypad != old.keypad { text += keypad ? "\u{1B}=" : "\u{1B}>" }
         if cursorShape != old.cursorShape { text += "\u{1B}[\(cursorShape) q" }
         set(25, cursorVisible, old.cursorVisible)
+        return text
+    }
+}
+
+extension Modes {
+    /// Undoes on a person's terminal whatever a program may have switched on: every mode that the model lets through, and those that pass
+    /// live and are in no snapshot (2026). Kitty keeps its keyboard flags for each screen; `[<` takes more than there can be. postern-tty
+    /// (CPlatform) has the same text, for a crash.
+    public static let off =
+        "\u{1B}[?2026l\u{1B}[<99u\u{1B}[?1049l\u{1B}[<99u\u{1B}[=0;1u\u{1B}[>4m\u{1B}[r\u{1B}[?6l\u{1B}[?7h\u{1B}[4l\u{1B}[20l\u{1B}[?1l\u{1B}>"
+        + "\u{1B}[?5l\u{1B}[?9l\u{1B}[?1000l\u{1B}[?1002l\u{1B}[?1003l\u{1B}[?1005l\u{1B}[?1006l\u{1B}[?1015l\u{1B}[?1016l\u{1B}[?1004l"
+        + "\u{1B}[?2004l\u{1B}[?2031l\u{1B}(B\u{1B})B\u{0F}\u{1B}[0 q\u{1B}[?25h\u{1B}[0m"
+}
+
+/// The kitty keyboard protocol's progressive enhancement (https://sw.kovidgoyal.net/kitty/keyboard-protocol/): a stack of flags.
+struct KeyboardModes: Sendable, Equatable {
+    /// As many as kitty keeps.
+    private static let deepest = 16
+
+    /// The flags that hold are the last ones.
+    private(set) var stack: [UInt8] = [0]
+
+    mutating func push(_ flags: Int) {
+        if stack.count == Self.deepest { stack.removeFirst() }
+        stack.append(UInt8(truncatingIfNeeded: flags & 31))
+    }
+
+    /// Taking more than there are leaves none.
+    mutating func pop(_ count: Int) {
+        stack = count < stack.count ? Array(stack.dropLast(count)) : [0]
+    }
+
+    /// - Parameter way: 1 sets exactly these, 2 adds them, 3 takes them away.
+    mutating func set(_ flags: Int, way: Int) {
+        let flags = UInt8(truncatingIfNeeded: flags & 31)
+        let now = stack.removeLast()
+        stack.append(way == 2 ? now | flags : way == 3 ? now & ~flags : flags)
+    }
+
+    func sequence(from old: KeyboardModes) -> String {
+        var text = old == KeyboardModes() ? "" : "\u{1B}[<\(old.stack.count)u\u{1B}[=0;1u"
+        if let base = stack.first, base != 0 { text += "\u{1B}[=\(base);1u" }
+        for flags in stack.dropFirst() { text += "\u{1B}[>\(flags)u" }
         return text
     }
 }

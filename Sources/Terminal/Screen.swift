@@ -20,6 +20,8 @@ public struct Screen: Sendable {
     public var lines: [[Cell]] { state.grid.lines }
     public var cursor: (row: Int, column: Int) { (state.grid.cursor.row, state.grid.cursor.column) }
     public var modes: Modes { state.modes }
+    /// How often a program has asked where the cursor is.
+    public var positionQueries: Int { state.positionQueries }
     public var isAlternate: Bool { state.main != nil }
     /// The window title that the program set; empty for none.
     public var title: String { state.title }
@@ -64,8 +66,11 @@ struct ScreenState: Sendable, ParserSink {
     var scrollback: [[Cell]] = []
     var scrolledLines = 0
     var bells = 0
+    var positionQueries = 0
     var style = Style()
     var modes = Modes()
+    /// Kitty's keyboard flags of the screen that is not shown.
+    var otherKeyboard = KeyboardModes()
     var charsets = Charsets()
     var tabs: Set<Int>
     var title = ""
@@ -231,6 +236,7 @@ struct ScreenState: Sendable, ParserSink {
             guard main == nil else { return }
             let cursor = grid.cursor
             main = grid
+            swap(&modes.keyboard, &otherKeyboard)
             grid = Grid(rows: grid.rows, columns: grid.columns)
             grid.cursor = cursor
         } else {
@@ -238,6 +244,7 @@ struct ScreenState: Sendable, ParserSink {
                 let cursor = grid.cursor
                 grid = main
                 self.main = nil
+                swap(&modes.keyboard, &otherKeyboard)
                 if number != 1049 { grid.cursor = cursor }
                 grid.top = 0
                 grid.bottom = grid.rows - 1

@@ -9,6 +9,7 @@ extension Screen {
         writer.text += Self.resetSequence
         if let main = state.main {
             writer.write(Self.lines(scrollback: scrollback ? state.scrollback : [], screen: main.lines))
+            writer.text += state.otherKeyboard.sequence(from: KeyboardModes())
             // 1049 saves the cursor as ESC 7 does, and going back restores it.
             writer.save(main.saved, in: main, with: "\u{1B}[?1049h")
             // Erasing takes the background colour along.
@@ -46,9 +47,7 @@ extension Screen {
     /// Main screen, no region, no modes, standard charsets and colours, all cleared. Not RIS: that would also throw away
     /// the scrollback of a person's own terminal.
     public static let resetSequence =
-        "\u{1B}]8;;\u{1B}\\\u{1B}[!p\u{1B}[?1049l\u{1B}[r\u{1B}[?6l\u{1B}[?7h\u{1B}[4l\u{1B}[20l\u{1B}[?1l\u{1B}>\u{1B}[?5l"
-        + "\u{1B}[?9l\u{1B}[?1000l\u{1B}[?1002l\u{1B}[?1003l\u{1B}[?1005l\u{1B}[?1006l\u{1B}[?1015l\u{1B}[?1004l\u{1B}[?2004l"
-        + "\u{1B}(B\u{1B})B\u{0F}\u{1B}[0 q\u{1B}[?25h\u{1B}[0m\u{1B}[H\u{1B}[2J"
+        "\u{1B}]8;;\u{1B}\\\u{1B}[!p" + Modes.off + "\u{1B}[H\u{1B}[2J"
 }
 
 /// Writes cells and cursor as escape sequences, with as few style changes as they need.

@@ -40,6 +40,15 @@ extension ScreenState {
         case (0, UInt8(ascii: " ")) where final == UInt8(ascii: "q"):
             modes.cursorShape = min(sequence.parameter(0, or: 0), 6)
         case (0, UInt8(ascii: "!")) where final == UInt8(ascii: "p"): softReset()
+        case (UInt8(ascii: ">"), 0) where final == UInt8(ascii: "u"):
+            modes.keyboard.push(sequence.parameter(0, or: 0))
+        case (UInt8(ascii: "<"), 0) where final == UInt8(ascii: "u"): modes.keyboard.pop(sequence.parameter(0))
+        case (UInt8(ascii: "="), 0) where final == UInt8(ascii: "u"):
+            modes.keyboard.set(sequence.parameter(0, or: 0), way: sequence.parameter(1))
+        case (UInt8(ascii: ">"), 0) where final == UInt8(ascii: "m"):
+            if sequence.parameters.isEmpty || sequence.parameter(0, or: 0) == 4 {
+                modes.otherKeys = min(sequence.parameter(1, or: 0), 3)
+            }
         default: break
         }
     }
@@ -83,6 +92,7 @@ extension ScreenState {
         case "h": ansiModes(sequence, on: true)
         case "l": ansiModes(sequence, on: false)
         case "m": style.apply(sequence)
+        case "n" where count == 6: positionQueries &+= 1
         case "r": setRegion(sequence)
         case "s": saveCursor()
         case "u": restoreCursor()
@@ -190,6 +200,9 @@ extension ScreenState {
         modes.mouseEncoding = shown.mouseEncoding
         modes.bracketedPaste = shown.bracketedPaste
         modes.focusEvents = shown.focusEvents
+        modes.colourSchemeReports = shown.colourSchemeReports
+        modes.keyboard = shown.keyboard
+        modes.otherKeys = shown.otherKeys
         style = Style()
         charsets = Charsets()
         grid.top = 0
@@ -211,6 +224,7 @@ extension ScreenState {
         case "l": sequence.parameters.forEach { decMode($0, on: false) }
         case "J": eraseDisplay(sequence.parameter(0, or: 0))
         case "K": eraseLine(sequence.parameter(0, or: 0))
+        case "n" where sequence.parameter(0) == 6: positionQueries &+= 1
         default: break
         }
     }
@@ -227,9 +241,10 @@ extension ScreenState {
             if !on { grid.cursor.wrapsNext = false }
         case 25: modes.cursorVisible = on
         case 9, 1000, 1002, 1003: modes.mouse = on ? number : 0
-        case 1005, 1006, 1015: modes.mouseEncoding = on ? number : 0
+        case 1005, 1006, 1015, 1016: modes.mouseEncoding = on ? number : 0
         case 1004: modes.focusEvents = on
         case 2004: modes.bracketedPaste = on
+        case 2031: modes.colourSchemeReports = on
         case 47, 1047, 1049: showAlternate(on, number: number)
         case 1048: if on { saveCursor() } else { restoreCursor() }
         default: break
@@ -247,18 +262,29 @@ extension Style {
             let code = max(values[index], 0)
             switch code {
             case 0: reset()
-            case 38, 48:
+            case 38, 48, 58:
                 let (color, used) = Self.extendedColor(sequence, after: index)
-                if let color { if code == 38 { foreground = color } else { background = color } }
+                if let color {
+                    switch code {
+                    case 38: foreground = color
+                    case 48: background = color
+                    default: underlineColor = color
+                    }
+                }
                 index += used
             case 4 where sequence.subparameters.contains(index + 1):
-                // 4:0 is "none"; every other kind of underline counts as one.
-                if values[index + 1] == 0 { attributes.remove(.underline) } else { attributes.insert(.underline) }
+                underline(values[index + 1])
                 index += 1
             default: applySimple(code)
             }
             index += 1
         }
+    }
+
+    /// 0 none, 1 a line, 2 two, 3 curly, 4 dotted, 5 dashed; what is not known is a line.
+    private mutating func underline(_ kind: Int) {
+        underlineKind = (0...5).contains(kind) ? UInt8(kind) : 1
+        if underlineKind == 0 { attributes.remove(.underline) } else { attributes.insert(.underline) }
     }
 
     /// SGR 0.
@@ -273,14 +299,15 @@ extension Style {
         case 1: attributes.insert(.bold)
         case 2: attributes.insert(.faint)
         case 3: attributes.insert(.italic)
-        case 4, 21: attributes.insert(.underline)
+        case 4: underline(1)
+        case 21: underline(2)
         case 5, 6: attributes.insert(.blink)
         case 7: attributes.insert(.inverse)
         case 8: attributes.insert(.hidden)
         case 9: attributes.insert(.struck)
         case 22: attributes.subtract([.bold, .faint])
         case 23: attributes.remove(.italic)
-        case 24: attributes.remove(.underline)
+        case 24: underline(0)
         case 25: attributes.remove(.blink)
         case 27: attributes.remove(.inverse)
         case 28: attributes.remove(.hidden)
@@ -289,6 +316,7 @@ extension Style {
         case 39: foreground = .standard
         case 40...47: background = .indexed(UInt8(code - 40))
         case 49: background = .standard
+        case 59: underlineColor = .standard
         case 90...97: foreground = .indexed(UInt8(code - 90 + 8))
         case 100...107: background = .indexed(UInt8(code - 100 + 8))
         default: break

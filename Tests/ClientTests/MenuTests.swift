@@ -27,6 +27,53 @@ import Testing
         #expect(typed == bytes("b") && actions == [.kick(peerId: "p1")])
     }
 
+    /// As programs switch them on: fish, Neovim and Helix with kitty's protocol, vim with xterm's.
+    @Test(arguments: [
+        "\u{1D}", "\u{1B}[93;5u", "\u{1B}[93;5:1u", "\u{1B}[93;69u", "\u{1B}[93:125:93;5u", "\u{1B}[93;6u",
+        "\u{1B}[27;5;93~",
+    ])
+    func thePrefixOpensTheMenuUnderEveryKeyboardProtocol(prefix: String) {
+        var menu = Menu(role: .host)
+        #expect(menu.sort(bytes("a\(prefix)"), people: people).typed == bytes("a"))
+        #expect(menu.isOpen)
+        // Twice types it, as the program wants it spelled.
+        #expect(menu.sort(bytes(prefix), people: people).typed == bytes(prefix))
+        #expect(!menu.isOpen)
+        // Its keys come in the same protocol.
+        let (typed, actions) = menu.sort(
+            bytes("\(prefix)\u{1B}[93;5:3u\u{1B}[107;1:1u\u{1B}[107;1:3u\u{1B}[49uz"), people: people)
+        #expect(typed == bytes("z") && actions == [.draw, .kick(peerId: "p1")])
+    }
+
+    @Test func otherKeysGoToTheProgramAsTheyAreSpelled() {
+        var menu = Menu(role: .guest)
+        for text in [
+            "\u{1B}[A", "\u{1B}[1;5C", "\u{1B}[93u", "\u{1B}[93;3u", "\u{1B}[97;5u", "\u{1B}[93;5:3u",
+            "\u{1B}[27;5;105~", "\u{1B}[3~",
+            "\u{1B}", "\u{1B}[", "\u{1B}a", "\u{1B}OP", "\u{1B}[<0;3;4M", "\u{1B}[200~pasted\u{1B}[201~",
+        ] {
+            #expect(menu.sort(bytes(text), people: []).typed == bytes(text), "\(text.debugDescription)")
+            #expect(!menu.isOpen)
+        }
+        // An arrow closes the menu, and is no text.
+        let (typed, actions) = menu.sort(bytes("\u{1D}\u{1B}[Bx"), people: [])
+        #expect(typed == bytes("x") && actions == [.draw])
+    }
+
+    @Test func aKeyMayComeInPieces() {
+        let whole = bytes("a\u{1B}[93;5ub\u{1B}[Ac")
+        for cut in 0...whole.count {
+            var menu = Menu(role: .guest)
+            let (first, second) = (
+                menu.sort(Array(whole[..<cut]), people: []), menu.sort(Array(whole[cut...]), people: [])
+            )
+            let (typed, actions) = (first.typed + second.typed, first.actions + second.actions)
+            // Between ESC and its bracket nobody can know what comes.
+            if (2...3).contains(cut) || (9...10).contains(cut) { continue }
+            #expect(typed == bytes("a\u{1B}[Ac") && actions == [.draw], "\(cut)")
+        }
+    }
+
     @Test func aGuestCannotEndTheSessionAndAHostDoesNotLeaveIt() {
         var (guest, host) = (Menu(role: .guest), Menu(role: .host))
         #expect(guest.sort(bytes("\u{1D}e\u{1D}l"), people: []).actions == [.draw, .leave])

@@ -4,6 +4,54 @@ import Testing
 @testable import Terminal
 
 @Suite struct ScreenTests {
+    /// Whatever a program switches on, a late guest's terminal gets, and a terminal that is left gets off again.
+    @Test(arguments: [
+        "\u{1B}[>1u", "\u{1B}[>5u\u{1B}[>31u", "\u{1B}[=3;1u", "\u{1B}[>4;2m", "\u{1B}[?1003h\u{1B}[?1016h",
+        "\u{1B}[?2031h",
+        "\u{1B}[>1u\u{1B}[?1049h\u{1B}[>3u",
+    ])
+    func keyboardAndMouseModesAreInASnapshot(on: String) {
+        var screen = Screen(rows: 4, columns: 10)
+        screen.feed(Array(on.utf8))
+        var late = Screen(rows: 4, columns: 10)
+        late.feed(screen.snapshot())
+        #expect(late.modes == screen.modes && late.modes != Modes())
+        late.feed(Array(Modes.off.utf8))
+        #expect(late.modes == Modes())
+    }
+
+    @Test func kittysFlagsAreAStackForEachScreen() {
+        var screen = Screen(rows: 4, columns: 10)
+        func flags(_ text: String) -> UInt8? {
+            screen.feed(Array(text.utf8))
+            return screen.modes.keyboard.stack.last
+        }
+        #expect(flags("\u{1B}[>5u") == 5 && flags("\u{1B}[=2;2u") == 7 && flags("\u{1B}[=4;3u") == 3)
+        #expect(flags("\u{1B}[?1049h") == 0 && flags("\u{1B}[>1u") == 1 && flags("\u{1B}[?1049l") == 3)
+        #expect(flags("\u{1B}[<u") == 0 && flags("\u{1B}[<9u") == 0)
+        for _ in 0..<100 { _ = flags("\u{1B}[>1u") }
+        #expect(screen.modes.keyboard.stack.count == 16)
+    }
+
+    /// Programs colour underlines since Neovim and systemd do; what is not known must not become something else.
+    @Test(arguments: [
+        ("\u{1B}[4;58:5:245m", 1, Color.indexed(245)), ("\u{1B}[4;58;5;1m", 1, .indexed(1)),
+        ("\u{1B}[4:3;58:2::200:40:31m", 3, .rgb(200, 40, 31)), ("\u{1B}[4;58;2;9;7;31m", 1, .rgb(9, 7, 31)),
+        ("\u{1B}[21m", 2, .standard), ("\u{1B}[4:5;58:5:1;59m", 5, .standard), ("\u{1B}[4:3m\u{1B}[24m", 0, .standard),
+    ])
+    func underlinesKeepTheirKindAndColour(sgr: String, kind: Int, color: Color) {
+        var screen = Screen(rows: 2, columns: 4)
+        screen.feed(Array("\(sgr)x".utf8))
+        let style = screen.lines[0][0].style
+        #expect(style.underlineKind == UInt8(kind) && style.underlineColor == color)
+        #expect(
+            style.attributes == (kind == 0 ? [] : [.underline]) && style.foreground == .standard
+                && style.background == .standard)
+        var late = Screen(rows: 2, columns: 4)
+        late.feed(screen.snapshot())
+        #expect(late.lines[0][0] == screen.lines[0][0])
+    }
+
     private func screen(_ text: String, rows: Int = 5, columns: Int = 10) -> Screen {
         var screen = Screen(rows: rows, columns: columns)
         screen.feed(Array(text.utf8))

@@ -17,6 +17,7 @@ final class GuestDisplay {
     private var isReading = true
     private var isRaw = false
     private var menu = Menu(role: .guest)
+    private var answers = TerminalAnswers()
     private var notice: String?
     private var wasCovered = false
     /// The host's screen; nil until its first snapshot.
@@ -79,11 +80,14 @@ final class GuestDisplay {
     /// - Returns: succeeds when the bytes are out.
     func show(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
         guard isInteractive else { return output.write(bytes) }
+        let before = screen?.positionQueries ?? 0
         screen?.feed(bytes)
         if view != nil || isCovered {
             needsDrawing = true
             return loop.makeSucceededVoidFuture()
         }
+        // What passes through reaches this terminal too.
+        answers.askedForPosition((screen?.positionQueries ?? 0) - before)
         return output.write(bytes)
     }
 
@@ -133,7 +137,7 @@ final class GuestDisplay {
 
     func keys(_ bytes: [UInt8]) -> [Key] {
         guard isInteractive else { return [.type(bytes)] }
-        let (typed, actions) = menu.sort(bytes, people: [])
+        let (typed, actions) = menu.sort(answers.filter(bytes), people: [])
         refreshOverlay()
         return (typed.isEmpty ? [] : [.type(typed)]) + actions.filter { $0 == .leave }.map { _ in .leave }
     }
@@ -174,7 +178,7 @@ final class GuestDisplay {
         if isInteractive, let screen {
             // Below the last picture of the host's screen, with everything switched off that its programs had on.
             let size = LocalTerminal.size ?? (screen.rows, screen.columns)
-            write(Array("\u{1B}[?1049l\(Self.modesOff)\u{1B}[\(size.rows);1H\r\n".utf8))
+            write(Array("\(Modes.off)\u{1B}[\(size.rows);1H\r\n".utf8))
         }
         return output.finish().hop(to: loop).assumeIsolated().map {
             if self.isRaw && self.isInteractive { LocalTerminal.leaveRawMode() }
@@ -186,10 +190,6 @@ final class GuestDisplay {
             }
         }.nonisolated()
     }
-
-    private static let modesOff =
-        "\u{1B}[r\u{1B}[?6l\u{1B}[?7h\u{1B}[4l\u{1B}[?1l\u{1B}>\u{1B}[?5l\u{1B}[?1000l\u{1B}[?1002l\u{1B}[?1003l\u{1B}[?1006l"
-        + "\u{1B}[?1004l\u{1B}[?2004l\u{1B}(B\u{0F}\u{1B}[0 q\u{1B}[?25h\u{1B}[0m"
 
     private func write(_ bytes: [UInt8]) { if !bytes.isEmpty { output.write(bytes).whenFailure { _ in } } }
 }

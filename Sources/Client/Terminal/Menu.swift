@@ -47,6 +47,7 @@ struct Menu {
     var codes: [String]
     private(set) var page = Page.closed
     private var asking: [Page] = []
+    private var keys = TypedKeys()
 
     /// - Parameter codes: for a host, how to join: a line for each code.
     init(role: Role, codes: [String] = []) {
@@ -74,14 +75,23 @@ struct Menu {
     /// Parts what is meant for the session from what the menu makes of the rest, each in order.
     mutating func sort(_ bytes: [UInt8], people: [Person]) -> (typed: [UInt8], actions: [Action]) {
         var (typed, actions) = ([UInt8](), [Action]())
-        for byte in bytes {
+        for one in keys.take(bytes) {
+            let (code, spelling): (UInt8, [UInt8])
+            switch one {
+            case .byte(let byte): (code, spelling) = (byte, [byte])
+            case .encoded(let byte, let text): (code, spelling) = (byte, text)
+            case .release(let text):
+                // Of a key that the menu has taken, nobody wants to hear.
+                if !isOpen { typed += text }
+                continue
+            }
             if isOpen {
-                let action = key(byte, people: people)
-                if action == .typePrefix { typed.append(byte) } else { actions.append(action) }
-            } else if byte == Self.prefix {
+                let action = key(code, people: people)
+                if action == .typePrefix { typed += spelling } else { actions.append(action) }
+            } else if code == Self.prefix {
                 open()
             } else {
-                typed.append(byte)
+                typed += spelling
             }
         }
         return (typed, actions)
