@@ -7,8 +7,8 @@ import { concat } from "./bytes.js";
 
 /** Bytes that may be unconfirmed. */
 const CREDIT = 16 << 10;
-/** Bytes that may wait; more are dropped, and the person is told. */
-const WAITING_LIMIT = 1 << 20;
+/** Bytes that may wait, in this page's memory alone; more are dropped, and the person is told. */
+const WAITING_LIMIT = 64 << 20;
 
 export class GuestInput {
   constructor() {
@@ -38,7 +38,7 @@ export class GuestInput {
     const count = Math.min(this.waiting.length, CREDIT - (this.sent - this.confirmed));
     if (this.awaitsCount || count <= 0) return null;
     const piece = this.waiting.slice(0, count);
-    this.waiting = this.waiting.slice(count);
+    this.waiting = this.waiting.subarray(count);
     this.sent += count;
     return piece;
   }

@@ -1,3 +1,4 @@
+import Glibc
 import Model
 import NIOCore
 import SessionHost
@@ -13,8 +14,9 @@ final class GuestDisplay {
     let isInteractive: Bool
     private let loop: any EventLoop
     private let output: OutputStream
-    private var input: (any Channel)?
+    private var input: InputStream?
     private var isReading = true
+    private var progress: UInt64?
     private var isRaw = false
     private var menu = Menu(role: .guest)
     private var answers = TerminalAnswers()
@@ -44,17 +46,32 @@ final class GuestDisplay {
         } else if !canType {
             return nil
         }
-        InputStream.start(descriptor: 0, loop: loop, onBytes: onBytes).hop(to: loop).assumeIsolated().whenSuccess {
-            self.input = $0
-            self.setReading(self.isReading)
-        }
+        let input = InputStream(descriptor: 0, loop: loop, onBytes: onBytes)
+        self.input = input
+        input.setReading(isReading)
+        input.start()
         return nil
     }
 
-    /// Stops reading a pipe, or goes on, where the host takes no more for now. A terminal is always read: its person may want to leave.
+    /// Stops reading the terminal, the pipe or the file, or goes on.
     func setReading(_ reading: Bool) {
-        isReading = reading || isInteractive
-        input?.setOption(.autoRead, value: isReading).whenFailure { _ in }
+        isReading = reading
+        input?.setReading(reading)
+    }
+
+    /// Says how much of a long input has arrived so far, over the screen or on one line of standard error; nil when all of it has.
+    func showProgress(_ bytes: UInt64?) {
+        guard bytes != progress else { return }
+        progress = bytes
+        if isInteractive && screen != nil {
+            refreshOverlay()
+        } else if isatty(2) == 1 {
+            Descriptors.writeAll(Array(bytes.map { "\rpostern: \(Self.words($0)) sent" }?.utf8 ?? "\n".utf8), to: 2)
+        }
+    }
+
+    private static func words(_ bytes: UInt64) -> String {
+        bytes < 1 << 20 ? "\(bytes >> 10) KiB" : "\(bytes >> 20) MiB"
     }
 
     // MARK: The host's screen
@@ -113,11 +130,15 @@ final class GuestDisplay {
 
     // MARK: What is drawn over it
 
-    private var isCovered: Bool { menu.isOpen || notice != nil }
+    private var isCovered: Bool { menu.isOpen || notice != nil || progress != nil }
+
+    private var noticeShown: String {
+        notice ?? progress.map { "postern  sending what you typed: \(Self.words($0)) so far" } ?? ""
+    }
 
     private func drawOverlay() {
         guard let size = LocalTerminal.size else { return }
-        let lines = menu.isOpen ? menu.lines(people: []) : [notice ?? ""]
+        let lines = menu.isOpen ? menu.lines(people: []) : [noticeShown]
         write(Overlay.draw(lines, rows: size.rows, columns: size.columns))
         wasCovered = true
     }

@@ -13,6 +13,9 @@ final class JoinRunner {
     private static let patience = TimeAmount.minutes(6)
     /// How long the host may take to confirm input before the person is told: far above a round trip.
     private static let confirmationTime = TimeAmount.seconds(5)
+    /// An input that takes less than this needs no report; then one a second.
+    private static let reportDelay = TimeAmount.seconds(2)
+    private static let reportInterval = TimeAmount.seconds(1)
     /// Bytes on their way to the screen above which no more is read, and below which it is again.
     private static let outputHigh = 256 << 10
     private static let outputLow = 64 << 10
@@ -34,6 +37,9 @@ final class JoinRunner {
     /// The person has been told that the connection is lost or the host is away.
     private var isAway = false
     private var isReading = true
+    /// The engine takes more of what is typed.
+    private var takesInput = true
+    private var isReporting = false
     private var isDone = false
 
     init(invitation: ShareInvitation, address: ServerAddress, token: String?, name: String, loop: any EventLoop) {
@@ -125,6 +131,34 @@ final class JoinRunner {
         }
     }
 
+    // A terminal that is not read cannot be left with its keys. So it is read again while nothing moves; then what is too much is dropped,
+    // and the engine says so.
+    private func paceInput(_ reading: Bool) {
+        takesInput = reading
+        display.setReading(reading || (display.isInteractive && isStalled))
+        guard !reading, !isReporting else { return }
+        isReporting = true
+        reportProgress(since: .now(), from: engine.confirmedInput)
+    }
+
+    /// Once a second, from the third second of an input that is longer than what may wait.
+    private func reportProgress(since: NIODeadline, from start: UInt64) {
+        loop.assumeIsolated().scheduleTask(in: Self.reportInterval) {
+            let isOver = self.engine.unconfirmedInput == 0 || self.isDone
+            if isOver {
+                self.isReporting = false
+                self.display.showProgress(nil)
+            } else {
+                if NIODeadline.now() - since > Self.reportDelay {
+                    self.display.showProgress(self.engine.confirmedInput - min(start, self.engine.confirmedInput))
+                }
+                self.reportProgress(since: since, from: start)
+            }
+        }
+    }
+
+    private var isStalled: Bool { isUnconfirmed || isAway }
+
     /// A relay can hold keystrokes back for as long as it likes; at least the person knows.
     private func watchConfirmation() {
         guard engine.unconfirmedInput > 0, !isWatching else { return }
@@ -173,7 +207,7 @@ final class JoinRunner {
             case .resize(let rows, let columns): display.resize(rows: rows, columns: columns)
             case .status(let status): tell(status)
             case .reconnect: reconnect()
-            case .pace(let reading): display.setReading(reading)
+            case .pace(let reading): paceInput(reading)
             case .finish(let ending): return finish(ending)
             }
         }
@@ -181,6 +215,7 @@ final class JoinRunner {
     }
 
     private func tell(_ status: GuestStatus) {
+        defer { paceInput(takesInput) }
         isUnconfirmed = status == .inputUnconfirmed
         switch status {
         case .disconnected, .hostAway, .waitingForHost: isAway = true

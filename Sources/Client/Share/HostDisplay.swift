@@ -21,6 +21,7 @@ final class HostDisplay {
     private let json: Bool
     private let loop: any EventLoop
     private let output: OutputStream
+    private var input: InputStream?
     private var menu: Menu
     private var wasOpen = false
     private var typist: String?
@@ -47,10 +48,16 @@ final class HostDisplay {
         if json { return }
         if interactive { try LocalTerminal.enterRawMode() }
         output.start().whenFailure { _ in }
-        InputStream.start(descriptor: 0, loop: loop) { bytes in if let bytes { onTyped(bytes) } }.whenFailure { _ in }
+        let input = InputStream(descriptor: 0, loop: loop) { bytes in if let bytes { onTyped(bytes) } }
+        self.input = input
+        input.start()
         // The terminal's own title comes back at the end.
         if interactive { write(Array("\u{1B}[22;2t".utf8)) }
     }
+
+    /// Stops reading a pipe or a file, or goes on, where the command takes no more for now. A terminal is always read: its person may open
+    /// the menu.
+    func setReading(_ reading: Bool) { input?.setReading(reading || interactive) }
 
     func show(_ bytes: [UInt8], screen: Screen) {
         // Under an open menu the screen goes on unseen; it is drawn anew when the menu closes.

@@ -12,6 +12,8 @@ final class ShareRunner {
     private static let endTimeout = TimeAmount.seconds(2)
     /// The same where the last frames must arrive over a slow line.
     private static let losslessEndTimeout = TimeAmount.seconds(60)
+    /// Bytes waiting for the command above which a pipe or a file is not read on.
+    private static let untakenHigh = 256 << 10
 
     private let options: ShareOptions
     private let api: APIClient
@@ -37,6 +39,8 @@ final class ShareRunner {
     /// A signal asked for the end.
     private var isHurried = false
     private var isRenewingCodes = false
+    /// Bytes typed here that the command's terminal has not taken.
+    private var untaken = 0
 
     init(
         options: ShareOptions, sessionId: String, codes: [CodeSecrets], api: APIClient, token: String,
@@ -275,7 +279,7 @@ final class ShareRunner {
     private func typedHere(_ bytes: [UInt8]) {
         for action in display.keys(bytes, people: people) {
             switch action {
-            case .type(let typed): command?.type(typed)
+            case .type(let typed): type(typed)
             case .kick(let peerId): carryOut(engine.kick(peerId))
             case .renewCodes: renewCodes()
             case .end: endSharing()
@@ -283,6 +287,16 @@ final class ShareRunner {
             }
         }
         display.refresh(screen: engine.screen, people: people)
+    }
+
+    /// Types into the command, and reads no more from a pipe or a file while much waits for it.
+    private func type(_ bytes: [UInt8]) {
+        untaken += bytes.count
+        display.setReading(untaken < Self.untakenHigh)
+        command?.type(bytes).hop(to: loop).assumeIsolated().whenComplete { _ in
+            self.untaken -= bytes.count
+            self.display.setReading(self.untaken < Self.untakenHigh)
+        }
     }
 
     /// New codes in place of the present ones: a code that died, or that too many people know. Whoever is here stays.

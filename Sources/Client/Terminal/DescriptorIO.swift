@@ -41,27 +41,68 @@ final class OutputStream {
     }
 }
 
-/// Bytes in from a terminal, a pipe or a file.
-enum InputStream {
-    /// Calls `onBytes` on `loop` for whatever can be read, and with nil at the end.
-    static func start(
-        descriptor: CInt, loop: any EventLoop, onBytes: @escaping ([UInt8]?) -> Void
-    ) -> EventLoopFuture<(any Channel)?> {
+/// Bytes in from a terminal, a pipe or a file, no faster than its reader takes them.
+final class InputStream {
+    /// Bytes that are read from a file at once.
+    private static let pieceBytes = 64 << 10
+
+    private let descriptor: CInt
+    private let loop: any EventLoop
+    private let onBytes: ([UInt8]?) -> Void
+    private var channel: (any Channel)?
+    private var isReading = true
+    /// A file is read here. nil for what the event loop waits for, and at the end.
+    private var file: CInt?
+    private var isFileScheduled = false
+
+    /// - Parameter onBytes: called on `loop` for whatever can be read, and with nil at the end.
+    init(descriptor: CInt, loop: any EventLoop, onBytes: @escaping ([UInt8]?) -> Void) {
+        self.descriptor = descriptor
+        self.loop = loop
+        self.onBytes = onBytes
+    }
+
+    func start() {
         guard let own = Descriptors.reopened(descriptor, O_RDONLY) else {
-            // A file (or /dev/null): read it here and now; typing a file into a terminal is short.
-            let bytes = Descriptors.readAll(descriptor, limit: 1 << 20)
-            if !bytes.isEmpty { onBytes(bytes) }
-            onBytes(nil)
-            return loop.makeSucceededFuture(nil)
+            // A file or /dev/null: there is no event to wait for.
+            file = descriptor
+            return scheduleFile()
         }
         let bound = NIOLoopBound(onBytes, eventLoop: loop)
-        return NIOPipeBootstrap(group: loop)
+        NIOPipeBootstrap(group: loop)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(ByteHandler(bound.value))
                 }
             }
-            .takingOwnershipOfDescriptor(input: own).map { $0 }
+            .takingOwnershipOfDescriptor(input: own).hop(to: loop).assumeIsolated().whenSuccess {
+                self.channel = $0
+                self.setReading(self.isReading)
+            }
+    }
+
+    /// Stops reading, or goes on. What has been read already still comes.
+    func setReading(_ reading: Bool) {
+        isReading = reading
+        channel?.setOption(.autoRead, value: reading).whenFailure { _ in }
+        scheduleFile()
+    }
+
+    private func scheduleFile() {
+        guard isReading, file != nil, !isFileScheduled else { return }
+        isFileScheduled = true
+        loop.assumeIsolated().execute {
+            self.isFileScheduled = false
+            self.readFile()
+        }
+    }
+
+    private func readFile() {
+        guard isReading, let file else { return }
+        let bytes = Descriptors.readOnce(file, limit: Self.pieceBytes)
+        if bytes.isEmpty { self.file = nil }
+        onBytes(bytes.isEmpty ? nil : bytes)
+        scheduleFile()
     }
 }
 
@@ -124,15 +165,13 @@ enum Descriptors {
         }
     }
 
-    static func readAll(_ descriptor: CInt, limit: Int) -> [UInt8] {
-        var collected: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 64 << 10)
-        while collected.count < limit {
+    /// One read. Empty at the end of the file, and when it cannot be read.
+    static func readOnce(_ descriptor: CInt, limit: Int) -> [UInt8] {
+        var chunk = [UInt8](repeating: 0, count: limit)
+        while true {
             let count = read(descriptor, &chunk, chunk.count)
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { break }
-            collected += chunk[..<count]
+            return Array(chunk.prefix(max(count, 0)))
         }
-        return collected
     }
 }

@@ -196,6 +196,9 @@ package final class GuestEngine {
     /// Counts the host's confirmations of input.
     package internal(set) var confirmations = 0
 
+    /// Bytes that the host has confirmed since the pairing.
+    package var confirmedInput: UInt64 { input.confirmed }
+
     /// Bytes that the host has not confirmed yet.
     package var unconfirmedInput: Int { input.unconfirmedBytes }
 

@@ -7,12 +7,13 @@ package struct GuestInput {
     package static let credit = 16 << 10
     /// Above this much waiting, nothing more is read from the person's terminal or pipe.
     package static let waitingBytes = 64 << 10
-    /// A terminal is always read, because its person must be able to leave. What is typed beyond so many bytes waiting is dropped, and said.
+    /// A terminal is read while nothing moves, because its person must be able to leave. What is typed beyond so many bytes waiting is dropped,
+    /// and said.
     package static let waitingLimit = 1 << 20
 
     private var waiting: [UInt8] = []
     private var sent: UInt64 = 0
-    private var confirmed: UInt64 = 0
+    package private(set) var confirmed: UInt64 = 0
     /// Between a rekey and the host's word about the generations before it.
     private var awaitsCount = false
     private var isReading = true
