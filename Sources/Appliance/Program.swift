@@ -37,6 +37,43 @@ enum Program {
         return try await wait(for: pid, path, timeout)
     }
 
+    /// The most that ``output(_:_:)`` takes, in bytes: a page of properties, or a few lines of a journal.
+    private static let outputLimit = 256 << 10
+
+    /// Runs a program that is quick, and waits for it.
+    /// - Returns: what it has printed on standard output; nil when it cannot be run, or fails.
+    static func output(_ path: String, _ arguments: [String]) -> String? {
+        var pid = pid_t()
+        var pipes: [CInt] = [-1, -1]
+        guard pipe(&pipes) == 0 else { return nil }
+        for end in pipes { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        defer { close(pipes[0]) }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_adddup2(&actions, pipes[1], 1)
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        let number = withPointers([path] + arguments) { argv in
+            withPointers(["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]) {
+                posix_spawn(&pid, path, &actions, nil, argv, $0)
+            }
+        }
+        close(pipes[1])
+        guard number == 0 else { return nil }
+        var collected: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 16 << 10)
+        while true {
+            let count = read(pipes[0], &chunk, chunk.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { break }
+            collected += chunk[..<min(count, outputLimit - collected.count)]
+        }
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
+        return status == 0 ? String(decoding: collected, as: UTF8.self) : nil
+    }
+
     private static func wait(for pid: pid_t, _ path: String, _ timeout: Int) async throws -> Int32 {
         let deadline = ContinuousClock.now + .seconds(timeout)
         var status: Int32 = 0

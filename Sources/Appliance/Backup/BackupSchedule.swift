@@ -78,8 +78,7 @@ final class BackupSchedule: Service {
         else {
             return ""
         }
-        return "; under systemd, 'systemctl edit postern' with [Service] ReadWritePaths=\(directory), "
-            + "and chown the directory to the service's user"
+        return "; in the packaged service, 'sudo postern config apply' lets it write there"
     }
 
     /// A backup must not be what fills the disk.

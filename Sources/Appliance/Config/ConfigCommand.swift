@@ -8,9 +8,9 @@ import Wire
 /// `postern config …`
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "config", abstract: "Checks and shows the server's configuration.",
+        commandName: "config", abstract: "Checks, shows and applies the server's configuration.",
         discussion: "Example: postern config check --config /etc/postern/postern.yml",
-        subcommands: [ConfigCheck.self, ConfigShow.self, ConfigExample.self])
+        subcommands: [ConfigCheck.self, ConfigShow.self, ConfigApply.self, ConfigExample.self])
 }
 
 struct ConfigCheck: ParsableCommand {
@@ -33,9 +33,7 @@ struct ConfigCheck: ParsableCommand {
     func run() throws {
         let configuration = Configuration(file: server.config, flags: server.flags)
         // As the server would: what root may read the service may not.
-        try? StateOwner.become(ownerOf: configuration.stateDirectory)
-        // Files are looked at where the rules hold: before, nobody knows which ones are meant.
-        let problems = configuration.problems.isEmpty ? Preflight.problems(configuration) : configuration.problems
+        let problems = ServiceCheck.problems(configuration, ServiceCheck.unit(for: configuration, flags: server.flags))
         let advice = problems.isEmpty ? Preflight.advice(configuration) : []
         if json {
             Output.json(Checked(file: configuration.file, mistakes: problems, advice: advice))

@@ -12,26 +12,57 @@ import Web
 enum Preflight {
     /// - Returns: every mistake, with where it stands.
     static func problems(_ configuration: Configuration) -> [String] {
+        certificates(configuration) + others(configuration)
+    }
+
+    /// Of the files of certificates and keys.
+    static func certificates(_ configuration: Configuration) -> [String] {
         var problems: [String] = []
-        func attempt(_ key: String, _ body: () throws -> Void) {
-            do { try body() } catch let error as CommandFailure {
-                problems.append(place(key, configuration) + error.message.text)
-            } catch { problems.append(place(key, configuration) + "\(error)") }
-        }
-        if configuration[Settings.https] != .off {
-            switch configuration[Settings.tlsMode] {
-            case .files:
-                attempt("tls-certificate") {
-                    let files = CertificateFiles(configuration)
-                    if let expired = files.expired(try files.read()) { throw CommandFailure("\(expired)") }
-                }
-            case .acme:
-                attempt("acme-eab-hmac-key") { _ = try ACMESettings(configuration) }
-                attempt("acme-ca-file") { try authorities(configuration[Settings.acmeCAFile]) }
-            case .selfSigned: break
+        if configuration[Settings.https] != .off && configuration[Settings.tlsMode] == .files {
+            problems += attempt("tls-certificate", configuration) {
+                let files = CertificateFiles(configuration)
+                if let expired = files.expired(try files.read()) { throw CommandFailure("\(expired)") }
             }
         }
-        tunnels(configuration, attempt)
+        if let certificate = configuration[Settings.tunnelCertificate], let key = configuration[Settings.tunnelKey] {
+            problems += attempt("tunnel-certificate", configuration) {
+                let files = CertificateFiles(certificates: [certificate], keys: [key])
+                let pairs = try files.read()
+                if let expired = files.expired(pairs) { throw CommandFailure("\(expired)") }
+                guard let domain = configuration[Settings.tunnelDomain], let pair = pairs.first else { return }
+                guard pair.leaf.matches(name: "x.\(domain)") else {
+                    throw CommandFailure("\(certificate) is not for *.\(domain)")
+                }
+            }
+        }
+        return problems
+    }
+
+    private static func attempt(_ key: String, _ configuration: Configuration, _ body: () throws -> Void) -> [String] {
+        do {
+            try body()
+            return []
+        } catch let error as CommandFailure {
+            return [place(key, configuration) + error.message.text]
+        } catch { return [place(key, configuration) + "\(error)"] }
+    }
+
+    /// Of everything else.
+    static func others(_ configuration: Configuration) -> [String] {
+        var problems: [String] = []
+        func attempt(_ key: String, _ body: () throws -> Void) { problems += self.attempt(key, configuration, body) }
+        if configuration[Settings.https] != .off && configuration[Settings.tlsMode] == .acme {
+            attempt("acme-eab-hmac-key") { _ = try ACMESettings(configuration) }
+            attempt("acme-ca-file") { try authorities(configuration[Settings.acmeCAFile]) }
+        }
+        if configuration[Settings.tunnelACME] == .hook, let hook = configuration[Settings.tunnelDNSHook] {
+            attempt("tunnel-dns-hook") {
+                guard access(hook, X_OK) == 0 else {
+                    throw CommandFailure(
+                        "\(hook): \(String(cString: strerror(errno)).lowercased()); it is a program that can be run")
+                }
+            }
+        }
         attempt("provider-ca-file") { try authorities(configuration[Settings.providerCAFile]) }
         // Where the database may not be read nobody knows what is sealed in it.
         let database = "\(configuration.stateDirectory)/\(Database.fileName)"
@@ -50,28 +81,6 @@ enum Preflight {
                     + "\(setting.key) is set, and \(secret.key) is not; 'postern secret set \(secret.key)' takes it")
         }
         return problems
-    }
-
-    private static func tunnels(_ configuration: Configuration, _ attempt: (String, () throws -> Void) -> Void) {
-        if let certificate = configuration[Settings.tunnelCertificate], let key = configuration[Settings.tunnelKey] {
-            attempt("tunnel-certificate") {
-                let files = CertificateFiles(certificates: [certificate], keys: [key])
-                let pairs = try files.read()
-                if let expired = files.expired(pairs) { throw CommandFailure("\(expired)") }
-                guard let domain = configuration[Settings.tunnelDomain], let pair = pairs.first else { return }
-                guard pair.leaf.matches(name: "x.\(domain)") else {
-                    throw CommandFailure("\(certificate) is not for *.\(domain)")
-                }
-            }
-        }
-        if configuration[Settings.tunnelACME] == .hook, let hook = configuration[Settings.tunnelDNSHook] {
-            attempt("tunnel-dns-hook") {
-                guard access(hook, X_OK) == 0 else {
-                    throw CommandFailure(
-                        "\(hook): \(String(cString: strerror(errno)).lowercased()); it is a program that can be run")
-                }
-            }
-        }
     }
 
     /// What is allowed, and better otherwise.

@@ -16,6 +16,8 @@ struct Configuration: Sendable {
     static let standardFile = "/etc/postern/postern.yml"
     /// A configuration file is a page; this is a hundred, in bytes.
     private static let fileLimit = 1 << 20
+    /// Files that systemd hands over for one setting.
+    private static let filesLimit = 100
 
     /// The file that was read, if there was one.
     let file: String?
@@ -95,6 +97,12 @@ struct Configuration: Sendable {
             case .success(let text) = TextFile.read("\(directory)/\(setting.key)", limit: fileLimit)
         {
             found.append(("credential", text.trimmed))
+        }
+        // Certificates that root alone can read (`postern config apply`): the value is where systemd has put them.
+        if ServiceUnit.handedOver.contains(setting.key), let directory = environment("CREDENTIALS_DIRECTORY") {
+            let paths = (0..<Self.filesLimit).map { "\(directory)/\(ServiceUnit.credentialName(setting.key, $0))" }
+                .prefix { (path: String) in access(path, R_OK) == 0 }
+            if !paths.isEmpty { found.append(("credential", paths.joined(separator: ","))) }
         }
         if setting.isSecret, let path = environment(setting.variable + "_FILE") {
             switch TextFile.read(path, limit: fileLimit, allowsPipe: true) {

@@ -40,9 +40,13 @@ struct DoctorCommand: AsyncParsableCommand {
         // Before this process becomes the server's user, who may not look there.
         var findings = machine.isEnrolled ? await AgentExamination.findings(machine, settings: agentSettings) : []
         let isServer = !machine.isEnrolled || access(configuration.stateDirectory, F_OK) == 0
-        if isServer { findings += Examination.configuration(configuration) }
+        let unit = ServiceCheck.unit(for: configuration, flags: server.flags)
+        if isServer {
+            // Before this process becomes the service's user, who may not read the journal.
+            findings += Examination.service(unit)
+            findings += Examination.configuration(configuration, problems: ServiceCheck.problems(configuration, unit))
+        }
         if isServer && configuration.problems.isEmpty {
-            try? StateOwner.become(ownerOf: configuration.stateDirectory)
             findings += Examination.files(configuration) + Examination.database(configuration)
             findings += Examination.disk(configuration) + Examination.certificate(configuration)
             findings += await Examination.server(configuration)

@@ -21,8 +21,24 @@ struct Finding {
 
 /// The checks of `postern doctor`. None changes anything.
 enum Examination {
-    static func configuration(_ configuration: Configuration) -> [Finding] {
-        let problems = configuration.problems.isEmpty ? Preflight.problems(configuration) : configuration.problems
+    /// A service that systemd could not start, with what it wrote last.
+    static func service(_ unit: ServiceUnit?) -> [Finding] {
+        guard let unit, !["active", "reloading", "inactive"].contains(unit.state) else { return [] }
+        let journal =
+            Program.output("/usr/bin/journalctl", ["-u", ServiceUnit.name, "-n", "50", "-o", "cat", "--no-pager"]) ?? ""
+        let said = journal.split(separator: "\n").last { line in
+            ["postern: ", "level=error", "level=critical", "Failed at step"].contains { line.contains($0) }
+        }
+        return [
+            Finding(
+                "service",
+                bad:
+                    "\(ServiceUnit.name) is \(unit.state)\(said.map { ": \($0)" } ?? ""); all of it: journalctl -u postern"
+            )
+        ]
+    }
+
+    static func configuration(_ configuration: Configuration, problems: [String]) -> [Finding] {
         guard problems.isEmpty else { return problems.map { Finding("configuration", bad: $0) } }
         return [
             Finding(

@@ -12,7 +12,9 @@ enum ServeLock {
         let path = "\(stateDirectory)/\(name)"
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
-            throw StorageError(.unavailable, "cannot open \(path): \(String(cString: strerror(errno)))")
+            let remedy =
+                errno == EROFS ? "; in the packaged service, 'sudo postern config apply' lets it write there" : ""
+            throw StorageError(.unavailable, "cannot open \(path): \(String(cString: strerror(errno)))\(remedy)")
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw StorageError(.unavailable, "another 'postern serve' uses \(stateDirectory); stop it first")

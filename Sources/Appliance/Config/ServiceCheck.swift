@@ -1,0 +1,72 @@
+import Glibc
+import Model
+
+/// What a start would refuse: the configuration's own mistakes, and what the packaged service may not read or write.
+enum ServiceCheck {
+    /// The unit that would start with this configuration; nil where another file or flags are meant.
+    static func unit(for configuration: Configuration, flags: [String: String]) -> ServiceUnit? {
+        guard configuration.file == Configuration.standardFile, flags.isEmpty else { return nil }
+        return ServiceUnit.installed()
+    }
+
+    /// Looks as the service's user, which this process is from then on.
+    /// - Parameter unit: nil looks as the owner of the state directory.
+    static func problems(_ configuration: Configuration, _ unit: ServiceUnit?) -> [String] {
+        // Files are looked at where the rules hold: before, nobody knows which ones are meant.
+        guard configuration.problems.isEmpty else { return configuration.problems }
+        guard let unit else {
+            try? StateOwner.become(ownerOf: configuration.stateDirectory)
+            return Preflight.problems(configuration)
+        }
+        let paths = self.paths(configuration, ServiceUnit.handedOver)
+        // What systemd hands over it reads as root.
+        let isHandedOver = !unit.credentials.isEmpty && unit.credentials.allSatisfy { paths[$0.key] == $0.value }
+        let certificates = isHandedOver ? Preflight.certificates(configuration) : nil
+        do { try unit.become() } catch { return ["\(error)"] }
+        let found = (certificates ?? Preflight.certificates(configuration)) + Preflight.others(configuration)
+        return found.map { certificates == nil ? hint($0, unit) : $0 } + stale(paths, unit)
+            + written(configuration, unit)
+    }
+
+    static func paths(_ configuration: Configuration, _ keys: [String]) -> [String: [String]] {
+        var found: [String: [String]] = [:]
+        for key in keys {
+            let values = configuration[key]?.text.split(separator: ",").map { String($0).trimmed } ?? []
+            if !values.isEmpty { found[key] = values }
+        }
+        return found
+    }
+
+    private static func hint(_ problem: String, _ unit: ServiceUnit) -> String {
+        guard problem.hasSuffix("permission denied") else { return problem }
+        return "\(problem) for the user \(unit.user); 'sudo postern config apply' has systemd hand it to the service"
+    }
+
+    /// Files that the service gets and that are not the ones in the configuration any more.
+    private static func stale(_ paths: [String: [String]], _ unit: ServiceUnit) -> [String] {
+        unit.credentials.filter { paths[$0.key] != $0.value }.keys.sorted().map {
+            "\($0) has changed, and \(ServiceUnit.name) still gets \(unit.credentials[$0]?.first ?? ""); run 'sudo postern config apply'"
+        }
+    }
+
+    private static func written(_ configuration: Configuration, _ unit: ServiceUnit) -> [String] {
+        ServiceUnit.written.compactMap { key in
+            guard let value = configuration[key], let problem = problem(key, value.text, unit) else { return nil }
+            return "\(value.source): \(problem)"
+        }
+    }
+
+    private static func problem(_ key: String, _ path: String, _ unit: ServiceUnit) -> String? {
+        if unit.owns(path) { return nil }
+        if unit.hides(path) {
+            return "\(ServiceUnit.name) does not see \(path); choose a directory below /srv or /var/lib for \(key)"
+        }
+        if !unit.mayWrite(path) {
+            return "\(ServiceUnit.name) may not write to \(path); 'sudo postern config apply' lets it"
+        }
+        if unit.allows(path, W_OK | X_OK) { return nil }
+        return
+            "\(path): \(String(cString: strerror(errno)).lowercased()) for the user \(unit.user); 'sudo postern config apply' makes it, "
+            + "or says what to change"
+    }
+}

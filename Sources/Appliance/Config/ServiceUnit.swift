@@ -1,0 +1,118 @@
+import Glibc
+import Model
+
+/// What systemd lets the packaged service do: its user, and where it may write. Read from `systemctl show` and from our own drop-in.
+struct ServiceUnit {
+    static let name = "postern.service"
+    /// Written by `postern config apply` alone.
+    static let dropInPath = "/etc/systemd/system/\(name).d/50-configuration.conf"
+    private static let properties = [
+        "LoadState", "ActiveState", "SubState", "User", "ProtectSystem", "ProtectHome", "PrivateTmp", "ReadWritePaths",
+        "StateDirectory",
+        "RuntimeDirectory",
+    ]
+
+    /// Empty: root.
+    let user: String
+    /// `active`, `failed`, `activating`.
+    let state: String
+    /// What the unit makes for itself, and may write to.
+    let ownDirectories: [String]
+    /// The files that the drop-in hands over, in order, by the key of their setting.
+    let credentials: [String: [String]]
+    private let readWritePaths: [String]
+    private let isReadOnly: Bool
+    private let hidden: [String]
+
+    /// - Parameters:
+    ///   - properties: what `systemctl show` prints, a `NAME=VALUE` a line.
+    ///   - dropIn: the drop-in's text; empty where there is none.
+    /// - Returns: nil where the unit is not installed.
+    init?(properties text: String, dropIn: String) {
+        var values: [String: String] = [:]
+        for line in text.split(separator: "\n") {
+            let parts = line.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 { values[String(parts[0])] = String(parts[1]) }
+        }
+        guard values["LoadState"] == "loaded" else { return nil }
+        func words(_ key: String) -> [String] { (values[key] ?? "").split(separator: " ").map(String.init) }
+        user = values["User"] ?? ""
+        state = values["SubState"] == "auto-restart" ? "restarted again and again" : values["ActiveState"] ?? ""
+        isReadOnly = values["ProtectSystem"] == "strict"
+        ownDirectories =
+            words("StateDirectory").map { "/var/lib/\($0)" } + words("RuntimeDirectory").map { "/run/\($0)" }
+        // A path may begin with - (may be missing) and + (of the root directory).
+        readWritePaths = words("ReadWritePaths").map { String($0.drop { $0 == "-" || $0 == "+" }) }
+        hidden =
+            (["yes", "tmpfs"].contains(values["ProtectHome"]) ? ["/home", "/root", "/run/user"] : [])
+            + (values["PrivateTmp"] == "yes" ? ["/tmp", "/var/tmp"] : [])
+        credentials = Self.credentials(dropIn)
+    }
+
+    /// The unit of this machine; nil where there is none, or no systemd.
+    static func installed() -> ServiceUnit? {
+        let arguments = ["show", name] + properties.flatMap { ["-p", $0] }
+        guard access("/run/systemd/system", F_OK) == 0, let text = Program.output("/usr/bin/systemctl", arguments)
+        else { return nil }
+        let dropIn = try? TextFile.read(dropInPath, limit: 1 << 16).get()
+        return ServiceUnit(properties: text, dropIn: dropIn ?? "")
+    }
+
+    /// The name of the credential for each file of a setting: `tls-key`, `tls-key-2`.
+    static func credentialName(_ key: String, _ index: Int) -> String { index == 0 ? key : "\(key)-\(index + 1)" }
+
+    private static func credentials(_ dropIn: String) -> [String: [String]] {
+        var found: [String: [String]] = [:]
+        for line in dropIn.split(separator: "\n") where line.hasPrefix("LoadCredential=") {
+            let parts = line.dropFirst("LoadCredential=".count).split(separator: ":", maxSplits: 1).map(String.init)
+            guard parts.count == 2 else { continue }
+            for key in handedOver
+            where found[key, default: []].count < 100 && parts[0] == credentialName(key, found[key]?.count ?? 0) {
+                found[key, default: []].append(parts[1])
+            }
+        }
+        return found
+    }
+
+    /// The settings whose files systemd can read for the service.
+    static let handedOver = [
+        Settings.tlsCertificate.key, Settings.tlsKey.key, Settings.tunnelCertificate.key, Settings.tunnelKey.key,
+    ]
+    /// The settings that name directories to write to.
+    static let written = [Settings.state.key, Settings.backupDirectory.key]
+
+    func hides(_ path: String) -> Bool { Self.contains(hidden, path) }
+
+    func mayWrite(_ path: String) -> Bool { !isReadOnly || Self.contains(ownDirectories + readWritePaths, path) }
+
+    func owns(_ path: String) -> Bool { Self.contains(ownDirectories, path) }
+
+    private static func contains(_ directories: [String], _ path: String) -> Bool {
+        directories.contains { path == $0 || path.hasPrefix($0 + "/") }
+    }
+
+    // MARK: The service's user
+
+    /// Numbers of the service's user; nil where it is root, or not there.
+    var account: (user: uid_t, group: gid_t)? {
+        guard !user.isEmpty, let found = getpwnam(user) else { return nil }
+        return (found.pointee.pw_uid, found.pointee.pw_gid)
+    }
+
+    /// Becomes the service's user for good, where we are root.
+    /// - Throws: ``CommandFailure`` when the system refuses.
+    func become() throws {
+        guard geteuid() == 0, let account else { return }
+        guard setgroups(0, nil) == 0, setgid(account.group) == 0, setuid(account.user) == 0 else {
+            throw CommandFailure("cannot become the user \(user): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    /// Asks as the service's user, and is root again afterwards. Nothing else runs meanwhile: the commands that ask have one thread.
+    func allows(_ path: String, _ mode: CInt) -> Bool {
+        guard geteuid() == 0, let account else { return access(path, mode) == 0 }
+        guard setgroups(0, nil) == 0, setegid(account.group) == 0, seteuid(account.user) == 0 else { return false }
+        defer { if seteuid(0) != 0 || setegid(0) != 0 { fatalError("cannot become root again") } }
+        return faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0
+    }
+}
