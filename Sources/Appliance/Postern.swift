@@ -25,6 +25,7 @@ struct Postern: AsyncParsableCommand {
                              postern share
                              postern join SYCLX-7K2Q9M-cactus-violin
             """,
+        version: "postern \(version)",
         subcommands: [
             ShareCommand.self, JoinCommand.self, HTTPCommand.self, TCPCommand.self, TLSCommand.self, TunnelCommand.self,
             MachineCommand.self, AgentCommand.self,

@@ -276,3 +276,13 @@ def test_plan_limits_are_told_to_the_host(server):
 def test_approve_needs_a_terminal(ana):
     status, _, error = run("share", "--approve", environment=ana.environment)
     assert status == 2 and "--approve" in one_sentence(error)
+
+
+def test_the_version_is_an_option_as_well():
+    version = json.loads(run("version", "--json")[1])["postern"]
+    assert run("--version") == (0, f"postern {version}\n", "")
+
+
+def test_what_is_no_backup_is_said_to_be_none(tmp_path):
+    status, _, error = run("restore", "/etc/passwd", "--state", str(tmp_path / "state"))
+    assert status == 1 and one_sentence(error) == "postern: /etc/passwd is no backup of Postern\n"

@@ -194,3 +194,15 @@ def test_a_form_is_taken_from_this_site_alone(server, origin, taken):
         "POST", "/sign-in", {"form": token, "username": "nobody", "password": "wrong"},
         {"Origin": origin.format(host=server.address)})
     assert ("not from this page" not in answer.text) == taken, answer.text
+
+
+def test_a_browser_gets_a_page_for_an_error_and_a_program_json(server):
+    html = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for method, path, status, words in [("GET", "/nosuch", 404, "No such page"), ("GET", "/account/password", 405, "Nothing to show")]:
+        shown = request(server, method, path, **html)
+        assert shown[0] == status and shown[1]["content-type"].startswith("text/html"), (path, shown)
+        assert words in shown[2].decode() and "default-src 'none'" in shown[1]["content-security-policy"], shown
+        told = request(server, method, path)
+        assert told[0] == status and json.loads(told[2])["statusCode"] == status, told
+    # The API is for programs, whatever they accept.
+    assert json.loads(request(server, "GET", "/sessions", **html)[2])["code"] == "unauthorized"

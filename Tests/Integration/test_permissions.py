@@ -170,8 +170,8 @@ def test_a_token_with_scopes_does_what_they_say_and_nothing_else(world):
                               path.replace(":organisation", world.organisation))
             status, answer = call(world, method, concrete, None if method in ("GET", "DELETE") else {}, made["token"])
             allowed = access in (key, "credential")
-            if outcome(status, answer) != ("in" if allowed else "not allowed") and path not in ("/sessions", "/tunnels") and "/sessions/" not in path \
-                    and "/tunnels/" not in path:
+            if outcome(status, answer) != ("in" if allowed else "not allowed") and path not in ("/sessions", "/tunnels", "/machines") \
+                    and not any(f"/{kind}/" in path for kind in ("sessions", "tunnels", "machines")):
                 wrong.append((key, method, path, access, status, answer))
         status, answer = owner.server.call("GET", "/sessions", token=made["token"])
         assert status == (200 if key == "session:create" else 403), (key, answer)
@@ -180,6 +180,15 @@ def test_a_token_with_scopes_does_what_they_say_and_nothing_else(world):
         # With one of the three a tunnel that does not exist is not found; without, nothing is said of it.
         status, answer = owner.server.call("GET", "/tunnels/nobody", token=made["token"])
         assert status == (404 if key.startswith("tunnel:") else 403), (key, answer)
+        status, answer = owner.server.call("GET", "/machines", token=made["token"])
+        assert status == (200 if key == "machine:enroll" else 403), (key, answer)
+        status, answer = owner.server.call("GET", "/machines/nobody", token=made["token"])
+        assert status == (404 if key.startswith("machine:") else 403), (key, answer)
+        status, answer = owner.server.call("POST", "/machines/invitations", {}, token=made["token"])
+        # A machine makes tunnels: who may not cannot hand that on.
+        assert status == 403 and ("tunnel:create" in answer["message"]) == (key == "machine:enroll"), (key, answer)
+    both = owner.call("POST", "/tokens", {"name": "both", "scopes": ["machine:enroll", "tunnel:create"]}, token=world.tokens["owner"])[1]
+    assert owner.server.call("POST", "/machines/invitations", {}, token=both["token"])[0] == 201
     assert wrong == []
 
 

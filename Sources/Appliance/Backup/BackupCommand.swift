@@ -52,7 +52,8 @@ struct BackupCommand: AsyncParsableCommand {
         var target = file
         var found = Glibc.stat()
         if stat(file, &found) == 0, found.st_mode & S_IFMT == S_IFDIR {
-            target = "\(file)/\(BackupName.make(now: time(nil)))\(withKeys ? ".sealed" : "")"
+            target =
+                "\(file.hasSuffix("/") ? String(file.dropLast()) : file)/\(BackupName.make(now: time(nil)))\(withKeys ? ".sealed" : "")"
         }
         guard access(target, F_OK) != 0 else { throw CommandFailure("\(target) exists; choose another name") }
         guard withKeys else {

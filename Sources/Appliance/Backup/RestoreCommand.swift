@@ -64,6 +64,8 @@ struct RestoreCommand: AsyncParsableCommand {
         try BinaryFile.write(database, to: scratch)
         let checked: Backup.Checked
         do { checked = try Backup.check(scratch) } catch let error as StorageError {
+            // SQLite's words are about a database that was one.
+            if error.message.contains("not a database") { throw CommandFailure("\(file) is no backup of Postern") }
             throw CommandFailure("\(error.message.split(separator: scratch).joined(separator: file))")
         }
         let kept = try Backup.restore(scratch, stateDirectory: state, now: BackupName.stamp(time(nil)))

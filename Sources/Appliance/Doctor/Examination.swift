@@ -123,6 +123,12 @@ enum Examination {
         if case .at(let host, let port) = configuration[isSecure ? Settings.https : Settings.http], port != 0 {
             places.insert((["*", "::", "0.0.0.0"].contains(host) ? "127.0.0.1" : host, port), at: 0)
         }
+        // The port that the running server has kept: flags that it was started with are not known here.
+        if let kept = WebAddress(PublicAddress.known(configuration), scheme: isSecure ? "https" : "http"),
+            !places.contains(where: { $0.1 == kept.port })
+        {
+            places.insert(("127.0.0.1", kept.port), at: 0)
+        }
         for (host, port) in places {
             do {
                 let tls =

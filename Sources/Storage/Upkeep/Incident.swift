@@ -39,7 +39,8 @@ public struct Incident: Sendable, Equatable {
     public static func resolve(id: String, now: Timestamp, in database: Transaction) throws -> Incident {
         let open = try list(includingResolved: false, in: database).filter { $0.id.hasSuffix(id) }
         guard open.count == 1, let found = open.first else {
-            throw Refusal(.notFound, "There is no one open incident '\(id)'; 'postern incident list' shows them.")
+            throw Refusal(
+                .notFound, "No open incident, or more than one, ends in '\(id)'; 'postern incident list' shows them.")
         }
         try database.run("UPDATE incidents SET resolved_at = ? WHERE id = ?", now, found.id)
         return found

@@ -68,7 +68,8 @@ struct AccountPages: Sendable {
             [
                 "\(one.provider)", "\(one.email ?? "")", "\(one.createdAt.readable)",
                 Field.action(
-                    "/account/identities/remove", "Remove", token, ["provider": one.provider, "subject": one.subject]),
+                    "/account/identities/remove", "Remove", token, ["provider": one.provider, "subject": one.subject],
+                    asks: "You cannot sign in with it any more."),
             ]
         }
         return "<h2>Signing in with others</h2>" + Field.table("Identities", ["Provider", "E-mail", "Since", ""], rows)
@@ -176,7 +177,9 @@ struct AccountPages: Sendable {
                 "\(one.name)",
                 one.scopes.map { "\($0.sorted().map(\.rawValue).joined(separator: ", "))" } ?? "everything",
                 "\(one.lastUsedAt?.readable ?? "never")", "\(one.expiresAt?.readable ?? "never")",
-                Field.action("/account/tokens/revoke", "Revoke", token, ["id": one.id]),
+                Field.action(
+                    "/account/tokens/revoke", "Revoke", token, ["id": one.id],
+                    asks: "Programs that use it are refused, and their connections end."),
             ]
         }
         let boxes = Field.permissions("scope", PermissionKey.ofOrganisations)
@@ -226,7 +229,9 @@ struct AccountPages: Sendable {
         return page.page(
             "Sign-ins",
             Field.table("Where you are signed in", ["Client", "Address", "Since", "Last seen", ""], rows)
-                + Field.action("/account/sign-ins/end-others", "Sign out everywhere else", token))
+                + Field.action(
+                    "/account/sign-ins/end-others", "Sign out everywhere else", token,
+                    asks: "All other browsers have to sign in again."))
     }
 
     @Sendable private func endSignIn(_ page: PageRequest) async throws -> Response {

@@ -40,9 +40,9 @@ struct EdgeMiddleware: RouterMiddleware {
             response = try await next(request, context)
         } catch let error as HTTPError where error.status == .notFound {
             // The router's word: our own handlers refuse with other errors.
-            do { response = try unrouted(request) } catch { response = answer(to: error, context) }
+            do { response = try unrouted(request) } catch { response = answer(to: error, request, context) }
         } catch {
-            response = answer(to: error, context)
+            response = answer(to: error, request, context)
         }
         finish(&response, request, context)
         return response
@@ -70,7 +70,7 @@ struct EdgeMiddleware: RouterMiddleware {
         return Response(status: .noContent, headers: headers)
     }
 
-    private func answer(to error: any Error, _ context: WebContext) -> Response {
+    private func answer(to error: any Error, _ request: Request, _ context: WebContext) -> Response {
         var answer = APIError(error)
         if answer.status.code >= 500 {
             events.requestFailed(
@@ -87,9 +87,16 @@ struct EdgeMiddleware: RouterMiddleware {
         }
         answer.body.requestId = context.id
         if answer.body.plan != nil { answer.body.upgradeUrl = upgradeURL ?? "/organisation/plan" }
+        if wantsPage(request) { return ErrorPage(answer, context).responseToBrowser() }
         var response = Response.json(answer.body, status: answer.status)
         for field in answer.headers { response.headers[field.name] = field.value }
         return response
+    }
+
+    /// A browser that shows the answer to a person: programs, and scripts in pages, do not ask for HTML.
+    private func wantsPage(_ request: Request) -> Bool {
+        guard request.headers[.accept]?.contains("text/html") == true else { return false }
+        return routes.entry(for: request.uri.path)?.isPage ?? true
     }
 
     private func finish(_ response: inout Response, _ request: Request, _ context: WebContext) {

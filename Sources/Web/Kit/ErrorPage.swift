@@ -12,6 +12,28 @@ struct ErrorPage {
         requestId = context.id
     }
 
+    /// For a browser, where nobody knows whose it is: the address is wrong, or is a form's and was loaded again.
+    func responseToBrowser() -> Response {
+        let (title, sentence): (String, HTML) =
+            switch error.status {
+            case .notFound: ("No such page", "There is nothing at this address.")
+            case .methodNotAllowed:
+                (
+                    "Nothing to show",
+                    "This address takes a form, and shows nothing by itself. Go back, and send the form again."
+                )
+            default: ("This did not work", "\(error.body.message)")
+            }
+        let body: HTML = """
+            <main><p class="brand">Postern</p><h1 class="failed">\(title)</h1><p role="alert">\(sentence)</p>
+            <p><a href="/account">Your account</a> · <a href="/status">Status</a></p><p class="small">Request \(requestId)</p></main>
+            """
+        var response = Page(title: title, body: body).response
+        response.status = error.status
+        for field in error.headers { response.headers[field.name] = field.value }
+        return response
+    }
+
     func response(to visit: Visit? = nil) -> Response {
         let body: HTML = """
             <p role="alert">\(error.body.message)</p>

@@ -40,6 +40,16 @@ enum Field {
         return "<form method=\"post\" action=\"\(path)\">\(token.field)\(hidden)<button>\(label)</button></form>"
     }
 
+    /// A button that opens a question, and posts with the question's own button. Without scripts: the browser opens it.
+    /// - Parameter question: what happens, and whether it can be undone.
+    static func action(
+        _ path: String, _ label: String, _ token: FormToken, _ fields: [String: String] = [:], asks question: HTML
+    ) -> HTML {
+        """
+        <details class="asks"><summary>\(label)</summary><div><p>\(question)</p>\(action(path, label, token, fields))</div></details>
+        """
+    }
+
     static func table(_ caption: String, _ heads: [String], _ rows: [[HTML]]) -> HTML {
         if rows.isEmpty { return "<p>None.</p>" }
         let head = heads.map { "<th scope=\"col\">\($0)</th>" as HTML }.joined()

@@ -34,6 +34,8 @@ struct Page {
         a{color:inherit}:focus-visible{outline:3px solid #4a90d9;outline-offset:2px}.inline{display:inline}
         .inline button,td button{margin:0;padding:.2rem .5rem}.nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;padding:0;margin:.4rem 0}
         header{border-bottom:1px solid var(--line);padding-bottom:.6rem;margin-bottom:1rem}td form{display:inline}
+        .asks{display:inline-block}.asks summary{cursor:pointer;text-decoration:underline;padding:.2rem .5rem}.asks>div{border-left:4px solid var(--failed);\
+        padding:.1rem .8rem .5rem;margin:.3rem 0}.asks p{margin:.3rem 0}
         @media(max-width:32rem){table,tbody,tr,th,td{display:block;border:0;padding:0}thead{display:none}
         tr{padding:.5rem 0;border-bottom:1px solid var(--line)}td[data-label]:empty{display:none}
         td[data-label]:not([data-label=""])::before{content:attr(data-label) ": ";opacity:.7}}

@@ -49,9 +49,16 @@ final class RouteTable: Sendable {
         let asked = Self.segments(path)
         return known.withLock { known in
             let matching = (known[asked.count] ?? []).filter { Self.matches($0.segments, asked) }
-            guard let first = matching.first else { return nil }
-            return matching.dropFirst().reduce(into: first.entry) { $0.add($1.entry) }
+            // The router takes a literal segment before a parameter, from left to right, whatever the method.
+            guard let best = matching.map({ Self.shape($0.segments) }).min() else { return nil }
+            let same = matching.filter { Self.shape($0.segments) == best }
+            return same.dropFirst().reduce(into: same.first?.entry) { $0?.add($1.entry) }
         }
+    }
+
+    /// A character for each segment: `a` a literal, `b` a parameter.
+    private static func shape(_ pattern: [Substring]) -> String {
+        String(pattern.map { $0.hasPrefix(":") ? "b" : "a" })
     }
 
     /// What a request may take.

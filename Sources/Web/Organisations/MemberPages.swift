@@ -64,11 +64,17 @@ struct MemberPages: Sendable {
                     actions + """
                         <form method="post" action="/organisation/members/role">\(token.field)\(Field.hidden("user", id))
                         \(select(lists.roles, chosen: member.role.id, label: "Role of \(member.user.username)"))<button>Change</button></form>
-                        \(Field.action("/organisation/members/remove", "Remove", token, ["user": id]))
+                        \(Field.action("/organisation/members/remove", "Remove", token, ["user": id], asks: "\(member.user.username) loses access to everything of this organisation at once."))
                         """
             }
             if lists.own.may(.tenantTransfer) && id != lists.own.user.id {
-                actions = actions + Field.action("/organisation/members/transfer", "Make owner", token, ["user": id])
+                actions =
+                    actions
+                    + Field.action(
+                        "/organisation/members/transfer", "Make owner", token, ["user": id],
+                        asks:
+                            "\(member.user.username) becomes the owner, and you become an admin. Only \(member.user.username) can undo it."
+                    )
             }
             return [
                 "\(member.user.username)", "\(member.user.email ?? "")", "\(member.role.name)",
@@ -97,7 +103,9 @@ struct MemberPages: Sendable {
             [
                 "\(one.email ?? "whoever has the link")", "\(names[one.roleId] ?? "")", "\(one.invitedBy)",
                 "\(one.expiresAt.readable)",
-                Field.action("/organisation/invitations/revoke", "Revoke", token, ["id": one.id]),
+                Field.action(
+                    "/organisation/invitations/revoke", "Revoke", token, ["id": one.id],
+                    asks: "The link of this invitation stops working."),
             ]
         }
         return """

@@ -70,7 +70,11 @@ struct OrganisationPages: Sendable {
             parts = parts + "<p><a href=\"/organisation/export\">Take all of its data out</a></p>"
         }
         if organisation.personalOf == nil {
-            parts = parts + Field.action("/organisation/leave", "Leave this organisation", token)
+            parts =
+                parts
+                + Field.action(
+                    "/organisation/leave", "Leave this organisation", token,
+                    asks: "You lose access to it at once; coming back needs an invitation.")
             if member.may(.tenantDelete) {
                 parts =
                     parts + """

@@ -25,7 +25,10 @@ struct RolePages: Sendable {
             let keys = role.permissions.sorted().map { "<code>\($0.rawValue)</code>" as HTML }.joined(separator: " ")
             let remove: HTML =
                 role.isBuiltIn || !member.may(.tenantManageRoles)
-                ? "" : Field.action("/organisation/roles/remove", "Remove", token, ["id": role.id])
+                ? ""
+                : Field.action(
+                    "/organisation/roles/remove", "Remove", token, ["id": role.id],
+                    asks: "A role that nobody has is removed for good.")
             return ["\(role.name)", role.isBuiltIn ? "built in" : "own", keys, remove]
         }
         let own = member.may(.tenantManageRoles) ? roles.filter { !$0.isBuiltIn } : []

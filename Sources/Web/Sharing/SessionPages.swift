@@ -21,7 +21,9 @@ struct SessionPages: Sendable {
                 "\(one.session.sessionName ?? "without a name")", "\(one.host)",
                 "\(one.session.startedAt.readable)", "\(one.session.endsAt?.readable ?? "")",
                 one.mayEnd
-                    ? Field.action("/organisation/sessions/end", "End it", page.visit.formToken, ["id": id]) : "",
+                    ? Field.action(
+                        "/organisation/sessions/end", "End it", page.visit.formToken, ["id": id],
+                        asks: "Host and guests are disconnected, and the session cannot be resumed.") : "",
             ]
         }
         return page.page(
