@@ -44,9 +44,7 @@ struct MachineInvite: AsyncParsableCommand {
 
     func run() async throws {
         let api = try TunnelCommand.api()
-        var invitation = try await api.invite()
-        // A server that does not know its own address is at the one that we have found it by.
-        invitation.command = invitation.command.replacing("https://THIS-SERVER", with: api.address.description)
+        let invitation = try await api.invite()
         if json { return Output.json(invitation) }
         Output.line("Run this on the machine, before \(invitation.expiresAt):")
         Output.line("")

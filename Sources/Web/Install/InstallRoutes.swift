@@ -28,7 +28,7 @@ struct InstallRoutes: Sendable {
 
     @Sendable private func script(_ request: Request, _ context: WebContext) async throws -> Response {
         try take(context)
-        guard let url = publicURL ?? Self.url(request) else {
+        guard let url = publicURL ?? request.ownURL else {
             throw APIError.badRequest("the Host header names no host; ask for this by the server's address")
         }
         var sums = ""
@@ -46,19 +46,6 @@ struct InstallRoutes: Sendable {
 
     private func take(_ context: WebContext) throws {
         if let wait = limiter.take(context.address) { throw Refusal.rateLimited(retryAfter: wait) }
-    }
-
-    /// What goes into a script must be a host and nothing else.
-    private static func url(_ request: Request) -> String? {
-        guard let host = request.head.authority, !host.isEmpty, host.utf8.count <= 255,
-            host.utf8.allSatisfy({ byte in
-                switch byte {
-                case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x3A, 0x5B, 0x5D: true
-                default: false
-                }
-            })
-        else { return nil }
-        return "https://\(host)"
     }
 
     private static func text(_ file: postern_install_file) -> String {

@@ -27,7 +27,7 @@ struct Page {
         .bars{display:flex;gap:1px;height:2.5rem;list-style:none;padding:0;margin:.5rem 0}
         .bars li{flex:1;background:currentColor;border-radius:1px;min-width:1px}.bars .none{color:var(--line)}
         .bars span{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
-        dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}
+        pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);border-radius:4px;padding:.6rem .8rem}dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.2rem 1rem}dt{font-weight:600}dd{margin:0}
         input,button,select{font:inherit;padding:.4rem .6rem}label{display:block;margin:.8rem 0 .3rem}
         input:not([type=checkbox]){width:100%;max-width:24rem;box-sizing:border-box}button{cursor:pointer;margin-top:.6rem;white-space:nowrap}
         label.check{display:flex;gap:.5rem;align-items:baseline;margin:.2rem 0}fieldset{border:1px solid var(--line);margin:.8rem 0}

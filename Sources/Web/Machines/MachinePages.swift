@@ -40,7 +40,7 @@ struct MachinePages: Sendable {
             let report = one.status?.report
             return [
                 "<a href=\"/organisation/machines/\(one.machine.id)\">\(one.machine.name)</a>",
-                one.problem == nil ? "\(one.status == nil ? "offline" : "online")" : "held back",
+                Self.state(isOnline: one.status != nil, one.problem),
                 "\(one.owner ?? "")", "\(report.map { Self.load($0) } ?? "")",
                 "\(report.map { ByteText.share($0.memoryAvailable, of: $0.memoryTotal) } ?? "")",
                 "\(report.map { ByteText.share($0.diskFree, of: $0.diskTotal) } ?? "")",
@@ -81,30 +81,40 @@ struct MachinePages: Sendable {
         return page.page(
             found.machine.name,
             """
-            \(problem)<dl>\(facts(resource).map { "<dt>\($0.0)</dt><dd>\($0.1)</dd>" as HTML }.joined())</dl>
+            \(problem)<dl>\(facts(resource, found).map { "<dt>\($0.0)</dt><dd>\($0.1)</dd>" as HTML }.joined())</dl>
             <h2>Tunnels</h2>\(served)\(change)<p><a href="/organisation/machines">All machines</a></p>
             """
         ).refreshing
     }
 
-    private func facts(_ one: MachineResource) -> [(String, String)] {
-        var facts = [("State", one.state), ("Owner", one.owner)]
-        if let since = one.onlineSince { facts.append(("Online since", since)) }
-        facts.append(("Last seen", one.onlineSince == nil ? one.lastSeenAt ?? "never" : "now"))
-        if let address = one.address { facts.append(("Address", address)) }
+    private func facts(_ one: MachineResource, _ found: MachineOperations.Listed) -> [(String, HTML)] {
+        var facts: [(String, HTML)] = [
+            ("State", Self.state(isOnline: found.status != nil, found.problem)), ("Owner", "\(one.owner)"),
+        ]
+        if let since = found.status?.since { facts.append(("Online since", "\(since.readable)")) }
+        facts.append(("Last seen", "\(found.status == nil ? found.machine.seenAt?.readable ?? "never" : "now")"))
+        if let address = one.address { facts.append(("Address", "\(address)")) }
         if let report = one.report {
             let load = report.load.map { "\(($0 * 100).rounded() / 100)" }.joined(separator: ", ")
             facts.append(("Load", "\(load) (1, 5 and 15 minutes), \(report.processors) processors"))
-            facts.append(("Memory free", ByteText.share(report.memoryAvailable, of: report.memoryTotal)))
-            facts.append(("Disk free", ByteText.share(report.diskFree, of: report.diskTotal)))
-            facts.append(("Up for", DurationText.text(report.uptime)))
+            facts.append(("Memory free", "\(ByteText.share(report.memoryAvailable, of: report.memoryTotal))"))
+            facts.append(("Disk free", "\(ByteText.share(report.diskFree, of: report.diskTotal))"))
+            facts.append(("Up for", "\(DurationText.text(report.uptime))"))
         }
-        if let time = one.roundTripMilliseconds { facts.append(("Round trip", "\((time * 10).rounded() / 10) ms")) }
+        if let time = one.roundTripMilliseconds {
+            let rounded = "\((time * 10).rounded() / 10)"
+            facts.append(("Round trip", "\(rounded) ms"))
+        }
         return facts + [
             ("Software", "\(one.software), \(one.platform)"),
-            ("Allows", one.allows.map(\.rawValue).joined(separator: ", ")),
-            ("Key", one.fingerprint), ("Enrolled", one.enrolledAt),
+            ("Allows", "\(one.allows.map(\.rawValue).joined(separator: ", "))"),
+            ("Key", "<code>\(one.fingerprint)</code>"), ("Enrolled", "\(found.machine.enrolledAt.readable)"),
         ]
+    }
+
+    private static func state(isOnline: Bool, _ problem: String?) -> HTML {
+        if problem != nil { return "<span class=\"failed\">held back</span>" }
+        return isOnline ? "<span class=\"ok\">online</span>" : "<span class=\"small\">offline</span>"
     }
 
     // MARK: Changing
@@ -112,19 +122,17 @@ struct MachinePages: Sendable {
     @Sendable private func invite(_ page: PageRequest) async throws -> Response {
         let (code, secret) = try await machines.invite(by: page.caller)
         let fresh: HTML =
-            resources.publicURL.map { url in
-                resources.fingerprint() == nil
-                    ? """
-                    <p>On a machine without it, this fetches this server's own program first:</p>
-                    <pre>curl -fsSL \(url)/install.sh | sudo sh -s -- \(secret)</pre>
-                    """ : ""
-            } ?? ""
+            resources.fingerprint() == nil
+            ? """
+            <p>On a machine without it, this fetches this server's own program first:</p>
+            <pre>curl -fsSL \(resources.url(page.request))/install.sh | sudo sh -s -- \(secret)</pre>
+            """ : ""
         return page.page(
             "Add a machine",
             """
             <p>Run this on the machine, where Postern is installed. The code is good once, until \(code.expiresAt.readable), and is
             shown only now.</p>
-            <pre>\(resources.command(secret))</pre>\(fresh)
+            <pre>\(resources.command(secret, page.request))</pre>\(fresh)
             <p>Then it stands under <a href="/organisation/machines">Machines</a>.</p>
             """)
     }

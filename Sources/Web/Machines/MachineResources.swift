@@ -1,3 +1,4 @@
+import Hummingbird
 import Model
 import Operations
 import Storage
@@ -32,13 +33,16 @@ struct MachineResources: Sendable {
             roundTripMilliseconds: status?.roundTripMilliseconds, report: status?.report, problem: problem)
     }
 
-    func invitation(_ code: EnrolmentCode, _ secret: String) -> MachineInvitation {
-        MachineInvitation(code: secret, expiresAt: code.expiresAt.iso, command: command(secret))
+    func invitation(_ code: EnrolmentCode, _ secret: String, _ request: Request) -> MachineInvitation {
+        MachineInvitation(code: secret, expiresAt: code.expiresAt.iso, command: command(secret, request))
     }
 
+    /// Where machines reach this server: `public-url`, or as whoever asks has reached it.
+    func url(_ request: Request) -> String { publicURL ?? request.ownURL ?? "https://localhost" }
+
     /// For a machine that has Postern.
-    func command(_ code: String) -> String {
+    func command(_ code: String, _ request: Request) -> String {
         let pin = fingerprint().map { " --fingerprint \($0)" } ?? ""
-        return "sudo postern machine enroll \(publicURL ?? "https://THIS-SERVER") \(code)\(pin)"
+        return "sudo postern machine enroll \(url(request)) \(code)\(pin)"
     }
 }

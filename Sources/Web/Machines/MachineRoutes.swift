@@ -71,7 +71,7 @@ struct MachineRoutes: Sendable {
     @Sendable private func invite(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response
     {
         let (code, secret) = try await machines.invite(by: caller)
-        return .json(resources.invitation(code, secret), status: .created)
+        return .json(resources.invitation(code, secret, request), status: .created)
     }
 
     @Sendable private func show(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
