@@ -5,6 +5,7 @@ import http.client
 import http.server
 import json
 import os
+import random
 import socket
 import ssl
 import subprocess
@@ -15,15 +16,19 @@ from conftest import PATIENCE, make_pair, wait_for
 
 
 def free_ports(count):
-    """Ports that nobody used a moment ago, for programs that cannot choose one themselves."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that nobody uses, for programs that cannot choose one themselves. Below those that the system gives to connections and to port 0: nobody
+    else takes them meanwhile."""
+    found = []
+    while len(found) < count:
+        port = random.randrange(10_000, 20_000)
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
 
 
 class Pebble:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import websockets
 
+from acme import free_ports
 from conftest import PATIENCE, POSTERN, clean_environment, make_pair, wait_for
 from people import Browser, Person
 from tunnels import DOMAIN, Visitor, connect, curl, edge, get, hello, raw, services, tunnels  # noqa: F401
@@ -355,8 +356,7 @@ def test_web_servers_that_others_wrote(edge, ana, tunnels, tmp_path, children):
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def listens(port):
