@@ -14,6 +14,8 @@ public struct TunnelConfiguration: Sendable {
     public var publicURL: String?
     /// Name and version of the program, for machines.
     public var software: String
+    /// SHA-256 of the public key that links carry one day; nil where the present one stays.
+    public var nextLinkKey: String?
     /// What all streams of all links may hold in memory, in bytes.
     public var memoryBytes: Int
 

@@ -429,6 +429,41 @@ def test_no_date_matters_to_a_link(edge, ana, machines, services, tmp_path):
     assert get(edge, box.online("web"))[0] == 200
 
 
+def test_another_key_of_the_appliance_is_announced_and_then_taken(edge, ana, machines, services):
+    box = enrolled(edge, ana, machines()).start(web(services()))
+    away = enrolled(edge, ana, machines("away"), "--name", "away")
+    host = box.online("web")
+    kept = lambda machine: json.loads((machine.state / "machine.json").read_text())
+    first = kept(box)["linkKey"]
+    rotate = [POSTERN, "keys", "rotate-link", "--state", edge.state]
+    said = subprocess.run(rotate, check=True, capture_output=True, text=True).stdout
+    following = said.split("The next key is ")[1].split(". ")[0]
+    again = subprocess.run(rotate, capture_output=True, text=True)
+    assert again.returncode == 1 and "announced already" in again.stderr, again
+    edge.restart()
+    wait_for(lambda: kept(box).get("nextLinkKey") == following, lambda: box.text())
+    assert kept(box)["linkKey"] == first and get(edge, box.online("web"))[0] == 200
+    # 90 days later: the certificate's own date says when it was announced.
+    announced = Path(edge.state) / "link-identity-next.pem"
+    edge.stop()
+    old = subprocess.run(
+        ["faketime", "-91 days", "openssl", "req", "-x509", "-key", str(announced), "-subj", "/CN=postern-link", "-days", "3650"],
+        check=True, capture_output=True, text=True).stdout
+    key = announced.read_text()
+    announced.write_text(key[:key.index("-----BEGIN CERTIFICATE")] + old)
+    edge.start()
+    wait_for(lambda: kept(box)["linkKey"] == following, lambda: box.text())
+    assert "nextLinkKey" not in kept(box) and not announced.exists()
+    wait_for(lambda: found(ana, box)["state"] == "online", lambda: box.text())
+    assert box.online("web") == host and get(edge, host)[0] == 200
+    box.stop()
+    box.start()
+    # A machine that was off all the time knows neither, and does not connect.
+    away.begin(web(services()))
+    wait_for(lambda: "not the pinned" in away.text() or "key" in away.status().get("reason", ""), lambda: away.text())
+    assert not away.status().get("isOnline")
+
+
 # Looking
 
 

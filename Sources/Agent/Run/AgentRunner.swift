@@ -41,7 +41,7 @@ public final class AgentRunner: LinkKeeperOwner {
         }
     }
 
-    let configuration: Configuration
+    private(set) var configuration: Configuration
     let loop: any EventLoop
     let logger: Logger
     let keeper: LinkKeeper
@@ -61,6 +61,8 @@ public final class AgentRunner: LinkKeeperOwner {
     var isRekeying = false
     /// The key that was announced and not used yet is tried, because the other one is refused.
     private var triesNextKey = false
+    /// The server has shown another key than the one it is known by; the one that it has announced is tried.
+    private var triesNextLinkKey = false
     private let stopped: EventLoopPromise<Void>
 
     /// A tunnel of `agent.yml`, and how it stands.
@@ -146,6 +148,7 @@ public final class AgentRunner: LinkKeeperOwner {
                 logger.error("the new key cannot be kept", metadata: ["error": "\(sentence(of: error))"])
             }
         }
+        learnServerKey()
         logger.info(
             "connected", metadata: ["server": "\(configuration.enrolment.url)", "way": "\(keeper.way.rawValue)"])
         say()
@@ -191,7 +194,7 @@ public final class AgentRunner: LinkKeeperOwner {
         do {
             let (state, enrolment) = (configuration.state, configuration.enrolment)
             if let next = try state.nextKey() {
-                let key = triesNextKey ? configuration.key : next
+                let key = triesNextKey ? try state.key() ?? configuration.key : next
                 triesNextKey.toggle()
                 keeper.use(try Self.context(enrolment, key))
                 if triesNextKey { return .seconds(1) }
@@ -200,7 +203,35 @@ public final class AgentRunner: LinkKeeperOwner {
         return Self.refusedPause
     }
 
-    package func linkUntrusted(_ reason: String) -> Bool { true }
+    package func linkUntrusted(_ reason: String) -> Bool {
+        guard let next = configuration.enrolment.nextLinkKey else { return true }
+        // In turns: the server may also have been restored from before its change.
+        triesNextLinkKey.toggle()
+        do {
+            var enrolment = configuration.enrolment
+            if triesNextLinkKey { enrolment.linkKey = next }
+            keeper.use(try Self.context(enrolment, try configuration.state.key() ?? configuration.key))
+        } catch { logger.error("the server's next key cannot be tried", metadata: ["error": "\(sentence(of: error))"]) }
+        return true
+    }
+
+    /// Keeps which key the server has, and which it will have: it says so under the one that this machine knows.
+    private func learnServerKey() {
+        var enrolment = configuration.enrolment
+        if triesNextLinkKey, let next = enrolment.nextLinkKey { enrolment.linkKey = next }
+        triesNextLinkKey = false
+        enrolment.nextLinkKey = keeper.announcedKey.flatMap {
+            Fingerprint($0) == nil || $0 == enrolment.linkKey ? nil : $0
+        }
+        guard enrolment != configuration.enrolment else { return }
+        do {
+            try configuration.state.save(enrolment)
+            configuration.enrolment = enrolment
+            logger.notice(
+                "the server's key changes",
+                metadata: ["key": "\(enrolment.linkKey)", "next": "\(enrolment.nextLinkKey ?? "none")"])
+        } catch { logger.error("the server's next key cannot be kept", metadata: ["error": "\(sentence(of: error))"]) }
+    }
 
     package func linkStopped() { stopped.succeed() }
 

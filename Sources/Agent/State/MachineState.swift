@@ -18,6 +18,8 @@ public struct MachineState: Sendable {
         public var fingerprint: String?
         /// SHA-256 of the public key that the server's end of the link carries.
         public var linkKey: String
+        /// The one that comes after it, which the server has announced.
+        public var nextLinkKey: String?
         public var id: String
         public var name: String
         public var allows: [MachineAllowance]
@@ -126,11 +128,16 @@ public struct MachineState: Sendable {
     /// - Throws: ``ClientError``, `TLSError`.
     public func save(_ enrolment: Enrolment, key: CertificatePair) throws {
         try write(key, to: keyPath)
+        try save(enrolment)
+        _ = unlink(nextKeyPath)
+    }
+
+    /// - Throws: ``ClientError``.
+    func save(_ enrolment: Enrolment) throws {
         guard let data = try? JSONEncoder().encode(enrolment) else {
             throw ClientError("the enrolment cannot be stored")
         }
         try write(data, to: enrolmentPath)
-        _ = unlink(nextKeyPath)
     }
 
     public func saveNext(_ key: CertificatePair) throws { try write(key, to: nextKeyPath) }

@@ -90,7 +90,7 @@ struct BackupCommand: AsyncParsableCommand {
 enum KeyFiles {
     static let names = [
         Keyring.masterName, Keyring.masterName + Keyring.nextSuffix, Keyring.auditName, "self-signed.pem",
-        LinkIdentity.fileName,
+        LinkIdentity.fileName, LinkIdentity.nextFileName,
         "acme/account.key", "acme/account.json",
         "acme/certificate.pem", "acme-tunnels/account.key", "acme-tunnels/account.json", "acme-tunnels/certificate.pem",
     ]

@@ -3,13 +3,14 @@ import Database
 import Model
 import Operations
 import Storage
+import TransportSecurity
 
 /// `postern keys …`: the keys behind what is sealed and signed.
 struct KeysCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys", abstract: "Changes the server's keys, while it runs.",
         discussion: "Example: sudo postern keys rotate-master",
-        subcommands: [RotateMaster.self, RotateSigning.self])
+        subcommands: [RotateMaster.self, RotateSigning.self, RotateLink.self])
 }
 
 struct RotateMaster: AsyncParsableCommand {
@@ -49,5 +50,29 @@ struct RotateSigning: AsyncParsableCommand {
             try await ApplianceOperations(database: database, actor: .command).rotateSigningKey()
         }
         Output.line("The new signing key is \(id).")
+    }
+}
+
+struct RotateLink: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rotate-link",
+        abstract: "Makes the next key that machines know this server by, and announces it for 90 days.",
+        discussion: """
+            Example: sudo postern keys rotate-link && sudo systemctl restart postern
+
+            Machines hear of it when they connect, and keep both. The server takes it at its first start after 90 days; a
+            machine that was off for all of that time has to be enrolled again.
+            """)
+
+    @OptionGroup var server: ServerOptions
+
+    func run() throws {
+        let configuration = try server.load()
+        try StateOwner.become(ownerOf: configuration.stateDirectory)
+        let next = try LinkIdentity.announce(stateDirectory: configuration.stateDirectory)
+        let day = Timestamp(milliseconds: Int64(LinkIdentity.changesAt(next)) * 1000).readable
+        Output.line(
+            "The next key is \(next.leaf.keyFingerprint). Restart the server: it announces the key, and takes it from \(day) on."
+        )
     }
 }

@@ -81,15 +81,17 @@ final class ApplianceServer: Sendable {
             parts.trusts = { keeper.store.isTrusted(for: $0) }
         }
         try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
-        let setup = try await SetupLink.offer(database: database, configuration)
+        let setup = try await SetupLink.offer(database: database, configuration, keepsOlder: true)
         let summary: @Sendable () -> String = { Self.summary(metrics.relay, keeper) }
         let listening = listeners
         // Said, and not refused: a server that does not start after a restore by hand helps nobody.
         for finding in Examination.files(configuration) where !finding.isGood {
             logger.warning("files", metadata: ["problem": "\(finding.text)"])
         }
+        var web = Self.web(configuration, listeners)
+        web.tunnels.nextLinkKey = try LinkIdentity.next(stateDirectory: state).map { "\($0.leaf.keyFingerprint)" }
         let server = await WebServer(
-            configuration: Self.web(configuration, listeners), parts: parts, group: group
+            configuration: web, parts: parts, group: group
         ) { bound in
             Self.announce(bound, keeper?.reports.first?.facts, setup, configuration, listening, logger)
             Systemd.ready(summary())

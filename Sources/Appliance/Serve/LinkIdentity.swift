@@ -7,12 +7,45 @@ import TransportSecurity
 /// The key that machines know this appliance by. It is made once and stays, whatever becomes of the public certificates.
 enum LinkIdentity {
     static let fileName = "link-identity.pem"
+    /// Announced to machines, and the identity from its day on.
+    static let nextFileName = "link-identity-next.pem"
+    /// From the announcement to the change: a machine that connects once in this time keeps its enrolment. In seconds.
+    static let announcedSeconds = 90 * 86_400
     private static let limit = 64 << 10
 
     /// Reads it, or makes it on the first start.
     /// - Throws: `TLSError`, ``CommandFailure``.
     static func pair(stateDirectory: String) throws -> CertificatePair {
         let path = "\(stateDirectory)/\(fileName)"
+        if let next = try next(stateDirectory: stateDirectory), changesAt(next) <= time(nil) {
+            guard rename("\(stateDirectory)/\(nextFileName)", path) == 0 else {
+                throw CommandFailure("cannot rename \(path): \(String(cString: strerror(errno)).lowercased())")
+            }
+        }
+        return try read(path) ?? make(path)
+    }
+
+    /// The announced one; nil where there is none.
+    /// - Throws: ``CommandFailure``.
+    static func next(stateDirectory: String) throws -> CertificatePair? {
+        try read("\(stateDirectory)/\(nextFileName)")
+    }
+
+    /// When it takes over, in epoch seconds.
+    static func changesAt(_ next: CertificatePair) -> Int { next.leaf.notBefore + announcedSeconds }
+
+    /// Makes the next identity, which machines hear of from the next start on.
+    /// - Throws: ``CommandFailure``, `TLSError`.
+    static func announce(stateDirectory: String) throws -> CertificatePair {
+        if let next = try next(stateDirectory: stateDirectory) {
+            throw CommandFailure(
+                "\(next.leaf.keyFingerprint) is announced already; remove \(stateDirectory)/\(nextFileName) to keep the present key"
+            )
+        }
+        return try make("\(stateDirectory)/\(nextFileName)")
+    }
+
+    private static func read(_ path: String) throws -> CertificatePair? {
         switch TextFile.read(path, limit: limit) {
         case .success(let text):
             do { return try CertificatePair(certificatePEM: text, keyPEM: text) } catch {
@@ -20,7 +53,7 @@ enum LinkIdentity {
                     "\(path) is damaged (\(error)); restore it from a backup, or remove it: every machine must be enrolled again then"
                 )
             }
-        case .failure(let error) where error.number == ENOENT: return try make(path)
+        case .failure(let error) where error.number == ENOENT: return nil
         case .failure(let error): throw CommandFailure("cannot read \(path): \(error.message)")
         }
     }

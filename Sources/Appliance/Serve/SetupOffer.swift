@@ -8,13 +8,24 @@ import Storage
 extension SetupLink {
     var path: String { "/setup/\(secret)" }
 
+    /// A link is a line, in bytes.
+    private static let fileLimit = 4096
+
     /// Makes a link where nobody administers the server yet.
+    /// - Parameter keepsOlder: a link that still works stays; a start takes nobody's away.
     /// - Returns: nil where there is an administrator.
     /// - Throws: `StorageError`, ``CommandFailure``.
-    static func offer(database: Database, _ configuration: Configuration) async throws -> SetupLink? {
+    static func offer(
+        database: Database, _ configuration: Configuration, keepsOlder: Bool = false
+    ) async throws -> SetupLink? {
         let file = "\(configuration.stateDirectory)/\(fileName)"
+        let older =
+            keepsOlder ? (try? TextFile.read(file, limit: fileLimit).get())?.trimmed.split(separator: "/").last : nil
         do {
-            return try await database.write(essential: true) { try SetupLink.create(now: .now(), in: $0) }
+            return try await database.write(essential: true) { database in
+                if let older, let kept = try SetupLink.kept(String(older), now: .now(), in: database) { return kept }
+                return try SetupLink.create(now: .now(), in: database)
+            }
         } catch let refusal as Refusal where refusal.code == .setUp {
             unlink(file)
             return nil

@@ -81,6 +81,8 @@ package final class LinkKeeper: LinkOwner {
     private var spread = 0
     private var straightTriedAt = NIODeadline.now()
     private var welcomedAt = NIODeadline.now()
+    /// The key that the server's links carry one day; nil where the present one stays.
+    package private(set) var announcedKey: String?
     private var timer: Scheduled<Void>?
     private var goAway: LinkGoAway?
     private var isStopping = false
@@ -193,6 +195,7 @@ package final class LinkKeeper: LinkOwner {
         (self.link, opening, way, spread) = (link, nil, openingWay, welcome.spread)
         link.tickLater()
         welcomedAt = .now()
+        announcedKey = welcome.nextKey
         let bound = self.bound
         timer = loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) {
             bound.value.link?.end(

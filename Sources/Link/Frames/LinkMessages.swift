@@ -43,8 +43,12 @@ public struct LinkWelcome: Codable, Sendable, Equatable {
     /// The first try after a loss is made within this many milliseconds, so that not all machines come back at once.
     public var spread: Int
     public var capabilities: [String]
+    /// SHA-256 of the public key that the server's links carry one day, as `sha256:…`; nil where the present one stays. It is said under the
+    /// present key, so that a machine may believe it.
+    public var nextKey: String?
 
-    public init(software: String, link: String, maxStreams: Int, spread: Int = 0) {
+    public init(software: String, link: String, maxStreams: Int, spread: Int = 0, nextKey: String? = nil) {
+        self.nextKey = nextKey
         version = Self.version
         self.software = software
         self.link = link

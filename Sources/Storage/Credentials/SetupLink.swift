@@ -25,6 +25,16 @@ public struct SetupLink: Sendable {
         return link
     }
 
+    /// A link that was made before and would work now.
+    /// - Parameter secret: what its owner has kept.
+    /// - Throws: ``StorageError``.
+    public static func kept(_ secret: String, now: Timestamp, in database: Transaction) throws -> SetupLink? {
+        guard try isGood(secret, now: now, in: database) else { return nil }
+        return try database.first("SELECT expires_at FROM setup_links WHERE digest = ?", Digest.of(secret)) {
+            SetupLink(secret: secret, expiresAt: try $0.time("expires_at"))
+        }
+    }
+
     /// Whether the secret would work now.
     public static func isGood(_ secret: String, now: Timestamp, in database: Transaction) throws -> Bool {
         let found = try database.first(

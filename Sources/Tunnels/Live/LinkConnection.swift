@@ -140,7 +140,8 @@ final class LinkConnection: LinkOwner {
         link.engine.use(CreditBudget(limit: budget.limit, within: budget))
         link.welcome(
             LinkWelcome(
-                software: server.configuration.software, link: id, maxStreams: 0, spread: server.spread), to: hello)
+                software: server.configuration.software, link: id, maxStreams: 0, spread: server.spread,
+                nextKey: server.configuration.nextLinkKey), to: hello)
     }
 
     /// Nobody waits for it. A server that stops writes nothing: what it finds at its next start says as much.
