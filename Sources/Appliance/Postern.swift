@@ -56,6 +56,7 @@ struct Postern: AsyncParsableCommand {
     /// Runs one command line.
     /// - Parameter arguments: without the program's name; nil for the process's own.
     static func run(_ arguments: [String]?) async -> Outcome {
+        if let wrong = unknownCommand(arguments ?? Array(CommandLine.arguments.dropFirst())) { return wrong }
         do {
             var command = try parseAsRoot(arguments)
             if var asynchronous = command as? any AsyncParsableCommand {
@@ -67,6 +68,18 @@ struct Postern: AsyncParsableCommand {
         } catch {
             return outcome(of: error)
         }
+    }
+
+    /// The parser calls a command that it does not know an unexpected argument, and shows the whole help for `help` and such a word.
+    private static func unknownCommand(_ arguments: [String]) -> Outcome? {
+        let words = arguments.first == "help" ? arguments.dropFirst() : arguments[...]
+        let known = configuration.subcommands.flatMap {
+            [$0.configuration.commandName ?? ""] + $0.configuration.aliases
+        }
+        guard let word = words.first, !word.hasPrefix("-"), !known.contains(word), word != "help" else { return nil }
+        let near: TerminalText =
+            Spelling.nearest(to: word, in: known, differing: 2).map { "; did you mean '\($0)'?" } ?? "."
+        return failed("there is no command '\(word)'\(near) 'postern --help' has all of them.", 2)
     }
 
     private static func outcome(of error: any Error) -> Outcome {

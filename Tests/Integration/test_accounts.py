@@ -239,6 +239,28 @@ def test_a_new_password_and_a_reset_end_what_was_signed_in_before(server, ana):
     assert ana.sign_in()[0] == 200
 
 
+def test_a_form_that_failed_leads_back_to_its_page(server, ana):
+    browser = Browser(server)
+    browser.sign_in(ana)
+    fields = {"form": browser.token("/organisation"), "id": "nothing"}
+    answer = browser.request("POST", "/organisation/switch", fields, {"Referer": f"{server.url}/organisation?after=x"})
+    assert answer.status >= 400 and '<a href="/organisation">Back to the form</a>' in answer.text
+    for other in ("https://elsewhere.test//elsewhere.test/", "nothing", ""):
+        answer = browser.request("POST", "/organisation/switch", fields, {"Referer": other})
+        assert answer.status >= 400 and "Back to the form" not in answer.text
+
+
+def test_a_new_account_sets_its_first_password_and_keeps_its_token(server):
+    made = json.loads(run(server, "user", "add", "mia", "--json").stdout)
+    assert made["passwordLink"].startswith(server.url + "/reset/")
+    browser = Browser(server)
+    link = "/reset/" + made["passwordLink"].rsplit("/", 1)[1]
+    assert browser.post(link, password=PASSWORD).status == 200
+    assert server.call("GET", "/auth/me", token=made["token"])[0] == 200
+    assert server.call("POST", "/auth/sign-in", {"username": "mia", "password": PASSWORD, "client": "test"})[0] == 200
+    assert browser.get(link).status == 410
+
+
 # Second factor
 
 

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from conftest import PATIENCE, POSTERN
+from test_http import listening
 
 
 def run(*arguments, environment=None, stdin=subprocess.DEVNULL, text=None):
@@ -104,7 +105,7 @@ def test_version():
 ])
 def test_wrong_usage_is_2(arguments, tmp_path):
     status, _, error = run(*arguments, environment=empty(tmp_path))
-    assert status == 2 and ("Error:" in error or "has mistakes" in error), (status, error)
+    assert status == 2 and ("Error:" in error or "has mistakes" in error or "there is no command" in error), (status, error)
 
 
 def test_not_signed_in(tmp_path):
@@ -286,3 +287,22 @@ def test_the_version_is_an_option_as_well():
 def test_what_is_no_backup_is_said_to_be_none(tmp_path):
     status, _, error = run("restore", "/etc/passwd", "--state", str(tmp_path / "state"))
     assert status == 1 and one_sentence(error) == "postern: /etc/passwd is no backup of Postern\n"
+
+
+@pytest.mark.parametrize("words, near", [
+    (["joni"], "did you mean 'join'?"), (["help", "tunel"], "did you mean 'tunnel'?"), (["frobnicate", "--json"], "postern --help")])
+def test_a_command_that_does_not_exist_names_the_nearest(words, near):
+    status, out, error = run(*words)
+    assert (status, out) == (2, "") and f"there is no command '{words[-1] if words[0] == 'help' else words[0]}'" in one_sentence(error)
+    assert near in error
+
+
+def test_a_plain_port_is_not_taken_for_somebody_else(make_server):
+    server = make_server("--http", "127.0.0.1:0", tls=True)
+    user = server.user("ana")
+    port = next(port for port in listening(server.process.pid) if not server.address.endswith(f":{port}"))
+    plain = {**user.environment, "POSTERN_URL": f"http://127.0.0.1:{port}", "POSTERN_FINGERPRINT": ""}
+    assert "use https://" in one_sentence(run("share", "--", "true", environment=plain)[2])
+    # A certificate that nobody vouches for: what to do.
+    unknown = {key: value for key, value in user.environment.items() if key != "POSTERN_FINGERPRINT"}
+    assert "POSTERN_FINGERPRINT" in one_sentence(run("share", "--", "true", environment=unknown)[2])

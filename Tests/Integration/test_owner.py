@@ -277,6 +277,13 @@ def test_setup_prints_a_new_link_and_the_old_one_stops_working(server):
     assert "yours" in post_form(server, new, username="olga", password=PASSWORD)[1]
 
 
+def test_a_restart_keeps_a_link_that_still_works(server):
+    path = setup_path(server)
+    server.restart()
+    assert setup_path(server) == path
+    assert "yours" in post_form(server, path, username="olga", password=PASSWORD)[1]
+
+
 def test_two_at_once_make_one_administrator(server):
     path, pages = setup_path(server), []
     threads = [threading.Thread(target=lambda n=n: pages.append(post_form(server, path, username=f"u{n}", password=PASSWORD)[1])) for n in range(8)]

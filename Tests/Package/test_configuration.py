@@ -1,5 +1,7 @@
 """Settings that the packaged unit does not allow by itself: said by `config check`, mended by `config apply`."""
 
+import re
+
 from conftest import wait_for
 
 SELF_MADE = ("mkdir -p /etc/letsencrypt/live/box; chmod 700 /etc/letsencrypt/live; cd /etc/letsencrypt/live/box;"
@@ -32,6 +34,9 @@ def test_what_the_unit_forbids_is_said_and_applied(machine, deb):
     machine.install(deb)
     assert check(machine)[0] == 0
     assert "nothing has changed" in machine.out("postern", "config", "apply")
+
+    shown = machine.out("postern", "config", "show")
+    assert re.search(r"^https +\S*:443 +\(postern.socket\)$", shown, re.M) and re.search(r"^http +\S*:80 +\(postern-http.socket\)$", shown, re.M), shown
 
     # Backups elsewhere, in a directory that is not there yet.
     configure(machine, "backup-directory: /srv/safe/backups\n")

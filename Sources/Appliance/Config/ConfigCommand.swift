@@ -64,12 +64,14 @@ struct ConfigShow: ParsableCommand {
 
     func run() throws {
         let configuration = try server.load()
+        let sockets = ServiceCheck.unit(for: configuration, flags: server.flags) == nil ? [:] : ServiceUnit.sockets()
         let sealed = StoredSecret.names(stateDirectory: configuration.stateDirectory)
         for setting in Setting.all {
             let value = configuration[setting.key]
             let isSealed = value == nil && sealed.contains(setting.key)
-            let text = setting.isSecret && (value != nil || isSealed) ? "(hidden)" : value?.text
-            let source = value?.source ?? (isSealed ? "sealed in the database" : "not set")
+            let socket = sockets[setting.key]
+            let text = setting.isSecret && (value != nil || isSealed) ? "(hidden)" : socket?.listens ?? value?.text
+            let source = socket?.unit ?? value?.source ?? (isSealed ? "sealed in the database" : "not set")
             if json {
                 Output.json(Shown(key: setting.key, value: text, source: source))
             } else {

@@ -58,6 +58,20 @@ struct ServiceUnit {
         return ServiceUnit(properties: text, dropIn: dropIn ?? "")
     }
 
+    /// Where systemd listens for the service, by the setting that its sockets win over.
+    static func sockets() -> [String: (listens: String, unit: String)] {
+        var found: [String: (listens: String, unit: String)] = [:]
+        for (key, unit) in [(Settings.https.key, "postern.socket"), (Settings.http.key, "postern-http.socket")] {
+            let shown = Program.output("/usr/bin/systemctl", ["show", unit, "-p", "Listen", "-p", "ActiveState"]) ?? ""
+            let lines = shown.split(separator: "\n")
+            let listens = lines.filter { $0.hasPrefix("Listen=") }
+                .map { String($0.dropFirst("Listen=".count).prefix { $0 != " " }) }
+            guard lines.contains("ActiveState=active"), !listens.isEmpty else { continue }
+            found[key] = (listens.joined(separator: ","), unit)
+        }
+        return found
+    }
+
     /// The name of the credential for each file of a setting: `tls-key`, `tls-key-2`.
     static func credentialName(_ key: String, _ index: Int) -> String { index == 0 ? key : "\(key)-\(index + 1)" }
 

@@ -41,7 +41,8 @@ struct Configuration: Sendable {
         } else {
             self.file = nil
             if case .failure(let error) = text, file != nil || error.number != ENOENT {
-                problems.append("cannot read \(path): \(error.message)")
+                let remedy = error.number == EACCES && geteuid() != 0 ? "; run this with sudo" : ""
+                problems.append("cannot read \(path): \(error.message)\(remedy)")
             }
         }
         problems += Self.strangers()
@@ -144,6 +145,10 @@ struct Configuration: Sendable {
     /// - Throws: ``CommandFailure`` where there are mistakes.
     static func refuse(_ problems: [String]) throws {
         if problems.isEmpty { return }
+        // No mistake in it: nobody has seen it.
+        if problems.count == 1, let problem = problems.first, problem.hasSuffix("run this with sudo") {
+            throw CommandFailure("\(problem)")
+        }
         // A wrong flag is wrong usage, like any other command's.
         throw CommandFailure(
             "the configuration has mistakes:\n  \(problems.map { "\($0)" as TerminalText }.joined(separator: "\n  "))",

@@ -71,6 +71,9 @@ struct Setting: Sendable {
             if case .addresses = kind {
                 return parts.allSatisfy(IPAddressText.isAddress) ? nil : "is a list of numeric addresses"
             }
+            if let other = parts.first(where: { !$0.utf8.allSatisfy { $0 < 0x80 } }) {
+                return "has names in their ASCII form, \(Punycode.host(other))"
+            }
             return parts.allSatisfy(Self.isName) ? nil : "is a list of host names and numeric addresses"
         case .url(let schemes):
             let isURL = schemes.contains { WebAddress(value, scheme: $0) != nil } && !value.contains { $0.isWhitespace }
@@ -84,6 +87,7 @@ struct Setting: Sendable {
         case .yesNo: return ["yes", "no", "true", "false"].contains(value) ? nil : "is yes or no"
         case .choice(let words): return words.contains(value) ? nil : "is one of \(words.joined(separator: ", "))"
         case .domain:
+            if !value.utf8.allSatisfy({ $0 < 0x80 }) { return "has its ASCII form, \(Punycode.host(value))" }
             let isDomain =
                 Self.isName(value) && value.contains(".") && !value.hasPrefix("*") && value == value.lowercased()
             return isDomain && !IPAddressText.isAddress(value) ? nil : "is a domain in lower case, as in t.example.net"

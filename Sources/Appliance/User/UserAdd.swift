@@ -11,8 +11,10 @@ import Wire
 /// `postern user add`
 struct UserAdd: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "add", abstract: "Makes an account and prints its API token, which is shown this once.",
+        commandName: "add", abstract: "Makes an account, prints its API token and a link for a password.",
         discussion: "Example: postern user add ana --plan pro --state /var/lib/postern --json")
+
+    private struct Added: Encodable { let id, username, tier, token, passwordLink: String }
 
     struct Made: Encodable {
         let id, username, tier, token: String
@@ -49,14 +51,21 @@ struct UserAdd: AsyncParsableCommand {
     func run() async throws {
         let plan = try self.plan.map(Plan.argument)
         let (name, admin) = (self.name, self.admin)
-        let (made, login) = try await server.withDatabase(makes: true) { database, configuration in
-            let made = try await AccountAdministration(database: database, actor: .command)
+        let (made, link, login) = try await server.withDatabase(makes: true) { database, configuration in
+            let (made, secret) = try await AccountAdministration(database: database, actor: .command)
                 .add(name: name, plan: plan, isAdmin: admin)
-            return (Made(made), Self.login(configuration))
+            return (Made(made), "\(PublicAddress.known(configuration))/reset/\(secret)", Self.login(configuration))
         }
-        if json { return Output.json(made) }
+        if json {
+            let whole = Added(
+                id: made.id, username: made.username, tier: made.tier, token: made.token, passwordLink: link)
+            return Output.json(whole)
+        }
         Output.line("id        \(made.id)\nusername  \(made.username)\ntier      \(made.tier)\ntoken     \(made.token)")
         Output.line("The token is shown only now. On the person's machine, this asks for it:\n  \(login)")
+        Output.line(
+            "For the pages, this sets a password, once and within an hour ('postern user reset' makes another):\n  \(link)"
+        )
     }
 
     /// The whole command, with the fingerprint that a self-signed certificate is known by.

@@ -88,7 +88,10 @@ public struct APIClient: Sendable {
         do {
             answer = try await send(method, path, body)
         } catch let error as TLSError where error.code == .untrusted {
-            throw ClientError("\(error.message)")
+            guard address.pin == nil else { throw ClientError("\(error.message)") }
+            throw ClientError(
+                "\(error.message); with a self-signed one, ask its owner for the fingerprint ('postern cert status') and put it into POSTERN_FINGERPRINT, or sign in with 'postern login'"
+            )
         } catch {
             throw ClientError("cannot reach \(address): \(describe(error)); is the server running?", status: .tryAgain)
         }
@@ -98,6 +101,10 @@ public struct APIClient: Sendable {
 
     private func refusal(_ answer: HTTPAnswer) -> ClientError {
         guard let error = try? JSONText.decode(ErrorResource.self, from: answer.body) else {
+            // A server's plain port sends browsers to the other one.
+            if (300..<400).contains(answer.status), !address.isSecure {
+                return ClientError("\(address) sends its callers elsewhere; use https:// in front of the address")
+            }
             return ClientError("\(address) answered \(answer.status) and is no Postern; check the address")
         }
         switch answer.status {

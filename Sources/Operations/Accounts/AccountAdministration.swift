@@ -20,17 +20,19 @@ public struct AccountAdministration: Sendable {
         public let plan: Plan
     }
 
-    /// Makes an account with a first token.
+    /// Makes an account with a first token, and the secret of a link that sets its first password.
     /// - Parameter plan: nil for the default plan, or ``Plan/admin`` for an administrator.
     /// - Throws: ``Refusal`` `.nameTaken`; ``StorageError``.
-    public func add(name: String, plan: Plan?, isAdmin: Bool) async throws -> Made {
+    public func add(name: String, plan: Plan?, isAdmin: Bool) async throws -> (made: Made, linkSecret: String) {
         try await database.write { [actor] connection in
             let now = Timestamp.now()
             let user = try User.create(
                 username: name, plan: plan ?? (isAdmin ? .admin : nil), isAdmin: isAdmin, now: now, in: connection)
             let token = try APIToken.create(name: "first", userId: user.id, now: now, in: connection)
             try Audit.record(.registered, target: name, actor: actor, now: now, in: connection.tenant(user.id))
-            return Made(user: user, token: token, plan: try user.personalOrganisation(in: connection).plan)
+            let secret = try OneTimeLink.create(.resetPassword, userId: user.id, now: now, in: connection)
+            let made = Made(user: user, token: token, plan: try user.personalOrganisation(in: connection).plan)
+            return (made, secret)
         }
     }
 

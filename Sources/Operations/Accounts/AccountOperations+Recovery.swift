@@ -42,16 +42,17 @@ extension AccountOperations {
         } catch { logger.error("a reset link was not made", metadata: ["error": "\(error)"]) }
     }
 
-    /// Sets a new password with a link's secret; all sign-ins end.
+    /// Sets a password with a link's secret. Where there was one before, all sign-ins end, and tokens are revoked.
     public func reset(secret: String, password: String, from source: Source) async throws -> User {
         _ = try await database.read { try OneTimeLink.find(.resetPassword, secret: secret, now: .now(), in: $0) }
         let hash = try await hasher.hash(try AccountRules.password(password))
         let user = try await database.write { connection -> User in
             let now = Timestamp.now()
             let (user, _) = try OneTimeLink.use(.resetPassword, secret: secret, now: now, in: connection)
+            let isFirst = try Password.hash(userId: user.id, in: connection) == nil
             try Password.set(hash: hash, userId: user.id, keeping: nil, now: now, in: connection)
             // Whoever needs this link does not know what others made with the old password.
-            try APIToken.revokeAll(userId: user.id, now: now, in: connection)
+            if !isFirst { try APIToken.revokeAll(userId: user.id, now: now, in: connection) }
             let actor = Audit.Actor(
                 id: user.id, name: user.username, credential: "reset link", address: source.address)
             try Audit.record(

@@ -107,7 +107,7 @@ struct SetupRoutes: Sendable {
             title: "This link does not work any more",
             body: """
                 <main><p class="brand">Postern</p><h1 class="warning">This link does not work any more</h1>
-                <p>It was used, is older than 30 minutes, or the server was started again since. On the server, <code>postern
+                <p>It was used, is older than 30 minutes, or a newer one was made. On the server, <code>postern
                 setup</code> prints a new one, or says that the server has an administrator already.</p></main>
                 """)
     }

@@ -34,10 +34,12 @@ struct ErrorPage {
         return response
     }
 
-    func response(to visit: Visit? = nil) -> Response {
+    /// - Parameter form: the path of the page whose form this answers.
+    func response(to visit: Visit? = nil, form: String? = nil) -> Response {
+        let back: HTML = form.map { "<a href=\"\($0)\">Back to the form</a> · " } ?? ""
         let body: HTML = """
             <p role="alert">\(error.body.message)</p>
-            <p><a href="\(visit == nil ? "/sign-in" : "/account")">\
+            <p>\(back)<a href="\(visit == nil ? "/sign-in" : "/account")">\
             \(visit == nil ? "Sign in" : "Your account")</a></p><p class="small">Request \(requestId)</p>
             """
         let title = "This did not work"

@@ -104,7 +104,8 @@ final class Routes {
                     return try await handler(PageRequest(request: request, context: context, visit: visit, form: form))
                 }
             } catch {
-                return ErrorPage(APIError(error), context).response(to: visit)
+                return ErrorPage(APIError(error), context).response(
+                    to: visit, form: method == .post ? request.formPage : nil)
             }
         }
     }
