@@ -15,6 +15,8 @@ public struct Modes: Sendable, Equatable {
     public var insert = false  // ANSI 4
     public var newLine = false  // ANSI 20
     public var colourSchemeReports = false  // 2031
+    /// Colours that a program has changed.
+    var palette = Palette()
     /// DECSCUSR; 0 is the terminal's own choice.
     public var cursorShape = 0
     /// Of the screen that is shown.
@@ -48,12 +50,16 @@ public struct Modes: Sendable, Equatable {
         if otherKeys != old.otherKeys { text += "\u{1B}[>4;\(otherKeys)m" }
         if keypad != old.keypad { text += keypad ? "\u{1B}=" : "\u{1B}>" }
         if cursorShape != old.cursorShape { text += "\u{1B}[\(cursorShape) q" }
+        text += palette.sequence(from: old.palette)
         set(25, cursorVisible, old.cursorVisible)
         return text
     }
 }
 
 extension Modes {
+    /// Puts colours back that a program has changed; ``off`` cannot know them.
+    public var coloursOff: String { palette.off }
+
     /// Undoes on a person's terminal whatever a program may have switched on: every mode that the model lets through, and those that pass
     /// live and are in no snapshot (2026). Kitty keeps its keyboard flags for each screen; `[<` takes more than there can be. postern-tty
     /// (CPlatform) has the same text, for a crash.

@@ -24,6 +24,8 @@ protocol ParserSink {
     mutating func escape(_ final: UInt8, intermediate: UInt8)
     mutating func controlSequence(_ sequence: ControlSequence, final: UInt8)
     mutating func operatingSystemCommand(_ text: [UInt8])
+    /// The beginning of a string that is no operating system command; `kind` is the byte behind its ESC: P for DCS, _ for APC.
+    mutating func deviceString(_ kind: UInt8, _ text: [UInt8])
 }
 
 /// Splits a program's output into characters and control functions, after Paul Williams' state diagram of the VT500.
@@ -37,13 +39,20 @@ struct Parser: Sendable {
     /// Longest operating system command kept, in bytes: titles; longer ones (pictures, clipboards) are skipped.
     private static let commandLimit = 4096
 
+    /// What is kept of other strings, in bytes: enough to tell a picture.
+    private static let prefixLimit = 64
+    /// A picture of iTerm2 is longer than what is kept of a command.
+    private static let pictureCommand = Array("1337;File=".utf8)
+
     private enum State { case ground, escape, sequence, ignoredSequence, command, string, stringEscape }
 
     private var state = State.ground
     private var sequence = ControlSequence()
     private var intermediate: UInt8 = 0
     private var command: [UInt8] = []
-    private var stringIsCommand = false
+    /// The byte behind the ESC that began the string: ] for a command.
+    private var stringKind: UInt8 = 0
+    private var stringIsCommand: Bool { stringKind == 0x5D }
     private var utf8 = UTF8Decoder()
 
     mutating func feed<Sink: ParserSink>(_ bytes: UnsafeBufferPointer<UInt8>, into sink: inout Sink) {
@@ -117,12 +126,13 @@ struct Parser: Sendable {
             state = .sequence
         case 0x5D where intermediate == 0:
             command.removeAll(keepingCapacity: true)
-            stringIsCommand = true
+            stringKind = byte
             state = .command
-        // DCS, SOS, PM, APC: skipped to their end.
+        // DCS, SOS, PM, APC: skipped to their end, but for their first bytes.
         case 0x50 where intermediate == 0, 0x58 where intermediate == 0, 0x5E where intermediate == 0,
             0x5F where intermediate == 0:
-            stringIsCommand = false
+            command.removeAll(keepingCapacity: true)
+            stringKind = byte
             state = .string
         default:
             state = .ground
@@ -159,14 +169,19 @@ struct Parser: Sendable {
             finishString(into: &sink)
             state = .ground
         case 0x18, 0x1A: state = .ground
-        default: if stringIsCommand && command.count <= Self.commandLimit { command.append(byte) }
+        default:
+            if command.count <= (stringIsCommand ? Self.commandLimit : Self.prefixLimit) { command.append(byte) }
         }
     }
 
     private mutating func finishString<Sink: ParserSink>(into sink: inout Sink) {
-        if stringIsCommand && command.count <= Self.commandLimit { sink.operatingSystemCommand(command) }
+        if !stringIsCommand {
+            sink.deviceString(stringKind, command)
+        } else if command.count <= Self.commandLimit || command.starts(with: Self.pictureCommand) {
+            sink.operatingSystemCommand(command)
+        }
         command.removeAll(keepingCapacity: true)
-        stringIsCommand = false
+        stringKind = 0
     }
 }
 

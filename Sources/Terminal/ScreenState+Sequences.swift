@@ -26,11 +26,37 @@ extension ScreenState {
             style.link = Hyperlink.of(text[2...])
             return
         }
+        if text.starts(with: Array("1337;File=".utf8)) { return showPicture() }
+        modes.palette.take(text)
         // 0 and 2 set the window's title; whatever else there is changes nothing on the screen.
         guard text.count >= 2, text[1] == UInt8(ascii: ";"),
             text[0] == UInt8(ascii: "0") || text[0] == UInt8(ascii: "2")
         else { return }
         title = String(decoding: text[2...], as: UTF8.self).filter { $0 >= " " && $0 != "\u{7F}" }
+    }
+
+    mutating func deviceString(_ kind: UInt8, _ text: [UInt8]) {
+        if kind == UInt8(ascii: "P") {
+            // Sixel: parameters, and a q.
+            let final = text.first { !(0x30...0x39).contains($0) && $0 != UInt8(ascii: ";") }
+            if final == UInt8(ascii: "q") { showPicture() }
+        } else if text.first == UInt8(ascii: "G") {
+            // Kitty's: `a=T` transmits and displays, `a=p` displays. What follows in further pieces has no `a`.
+            let keys = text.dropFirst().prefix { $0 != UInt8(ascii: ";") }.split(separator: UInt8(ascii: ","))
+            if keys.contains(where: { $0.elementsEqual("a=T".utf8) || $0.elementsEqual("a=p".utf8) }) { showPicture() }
+        }
+    }
+
+    /// A picture is passed on as it is and not kept: where it is, the model has a word, which a guest who comes later sees in its place.
+    private mutating func showPicture() {
+        let (row, column) = (grid.cursor.row, grid.cursor.column)
+        var faint = Style()
+        faint.attributes = .faint
+        for (offset, scalar) in "[picture]".unicodeScalars.enumerated() where column + offset < grid.columns {
+            grid.splitWide(row, column + offset)
+            grid.lines[row][column + offset] = Cell(scalar, faint)
+        }
+        grid.splitWide(row, min(column + 9, grid.columns))
     }
 
     mutating func controlSequence(_ sequence: ControlSequence, final: UInt8) {
@@ -203,6 +229,7 @@ extension ScreenState {
         modes.colourSchemeReports = shown.colourSchemeReports
         modes.keyboard = shown.keyboard
         modes.otherKeys = shown.otherKeys
+        modes.palette = shown.palette
         style = Style()
         charsets = Charsets()
         grid.top = 0

@@ -1,3 +1,4 @@
+import Terminal
 import Testing
 
 @testable import Client
@@ -120,5 +121,27 @@ import Testing
                 "n new codes, and these stop working for others · any other key: back",
             ])
         #expect(menu.sort(bytes("x"), people: []).actions == [.draw] && !menu.isOpen)
+    }
+
+    /// Names are as wide as a terminal draws them: nothing is pushed beyond the window, and every line is whole to its last column.
+    @Test func namesAreMeasuredInColumns() {
+        var screen = Screen(rows: 3, columns: 20)
+        screen.feed(Array("\u{1B}[2J\u{1B}[3;1H12345678901234567890".utf8))
+        screen.feed(Overlay.draw(["  1  猫猫猫猫猫猫猫猫猫 · types"], rows: 3, columns: 20))
+        // Seven characters of two columns fit behind the five; the last column is cleared.
+        #expect(screen.text[2] == "  1  猫猫猫猫猫猫猫")
+        #expect(screen.text[0].isEmpty && screen.text[1].isEmpty && screen.scrolledLines == 0)
+        #expect(TextColumns.of("e\u{301}猫👩") == 5 && TextColumns.fitted("猫猫", 3) == "猫")
+    }
+
+    @Test func aShareThatHasEndedIsNotOfferedAgain() {
+        var menu = Menu(role: .host)
+        menu.isShared = false
+        for key in "lkce".utf8 {
+            menu.open()
+            #expect(
+                menu.lines(people: []) == ["postern  not shared any more · Ctrl-] type Ctrl-] · any other key: back"])
+            #expect(menu.key(key, people: []) == .draw && !menu.isOpen)
+        }
     }
 }

@@ -292,4 +292,61 @@ let fuzzSeeds = UInt64(getenv("FUZZ_RUNS").flatMap { Int(String(cString: $0)) } 
         screen.feed(Array("\u{1B}]\(command)\u{07}x".utf8))
         #expect(screen.lines[0].allSatisfy { $0.style.link.address.isEmpty })
     }
+
+    /// Colours that a program gave its terminal come along, and only those go back when a guest leaves.
+    @Test func changedColoursAreInASnapshotAndGoBack() {
+        var screen = Screen(rows: 2, columns: 10)
+        screen.feed(
+            Array(
+                "\u{1B}]4;1;rgb:ff/00/00;2;#00ff00\u{07}\u{1B}]10;white;black\u{1B}\\\u{1B}]4;3;?\u{07}\u{1B}]12;red\u{07}"
+                    .utf8))
+        screen.feed(Array("\u{1B}]104;2\u{07}\u{1B}]112\u{07}".utf8))
+        let snapshot = String(decoding: screen.snapshot(), as: UTF8.self)
+        for part in ["]4;1;rgb:ff/00/00\u{07}", "]10;white\u{07}", "]11;black\u{07}", "]104;2\u{07}", "]112\u{07}"] {
+            #expect(snapshot.contains("\u{1B}\(part)"), "\(part)")
+        }
+        var late = Screen(rows: 2, columns: 10)
+        late.feed(screen.snapshot())
+        #expect(late.modes == screen.modes)
+        #expect(
+            screen.modes.coloursOff
+                == "\u{1B}]104;1\u{07}\u{1B}]104;2\u{07}\u{1B}]110\u{07}\u{1B}]111\u{07}\u{1B}]112\u{07}")
+        // Whoever changed nothing has nothing to put back: colours of a person's own shell stay.
+        #expect(Screen(rows: 1, columns: 1).modes.coloursOff.isEmpty)
+        let plain = String(decoding: Screen(rows: 1, columns: 1).snapshot(), as: UTF8.self)
+        #expect(!plain.contains("]104") && !plain.contains("]110"))
+    }
+
+    @Test(arguments: [
+        "4;1;rgb:\u{1B}x", "4;999;red", "4;-1;red", "4;1;\(String(repeating: "f", count: 99))", "13;red", "4", "4;;",
+        "10;a b",
+    ])
+    func whatIsNoColourChangesNothing(command: String) {
+        var screen = Screen(rows: 1, columns: 10)
+        screen.feed(Array("\u{1B}]\(command)\u{07}".utf8))
+        #expect(screen.modes == Modes())
+    }
+
+    /// A picture passes live and is not kept: a guest who comes later reads that there is one.
+    @Test(arguments: [
+        "\u{1B}P0;1;8q\"1;1;2;2#0;2;0;0;0#0~~\u{1B}\\", "\u{1B}_Gf=100,a=T,m=1;AAAA\u{1B}\\\u{1B}_Gm=0;BBBB\u{1B}\\",
+        "\u{1B}_Ga=p,i=7\u{1B}\\", "\u{1B}]1337;File=inline=1:\(String(repeating: "A", count: 9_000))\u{07}",
+    ])
+    func aPictureIsAWordInASnapshot(picture: String) {
+        var screen = Screen(rows: 3, columns: 20)
+        screen.feed(Array("see: \(picture)\r\nnext".utf8))
+        var late = Screen(rows: 3, columns: 20)
+        late.feed(screen.snapshot())
+        #expect(late.text == ["see: [picture]", "next", ""])
+    }
+
+    @Test(arguments: [
+        "\u{1B}P$qm\u{1B}\\", "\u{1B}P+q544e\u{1B}\\", "\u{1B}_Ga=q,i=1\u{1B}\\", "\u{1B}_Gm=0;AA\u{1B}\\",
+        "\u{1B}^x\u{1B}\\",
+    ])
+    func otherStringsAreNoPicture(string: String) {
+        var screen = Screen(rows: 1, columns: 20)
+        screen.feed(Array("\(string)x".utf8))
+        #expect(screen.text == ["x"])
+    }
 }

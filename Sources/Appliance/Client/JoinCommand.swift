@@ -35,10 +35,17 @@ struct JoinCommand: AsyncParsableCommand {
         transform: Fingerprint.argument)
     var fingerprint: Fingerprint?
 
+    @Flag(
+        help:
+            "Programs in the session may set this terminal's clipboard (OSC 52), while your window has the host's size."
+    )
+    var clipboard = false
+
     func run() async throws {
         let invitation = try Join.Invitation(invitation.isEmpty ? Self.ask() : invitation.joined(separator: " "))
         let (address, token) = try Self.server(server ?? invitation.server)
-        try await Join.run(invitation, address: address, token: token, name: name, fingerprint: fingerprint)
+        try await Join.run(
+            invitation, address: address, token: token, name: name, fingerprint: fingerprint, takesClipboard: clipboard)
     }
 
     /// The server that is meant, with the token for it where there is one: a token is shown to no other server.

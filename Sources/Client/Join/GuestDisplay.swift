@@ -20,6 +20,8 @@ final class GuestDisplay {
     private var isRaw = false
     private var menu = Menu(role: .guest)
     private var answers = TerminalAnswers()
+    /// Nil where the guest lets the session set their clipboard.
+    private var clipboard: ClipboardFilter?
     private var notice: String?
     private var wasCovered = false
     /// The host's screen; nil until its first snapshot.
@@ -29,7 +31,9 @@ final class GuestDisplay {
     private var needsDrawing = false
     private var hostTitle = ""
 
-    init(interactive: Bool, loop: any EventLoop) {
+    /// - Parameter takesClipboard: whether programs in the session may set this terminal's clipboard.
+    init(interactive: Bool, takesClipboard: Bool, loop: any EventLoop) {
+        clipboard = takesClipboard ? nil : ClipboardFilter()
         isInteractive = interactive
         self.loop = loop
         output = OutputStream(descriptor: 1, loop: loop)
@@ -97,6 +101,8 @@ final class GuestDisplay {
     /// - Returns: succeeds when the bytes are out.
     func show(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
         guard isInteractive else { return output.write(bytes) }
+        // Also while nothing is passed through: a command may be cut between the two.
+        let passed = clipboard?.pass(bytes) ?? bytes
         let before = screen?.positionQueries ?? 0
         screen?.feed(bytes)
         if view != nil || isCovered {
@@ -105,7 +111,7 @@ final class GuestDisplay {
         }
         // What passes through reaches this terminal too.
         answers.askedForPosition((screen?.positionQueries ?? 0) - before)
-        return output.write(bytes)
+        return output.write(passed)
     }
 
     /// The end of a batch: what is drawn and not passed through is drawn once for all of it.
@@ -199,7 +205,7 @@ final class GuestDisplay {
         if isInteractive, let screen {
             // Below the last picture of the host's screen, with everything switched off that its programs had on.
             let size = LocalTerminal.size ?? (screen.rows, screen.columns)
-            write(Array("\(Modes.off)\u{1B}[\(size.rows);1H\r\n".utf8))
+            write(Array("\(Modes.off)\(screen.modes.coloursOff)\u{1B}[\(size.rows);1H\r\n".utf8))
         }
         return output.finish().hop(to: loop).assumeIsolated().map {
             if self.isRaw && self.isInteractive { LocalTerminal.leaveRawMode() }

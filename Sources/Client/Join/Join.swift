@@ -46,11 +46,12 @@ public enum Join {
     ///   - address: the server; a link's fingerprint is added to it.
     ///   - token: nil joins without an account.
     ///   - fingerprint: the server's certificate as somebody told it; a link may carry it as well.
+    ///   - takesClipboard: whether programs in the session may set this terminal's clipboard.
     /// - Returns: when the session ended or the person left.
     /// - Throws: ``ClientError`` for every other ending.
     public static func run(
         _ invitation: Invitation, address: ServerAddress, token: String?, name: String,
-        fingerprint: Fingerprint? = nil
+        fingerprint: Fingerprint? = nil, takesClipboard: Bool = false
     ) async throws {
         let invitation = invitation.invitation
         var address = address
@@ -60,7 +61,10 @@ public enum Join {
         if let told = fingerprint { address = try pinned(address, to: told) }
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let ending = try await loop.flatSubmit { [address] () -> EventLoopFuture<GuestEnding> in
-            JoinRunner(invitation: invitation, address: address, token: token, name: name, loop: loop).start()
+            JoinRunner(
+                invitation: invitation, address: address, token: token, name: name, takesClipboard: takesClipboard,
+                loop: loop
+            ).start()
         }.get()
         if let error = ending.error(invitation, address) { throw error }
     }

@@ -42,11 +42,15 @@ final class JoinRunner {
     private var isReporting = false
     private var isDone = false
 
-    init(invitation: ShareInvitation, address: ServerAddress, token: String?, name: String, loop: any EventLoop) {
+    init(
+        invitation: ShareInvitation, address: ServerAddress, token: String?, name: String, takesClipboard: Bool,
+        loop: any EventLoop
+    ) {
         self.address = address
         self.loop = loop
         engine = GuestEngine(invitation: invitation, token: token, name: name)
-        display = GuestDisplay(interactive: LocalTerminal.isInteractive, loop: loop)
+        display = GuestDisplay(
+            interactive: LocalTerminal.isInteractive, takesClipboard: takesClipboard, loop: loop)
         finished = loop.makePromise(of: GuestEnding.self)
     }
 

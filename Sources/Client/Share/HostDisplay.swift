@@ -95,6 +95,7 @@ final class HostDisplay {
     }
 
     func sharingEnded(_ reason: String, screen: Screen) {
+        menu.isShared = false
         if json {
             Descriptors.writeAll(Array("\(ShareOutput.event("sharing_ended", message: reason))\n".utf8), to: 1)
         } else if interactive {

@@ -56,7 +56,7 @@ enum ShareOutput {
             text += secrets.permission == .control ? "  to type along:  " : "  to watch only:  "
             text += "postern join \(spoken.spoken)\r\n    in a browser:  \(link)\r\n"
         }
-        if let pin = server.pin { text += "  certificate:     \(pin) (in the link already)\r\n" }
+        if let pin = server.pin { text += "  certificate:    \(pin) (in the link already)\r\n" }
         return text + "Ctrl-] opens a menu. The share ends when the command does.\r\n"
     }
 

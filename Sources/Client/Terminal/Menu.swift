@@ -1,4 +1,5 @@
 import Model
+import Terminal
 
 /// What `Ctrl-]` opens: one or a few lines over the bottom of the screen, and what the keys mean while they are there.
 struct Menu {
@@ -45,6 +46,8 @@ struct Menu {
     let role: Role
     /// For a host, how to join: a line for each code.
     var codes: [String]
+    /// False for a host that has ended sharing: nobody is there to list or remove.
+    var isShared = true
     private(set) var page = Page.closed
     private var asking: [Page] = []
     private var keys = TypedKeys()
@@ -107,13 +110,13 @@ struct Menu {
         case (.main, _) where byte == Self.prefix:
             close()
             return .typePrefix
-        case (.main, "l") where role == .host: page = .list
-        case (.main, "c") where role == .host: page = .codes
+        case (.main, "l") where role == .host && isShared: page = .list
+        case (.main, "c") where role == .host && isShared: page = .codes
         case (.codes, "n"):
             codes = ["making new codes …"]
             return .renewCodes
-        case (.main, "k") where role == .host: page = .kick
-        case (.main, "e") where role == .host: page = .confirmEnd
+        case (.main, "k") where role == .host && isShared: page = .kick
+        case (.main, "e") where role == .host && isShared: page = .confirmEnd
         case (.main, "q") where role == .guest, (.main, "l") where role == .guest:
             close()
             return .leave
@@ -133,6 +136,8 @@ struct Menu {
     func lines(people: [Person]) -> [String] {
         switch page {
         case .closed: []
+        case .main where role == .host && !isShared:
+            ["postern  not shared any more · Ctrl-] type Ctrl-] · any other key: back"]
         case .main where role == .host:
             [
                 "postern  c codes · l list guests · k remove a guest · e end sharing · Ctrl-] type Ctrl-] · any other key: back"
@@ -172,10 +177,10 @@ enum Overlay {
         var text = "\u{1B}7\u{1B}[?6l"
         for (index, line) in lines.suffix(rows).enumerated() {
             let row = rows - min(lines.count, rows) + index + 1
-            // The last column stays free: writing it could scroll.
-            let shown = String(VisibleText.escaped(line).prefix(columns - 1))
-            let padding = String(repeating: " ", count: max(0, columns - 1 - shown.count))
-            text += "\u{1B}[\(row);1H\u{1B}[0;7m\(shown)\(padding)\u{1B}[0m"
+            // Nothing is written into the last column, which could scroll; erasing clears it, too.
+            let shown = TextColumns.fitted(VisibleText.escaped(line), columns - 1)
+            let padding = String(repeating: " ", count: max(0, columns - 1 - TextColumns.of(shown)))
+            text += "\u{1B}[\(row);1H\u{1B}[0;7m\u{1B}[2K\(shown)\(padding)\u{1B}[0m"
         }
         return Array((text + "\u{1B}8").utf8)
     }
