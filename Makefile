@@ -28,8 +28,9 @@ help: ## List these commands
 setup: ## Install what is missing: Debian packages, and the tests' Python clients
 	@scripts/setup
 
-browser: setup ## What the browser gets: the terminal as WebAssembly, scripts, styles
+browser: setup ## What the browser gets: the terminal as WebAssembly, scripts, styles, and the documentation as HTML
 	@scripts/browser
+	@scripts/documents
 
 build: browser ## Debug build of everything, tests included
 	$(SWIFT_BUILD) --build-tests

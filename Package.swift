@@ -67,6 +67,9 @@ let package = Package(
         .systemLibrary(name: "COpenSSL"),
         .systemLibrary(name: "CSystemd"),
         .systemLibrary(name: "CYAML"),
+        .systemLibrary(name: "CQRCode"),
+        .systemLibrary(name: "CZlib"),
+        .target(name: "CDocumentFiles", exclude: ["generated"]),
         .target(name: "CBrowserFiles", exclude: ["generated"]),
         .target(name: "CInstallFiles"),
         .target(name: "CPlatform"),
@@ -74,7 +77,7 @@ let package = Package(
         .target(name: "Model", swiftSettings: strict),
         .target(name: "Background", swiftSettings: strict),
         .target(name: "Files", swiftSettings: strict),
-        .target(name: "Telemetry", dependencies: [nioCore, logging], swiftSettings: strict),
+        .target(name: "Telemetry", dependencies: ["Model", nioCore, logging], swiftSettings: strict),
         .target(name: "Limits", dependencies: [nioCore], swiftSettings: strict),
         .target(name: "Database", dependencies: ["CSQLite", "Files", "Model", "Telemetry"], swiftSettings: strict),
         .target(
@@ -170,7 +173,8 @@ let package = Package(
         .target(
             name: "Web",
             dependencies: [
-                "Background", "CBrowserFiles", "CInstallFiles", "Database", "Storage", "Operations", "Sockets",
+                "Background", "CBrowserFiles", "CDocumentFiles", "CInstallFiles", "CQRCode", "CZlib", "Database",
+                "Storage", "Operations", "Sockets",
                 "Limits", "Wire",
                 "Relay", "Tunnels", "WebSocket",
                 "Model", "TransportSecurity", "Telemetry", "Identity", "CertificateAuthorities",

@@ -42,6 +42,8 @@ package struct CrossTenantScope {
         case upkeep
         /// A name or a port is on this server once, whoever has it.
         case sharedNames
+        /// What the server's administrators see of all organisations.
+        case administration
     }
 
     package let transaction: Transaction

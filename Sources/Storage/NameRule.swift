@@ -7,7 +7,10 @@ enum NameRule {
     ///   - characters: how long it may be.
     /// - Throws: ``Refusal`` `.invalid`.
     static func check(_ name: String, _ what: String, characters: ClosedRange<Int> = 1...64) throws {
-        guard characters.contains(name.count), VisibleText.isPlain(name), name.contains(where: { !$0.isWhitespace })
+        // Counted as JSON Schema does, which describes it.
+        let scalars = name.unicodeScalars
+        guard characters.contains(scalars.count), VisibleText.isPlain(name),
+            scalars.contains(where: { !$0.properties.isWhitespace })
         else {
             throw Refusal(
                 .invalid,

@@ -25,6 +25,8 @@ public struct Refusal: Error, Sendable, Equatable {
         public static let badRequest = Self("bad_request", .invalid)
         public static let notAllowed = Self("not_allowed", .forbidden)
         public static let inUse = Self("in_use", .conflict)
+        /// As things are now: an account's own organisation, a built-in role, a port that this server does not have.
+        public static let notPossible = Self("not_possible", .conflict)
         /// A bound that no plan lifts.
         public static let limit = Self("limit_reached", .forbidden)
         /// No credential, or one that is not good (any longer).

@@ -63,7 +63,7 @@ extension Transaction {
 extension StorageFeature {
     /// A new capability is one more name here.
     static let all: [StorageFeature] = [
-        .sharing, .tunnels, .machines, .organisations, .plans, .audit, .accounts, .keys,
+        .sharing, .tunnels, .machines, .organisations, .plans, .audit, .accounts, .keys, .upkeep,
     ]
 }
 

@@ -36,6 +36,8 @@ public final class TunnelServer: Sendable {
     }
 
     public let configuration: TunnelConfiguration
+    /// Hears of tunnels and machines that come and go.
+    public let changes: ChangeFeed
     let authority: any TunnelAuthority
     let metrics: TunnelMetrics
     let counters: KeptCounters
@@ -57,8 +59,9 @@ public final class TunnelServer: Sendable {
     public init(
         authority: any TunnelAuthority, configuration: TunnelConfiguration, group: any EventLoopGroup,
         metrics: TunnelMetrics, counters: KeptCounters, background: BackgroundWork,
-        proxies: TrustedProxies, connections: ConnectionCounter, logger: Logger
+        proxies: TrustedProxies, connections: ConnectionCounter, changes: ChangeFeed = ChangeFeed(), logger: Logger
     ) {
+        self.changes = changes
         self.proxies = proxies
         self.connections = connections
         self.authority = authority
@@ -179,6 +182,7 @@ public final class TunnelServer: Sendable {
         }
         guard let handle else { return }
         handle.loop.execute { handle.live.value.setPaused(isPaused) }
+        changes.changed(.tunnels, in: handle.grant.organisationId)
     }
 
     /// Ends the links of those who are let in no more.
@@ -259,6 +263,13 @@ public final class TunnelServer: Sendable {
     }
 
     func start(_ handle: TunnelHandle) -> Start {
+        let start = enter(handle)
+        if case .isServed = start { return start }
+        changes.changed(.tunnels, in: handle.grant.organisationId)
+        return start
+    }
+
+    private func enter(_ handle: TunnelHandle) -> Start {
         state.withLock { state in
             let before = state.tunnels[handle.grant.id]
             // A machine's newer link stands in the place of its older one.
@@ -279,6 +290,7 @@ public final class TunnelServer: Sendable {
 
     /// A tunnel is served no more by this link.
     func ended(_ grant: TunnelGrant, by link: String, isForgotten: Bool) {
+        defer { changes.changed(.tunnels, in: grant.organisationId) }
         state.withLock { state in
             guard state.tunnels[grant.id]?.link == link else { return }
             state.tunnels[grant.id] = nil

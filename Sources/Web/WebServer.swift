@@ -51,6 +51,7 @@ public struct WebServer: Service {
         self.group = group
         self.onRunning = onRunning
         let database = parts.database
+        let changes = ChangeFeed()
         events = ConnectionEvents(
             metrics: parts.metrics.connections, logger: parts.logger, logAddresses: configuration.limits.logAddresses)
         let tokens = AccessTokens(database: database, logger: parts.logger)
@@ -61,7 +62,8 @@ public struct WebServer: Service {
         connections = ConnectionCounter(limit: configuration.limits.connectionsPerAddress)
         relay = RelayServer(
             authority: DatabaseRelayAuthority(
-                database: database, authenticator: authenticator, limiter: joins, logger: parts.logger),
+                database: database, authenticator: authenticator, limiter: joins, changes: changes, logger: parts.logger
+            ),
             group: group, configuration: configuration.relay, metrics: parts.metrics.relay, byteCounters: parts.relayed,
             background: background)
         let mail = AccountMail(
@@ -78,7 +80,8 @@ public struct WebServer: Service {
                     logger: parts.logger),
                 configuration: configuration.tunnels, group: group, metrics: parts.metrics.tunnels,
                 counters: parts.tunnelCounters, background: background,
-                proxies: TrustedProxies(configuration.trustedProxies), connections: connections, logger: parts.logger))
+                proxies: TrustedProxies(configuration.trustedProxies), connections: connections, changes: changes,
+                logger: parts.logger))
         machines = MachineOperations(database: database, server: tunnels.server)
         // RFC 9110, section 9.1: HEAD is answered wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
@@ -123,7 +126,8 @@ public struct WebServer: Service {
             credentials: CredentialOperations(database: database),
             organisations: OrganisationOperations(
                 database: database, authenticator: authenticator, relay: relay, tunnels: tunnels.server, mail: mail),
-            shares: ShareOperations(database: database, relay: relay), relay: relay, tunnels: tunnels,
+            shares: ShareOperations(database: database, relay: relay, changes: tunnels.server.changes), relay: relay,
+            tunnels: tunnels,
             machines: machines, events: events, board: board)
     }
 
@@ -167,6 +171,7 @@ public struct WebServer: Service {
         await withGracefulShutdownHandler {
             await listeners.serve()
         } onGracefulShutdown: {
+            tunnels.server.changes.end()
             relay.goAway(reconnectIn: WebConfiguration.reconnectIn)
             tunnels.server.goAway(reconnectIn: Int(WebConfiguration.reconnectIn.nanoseconds / 1_000_000))
             listeners.drain()
@@ -227,7 +232,9 @@ public struct WebServer: Service {
 extension WebFeature {
     /// A new capability is one more name here. ``openAPI`` is last: it describes the routes before it.
     static let all: [WebFeature] = [
-        .accounts, .organisations, .sharing, .tunnels, .machines, .install, .status, .browser, .openAPI,
+        // The order is that of the navigation.
+        .home, .sharing, .tunnels, .machines, .organisations, .accounts, .administration, .install, .status,
+        .documents, .live, .browser, .openAPI,
     ]
 }
 
@@ -258,6 +265,10 @@ public struct WebParts: Sendable {
     public var challenges: ChallengeAnswers
     public var certificate: @Sendable () -> CertificateReport?
     public var backups: @Sendable () -> BackupReport
+    /// Makes one at once.
+    public var backUp: @Sendable () async throws -> Void = {}
+    /// For administrators to look at.
+    public var settings: [SettingInForce] = []
     public var stateDirectory: String
     /// Free disk space below which writes are refused, in bytes.
     public var reserveBytes: Int

@@ -54,7 +54,7 @@ def test_the_pages_show_a_machine_as_it_is_now(edge, machines, services, browser
     picture(page, "machines-narrow")
     page.size(1280, 900)
     page.value("[...document.links].find(one => one.textContent == 'attic').click()")
-    wait_for(lambda: "Memory free" in text(page) and "demo." in text(page), lambda: text(page))
+    wait_for(lambda: "Memory used" in text(page) and "demo." in text(page), lambda: text(page))
     picture(page, "machine")
     box.stop("kill")
     wait_for(lambda: "offline" in text(page), lambda: text(page))

@@ -153,9 +153,30 @@ def test_administrators_hear_of_what_looks_like_an_attack(make_server, box):
     wait_for(lambda: any("the account root" in mail[3].get_content() for mail in box.mails), "the alert about root")
 
 
+def prove(box, person, address):
+    """The person follows the link in a mail to the address; the box is empty again."""
+    assert person.call("POST", "/auth/email", {"email": address, "password": PASSWORD})[0] == 202
+    assert person.call("POST", "/auth/verify-email", {"secret": box.link("verify")[8:]})[0] == 204
+    box.mails.clear()
+
+
+def test_whoever_invites_has_proved_an_address(make_server, box):
+    server = serve(make_server, box)
+    root, ana = Person(server, "root", "--admin"), Person(server, "ana")
+    made = ana.call("POST", "/organisations", {"name": "Workshop"})[1]
+    status, refusal = ana.call("POST", f"/organisations/{made['id']}/invitations", {"role": "member"})
+    assert status == 403 and refusal["code"] == "email_unproved" and "in your account" in refusal["message"]
+    prove(box, ana, "ana@box.test")
+    assert ana.call("POST", f"/organisations/{made['id']}/invitations", {"role": "member"})[0] == 201
+    # Whoever runs the server answers for it, with or without an address.
+    own = root.call("POST", "/organisations", {"name": "Root's"})[1]
+    assert root.call("POST", f"/organisations/{own['id']}/invitations", {"role": "member"})[0] == 201
+
+
 def test_an_invitation_goes_to_its_address_and_is_for_nobody_else(make_server, box):
     server = serve(make_server, box)
     ana, ben = Person(server, "ana"), Person(server, "ben")
+    prove(box, ana, "ana@box.test")
     status, made = ana.call("POST", "/organisations", {"name": "Wörkshop\r\nBcc: eve@box.test"})
     assert status == 400
     status, made = ana.call("POST", "/organisations", {"name": "Wörkshop"})
@@ -173,6 +194,7 @@ def test_an_invitation_goes_to_its_address_and_is_for_nobody_else(make_server, b
 def test_somebody_new_comes_by_an_invitation_to_his_address(make_server, box):
     server = serve(make_server, box)
     ana = Person(server, "ana")
+    prove(box, ana, "ana@box.test")
     made = ana.call("POST", "/organisations", {"name": "Workshop"})[1]
     ana.call("POST", f"/organisations/{made['id']}/invitations", {"role": "member", "email": "eve@box.test"})
     path = box.link("invitation")
@@ -180,7 +202,7 @@ def test_somebody_new_comes_by_an_invitation_to_his_address(make_server, box):
     # The account is made; it joins when the address is proved, because whoever invited has seen the link, too.
     answer = browser.post("/register", f"/register?invitation={path[12:]}", username="eve", password=PASSWORD,
                           email="eve@box.test", invitation=path[12:])
-    assert answer.location == "/account"
+    assert answer.location == "/organisation"
     assert browser.post(path).status == 403
     assert browser.post(box.link("verify", 2)).status == 303
     assert browser.post(path).status == 303

@@ -43,6 +43,7 @@ import Testing
     @Test(arguments: [
         ("UPDATE audit_events SET target = 'x' WHERE number = 4", "event 4 was changed"),
         ("UPDATE audit_events SET at = at + 1 WHERE number = 1", "event 1 was changed"),
+        ("UPDATE audit_events SET user_agent = 'x' WHERE number = 2", "event 2 was changed"),
         ("UPDATE audit_events SET digest = x'00' WHERE number = 5", "event 5 was changed"),
         ("DELETE FROM audit_events WHERE number = 6", "event 6 is missing"),
         ("DELETE FROM audit_events WHERE number BETWEEN 3 AND 5", "events 3 to 5 are missing"),
@@ -58,7 +59,7 @@ import Testing
         (
             """
             INSERT INTO audit_events SELECT organisation_id, 11, at, actor_id, actor_name, action, target, address,
-            credential, result, detail, digest FROM audit_events WHERE number = 10
+            credential, result, detail, digest, user_agent FROM audit_events WHERE number = 10
             """, "event 11 was changed, moved or inserted"
         ),
         ("UPDATE audit_chains SET number = 9", "the head was not signed"),
@@ -145,5 +146,26 @@ import Testing
         #expect(try await numbers(.init(action: "token.created"), limit: 1) == [10])
         #expect(try await numbers(.init(action: "member")).isEmpty)
         #expect(try await numbers(.init(actor: "ben")).isEmpty)
+        let newest = try await database.read { try Audit.list(limit: 1, in: $0.tenant(id)) }.first
+        let target = try #require(newest?.target)
+        #expect(try await numbers(.init(target: target)).contains(10))
+        #expect(try await numbers(.init(target: "\(target)x")).isEmpty)
+    }
+
+    /// What a program called itself is kept, and is part of what the event vouches for.
+    @Test func theUserAgentIsKept() async throws {
+        let id = try await log()
+        let now = self.now
+        try await database.write {
+            try Audit.record(
+                .refused, target: "x",
+                actor: Audit.Actor(id: "", name: "m", credential: "", address: "", userAgent: "curl/7.88"), now: now,
+                in: $0.tenant(id))
+        }
+        #expect(try await database.read { try Audit.list(limit: 1, in: $0.tenant(id)) }.first?.userAgent == "curl/7.88")
+        #expect(try await problems(id).isEmpty)
+        try temporary.dropTriggers()
+        try temporary.tamper("UPDATE audit_events SET user_agent = '' WHERE number = 11")
+        #expect(try await problems(id).contains { $0.contains("event 11 was changed") })
     }
 }

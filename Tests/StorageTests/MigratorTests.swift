@@ -56,7 +56,7 @@ import Testing
             for (name, plan) in [("ana", Plan.pro), ("ben", .free)] {
                 let user = try User.named(name, in: connection)
                 let own = try user.personalOrganisation(in: connection)
-                #expect(own.plan == plan && own.personalOf == user.id)
+                #expect(own.plan == plan && own.personalOf == user.id && own.slug == name)
                 let member = try Caller.command(as: user).member(may: .tenantDelete, in: connection)
                 #expect(member.role.isOwner)
             }

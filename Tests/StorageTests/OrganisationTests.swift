@@ -27,12 +27,33 @@ import Testing
         let ana = try await people("ana")[0]
         let own = try await database.read { try ana.user.personalOrganisation(in: $0) }
         #expect(own.personalOf == ana.user.id && own.name == "ana")
-        #expect(await refusal { _ = try own.delete(now: now, in: $0) } == .invalid)
+        #expect(await refusal { _ = try own.delete(now: now, in: $0) } == .notPossible)
         let leaving = await refusal { connection in
             let member = try ana.member(may: .tenantRead, in: connection)
             _ = try Member.remove(ana.user.id, by: member, in: connection.tenant(own.id))
         }
-        #expect(leaving == .invalid)
+        #expect(leaving == .notPossible)
+    }
+
+    @Test func everyOrganisationHasAShortNameOfItsOwn() async throws {
+        let ana = try await people("Ana.B")[0]
+        let own = try await database.read { try ana.user.personalOrganisation(in: $0) }
+        #expect(own.slug == "ana.b")
+        let slugs = try await database.write { connection in
+            try ["Weather Balloon", "weather balloon", "Größe & Co", "✈︎", "Ana.B"].map {
+                try Organisation.create(name: $0, owner: ana.user, now: now, in: connection).slug
+            }
+        }
+        #expect(slugs == ["weather-balloon", "weather-balloon-2", "gr-e-co", "organisation", "ana.b-2"])
+        let first = try await database.read { try Organisation.named("Weather Balloon", in: $0) }
+        for bad in ["", "A", "-a", ".a", "a b", String(repeating: "a", count: 41)] {
+            #expect(await refusal { _ = try first.change(.init(slug: bad), in: $0) } == .invalid, "\(bad)")
+        }
+        #expect(await refusal { _ = try first.change(.init(slug: "ana.b"), in: $0) } == .nameTaken)
+        let changed = try await database.write { try first.change(.init(slug: "balloon"), in: $0) }
+        #expect(changed.slug == "balloon" && changed.name == "Weather Balloon")
+        let counts = try await database.read { try Member.counts(of: [first.id, "nowhere"], in: $0) }
+        #expect(counts == [first.id: 1, "nowhere": 0])
     }
 
     @Test func aStrangerIsToldThatThereIsNothing() async throws {

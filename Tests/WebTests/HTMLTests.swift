@@ -23,10 +23,4 @@ import Testing
         func box(_ on: Bool) -> HTML { "<input\(" checked", if: on)>" }
         #expect(box(true).text == "<input checked>" && box(false).text == "<input>")
     }
-
-    @Test func aTablesCellsAreNamedForNarrowScreens() {
-        let table = Field.table("T", ["A & B", "C"], [["1", "\("<2>")"]])
-        #expect(table.text.contains("<td data-label=\"C\">&lt;2&gt;</td>") && table.text.contains("A &amp; B"))
-        #expect(Field.table("T", ["A"], []).text == "<p>None.</p>")
-    }
 }

@@ -42,7 +42,14 @@ final class BackupSchedule: Service {
     }
 
     var report: BackupReport {
-        BackupReport(newest: newest, interval: interval > 0 ? interval : nil, problem: problem.withLock { $0 })
+        let files = BackupName.list(in: directory).reversed().compactMap { name -> BackupFile? in
+            var found = Glibc.stat()
+            guard stat("\(directory)/\(name)", &found) == 0 else { return nil }
+            return BackupFile(name: name, madeAt: found.st_mtim.tv_sec, bytes: Int(found.st_size))
+        }
+        return BackupReport(
+            newest: files.first?.madeAt, interval: interval > 0 ? interval : nil, problem: problem.withLock { $0 },
+            directory: directory, files: files)
     }
 
     /// On a thread of its own: reading a large database takes seconds, and everybody else's tasks would wait.
@@ -50,6 +57,12 @@ final class BackupSchedule: Service {
         do { try await NIOThreadPool.singleton.runIfActive { self.makeNow() } } catch {
             logger.error("no backup was made", metadata: ["problem": "\(error)"])
         }
+    }
+
+    /// For an administrator who does not want to wait.
+    func backUp() async throws {
+        await make()
+        if let problem = problem.withLock({ $0 }) { throw CommandFailure("\(problem)") }
     }
 
     private func makeNow() {

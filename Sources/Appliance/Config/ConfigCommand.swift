@@ -3,6 +3,7 @@ import Database
 import Model
 import NIOCore
 import Storage
+import Web
 import Wire
 
 /// `postern config …`
@@ -64,20 +65,32 @@ struct ConfigShow: ParsableCommand {
 
     func run() throws {
         let configuration = try server.load()
-        let sockets = ServiceCheck.unit(for: configuration, flags: server.flags) == nil ? [:] : ServiceUnit.sockets()
+        let isPackaged = ServiceCheck.unit(for: configuration, flags: server.flags) != nil
+        for one in SettingInForce.all(configuration, sockets: isPackaged ? ServiceUnit.sockets() : [:]) {
+            if json {
+                Output.json(Shown(key: one.key, value: one.value, source: one.source))
+            } else {
+                let padded = one.key + String(repeating: " ", count: max(0, 24 - one.key.count))
+                Output.line("\(padded) \(one.value ?? "-")  (\(one.source))")
+            }
+        }
+    }
+}
+
+extension SettingInForce {
+    /// Every setting, and where it came from.
+    /// - Parameter sockets: where systemd listens, by the setting that its sockets win over.
+    static func all(
+        _ configuration: Configuration, sockets: [String: (listens: String, unit: String)]
+    ) -> [SettingInForce] {
         let sealed = StoredSecret.names(stateDirectory: configuration.stateDirectory)
-        for setting in Setting.all {
+        return Setting.all.map { setting in
             let value = configuration[setting.key]
             let isSealed = value == nil && sealed.contains(setting.key)
             let socket = sockets[setting.key]
             let text = setting.isSecret && (value != nil || isSealed) ? "(hidden)" : socket?.listens ?? value?.text
             let source = socket?.unit ?? value?.source ?? (isSealed ? "sealed in the database" : "not set")
-            if json {
-                Output.json(Shown(key: setting.key, value: text, source: source))
-            } else {
-                let padded = setting.key + String(repeating: " ", count: max(0, 24 - setting.key.count))
-                Output.line("\(padded) \(text ?? "-")  (\(source))")
-            }
+            return SettingInForce(key: setting.key, value: text, source: source, help: setting.help)
         }
     }
 }

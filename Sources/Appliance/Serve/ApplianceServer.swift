@@ -28,6 +28,16 @@ final class ApplianceServer: Sendable {
     /// Opens and checks everything that can fail before the first connection is taken.
     /// - Parameter reloaded: reads the configuration again.
     /// - Throws: ``CommandFailure``, `StorageError`, `TLSError`.
+    /// Sockets that systemd handed over win over the settings.
+    private static func sockets(_ inherited: [ListenerConfiguration]) -> [String: (listens: String, unit: String)] {
+        var found: [String: (listens: String, unit: String)] = [:]
+        for listener in inherited {
+            let key = listener.role == .https ? Settings.https.key : Settings.http.key
+            found[key] = ("a socket from systemd", listener.role == .https ? "postern.socket" : "postern-http.socket")
+        }
+        return found
+    }
+
     init(
         _ configuration: Configuration, logger: Logger, reloaded: @escaping @Sendable () throws -> Configuration
     ) async throws {
@@ -63,6 +73,8 @@ final class ApplianceServer: Sendable {
             certificate: { keeper?.report }, backups: { backups.report }, stateDirectory: state, reserveBytes: reserve,
             logger: logger)
         parts.providers = others.providers
+        parts.backUp = { try await backups.backUp() }
+        parts.settings = SettingInForce.all(configuration, sockets: Self.sockets(inherited))
         parts.relayed = try await CountsOutlivingAKill.relayed(stateDirectory: state, database, logger)
         parts.tunnelCounters = try await CountsOutlivingAKill.tunnels(stateDirectory: state, database, logger)
         var tunnelCertificates: TunnelCertificates?

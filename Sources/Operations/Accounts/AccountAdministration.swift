@@ -26,14 +26,33 @@ public struct AccountAdministration: Sendable {
     public func add(name: String, plan: Plan?, isAdmin: Bool) async throws -> (made: Made, linkSecret: String) {
         try await database.write { [actor] connection in
             let now = Timestamp.now()
-            let user = try User.create(
-                username: name, plan: plan ?? (isAdmin ? .admin : nil), isAdmin: isAdmin, now: now, in: connection)
+            let (user, secret) = try Self.make(name, plan, isAdmin, actor, now, in: connection)
             let token = try APIToken.create(name: "first", userId: user.id, now: now, in: connection)
-            try Audit.record(.registered, target: name, actor: actor, now: now, in: connection.tenant(user.id))
-            let secret = try OneTimeLink.create(.resetPassword, userId: user.id, now: now, in: connection)
             let made = Made(user: user, token: token, plan: try user.personalOrganisation(in: connection).plan)
             return (made, secret)
         }
+    }
+
+    /// Makes an account without a token.
+    /// - Returns: the secret of a link that sets its first password.
+    /// - Throws: ``Refusal`` `.invalid`, `.nameTaken`; ``StorageError``.
+    public func invite(name: String, plan: Plan?, isAdmin: Bool) async throws -> String {
+        guard AccountRules.isUsername(name) else {
+            throw Refusal(.invalid, "name: '\(name)' is no account name; use \(AccountRules.usernameRule).")
+        }
+        return try await database.write { [actor] in
+            try Self.make(name, plan, isAdmin, actor, .now(), in: $0).linkSecret
+        }
+    }
+
+    private static func make(
+        _ name: String, _ plan: Plan?, _ isAdmin: Bool, _ actor: Audit.Actor, _ now: Timestamp,
+        in connection: Transaction
+    ) throws -> (user: User, linkSecret: String) {
+        let user = try User.create(
+            username: name, plan: plan ?? (isAdmin ? .admin : nil), isAdmin: isAdmin, now: now, in: connection)
+        try Audit.record(.registered, target: name, actor: actor, now: now, in: connection.tenant(user.id))
+        return (user, try OneTimeLink.create(.resetPassword, userId: user.id, now: now, in: connection))
     }
 
     /// - Throws: ``StorageError``.
@@ -133,6 +152,18 @@ public struct AccountAdministration: Sendable {
             try Audit.record(.passwordReset, target: name, detail: "link", actor: actor, now: now, in: log)
             let made = Made(user: user, token: token, plan: try user.personalOrganisation(in: connection).plan)
             return (made, secret)
+        }
+    }
+
+    /// The secret of a link that sets a new password; sign-ins and tokens go on until it is used.
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func resetLink(_ name: String) async throws -> String {
+        try await database.write { [actor] connection in
+            let now = Timestamp.now()
+            let user = try User.named(name, in: connection)
+            try Audit.record(
+                .passwordReset, target: name, detail: "link", actor: actor, now: now, in: connection.tenant(user.id))
+            return try OneTimeLink.create(.resetPassword, userId: user.id, now: now, in: connection)
         }
     }
 

@@ -54,7 +54,8 @@ extension AccountOperations {
             // Whoever needs this link does not know what others made with the old password.
             if !isFirst { try APIToken.revokeAll(userId: user.id, now: now, in: connection) }
             let actor = Audit.Actor(
-                id: user.id, name: user.username, credential: "reset link", address: source.address)
+                id: user.id, name: user.username, credential: "reset link", address: source.address,
+                userAgent: source.client)
             try Audit.record(
                 .passwordReset, target: user.username, actor: actor, now: now, in: connection.tenant(user.id))
             return user

@@ -230,7 +230,8 @@ public struct AccountOperations: Sendable {
             let now = Timestamp.now()
             let user = try User.create(username: name, email: email, now: now, in: connection)
             try Password.store(hash, userId: user.id, now: now, in: connection)
-            let actor = Audit.Actor(id: user.id, name: name, credential: "registration", address: source.address)
+            let actor = Audit.Actor(
+                id: user.id, name: name, credential: "registration", address: source.address, userAgent: source.client)
             try Audit.record(.registered, target: name, actor: actor, now: now, in: connection.tenant(user.id))
             if let joining { try Self.join(joining, user, actor, now, connection) }
             let secret = try email.map {
@@ -271,7 +272,8 @@ public struct AccountOperations: Sendable {
     ) async throws {
         // What was typed for an account that does not exist may be a password.
         let name = user?.username ?? "unknown account"
-        let actor = Audit.Actor(id: user?.id ?? "", name: name, credential: "none", address: source.address)
+        let actor = Audit.Actor(
+            id: user?.id ?? "", name: name, credential: "none", address: source.address, userAgent: source.client)
         let log = user?.id ?? Audit.appliance
         try await database.write {
             try Audit.record(

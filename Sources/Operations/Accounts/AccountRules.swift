@@ -53,7 +53,7 @@ public enum AccountRules {
 
     public static func isPassword(_ text: String) -> Bool {
         let range = AccountSettings.passwordLength
-        return range.contains(text.count) && text.utf8.count <= 4 * range.upperBound
+        return range.contains(text.unicodeScalars.count)
     }
 
     public static func password(_ text: String) throws -> String {

@@ -15,7 +15,7 @@ public struct CredentialOperations: Sendable {
     public let database: Database
     private let codes = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
     /// A token's longest life, in days.
-    private static let longestDays = 3660
+    public static let longestDays = 3660
 
     public init(database: Database) { self.database = database }
 

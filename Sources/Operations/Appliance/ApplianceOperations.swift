@@ -63,6 +63,19 @@ public struct ApplianceOperations: Sendable {
         }
     }
 
+    // MARK: The owner's own words
+
+    /// - Throws: ``StorageError``.
+    public func text(_ text: OwnerText) async throws -> String? { try await database.read { try text.read(in: $0) } }
+
+    /// - Throws: ``Refusal``; ``StorageError``.
+    public func set(_ text: OwnerText, to value: String) async throws {
+        try await database.write { [actor] connection in
+            try text.set(value, now: .now(), in: connection)
+            try Self.record(.ownerTextSet, text.rawValue, "\(value.count) characters", actor, connection)
+        }
+    }
+
     // MARK: Incidents
 
     /// - Throws: ``Refusal``; ``StorageError``.

@@ -42,4 +42,19 @@ public struct OrganisationAdministration: Sendable {
                 from: now - hours + 1, to: now, in: $0.tenant(try Organisation.named(name, in: $0).id))
         }
     }
+
+    /// Open invitations of all organisations, the newest first.
+    /// - Throws: ``StorageError``.
+    public func invitations() async throws -> [(invitation: Invitation, organisation: String)] {
+        try await database.read { try Invitation.listEverywhere(now: .now(), in: $0) }
+    }
+
+    /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
+    public func revokeInvitation(_ id: String, to organisation: String) async throws {
+        try await database.write { [actor] connection in
+            let (now, scope) = (Timestamp.now(), connection.tenant(organisation))
+            try Invitation.revoke(id: id, now: now, in: scope)
+            try Audit.record(.invitationRevoked, target: id, actor: actor, now: now, in: scope)
+        }
+    }
 }

@@ -180,6 +180,12 @@ public struct OrganisationOperations: Sendable {
         email: String?, role: String, to id: String, by caller: Caller
     ) async throws -> (Invitation, role: Role, secret: String) {
         let email = try email.map(AccountRules.email)
+        // Whoever invites can be reached where the server can ask for it; its administrators answer for themselves.
+        if mail.isOn, caller.user.emailVerifiedAt == nil, !caller.user.isAdmin {
+            throw Refusal(
+                .emailUnproved,
+                "Prove your own e-mail address first: in your account, or with POST /auth/email; then invite.")
+        }
         if let email {
             guard mail.isOn else {
                 throw Refusal(.mailOff, "This server sends no mail; invite with a link, without an address.")

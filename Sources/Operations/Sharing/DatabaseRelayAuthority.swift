@@ -6,6 +6,7 @@ import NIOCore
 public import Relay
 import Storage
 import Synchronization
+public import Telemetry
 public import Wire
 
 /// Answers the relay's questions from accounts and the database.
@@ -23,7 +24,14 @@ public struct DatabaseRelayAuthority: RelayAuthority {
     private let unprovedWithoutAccount = AttemptLimiter(1, per: .hours(1))
     private let addresses = GuestAddresses()
 
-    public init(database: Database, authenticator: Authenticator, limiter: RateLimiter, logger: Logger) {
+    private let changes: ChangeFeed
+
+    /// - Parameter changes: hears of sessions that end.
+    public init(
+        database: Database, authenticator: Authenticator, limiter: RateLimiter, changes: ChangeFeed = ChangeFeed(),
+        logger: Logger
+    ) {
+        self.changes = changes
         self.database = database
         self.authenticator = authenticator
         self.limiter = limiter
@@ -140,9 +148,10 @@ public struct DatabaseRelayAuthority: RelayAuthority {
 
     public func sessionEnded(sessionId: String, reason: SessionEnd) async {
         await retryUntilStored("ending a session") {
-            _ = try await database.write(essential: true) {
+            let organisation = try await database.write(essential: true) {
                 try ShareSession.end(id: sessionId, reason: reason, now: .now(), in: $0)
             }
+            if let organisation { changes.changed(.sessions, in: organisation) }
         }
     }
 

@@ -3,6 +3,7 @@ import Model
 import NIOCore
 public import Relay
 public import Storage
+public import Telemetry
 public import Wire
 
 /// What people do with share sessions and their codes. The API, the pages and the command line call the same.
@@ -12,10 +13,13 @@ public struct ShareOperations: Sendable {
 
     public let database: Database
     public let relay: RelayServer
+    private let changes: ChangeFeed
 
-    public init(database: Database, relay: RelayServer) {
+    /// - Parameter changes: hears of sessions that begin.
+    public init(database: Database, relay: RelayServer, changes: ChangeFeed = ChangeFeed()) {
         self.database = database
         self.relay = relay
+        self.changes = changes
     }
 
     // MARK: Sessions
@@ -30,6 +34,7 @@ public struct ShareOperations: Sendable {
             return (session, session.endsAt.map { TimeLimit(endsAt: $0, plan: plan) })
         }
         try await relay.expectHost(sessionId: session.id, timeLimit: timeLimit).get()
+        changes.changed(.sessions, in: session.organisationId)
         return session
     }
 
@@ -101,9 +106,12 @@ public struct ShareOperations: Sendable {
                 do { _ = try host.member(may: .sessionEndAny, in: connection) } catch is Refusal { return false }
             }
             try Audit.record(.sessionEnded, target: id, by: host, now: .now(), in: scope)
-            return try ShareSession.end(id: id, reason: .deleted, now: .now(), in: connection)
+            return try ShareSession.end(id: id, reason: .deleted, now: .now(), in: connection) != nil
         }
-        if ended { relay.sessionEnded(sessionId: id, reason: .deleted) }
+        if ended {
+            relay.sessionEnded(sessionId: id, reason: .deleted)
+            changes.changed(.sessions, in: host.organisationId)
+        }
         return ended
     }
 

@@ -23,6 +23,8 @@ public enum Audit {
         public let number: Int
         public let at: Timestamp
         public let actorId, actorName, action, target, address, credential, result, detail: String
+        /// What the program called itself, as its owner may have written it; empty where none was asked over HTTP.
+        public let userAgent: String
         public let digest: [UInt8]
 
         init(_ row: Row) throws {
@@ -36,6 +38,7 @@ public enum Audit {
             credential = try row.text("credential")
             result = try row.text("result")
             detail = try row.text("detail")
+            userAgent = try row.text("user_agent")
             digest = try row.blob("digest")
         }
 
@@ -53,21 +56,26 @@ public enum Audit {
             credential = actor.credential
             self.result = result.rawValue
             self.detail = String(detail.prefix(textLimit))
+            userAgent = String(actor.userAgent.prefix(textLimit))
             digest = Self.digest(
                 previous, organisationId, number, at,
-                [actorId, actorName, self.action, self.target, address, credential, self.result, self.detail])
+                [actorId, actorName, self.action, self.target, address, credential, self.result, self.detail],
+                userAgent)
         }
 
         /// The digest this event must have if `previous` is the digest of the event before it.
         func expectedDigest(after previous: [UInt8], organisationId: String) -> [UInt8] {
             Self.digest(
                 previous, organisationId, number, at,
-                [actorId, actorName, action, target, address, credential, result, detail])
+                [actorId, actorName, action, target, address, credential, result, detail], userAgent)
         }
 
         private static func digest(
-            _ previous: [UInt8], _ organisationId: String, _ number: Int, _ at: Timestamp, _ fields: [String]
+            _ previous: [UInt8], _ organisationId: String, _ number: Int, _ at: Timestamp, _ fields: [String],
+            _ userAgent: String
         ) -> [UInt8] {
+            // Events of before 0.4.0 have none, and their digests stay good.
+            let fields = userAgent.isEmpty ? fields : fields + [userAgent]
             var hash = SHA256()
             hash.update(data: previous)
             for field in [organisationId, String(number), String(at.milliseconds)] + fields {
@@ -81,9 +89,10 @@ public enum Audit {
 
     /// Who did it, also where nobody is signed in.
     public struct Actor: Sendable {
-        public let id, name, credential, address: String
+        public let id, name, credential, address, userAgent: String
 
-        public init(id: String, name: String, credential: String, address: String) {
+        public init(id: String, name: String, credential: String, address: String, userAgent: String = "") {
+            self.userAgent = userAgent
             self.id = id
             self.name = name
             self.credential = credential
@@ -120,9 +129,10 @@ public enum Audit {
         try scope.run(
             """
             INSERT INTO audit_events (organisation_id, number, at, actor_id, actor_name, action, target, address,
-                credential, result, detail, digest) VALUES (:organisation, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                credential, result, detail, digest, user_agent)
+            VALUES (:organisation, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """, event.number, event.at, event.actorId, event.actorName, event.action, event.target, event.address,
-            event.credential, event.result, event.detail, event.digest)
+            event.credential, event.result, event.detail, event.digest, event.userAgent)
         let signature =
             mayBeSigned ? try Head.sign(event, scope.organisationId, scope.transaction.keysAndPlans.keyring()) : []
         try scope.run(
@@ -207,11 +217,17 @@ public enum Audit {
         public var actor: String?
         /// A whole action, or its first word: `member`.
         public var action: String?
+        /// What it was done to: an id or a name.
+        public var target: String?
         public var result: String?
         /// Older than this number: the page behind.
         public var before: Int?
 
-        public init(actor: String? = nil, action: String? = nil, result: String? = nil, before: Int? = nil) {
+        public init(
+            actor: String? = nil, action: String? = nil, target: String? = nil, result: String? = nil,
+            before: Int? = nil
+        ) {
+            self.target = target
             self.actor = actor
             self.action = action
             self.result = result
@@ -227,10 +243,11 @@ public enum Audit {
             """
             SELECT * FROM audit_events WHERE organisation_id = :organisation
             AND (? IS NULL OR number < ?) AND (? IS NULL OR actor_name = ?) AND (? IS NULL OR result = ?)
+            AND (? IS NULL OR target = ?)
             AND (? IS NULL OR action = ? OR substr(action, 1, instr(action, '.') - 1) = ?)
             ORDER BY number DESC LIMIT ?
-            """, filter.before, filter.before, filter.actor, filter.actor, filter.result, filter.result, filter.action,
-            filter.action, filter.action, limit, decode: Event.init)
+            """, filter.before, filter.before, filter.actor, filter.actor, filter.result, filter.result, filter.target,
+            filter.target, filter.action, filter.action, filter.action, limit, decode: Event.init)
     }
 
     /// The newest event as the chain has it, with its signature.

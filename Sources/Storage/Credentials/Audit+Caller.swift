@@ -4,7 +4,8 @@ public import Model
 extension Audit.Actor {
     public init(_ caller: Caller) {
         self.init(
-            id: caller.user.id, name: caller.user.username, credential: caller.credential.text, address: caller.address)
+            id: caller.user.id, name: caller.user.username, credential: caller.credential.text, address: caller.address,
+            userAgent: caller.userAgent)
     }
 }
 

@@ -66,6 +66,8 @@ public struct Caller: Sendable, Equatable {
     public let isStrong: Bool
     /// Where from, as rate limits count addresses.
     public let address: String
+    /// What the program that asks calls itself; empty where nobody asked over HTTP.
+    public var userAgent = ""
 
     public init(
         user: User, organisationId: String, credential: Credential, scopes: Set<PermissionKey>? = nil,

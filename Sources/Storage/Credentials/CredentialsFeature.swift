@@ -58,6 +58,7 @@ extension Refusal.Code {
     /// An API token cannot do this.
     public static let signInNeeded = Self("sign_in_needed", .forbidden)
     public static let mailOff = Self("mail_off", .conflict)
+    public static let emailUnproved = Self("email_unproved", .forbidden)
 }
 
 extension Migration {

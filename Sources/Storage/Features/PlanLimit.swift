@@ -4,10 +4,13 @@ public struct PlanLimit: Sendable, Hashable {
     public let rawValue: String
     /// As a page names it.
     public let title: String
+    /// Whether what it limits can be used yet; if not, pages do not name it.
+    public let isOffered: Bool
     /// What each plan allows before the owner's configuration; a plan that is absent does not limit it.
     let defaults: [Plan: Int]
 
-    init(_ rawValue: String, _ title: String, _ defaults: [Plan: Int]) {
+    init(_ rawValue: String, _ title: String, _ defaults: [Plan: Int], isOffered: Bool = true) {
+        self.isOffered = isOffered
         self.rawValue = rawValue
         self.title = title
         self.defaults = defaults

@@ -36,7 +36,8 @@ public struct Invitation: Sendable, Equatable {
         in scope: TenantScope
     ) throws -> (Invitation, secret: String) {
         guard inviter.organisation.personalOf == nil else {
-            throw Refusal(.invalid, "An account's own organisation has one member; make an organisation for a team.")
+            throw Refusal(
+                .notPossible, "An account's own organisation has one member; make an organisation for a team.")
         }
         try inviter.mayGrant(role)
         let open = try list(now: now, in: scope).count
@@ -64,6 +65,20 @@ public struct Invitation: Sendable, Equatable {
             SELECT *, (SELECT username FROM users WHERE users.id = invited_by) AS inviter FROM invitations
             WHERE organisation_id = :organisation AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > ? ORDER BY created_at DESC, id DESC LIMIT ?
             """, now, openLimit, decode: Invitation.init)
+    }
+
+    /// Open ones of all organisations, for administrators of the server; the newest first.
+    public static func listEverywhere(
+        now: Timestamp, in database: Transaction
+    ) throws -> [(invitation: Invitation, organisation: String)] {
+        try database.across(.administration).rows(
+            """
+            SELECT invitations.*, (SELECT username FROM users WHERE users.id = invited_by) AS inviter,
+                organisations.name AS organisation_name FROM invitations
+            JOIN organisations ON organisations.id = invitations.organisation_id
+            WHERE accepted_at IS NULL AND revoked_at IS NULL AND expires_at > ? ORDER BY invitations.created_at DESC LIMIT ?
+            """, now, openLimit
+        ) { (try Invitation($0), try $0.text("organisation_name")) }
     }
 
     /// Revoking twice changes nothing.

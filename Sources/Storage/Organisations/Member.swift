@@ -71,6 +71,16 @@ public struct Member: Sendable, Equatable {
         return try ids.compactMap { try find(userId: userId, organisationId: $0, in: database) }
     }
 
+    /// How many members organisations have, by id.
+    public static func counts(of organisations: [String], in database: Transaction) throws -> [String: Int] {
+        try organisations.reduce(into: [:]) { counts, id in
+            counts[id] =
+                try database.tenant(id).first(
+                    "SELECT count(*) AS members FROM memberships WHERE organisation_id = :organisation"
+                ) { try $0.integer("members") } ?? 0
+        }
+    }
+
     // MARK: Changing
 
     static func add(userId: String, role: Role.BuiltIn, now: Timestamp, in scope: TenantScope) throws {
@@ -117,7 +127,7 @@ public struct Member: Sendable, Equatable {
         scope.lock()
         let member = try existing(userId, in: scope)
         guard member.organisation.personalOf != userId else {
-            throw Refusal(.invalid, "Nobody leaves the organisation that is the account's own.")
+            throw Refusal(.notPossible, "Nobody leaves the organisation that is the account's own.")
         }
         if userId != remover.user.id { try remover.mayGrant(member.role) }
         try scope.run("DELETE FROM memberships WHERE organisation_id = :organisation AND user_id = ?", userId)
@@ -138,11 +148,11 @@ public struct Member: Sendable, Equatable {
     public static func transfer(to userId: String, from owner: Member, in scope: TenantScope) throws -> Member {
         guard owner.role.isOwner else { throw Refusal(.notAllowed, "Only an owner hands an organisation on.") }
         guard owner.organisation.personalOf == nil else {
-            throw Refusal(.invalid, "An account's own organisation stays with the account.")
+            throw Refusal(.notPossible, "An account's own organisation stays with the account.")
         }
         scope.lock()
         _ = try existing(userId, in: scope)
-        guard userId != owner.user.id else { throw Refusal(.invalid, "You are the owner already.") }
+        guard userId != owner.user.id else { throw Refusal(.notPossible, "You are the owner already.") }
         let change: StaticString =
             "UPDATE memberships SET role = ? WHERE organisation_id = :organisation AND user_id = ?"
         try scope.run(change, Role.BuiltIn.owner.rawValue, userId)

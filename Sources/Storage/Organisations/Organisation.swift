@@ -10,6 +10,8 @@ public struct Organisation: Sendable, Equatable {
 
     public let id: String
     public let name: String
+    /// Its short name, which no other organisation has: for addresses and commands.
+    public let slug: String
     /// The account whose own it is; nil for one of several people.
     public let personalOf: String?
     public let plan: Plan
@@ -24,6 +26,7 @@ public struct Organisation: Sendable, Equatable {
     init(_ row: Row) throws {
         id = try row.text("id")
         name = try row.text("name")
+        slug = try row.text("slug")
         personalOf = try row.optionalText("personal_of")
         plan = try row.word("plan")
         requiresSecondFactor = try row.flag("requires_second_factor")
@@ -41,8 +44,9 @@ public struct Organisation: Sendable, Equatable {
         of user: User, plan: Plan, now: Timestamp, in database: Transaction
     ) throws {
         try database.run(
-            "INSERT INTO organisations (id, name, personal_of, plan, created_at) VALUES (?, ?, ?, ?, ?)",
-            user.id, user.username, user.id, plan.rawValue, now)
+            "INSERT INTO organisations (id, name, slug, personal_of, plan, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+            user.id, user.username, try OrganisationSlug.free(for: user.username, in: database), user.id,
+            plan.rawValue, now)
         try Member.add(userId: user.id, role: .owner, now: now, in: database.tenant(user.id))
     }
 
@@ -63,8 +67,8 @@ public struct Organisation: Sendable, Equatable {
         let own = try owner.personalOrganisation(in: database).plan
         let plan = min(own, database.keysAndPlans.plans.standard)
         let made = try database.first(
-            "INSERT INTO organisations (id, name, plan, created_at) VALUES (?, ?, ?, ?) RETURNING *",
-            Identifier.make(now: now), name, plan.rawValue, now,
+            "INSERT INTO organisations (id, name, slug, plan, created_at) VALUES (?, ?, ?, ?, ?) RETURNING *",
+            Identifier.make(now: now), name, try OrganisationSlug.free(for: name, in: database), plan.rawValue, now,
             decode: Organisation.init)
         guard let made else { throw StorageError(.failed, "the new organisation was not returned") }
         try Member.add(userId: owner.id, role: .owner, now: now, in: database.tenant(made.id))
@@ -74,10 +78,15 @@ public struct Organisation: Sendable, Equatable {
     /// What a member may change of an organisation; nil leaves it as it is.
     public struct Change: Sendable {
         public var name: String?
+        public var slug: String?
         public var requiresSecondFactor: Bool?
         public var takesGuestsWithoutAccount: Bool?
 
-        public init(name: String? = nil, requiresSecondFactor: Bool? = nil, takesGuestsWithoutAccount: Bool? = nil) {
+        public init(
+            name: String? = nil, slug: String? = nil, requiresSecondFactor: Bool? = nil,
+            takesGuestsWithoutAccount: Bool? = nil
+        ) {
+            self.slug = slug
             self.name = name
             self.requiresSecondFactor = requiresSecondFactor
             self.takesGuestsWithoutAccount = takesGuestsWithoutAccount
@@ -86,9 +95,11 @@ public struct Organisation: Sendable, Equatable {
 
     /// - Throws: ``Refusal`` `.invalid`; ``StorageError``.
     public func change(_ change: Change, in database: Transaction) throws -> Organisation {
+        if let slug = change.slug, slug != self.slug { try OrganisationSlug.check(slug, in: database) }
         try database.run(
-            "UPDATE organisations SET name = ?, requires_second_factor = ?, guests_without_account = ? WHERE id = ?",
-            try change.name.map(Self.checked) ?? name, change.requiresSecondFactor ?? requiresSecondFactor,
+            "UPDATE organisations SET name = ?, slug = ?, requires_second_factor = ?, guests_without_account = ? WHERE id = ?",
+            try change.name.map(Self.checked) ?? name, change.slug ?? slug,
+            change.requiresSecondFactor ?? requiresSecondFactor,
             change.takesGuestsWithoutAccount ?? takesGuestsWithoutAccount, id)
         return try Self.find(id: id, in: database) ?? self
     }
@@ -109,7 +120,7 @@ public struct Organisation: Sendable, Equatable {
     /// - Throws: ``Refusal`` `.invalid` for a personal one; ``StorageError``.
     public func delete(now: Timestamp, in database: Transaction) throws -> Timestamp {
         guard personalOf == nil else {
-            throw Refusal(.invalid, "This is your account's own organisation; it goes when the account is removed.")
+            throw Refusal(.notPossible, "This is your account's own organisation; it goes when the account is removed.")
         }
         let end = deleteAfter ?? now.advanced(bySeconds: Self.graceSeconds)
         try database.run("UPDATE organisations SET delete_after = ? WHERE id = ?", end, id)

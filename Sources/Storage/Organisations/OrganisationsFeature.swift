@@ -3,7 +3,7 @@ import Database
 extension StorageFeature {
     /// Organisations, their members, roles and invitations.
     static let organisations = StorageFeature(
-        name: "organisations", tenantTables: ["roles", "invitations"],
+        name: "organisations", tenantTables: ["roles", "invitations"], migrations: [.organisationSlugs],
         permissions: [
             .tenantRead, .tenantUpdate, .tenantManageMembers, .tenantManageRoles, .tenantExport, .tenantDelete,
             .tenantTransfer,
@@ -12,6 +12,19 @@ extension StorageFeature {
             try database.across(.upkeep).run("DELETE FROM invitations WHERE expires_at < ?", cutoffs.links)
             return 0
         })
+}
+
+extension Migration {
+    /// An account's own organisation gets the account's name, which no other account has; others get one that their members may change.
+    static let organisationSlugs = Migration(
+        number: 9,
+        script: """
+            ALTER TABLE organisations ADD COLUMN slug TEXT NOT NULL DEFAULT '';
+            UPDATE organisations SET slug = lower(name) WHERE personal_of IS NOT NULL;
+            UPDATE organisations SET slug = 'organisation-' || substr(id, -12) WHERE personal_of IS NULL;
+            UPDATE organisations SET slug = id WHERE slug IN (SELECT slug FROM organisations GROUP BY slug HAVING count(*) > 1);
+            CREATE UNIQUE INDEX organisations_by_slug ON organisations (slug);
+            """)
 }
 
 extension PermissionKey {

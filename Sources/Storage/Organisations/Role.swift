@@ -132,7 +132,7 @@ public struct Role: Sendable, Equatable {
     }
 
     private static func own(_ id: String, in scope: TenantScope) throws -> Role {
-        guard BuiltIn(rawValue: id) == nil else { throw Refusal(.invalid, "Built-in roles cannot be changed.") }
+        guard BuiltIn(rawValue: id) == nil else { throw Refusal(.notPossible, "Built-in roles cannot be changed.") }
         guard let known = try find(id: id, in: scope) else { throw Refusal(.notFound, "There is no such role.") }
         return known
     }
@@ -140,7 +140,7 @@ public struct Role: Sendable, Equatable {
     private static func check(name: String, permissions: Set<PermissionKey>, by maker: Member) throws {
         try NameRule.check(name, "A role's name")
         guard BuiltIn(rawValue: name) == nil else {
-            throw Refusal(.invalid, "\(name) is a built-in role; choose another name.")
+            throw Refusal(.nameTaken, "\(name) is a built-in role; choose another name.")
         }
         try maker.mayGrant(permissions)
     }

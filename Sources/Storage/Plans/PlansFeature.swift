@@ -12,10 +12,12 @@ extension PermissionKey {
 /// Limits that clients know already, and that nothing counts yet.
 extension PlanLimit {
     /// Interactive sessions at once on those machines.
-    public static let sessions = PlanLimit("maxSessions", "Sessions at once on machines", [.free: 2])
+    public static let sessions = PlanLimit(
+        "maxSessions", "Sessions at once on machines", [.free: 2], isOffered: false)
     public static let retentionHours = PlanLimit(
-        "retentionHours", "Hours that inspections are kept", [.free: 24, .pro: 168, .team: 720, .enterprise: 720])
+        "retentionHours", "Hours that inspections are kept", [.free: 24, .pro: 168, .team: 720, .enterprise: 720],
+        isOffered: false)
     /// 0 or no limit: whether custom domains may be used at all.
-    public static let customDomains = PlanLimit("customDomains", "Custom domains", [.free: 0])
+    public static let customDomains = PlanLimit("customDomains", "Custom domains", [.free: 0], isOffered: false)
     public static let ipAllowlist = PlanLimit("ipAllowlist", "Lists of allowed addresses", [.free: 0])
 }

@@ -106,19 +106,19 @@ public struct ShareSession: Sendable, Equatable {
     }
 
     /// Ends a session and closes its connections. Ending twice changes nothing.
-    /// - Returns: whether this call ended it.
+    /// - Returns: its organisation, where this call ended it.
     @discardableResult
     public static func end(
         id: String, reason: SessionEnd, now: Timestamp, in database: Transaction
-    ) throws -> Bool {
+    ) throws -> String? {
         let found = try database.across(.relay).first(
             "SELECT organisation_id, metered_until, ended_at FROM share_sessions WHERE id = ?", id
         ) {
             (try $0.text("organisation_id"), try $0.optionalTime("metered_until"), try $0.optionalTime("ended_at"))
         }
-        guard let (organisation, meteredUntil, endedAt) = found else { return false }
+        guard let (organisation, meteredUntil, endedAt) = found else { return nil }
         let scope = database.tenant(organisation)
-        guard endedAt == nil else { return false }
+        guard endedAt == nil else { return nil }
         try UsageLedger.close(.sessionMinutes, from: meteredUntil, now: now, in: scope)
         // `.deleted` is recorded by its caller; the other reasons are recorded here.
         if reason == .hostGone || reason == .timeLimit || reason == .hostEnded {
@@ -134,7 +134,7 @@ public struct ShareSession: Sendable, Equatable {
             id
         ) { try $0.text("id") }
         for seat in seated { try GuestSeat.leave(id: seat, now: now, in: database) }
-        return true
+        return organisation
     }
 }
 

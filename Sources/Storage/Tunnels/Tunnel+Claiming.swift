@@ -201,7 +201,7 @@ extension Tunnel {
         guard let ports else { throw noPorts }
         guard ports.contains(port) else {
             throw Refusal(
-                .invalid,
+                .notPossible,
                 "Port \(port) is not for tunnels; choose one from \(ports.lowerBound) to \(ports.upperBound).")
         }
     }

@@ -36,11 +36,11 @@ public enum TunnelName {
         }
         // A number would be taken for a port.
         guard !reserved.contains(name), !name.hasPrefix("xn--"), !name.allSatisfy(\.isNumber) else {
-            throw Refusal(.invalid, "The name \(name) is reserved; choose another one.")
+            throw Refusal(.nameTaken, "The name \(name) is reserved; choose another one.")
         }
         let plain = name.replacing("-", with: "").replacing("0", with: "o").replacing("1", with: "l")
         if let brand = brands.first(where: { plain.contains($0) }) {
-            throw Refusal(.invalid, "The name \(name) looks like \(brand)'s; choose another one.")
+            throw Refusal(.nameTaken, "The name \(name) looks like \(brand)'s; choose another one.")
         }
     }
 

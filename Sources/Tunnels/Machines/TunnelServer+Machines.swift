@@ -2,6 +2,7 @@ import Link
 public import Model
 import NIOCore
 import Synchronization
+import Telemetry
 public import Wire
 
 /// An enrolled machine whose link is open.
@@ -33,7 +34,8 @@ extension TunnelServer {
 
     /// A machine's link was let in.
     func enter(_ machine: String, _ live: LiveMachine) -> Entry {
-        state.withLock { state in
+        defer { changes.changed(.machines, in: live.link.session.organisationId) }
+        return state.withLock { state in
             guard !state.isStopping else { return .isStopping }
             if let hold = state.takeovers.hold(of: machine, now: .now()) { return .isHeld(hold, isNew: false, nil) }
             if let before = state.machines[machine] {
@@ -58,20 +60,23 @@ extension TunnelServer {
 
     /// - Returns: whether the link was the machine's, and no newer one stands in its place.
     func leave(_ machine: String, link: String) -> Bool {
-        state.withLock { state in
-            guard state.machines[machine]?.link.id == link else { return false }
-            state.machines[machine] = nil
-            return true
+        let left = state.withLock { state -> LinkHandle? in
+            guard state.machines[machine]?.link.id == link else { return nil }
+            return state.machines.removeValue(forKey: machine)?.link
         }
+        if let left { changes.changed(.machines, in: left.session.organisationId) }
+        return left != nil
     }
 
     var isStopping: Bool { state.withLock(\.isStopping) }
 
     func reported(_ report: MachineReport, by machine: String, link: String) {
-        state.withLock { state in
-            guard state.machines[machine]?.link.id == link else { return }
+        let session = state.withLock { state -> (any LinkSession)? in
+            guard let live = state.machines[machine], live.link.id == link else { return nil }
             state.machines[machine]?.report = report
+            return live.link.session
         }
+        if let session { changes.changed(.machines, in: session.organisationId) }
     }
 
     /// What is known of one machine; nil where its link is not open.

@@ -7,9 +7,10 @@ extension WebFeature {
     static let accounts = WebFeature(
         name: "accounts",
         navigation: [
-            NavigationLink(path: "/account", title: "Account"),
-            NavigationLink(path: "/account/tokens", title: "Tokens"),
-            NavigationLink(path: "/account/sign-ins", title: "Sign-ins"),
+            NavigationLink(path: "/account", title: "Account", group: .account),
+            NavigationLink(path: "/account/second-factor", title: "Second factor", group: .account),
+            NavigationLink(path: "/account/tokens", title: "API tokens", group: .account),
+            NavigationLink(path: "/account/sign-ins", title: "Sign-ins", group: .account),
         ],
         exports: [
             ExportPart(kind: "token") { after, scope in
@@ -36,6 +37,8 @@ extension WebFeature {
             let providers = Providers(all: parts.providers.map { .init(path: "/auth/\($0.name)", title: $0.title) })
             SignInPages(database: database, accounts: accounts, providers: providers).add(to: routes)
             AccountPages(database: database, accounts: accounts, management: services.credentials).add(to: routes)
+            SecondFactorPages(management: services.credentials).add(to: routes)
+            TokenPages(database: database, management: services.credentials).add(to: routes)
         })
 
     private struct ExportedToken: Encodable {

@@ -1,3 +1,4 @@
+import Operations
 import Wire
 
 // How the API describes these types (``Described``).
@@ -49,9 +50,9 @@ extension NewAccount: Described {
     static let schema = Schema.named(
         "NewAccount",
         [
-            .field("username", .string),
-            .absentOrNull("email", .string),
-            .field("password", .string),
+            .field("username", .username),
+            .absentOrNull("email", .email),
+            .field("password", .newPassword),
             .absentOrNull("invitation", .string),
         ])
 }
@@ -75,9 +76,9 @@ extension NewToken: Described {
     static let schema = Schema.named(
         "NewToken",
         [
-            .field("name", .string),
+            .field("name", .name()),
             .optional("scopes", .permissions),
-            .absentOrNull("expiresInDays", .integer),
+            .absentOrNull("expiresInDays", .integer(1...CredentialOperations.longestDays)),
         ])
 }
 
@@ -131,14 +132,14 @@ extension RefreshRequest: Described {
 
 extension ResetRequest: Described {
     static let schema = Schema.object([
-        .field("email", .string)
+        .field("email", .email)
     ])
 }
 
 extension PasswordReset: Described {
     static let schema = Schema.object([
         .field("secret", .string),
-        .field("password", .string),
+        .field("password", .newPassword),
     ])
 }
 
@@ -151,13 +152,13 @@ extension SecretOnly: Described {
 extension PasswordChange: Described {
     static let schema = Schema.object([
         .absentOrNull("oldPassword", .string),
-        .field("newPassword", .string),
+        .field("newPassword", .newPassword),
     ])
 }
 
 extension EmailChange: Described {
     static let schema = Schema.object([
-        .field("email", .string),
+        .field("email", .email),
         .absentOrNull("password", .string),
     ])
 }

@@ -193,7 +193,8 @@ struct ProviderRoutes: Sendable {
         // is not a redirect.
         var page = Page(
             title: "Signed in",
-            body: "<main><h1>Signed in</h1><p><a href=\"\(target)\">Go on to the program</a></p></main>"
+            body: Page.alone(
+                "<h1>Signed in</h1><p><a class=\"button main\" href=\"\(target)\">Go on to the program</a></p>")
         ).response
         page.headers[.refresh] = "0;url=\(target)"
         return page

@@ -12,10 +12,9 @@ struct Providers: Sendable {
     /// Links for the page on which people sign in.
     func links(next: String) -> HTML {
         if all.isEmpty { return "" }
-        let items = all.map {
-            "<li><a href=\"\($0.path)?to=browser&amp;next=\(FormText.encoded(next))\">Sign in with \($0.title)</a></li>"
-                as HTML
-        }.joined()
-        return "<ul>\(items)</ul>"
+        let items = all.map { one -> HTML in
+            "<p><a class=\"button\" href=\"\(one.path)?to=browser&amp;next=\(FormText.encoded(next))\">Sign in with \(one.title)</a></p>"
+        }
+        return "<hr>\(items.joined())"
     }
 }

@@ -27,27 +27,30 @@ struct SetupRoutes: Sendable {
         guard try await accounts.isSetupLinkGood(secret) else {
             return used.response
         }
-        return question().response
+        return question(request.uri.path).response
     }
 
-    /// - Parameter refusal: why the form that was just sent was not taken.
-    private func question(username: String = "", refusal: String? = nil) -> Page {
-        let rule = "\(AccountSettings.passwordLength.lowerBound) characters or more; a few random words are good."
-        let notice: HTML = refusal.map { "<p class=\"notice\" role=\"alert\">\($0)</p>" } ?? ""
+    /// - Parameter returned: the form that was just sent and not taken.
+    private func question(_ path: String, _ returned: ReturnedForm? = nil) -> Page {
+        let shortest = AccountSettings.passwordLength.lowerBound
+        let form = FormView(path, nil, returned)
+        let notice: HTML = returned.map { Panel.notice("<p>\($0.message)</p>", .bad, role: "alert") } ?? ""
+        let fields =
+            form.text(
+                "username", "Your account's name", autocomplete: "username",
+                hint: "Letters, digits, dot, hyphen and underscore.",
+                more: "maxlength=\"64\" pattern=\"[A-Za-z0-9._\\-]+\" autofocus")
+            + form.text(
+                "password", "Password", type: "password", autocomplete: "new-password",
+                hint: "\(shortest) characters or more; a few random words are good.",
+                more: "minlength=\"\(shortest)\"")
         return Page(
             title: "Set this Postern up",
-            body: """
-                <main><p class="brand">Postern</p><h1>Set this Postern up</h1>\(notice)
-                <p>You become its administrator. This page works once.</p>
-                <form method="post"><label for="username">Your account's name</label>
-                <input id="username" name="username" value="\(username)" required maxlength="64" pattern="[A-Za-z0-9._\\-]+" autofocus
-                autocomplete="username">
-                \(Field.text(
-                    "password", "Password", type: "password", autocomplete: "new-password", hint: rule,
-                    more: "minlength=\"\(AccountSettings.passwordLength.lowerBound)\""))
-                <p><button>Make the account</button></p></form></main>
-                """, hasForm: true
-        )
+            body: Page.alone(
+                """
+                <h1>Set this Postern up</h1>\(notice)<p>You become its administrator. This page works once.</p>
+                \(Panel.html(nil, form.html("Make the account", fields)))
+                """), hasForm: true)
     }
 
     @Sendable private func make(_ request: Request, _ context: WebContext) async throws -> Response {
@@ -63,7 +66,8 @@ struct SetupRoutes: Sendable {
             // A name that is taken or a password that is too short: the person goes on where it was.
             let answer = APIError(error)
             guard answer.status.kind == .clientError else { throw error }
-            var response = question(username: form["username"] ?? "", refusal: answer.body.message).response
+            let path = request.uri.path
+            var response = question(path, ReturnedForm(form, to: path, answer)).response
             response.status = answer.status
             return response
         }
@@ -75,14 +79,14 @@ struct SetupRoutes: Sendable {
         let signedIn = try await accounts.startSignIn(user, isStrong: false, how: "setup link", from: source)
         return Page(
             title: "This Postern is yours",
-            body: """
-                <main><p class="brand">Postern</p><h1 class="ok">This Postern is yours, \(user.username)</h1>
-                <p>Your API token. It is shown only now; keep it where you keep passwords:</p>
-                <p><code>\(token.secret)</code></p>
-                <p>On your own machine: <code>postern login \(address(of: request))\(pin)</code>, then <code>postern share</code>.</p>
-                <p>You are signed in here: <a href="/account">your account</a>,
-                <a href="/account/second-factor">a second factor</a>, <a href="/organisation">a team</a>.</p></main>
+            body: Page.alone(
                 """
+                <h1 class="ok">This Postern is yours, \(user.username)</h1>
+                \(Panel.html("Your API token", "<p>It is shown only now; keep it where you keep passwords:</p>\(Copyable.html(token.secret))"))
+                \(Panel.html("Next, on your own machine", Copyable.html("postern login \(address(of: request))\(pin)") + Copyable.html("postern share")))
+                <p>You are signed in here: <a href="/home">your pages</a>, <a href="/account/second-factor">a second factor</a>,
+                <a href="/organisation">a team</a>.</p>
+                """, isWide: true)
         ).response.with(
             cookie: Cookies.set(Cookies.signIn, signedIn.secret ?? "", seconds: SignIn.Kind.browser.lifetimeSeconds))
     }
@@ -105,10 +109,11 @@ struct SetupRoutes: Sendable {
     private var used: Page {
         Page(
             title: "This link does not work any more",
-            body: """
-                <main><p class="brand">Postern</p><h1 class="warning">This link does not work any more</h1>
-                <p>It was used, is older than 30 minutes, or a newer one was made. On the server, <code>postern
-                setup</code> prints a new one, or says that the server has an administrator already.</p></main>
-                """)
+            body: Page.alone(
+                """
+                <h1 class="warning">This link does not work any more</h1>
+                <p>It was used, is older than 30 minutes, or a newer one was made. On the server, <code>postern setup</code> prints
+                a new one, or says that the server has an administrator already.</p>
+                """))
     }
 }

@@ -13,35 +13,57 @@ struct SignInPages: Sendable {
     let providers: Providers
 
     func add(to routes: Routes) {
-        routes.openPage(.get, "/sign-in", limit: .none, use: signInForm)
-        routes.openPage(.post, "/sign-in", limit: .none, use: guarded(signIn))
-        routes.openPage(.get, "/sign-in/code", limit: .none, use: codeForm)
-        routes.openPage(.post, "/sign-in/code", limit: .none, use: guarded(takeCode))
+        routes.openPage(.get, "/sign-in", limit: .none, use: shown(signInForm))
+        routes.openPage(.post, "/sign-in", limit: .none, use: guarded(in: signInForm, signIn))
+        routes.openPage(.get, "/sign-in/code", limit: .none, use: shown(codeForm))
+        routes.openPage(.post, "/sign-in/code", limit: .none, use: guarded(in: codeForm, takeCode))
         routes.page(.post, "/sign-out", for: .account, use: signOut)
-        routes.openPage(.get, "/register", limit: .none, use: registerForm)
-        routes.openPage(.post, "/register", limit: .none, use: guarded(register))
-        routes.openPage(.get, "/forgotten", limit: .none, use: forgottenForm)
-        routes.openPage(.post, "/forgotten", limit: .none, use: guarded(forgotten))
-        routes.openPage(.get, "/reset/:secret", limit: .publicCalls, use: resetForm)
-        routes.openPage(.post, "/reset/:secret", limit: .none, use: guarded(reset))
+        routes.openPage(.get, "/register", limit: .none, use: shown(registerForm))
+        routes.openPage(.post, "/register", limit: .none, use: guarded(in: registerForm, register))
+        routes.openPage(.get, "/forgotten", limit: .none, use: shown(forgottenForm))
+        routes.openPage(.post, "/forgotten", limit: .none, use: guarded(in: forgottenForm, forgotten))
+        routes.openPage(.get, "/reset/:secret", limit: .publicCalls, use: shown(resetForm))
+        routes.openPage(.post, "/reset/:secret", limit: .none, use: guarded(in: resetForm, reset))
         routes.page(.get, "/verify/:secret", for: .account, use: verifyForm)
         routes.page(.post, "/verify/:secret", for: .account, use: verify)
     }
 
-    /// A form of a visitor: read, checked, and an error is a page.
+    private typealias FormPage = @Sendable (Request, WebContext, Visitor) async throws -> Response
+
+    /// A page with a form for somebody who is not signed in.
+    private func shown(_ page: @escaping FormPage) -> Routes.OpenHandler {
+        { request, context in try await page(request, context, Visitor(request)) }
+    }
+
+    /// A form of a visitor: read and checked. Where it is not taken, its page is shown again with what was typed.
     private func guarded(
+        in page: @escaping FormPage,
         _ handler: @escaping @Sendable (Request, WebContext, Visitor, Form) async throws -> Response
     ) -> Routes.OpenHandler {
         { request, context in
-            let visitor = Visitor(request)
+            var visitor = Visitor(request)
+            var form = Form("")
             do {
-                return try await handler(
-                    request, context, visitor, try await Form.read(request, context, visitor.formToken))
+                form = try await Form.read(request, context, visitor.formToken)
+                return try await handler(request, context, visitor, form)
             } catch {
                 let answer = APIError(error)
                 guard answer.status.code < 500 else { throw error }
-                return ErrorPage(answer, context).response()
+                guard Self.isTypingMistake(answer) else { return ErrorPage(answer, context).response() }
+                visitor.returned = ReturnedForm(form, to: request.uri.path, answer)
+                var response = try await page(request, context, visitor)
+                response.status = answer.status
+                for field in answer.headers { response.headers[field.name] = field.value }
+                return response
             }
+        }
+    }
+
+    /// Whether the person goes on where they were; a link that is used up, or somebody else's form, does not come back.
+    private static func isTypingMistake(_ error: APIError) -> Bool {
+        switch error.status {
+        case .badRequest, .unauthorized, .conflict, .tooManyRequests: true
+        default: false
         }
     }
 
@@ -51,21 +73,25 @@ struct SignInPages: Sendable {
 
     // MARK: Signing in
 
-    @Sendable private func signInForm(_ request: Request, _ context: WebContext) async throws -> Response {
-        let visitor = Visitor(request)
-        return visitor.page("Sign in", signInBody(visitor, next: request.uri.queryParameters["next"].map(String.init)))
-    }
-
-    private func signInBody(_ visitor: Visitor, next: String?, login: String = "") -> HTML {
-        let more: HTML =
-            accounts.settings.registration == .open ? "<p><a href=\"/register\">Make an account</a></p>" : ""
-        let forgotten: HTML = accounts.mail.isOn ? "<p><a href=\"/forgotten\">Password forgotten</a></p>" : ""
-        return """
-            <form method="post" action="/sign-in">\(visitor.formToken.field)\(Field.hidden("next", Self.safe(next)))
-            \(Field.text("username", "Name or e-mail address", value: login, autocomplete: "username", more: login.isEmpty ? "autofocus" : ""))
-            \(Field.text("password", "Password", type: "password", autocomplete: "current-password", more: login.isEmpty ? "" : "autofocus"))
-            <p><button>Sign in</button></p></form>\(providers.links(next: Self.safe(next)))\(forgotten)\(more)
-            """
+    @Sendable private func signInForm(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor
+    ) async throws -> Response {
+        let typed = visitor.returned?.values
+        let next = Self.safe(typed?["next"]?.first ?? request.uri.queryParameters["next"].map(String.init))
+        let form = visitor.form("/sign-in")
+        let isNew = typed == nil
+        let fields =
+            form.hidden("next", next)
+            + form.text(
+                "username", "Name or e-mail address", autocomplete: "username", more: isNew ? "autofocus" : "")
+            + form.text(
+                "password", "Password", type: "password", autocomplete: "current-password",
+                more: isNew ? "" : "autofocus")
+        var links: [HTML] = []
+        if accounts.mail.isOn { links.append("<a href=\"/forgotten\">Password forgotten?</a>") }
+        if accounts.settings.registration == .open { links.append("<a href=\"/register\">Make an account</a>") }
+        let more: HTML = links.isEmpty ? "" : "<p>\(links.joined(separator: " · "))</p>"
+        return visitor.page("Sign in", form.html("Sign in", fields) + providers.links(next: next) + more)
     }
 
     @Sendable private func signIn(
@@ -74,14 +100,8 @@ struct SignInPages: Sendable {
         let source = Self.source(request, context)
         let next = Self.safe(form["next"])
         let login = try form.require("username")
-        let step: AccountOperations.FirstStep
-        do {
-            step = try await accounts.checkPassword(login: login, password: form.raw("password") ?? "", from: source)
-        } catch let refusal as Refusal where refusal.isRetryable {
-            return visitor.page(
-                "Sign in", signInBody(visitor, next: next, login: login), notice: refusal.message,
-                status: APIError(refusal).status)
-        }
+        let step = try await accounts.checkPassword(
+            login: login, password: form.raw("password") ?? "", from: source)
         switch step {
         case .done(let user): return try await begin(user, isStrong: false, "password", source, next)
         case .needsCode(let user):
@@ -92,18 +112,15 @@ struct SignInPages: Sendable {
         }
     }
 
-    @Sendable private func codeForm(_ request: Request, _ context: WebContext) async throws -> Response {
-        let visitor = Visitor(request)
+    @Sendable private func codeForm(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor
+    ) async throws -> Response {
         guard try await pending(request) != nil else { return .redirect(to: "/sign-in", type: .normal) }
-        return visitor.page("Second factor", codeBody(visitor))
-    }
-
-    private func codeBody(_ visitor: Visitor) -> HTML {
-        """
-        <form method="post" action="/sign-in/code">\(visitor.formToken.field)
-        \(Field.text("code", "Code of your authenticator app", autocomplete: "one-time-code", hint: "Six digits, or one of your recovery codes.", more: "autofocus"))
-        <p><button>Go on</button></p></form>
-        """
+        let form = visitor.form("/sign-in/code")
+        let code = form.text(
+            "code", "Code of your authenticator app", autocomplete: "one-time-code",
+            hint: "Six digits, or one of your recovery codes.", more: "autofocus")
+        return visitor.page("Second factor", form.html("Go on", code))
     }
 
     @Sendable private func takeCode(
@@ -111,12 +128,7 @@ struct SignInPages: Sendable {
     ) async throws -> Response {
         guard let (user, data) = try await pending(request) else { return .redirect(to: "/sign-in", type: .normal) }
         let source = Self.source(request, context)
-        do {
-            try await accounts.takeCode(try form.require("code"), of: user, from: source)
-        } catch let refusal as Refusal where refusal.isRetryable {
-            return visitor.page(
-                "Second factor", codeBody(visitor), notice: refusal.message, status: APIError(refusal).status)
-        }
+        try await accounts.takeCode(try form.require("code"), of: user, from: source)
         let how = data["provider"].map { "\($0) and code" } ?? "password and code"
         return try await ProviderRoutes.enter(user, isStrong: true, how: how, data, accounts, request, context)
             .with(cookie: Cookies.set(Cookies.pending, "", seconds: 0))
@@ -147,7 +159,7 @@ struct SignInPages: Sendable {
     static func safe(_ next: String?) -> String {
         guard let next, next.hasPrefix("/"), !next.hasPrefix("//"), !next.contains("\\"),
             next.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
-        else { return "/account" }
+        else { return "/home" }
         return next
     }
 
@@ -159,9 +171,12 @@ struct SignInPages: Sendable {
 
     // MARK: Registering
 
-    @Sendable private func registerForm(_ request: Request, _ context: WebContext) async throws -> Response {
-        let visitor = Visitor(request)
-        let invitation = request.uri.queryParameters["invitation"].map(String.init)
+    @Sendable private func registerForm(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor
+    ) async throws -> Response {
+        let invitation =
+            visitor.returned?.values["invitation"]?.first { !$0.isEmpty }
+            ?? request.uri.queryParameters["invitation"].map(String.init)
         let isAllowed =
             accounts.settings.registration == .open || (accounts.settings.registration == .invited && invitation != nil)
         guard isAllowed else {
@@ -170,16 +185,25 @@ struct SignInPages: Sendable {
                 "<p>This server makes accounts by invitation; ask its owner, or <a href=\"/sign-in\">sign in</a>.</p>",
                 status: .forbidden)
         }
-        let rule = "\(AccountSettings.passwordLength.lowerBound) characters or more; a few random words are good."
+        let form = visitor.form("/register")
+        let fields =
+            form.hidden("invitation", invitation ?? "")
+            + form.text(
+                "username", "Your account's name", autocomplete: "username",
+                hint: "Letters, digits, dot, hyphen and underscore.", more: "maxlength=\"64\" autofocus")
+            + form.text("email", "E-mail address (optional)", type: "email", autocomplete: "email", isRequired: false)
+            + Self.newPassword(form, "Password")
         return visitor.page(
             "Make an account",
-            """
-            <form method="post" action="/register">\(visitor.formToken.field)\(Field.hidden("invitation", invitation ?? ""))
-            \(Field.text("username", "Your account's name", autocomplete: "username", hint: "Letters, digits, dot, hyphen and underscore.", more: "maxlength=\"64\" autofocus"))
-            \(Field.text("email", "E-mail address (optional)", type: "email", autocomplete: "email", isRequired: false))
-            \(Field.text("password", "Password", type: "password", autocomplete: "new-password", hint: rule))
-            <p><button>Make the account</button></p></form><p><a href="/sign-in">I have an account</a></p>
-            """)
+            form.html("Make the account", fields) + "<p><a href=\"/sign-in\">I have an account</a></p>")
+    }
+
+    private static func newPassword(_ form: FormView, _ label: String, more: HTML = "") -> HTML {
+        let shortest = AccountSettings.passwordLength.lowerBound
+        return form.text(
+            "password", label, type: "password", autocomplete: "new-password",
+            hint: "\(shortest) characters or more; a few random words are good.",
+            more: "minlength=\"\(shortest)\" \(more)")
     }
 
     @Sendable private func register(
@@ -188,25 +212,25 @@ struct SignInPages: Sendable {
         let made = try await accounts.register(
             username: try form.require("username"), email: form["email"], password: form.raw("password") ?? "",
             invitation: form["invitation"], from: Self.source(request, context))
-        return Self.signedIn(made, "/account")
+        return Self.signedIn(made, form["invitation"] == nil ? "/home" : "/organisation")
     }
 
     // MARK: Links
 
-    @Sendable private func forgottenForm(_ request: Request, _ context: WebContext) async throws -> Response {
-        let visitor = Visitor(request)
+    @Sendable private func forgottenForm(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor
+    ) async throws -> Response {
         guard accounts.mail.isOn else {
             return visitor.page(
                 "Password forgotten",
                 "<p>This server sends no mail; ask its owner for a link with <code>postern user reset</code>.</p>")
         }
+        let form = visitor.form("/forgotten")
+        let address = form.text(
+            "email", "Your e-mail address", type: "email", autocomplete: "email", more: "autofocus")
         return visitor.page(
             "Password forgotten",
-            """
-            <form method="post" action="/forgotten">\(visitor.formToken.field)
-            \(Field.text("email", "Your e-mail address", type: "email", autocomplete: "email", more: "autofocus"))
-            <p><button>Send a link</button></p></form>
-            """)
+            form.html("Send a link", address))
     }
 
     @Sendable private func forgotten(
@@ -218,22 +242,19 @@ struct SignInPages: Sendable {
             "<p>If an account has proved this address, a link is on its way. It works for an hour.</p>")
     }
 
-    @Sendable private func resetForm(_ request: Request, _ context: WebContext) async throws -> Response {
-        let visitor = Visitor(request)
+    @Sendable private func resetForm(
+        _ request: Request, _ context: WebContext, _ visitor: Visitor
+    ) async throws -> Response {
         let secret = try context.parameters.require("secret")
         do {
             let (user, _) = try await database.read {
                 try OneTimeLink.find(.resetPassword, secret: secret, now: .now(), in: $0)
             }
-            let rule = "\(AccountSettings.passwordLength.lowerBound) characters or more; a few random words are good."
+            let form = visitor.form("/reset/\(FormText.encoded(secret))")
             return visitor.page(
                 "A new password",
-                """
-                <form method="post">\(visitor.formToken.field)<p>For the account <strong>\(user.username)</strong>. \
-                All its sign-ins end.</p>
-                \(Field.text("password", "New password", type: "password", autocomplete: "new-password", hint: rule, more: "autofocus"))
-                <p><button>Set the password</button></p></form>
-                """)
+                "<p>For the account <strong>\(user.username)</strong>. All its sign-ins end.</p>"
+                    + form.html("Set the password", Self.newPassword(form, "New password", more: "autofocus")))
         } catch let refusal as Refusal { return ErrorPage(APIError(refusal), context).response() }
     }
 
@@ -254,17 +275,16 @@ struct SignInPages: Sendable {
         }
         return page.page(
             "Prove your e-mail address",
-            ("<p>\(email ?? "") becomes the address of the account <strong>\(user.username)</strong>.</p>" as HTML)
-                + Field.action("/verify/\(FormText.encoded(secret))", "This address is mine", page.visit.formToken))
+            Panel.html(
+                nil,
+                """
+                <p>\(email ?? "") becomes the address of the account <strong>\(user.username)</strong>.</p>
+                \(Action("/verify/\(FormText.encoded(secret))", "This address is mine", page.token, isMain: true).html)
+                """))
     }
 
     @Sendable private func verify(_ page: PageRequest) async throws -> Response {
         try await accounts.verifyEmail(secret: try page.context.parameters.require("secret"), by: page.caller)
         return page.back(to: "/account", "Your address is proved.")
     }
-}
-
-extension Refusal {
-    /// A wrong password or code, or too many of them: the form is shown again.
-    fileprivate var isRetryable: Bool { [.signInFailed, .signInCode, .rateLimited].contains(code) }
 }

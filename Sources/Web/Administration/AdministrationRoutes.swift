@@ -34,8 +34,9 @@ struct AdministrationRoutes: Sendable {
                 query: [
                     .init("actor", .string, "Only what this account did."),
                     .init("action", .string, "Only this action, or group of actions: member."),
+                    .init("target", .string, "Only what was done to this: an id or a name."),
                     .init("result", .string, "Only done, failed or refused."),
-                    .init("before", .integer, "Only events older than this number."),
+                    .init("before", .integer(1...Int.max), "Only events older than this number."),
                 ], .ok([AuditResource].self, "Newest first.")), use: applianceAudit)
     }
 
@@ -44,8 +45,16 @@ struct AdministrationRoutes: Sendable {
     ) async throws -> Response {
         let parameters = request.uri.queryParameters
         let after = (parameters["after"].map(String.init) ?? "", parameters["afterId"].map(String.init) ?? "")
-        let all = try await database.read { try Organisation.list(after: after, limit: Self.pageSize, in: $0) }
-        return .json(all.map { OrganisationResource($0, role: nil) })
+        let listed = try await database.read { transaction in
+            let all = try Organisation.list(after: after, limit: Self.pageSize, in: transaction)
+            let counts = try Member.counts(of: all.map(\.id), in: transaction)
+            return all.map { one in
+                var resource = OrganisationResource(one, role: nil)
+                resource.memberCount = counts[one.id]
+                return resource
+            }
+        }
+        return .json(listed)
     }
 
     @Sendable private func overview(

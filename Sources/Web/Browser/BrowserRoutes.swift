@@ -2,7 +2,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 
-/// `/web/…`: the files that pages load.
+/// `/web/…`: the files that pages load; and the two that browsers and search engines look for by themselves.
 struct BrowserRoutes: Sendable {
     /// A year, in seconds: an address belongs to one content for good.
     private static let cacheSeconds = 31_536_000
@@ -15,20 +15,42 @@ struct BrowserRoutes: Sendable {
             else { throw APIError.notFound }
             return Self.response(file, for: request)
         }
+        // Browsers and feed readers that look for it there; pages have it in themselves.
+        routes.openPage(.get, "/favicon.ico", limit: .none) { request, _ in
+            guard let icon = BrowserFiles.all["icon.svg"] else { throw APIError.notFound }
+            var response = Self.response(icon, for: request)
+            response.headers[.cacheControl] = "public, max-age=86400"
+            return response
+        }
+        routes.openPage(.get, "/robots.txt", limit: .none) { _, _ in
+            Response(
+                status: .ok,
+                headers: [.contentType: "text/plain; charset=utf-8", .cacheControl: "public, max-age=86400"],
+                body: .init(byteBuffer: ByteBuffer(string: Self.robots)))
+        }
     }
 
+    /// What is for everybody may be found: the status, the owner's own page, the documentation.
+    private static let robots = """
+        User-agent: *
+        Allow: /$
+        Allow: /status
+        Allow: /about
+        Allow: /docs
+        Allow: /web/
+        Disallow: /
+
+        """
+
     private static func response(_ file: BrowserFiles.File, for request: Request) -> Response {
-        let takesGzip = request.headers[.acceptEncoding]?.split(separator: ",").contains { encoding in
-            let parts = encoding.split(separator: ";").map { $0.filter { $0 != " " } }
-            return parts.first?.lowercased() == "gzip" && !parts.dropFirst().contains { $0 == "q=0" || $0 == "q=0.0" }
-        }
+        let takesGzip = request.takesGzip
         var headers: HTTPFields = [
             .contentType: file.contentType, .cacheControl: "public, max-age=\(cacheSeconds), immutable",
             .vary: "Accept-Encoding",
         ]
-        if takesGzip == true { headers[.contentEncoding] = "gzip" }
+        if takesGzip { headers[.contentEncoding] = "gzip" }
         return Response(
-            status: .ok, headers: headers, body: .init(byteBuffer: takesGzip == true ? file.packed : file.plain))
+            status: .ok, headers: headers, body: .init(byteBuffer: takesGzip ? file.packed : file.plain))
     }
 }
 

@@ -1,4 +1,3 @@
-import Crypto
 import HTTPTypes
 import Hummingbird
 import Model
@@ -51,23 +50,5 @@ extension Response {
         var response = self
         response.headers.append(HTTPField(name: .setCookie, value: cookie))
         return response
-    }
-}
-
-/// Proves that a form was made for this browser: derived from the cookie's secret, which another site does not know.
-struct FormToken: Sendable {
-    let text: String
-
-    init(secret: String) {
-        let mac = HMAC<SHA256>.authenticationCode(
-            for: Array("form".utf8), using: SymmetricKey(data: Array(secret.utf8)))
-        text = Hexadecimal.text(Array(mac))
-    }
-
-    var field: HTML { "<input type=\"hidden\" name=\"form\" value=\"\(text)\">" }
-
-    func matches(_ other: String?) -> Bool {
-        let (left, right) = (Array(text.utf8), Array((other ?? "").utf8))
-        return left.count == right.count && zip(left, right).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
     }
 }

@@ -45,6 +45,7 @@ struct EdgeMiddleware: RouterMiddleware {
             response = answer(to: error, request, context)
         }
         finish(&response, request, context)
+        if request.method == .get { try await ContentCoding.apply(to: &response, for: request) }
         return response
     }
 

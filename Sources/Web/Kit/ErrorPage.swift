@@ -24,29 +24,41 @@ struct ErrorPage {
                 )
             default: ("This did not work", "\(error.body.message)")
             }
-        let body: HTML = """
-            <main><p class="brand">Postern</p><h1 class="failed">\(title)</h1><p role="alert">\(sentence)</p>
-            <p><a href="/account">Your account</a> · <a href="/status">Status</a></p><p class="small">Request \(requestId)</p></main>
-            """
-        var response = Page(title: title, body: body).response
-        response.status = error.status
-        for field in error.headers { response.headers[field.name] = field.value }
-        return response
+        return answer(
+            Page(
+                title: title,
+                body: Page.alone(
+                    """
+                    <h1 class="failed">\(title)</h1><p role="alert">\(sentence)</p>
+                    <p><a class="button" href="/home">Your pages</a> <a class="button" href="/status">Status of this server</a></p>\(footnote)
+                    """)))
     }
 
-    /// - Parameter form: the path of the page whose form this answers.
-    func response(to visit: Visit? = nil, form: String? = nil) -> Response {
-        let back: HTML = form.map { "<a href=\"\($0)\">Back to the form</a> · " } ?? ""
+    /// For somebody who is not signed in.
+    func response() -> Response {
+        answer(
+            Page(
+                title: title,
+                body: Page.alone(
+                    """
+                    <h1 class="failed">\(title)</h1><p role="alert">\(error.body.message)</p>
+                    <p><a class="button" href="/sign-in">Sign in</a></p>\(footnote)
+                    """)))
+    }
+
+    /// For somebody who is signed in.
+    func response(in navigation: Navigation) -> Response {
         let body: HTML = """
-            <p role="alert">\(error.body.message)</p>
-            <p>\(back)<a href="\(visit == nil ? "/sign-in" : "/account")">\
-            \(visit == nil ? "Sign in" : "Your account")</a></p><p class="small">Request \(requestId)</p>
+            <p role="alert">\(error.body.message)</p><p><a class="button" href="/home">Overview</a></p>\(footnote)
             """
-        let title = "This did not work"
-        let whole: HTML =
-            visit.map { Navigation.wrapped(title: title, body, notice: nil, $0) }
-            ?? "<main><p class=\"brand\">Postern</p><h1 class=\"failed\">\(title)</h1>\(body)</main>"
-        var response = Page(title: title, body: whole, hasForm: visit != nil).response
+        return answer(Page(title: title, body: navigation.wrapped(title: title, body), hasForm: true))
+    }
+
+    private let title = "This did not work"
+    private var footnote: HTML { "<p class=\"small\">Request \(requestId)</p>" }
+
+    private func answer(_ page: Page) -> Response {
+        var response = page.response
         response.status = error.status
         for field in error.headers { response.headers[field.name] = field.value }
         return response

@@ -23,6 +23,9 @@ struct Form: Sendable {
     /// As it was typed: for passwords.
     func raw(_ name: String) -> String? { fields.first { $0.name == name }?.value }
 
+    /// All fields by name.
+    var values: [String: [String]] { Dictionary(grouping: fields, by: \.name).mapValues { $0.map(\.value) } }
+
     func all(_ name: String) -> [String] { fields.filter { $0.name == name }.map(\.value) }
 
     /// - Throws: ``APIError`` naming the field.
@@ -78,6 +81,11 @@ struct Form: Sendable {
         .forbidden, "forged", "This form is not from this page, or is too old; go back, reload and send it again.")
 }
 
+extension Request {
+    /// The query as browsers send a form by GET; not `uri.queryParameters`, which leaves a plus sign for a blank as it is.
+    var sentForm: Form { Form(uri.query ?? "") }
+}
+
 /// The text of forms and queries.
 enum FormText {
     static func decoded(_ text: Substring) -> String {
@@ -87,7 +95,8 @@ enum FormText {
             if byte == UInt8(ascii: "+") {
                 bytes.append(UInt8(ascii: " "))
             } else if byte == UInt8(ascii: "%"), rest.count >= 2,
-                let high = hexadecimal(rest[rest.startIndex]), let low = hexadecimal(rest[rest.startIndex + 1])
+                let high = Hexadecimal.value(rest[rest.startIndex]),
+                let low = Hexadecimal.value(rest[rest.startIndex + 1])
             {
                 let value = high << 4 | low
                 bytes.append(value)
@@ -97,15 +106,6 @@ enum FormText {
             }
         }
         return String(decoding: bytes, as: UTF8.self)
-    }
-
-    private static func hexadecimal(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 
     /// For a query or a form; paths stay readable.

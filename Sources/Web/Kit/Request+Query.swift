@@ -1,22 +1,31 @@
 import Hummingbird
 
 extension Request {
-    /// A number in the query; nil where it is missing or empty.
+    /// A number in the query; nil where it is missing.
     /// - Throws: ``APIError`` naming the parameter.
-    func number(_ name: String) throws -> Int64? {
-        guard let text = uri.queryParameters[Substring(name)], !text.isEmpty else { return nil }
-        guard let number = Int64(text) else { throw APIError.badRequest("\(name) is not a number") }
+    func number(_ name: String, in range: ClosedRange<Int64>) throws -> Int64? {
+        guard let text = try once(name) else { return nil }
+        guard let number = Int64(text), range.contains(number) else {
+            throw APIError.badRequest("\(name): write a number from \(range.lowerBound) to \(range.upperBound).")
+        }
         return number
     }
 
-    /// `yes` or `no` in the query; nil where it is missing.
+    /// `yes` in the query; false where it is missing, or `no`.
     /// - Throws: ``APIError`` naming the parameter.
-    func yesOrNo(_ name: String) throws -> Bool? {
-        switch uri.queryParameters[Substring(name)] {
-        case nil, "": nil
+    func yesOrNo(_ name: String) throws -> Bool {
+        switch try once(name) {
+        case nil, "no": false
         case "yes": true
-        case "no": false
         default: throw APIError.badRequest("\(name) is yes or no")
         }
+    }
+
+    /// A parameter that may be there once.
+    /// - Throws: ``APIError`` naming the parameter.
+    private func once(_ name: String) throws -> Substring? {
+        let all = uri.queryParameters[values: Substring(name)]
+        guard all.count <= 1 else { throw APIError.badRequest("\(name) is there more than once") }
+        return all.first
     }
 }

@@ -1,4 +1,6 @@
+import HTTPTypes
 import Hummingbird
+import Model
 import Operations
 import Storage
 
@@ -9,7 +11,8 @@ extension Authenticator {
         let header = request.headers[.authorization] ?? ""
         guard header.lowercased().hasPrefix("bearer ") else { throw Refusal.unauthorized }
         let token = String(header.dropFirst("bearer ".count))
-        guard let caller = try await caller(token: token, address: context.address) else { throw Refusal.unauthorized }
+        guard var caller = try await caller(token: token, address: context.address) else { throw Refusal.unauthorized }
+        caller.userAgent = request.userAgent
         return caller
     }
 
@@ -17,8 +20,10 @@ extension Authenticator {
     /// - Throws: ``StorageError``.
     func visit(of request: Request, _ context: WebContext) async throws -> Visit? {
         guard let secret = Cookies.value(Cookies.signIn, of: request),
-            let (signIn, caller) = try await signIn(cookie: secret, address: context.address)
+            let (signIn, found) = try await signIn(cookie: secret, address: context.address)
         else { return nil }
+        var caller = found
+        caller.userAgent = request.userAgent
         return Visit(signIn: signIn, caller: caller, formToken: FormToken(secret: secret))
     }
 }
@@ -28,4 +33,9 @@ struct Visit: Sendable {
     let signIn: SignIn
     let caller: Caller
     let formToken: FormToken
+}
+
+extension Request {
+    /// What the program calls itself, without what could move a cursor; at most 200 characters.
+    fileprivate var userAgent: String { String(VisibleText.escaped(headers[.userAgent] ?? "").prefix(200)) }
 }

@@ -86,10 +86,13 @@ final class Routes {
         }
     }
 
+    typealias PageHandler = @Sendable (PageRequest) async throws -> Response
+
     /// A page for those whose browser is signed in; others are sent to sign in first.
+    /// - Parameter page: for a form: the page that it stands in, which is shown again when the form is not taken.
     func page(
-        _ method: HTTPRequest.Method, _ path: String, for access: Access,
-        use handler: @escaping @Sendable (PageRequest) async throws -> Response
+        _ method: HTTPRequest.Method, _ path: String, for access: Access, in page: PageHandler? = nil,
+        use handler: @escaping PageHandler
     ) {
         describe(method, path, access, isPage: true, .standard, nil)
         let (authenticator, database) = (self.authenticator, self.database)
@@ -97,21 +100,54 @@ final class Routes {
             guard let visit = try await authenticator.visit(of: request, context) else {
                 return .redirect(to: "/sign-in?next=\(FormText.encoded(request.uri.path))", type: .normal)
             }
+            let member = try await database.member(visit.caller)
+            var form = Form("")
             do {
                 return try await database.recordingDenials(visit.caller, access, context) {
                     try await database.admit(visit.caller, to: access, context)
-                    let form = method == .post ? try await Form.read(request, context, visit.formToken) : Form("")
-                    return try await handler(PageRequest(request: request, context: context, visit: visit, form: form))
+                    if method == .post { form = try await Form.read(request, context, visit.formToken) }
+                    return try await handler(
+                        PageRequest(request: request, context: context, visit: visit, member: member, form: form))
                 }
             } catch {
-                return ErrorPage(APIError(error), context).response(
-                    to: visit, form: method == .post ? request.formPage : nil)
+                let refusal = APIError(error)
+                let wanted = PageRequest(
+                    request: request, context: context, visit: visit, member: member, form: Form(""),
+                    returned: ReturnedForm(form, to: request.uri.path, refusal))
+                if let page, let again = try await Self.shown(page, wanted, refusal) { return again }
+                return ErrorPage(refusal, context).response(
+                    in: Navigation(visit: visit, member: member, path: request.uri.path))
             }
+        }
+    }
+
+    /// The page of a form that was not taken, with what was typed; nil where the mistake is not the person's, or the page cannot be shown.
+    private static func shown(
+        _ page: PageHandler, _ request: PageRequest, _ refusal: APIError
+    ) async throws -> Response? {
+        guard refusal.status.kind == .clientError, refusal.body.code != "forged" else { return nil }
+        do {
+            var response = try await page(request)
+            response.status = refusal.status
+            for field in refusal.headers { response.headers[field.name] = field.value }
+            return response
+        } catch let error where APIError(error).status.kind == .clientError {
+            // What it is about is gone, or not theirs to see.
+            return nil
         }
     }
 }
 
 extension Database {
+    /// What the caller is in the organisation of their sign-in; nil where that is deleted.
+    /// - Throws: ``StorageError``.
+    fileprivate func member(_ caller: Caller) async throws -> Member? {
+        let found = try await read {
+            try Member.find(userId: caller.user.id, organisationId: caller.organisationId, in: $0)
+        }
+        return found?.organisation.deleteAfter == nil ? found : nil
+    }
+
     /// Whether the caller may use a route, asked before anything of the request is read. What the route then does asks again
     /// in its own transaction.
     /// - Throws: ``Refusal``; ``StorageError``.

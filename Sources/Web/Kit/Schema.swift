@@ -3,11 +3,17 @@ indirect enum Schema: Sendable {
     case string, integer, number, boolean
     /// ISO 8601 in UTC.
     case time
+    /// Null, and nothing else.
+    case null
     /// One of these words.
     case words([String])
     case list(Schema)
     /// An object of any keys.
     case map(Schema)
+    /// The same within bounds.
+    case bounded(Schema, SchemaBounds)
+    /// One of several.
+    case either([Schema])
     /// An object that nothing else refers to.
     case object([SchemaField])
     /// An object with a name, which stands once in the description.
@@ -15,8 +21,6 @@ indirect enum Schema: Sendable {
     /// Text that is not JSON.
     case text
 
-    /// Permissions as the API spells them.
-    static let permissions = Schema.list(.string)
 }
 
 /// A property of an object.

@@ -3,6 +3,7 @@ import Hummingbird
 import Model
 import Operations
 import Storage
+import Telemetry
 import Tunnels
 import Wire
 
@@ -14,47 +15,49 @@ struct MachinePages: Sendable {
 
     func add(to routes: Routes) {
         routes.page(.get, "/organisation/machines", for: .member(.tenantRead), use: list)
-        routes.page(.post, "/organisation/machines/invite", for: .member(.machineEnroll), use: invite)
+        routes.page(.post, "/organisation/machines/invite", for: .member(.machineEnroll), in: list, use: invite)
         routes.page(.get, "/organisation/machines/:id", for: .member(.tenantRead), use: show)
         routes.page(.get, "/organisation/machines/:id/change", for: .member(.tenantRead), use: changing)
-        routes.page(.post, "/organisation/machines/:id/rename", for: .account, use: rename)
-        routes.page(.post, "/organisation/machines/:id/revoke", for: .account, use: revoke)
+        routes.page(.post, "/organisation/machines/:id/rename", for: .account, in: changing, use: rename)
+        routes.page(.post, "/organisation/machines/:id/revoke", for: .account, in: changing, use: revoke)
     }
 
     // MARK: Looking
 
     @Sendable private func list(_ page: PageRequest) async throws -> Response {
         let found = try await machines.overview(by: page.caller)
-        let adding: HTML =
+        let adding =
             found.mayEnroll
-            ? Field.action("/organisation/machines/invite", "Add a machine", page.visit.formToken) : ""
+            ? Action("/organisation/machines/invite", "Add a machine", page.token, isMain: true).html : ""
         guard !found.machines.isEmpty else {
             return page.page(
                 "Machines",
-                """
-                <p>No machines yet. A machine that is enrolled keeps its tunnels across restarts, and you see here how it is doing.
-                You get a command to run on it, good for 30 minutes.</p>\(adding)
-                """)
+                Panel.empty(
+                    "No machines yet",
+                    """
+                    <p>A machine that is enrolled keeps its tunnels across restarts, and you see here how it is doing.
+                    You get a command to run on it, good for 30 minutes.</p>\(adding)
+                    """), live: [.machines])
         }
         let rows = found.machines.map { one -> [HTML] in
             let report = one.status?.report
             return [
                 "<a href=\"/organisation/machines/\(one.machine.id)\">\(one.machine.name)</a>",
                 Self.state(isOnline: one.status != nil, one.problem),
-                "\(one.owner ?? "")", "\(report.map { Self.load($0) } ?? "")",
-                "\(report.map { ByteText.share($0.memoryAvailable, of: $0.memoryTotal) } ?? "")",
-                "\(report.map { ByteText.share($0.diskFree, of: $0.diskTotal) } ?? "")",
-                "\(one.status == nil ? one.machine.seenAt?.readable ?? "never" : "now")",
+                "\(one.owner ?? "")", report.map { "\(Self.load($0))" } ?? "",
+                report.map { Self.used($0.memoryTotal - $0.memoryAvailable, of: $0.memoryTotal) } ?? "",
+                report.map { Self.used($0.diskTotal - $0.diskFree, of: $0.diskTotal) } ?? "",
+                one.status == nil ? TimeText.html(one.machine.seenAt, missing: "never") : "now",
             ]
         }
+        let table = Table(
+            "Machines", ["Name", .short("State"), "Owner", .short("Load"), "Memory", "Disk", .short("Last seen")], rows)
         return page.page(
-            "Machines",
-            """
-            <p>\(found.isEverybodys ? "Everybody's" : "Your") machines, as they are now.</p>
-            \(Field.table("Machines", ["Name", "State", "Owner", "Load", "Memory free", "Disk free", "Last seen"], rows))\(adding)
-            """
-        ).refreshing
+            "Machines", Panel.html(nil, table.html) + adding,
+            lead: "\(found.isEverybodys ? "Everybody's" : "Your") machines, as they are now.", live: [.machines])
     }
+
+    private static func used(_ part: Int, of whole: Int) -> HTML { Meter.html(part, of: whole, text: ByteText.text) }
 
     private static func load(_ report: MachineReport) -> String {
         let first = report.load.first ?? 0
@@ -64,41 +67,45 @@ struct MachinePages: Sendable {
     @Sendable private func show(_ page: PageRequest) async throws -> Response {
         let (found, declared) = try await machines.show(try page.context.parameters.require("id"), by: page.caller)
         let resource = resources.resource(found)
-        let problem: HTML = found.problem.map { "<p class=\"notice\">\($0)</p>" } ?? ""
+        let problem: HTML = found.problem.map { Panel.notice("<p>\($0)</p>", .bad) } ?? ""
         let rows = declared.map { tunnel -> [HTML] in
             [
                 "\(tunnel.label ?? "declared no more")", "\(tunnels.url(tunnel))",
-                "\(machines.server.isServed(tunnel.id) ? "online" : "offline")",
+                machines.server.isServed(tunnel.id) ? Badge.html("online", .ok) : Badge.html("offline"),
             ]
         }
-        let served: HTML =
-            declared.isEmpty
-            ? "<p>It declares no tunnels. Write them into <code>/etc/postern-agent/agent.yml</code> on the machine; <code>docs/machines.md</code> has examples.</p>"
-            : Field.table("Tunnels", ["Label", "Address", "State"], rows)
+        let served = Table(
+            "Tunnels", ["Label", "Address", .short("State")], rows,
+            empty: """
+                <p>It declares no tunnels. Write them into <code>/etc/postern-agent/agent.yml</code> on the machine;
+                <a href="/docs/machines">the documentation</a> has examples.</p>
+                """)
         let change: HTML =
             found.mayManage
-            ? "<p><a href=\"/organisation/machines/\(found.machine.id)/change\">Rename or revoke it</a></p>" : ""
+            ? "<a class=\"button\" href=\"/organisation/machines/\(found.machine.id)/change\">Rename or revoke it</a>"
+            : ""
         return page.page(
             found.machine.name,
             """
-            \(problem)<dl>\(facts(resource, found).map { "<dt>\($0.0)</dt><dd>\($0.1)</dd>" as HTML }.joined())</dl>
-            <h2>Tunnels</h2>\(served)\(change)<p><a href="/organisation/machines">All machines</a></p>
-            """
-        ).refreshing
+            \(problem)\(Panel.html(nil, Panel.facts(facts(resource, found))))\(Panel.html("Tunnels", served.html))
+            <p>\(change) <a class="button" href="/organisation/machines">All machines</a></p>
+            """, live: [.machines, .tunnels])
     }
 
     private func facts(_ one: MachineResource, _ found: MachineOperations.Listed) -> [(String, HTML)] {
         var facts: [(String, HTML)] = [
             ("State", Self.state(isOnline: found.status != nil, found.problem)), ("Owner", "\(one.owner)"),
         ]
-        if let since = found.status?.since { facts.append(("Online since", "\(since.readable)")) }
-        facts.append(("Last seen", "\(found.status == nil ? found.machine.seenAt?.readable ?? "never" : "now")"))
+        if let since = found.status?.since { facts.append(("Online since", TimeText.html(since))) }
+        facts.append(
+            ("Last seen", found.status == nil ? TimeText.html(found.machine.seenAt, missing: "never") : "now"))
         if let address = one.address { facts.append(("Address", "\(address)")) }
         if let report = one.report {
             let load = report.load.map { "\(($0 * 100).rounded() / 100)" }.joined(separator: ", ")
             facts.append(("Load", "\(load) (1, 5 and 15 minutes), \(report.processors) processors"))
-            facts.append(("Memory free", "\(ByteText.share(report.memoryAvailable, of: report.memoryTotal))"))
-            facts.append(("Disk free", "\(ByteText.share(report.diskFree, of: report.diskTotal))"))
+            facts.append(
+                ("Memory used", Self.used(report.memoryTotal - report.memoryAvailable, of: report.memoryTotal)))
+            facts.append(("Disk used", Self.used(report.diskTotal - report.diskFree, of: report.diskTotal)))
             facts.append(("Up for", "\(DurationText.text(report.uptime))"))
         }
         if let time = one.roundTripMilliseconds {
@@ -108,49 +115,55 @@ struct MachinePages: Sendable {
         return facts + [
             ("Software", "\(one.software), \(one.platform)"),
             ("Allows", "\(one.allows.map(\.rawValue).joined(separator: ", "))"),
-            ("Key", "<code>\(one.fingerprint)</code>"), ("Enrolled", "\(found.machine.enrolledAt.readable)"),
+            ("Key", "<code>\(one.fingerprint)</code>"), ("Enrolled", TimeText.html(found.machine.enrolledAt)),
         ]
     }
 
     private static func state(isOnline: Bool, _ problem: String?) -> HTML {
-        if problem != nil { return "<span class=\"failed\">held back</span>" }
-        return isOnline ? "<span class=\"ok\">online</span>" : "<span class=\"small\">offline</span>"
+        if problem != nil { return Badge.html("held back", .bad) }
+        return isOnline ? Badge.html("online", .ok) : Badge.html("offline")
     }
 
     // MARK: Changing
 
     @Sendable private func invite(_ page: PageRequest) async throws -> Response {
         let (code, secret) = try await machines.invite(by: page.caller)
-        let fresh: HTML =
+        let fresh =
             resources.fingerprint() == nil
-            ? """
-            <p>On a machine without it, this fetches this server's own program first:</p>
-            <pre>curl -fsSL \(resources.url(page.request))/install.sh | sudo sh -s -- \(secret)</pre>
-            """ : ""
+            ? Panel.html(
+                "On a machine without Postern",
+                """
+                <p>This fetches this server's own program first:</p>
+                \(Copyable.html("curl -fsSL \(resources.url(page.request))/install.sh | sudo sh -s -- \(secret)"))
+                """) : ""
         return page.page(
             "Add a machine",
-            """
-            <p>Run this on the machine, where Postern is installed. The code is good once, until \(code.expiresAt.readable), and is
-            shown only now.</p>
-            <pre>\(resources.command(secret, page.request))</pre>\(fresh)
-            <p>Then it stands under <a href="/organisation/machines">Machines</a>.</p>
-            """)
+            Panel.html(
+                "On the machine, where Postern is installed",
+                """
+                <p>The code is good once, until \(TimeText.html(code.expiresAt)), and is shown only now.</p>
+                \(Copyable.html(resources.command(secret, page.request)))
+                """) + fresh
+                + "<p>Then it stands under <a class=\"button\" href=\"/organisation/machines\">Machines</a></p>")
     }
 
     @Sendable private func changing(_ page: PageRequest) async throws -> Response {
         let (found, _) = try await machines.show(try page.context.parameters.require("id"), by: page.caller)
         guard found.mayManage else { throw APIError.notFound }
         let path = "/organisation/machines/\(found.machine.id)"
+        let form = page.form("\(path)/rename")
+        let revoke = Action("\(path)/revoke", "Revoke it", page.token)
         return page.page(
             "Change \(found.machine.name)",
-            """
-            <form method="post" action="\(path)/rename">\(page.visit.formToken.field)
-            \(Field.text("name", "Name", value: found.machine.name))<br><button>Rename it</button></form>
-            <h2>Revoke it</h2>
-            <p>Its link ends at once, and its tunnels with it. To let it in again, enrol it again on the machine.</p>
-            \(Field.action("\(path)/revoke", "Revoke it", page.visit.formToken))
-            <p><a href="\(path)">Back</a></p>
-            """)
+            Panel.columns([
+                Panel.html("Name", form.html("Rename it", form.text("name", "Name", value: found.machine.name))),
+                Panel.html(
+                    "Revoke it",
+                    """
+                    <p>For a machine that is lost, sold or not yours any more. To let it in again, enrol it again on the machine.</p>
+                    \(revoke.asks("Its link ends at once, and its tunnels with it."))
+                    """),
+            ]) + "<p><a class=\"button\" href=\"\(path)\">Back</a></p>")
     }
 
     @Sendable private func rename(_ page: PageRequest) async throws -> Response {
@@ -163,9 +176,4 @@ struct MachinePages: Sendable {
         try await machines.revoke(try page.context.parameters.require("id"), by: page.caller)
         return page.back(to: "/organisation/machines", "The machine is revoked.")
     }
-}
-
-extension ByteText {
-    /// `3.2 GiB of 8 GiB`
-    static func share(_ part: Int, of whole: Int) -> String { "\(text(part)) of \(text(whole))" }
 }

@@ -17,7 +17,7 @@ struct MachineRoutes: Sendable {
             .get, "/machines", for: .credential,
             about: RouteText(
                 "One's own machines",
-                query: [.init("all", .words(["yes"]), "Everybody's in the organisation; needs machine:read.")],
+                query: [.init("all", .words(["yes", "no"]), "Everybody's in the organisation; needs machine:read.")],
                 .ok([MachineResource].self, "By name.")), use: list)
         routes.open(
             .post, "/machines", limit: .publicCalls,
@@ -44,7 +44,7 @@ struct MachineRoutes: Sendable {
 
     /// `?all=yes` for everybody's, where the role allows it.
     @Sendable private func list(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
-        let all = try await machines.list(all: try request.yesOrNo("all") ?? false, by: caller)
+        let all = try await machines.list(all: try request.yesOrNo("all"), by: caller)
         return .json(all.map(resources.resource))
     }
 

@@ -9,7 +9,10 @@ extension WebFeature {
     /// Computers that hold on to this server with a key of their own.
     static let machines = WebFeature(
         name: "machines",
-        navigation: [NavigationLink(path: "/organisation/machines", title: "Machines")],
+        navigation: [
+            NavigationLink(
+                path: "/organisation/machines", title: "Machines", group: .organisation, permission: .tenantRead)
+        ],
         exports: [
             ExportPart(kind: "machine") { after, scope in
                 let page = try Machine.history(after: after, in: scope)

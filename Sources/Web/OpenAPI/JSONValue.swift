@@ -3,6 +3,7 @@ enum JSONValue: Sendable, ExpressibleByStringLiteral, ExpressibleByBooleanLitera
     ExpressibleByDictionaryLiteral
 {
     case string(String)
+    case integer(Int)
     case boolean(Bool)
     case array([JSONValue])
     case object([String: JSONValue])
@@ -20,6 +21,7 @@ enum JSONValue: Sendable, ExpressibleByStringLiteral, ExpressibleByBooleanLitera
     var text: String {
         switch self {
         case .string(let text): Self.quoted(text)
+        case .integer(let number): "\(number)"
         case .boolean(let value): value ? "true" : "false"
         case .array(let values): "[" + values.map(\.text).joined(separator: ",") + "]"
         case .object(let fields):

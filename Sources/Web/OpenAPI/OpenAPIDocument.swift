@@ -109,13 +109,30 @@ struct OpenAPIDocument {
         case .integer: ["type": "integer"]
         case .number: ["type": "number"]
         case .boolean: ["type": "boolean"]
+        case .null: ["type": "null"]
         case .time: ["type": "string", "format": "date-time"]
         case .words(let words): ["enum": .array(words.map { .string($0) })]
+        case .bounded(let inner, let bounds): bounded(inner, bounds)
+        case .either(let schemas): ["anyOf": .array(schemas.map(reference))]
         case .list(let element): ["type": "array", "items": reference(element)]
         case .map(let value): ["type": "object", "additionalProperties": reference(value)]
         case .object(let fields): object(fields)
         case .named(let name, _): ["$ref": .string("#/components/schemas/\(name)")]
         }
+    }
+
+    private func bounded(_ schema: Schema, _ bounds: SchemaBounds) -> JSONValue {
+        var fields = reference(schema).fields ?? [:]
+        if let length = bounds.length {
+            fields["minLength"] = .integer(length.lowerBound)
+            fields["maxLength"] = .integer(length.upperBound)
+        }
+        if let pattern = bounds.pattern { fields["pattern"] = .string(pattern) }
+        if let numbers = bounds.numbers {
+            fields["minimum"] = .integer(numbers.lowerBound)
+            fields["maximum"] = .integer(numbers.upperBound)
+        }
+        return .object(fields)
     }
 
     private func object(_ fields: [SchemaField]) -> JSONValue {
@@ -141,13 +158,14 @@ struct OpenAPIDocument {
     /// Named schemas inside one, each described once.
     private func collect(_ schema: Schema, into names: inout [String: JSONValue]) {
         switch schema {
-        case .list(let inner), .map(let inner): collect(inner, into: &names)
+        case .list(let inner), .map(let inner), .bounded(let inner, _): collect(inner, into: &names)
+        case .either(let schemas): for schema in schemas { collect(schema, into: &names) }
         case .object(let fields): for field in fields { collect(field.schema, into: &names) }
         case .named(let name, let fields):
             guard names[name] == nil else { return }
             names[name] = object(fields)
             for field in fields { collect(field.schema, into: &names) }
-        case .string, .integer, .number, .boolean, .time, .words, .text: break
+        case .string, .integer, .number, .boolean, .null, .time, .words, .text: break
         }
     }
 }

@@ -13,11 +13,12 @@ struct MemberPages: Sendable {
 
     func add(to routes: Routes) {
         routes.page(.get, "/organisation/members", for: .member(.tenantRead), use: members)
-        routes.page(.post, "/organisation/members/role", for: .member(.tenantManageMembers), use: setRole)
-        routes.page(.post, "/organisation/members/remove", for: .member(.tenantManageMembers), use: remove)
-        routes.page(.post, "/organisation/members/transfer", for: .member(.tenantTransfer), use: transfer)
-        routes.page(.post, "/organisation/invitations", for: .member(.tenantManageMembers), use: invite)
-        routes.page(.post, "/organisation/invitations/revoke", for: .member(.tenantManageMembers), use: revoke)
+        let (path, invitations) = ("/organisation/members", "/organisation/invitations")
+        routes.page(.post, "\(path)/role", for: .member(.tenantManageMembers), in: members, use: setRole)
+        routes.page(.post, "\(path)/remove", for: .member(.tenantManageMembers), in: members, use: remove)
+        routes.page(.post, "\(path)/transfer", for: .member(.tenantTransfer), in: members, use: transfer)
+        routes.page(.post, invitations, for: .member(.tenantManageMembers), in: members, use: invite)
+        routes.page(.post, "\(invitations)/revoke", for: .member(.tenantManageMembers), in: members, use: revoke)
         routes.openPage(.get, "/invitation/:secret", limit: .publicCalls, use: invitation)
         routes.page(.post, "/invitation/:secret", for: .account, use: accept)
     }
@@ -38,82 +39,89 @@ struct MemberPages: Sendable {
                 own: own, members: try Member.list(after: after, in: scope), roles: try Role.list(in: scope),
                 invitations: own.may(.tenantManageMembers) ? try Invitation.list(now: .now(), in: scope) : [])
         }
-        let made: HTML? = link.map {
-            """
-            <p class="notice" role="status">Give this link to the person; it works once, for a week, and is shown only now:<br>\
-            <code>\($0)</code></p>
-            """
-        }
+        let made: HTML =
+            link.map {
+                Panel.notice(
+                    """
+                    <p>Give this link to the person; it works once, for a week, and is shown only now:</p>\(Copyable.html($0))
+                    """, .ok)
+            } ?? ""
         let people = table(lists, page) + more(after: lists.members)
-        return page.page("Members", (made ?? "") + people + invitations(lists, page))
+        return page.page("Members", made + Panel.html(nil, people) + invitations(lists, page))
     }
 
     /// A link to the next page, where there may be one.
     private func more(after members: [Member]) -> HTML {
         guard members.count == Member.pageSize, let last = members.last else { return "" }
-        return "<p><a href=\"/organisation/members?after=\(FormText.encoded(last.user.username))\">More</a></p>"
+        return
+            "<p><a class=\"button\" href=\"/organisation/members?after=\(FormText.encoded(last.user.username))\">More</a></p>"
     }
 
     private func table(_ lists: Lists, _ page: PageRequest) -> HTML {
-        let token = page.visit.formToken
         let rows = lists.members.map { member -> [HTML] in
-            let id = member.user.id
-            var actions: HTML = ""
-            if lists.own.may(.tenantManageMembers) && id != lists.own.user.id {
-                actions =
-                    actions + """
-                        <form method="post" action="/organisation/members/role">\(token.field)\(Field.hidden("user", id))
-                        \(select(lists.roles, chosen: member.role.id, label: "Role of \(member.user.username)"))<button>Change</button></form>
-                        \(Field.action("/organisation/members/remove", "Remove", token, ["user": id], asks: "\(member.user.username) loses access to everything of this organisation at once."))
-                        """
-            }
-            if lists.own.may(.tenantTransfer) && id != lists.own.user.id {
-                actions =
-                    actions
-                    + Field.action(
-                        "/organisation/members/transfer", "Make owner", token, ["user": id],
-                        asks:
-                            "\(member.user.username) becomes the owner, and you become an admin. Only \(member.user.username) can undo it."
-                    )
-            }
-            return [
-                "\(member.user.username)", "\(member.user.email ?? "")", "\(member.role.name)",
-                "\(member.since.readable)",
-                actions,
+            [
+                "\(member.user.username) \(Badge.html("you"), if: member.user.id == lists.own.user.id)",
+                "\(member.user.email ?? "")", "\(member.role.name)", TimeText.html(member.since),
+                actions(member, lists, page),
             ]
         }
-        return Field.table("Members", ["Name", "E-mail", "Role", "Since", ""], rows)
+        return Table("Members", ["Name", "E-mail", .short("Role"), .short("Since"), .actions], rows).html
     }
 
-    private func select(_ roles: [Role], chosen: String, label: String) -> HTML {
-        let options = roles.map {
-            "<option value=\"\($0.id)\"\(" selected", if: $0.id == chosen)>\($0.name)</option>" as HTML
-        }.joined()
-        return "<select name=\"role\" aria-label=\"\(label)\">\(options)</select>"
+    private func actions(_ member: Member, _ lists: Lists, _ page: PageRequest) -> HTML {
+        let (id, name, own) = (member.user.id, member.user.username, lists.own)
+        guard id != own.user.id else { return "" }
+        var actions: HTML = ""
+        if own.may(.tenantManageMembers) {
+            let form = page.form("/organisation/members/role")
+            let roles = form.choice("role", "Role of \(name)", Self.options(lists.roles), chosen: member.role.id)
+            actions = """
+                <form method="post" action="\(form.action)" class="inline">\(page.token.field)\(form.hidden("user", id))\(roles) \
+                <button>Change</button></form>
+                """
+            actions =
+                actions
+                + Action("/organisation/members/remove", "Remove", page.token, ["user": id])
+                .asks("\(name) loses access to everything of this organisation at once.")
+        }
+        if own.may(.tenantTransfer) {
+            actions =
+                actions
+                + Action("/organisation/members/transfer", "Make owner", page.token, ["user": id])
+                .asks("\(name) becomes the owner, and you become an admin. Only \(name) can undo it.")
+        }
+        return actions
     }
+
+    private static func options(_ roles: [Role]) -> [(String, String)] { roles.map { ($0.id, $0.name) } }
 
     private func invitations(_ lists: Lists, _ page: PageRequest) -> HTML {
         guard lists.own.may(.tenantManageMembers) else { return "" }
         if lists.own.organisation.personalOf != nil {
-            return "<p>This is your account's own organisation. For a team, <a href=\"/organisation\">make one</a>.</p>"
+            return Panel.empty(
+                "This is your account's own organisation",
+                "<p>For a team, <a href=\"/organisation\">make one</a> and invite people to it.</p>")
         }
-        let token = page.visit.formToken
         let names = Dictionary(lists.roles.map { ($0.id, $0.name) }) { first, _ in first }
         let rows = lists.invitations.map { one -> [HTML] in
             [
                 "\(one.email ?? "whoever has the link")", "\(names[one.roleId] ?? "")", "\(one.invitedBy)",
-                "\(one.expiresAt.readable)",
-                Field.action(
-                    "/organisation/invitations/revoke", "Revoke", token, ["id": one.id],
-                    asks: "The link of this invitation stops working."),
+                TimeText.html(one.expiresAt),
+                Action("/organisation/invitations/revoke", "Revoke", page.token, ["id": one.id])
+                    .asks("The link of this invitation stops working."),
             ]
         }
-        return """
-            <h2>Invitations</h2>\(Field.table("Open invitations", ["For", "Role", "By", "Until", ""], rows))
-            <form method="post" action="/organisation/invitations">\(token.field)
-            \(Field.text("email", "E-mail address (optional)", type: "email", isRequired: false, hint: "With an address only the account that has proved it can accept."))
-            <p>\(select(lists.roles, chosen: "member", label: "Role")) <button>Invite</button></p></form>
-            """
+        let form = page.form("/organisation/invitations")
+        let fields =
+            form.text(
+                "email", "E-mail address (optional)", type: "email", isRequired: false,
+                hint: "With an address only the account that has proved it can accept.")
+            + form.select("role", "Role", Self.options(lists.roles), chosen: "member")
+        let open = Table("Open invitations", ["For", .short("Role"), "By", .short("Until"), .actions], rows).html
+        return Panel.columns([
+            Panel.html("Invite somebody", form.html("Invite", fields)),
+            rows.isEmpty ? "" : Panel.html("Open invitations", open),
+        ])
     }
 
     @Sendable private func setRole(_ page: PageRequest) async throws -> Response {
@@ -159,21 +167,23 @@ struct MemberPages: Sendable {
         let name = found.1.name
         let visitor = Visitor(request)
         if let visit = try await service.authenticator.visit(of: request, context) {
-            let body: HTML =
-                "<p>You are invited to <strong>\(name)</strong> by \(found.0.invitedBy).</p>"
-                + Field.action("/invitation/\(FormText.encoded(secret))", "Join \(found.1.name)", visit.formToken)
-            return Page(
-                title: "An invitation", body: Navigation.wrapped(title: "An invitation", body, notice: nil, visit),
-                hasForm: true
-            ).response
+            let body = Panel.html(
+                nil,
+                """
+                <p>You are invited to <strong>\(name)</strong> by \(found.0.invitedBy).</p>
+                \(Action("/invitation/\(FormText.encoded(secret))", "Join \(found.1.name)", visit.formToken, isMain: true).html)
+                """)
+            let whole = Navigation(visit: visit, member: nil, path: request.uri.path)
+                .wrapped(title: "An invitation", body)
+            return Page(title: "An invitation", body: whole, hasForm: true).response
         }
         let path = FormText.encoded("/invitation/\(secret)")
         return visitor.page(
             "An invitation",
             """
             <p>You are invited to <strong>\(name)</strong> by \(found.0.invitedBy).</p>
-            <ul><li><a href="/sign-in?next=\(path)">Sign in and join</a></li>
-            <li><a href="/register?invitation=\(FormText.encoded(secret))">Make an account and join</a></li></ul>
+            <p><a class="button main" href="/sign-in?next=\(path)">Sign in and join</a></p>
+            <p><a class="button" href="/register?invitation=\(FormText.encoded(secret))">Make an account and join</a></p>
             """)
     }
 

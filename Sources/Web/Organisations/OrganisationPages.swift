@@ -6,85 +6,98 @@ import Operations
 import Storage
 import Wire
 
-/// The pages of the organisation that a sign-in is in: itself, plan and usage, audit log. `/organisation` is always that one.
+/// The pages of the organisation that a sign-in is in. `/organisation` is always that one.
 struct OrganisationPages: Sendable {
     let database: Database
     let service: OrganisationOperations
 
     func add(to routes: Routes) {
-        routes.page(.get, "/organisation", for: .account, use: organisation)
-        routes.page(.post, "/organisation", for: .member(.tenantUpdate), use: change)
-        routes.page(.post, "/organisation/create", for: .account, use: create)
-        routes.page(.post, "/organisation/switch", for: .account, use: switchTo)
-        routes.page(.post, "/organisation/leave", for: .account, use: leave)
-        routes.page(.post, "/organisation/delete", for: .member(.tenantDelete), use: delete)
-        routes.page(.post, "/organisation/restore", for: .account, use: restore)
+        let here: Routes.PageHandler = organisation
+        routes.page(.get, "/organisation", for: .account, use: here)
+        routes.page(.post, "/organisation", for: .member(.tenantUpdate), in: here, use: change)
+        routes.page(.post, "/organisation/create", for: .account, in: here, use: create)
+        routes.page(.post, "/organisation/switch", for: .account, in: here, use: switchTo)
+        routes.page(.post, "/organisation/leave", for: .account, in: here, use: leave)
+        routes.page(.post, "/organisation/delete", for: .member(.tenantDelete), in: here, use: delete)
+        routes.page(.post, "/organisation/restore", for: .account, in: here, use: restore)
         routes.page(.get, "/organisation/export", for: .memberEvenIfDeleted(.tenantExport), use: export)
-        routes.page(.get, "/organisation/plan", for: .member(.tenantRead), use: plan)
         routes.page(.get, "/organisation/audit", for: .member(.auditRead), use: audit)
     }
 
     @Sendable private func organisation(_ page: PageRequest) async throws -> Response {
         let caller = page.caller
         let all = try await database.read { try Member.organisations(of: caller.user.id, in: $0) }
-        let token = page.visit.formToken
-        let rows = all.map { member -> [HTML] in
-            let organisation = member.organisation
-            let isHere = organisation.id == caller.organisationId
-            let restore = Field.action("/organisation/restore", "Bring it back", token, ["id": organisation.id])
-            let go = Field.action("/organisation/switch", "Switch to it", token, ["id": organisation.id])
-            let action: HTML =
-                organisation.deleteAfter != nil
-                ? (member.may(.tenantDelete) ? restore : "deleted") : isHere ? "this one" : go
-            return [
-                "\(organisation.name)", "\(member.role.name)", "\(organisation.plan.rawValue)", action,
-            ]
-        }
+        let rows = all.map { member in row(member, page) }
         let here = all.first { $0.organisation.id == caller.organisationId }
+        let new = page.form("/organisation/create")
+        let table = Table("Your organisations", ["Name", "Your role", "Plan", .actions], rows)
         return page.page(
-            here?.organisation.name ?? "Organisations",
+            "Organisations",
+            Panel.html(nil, table.html)
+                + Panel.columns([
+                    here.map { rules($0, page) } ?? "",
+                    Panel.html(
+                        "A new organisation",
+                        "<p class=\"small\">For a team: its members share machines, tunnels and share sessions.</p>"
+                            + new.html("Make it", new.text("name", "Name", more: "maxlength=\"64\"", id: "new-name"))),
+                ]) + (here.map { ways($0, page) } ?? ""),
+            lead: "Everything belongs to an organisation: your own, or a team's. Pages show the one that you are in.")
+    }
+
+    private func row(_ member: Member, _ page: PageRequest) -> [HTML] {
+        let organisation = member.organisation
+        let fields = ["id": organisation.id]
+        var action: HTML = ""
+        if organisation.deleteAfter != nil {
+            action =
+                member.may(.tenantDelete)
+                ? Action("/organisation/restore", "Bring it back", page.token, fields).html : ""
+        } else if organisation.id != page.caller.organisationId {
+            action = Action("/organisation/switch", "Switch to it", page.token, fields).html
+        }
+        let isHere = organisation.id == page.caller.organisationId
+        let name: HTML = """
+            \(organisation.name) \(Badge.html("you are here", .ok), if: isHere)\
+            \(Badge.html("deleted", .bad), if: organisation.deleteAfter != nil)\
+            \("<br><span class=\"small\">your own</span>", if: organisation.personalOf != nil)
             """
-            \(Field.table("Your organisations", ["Name", "Your role", "Plan", ""], rows))
-            \(here.map { rules($0, page) } ?? "")
-            <h2>A new organisation</h2><form method="post" action="/organisation/create">\(token.field)
-            \(Field.text("name", "Name", more: "maxlength=\"64\"", id: "new-name"))<p><button>Make it</button></p></form>
-            """)
+        return [name, "\(member.role.name)", "\(organisation.plan.rawValue)", action]
     }
 
     private func rules(_ member: Member, _ page: PageRequest) -> HTML {
-        let token = page.visit.formToken
+        guard member.may(.tenantUpdate), member.organisation.deleteAfter == nil else { return "" }
         let organisation = member.organisation
-        var parts: HTML = ""
-        if member.may(.tenantUpdate) {
-            parts =
-                parts + """
-                    <h2>Rules</h2><form method="post" action="/organisation">\(token.field)
-                    \(Field.text("name", "Name", value: organisation.name, more: "maxlength=\"64\""))
-                    <label class="check"><input type="checkbox" name="second-factor" value="yes"\(" checked", if: organisation.requiresSecondFactor)> \
-                    <span>Members need a second factor</span></label>
-                    <label class="check"><input type="checkbox" name="guests-without-account" value="yes"\(" checked", if: organisation.takesGuestsWithoutAccount)> \
-                    <span>Share sessions take guests without an account</span></label><p><button>Save</button></p></form>
-                    """
-        }
+        let form = page.form("/organisation")
+        let fields =
+            form.text("name", "Name", value: organisation.name, more: "maxlength=\"64\"")
+            + form.check("second-factor", "Members need a second factor", isOn: organisation.requiresSecondFactor)
+            + form.check(
+                "guests-without-account", "Share sessions take guests without an account",
+                isOn: organisation.takesGuestsWithoutAccount) + "<br>"
+        return Panel.html("Settings of \(organisation.name)", form.html("Save", fields))
+    }
+
+    /// Taking data out, leaving, deleting.
+    private func ways(_ member: Member, _ page: PageRequest) -> HTML {
+        let organisation = member.organisation
+        guard organisation.deleteAfter == nil else { return "" }
+        var parts: [HTML] = []
         if member.may(.tenantExport) {
-            parts = parts + "<p><a href=\"/organisation/export\">Take all of its data out</a></p>"
+            parts.append("<p><a class=\"button\" href=\"/organisation/export\">Download all of its data</a></p>")
         }
         if organisation.personalOf == nil {
-            parts =
-                parts
-                + Field.action(
-                    "/organisation/leave", "Leave this organisation", token,
-                    asks: "You lose access to it at once; coming back needs an invitation.")
+            parts.append(
+                Action("/organisation/leave", "Leave this organisation", page.token)
+                    .asks("You lose access to it at once; coming back needs an invitation."))
             if member.may(.tenantDelete) {
-                parts =
-                    parts + """
-                        <h2>Delete</h2><form method="post" action="/organisation/delete">\(token.field)
-                        \(Field.text("confirm", "Type the organisation's name to delete it", hint: "An owner can bring it back for 30 days."))
-                        <p><button>Delete it</button></p></form>
-                        """
+                let form = page.form("/organisation/delete")
+                let confirm = form.text(
+                    "confirm", "Type the organisation's name to delete it",
+                    hint: "An owner can bring it back for 30 days.")
+                parts.append("<hr>\(form.html("Delete it", isDanger: true, confirm))")
             }
         }
-        return parts
+        return parts.isEmpty ? "" : Panel.html("Taking out, leaving, deleting", parts.joined())
     }
 
     @Sendable private func change(_ page: PageRequest) async throws -> Response {
@@ -116,7 +129,7 @@ struct OrganisationPages: Sendable {
         let id = page.caller.organisationId
         let name = try await service.read(id, .tenantDelete, by: page.caller) { member, _ in member.organisation.name }
         guard page.form["confirm"] == name else {
-            throw APIError.badRequest("The name is not \(name); nothing was deleted.")
+            throw APIError.badRequest("confirm: The name is not \(name); nothing was deleted.")
         }
         let end = try await service.delete(id, by: page.caller)
         return page.back(to: "/organisation", "\(name) is deleted; you can bring it back until \(end.readable).")
@@ -131,37 +144,6 @@ struct OrganisationPages: Sendable {
         try await OrganisationExport(organisations: service).response(of: page.caller.organisationId, for: page.caller)
     }
 
-    // MARK: Plan and usage
-
-    @Sendable private func plan(_ page: PageRequest) async throws -> Response {
-        let id = page.caller.organisationId
-        let found = try await service.plan(of: id, by: page.caller)
-        let rows = PlanLimit.allCases.map { limit -> [HTML] in
-            let value = found.limits[limit]
-            return [
-                "\(limit.title)", value.map { "\($0)" } ?? "no limit",
-                found.current[limit].map { "\($0)" } ?? "",
-            ]
-        }
-        let now = UsageLedger.hour(of: .now())
-        let sums: [UsageLedger.Sum]?
-        do {
-            sums = try await service.read(id, .usageRead, by: page.caller) {
-                try UsageLedger.sums(from: now - 23, to: now, in: $1)
-            }
-        } catch let refusal as Refusal where refusal.code == .notAllowed {
-            sums = nil
-        }
-        let usage = sums.map { UsageTable(usage: $0.map(UsageResource.init)).html }
-        return page.page(
-            "Plan and usage",
-            """
-            <p>This organisation is on the plan <strong>\(found.plan.rawValue)</strong>.</p>
-            \(Field.table("What the plan allows", ["Limit", "Allowed", "Now"], rows))
-            <h2>The last 24 hours</h2>\(usage ?? "<p>Your role does not see usage.</p>")
-            """)
-    }
-
     // MARK: Audit
 
     @Sendable private func audit(_ page: PageRequest) async throws -> Response {
@@ -169,6 +151,8 @@ struct OrganisationPages: Sendable {
         let events = try await service.read(page.caller.organisationId, .auditRead, by: page.caller) {
             try Audit.list(filter, in: $1)
         }
-        return page.page("Audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html)
+        return page.page(
+            "Audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html,
+            lead: "Who did what here. Nobody can change it: each event vouches for the one before it.")
     }
 }

@@ -7,12 +7,12 @@ import Wire
 
 struct NewOrganisation: Decodable { let name: String }
 struct OrganisationChange: Decodable {
-    let name: String?
+    let name, slug: String?
     let requiresSecondFactor, takesGuestsWithoutAccount: Bool?
 
     var change: Organisation.Change {
         Organisation.Change(
-            name: name, requiresSecondFactor: requiresSecondFactor,
+            name: name, slug: slug, requiresSecondFactor: requiresSecondFactor,
             takesGuestsWithoutAccount: takesGuestsWithoutAccount)
     }
 }
@@ -25,7 +25,11 @@ struct PermissionsChange: Decodable { let permissions: [String] }
 struct PlanChange: Decodable { let plan: String }
 
 struct OrganisationResource: Encodable {
-    let id, name, plan, createdAt: String
+    let id, slug, name, plan, createdAt: String
+    /// `active`, or `deleted` while it can be brought back.
+    let status: String
+    /// In lists.
+    var memberCount: Int?
     let isPersonal, requiresSecondFactor, takesGuestsWithoutAccount: Bool
     /// The caller's own; absent for administrators of the server who are no members.
     let role: String?
@@ -34,6 +38,8 @@ struct OrganisationResource: Encodable {
 
     init(_ organisation: Organisation, role: Role?) {
         id = organisation.id
+        slug = organisation.slug
+        status = organisation.deleteAfter == nil ? "active" : "deleted"
         name = organisation.name
         plan = organisation.plan.rawValue
         createdAt = organisation.createdAt.iso
@@ -45,7 +51,10 @@ struct OrganisationResource: Encodable {
         deleteAfter = organisation.deleteAfter?.iso
     }
 
-    init(_ member: Member) { self.init(member.organisation, role: member.role) }
+    init(_ member: Member, memberCount: Int? = nil) {
+        self.init(member.organisation, role: member.role)
+        self.memberCount = memberCount
+    }
 }
 
 struct MemberResource: Encodable {
@@ -135,7 +144,7 @@ struct UsageResource: Encodable {
 
 struct AuditResource: Encodable {
     let number: Int
-    let at, actorId, actor, action, target, address, credential, result, detail, digest: String
+    let at, actorId, actor, action, target, address, credential, userAgent, result, detail, digest: String
 
     init(_ event: Audit.Event) {
         number = event.number
@@ -146,6 +155,7 @@ struct AuditResource: Encodable {
         target = event.target
         address = event.address
         credential = event.credential
+        userAgent = event.userAgent
         result = event.result
         detail = event.detail
         digest = Hexadecimal.text(event.digest)

@@ -56,11 +56,15 @@ struct OrganisationRoutes: Sendable {
     private func id(_ context: WebContext) throws -> String { try context.parameters.require("organisation") }
 
     @Sendable private func list(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
-        let all = try await database.read { try Member.organisations(of: caller.user.id, in: $0) }
         // A token knows its own organisation only.
         let isToken = if case .apiToken = caller.credential { true } else { false }
-        return .json(
-            all.filter { !isToken || $0.organisation.id == caller.organisationId }.map(OrganisationResource.init))
+        let listed = try await database.read { transaction in
+            let all = try Member.organisations(of: caller.user.id, in: transaction)
+                .filter { !isToken || $0.organisation.id == caller.organisationId }
+            let counts = try Member.counts(of: all.map(\.organisation.id), in: transaction)
+            return all.map { OrganisationResource($0, memberCount: counts[$0.organisation.id]) }
+        }
+        return .json(listed)
     }
 
     @Sendable private func create(

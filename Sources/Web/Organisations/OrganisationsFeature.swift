@@ -7,12 +7,17 @@ extension WebFeature {
     static let organisations = WebFeature(
         name: "organisations",
         navigation: [
-            NavigationLink(path: "/organisation", title: "Organisation"),
-            NavigationLink(path: "/organisation/members", title: "Members"),
-            NavigationLink(path: "/organisation/roles", title: "Roles"),
-            NavigationLink(path: "/organisation/plan", title: "Plan and usage"),
-            NavigationLink(path: "/organisation/audit", title: "Audit"),
-            NavigationLink(path: "/administration", title: "Administration", isForAdministrators: true),
+            NavigationLink(
+                path: "/organisation/members", title: "Members", group: .organisation, permission: .tenantRead,
+                isForTeams: true),
+            NavigationLink(
+                path: "/organisation/roles", title: "Roles", group: .organisation, permission: .tenantRead,
+                isForTeams: true),
+            NavigationLink(
+                path: "/organisation/plan", title: "Plan and usage", group: .organisation, permission: .tenantRead),
+            NavigationLink(
+                path: "/organisation/audit", title: "Audit log", group: .organisation, permission: .auditRead),
+            NavigationLink(path: "/organisation", title: "Organisations", group: .organisation),
         ],
         exports: [
             .once("organisation") { scope in
@@ -40,9 +45,8 @@ extension WebFeature {
             MemberRoutes(service: organisations).add(to: routes)
             RoleRoutes(service: organisations).add(to: routes)
             PlanRoutes(service: organisations).add(to: routes)
-            AdministrationRoutes(database: database, service: organisations).add(to: routes)
             OrganisationPages(database: database, service: organisations).add(to: routes)
-            AdministrationPages(database: database, service: organisations).add(to: routes)
+            PlanPages(service: organisations).add(to: routes)
             MemberPages(database: database, service: organisations).add(to: routes)
             RolePages(service: organisations).add(to: routes)
         })

@@ -1,3 +1,4 @@
+import Storage
 import Wire
 
 // How the API describes these types (``Described``).
@@ -7,6 +8,9 @@ extension OrganisationResource: Described {
         "Organisation",
         [
             .field("id", .string),
+            .field("slug", .string, "Its short name; no other organisation has it."),
+            .field("status", .words(["active", "deleted"])),
+            .optional("memberCount", .integer, "In lists."),
             .field("name", .string),
             .field("plan", .string),
             .field("createdAt", .time),
@@ -72,7 +76,7 @@ extension UsageResource: Described {
         "Usage",
         [
             .field("hour", .time),
-            .field("unit", .words(["session_minutes", "guest_minutes", "bytes_relayed", "peak_peers"])),
+            .field("unit", .words(UsageLedger.Unit.allCases.map(\.rawValue))),
             .field("amount", .integer),
         ])
 }
@@ -89,6 +93,7 @@ extension AuditResource: Described {
             .field("target", .string),
             .field("address", .string),
             .field("credential", .string),
+            .field("userAgent", .string, "What the program called itself; empty where nobody asked over HTTP."),
             .field("result", .string),
             .field("detail", .string),
             .field("digest", .string),
@@ -110,13 +115,14 @@ extension OverviewResource: Described {
 
 extension NewOrganisation: Described {
     static let schema = Schema.object([
-        .field("name", .string)
+        .field("name", .name())
     ])
 }
 
 extension OrganisationChange: Described {
     static let schema = Schema.object([
-        .absentOrNull("name", .string),
+        .absentOrNull("name", .name()),
+        .absentOrNull("slug", .text(1...40, pattern: "^[a-z0-9][a-z0-9._-]*$")),
         .absentOrNull("requiresSecondFactor", .boolean),
         .absentOrNull("takesGuestsWithoutAccount", .boolean),
     ])
@@ -143,13 +149,13 @@ extension RoleChange: Described {
 extension NewInvitation: Described {
     static let schema = Schema.object([
         .field("role", .string),
-        .absentOrNull("email", .string),
+        .absentOrNull("email", .email),
     ])
 }
 
 extension NewRole: Described {
     static let schema = Schema.object([
-        .field("name", .string),
+        .field("name", .name()),
         .field("permissions", .permissions),
     ])
 }
@@ -162,6 +168,6 @@ extension PermissionsChange: Described {
 
 extension PlanChange: Described {
     static let schema = Schema.object([
-        .field("plan", .string)
+        .field("plan", .plan)
     ])
 }

@@ -28,7 +28,11 @@ struct PlanRoutes: Sendable {
             .get, "/organisations/:organisation/usage", for: .member(.usageRead),
             about: RouteText(
                 "What was used, by hour",
-                query: [.init("hours", .integer, "How many, the running one included; 24 if absent, at most 744.")],
+                query: [
+                    .init(
+                        "hours", .integer(1...Int(PlanRoutes.longestUsage)),
+                        "How many, the running one included; 24 if absent, at most 744.")
+                ],
                 .ok([UsageResource].self, "Oldest first.")), use: usage)
         routes.on(
             .get, "/organisations/:organisation/audit", for: .member(.auditRead),
@@ -37,8 +41,9 @@ struct PlanRoutes: Sendable {
                 query: [
                     .init("actor", .string, "Only what this account did."),
                     .init("action", .string, "Only this action, or group of actions: member."),
+                    .init("target", .string, "Only what was done to this: an id or a name."),
                     .init("result", .string, "Only done, failed or refused."),
-                    .init("before", .integer, "Only events older than this number."),
+                    .init("before", .integer(1...Int.max), "Only events older than this number."),
                 ], .ok([AuditResource].self, "Newest first.")), use: audit)
         routes.on(
             .get, "/organisations/:organisation/export", for: .memberEvenIfDeleted(.tenantExport),
@@ -63,8 +68,7 @@ struct PlanRoutes: Sendable {
 
     @Sendable private func usage(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
         let now = UsageLedger.hour(of: .now())
-        let hours = min(try request.number("hours") ?? 24, Self.longestUsage)
-        guard hours > 0 else { throw APIError.badRequest("hours is not between 1 and \(Self.longestUsage)") }
+        let hours = try request.number("hours", in: 1...Self.longestUsage) ?? 24
         let sums = try await service.read(id(context), .usageRead, by: caller) {
             try UsageLedger.sums(from: now - hours + 1, to: now, in: $1)
         }
@@ -88,11 +92,9 @@ extension Audit.Filter {
     /// `?actor=ana&action=member&result=failed&before=120`
     /// - Throws: ``APIError`` naming the parameter.
     init(_ request: Request) throws {
-        func text(_ name: Substring) -> String? {
-            request.uri.queryParameters[name].map(String.init).flatMap { $0.isEmpty ? nil : $0 }
-        }
+        let form = request.sentForm
         self.init(
-            actor: text("actor"), action: text("action"), result: text("result"),
-            before: try request.number("before").map { Int(clamping: $0) })
+            actor: form["actor"], action: form["action"], target: form["target"], result: form["result"],
+            before: try request.number("before", in: 1...Int64.max).map { Int(clamping: $0) })
     }
 }

@@ -11,48 +11,52 @@ struct RolePages: Sendable {
 
     func add(to routes: Routes) {
         routes.page(.get, "/organisation/roles", for: .member(.tenantRead), use: roles)
-        routes.page(.post, "/organisation/roles", for: .member(.tenantManageRoles), use: create)
-        routes.page(.post, "/organisation/roles/change", for: .member(.tenantManageRoles), use: change)
-        routes.page(.post, "/organisation/roles/remove", for: .member(.tenantManageRoles), use: remove)
+        routes.page(.post, "/organisation/roles", for: .member(.tenantManageRoles), in: roles, use: create)
+        routes.page(.post, "/organisation/roles/change", for: .member(.tenantManageRoles), in: roles, use: change)
+        routes.page(.post, "/organisation/roles/remove", for: .member(.tenantManageRoles), in: roles, use: remove)
     }
 
     @Sendable private func roles(_ page: PageRequest) async throws -> Response {
         let (member, roles) = try await service.read(page.caller.organisationId, .tenantRead, by: page.caller) {
             ($0, try Role.list(in: $1))
         }
-        let token = page.visit.formToken
         let rows = roles.map { role -> [HTML] in
-            let keys = role.permissions.sorted().map { "<code>\($0.rawValue)</code>" as HTML }.joined(separator: " ")
-            let remove: HTML =
+            let remove =
                 role.isBuiltIn || !member.may(.tenantManageRoles)
                 ? ""
-                : Field.action(
-                    "/organisation/roles/remove", "Remove", token, ["id": role.id],
-                    asks: "A role that nobody has is removed for good.")
-            return ["\(role.name)", role.isBuiltIn ? "built in" : "own", keys, remove]
+                : Action("/organisation/roles/remove", "Remove", page.token, ["id": role.id])
+                    .asks("A role that nobody has is removed for good.")
+            let keys = role.permissions.sorted()
+            let may: HTML =
+                keys.isEmpty
+                ? "nothing" : "<details><summary>\(keys.count) permissions</summary>\(Self.list(keys))</details>"
+            return ["\(role.name)", role.isBuiltIn ? "built in" : Badge.html("your own"), may, remove]
         }
         let own = member.may(.tenantManageRoles) ? roles.filter { !$0.isBuiltIn } : []
         let changes = own.map { role -> HTML in
-            """
-            <h2>\(role.name)</h2><form method="post" action="/organisation/roles/change">\(token.field)
-            \(Field.hidden("id", role.id))\(boxes(checked: role.permissions, offered: member))<p><button>Change</button></p></form>
-            """
+            let form = page.form("/organisation/roles/change")
+            let boxes = form.hidden("id", role.id) + boxes(form, checked: role.permissions, offered: member)
+            return Panel.html("What \(role.name) may do", form.html("Change", boxes))
         }.joined()
-        let new: HTML = """
-            <h2>A new role</h2><form method="post" action="/organisation/roles">\(token.field)
-            \(Field.text("name", "Name", more: "maxlength=\"64\"", id: "new-name"))\(boxes(checked: [], offered: member))
-            <p><button>Make it</button></p></form>
-            """
+        let new = page.form("/organisation/roles")
+        let name = new.text("name", "Name", more: "maxlength=\"64\"", id: "new-name")
+        let making =
+            member.may(.tenantManageRoles)
+            ? Panel.html("A new role", new.html("Make it", name + boxes(new, checked: [], offered: member))) : ""
+        let table = Table("Roles", ["Name", .short("Kind"), "May", .actions], rows)
         return page.page(
-            "Roles",
-            Field.table("Roles", ["Name", "Kind", "May", ""], rows) + changes
-                + (member.may(.tenantManageRoles) ? new : ""))
+            "Roles", Panel.html(nil, table.html) + changes + making,
+            lead: "What the members of this organisation may do.")
+    }
+
+    private static func list(_ keys: [PermissionKey]) -> HTML {
+        "<ul>\(keys.map { "<li>\($0.explanation) <code>\($0.rawValue)</code></li>" as HTML }.joined())</ul>"
     }
 
     /// Only what the maker has: nobody can grant what they lack.
-    private func boxes(checked: Set<PermissionKey>, offered member: Member) -> HTML {
+    private func boxes(_ form: FormView, checked: Set<PermissionKey>, offered member: Member) -> HTML {
         let all = PermissionKey.ofOrganisations.filter { member.may($0) || checked.contains($0) }
-        return "<fieldset><legend>May</legend>\(Field.permissions("permission", all, checked: checked))</fieldset>"
+        return form.permissions("permission", "May", all, checked: checked)
     }
 
     private func permissions(_ page: PageRequest) throws -> Set<PermissionKey> {

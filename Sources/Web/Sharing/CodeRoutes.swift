@@ -60,7 +60,7 @@ extension CodeResource {
 
 extension ShareCode.Request {
     /// Longest life that can be asked for, in minutes: ten years, so that the sum with any clock stays a date.
-    private static let longestMinutes = 10 * 366 * 24 * 60
+    static let longestMinutes = 10 * 366 * 24 * 60
 
     /// - Throws: ``APIError`` naming the field.
     init(_ asked: NewCode) throws {

@@ -109,11 +109,13 @@ struct InvitationPage: Sendable {
     private static func commandLine(_ code: ShareCodeId) -> Page {
         Page(
             title: "You are invited to a terminal",
-            body: """
-                <main><p class="brand">Postern</p><h1>You are invited to a shared terminal</h1>
+            body: Page.alone(
+                """
+                <h1>You are invited to a shared terminal</h1>
                 <p>Copy this page's whole address, with everything behind the <code>#</code>, and run:</p>
-                <p><code>postern join '…the address…'</code></p>
-                <p>Code <code>\(code.description)</code>. The secret behind the # has not been sent to this server.</p></main>
-                """)
+                \(Copyable.html("postern join '…the address…'"))
+                <p>Code <code>\(code.description)</code>. The secret behind the # has not been sent to this server.
+                <a href="/docs/install">How to install postern</a></p>
+                """))
     }
 }

@@ -3,6 +3,7 @@ import Hummingbird
 import Model
 import Operations
 import Storage
+import Telemetry
 
 /// The page of an organisation's open share sessions: one's own, and everybody's where the role allows it.
 struct SessionPages: Sendable {
@@ -10,29 +11,38 @@ struct SessionPages: Sendable {
 
     func add(to routes: Routes) {
         routes.page(.get, "/organisation/sessions", for: .member(.tenantRead), use: sessions)
-        routes.page(.post, "/organisation/sessions/end", for: .account, use: end)
+        routes.page(.post, "/organisation/sessions/end", for: .account, in: sessions, use: end)
     }
 
     @Sendable private func sessions(_ page: PageRequest) async throws -> Response {
         let open = try await shares.overview(by: page.caller)
+        guard !open.sessions.isEmpty else {
+            return page.page("Share sessions", Self.empty, live: [.sessions])
+        }
         let rows = open.sessions.map { one -> [HTML] in
-            let id = one.session.id
+            let end = Action("/organisation/sessions/end", "End it", page.token, ["id": one.session.id])
             return [
                 "\(one.session.sessionName ?? "without a name")", "\(one.host)",
-                "\(one.session.startedAt.readable)", "\(one.session.endsAt?.readable ?? "")",
-                one.mayEnd
-                    ? Field.action(
-                        "/organisation/sessions/end", "End it", page.visit.formToken, ["id": id],
-                        asks: "Host and guests are disconnected, and the session cannot be resumed.") : "",
+                TimeText.html(one.session.startedAt),
+                TimeText.html(one.session.endsAt, missing: "when its host ends it"),
+                one.mayEnd ? end.asks("Host and guests are disconnected, and the session cannot be resumed.") : "",
             ]
         }
+        let table = Table("Open share sessions", ["Name", "Host", .short("Since"), .short("Ends"), .actions], rows)
         return page.page(
-            "Share sessions",
-            """
-            <p>\(open.isEverybodys ? "Everybody's" : "Your") open share sessions. What is shown in them only their people can read.</p>
-            \(Field.table("Open share sessions", ["Name", "Host", "Since", "Ends", ""], rows))
-            """)
+            "Share sessions", Panel.html(nil, table.html),
+            lead:
+                "\(open.isEverybodys ? "Everybody's" : "Your") open share sessions. What is shown in them only their people can read.",
+            live: [.sessions])
     }
+
+    private static let empty = Panel.empty(
+        "No open sessions",
+        """
+        <p>Share a terminal from any machine where you are signed in; it prints a link and two words for your guests:</p>
+        \(Copyable.html("postern share"))
+        <p>Guests join in a browser, or with <code>postern join CODE</code>. <a href="/docs/share">How sharing works</a></p>
+        """)
 
     @Sendable private func end(_ page: PageRequest) async throws -> Response {
         let ended = try await shares.end(try page.form.require("id"), by: page.caller)

@@ -20,7 +20,9 @@ struct SessionRoutes: Sendable {
             .get, "/sessions", for: .credential,
             about: RouteText(
                 "One's own active sessions with their codes",
-                query: [.init("all", .words(["yes"]), "Everybody's in the organisation; needs session:read_all.")],
+                query: [
+                    .init("all", .words(["yes", "no"]), "Everybody's in the organisation; needs session:read_all.")
+                ],
                 .ok([SessionResource].self, "Newest first.")), use: list)
         routes.on(
             .delete, "/sessions/:id", for: .credential,
@@ -38,15 +40,14 @@ struct SessionRoutes: Sendable {
 
     @Sendable private func start(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response {
         let asked = try await request.value(NewSession.self)
-        try Self.check(asked.hostPublicKey, "hostPublicKey", required: true)
-        try Self.check(asked.sessionName ?? "", "sessionName", required: false)
+        try Self.checkKey(asked.hostPublicKey)
         let session = try await shares.start(publicKey: asked.hostPublicKey, name: asked.sessionName, by: host)
         return .json(SessionResource(session), status: .created)
     }
 
     /// `?all=yes` for everybody's, where the role allows it.
     @Sendable private func list(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response {
-        let wantsAll = try request.yesOrNo("all") ?? false
+        let wantsAll = try request.yesOrNo("all")
         let sessions = try await shares.list(all: wantsAll, by: host)
         return .json(sessions.map { SessionResource($0.session, codes: $0.codes) })
     }
@@ -73,10 +74,13 @@ struct SessionRoutes: Sendable {
         return .json(codes.map(CodeResource.init))
     }
 
-    private static func check(_ text: String, _ field: String, required: Bool) throws {
-        if required && text.isEmpty { throw APIError.badRequest("\(field) is empty") }
-        if text.utf8.count > WireLimits.shortTextBytes {
-            throw APIError.badRequest("\(field) is longer than \(WireLimits.shortTextBytes) bytes")
+    /// Keys are written in printable ASCII.
+    private static func checkKey(_ text: String) throws {
+        guard (1...WireLimits.shortTextBytes).contains(text.utf8.count),
+            text.utf8.allSatisfy({ (0x20...0x7E).contains($0) })
+        else {
+            throw APIError.badRequest(
+                "hostPublicKey: write 1 to \(WireLimits.shortTextBytes) characters of printable ASCII.")
         }
     }
 }

@@ -7,7 +7,10 @@ extension WebFeature {
     /// Share sessions, their codes, invitations, and the relay's ways in.
     static let sharing = WebFeature(
         name: "sharing",
-        navigation: [NavigationLink(path: "/organisation/sessions", title: "Share sessions")],
+        navigation: [
+            NavigationLink(
+                path: "/organisation/sessions", title: "Share sessions", group: .organisation, permission: .tenantRead)
+        ],
         exports: [
             ExportPart(kind: "session") { after, scope in
                 let page = try ShareSession.history(after: after, in: scope)

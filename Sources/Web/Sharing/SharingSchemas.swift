@@ -1,3 +1,4 @@
+import Storage
 import Wire
 
 // How the API describes these types (``Described``).
@@ -6,8 +7,8 @@ extension NewSession: Described {
     static let schema = Schema.named(
         "NewSession",
         [
-            .field("hostPublicKey", .string),
-            .absentOrNull("sessionName", .string),
+            .field("hostPublicKey", .text(1...WireLimits.shortTextBytes, pattern: "^[ -~]+$")),
+            .absentOrNull("sessionName", .either([.name(1...128), .words([""])])),
         ])
 }
 
@@ -30,8 +31,8 @@ extension NewCode: Described {
         "NewCode",
         [
             .field("permission", .words(["read", "control"])),
-            .absentOrNull("maxUses", .integer),
-            .absentOrNull("expiresInMinutes", .integer),
+            .absentOrNull("maxUses", .integer(1...Int(Int32.max))),
+            .absentOrNull("expiresInMinutes", .integer(0...ShareCode.Request.longestMinutes)),
         ])
 }
 

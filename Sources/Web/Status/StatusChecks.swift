@@ -16,11 +16,30 @@ public struct BackupReport: Sendable {
     public let interval: Int?
     /// What went wrong last time.
     public let problem: String?
+    public let directory: String
+    /// Newest first.
+    public let files: [BackupFile]
 
-    public init(newest: Int?, interval: Int?, problem: String?) {
+    public init(newest: Int?, interval: Int?, problem: String?, directory: String = "", files: [BackupFile] = []) {
+        self.directory = directory
+        self.files = files
         self.newest = newest
         self.interval = interval
         self.problem = problem
+    }
+}
+
+/// A backup on the disk.
+public struct BackupFile: Sendable {
+    public let name: String
+    /// Epoch seconds.
+    public let madeAt: Int
+    public let bytes: Int
+
+    public init(name: String, madeAt: Int, bytes: Int) {
+        self.name = name
+        self.madeAt = madeAt
+        self.bytes = bytes
     }
 }
 

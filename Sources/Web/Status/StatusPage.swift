@@ -15,8 +15,16 @@ struct StatusPage {
     /// Private figures; empty for strangers.
     let numbers: [(String, String)]
 
+    /// Whether the reader is signed in.
+    let isSignedIn: Bool
+
     var response: Response {
-        Page(title: headline, body: body).response
+        Page(
+            title: headline, body: Page.alone(body, isWide: true),
+            description:
+                "\(headline). How this Postern server is: its parts, notices and the last \(Availability.days) days.",
+            isLive: true
+        ).response
     }
 
     private var headline: String {
@@ -29,20 +37,33 @@ struct StatusPage {
     }
 
     private var body: HTML {
-        """
-        <main><p class="brand">Postern</p>
-        <h1 class="\(report.worst.rawValue)" role="status">\(headline)</h1>
-        \("<section aria-label=\"Notices\">\(notices)</section>", if: !incidents.isEmpty)
-        <table><caption>Parts</caption><thead><tr><th scope="col">Part</th><th scope="col">State</th>\
-        <th scope="col">What is known</th></tr></thead><tbody>\(report.components.map(row).joined())</tbody></table>
-        <p class="small">All looked at \(age) ago. Version \(version), up for \(uptime).</p>
-        \("<dl>\(numbers.map { "<dt>\($0.0)</dt><dd>\($0.1)</dd>" as HTML }.joined())</dl>", if: !numbers.isEmpty)
-        <h2>The last \(Availability.days) days</h2>
-        \(bars)
-        <p class="small">Share a terminal with <code>postern share</code>, join one with <code>postern join CODE</code>.
-        What crosses this server is encrypted between the people who share; it cannot read it.
-        <a href="/sign-in">Sign in</a> to your account. For programs: <a href="/health">health</a>, <a href="/ready">ready</a>, <a href="/openapi.json">API</a>.</p></main>
-        """
+        let parts = Table(
+            "Parts", ["Part", .short("State"), "What is known"],
+            report.components.map { ["\($0.name)", Self.badge($0.state), "\($0.text)"] })
+        let figures: HTML =
+            numbers.isEmpty ? "" : Panel.figures(numbers.map { Panel.Figure(value: $0.1, name: $0.0, path: nil) })
+        return """
+            <h1 class="\(report.worst.rawValue)" role="status">\(headline)</h1>
+            \("<section aria-label=\"Notices\">\(notices)</section>", if: !incidents.isEmpty)
+            \(figures)\(Panel.html(nil, parts.html))\(history)
+            <p class="small">All looked at \(age) ago. Version \(version), up for \(uptime). What crosses this server in share sessions is
+            encrypted between the people who share; it cannot read it.</p>
+            <footer class="footer"><a href="/about">About this server</a><a href="/docs">Documentation</a>\(account)\
+            <span>For programs: <a href="/health">health</a>, <a href="/ready">ready</a>, <a href="/openapi.json">API</a></span></footer>
+            """
+    }
+
+    private var account: HTML {
+        isSignedIn ? "<a href=\"/home\">Your pages</a>" : "<a href=\"/sign-in\">Sign in</a>"
+    }
+
+    private static func badge(_ state: Component.State) -> HTML {
+        switch state {
+        case .ok: Badge.html("works", .ok)
+        case .warning: Badge.html("needs care", .warning)
+        case .alarm: Badge.html("needs care now", .warning)
+        case .failed: Badge.html("broken", .bad)
+        }
     }
 
     private var age: String {
@@ -50,7 +71,7 @@ struct StatusPage {
     }
 
     /// Incidents that the page shows: it stays below 20 KB however long they are.
-    private static let noticesShown = 4
+    private static let noticesShown = 3
 
     private var notices: HTML {
         let more = incidents.count - Self.noticesShown
@@ -59,40 +80,41 @@ struct StatusPage {
     }
 
     private func notice(_ incident: Incident) -> HTML {
-        let since = incident.startedAt.iso.prefix(16)
-        return "<p class=\"notice\"><strong>\(incident.text)</strong><br>"
-            + "<span class=\"small\">since \(since.split(separator: "T").joined(separator: " ")) UTC</span></p>"
-    }
-
-    private func row(_ component: Component) -> HTML {
-        let word =
-            switch component.state {
-            case .ok: "works"
-            case .warning: "needs care"
-            case .alarm: "needs care now"
-            case .failed: "broken"
-            }
-        return "<tr><th scope=\"row\">\(component.name)</th>"
-            + "<td class=\"\(component.state.rawValue)\">\(word)</td><td>\(component.text)</td></tr>"
+        Panel.notice(
+            """
+            <p><strong>\(incident.text)</strong><br><span class="small">since \(TimeText.html(incident.startedAt))</span></p>
+            """, .warning)
     }
 
     /// One bar a day, the newest at the right; each has its words for those who do not see it.
-    private var bars: HTML {
+    private var history: HTML {
         let today = Int(now.milliseconds / 86_400_000)
         let known = Dictionary(days.map { ($0.day, $0) }) { $1 }
         // Before the first record there was nothing to measure.
         let first = days.first?.day ?? today
-        let items = (today - Availability.days + 1...today).map { day -> HTML in
-            let date = ISOTime.text(milliseconds: Int64(day) * 86_400_000).prefix(10)
-            guard day >= first else { return "<li class=\"none\"><span>\(date): not measured</span></li>" }
+        var measured: [Double] = []
+        let bars = (today - Availability.days + 1...today).map { day -> Chart.Bar in
+            let date = String(ISOTime.text(milliseconds: Int64(day) * 86_400_000).prefix(10))
+            guard day >= first else { return .init(label: date, value: 1, text: "not measured", tone: "none") }
             let share = Self.share(known[day], isFirst: day == first, isToday: day == today, now: now)
-            let state = share >= 0.999 ? "ok" : share >= 0.95 ? "warning" : "failed"
-            let percent = String((share * 1000).rounded() / 10)
-            return
-                "<li class=\"\(state)\" title=\"\(date): \(percent) %\"><span>\(date): \(percent) % available</span></li>"
+            measured.append(share)
+            let tone = share >= 0.999 ? "ok" : share >= 0.95 ? "warning" : "failed"
+            return .init(label: date, value: max(share, 0.05), text: "\(Self.percent(share)) % available", tone: tone)
         }
-        return "<ol class=\"bars\" aria-label=\"Availability by day\">\(items.joined())</ol>"
+        let mean = measured.reduce(0, +) / Double(max(1, measured.count))
+        let chart = Chart(
+            title: "Availability by day, the last \(Availability.days) days", bars: bars, greatest: 1,
+            from: "\(Availability.days) days ago", to: "today")
+        let span = measured.count == 1 ? "the first day" : "\(measured.count) days"
+        return Panel.html(
+            "The last \(Availability.days) days",
+            """
+            <p><strong>\(Self.percent(mean)) %</strong> available over \(span) that were measured. Green: all day; amber: 95 % or more;
+            red: less; grey: not measured.</p>\(chart.html)
+            """)
     }
+
+    private static func percent(_ share: Double) -> String { String((share * 1000).rounded(.down) / 10) }
 
     /// The part of a day in which the server was there and worked. The first and the last day are not whole.
     static func share(_ day: Availability?, isFirst: Bool, isToday: Bool, now: Timestamp) -> Double {

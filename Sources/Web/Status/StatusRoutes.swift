@@ -35,7 +35,7 @@ struct StatusRoutes: Sendable {
         let page = StatusPage(
             report: report, incidents: incidents, days: days, version: parts.version,
             uptime: DurationText.text(parts.metrics.uptimeSeconds), now: .now(),
-            numbers: publicNumbers || isSignedIn ? numbers : [])
+            numbers: publicNumbers || isSignedIn ? numbers : [], isSignedIn: isSignedIn)
         return page.response
     }
 
@@ -43,8 +43,8 @@ struct StatusRoutes: Sendable {
         let metrics = parts.metrics.relay
         return [
             ("Open sessions", "\(metrics.rooms.value)"), ("People connected", "\(metrics.peers.value)"),
-            ("Relayed since the start", "\(metrics.bytesDelivered.value >> 20) MiB"),
+            ("Relayed since the start", ByteText.text(Int(metrics.bytesDelivered.value))),
             ("Times that a guest was too slow", "\(metrics.slowConsumers.value)"),
-        ] + (DiskSpace(of: parts.stateDirectory).map { [("Free disk space", "\($0.freeBytes >> 20) MiB")] } ?? [])
+        ] + (DiskSpace(of: parts.stateDirectory).map { [("Free disk space", ByteText.text($0.freeBytes))] } ?? [])
     }
 }

@@ -3,6 +3,7 @@ import Hummingbird
 import Model
 import Operations
 import Storage
+import Telemetry
 import Tunnels
 import Wire
 
@@ -13,44 +14,47 @@ struct TunnelPages: Sendable {
 
     func add(to routes: Routes) {
         routes.page(.get, "/organisation/tunnels", for: .member(.tenantRead), use: list)
-        routes.page(.post, "/organisation/tunnels/change", for: .account, use: change)
+        routes.page(.post, "/organisation/tunnels/change", for: .account, in: list, use: change)
         routes.page(.get, "/administration/tunnels", for: .administrator, use: listEverywhere)
-        routes.page(.post, "/administration/tunnels/change", for: .administrator, use: changeAnywhere)
+        routes.page(
+            .post, "/administration/tunnels/change", for: .administrator, in: listEverywhere, use: changeAnywhere)
     }
 
     // MARK: The organisation's
 
     @Sendable private func list(_ page: PageRequest) async throws -> Response {
         let open = try await tunnels.overview(by: page.caller)
-        guard !open.tunnels.isEmpty else { return page.page("Tunnels", Self.empty(resources)) }
+        guard !open.tunnels.isEmpty else { return page.page("Tunnels", Self.empty(resources), live: [.tunnels]) }
         let rows = open.tunnels.map { one in
             row(one) + [one.mayManage ? actions(one, "/organisation/tunnels/change", page) : ""]
         }
         return page.page(
-            "Tunnels",
-            """
-            <p>\(open.isEverybodys ? "Everybody's" : "Your") tunnels, as they are now.</p>
-            \(Field.table("Tunnels", Self.heads + [""], rows))
-            """
-        ).refreshing
+            "Tunnels", Panel.html(nil, Table("Tunnels", Self.columns + [.actions], rows).html),
+            lead: "\(open.isEverybodys ? "Everybody's" : "Your") tunnels, as they are now.", live: [.tunnels])
     }
 
-    private static let heads = ["Address", "State", "Owner", "Connections", "Requests", "Bytes", "Last seen"]
+    private static let columns: [Table.Column] = [
+        "Address", .short("State"), "Owner", .number("Connections"), .number("Requests"), .number("Carried"),
+        .short("Last seen"),
+    ]
 
     private static func empty(_ resources: TunnelResources) -> HTML {
         let configuration = resources.server.configuration
         guard configuration.domain != nil || configuration.ports != nil else {
-            return """
-                <p>This server has no tunnels yet. Its owner sets <code>tunnel-domain</code> for addresses and <code>tunnel-ports</code>
-                for ports; <code>docs/tunnels.md</code> says how.</p>
+            return Panel.empty(
+                "This server has no tunnels yet",
                 """
+                <p>Its owner sets <code>tunnel-domain</code> for addresses and <code>tunnel-ports</code> for ports;
+                <a href="/docs/tunnels">the documentation</a> says how.</p>
+                """)
         }
-        return """
-            <p>No tunnels yet. On the machine whose web server your friends should see, with its port in place of 3000:</p>
-            <pre>postern http 3000</pre>
-            <p>For anything that is no web server, such as SSH:</p>
-            <pre>postern tcp 22</pre>
+        return Panel.empty(
+            "No tunnels yet",
             """
+            <p>On the machine whose web server your friends should see, with its port in place of 3000:</p>
+            \(Copyable.html("postern http 3000"))
+            <p>For anything that is no web server, such as SSH:</p>\(Copyable.html("postern tcp 22"))
+            """)
     }
 
     private func row(_ one: TunnelOperations.Listed) -> [HTML] {
@@ -60,20 +64,33 @@ struct TunnelPages: Sendable {
             ? "<a href=\"\(resource.url)\" rel=\"noopener noreferrer\" target=\"_blank\">\(resource.url)</a>"
             : "\(resource.url)"
         return [
-            address, "\(resource.state)", "\(resource.owner)", "\(resource.connections)", "\(resource.requests)",
+            address, Self.badge(resource.state), "\(resource.owner)", "\(resource.connections)", "\(resource.requests)",
             "\(ByteText.text(resource.bytes))",
-            "\(one.status == nil ? one.tunnel.seenAt?.readable ?? "never" : "now")",
+            one.status == nil ? TimeText.html(one.tunnel.seenAt, missing: "never") : "now",
         ]
+    }
+
+    private static func badge(_ state: String) -> HTML {
+        Badge.html(state, state == "online" ? .ok : state == "paused" ? .warning : .plain)
     }
 
     private func actions(_ one: TunnelOperations.Listed, _ path: String, _ page: PageRequest) -> HTML {
         let isPaused = one.tunnel.isPaused
-        var verbs = [isPaused ? ("resume", "Resume") : ("pause", "Pause")]
-        if one.status != nil { verbs.append(("stop", "Stop")) }
-        if path.hasPrefix("/organisation") { verbs.append(("remove", "Remove")) }
-        return verbs.map { verb, label in
-            Field.action(path, label, page.visit.formToken, ["id": one.tunnel.id, "verb": verb])
-        }.joined()
+        func action(_ verb: String, _ label: String) -> Action {
+            Action(path, label, page.token, ["id": one.tunnel.id, "verb": verb])
+        }
+        var actions = isPaused ? action("resume", "Resume").html : action("pause", "Pause").html
+        if one.status != nil {
+            actions =
+                actions + action("stop", "Stop").asks("Visitors are cut off, and the command that serves it ends.")
+        }
+        if path.hasPrefix("/organisation") {
+            actions =
+                actions
+                + action("remove", "Remove").asks(
+                    "The address stops working. Its name or port stays yours for 90 days.")
+        }
+        return actions
     }
 
     @Sendable private func change(_ page: PageRequest) async throws -> Response {
@@ -104,13 +121,13 @@ struct TunnelPages: Sendable {
         let rows = all.map { one, organisation in
             row(one) + ["\(organisation)", actions(one, "/administration/tunnels/change", page)]
         }
+        let table = Table(
+            "Tunnels of all organisations", Self.columns + ["Organisation", .actions], rows,
+            empty: "<p class=\"muted\">Nobody has a tunnel yet.</p>")
         return page.page(
-            "All tunnels",
-            """
-            <p>Every tunnel of this server. A paused one lets nobody in, and only an administrator can resume it.</p>
-            \(Field.table("Tunnels of all organisations", Self.heads + ["Organisation", ""], rows))
-            """
-        ).refreshing
+            "All tunnels", Panel.html(nil, table.html),
+            lead: "Every tunnel of this server. A paused one lets nobody in, and only an administrator can resume it.",
+            live: [.server])
     }
 
     @Sendable private func changeAnywhere(_ page: PageRequest) async throws -> Response {
@@ -130,17 +147,5 @@ struct TunnelPages: Sendable {
         default: throw APIError.badRequest("verb is stop, pause or resume")
         }
         return page.back(to: "/administration/tunnels", notice)
-    }
-}
-
-/// Numbers of bytes as people read them.
-enum ByteText {
-    static func text(_ bytes: Int) -> String {
-        var value = Double(bytes)
-        for unit in ["B", "KiB", "MiB", "GiB"] {
-            if value < 1024 { return unit == "B" ? "\(bytes) B" : "\((value * 10).rounded() / 10) \(unit)" }
-            value /= 1024
-        }
-        return "\((value * 10).rounded() / 10) TiB"
     }
 }

@@ -29,7 +29,7 @@ struct TunnelRoutes: Sendable {
             .get, "/tunnels", for: .credential,
             about: RouteText(
                 "One's own tunnels",
-                query: [.init("all", .words(["yes"]), "Everybody's in the organisation; needs tunnel:read.")],
+                query: [.init("all", .words(["yes", "no"]), "Everybody's in the organisation; needs tunnel:read.")],
                 .ok([TunnelResource].self, "Newest first.")), use: list)
         routes.on(
             .get, "/tunnels/:id", for: .credential,
@@ -79,7 +79,7 @@ struct TunnelRoutes: Sendable {
 
     /// `?all=yes` for everybody's, where the role allows it.
     @Sendable private func list(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
-        let all = try await tunnels.list(all: try request.yesOrNo("all") ?? false, by: caller)
+        let all = try await tunnels.list(all: try request.yesOrNo("all"), by: caller)
         return .json(all.map(resources.resource))
     }
 

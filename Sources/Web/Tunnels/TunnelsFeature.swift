@@ -10,8 +10,8 @@ extension WebFeature {
     static let tunnels = WebFeature(
         name: "tunnels",
         navigation: [
-            NavigationLink(path: "/organisation/tunnels", title: "Tunnels"),
-            NavigationLink(path: "/administration/tunnels", title: "All tunnels", isForAdministrators: true),
+            NavigationLink(
+                path: "/organisation/tunnels", title: "Tunnels", group: .organisation, permission: .tenantRead)
         ],
         exports: [
             ExportPart(kind: "tunnel") { after, scope in
@@ -52,13 +52,19 @@ extension WebFeature {
 }
 
 extension NewTunnel: Described {
-    static let schema = Schema.named(
-        "NewTunnel",
-        [
-            .field("kind", .words(TunnelKind.allCases.map(\.rawValue))),
-            .absentOrNull("name", .string, "Of http and tls; three random words where it is absent."),
-            .absentOrNull("port", .integer, "Of tcp; a free one where it is absent."),
-        ])
+    static let schema = Schema.either([
+        .object([
+            .field("kind", .words([TunnelKind.http, .tls].map(\.rawValue))),
+            .absentOrNull(
+                "name", .text(3...63, pattern: "^[a-z0-9][a-z0-9-]*[a-z0-9]$"), "Three random words where it is absent."
+            ),
+            .optional("port", .null),
+        ]),
+        .object([
+            .field("kind", .words([TunnelKind.tcp].map(\.rawValue))),
+            .absentOrNull("port", .integer(1...65_535), "A free one where it is absent."), .optional("name", .null),
+        ]),
+    ])
 }
 
 extension TunnelResource: Described {

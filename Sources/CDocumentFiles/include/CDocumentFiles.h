@@ -1,0 +1,14 @@
+// The documentation as HTML, as scripts/documents has put it into `generated`. A build without that step has none.
+#pragma once
+
+#include <stddef.h>
+
+struct postern_document_file {
+    const char *name;
+    const unsigned char *content;
+    size_t count;
+};
+
+// How many files there are; 0 where `scripts/documents` was not run.
+size_t postern_document_file_count(void);
+struct postern_document_file postern_document_file(size_t index);

@@ -1,0 +1,14 @@
+public import Database
+
+/// How many there are of what a server has.
+public struct ApplianceOverview: Sendable, Equatable {
+    public let people, organisations: Int
+
+    /// - Throws: ``StorageError``.
+    public init(in database: Transaction) throws {
+        let found = try database.first(
+            "SELECT (SELECT count(*) FROM users) AS people, (SELECT count(*) FROM organisations) AS organisations"
+        ) { (try $0.integer("people"), try $0.integer("organisations")) }
+        (people, organisations) = found ?? (0, 0)
+    }
+}

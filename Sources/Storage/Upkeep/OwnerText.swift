@@ -1,0 +1,53 @@
+public import Database
+public import Model
+
+/// What the server's owner says on its public pages.
+public enum OwnerText: String, Sendable, CaseIterable {
+    /// The page "About this server".
+    case about
+
+    /// Of a text, in characters: some screens.
+    public static let greatest = 10_000
+
+    /// - Throws: ``StorageError``.
+    public func read(in database: Transaction) throws -> String? {
+        try database.first("SELECT value FROM owner_texts WHERE name = ?", rawValue) { try $0.text("value") }
+    }
+
+    /// - Parameter text: empty removes it.
+    /// - Throws: ``Refusal`` `.invalid`; ``StorageError``.
+    public func set(_ text: String, now: Timestamp, in database: Transaction) throws {
+        guard text.count <= Self.greatest else {
+            throw Refusal(.invalid, "\(rawValue): use at most \(Self.greatest) characters.")
+        }
+        if text.isEmpty {
+            try database.run("DELETE FROM owner_texts WHERE name = ?", rawValue)
+        } else {
+            try database.run(
+                """
+                INSERT INTO owner_texts (name, value, changed_at) VALUES (?, ?, ?)
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = excluded.changed_at
+                """, rawValue, text, now)
+        }
+    }
+}
+
+extension StorageFeature {
+    static let upkeep = StorageFeature(name: "upkeep", migrations: [.ownerTexts])
+}
+
+extension Migration {
+    static let ownerTexts = Migration(
+        number: 11,
+        script: """
+            CREATE TABLE owner_texts (
+                name TEXT PRIMARY KEY NOT NULL,
+                value TEXT NOT NULL,
+                changed_at INTEGER NOT NULL
+            ) STRICT;
+            """)
+}
+
+extension AuditAction {
+    public static let ownerTextSet = AuditAction("owner_text.set")
+}

@@ -1,0 +1,123 @@
+import HTTPTypes
+import Hummingbird
+import Model
+import Operations
+import Storage
+import TransportSecurity
+
+/// What the server runs with: certificate, backups, settings.
+struct AppliancePages: Sendable {
+    let parts: WebParts
+
+    func add(to routes: Routes) {
+        routes.page(.get, "/administration/certificate", for: .administrator, use: certificate)
+        routes.page(.get, "/administration/backups", for: .administrator, use: backups)
+        routes.page(.post, "/administration/backups", for: .administrator, in: backups, use: backUp)
+        routes.page(.get, "/administration/settings", for: .administrator, use: settings)
+    }
+
+    private static func time(_ seconds: Int) -> HTML { TimeText.html(Timestamp(milliseconds: Int64(seconds) * 1000)) }
+
+    // MARK: Certificate
+
+    @Sendable private func certificate(_ page: PageRequest) async throws -> Response {
+        guard let report = parts.certificate() else {
+            return page.page(
+                "Certificate",
+                Panel.empty(
+                    "No HTTPS here",
+                    "<p>This server answers plain HTTP; the web server in front of it has the certificate.</p>"))
+        }
+        let facts = report.facts
+        let now = Int(Timestamp.now().milliseconds / 1000)
+        let life = max(1, facts.notAfter - facts.notBefore)
+        let left = max(0, facts.notAfter - now)
+        let tone = report.urgency == .good ? "" : "warning"
+        let problem: HTML = report.problem.map { Panel.notice("<p>\($0)</p>", .warning) } ?? ""
+        var rows: [(String, HTML)] = [
+            ("Names", "\(facts.names.joined(separator: ", "))"),
+            (
+                "Kind",
+                facts.isSelfSigned ? "\(Badge.html("self-signed", .warning)) browsers warn of it" : "\(report.mode)"
+            ),
+            ("Issuer", "\(facts.issuer)"),
+            (
+                "Ends",
+                "\(Self.time(facts.notAfter)), in \(left / 86_400) days\(Meter.bar(Double(left) / Double(life), tone))"
+            ),
+            ("SHA-256 fingerprint", Copyable.html("\(facts.fingerprint)")),
+        ]
+        if let renewal = report.renewal {
+            rows.append(("Renewal", "\(renewal.doing)"))
+            rows.append(("Next attempt", Self.time(renewal.nextAttempt)))
+        }
+        let help: HTML =
+            facts.isSelfSigned
+            ? """
+            <p>A certificate that browsers trust is free: <a href="/docs/first-server">from a bare machine to a share with a real
+            certificate</a>.</p>
+            """ : ""
+        return page.page("Certificate", problem + Panel.html(nil, Panel.facts(rows)) + help)
+    }
+
+    // MARK: Backups
+
+    @Sendable private func backups(_ page: PageRequest) async throws -> Response {
+        let report = parts.backups()
+        let problem: HTML = report.problem.map { Panel.notice("<p>\($0)</p>", .bad) } ?? ""
+        let every = report.interval.map { "every \(DurationText.text($0))" } ?? "none are made by themselves"
+        let rows = report.files.map { file -> [HTML] in
+            ["<code>\(file.name)</code>", Self.time(file.madeAt), "\(ByteText.text(file.bytes))"]
+        }
+        let table = Table(
+            "Backups", ["File", .short("Made"), .number("Size")], rows,
+            empty: "<p class=\"muted\">None yet. The first one is made within a minute of the start.</p>")
+        let facts = Panel.facts([
+            ("Made", "\(every)"), ("Kept in", "<code>\(report.directory)</code>"),
+            ("Restore one", Copyable.html("sudo postern restore \(report.directory)/FILE")),
+        ])
+        return page.page(
+            "Backups",
+            problem + Panel.html(nil, facts)
+                + Panel.html(
+                    nil, table.html + Action("/administration/backups", "Back up now", page.token, isMain: true).html),
+            lead: "Copies of the database on this machine. Copy them elsewhere, too: a disk that dies takes them along."
+        )
+    }
+
+    @Sendable private func backUp(_ page: PageRequest) async throws -> Response {
+        do { try await parts.backUp() } catch {
+            throw APIError(.conflict, "no_backup", "No backup was made: \(error)")
+        }
+        return page.back(to: "/administration/backups", "A backup is made.")
+    }
+
+    // MARK: Settings
+
+    @Sendable private func settings(_ page: PageRequest) async throws -> Response {
+        let rows = parts.settings.map { one -> [HTML] in
+            ["<code>\(one.key)</code>", one.value.map { "<code>\($0)</code>" } ?? "", "\(one.source)", "\(one.help)"]
+        }
+        return page.page(
+            "Settings",
+            Panel.html(nil, Table("Settings in force", ["Setting", "Value", "From", "What it does"], rows).html),
+            lead:
+                "What was in force when the server started. Change /etc/postern/postern.yml on the machine, then run: sudo postern config check"
+        )
+    }
+}
+
+/// A setting as `postern config show` prints it.
+public struct SettingInForce: Sendable {
+    public let key: String
+    /// Nil where it is not set; secrets say so and no more.
+    public let value: String?
+    public let source, help: String
+
+    public init(key: String, value: String?, source: String, help: String) {
+        self.key = key
+        self.value = value
+        self.source = source
+        self.help = help
+    }
+}

@@ -1,0 +1,100 @@
+import HTTPTypes
+import Hummingbird
+import Model
+import Operations
+import Storage
+import Telemetry
+import Tunnels
+
+/// `/home`: what is going on now, what needs this person, and what to do next.
+struct HomePage: Sendable {
+    let services: WebServices
+
+    func add(to routes: Routes) { routes.page(.get, "/home", for: .account, use: home) }
+
+    @Sendable private func home(_ page: PageRequest) async throws -> Response {
+        guard page.member != nil else {
+            return page.page(
+                "Overview",
+                Panel.empty(
+                    "This browser is in an organisation that is deleted",
+                    "<p><a class=\"button main\" href=\"/organisation\">Choose another</a></p>"))
+        }
+        let sessions = try await seen(page) { try await services.shares.overview(by: $0).sessions.count }
+        let tunnels = try await seen(page) { try await services.tunnels.overview(by: $0).tunnels }
+        let machines = try await seen(page) { try await services.machines.overview(by: $0).machines }
+        var figures: [Panel.Figure] = []
+        if let sessions {
+            figures.append(.init(value: "\(sessions)", name: "Open share sessions", path: "/organisation/sessions"))
+        }
+        if let tunnels {
+            let online = tunnels.count { $0.status != nil }
+            figures.append(
+                .init(value: "\(online) of \(tunnels.count)", name: "Tunnels online", path: "/organisation/tunnels"))
+        }
+        if let machines {
+            let online = machines.count { $0.status != nil }
+            figures.append(
+                .init(value: "\(online) of \(machines.count)", name: "Machines online", path: "/organisation/machines"))
+        }
+        let needs = try await needs(page, machines ?? [])
+        let attention: HTML =
+            needs.isEmpty
+            ? Panel.notice("<p>Nothing needs you.</p>", .ok)
+            : Panel.html("Needs you", "<ul>\(needs.map { "<li>\($0)</li>" as HTML }.joined())</ul>")
+        return page.page(
+            "Overview", Panel.figures(figures) + attention + Self.start, live: [.sessions, .tunnels, .machines])
+    }
+
+    /// What somebody's role or second factor does not let them see is left out.
+    private func seen<Value>(_ page: PageRequest, _ read: (Caller) async throws -> Value) async throws -> Value? {
+        do { return try await read(page.caller) } catch is Refusal { return nil }
+    }
+
+    private func needs(_ page: PageRequest, _ machines: [MachineOperations.Listed]) async throws -> [HTML] {
+        var needs: [HTML] = []
+        if try await !services.credentials.secondFactor(of: page.caller).isOn {
+            needs.append(
+                "Your account has no second factor: a stolen password is enough. <a href=\"/account/second-factor\">Set it up</a>"
+            )
+        }
+        for machine in machines {
+            guard let problem = machine.problem else { continue }
+            needs.append(
+                "<a href=\"/organisation/machines/\(machine.machine.id)\">\(machine.machine.name)</a>: \(problem)")
+        }
+        if page.caller.user.isAdmin {
+            for part in await services.board.report().components where part.state != .ok {
+                needs.append("This server's \(part.name): \(part.text) <a href=\"/administration\">Look</a>")
+            }
+        }
+        return needs
+    }
+
+    private static let start = Panel.columns([
+        Panel.html(
+            "Share a terminal",
+            """
+            <p>Prints a link and two words for your guests. They join in a browser or on the command line, and this server cannot
+            read what is shown.</p>\(Copyable.html("postern share"))<p><a href="/docs/share">How sharing works</a></p>
+            """),
+        Panel.html(
+            "Show a web server to others",
+            """
+            <p>Gives what runs on port 3000 of your machine an address on the internet.</p>\(Copyable.html("postern http 3000"))
+            <p><a href="/docs/tunnels">How tunnels work</a></p>
+            """),
+        Panel.html(
+            "Keep a machine connected",
+            """
+            <p>An enrolled machine keeps its tunnels across restarts, and shows here how it is.</p>
+            <p><a class="button" href="/organisation/machines">Add a machine</a></p><p><a href="/docs/machines">How machines work</a></p>
+            """),
+    ])
+}
+
+extension WebFeature {
+    /// The first page of somebody who is signed in.
+    static let home = WebFeature(
+        name: "home", routes: { services, routes in HomePage(services: services).add(to: routes) })
+}

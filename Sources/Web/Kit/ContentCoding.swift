@@ -1,0 +1,102 @@
+import CZlib
+import Crypto
+import HTTPTypes
+import Hummingbird
+import Model
+import NIOCore
+
+/// Answers as they go over the line: by gzip where the client takes it and it is worth it, and not at all where the client has it already.
+enum ContentCoding {
+    /// Below this an answer fits one packet anyway, in bytes.
+    private static let worthIt = 1_000
+    /// Answers of one piece are below a mebibyte; more is sent as it is.
+    private static let greatest = 1 << 20
+    /// zlib's own compromise between time and size.
+    private static let level: Int32 = 6
+
+    /// - Parameter response: of a GET. One whose body is written piece by piece is left as it is.
+    static func apply(to response: inout Response, for request: Request) async throws {
+        guard response.status == .ok, let length = response.body.contentLength, length > 0, length <= greatest,
+            response.headers[.contentEncoding] == nil
+        else { return }
+        let isKept = response.headers[.cacheControl] != "no-store"
+        let isPacked = length >= worthIt && isText(response) && request.takesGzip
+        guard isKept || isPacked else { return }
+        let writer = Collector()
+        try await response.body.write(writer)
+        var body = writer.buffer
+        if isKept {
+            let tag = "W/\"\(Hexadecimal.text(SHA256.hash(data: body.readableBytesView).prefix(12)))\""
+            response.headers[.eTag] = tag
+            if matches(request.headers[.ifNoneMatch], tag) {
+                response.status = .notModified
+                response.headers[.contentType] = nil
+                response.body = .init()
+                return
+            }
+        }
+        if isText(response) { response.headers[.vary] = "Accept-Encoding" }
+        if isPacked, let packed = packed(body) {
+            response.headers[.contentEncoding] = "gzip"
+            body = packed
+        }
+        response.headers[.contentLength] = nil
+        response.body = .init(byteBuffer: body)
+    }
+
+    private static func isText(_ response: Response) -> Bool {
+        let type = response.headers[.contentType] ?? ""
+        return type.hasPrefix("text/") || type.hasPrefix("application/json") || type.hasPrefix("image/svg")
+    }
+
+    /// RFC 9110, section 13.1.2: by the weak comparison.
+    static func matches(_ header: String?, _ tag: String) -> Bool {
+        guard let header else { return false }
+        func opaque(_ text: Substring) -> Substring { text.hasPrefix("W/") ? text.dropFirst(2) : text }
+        return header.split(separator: ",").contains { one in
+            let trimmed = one.drop { $0 == " " }.prefix { $0 != " " }
+            return trimmed == "*" || opaque(trimmed) == opaque(tag[...])
+        }
+    }
+
+    /// By gzip (RFC 1952); nil where that does not work.
+    static func packed(_ body: ByteBuffer) -> ByteBuffer? {
+        var stream = z_stream()
+        guard postern_gzip_begin(&stream, level) == Z_OK else { return nil }
+        defer { deflateEnd(&stream) }
+        var input = Array(body.readableBytesView)
+        var out = [UInt8](repeating: 0, count: Int(deflateBound(&stream, UInt(input.count))))
+        let written = input.withUnsafeMutableBufferPointer { input in
+            out.withUnsafeMutableBufferPointer { out -> Int? in
+                stream.next_in = input.baseAddress
+                stream.avail_in = UInt32(input.count)
+                stream.next_out = out.baseAddress
+                stream.avail_out = UInt32(out.count)
+                return deflate(&stream, Z_FINISH) == Z_STREAM_END ? out.count - Int(stream.avail_out) : nil
+            }
+        }
+        return written.map { ByteBuffer(bytes: out.prefix($0)) }
+    }
+}
+
+/// Takes a whole body. One task uses it.
+private final class Collector: ResponseBodyWriter {
+    var buffer = ByteBuffer()
+
+    func write(_ buffer: ByteBuffer) async throws {
+        var buffer = buffer
+        self.buffer.writeBuffer(&buffer)
+    }
+
+    func finish(_ trailingHeaders: HTTPFields?) async throws {}
+}
+
+extension Request {
+    /// RFC 9110, section 12.5.3: whether gzip is named and not refused.
+    var takesGzip: Bool {
+        headers[.acceptEncoding]?.split(separator: ",").contains { encoding in
+            let parts = encoding.split(separator: ";").map { $0.filter { $0 != " " } }
+            return parts.first?.lowercased() == "gzip" && !parts.dropFirst().contains { $0 == "q=0" || $0 == "q=0.0" }
+        } ?? false
+    }
+}

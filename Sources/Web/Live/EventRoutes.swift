@@ -1,0 +1,180 @@
+import HTTPTypes
+import Hummingbird
+import Model
+import NIOCore
+import Operations
+import Storage
+import Synchronization
+import Telemetry
+import Tunnels
+
+/// `/events`: tells an open page that something on it has changed, by server-sent events (WHATWG HTML, section 9.2).
+///
+/// An event says what has changed and nothing of it; the page asks for itself again. `Last-Event-ID` brings what was missed, or `reset`
+/// where that is too long ago or the server was started anew.
+struct EventRoutes: Sendable {
+    let changes: ChangeFeed
+    private let streams = OpenStreams()
+
+    init(changes: ChangeFeed) { self.changes = changes }
+
+    /// How often something is sent, so that proxies keep the connection and a closed one is noticed.
+    private static let tick = Duration.seconds(5)
+    /// Ticks after which a stream ends: the browser comes back, and is asked again who it is.
+    private static let ticks = 60
+    /// What a browser waits before it comes back, in milliseconds.
+    private static let retry = 2_000
+    /// The same for a page that made room for a newer one of the same browser.
+    private static let longRetry = 60_000
+
+    func add(to routes: Routes) { routes.page(.get, "/events", for: .account, use: follow) }
+
+    @Sendable private func follow(_ page: PageRequest) async throws -> Response {
+        let topics = try topics(page)
+        let (signals, continuation) = AsyncStream.makeStream(of: Signal.self, bufferingPolicy: .bufferingNewest(16))
+        guard let id = streams.begin(page.visit.signIn.id, { continuation.yield(.makesRoom) }) else {
+            throw Refusal(.rateLimited, "Too many pages are followed on this server at once.")
+        }
+        let (missed, next) = changes.follow(since: last(page.request.headers[.lastEventId]))
+        var first = "retry: \(Self.retry)\n\n"
+        if missed == nil || isOfAnotherRun(page.request.headers[.lastEventId]) {
+            first += "id: \(changes.run)-\(changes.last)\nevent: reset\ndata: all\n\n"
+        }
+        let organisation = page.caller.organisationId
+        for change in missed ?? [] where change.isFor(topics, in: organisation) { first += text(change) }
+        let (start, signIn) = (first, page.visit.signIn.id)
+        return Response(
+            status: .ok,
+            headers: [
+                .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store",
+                // Web servers in front pass each event on at once (nginx).
+                .accelBuffering: "no",
+            ],
+            body: .init { writer in
+                defer { streams.end(id, of: signIn) }
+                try await writer.write(ByteBuffer(string: start))
+                try await send(next, signals, continuation, topics, organisation, to: &writer)
+                try await writer.finish(nil)
+            })
+    }
+
+    private enum Signal {
+        case change(ChangeFeed.Change)
+        case tick
+        case makesRoom
+    }
+
+    /// Until the server stops, the browser goes, or it is time to ask again.
+    private func send(
+        _ next: AsyncStream<ChangeFeed.Change>, _ signals: AsyncStream<Signal>,
+        _ continuation: AsyncStream<Signal>.Continuation, _ topics: Set<ChangeTopic>, _ organisation: String,
+        to writer: inout any ResponseBodyWriter
+    ) async throws {
+        let feeding = Task {
+            for await change in next { continuation.yield(.change(change)) }
+            continuation.finish()
+        }
+        let ticking = Task {
+            for _ in 0..<Self.ticks {
+                try await Task.sleep(for: Self.tick)
+                continuation.yield(.tick)
+            }
+            continuation.finish()
+        }
+        defer {
+            feeding.cancel()
+            ticking.cancel()
+        }
+        // Numbers that grow all the time are no change of their own: they are shown anew at each tick.
+        let counts = !topics.isDisjoint(with: [.tunnels, .server])
+        for await signal in signals {
+            switch signal {
+            case .change(let change) where change.isFor(topics, in: organisation):
+                try await writer.write(ByteBuffer(string: text(change)))
+            case .change: continue
+            case .makesRoom:
+                try await writer.write(ByteBuffer(string: "retry: \(Self.longRetry)\n\n"))
+                return
+            case .tick:
+                try await writer.write(ByteBuffer(string: counts ? "event: changed\ndata: counts\n\n" : ":\n\n"))
+            }
+        }
+    }
+
+    private func text(_ change: ChangeFeed.Change) -> String {
+        "id: \(changes.run)-\(change.number)\nevent: changed\ndata: \(change.topic.rawValue)\n\n"
+    }
+
+    /// - Throws: ``APIError`` for a topic that there is not; ``Refusal`` for one that is not theirs.
+    private func topics(_ page: PageRequest) throws -> Set<ChangeTopic> {
+        let words = (page.query("topics") ?? "").split(separator: ",")
+        let topics = Set(words.compactMap { ChangeTopic(rawValue: String($0)) })
+        guard topics.count == words.count, !topics.isEmpty else {
+            throw APIError.badRequest("topics: \(ChangeTopic.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        if topics.contains(.server) { try page.caller.requireAdministrator() }
+        return topics
+    }
+
+    /// The number of the last event that a browser has read.
+    private func last(_ id: String?) -> UInt64? {
+        guard let id, !isOfAnotherRun(id) else { return nil }
+        return UInt64(id.dropFirst(changes.run.count + 1))
+    }
+
+    private func isOfAnotherRun(_ id: String?) -> Bool { id.map { !$0.hasPrefix("\(changes.run)-") } ?? false }
+}
+
+/// The streams that are open. A browser that opens one too many gets it, and its oldest ends: that may be one of a page that is
+/// closed, which a server notices late.
+private final class OpenStreams: Sendable {
+    /// Of one sign-in: a browser has a handful of tabs open.
+    private static let perSignIn = 8
+    /// Altogether: each costs a connection and two tasks.
+    private static let total = 2_000
+
+    private struct State {
+        var next = 0
+        var all = 0
+        var bySignIn: [String: [(id: Int, makeRoom: @Sendable () -> Void)]] = [:]
+    }
+
+    private let state = Mutex(State())
+
+    /// - Returns: the stream's number; nil where the server has as many as it takes.
+    func begin(_ signIn: String, _ makeRoom: @escaping @Sendable () -> Void) -> Int? {
+        let (id, oldest) = state.withLock { state -> (Int?, (@Sendable () -> Void)?) in
+            guard state.all < Self.total else { return (nil, nil) }
+            state.next += 1
+            state.all += 1
+            var own = state.bySignIn[signIn] ?? []
+            own.append((state.next, makeRoom))
+            state.bySignIn[signIn] = own
+            let tooMany = own.count - Self.perSignIn
+            return (state.next, tooMany > 0 ? own[tooMany - 1].makeRoom : nil)
+        }
+        oldest?()
+        return id
+    }
+
+    func end(_ id: Int, of signIn: String) {
+        state.withLock { state in
+            state.all -= 1
+            state.bySignIn[signIn]?.removeAll { $0.id == id }
+            if state.bySignIn[signIn]?.isEmpty == true { state.bySignIn[signIn] = nil }
+        }
+    }
+}
+
+extension HTTPField.Name {
+    // Valid field names; only an invalid one would give nil.
+    fileprivate static let lastEventId = Self("Last-Event-ID")!
+    fileprivate static let accelBuffering = Self("X-Accel-Buffering")!
+}
+
+extension WebFeature {
+    /// Pages that follow what goes on.
+    static let live = WebFeature(
+        name: "live",
+        routes: { services, routes in EventRoutes(changes: services.tunnels.server.changes).add(to: routes) })
+}
