@@ -183,11 +183,28 @@ class Demo:
         return good
 
 
+def end_shares(folder):
+    """Ends the demo's shares in order, so that guests are told that they end, before the server goes."""
+    ending = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+            if arguments[1:2] == [b"share"] and str(folder).encode() in (process / "environ").read_bytes():
+                os.kill(int(process.name), signal.SIGTERM)
+                ending.append(process)
+        except OSError:
+            pass
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and any(process.exists() for process in ending):
+        time.sleep(0.05)
+
+
 def stop():
     if not RUNNING.exists():
         return
     running = json.loads(RUNNING.read_text())
     folder = Path(running["folder"])
+    end_shares(folder)
     subprocess.run(["tmux", "-S", str(folder / "tmux"), "kill-server"], capture_output=True)
     for pid in running["pids"]:
         try:

@@ -23,13 +23,19 @@ def option(argument):
     return text + (f" \\fI{escaped(value)}\\fR" if argument["kind"] == "option" else "")
 
 
+def discussion(text):
+    """Paragraphs, filled to the reader's width; examples stay as they are written."""
+    for paragraph in text.split("\n\n"):
+        lines = paragraph.split("\n")
+        is_example = lines[0].startswith("Example") or any(line.startswith(" ") for line in lines)
+        print(f".PP\n.nf\n{escaped(paragraph)}\n.fi" if is_example else f".PP\n{escaped(paragraph)}")
+
+
 def show(command, path):
     print(f'.SS "{escaped(" ".join(path))}"')
     print(escaped(command.get("abstract", "")))
     if command.get("discussion"):
-        print(".PP\n.nf")
-        print(escaped(command["discussion"]))
-        print(".fi")
+        discussion(command["discussion"])
     for argument in command.get("arguments") or []:
         if not argument.get("shouldDisplay", True) or (argument.get("names") or [{}])[0].get("name") in ("help", "version"):
             continue
@@ -43,9 +49,9 @@ def show(command, path):
 print(f'.TH POSTERN 1 "{time.strftime("%Y-%m-%d", time.gmtime(epoch))}" "Postern {version}" "User Commands"')
 print(".SH NAME\npostern \\- share terminals through a server of your own that cannot read them")
 print(".SH SYNOPSIS\n\\fBpostern\\fR \\fIcommand\\fR [\\fIoptions\\fR]")
-print(".SH DESCRIPTION\n.nf")
-print(escaped(root.get("discussion", "")))
-print(".fi\n.SH COMMANDS")
+print(".SH DESCRIPTION")
+discussion(root.get("discussion", ""))
+print(".SH COMMANDS")
 for child in root.get("subcommands") or []:
     if child["commandName"] != "help":
         show(child, ["postern", child["commandName"]])

@@ -20,7 +20,7 @@ struct Postern: AsyncParsableCommand {
 
             On the server:   postern serve --state /var/lib/postern
                              postern user add ana --state /var/lib/postern
-            Just looking:    postern demo
+            Just looking:    postern demo \
             Then, anywhere:  postern login https://box.example
                              postern share
                              postern join SYCLX-7K2Q9M-cactus-violin

@@ -12,7 +12,7 @@ struct SetupCommand: AsyncParsableCommand {
         discussion: """
             Example: sudo postern setup
 
-            The link works once and for 30 minutes; links printed before stop working. Where there is an administrator
+            The link works once and for 30 minutes; links printed before stop working. Where there is an administrator \
             already, 'postern user add NAME --admin' makes another.
             """)
 

@@ -13,7 +13,7 @@ struct VersionCommand: ParsableCommand {
             Example: postern version --json
                      postern version --web
 
-            With --web it prints the SHA-256 of every file that this build gives to browsers, so that a guest can compare it with
+            With --web it prints the SHA-256 of every file that this build gives to browsers, so that a guest can compare it with \
             what the server sent.
             """)
 

@@ -16,7 +16,8 @@ public struct FramedView: Sendable {
     public mutating func draw(_ screen: Screen) -> [UInt8] {
         var writer = SnapshotWriter()
         if drawn.isEmpty {
-            writer.text += Screen.resetSequence
+            // On the alternate screen: whatever was there before comes back when the guest leaves, in order or by a crash.
+            writer.text += Screen.resetSequence + "\u{1B}[?1049h\u{1B}[H\u{1B}[2J"
             drawn = Array(repeating: Grid.blankLine(columns, Style()), count: rows)
             drawnModes = Modes()
         }

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -654,6 +655,23 @@ def test_a_credential_of_systemd_is_a_secret_like_any_other(tmp_path):
     done = run("config", "show", "--json", environment={"CREDENTIALS_DIRECTORY": str(tmp_path)})
     shown = {one["key"]: one for one in map(json.loads, done.stdout.splitlines())}["smtp-password"]
     assert shown["source"] == "credential" and shown["value"] == "(hidden)" and "hush" not in done.stdout
+
+
+def test_a_name_that_the_own_certificate_lacks_is_said(make_server):
+    server = make_server(tls=True)
+    fingerprint = server.fingerprint
+    server.stop()
+    server.options += ["--tls-names", "box.example"]
+    server.start()
+    # Whoever pinned it goes on; the owner reads what to do.
+    assert server.fingerprint == fingerprint and "made without box.example" in server.log.read_text()
+    done = run("doctor", "--state", server.state, environment=server.settings)
+    assert done.returncode == 1 and "BAD certificate: made without box.example" in done.stdout, done.stdout
+    server.stop()
+    Path(f"{server.state}/self-signed.pem").unlink()
+    server.start()
+    assert server.fingerprint != fingerprint
+    assert "ok  certificate" in run("doctor", "--state", server.state, environment=server.settings).stdout
 
 
 def test_doctor_says_what_is_well_and_what_is_not(make_server):

@@ -18,9 +18,9 @@ struct AgentCommand: AsyncParsableCommand {
         discussion: """
             Example: postern agent --settings ./agent.yml --state ./machine
 
-            The package runs it as the service postern-agent, once the machine is enrolled. SIGHUP reads the settings again:
-            tunnels that stay as they are notice nothing. 'postern tunnels diff' shows what would change, and
-            'postern tunnels apply' does it. Tunnels with a mistake in the settings are left out at a start, and said in the log and
+            The package runs it as the service postern-agent, once the machine is enrolled. SIGHUP reads the settings again: \
+            tunnels that stay as they are notice nothing. 'postern tunnels diff' shows what would change, and \
+            'postern tunnels apply' does it. Tunnels with a mistake in the settings are left out at a start, and said in the log and \
             by 'postern machine status'; --check names the mistakes and does nothing else.
             """)
 

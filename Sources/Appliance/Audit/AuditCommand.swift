@@ -19,8 +19,8 @@ struct AuditVerify: AsyncParsableCommand {
         discussion: """
             Example: sudo postern audit verify
 
-            Each log's events are chained by SHA-256, and the newest is signed with audit.key of the state directory. Exits with
-            1 when anything is wrong. A whole database that was put back to an older state is found by comparing the heads
+            Each log's events are chained by SHA-256, and the newest is signed with audit.key of the state directory. Exits with \
+            1 when anything is wrong. A whole database that was put back to an older state is found by comparing the heads \
             that this prints with those in the journal ('audit head').
             """)
 

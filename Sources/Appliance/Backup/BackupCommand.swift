@@ -17,7 +17,7 @@ struct BackupCommand: AsyncParsableCommand {
                      postern backup /root/                      (named by the time)
                      postern backup --with-keys /root/postern.sealed --passphrase-file /root/phrase
 
-            Without keys the file is a plain SQLite database, readable by you alone; the server's keys and certificates are
+            Without keys the file is a plain SQLite database, readable by you alone; the server's keys and certificates are \
             not in it. With keys it is sealed with a passphrase. 'postern restore' takes both.
             """)
 

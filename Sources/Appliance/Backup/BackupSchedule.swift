@@ -22,6 +22,8 @@ final class BackupSchedule: Service {
     private let reserve: Int
     private let logger: Logger
     private let problem = Mutex<String?>(nil)
+    /// Held while one is made.
+    private let turn = Mutex(())
 
     init(_ configuration: Configuration, logger: Logger) {
         state = configuration.stateDirectory
@@ -35,7 +37,7 @@ final class BackupSchedule: Service {
     func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                if self.interval > 0 && Int(time(nil)) - (self.newest ?? 0) >= self.interval { await self.make() }
+                if self.interval > 0 && Int(time(nil)) - (self.newest ?? 0) >= self.interval { _ = await self.make() }
                 do { try await Task.sleep(for: .seconds(Self.tickSeconds)) } catch { return }
             }
         }
@@ -52,20 +54,28 @@ final class BackupSchedule: Service {
             directory: directory, files: files)
     }
 
-    /// On a thread of its own: reading a large database takes seconds, and everybody else's tasks would wait.
-    private func make() async {
-        do { try await NIOThreadPool.singleton.runIfActive { self.makeNow() } } catch {
+    /// On a thread of its own: reading a large database takes seconds, and everybody else's tasks would wait. One at a time: each clears away
+    /// what another has left half-made.
+    /// - Returns: what went wrong, if anything did.
+    private func make() async -> String? {
+        do {
+            return try await NIOThreadPool.singleton.runIfActive { self.turn.withLock { _ in self.makeNow() } }
+        } catch {
             logger.error("no backup was made", metadata: ["problem": "\(error)"])
+            return "\(error)"
         }
     }
 
     /// For an administrator who does not want to wait.
+    /// - Throws: ``CommandFailure``, also where one is so new that another would only push an older one out.
     func backUp() async throws {
-        await make()
-        if let problem = problem.withLock({ $0 }) { throw CommandFailure("\(problem)") }
+        if let newest, Int(time(nil)) - newest < Self.tickSeconds {
+            throw CommandFailure("the newest is less than a minute old")
+        }
+        if let problem = await make() { throw CommandFailure("\(problem)") }
     }
 
-    private func makeNow() {
+    private func makeNow() -> String? {
         do {
             guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
                 throw CommandFailure("cannot make \(directory): \(String(cString: strerror(errno)))")
@@ -77,10 +87,12 @@ final class BackupSchedule: Service {
             for old in BackupName.list(in: directory).dropLast(keep) { unlink("\(directory)/\(old)") }
             problem.withLock { $0 = nil }
             logger.info("backup made", metadata: ["file": "\(path)"])
+            return nil
         } catch {
             let sentence = "\(error)\(Self.advice(directory, state))"
             problem.withLock { $0 = sentence }
             logger.error("no backup was made", metadata: ["problem": "\(sentence)"])
+            return sentence
         }
     }
 

@@ -13,7 +13,7 @@ struct RestoreCommand: AsyncParsableCommand {
                      postern restore /root/postern.db
                      systemctl start postern.socket postern-http.socket postern
 
-            The backup is checked first, and the old database is kept beside the new one. A backup of an older Postern is
+            The backup is checked first, and the old database is kept beside the new one. A backup of an older Postern is \
             brought up to date at the next start; one of a newer Postern is refused.
             """)
 

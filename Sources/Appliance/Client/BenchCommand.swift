@@ -12,8 +12,8 @@ struct BenchCommand: AsyncParsableCommand {
             Example: postern bench
                      postern bench https://box.example --json
 
-            A host and a guest of a session of its own, both here: how long a keystroke's echo takes, how much gets through, and
-            whether anything is lost when the guest's link drops and comes back. Takes about fifteen seconds, counts as one
+            A host and a guest of a session of its own, both here: how long a keystroke's echo takes, how much gets through, and \
+            whether anything is lost when the guest's link drops and comes back. Takes about fifteen seconds, counts as one \
             session of yours while it runs, and leaves nothing behind.
             """)
 

@@ -13,11 +13,11 @@ struct JoinCommand: AsyncParsableCommand {
                      postern join SYCLX-7K2Q9M-cactus-violin
                      postern join --server https://box.example SYCLX 7K2Q9M cactus violin
 
-            A link says everything: it works on a machine that was never signed in, and stores nothing there. A code with its
-            words is for the server that you are signed in to, or for the one that --server names. Without an account the host
+            A link says everything: it works on a machine that was never signed in, and stores nothing there. A code with its \
+            words is for the server that you are signed in to, or for the one that --server names. Without an account the host \
             sees you as somebody without one; some organisations take guests with an account only.
 
-            With no code it asks for one, so that the words stay out of the list of processes. Ctrl-] opens a menu.
+            With no code it asks for one, so that the words stay out of the list of processes. Ctrl-] opens a menu. \
             In a pipe it writes the host's output as it is.
             """)
 

@@ -15,11 +15,11 @@ struct LoginCommand: AsyncParsableCommand {
             Example: postern login https://box.example
                      postern login https://192.0.2.7 --fingerprint sha256:… --token-file token.txt
 
-            A server whose certificate no authority has signed is known by its fingerprint: 'postern cert status' prints it
+            A server whose certificate no authority has signed is known by its fingerprint: 'postern cert status' prints it \
             on the server. In a terminal you are shown it and asked; everything else needs --fingerprint.
 
-            The token is asked for without echo, or read from a file, or from standard input in a pipe. It is stored
-            in $XDG_CONFIG_HOME/postern (or ~/.config/postern), readable by you alone. POSTERN_URL and POSTERN_TOKEN in
+            The token is asked for without echo, or read from a file, or from standard input in a pipe. It is stored \
+            in $XDG_CONFIG_HOME/postern (or ~/.config/postern), readable by you alone. POSTERN_URL and POSTERN_TOKEN in \
             the environment win over it.
             """)
 

@@ -10,7 +10,7 @@ struct ShareCommand: AsyncParsableCommand {
                      postern share --read-only -- htop
                      postern share --json --lossless -- make
 
-            Prints one code for people who may type and one for people who only watch. Ctrl-] opens a menu: list guests,
+            Prints one code for people who may type and one for people who only watch. Ctrl-] opens a menu: list guests, \
             remove one, end sharing. The exit status is the command's.
             """)
 

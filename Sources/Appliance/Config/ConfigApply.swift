@@ -9,8 +9,8 @@ struct ConfigApply: ParsableCommand {
         discussion: """
             Example: sudo postern config apply && sudo systemctl restart postern
 
-            The service may write to /var/lib/postern alone, and reads what its user may read. For another state or
-            backup-directory, and for certificates that only root can read, this writes a drop-in for postern.service, makes
+            The service may write to /var/lib/postern alone, and reads what its user may read. For another state or \
+            backup-directory, and for certificates that only root can read, this writes a drop-in for postern.service, makes \
             directories that are missing, and tells systemd. Without such settings it removes the drop-in.
             """)
 

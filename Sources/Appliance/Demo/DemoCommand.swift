@@ -14,7 +14,7 @@ struct DemoCommand: AsyncParsableCommand {
             Example: postern demo
                      postern demo -- htop
 
-            Starts a server on this machine's loopback with a database of its own, and shares your shell (or a command) through
+            Starts a server on this machine's loopback with a database of its own, and shares your shell (or a command) through \
             it. Join from a second terminal with the line that it prints. When the shell ends, all of it is gone.
             """)
 

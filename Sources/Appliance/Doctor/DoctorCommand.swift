@@ -14,7 +14,7 @@ struct DoctorCommand: AsyncParsableCommand {
         discussion: """
             Example: sudo postern doctor
 
-            On a machine that is enrolled it looks at the way to the server (name, proxy, certificate, clock, link) and at what
+            On a machine that is enrolled it looks at the way to the server (name, proxy, certificate, clock, link) and at what \
             agent.yml leads to.
             """)
 

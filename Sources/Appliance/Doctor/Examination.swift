@@ -107,6 +107,11 @@ enum Examination {
             let days = report.daysLeft(now: time(nil))
             if let problem = report.problem { return [Finding("certificate", bad: "\(days) days left; \(problem)")] }
             if report.urgency != .good { return [Finding("certificate", bad: "only \(days) days left; renew it")] }
+            if configuration[Settings.tlsMode] == .selfSigned, let pair = try SelfSigned.stored(configuration),
+                let missing = SelfSigned.missing(configuration, in: pair.leaf)
+            {
+                return [Finding("certificate", bad: missing)]
+            }
             return [Finding("certificate", good: "\(days) days left, \(reports[0].facts.fingerprint)")]
         } catch { return [Finding("certificate", bad: "\(error)")] }
     }

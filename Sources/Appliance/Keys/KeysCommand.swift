@@ -39,7 +39,7 @@ struct RotateSigning: AsyncParsableCommand {
         discussion: """
             Example: sudo postern keys rotate-signing
 
-            This happens by itself every 30 days. A running server takes the new key within an hour. To make every token useless
+            This happens by itself every 30 days. A running server takes the new key within an hour. To make every token useless \
             at once, end the sign-ins and revoke the tokens instead.
             """)
 
@@ -60,7 +60,7 @@ struct RotateLink: ParsableCommand {
         discussion: """
             Example: sudo postern keys rotate-link && sudo systemctl restart postern
 
-            Machines hear of it when they connect, and keep both. The server takes it at its first start after 90 days; a
+            Machines hear of it when they connect, and keep both. The server takes it at its first start after 90 days; a \
             machine that was off for all of that time has to be enrolled again.
             """)
 

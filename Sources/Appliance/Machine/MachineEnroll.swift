@@ -16,8 +16,8 @@ struct MachineEnroll: AsyncParsableCommand {
                      postern machine enroll --state ~/machine      (with the token that 'postern login' has stored)
                      sudo -E postern machine enroll                (the same for the package's service)
 
-            The code comes from the page Machines or from 'postern machine invite'. The key is made here and stays here. Run
-            as root where the package is installed, this starts the service postern-agent as well; elsewhere run
+            The code comes from the page Machines or from 'postern machine invite'. The key is made here and stays here. Run \
+            as root where the package is installed, this starts the service postern-agent as well; elsewhere run \
             'postern agent' yourself. What the machine serves stands in /etc/postern-agent/agent.yml.
             """)
 

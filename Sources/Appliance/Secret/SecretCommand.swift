@@ -14,7 +14,7 @@ struct SecretCommand: AsyncParsableCommand {
         discussion: """
             Example: sudo postern secret set smtp-password < password.txt
 
-            A secret in the file, a variable or a credential wins over one that stands here. A running server takes it after a
+            A secret in the file, a variable or a credential wins over one that stands here. A running server takes it after a \
             restart.
             """,
         subcommands: [SecretSet.self, SecretList.self, SecretRemove.self])

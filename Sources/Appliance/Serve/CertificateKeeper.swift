@@ -56,7 +56,12 @@ final class CertificateKeeper: Service {
             if let pair = acme?.stored() { return try store.serve(pair, servesAnyName: false) }
             // Until the first certificate is issued, serve a self-signed one.
             try store.serve(SelfSigned.pair(configuration), servesAnyName: true)
-        case .selfSigned: try store.serve(SelfSigned.pair(configuration), servesAnyName: true)
+        case .selfSigned:
+            let pair = try SelfSigned.pair(configuration)
+            if let missing = SelfSigned.missing(configuration, in: pair.leaf) {
+                logger.warning("the certificate lacks names", metadata: ["problem": "\(missing)"])
+            }
+            try store.serve(pair, servesAnyName: true)
         }
     }
 

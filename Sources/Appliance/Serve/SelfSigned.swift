@@ -38,6 +38,17 @@ enum SelfSigned {
         }
     }
 
+    /// Names of `tls-names` that the certificate was made without, and what can be done: clients pin it, so that it is not made anew by
+    /// itself.
+    static func missing(_ configuration: Configuration, in pair: Certificate) -> String? {
+        let missing = configuration[Settings.tlsNames].filter { name in
+            !pair.names.contains { $0.lowercased() == name.lowercased() }
+        }
+        if missing.isEmpty { return nil }
+        return "made without \(missing.joined(separator: ", ")); for one with these names remove "
+            + "\(path(configuration)) and restart: its fingerprint is another, which everybody compares again"
+    }
+
     private static func names(_ configuration: Configuration) -> [String] {
         let asked = configuration[Settings.tlsNames]
         if !asked.isEmpty { return asked }

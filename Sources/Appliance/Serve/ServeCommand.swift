@@ -17,9 +17,9 @@ struct ServeCommand: AsyncParsableCommand {
             Example: postern serve --state /var/lib/postern --https '*:443' --http '*:80'
                      postern serve --state ./state --https off --http 127.0.0.1:8080
 
-            Every setting but a secret is a flag, a variable (POSTERN_TLS_MODE) and a line of /etc/postern/postern.yml; the flag
-            wins, then the variable. Secrets are no flags: other users could read them ('postern secret set' stores one).
-            'postern config show' prints what is in force. Ctrl-C (or SIGTERM) stops the server in order: clients are told to
+            Every setting but a secret is a flag, a variable (POSTERN_TLS_MODE) and a line of /etc/postern/postern.yml; the flag \
+            wins, then the variable. Secrets are no flags: other users could read them ('postern secret set' stores one). \
+            'postern config show' prints what is in force. Ctrl-C (or SIGTERM) stops the server in order: clients are told to \
             reconnect, and what was answered is on the disk. SIGHUP reloads.
             """)
 

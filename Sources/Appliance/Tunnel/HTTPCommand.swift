@@ -14,7 +14,7 @@ struct HTTPCommand: AsyncParsableCommand {
                      postern http --directory ./site
                      postern http https://127.0.0.1:8443 --upstream-ca ca.pem
 
-            Prints the address, and then each request. The address is good for as long as the command runs; one that you
+            Prints the address, and then each request. The address is good for as long as the command runs; one that you \
             choose with --name stays yours.
             """)
 

@@ -11,7 +11,7 @@ struct TCPCommand: AsyncParsableCommand {
             Example: postern tcp 22
                      postern tcp 127.0.0.1:5432 --port 20001 --allow 203.0.113.0/24
 
-            Connections arrive as they are: whoever can reach the port can try the service. --proxy-protocol puts the visitor's
+            Connections arrive as they are: whoever can reach the port can try the service. --proxy-protocol puts the visitor's \
             address in front, for services that read it.
             """)
 
@@ -60,7 +60,7 @@ struct TLSCommand: AsyncParsableCommand {
         discussion: """
             Example: postern tls 8443 --name vault
 
-            The service holds the certificate and its key: the server reads nothing of what it carries. The certificate is for
+            The service holds the certificate and its key: the server reads nothing of what it carries. The certificate is for \
             you to get; visitors reach the service by its name on the server's HTTPS port.
             """)
 

@@ -100,7 +100,8 @@ final class GuestDisplay {
 
     /// - Returns: succeeds when the bytes are out.
     func show(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
-        guard isInteractive else { return output.write(bytes) }
+        // Also where the keys come from a file: the output may still go to a terminal.
+        guard isInteractive else { return output.write(isatty(1) == 1 ? clipboard?.pass(bytes) ?? bytes : bytes) }
         // Also while nothing is passed through: a command may be cut between the two.
         let passed = clipboard?.pass(bytes) ?? bytes
         let before = screen?.positionQueries ?? 0
@@ -205,7 +206,9 @@ final class GuestDisplay {
         if isInteractive, let screen {
             // Below the last picture of the host's screen, with everything switched off that its programs had on.
             let size = LocalTerminal.size ?? (screen.rows, screen.columns)
-            write(Array("\(Modes.off)\(screen.modes.coloursOff)\u{1B}[\(size.rows);1H\r\n".utf8))
+            // What was framed stood on the alternate screen, and is gone with it.
+            let below = view == nil ? "\u{1B}[\(size.rows);1H\r\n" : ""
+            write(Array("\(Modes.off)\(screen.modes.coloursOff)\(below)".utf8))
         }
         return output.finish().hop(to: loop).assumeIsolated().map {
             if self.isRaw && self.isInteractive { LocalTerminal.leaveRawMode() }
