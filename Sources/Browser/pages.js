@@ -59,32 +59,58 @@ async function reload() {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of document.querySelectorAll("[data-live]")) {
         const next = fresh.getElementById(part.id);
-        if (next && !isBusy(part)) {
-          prepare(next);
-          part.replaceChildren(...next.childNodes);
-        }
+        if (!next) continue;
+        if (isBusy(part)) { isStale = true; continue; }
+        prepare(next);
+        part.replaceChildren(...next.childNodes);
       }
     }
   } catch {
-    // The stream says when the server is there again.
+    // The server is away; the stream says when it is there again.
   }
   isLoading = false;
-  if (isStale) setTimeout(reload, 1000);
+  if (isStale) setTimeout(reload, 3000);
 }
 
+/** Follows the server while somebody looks: a page that is hidden holds no connection, of which browsers have six. */
 function follow() {
-  const topics = new Set([...document.querySelectorAll("[data-live]")].flatMap((part) => (part.getAttribute("data-live") ?? "").split(" ")));
-  if (topics.size === 0) return;
-  const events = new EventSource(`/events?topics=${[...topics].join(",")}`);
+  const part = document.querySelector("[data-live]");
+  if (!part) return;
+  const topics = (part.getAttribute("data-live") ?? "").split(" ").join(",");
+  let seen = part.getAttribute("data-seen") ?? "";
   let timer = 0;
-  const soon = () => {
+  /** @type {EventSource | undefined} */
+  let events;
+
+  /** @param {Event} event */
+  function changed(event) {
+    if (event instanceof MessageEvent && event.lastEventId) seen = event.lastEventId;
     clearTimeout(timer);
-    timer = setTimeout(() => document.hidden ? undefined : reload(), 150);
-  };
-  events.addEventListener("changed", soon);
-  events.addEventListener("reset", soon);
-  document.addEventListener("visibilitychange", soon);
-  addEventListener("pagehide", () => events.close());
+    timer = setTimeout(reload, 150);
+  }
+
+  function begin() {
+    if (events || document.hidden) return;
+    events = new EventSource(`/events?topics=${topics}&seen=${encodeURIComponent(seen)}`);
+    events.addEventListener("changed", changed);
+    events.addEventListener("reset", changed);
+    events.addEventListener("error", () => {
+      // An answer that is no stream ends it for good: a web server in front that does not find us, or too many pages.
+      if (events?.readyState !== EventSource.CLOSED) return;
+      end();
+      setTimeout(begin, 30000);
+    });
+  }
+
+  function end() {
+    events?.close();
+    events = undefined;
+  }
+
+  document.addEventListener("visibilitychange", () => document.hidden ? end() : begin());
+  addEventListener("pagehide", end);
+  addEventListener("pageshow", begin);
+  begin();
 }
 
 prepare(document);

@@ -40,6 +40,7 @@ public final class ChangeFeed: Sendable {
         var recent: [Change] = []
         var readers: [Int: AsyncStream<Change>.Continuation] = [:]
         var nextReader = 0
+        var isEnded = false
     }
 
     private let state = Mutex(State())
@@ -60,31 +61,45 @@ public final class ChangeFeed: Sendable {
 
     /// What happens from now on, and what happened since a change that was read before.
     /// - Parameter number: the last change that was read; nil for a new reader.
-    /// - Returns: nil for `missed` where that is too long ago to say.
-    public func follow(since number: UInt64?) -> (missed: [Change]?, next: AsyncStream<Change>) {
+    /// - Returns: what was missed, nil where that is too long ago to say; the number of the last change; and what comes.
+    public func follow(
+        since number: UInt64?
+    ) -> (missed: [Change]?, last: UInt64, next: AsyncStream<Change>) {
         let (stream, continuation) = AsyncStream.makeStream(
             of: Change.self, bufferingPolicy: .bufferingNewest(Self.waiting))
-        let (id, missed) = state.withLock { state -> (Int, [Change]?) in
+        let (id, missed, last) = state.withLock { state -> (Int, [Change]?, UInt64) in
             state.nextReader += 1
-            state.readers[state.nextReader] = continuation
-            guard let number else { return (state.nextReader, []) }
+            // Requests are still taken while the server stops: their streams end at once.
+            if state.isEnded { continuation.finish() } else { state.readers[state.nextReader] = continuation }
+            guard let number else { return (state.nextReader, [], state.last) }
             guard number <= state.last, number + UInt64(state.recent.count) >= state.last else {
-                return (state.nextReader, nil)
+                return (state.nextReader, nil, state.last)
             }
-            return (state.nextReader, state.recent.filter { $0.number > number })
+            return (state.nextReader, state.recent.filter { $0.number > number }, state.last)
         }
         continuation.onTermination = { [weak self] _ in
             self?.state.withLock { $0.readers[id] = nil }
         }
-        return (missed, stream)
+        return (missed, last, stream)
     }
 
     /// Ends what everybody follows: the server stops.
     public func end() {
-        let readers = state.withLock(\.readers)
+        let readers = state.withLock { state in
+            state.isEnded = true
+            return state.readers
+        }
         for reader in readers.values { reader.finish() }
     }
 
-    /// The number of the last change; 0 before the first.
-    public var last: UInt64 { state.withLock(\.last) }
+    /// Where it is now, as ``position(_:)`` writes it.
+    public var position: String { position(state.withLock(\.last)) }
+
+    /// A change's number with the run of the server that it is of.
+    public func position(_ number: UInt64) -> String { "\(run)-\(number)" }
+
+    /// The number in a position; nil where it is of another run, or is none.
+    public func number(of position: String) -> UInt64? {
+        position.hasPrefix("\(run)-") ? UInt64(position.dropFirst(run.count + 1)) : nil
+    }
 }

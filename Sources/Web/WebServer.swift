@@ -97,7 +97,8 @@ public struct WebServer: Service {
             historyDays: configuration.historyDays,
             logger: parts.logger)
         let routes = Routes(
-            router: router, table: table, publicCalls: publicCalls, authenticator: authenticator, database: database)
+            router: router, table: table, publicCalls: publicCalls, authenticator: authenticator, database: database,
+            changes: changes)
         let services = Self.services(
             configuration, parts, authenticator, tokens, board, relay, tunnels, machines, mail, events)
         for feature in WebFeature.all { feature.routes(services, routes) }

@@ -23,6 +23,17 @@ import Testing
         ("\u{1B}]52;c;x\u{1B}]52;p;y\u{07}z", "z"),
         ("\u{1B}]2;title\u{07}\u{1B}[31mred", "\u{1B}]2;title\u{07}\u{1B}[31mred"),
         ("\u{1B}]5\u{1B}]52;c;x\u{07}", "\u{1B}]5"),
+        // As lenient terminals read it.
+        ("a\u{1B}]052;c;x\u{07}b", "ab"), ("a\u{1B}\u{00}]52;c;x\u{07}b", "ab"), ("a\u{1B}]5\u{00}2;c;x\u{07}b", "ab"),
+        ("a\u{9D}52;c;x\u{07}b", "ab"), ("a\u{1B}]5522;type=write\u{1B}\\b", "ab"),
+        ("a\u{1B}]1337;Copy=:aGk=\u{07}b", "ab"),
+        ("a\u{1B}]1337;CopyToClipboard=\u{07}evil\u{1B}]1337;EndCopy\u{07}b", "aevilb"),
+        ("\u{1B}\u{1B}]52;c;x\u{07}y", "\u{1B}y"),
+        ("\u{1B}]\(String(repeating: "0", count: 99))52;c;x\u{07}y", "y"),
+        // And what only looks like it.
+        ("\u{1B}]1337;File=inline=1:AAAA\u{07}b", "\u{1B}]1337;File=inline=1:AAAA\u{07}b"),
+        ("\u{1B}]8;;https://box.example\u{1B}\\x", "\u{1B}]8;;https://box.example\u{1B}\\x"),
+        ("\u{1B}]520;x\u{07}é\u{A0}", "\u{1B}]520;x\u{07}é\u{A0}"),
         ("plain", "plain"),
     ])
     func whatSetsTheClipboardIsTakenOutHoweverItIsCut(text: String, expected: String) {

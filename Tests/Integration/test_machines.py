@@ -266,7 +266,8 @@ def test_the_plans_machines_and_every_field_of_the_refusal(edge, ana, machines, 
     box.start(web(services()))
     box.online("web")
     second.begin()
-    wait_for(lambda: second.status().get("reason", "") == "Host limit reached (1/1). Upgrade your plan for more hosts.", "a refusal")
+    wait_for(lambda: second.status().get("reason", "") == "Host limit reached (1/1). Upgrade your plan for more hosts.",
+             lambda: f"a refusal; second is {second.status()}, says {second.text()}; box is {box.status()}, says {box.text()}")
     third = machines("third").enroll(edge, code=invite(ana))
     assert third.returncode == 1 and "Host limit reached (1/1). Upgrade your plan for more hosts." in third.stderr
     status, refusal = ana.call("POST", "/machines", {

@@ -21,6 +21,23 @@ import Testing
         #expect(!change.isFor([.machines], in: "b") && !change.isFor([.tunnels], in: "a"))
     }
 
+    @Test func aPositionIsOfThisRun() {
+        let (feed, other) = (ChangeFeed(), ChangeFeed())
+        feed.changed(.machines, in: "a")
+        #expect(
+            feed.number(of: feed.position) == 1 && other.number(of: feed.position) == nil && feed.number(of: "x") == nil
+        )
+        #expect(feed.follow(since: nil).last == 1)
+    }
+
+    /// The server stops, and still takes requests.
+    @Test func whoFollowsAfterTheEndIsAtTheEnd() async {
+        let feed = ChangeFeed()
+        feed.end()
+        var next = feed.follow(since: nil).next.makeAsyncIterator()
+        #expect(await next.next() == nil)
+    }
+
     @Test func aReaderThatReadsNothingHoldsSixteenChangesAndEndsWithTheServer() async {
         let feed = ChangeFeed()
         let next = feed.follow(since: nil).next

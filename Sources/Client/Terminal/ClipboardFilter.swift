@@ -1,29 +1,39 @@
-/// Takes what would set or read a guest's clipboard (OSC 52) out of output that passes through to their terminal. Whoever types in a
-/// shared session could otherwise put a command there that the guest pastes elsewhere.
+/// Takes what would set or read a guest's clipboard out of output that passes through to their terminal: OSC 52, kitty's OSC 5522, and
+/// the copy commands of iTerm2 (OSC 1337). Whoever types in a shared session could otherwise put a command there that the guest pastes
+/// elsewhere.
 ///
-/// Output is cut anywhere; up to seven bytes that may begin such a command are held until it is clear.
+/// It reads as lenient terminals do: OSC by ESC ] or U+009D, control characters inside a sequence ignored, leading zeros of a number, too.
+/// Output is cut anywhere; the beginning of a command is held until it is clear what it is.
 struct ClipboardFilter: Sendable {
-    private static let opening = Array("\u{1B}]52;".utf8)
+    /// Of a command's beginning, in bytes; one that is not clear by then is dropped.
+    private static let heldLimit = 64
+    private static let clipboardCodes = [52, 5522]
+    private static let iTerm = 1337
 
     private enum State {
         case outside
-        /// So many bytes of ``opening`` were seen, and are held.
-        case opening(Int)
-        case inside
-        /// An ESC inside, which ends it, with or without the backslash of ST.
-        case insideEscape
+        /// ESC was seen.
+        case escape
+        /// The first byte of U+009D was seen.
+        case lead
+        /// Inside an OSC, before its first semicolon.
+        case number(Int)
+        /// Inside OSC 1337, before what it is about is clear.
+        case key([UInt8])
+        case dropping
+        /// An ESC inside what is dropped, which ends it, with or without the backslash of ST.
+        case droppingEscape
     }
 
     private var state = State.outside
-
-    /// How many were taken out.
-    private(set) var removed = 0
+    /// What was taken and not yet passed on.
+    private var held: [UInt8] = []
 
     mutating func pass(_ bytes: [UInt8]) -> [UInt8] {
-        // Most output has no ESC ] in it at all.
-        if case .outside = state, !bytes.contains(0x1B) { return bytes }
+        // Most output has neither in it.
+        if case .outside = state, !bytes.contains(where: { $0 == 0x1B || $0 == 0xC2 }) { return bytes }
         var out: [UInt8] = []
-        out.reserveCapacity(bytes.count + Self.opening.count)
+        out.reserveCapacity(bytes.count + held.count)
         for byte in bytes { take(byte, &out) }
         return out
     }
@@ -31,22 +41,43 @@ struct ClipboardFilter: Sendable {
     private mutating func take(_ byte: UInt8, _ out: inout [UInt8]) {
         switch state {
         case .outside: begin(byte, &out)
-        case .opening(let seen):
-            if byte == Self.opening[seen] {
-                guard seen + 1 == Self.opening.count else { return state = .opening(seen + 1) }
-                removed += 1
-                state = .inside
+        case .escape:
+            // Control characters do not end it (Williams' diagram); a new ESC begins anew.
+            if byte == 0x5D {
+                hold(byte, .number(0))
+            } else if byte < 0x20, !Self.cancels(byte) {
+                hold(byte, .escape)
             } else {
-                out += Self.opening[..<seen]
-                begin(byte, &out)
+                release(byte, &out)
             }
-        case .inside:
+        case .lead: if byte == 0x9D { hold(byte, .number(0)) } else { release(byte, &out) }
+        case .number(let number):
+            switch byte {
+            case 0x30...0x39: hold(byte, .number(min(number * 10 + Int(byte - 0x30), 1_000_000)))
+            case UInt8(ascii: ";") where Self.clipboardCodes.contains(number): drop()
+            case UInt8(ascii: ";") where number == Self.iTerm: hold(byte, .key([]))
+            case _ where byte < 0x20 && byte != 0x07 && !Self.cancels(byte): hold(byte, .number(number))
+            default: release(byte, &out)
+            }
+        case .key(let key):
+            switch byte {
+            case UInt8(ascii: "="), 0x07, 0x1B, 0x18, 0x1A:
+                if Self.copies(key) {
+                    drop()
+                    take(byte, &out)
+                } else {
+                    release(byte, &out)
+                }
+            case _ where byte < 0x20: hold(byte, .key(key))
+            default: hold(byte, .key(key + [byte]))
+            }
+        case .dropping:
             switch byte {
             case 0x07, 0x18, 0x1A: state = .outside
-            case 0x1B: state = .insideEscape
+            case 0x1B: state = .droppingEscape
             default: break
             }
-        case .insideEscape:
+        case .droppingEscape:
             state = .outside
             // ESC alone ends it and begins something else.
             guard byte != 0x5C else { return }
@@ -55,12 +86,39 @@ struct ClipboardFilter: Sendable {
         }
     }
 
+    /// CAN, SUB and ESC end a sequence.
+    private static func cancels(_ byte: UInt8) -> Bool { byte == 0x18 || byte == 0x1A || byte == 0x1B }
+
+    /// `Copy`, `CopyToClipboard`, `EndCopy`.
+    private static func copies(_ key: [UInt8]) -> Bool {
+        let word = String(decoding: key, as: UTF8.self).lowercased()
+        return word.hasPrefix("copy") || word.hasPrefix("endcopy")
+    }
+
     private mutating func begin(_ byte: UInt8, _ out: inout [UInt8]) {
-        if byte == Self.opening[0] {
-            state = .opening(1)
-        } else {
-            state = .outside
-            out.append(byte)
+        switch byte {
+        case 0x1B: hold(byte, .escape)
+        case 0xC2: hold(byte, .lead)
+        default: out.append(byte)
         }
+    }
+
+    private mutating func hold(_ byte: UInt8, _ next: State) {
+        held.append(byte)
+        state = next
+        if held.count > Self.heldLimit { drop() }
+    }
+
+    private mutating func drop() {
+        held.removeAll(keepingCapacity: true)
+        state = .dropping
+    }
+
+    /// It is none of these: what was held goes on, and the byte begins anew.
+    private mutating func release(_ byte: UInt8, _ out: inout [UInt8]) {
+        out += held
+        held.removeAll(keepingCapacity: true)
+        state = .outside
+        begin(byte, &out)
     }
 }

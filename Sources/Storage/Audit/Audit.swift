@@ -16,7 +16,7 @@ public enum Audit {
     public static let appliance = Vault.appliance
     /// A page of events.
     public static let pageSize = 100
-    /// Of a free text in an event, in characters.
+    /// Of a free text in an event, in Unicode scalars.
     private static let textLimit = 200
 
     public struct Event: Sendable, Equatable {
@@ -49,18 +49,23 @@ public enum Audit {
             self.number = number
             self.at = at
             actorId = actor.id
-            actorName = String(actor.name.prefix(textLimit))
+            actorName = Self.bounded(actor.name)
             self.action = action.rawValue
-            self.target = String(target.prefix(textLimit))
+            self.target = Self.bounded(target)
             address = actor.address
             credential = actor.credential
             self.result = result.rawValue
-            self.detail = String(detail.prefix(textLimit))
-            userAgent = String(actor.userAgent.prefix(textLimit))
+            self.detail = Self.bounded(detail)
+            userAgent = Self.bounded(actor.userAgent)
             digest = Self.digest(
                 previous, organisationId, number, at,
                 [actorId, actorName, self.action, self.target, address, credential, self.result, self.detail],
                 userAgent)
+        }
+
+        /// By scalars: one character may be a letter with thousands of marks.
+        private static func bounded(_ text: String) -> String {
+            String(String.UnicodeScalarView(text.unicodeScalars.prefix(textLimit)))
         }
 
         /// The digest this event must have if `previous` is the digest of the event before it.

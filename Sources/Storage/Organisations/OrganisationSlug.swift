@@ -4,6 +4,8 @@ import Model
 /// An organisation's short name: lower-case letters, digits, `.`, `-` and `_`, and nobody else's.
 enum OrganisationSlug {
     private static let lengths = 1...40
+    /// Of one name, that are told apart by numbers.
+    private static let numbered = 9
     private static let rule =
         "1 to \(lengths.upperBound) lower-case letters, digits, '.', '-' and '_', a letter or digit first"
 
@@ -35,12 +37,12 @@ enum OrganisationSlug {
         let words = String(decoding: letters, as: UTF8.self).split(separator: "-", omittingEmptySubsequences: true)
         let plain = String(words.joined(separator: "-").drop { ".-_".contains($0) }.prefix(30))
         let base = plain.isEmpty ? "organisation" : plain
-        var number = 1
-        while true {
+        for number in 1...numbered {
             let slug = number == 1 ? base : "\(base)-\(number)"
             if try !isTaken(slug, in: database) { return slug }
-            number += 1
         }
+        // Many of one name: nobody would tell them apart by a number.
+        return "\(base.prefix(20))-\(RandomText.make(letters: 12).lowercased())"
     }
 
     private static func isTaken(_ slug: String, in database: Transaction) throws -> Bool {

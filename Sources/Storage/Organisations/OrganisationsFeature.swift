@@ -20,7 +20,9 @@ extension Migration {
         number: 9,
         script: """
             ALTER TABLE organisations ADD COLUMN slug TEXT NOT NULL DEFAULT '';
-            UPDATE organisations SET slug = lower(name) WHERE personal_of IS NOT NULL;
+            UPDATE organisations SET slug = lower((SELECT username FROM users WHERE users.id = personal_of))
+                WHERE personal_of IS NOT NULL;
+            UPDATE organisations SET slug = 'organisation-' || substr(id, -12) WHERE length(slug) > 40;
             UPDATE organisations SET slug = 'organisation-' || substr(id, -12) WHERE personal_of IS NULL;
             UPDATE organisations SET slug = id WHERE slug IN (SELECT slug FROM organisations GROUP BY slug HAVING count(*) > 1);
             CREATE UNIQUE INDEX organisations_by_slug ON organisations (slug);

@@ -6,8 +6,8 @@ public enum OwnerText: String, Sendable, CaseIterable {
     /// The page "About this server".
     case about
 
-    /// Of a text, in characters: some screens.
-    public static let greatest = 10_000
+    /// Of a text, in Unicode scalars: some screens. A form of 64 KiB carries as many emoji, at 12 bytes each.
+    public static let greatest = 5_000
 
     /// - Throws: ``StorageError``.
     public func read(in database: Transaction) throws -> String? {
@@ -17,7 +17,7 @@ public enum OwnerText: String, Sendable, CaseIterable {
     /// - Parameter text: empty removes it.
     /// - Throws: ``Refusal`` `.invalid`; ``StorageError``.
     public func set(_ text: String, now: Timestamp, in database: Transaction) throws {
-        guard text.count <= Self.greatest else {
+        guard text.unicodeScalars.count <= Self.greatest else {
             throw Refusal(.invalid, "\(rawValue): use at most \(Self.greatest) characters.")
         }
         if text.isEmpty {

@@ -106,9 +106,7 @@ struct EdgeMiddleware: RouterMiddleware {
         if hsts { response.headers[.strictTransportSecurity] = "max-age=\(Self.hstsSeconds)" }
         metrics.answered(status: response.status.code)
         // A handler that says how long its answer may be kept knows it best.
-        if response.headers[.cacheControl] == nil, request.uri.path != "/", request.uri.path != "/status" {
-            response.headers[.cacheControl] = "no-store"
-        }
+        if response.headers[.cacheControl] == nil { response.headers[.cacheControl] = "no-store" }
         // The API is for programs in any page: they send a bearer token, and a browser adds nothing to it. Pages know their reader by a
         // cookie, and no other site may read them.
         // No CORS on /metrics: it trusts local programs, and a local browser would show it to any page.

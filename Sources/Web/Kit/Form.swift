@@ -8,8 +8,8 @@ import TransportSecurity
 
 /// A browser's form (`application/x-www-form-urlencoded`), read whole.
 struct Form: Sendable {
-    /// The largest form is an organisation's role with all permissions, in bytes.
-    private static let bodyBytes = 8 << 10
+    /// The largest form is the owner's page "About this server", in bytes; see ``OwnerText/greatest``.
+    private static let bodyBytes = WebConfiguration.bodyBytes
 
     private var fields: [(name: String, value: String)] = []
 

@@ -28,9 +28,9 @@ struct Navigation {
     let path: String
 
     /// - Parameters:
-    ///   - live: what the page follows while it is open; see ``ChangeTopic``.
-    func wrapped(title: String, _ content: HTML, above: HTML = "", live: String? = nil) -> HTML {
-        let inside: HTML = live.map { "<div id=\"live\" data-live=\"\($0)\">\(content)</div>" } ?? content
+    ///   - live: attributes that say what the page follows while it is open.
+    func wrapped(title: String, _ content: HTML, above: HTML = "", live: HTML? = nil) -> HTML {
+        let inside: HTML = live.map { "<div id=\"live\" \($0)>\(content)</div>" } ?? content
         return """
             <a class="skip" href="#content">Skip to the content</a><div class="frame"><header class="side">\(Page.brand("/home"))\
             <input type="checkbox" id="menu" class="unseen"><label for="menu" class="button">Menu</label>\

@@ -12,8 +12,16 @@ struct Page {
     var hasForm = false
     /// What a search engine and a chat that shows a link say of it; nil for pages that are not public.
     var description: String?
-    /// Loaded again every few seconds where the page's script does not run.
-    var isLive = false
+    enum Refresh {
+        case never
+        /// Where the page's script does not run.
+        case withoutScript
+        /// A page that has no fields.
+        case always
+    }
+
+    /// Whether the browser loads it again every few seconds.
+    var refresh = Refresh.never
 
     /// In the page itself: it is small, and saves a request. The same picture is in ``brand``.
     private static let icon: HTML = """
@@ -46,8 +54,13 @@ struct Page {
                 <meta property="og:description" content="\($0)"><meta property="og:type" content="website">
                 """
             } ?? "<meta name=\"robots\" content=\"noindex\">"
+        let again: HTML = "<meta http-equiv=\"refresh\" content=\"\(Self.refreshSeconds)\">"
         let refresh: HTML =
-            isLive ? "<noscript><meta http-equiv=\"refresh\" content=\"\(Self.refreshSeconds)\"></noscript>" : ""
+            switch self.refresh {
+            case .never: ""
+            case .withoutScript: "<noscript>\(again)</noscript>"
+            case .always: again
+            }
         let html: HTML = """
             <!doctype html><html lang="en"><head><meta charset="utf-8">\
             <meta name="viewport" content="width=device-width,initial-scale=1">

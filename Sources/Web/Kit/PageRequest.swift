@@ -14,6 +14,8 @@ struct PageRequest: Sendable {
     let member: Member?
     /// Empty but for POST.
     let form: Form
+    /// How far the feed of changes was before anything of the page was read; see ``ChangeFeed/position``.
+    let seen: String
     /// A form of this page that was not taken.
     var returned: ReturnedForm?
 
@@ -24,6 +26,12 @@ struct PageRequest: Sendable {
 
     /// A form of this page.
     func form(_ action: String) -> FormView { FormView(action, visit.formToken, returned) }
+
+    /// A form that stands on this page once for each of several things.
+    /// - Parameter id: what its field `id` says.
+    func form(_ action: String, of id: String) -> FormView {
+        FormView(action, visit.formToken, returned?.values["id"]?.first == id ? returned : nil)
+    }
 
     /// A field of the query.
     func query(_ name: String) -> String? {
@@ -37,10 +45,15 @@ struct PageRequest: Sendable {
         let word: HTML = left.map { Panel.notice("<p>\($0)</p>", .ok) } ?? ""
         let mistake: HTML = returned.map { Panel.notice("<p>\($0.message)</p>", .bad, role: "alert") } ?? ""
         let sentence: HTML = lead.map { "<p class=\"lead\">\($0)</p>" } ?? ""
-        let topics = live.isEmpty ? nil : live.map(\.rawValue).joined(separator: " ")
+        // A form that came back has an address that is no page.
+        let live = returned == nil ? live : []
+        let topics: HTML? =
+            live.isEmpty
+            ? nil : "data-live=\"\(live.map(\.rawValue).joined(separator: " "))\" data-seen=\"\(seen)\""
         let whole = Navigation(visit: visit, member: member, path: request.uri.path)
             .wrapped(title: title, body, above: sentence + word + mistake, live: topics)
-        let response = Page(title: title, body: whole, hasForm: true, isLive: !live.isEmpty).response
+        let response = Page(title: title, body: whole, hasForm: true, refresh: live.isEmpty ? .never : .withoutScript)
+            .response
         return left == nil ? response : response.with(cookie: Cookies.set(Cookies.notice, "", seconds: 0))
     }
 

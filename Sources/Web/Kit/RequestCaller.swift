@@ -37,5 +37,7 @@ struct Visit: Sendable {
 
 extension Request {
     /// What the program calls itself, without what could move a cursor; at most 200 characters.
-    fileprivate var userAgent: String { String(VisibleText.escaped(headers[.userAgent] ?? "").prefix(200)) }
+    fileprivate var userAgent: String {
+        String(String.UnicodeScalarView(VisibleText.escaped(headers[.userAgent] ?? "").unicodeScalars.prefix(200)))
+    }
 }

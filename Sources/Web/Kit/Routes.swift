@@ -6,6 +6,7 @@ import Model
 import Operations
 import Sockets
 import Storage
+import Telemetry
 import Wire
 
 /// The one way to write a route: a method, a path, who may use it, and what it does.
@@ -20,12 +21,14 @@ final class Routes {
     private let database: Database
     private let table: RouteTable
     private let publicCalls: RateLimiter
+    private let changes: ChangeFeed
     private(set) var descriptions: [RouteDescription] = []
 
     init(
         router: Router<WebContext>, table: RouteTable, publicCalls: RateLimiter, authenticator: Authenticator,
-        database: Database
+        database: Database, changes: ChangeFeed
     ) {
+        self.changes = changes
         self.router = router
         self.table = table
         self.publicCalls = publicCalls
@@ -95,26 +98,32 @@ final class Routes {
         use handler: @escaping PageHandler
     ) {
         describe(method, path, access, isPage: true, .standard, nil)
-        let (authenticator, database) = (self.authenticator, self.database)
+        let (authenticator, database, changes) = (self.authenticator, self.database, self.changes)
         router.on(RouterPath(path), method: method) { request, context -> Response in
             guard let visit = try await authenticator.visit(of: request, context) else {
                 return .redirect(to: "/sign-in?next=\(FormText.encoded(request.uri.path))", type: .normal)
             }
             let member = try await database.member(visit.caller)
-            var form = Form("")
+            let seen = changes.position
+            // Nil until the person is let in and the form is read: only then is it given back.
+            var taken: Form?
             do {
                 return try await database.recordingDenials(visit.caller, access, context) {
                     try await database.admit(visit.caller, to: access, context)
-                    if method == .post { form = try await Form.read(request, context, visit.formToken) }
+                    let form = method == .post ? try await Form.read(request, context, visit.formToken) : Form("")
+                    if method == .post { taken = form }
                     return try await handler(
-                        PageRequest(request: request, context: context, visit: visit, member: member, form: form))
+                        PageRequest(
+                            request: request, context: context, visit: visit, member: member, form: form, seen: seen))
                 }
             } catch {
                 let refusal = APIError(error)
-                let wanted = PageRequest(
-                    request: request, context: context, visit: visit, member: member, form: Form(""),
-                    returned: ReturnedForm(form, to: request.uri.path, refusal))
-                if let page, let again = try await Self.shown(page, wanted, refusal) { return again }
+                if let page, let taken {
+                    let wanted = PageRequest(
+                        request: request, context: context, visit: visit, member: member, form: Form(""), seen: seen,
+                        returned: ReturnedForm(taken, to: request.uri.path, refusal))
+                    if let again = try await Self.shown(page, wanted, refusal) { return again }
+                }
                 return ErrorPage(refusal, context).response(
                     in: Navigation(visit: visit, member: member, path: request.uri.path))
             }
@@ -125,7 +134,7 @@ final class Routes {
     private static func shown(
         _ page: PageHandler, _ request: PageRequest, _ refusal: APIError
     ) async throws -> Response? {
-        guard refusal.status.kind == .clientError, refusal.body.code != "forged" else { return nil }
+        guard refusal.status.kind == .clientError else { return nil }
         do {
             var response = try await page(request)
             response.status = refusal.status

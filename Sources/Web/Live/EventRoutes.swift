@@ -31,27 +31,31 @@ struct EventRoutes: Sendable {
 
     @Sendable private func follow(_ page: PageRequest) async throws -> Response {
         let topics = try topics(page)
+        // A browser names the last event that it has read; a new page, what was there when it was made.
+        let read = page.request.headers[.lastEventId] ?? page.query("seen")
+        let number = read.flatMap { changes.number(of: $0) }
+        let headers: HTTPFields = [
+            .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store",
+            // Web servers in front pass each event on at once (nginx).
+            .accelBuffering: "no",
+        ]
+        if page.request.method == .head { return Response(status: .ok, headers: headers) }
         let (signals, continuation) = AsyncStream.makeStream(of: Signal.self, bufferingPolicy: .bufferingNewest(16))
-        guard let id = streams.begin(page.visit.signIn.id, { continuation.yield(.makesRoom) }) else {
+        guard let place = streams.begin(page.visit.signIn.id, { continuation.yield(.makesRoom) }) else {
             throw Refusal(.rateLimited, "Too many pages are followed on this server at once.")
         }
-        let (missed, next) = changes.follow(since: last(page.request.headers[.lastEventId]))
-        var first = "retry: \(Self.retry)\n\n"
-        if missed == nil || isOfAnotherRun(page.request.headers[.lastEventId]) {
-            first += "id: \(changes.run)-\(changes.last)\nevent: reset\ndata: all\n\n"
-        }
+        let (missed, last, next) = changes.follow(since: number)
+        // The browser keeps the number without telling the page.
+        var first = "retry: \(Self.retry)\nid: \(changes.position(last))\n\n"
+        if missed == nil || (read != nil && number == nil) { first += "event: reset\ndata: all\n\n" }
         let organisation = page.caller.organisationId
         for change in missed ?? [] where change.isFor(topics, in: organisation) { first += text(change) }
-        let (start, signIn) = (first, page.visit.signIn.id)
+        let start = first
         return Response(
-            status: .ok,
-            headers: [
-                .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store",
-                // Web servers in front pass each event on at once (nginx).
-                .accelBuffering: "no",
-            ],
+            status: .ok, headers: headers,
             body: .init { writer in
-                defer { streams.end(id, of: signIn) }
+                // Held for as long as the body may be written, and given back whatever becomes of it.
+                defer { _ = place }
                 try await writer.write(ByteBuffer(string: start))
                 try await send(next, signals, continuation, topics, organisation, to: &writer)
                 try await writer.finish(nil)
@@ -102,7 +106,7 @@ struct EventRoutes: Sendable {
     }
 
     private func text(_ change: ChangeFeed.Change) -> String {
-        "id: \(changes.run)-\(change.number)\nevent: changed\ndata: \(change.topic.rawValue)\n\n"
+        "id: \(changes.position(change.number))\nevent: changed\ndata: \(change.topic.rawValue)\n\n"
     }
 
     /// - Throws: ``APIError`` for a topic that there is not; ``Refusal`` for one that is not theirs.
@@ -115,21 +119,14 @@ struct EventRoutes: Sendable {
         if topics.contains(.server) { try page.caller.requireAdministrator() }
         return topics
     }
-
-    /// The number of the last event that a browser has read.
-    private func last(_ id: String?) -> UInt64? {
-        guard let id, !isOfAnotherRun(id) else { return nil }
-        return UInt64(id.dropFirst(changes.run.count + 1))
-    }
-
-    private func isOfAnotherRun(_ id: String?) -> Bool { id.map { !$0.hasPrefix("\(changes.run)-") } ?? false }
 }
 
 /// The streams that are open. A browser that opens one too many gets it, and its oldest ends: that may be one of a page that is
 /// closed, which a server notices late.
 private final class OpenStreams: Sendable {
-    /// Of one sign-in: a browser has a handful of tabs open.
-    private static let perSignIn = 8
+    /// Of one sign-in: browsers have six connections for one server, and need some for the pages themselves. Pages that nobody looks at
+    /// follow nothing.
+    private static let perSignIn = 4
     /// Altogether: each costs a connection and two tasks.
     private static let total = 2_000
 
@@ -141,8 +138,23 @@ private final class OpenStreams: Sendable {
 
     private let state = Mutex(State())
 
-    /// - Returns: the stream's number; nil where the server has as many as it takes.
-    func begin(_ signIn: String, _ makeRoom: @escaping @Sendable () -> Void) -> Int? {
+    /// A stream's place; gives itself back when nothing holds it any more: also where the response was never written.
+    final class Place: Sendable {
+        private let streams: OpenStreams
+        private let id: Int
+        private let signIn: String
+
+        fileprivate init(_ streams: OpenStreams, _ id: Int, _ signIn: String) {
+            self.streams = streams
+            self.id = id
+            self.signIn = signIn
+        }
+
+        deinit { streams.end(id, of: signIn) }
+    }
+
+    /// - Returns: nil where the server has as many as it takes.
+    func begin(_ signIn: String, _ makeRoom: @escaping @Sendable () -> Void) -> Place? {
         let (id, oldest) = state.withLock { state -> (Int?, (@Sendable () -> Void)?) in
             guard state.all < Self.total else { return (nil, nil) }
             state.next += 1
@@ -154,10 +166,10 @@ private final class OpenStreams: Sendable {
             return (state.next, tooMany > 0 ? own[tooMany - 1].makeRoom : nil)
         }
         oldest?()
-        return id
+        return id.map { Place(self, $0, signIn) }
     }
 
-    func end(_ id: Int, of signIn: String) {
+    private func end(_ id: Int, of signIn: String) {
         state.withLock { state in
             state.all -= 1
             state.bySignIn[signIn]?.removeAll { $0.id == id }

@@ -34,7 +34,7 @@ struct RolePages: Sendable {
         }
         let own = member.may(.tenantManageRoles) ? roles.filter { !$0.isBuiltIn } : []
         let changes = own.map { role -> HTML in
-            let form = page.form("/organisation/roles/change")
+            let form = page.form("/organisation/roles/change", of: role.id)
             let boxes = form.hidden("id", role.id) + boxes(form, checked: role.permissions, offered: member)
             return Panel.html("What \(role.name) may do", form.html("Change", boxes))
         }.joined()

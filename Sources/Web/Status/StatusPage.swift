@@ -23,7 +23,7 @@ struct StatusPage {
             title: headline, body: Page.alone(body, isWide: true),
             description:
                 "\(headline). How this Postern server is: its parts, notices and the last \(Availability.days) days.",
-            isLive: true
+            refresh: .always
         ).response
     }
 
