@@ -7,27 +7,27 @@ import NIOPosix
 import Sockets
 import Web
 
-/// Where people reach this server, without a slash at the end: in links, in mails, and where providers send people back.
+/// The public address of this server, without a trailing slash: used in links, in mails, and for redirects from providers.
 enum PublicAddress {
-    /// The running server's, for the owner's verbs: they know neither its sockets nor its ports.
+    /// The running server's address, for the owner's commands: they know neither its sockets nor its ports.
     private static let fileName = "address"
-    /// An address is a line, in bytes.
+    /// The maximum size of the file, in bytes. An address is one line.
     private static let limit = 4096
 
-    /// What the configuration and the listening sockets say; nil where neither names the server.
+    /// The address from the configuration and the listening sockets. Nil if neither names the server.
     static func configured(_ configuration: Configuration, _ listeners: [ListenerConfiguration]) -> String? {
         if let url = configuration[Settings.publicURL] { return url.hasSuffix("/") ? String(url.dropLast()) : url }
-        // A pattern is no place to go to.
+        // A wildcard cannot be used as an address.
         guard let name = configuration[Settings.tlsNames].first(where: { !$0.hasPrefix("*") }),
             let listener = listeners.first(where: { $0.role == .https })
         else { return nil }
-        // Port 0 is the system's choice, and not known yet.
+        // With port 0 the system chooses the port, which is not known yet.
         let port = listener.port
         let host = name.contains(":") ? "[\(name)]" : name
         return port == 443 || port == 0 ? "https://\(host)" : "https://\(host):\(port)"
     }
 
-    /// The owner's verbs find it from now on.
+    /// Stores the address for the owner's commands.
     /// - Throws: ``CommandFailure``.
     static func keep(_ address: String, _ configuration: Configuration) throws {
         let path = "\(configuration.stateDirectory)/\(fileName)"
@@ -36,7 +36,7 @@ enum PublicAddress {
         }
     }
 
-    /// For the owner's verbs: what the server that runs, or ran last, has kept.
+    /// The address that the running or last server has stored, for the owner's commands.
     static func known(_ configuration: Configuration) -> String {
         let path = "\(configuration.stateDirectory)/\(fileName)"
         if configuration[Settings.publicURL] == nil, case .success(let text) = TextFile.read(path, limit: limit) {
@@ -48,7 +48,7 @@ enum PublicAddress {
 }
 
 extension ListenerConfiguration {
-    /// What the configuration asks for; systemd's sockets win over it.
+    /// The listeners of the configuration. systemd's sockets override them.
     static func configured(_ configuration: Configuration) -> [ListenerConfiguration] {
         var found: [ListenerConfiguration] = []
         let https = configuration[Settings.https]
@@ -62,7 +62,7 @@ extension ListenerConfiguration {
         return found
     }
 
-    /// Also of a socket that was inherited; 0 where the system has yet to choose.
+    /// Also for an inherited socket. 0 if the system has not chosen the port yet.
     var port: Int {
         switch source {
         case .bind(_, let port): port
@@ -76,17 +76,16 @@ extension ListenerConfiguration {
         return withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
                 guard getsockname(descriptor, generic, &size) == 0 else { return 0 }
-                // The port stands in the same place in both families.
-                return generic.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-                    Int(UInt16(bigEndian: $0.pointee.sin_port))
-                }
+                // In both address families the port follows the two bytes of the family.
+                let port = UnsafeRawPointer(generic).loadUnaligned(fromByteOffset: 2, as: UInt16.self)
+                return Int(UInt16(bigEndian: port))
             }
         }
     }
 }
 
 extension BoundListener {
-    /// A socket on every address has no name that a browser could use: this machine's own stands in.
+    /// A socket on all addresses has no name that a browser could use. This machine's name is used instead.
     var reachableURL: String {
         guard host == "::" || host == "0.0.0.0" else { return url }
         return BoundListener(role: role, host: HostName.own ?? "localhost", port: port).url

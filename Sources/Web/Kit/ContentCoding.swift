@@ -5,22 +5,24 @@ import Hummingbird
 import Model
 import NIOCore
 
-/// Answers as they go over the line: by gzip where the client takes it and it is worth it, and not at all where the client has it already.
+/// Compresses responses with gzip if the client accepts it and it is worthwhile. Sends no body if the client already has the response.
 enum ContentCoding {
-    /// Below this an answer fits one packet anyway, in bytes.
+    /// The minimum size for compression, in bytes. Smaller responses fit in one packet.
     private static let worthIt = 1_000
-    /// Answers of one piece are below a mebibyte; more is sent as it is.
+    /// The maximum size for compression. Complete responses are smaller than a mebibyte. Larger ones are sent uncompressed.
     private static let greatest = 1 << 20
-    /// zlib's own compromise between time and size.
+    /// zlib's default compromise between time and size.
     private static let level: Int32 = 6
 
-    /// - Parameter response: of a GET. One whose body is written piece by piece is left as it is.
+    /// - Parameter response: the response to a GET. A response whose body is written in pieces is not changed.
     static func apply(to response: inout Response, for request: Request) async throws {
         guard response.status == .ok, let length = response.body.contentLength, length > 0, length <= greatest,
             response.headers[.contentEncoding] == nil
         else { return }
         let isKept = response.headers[.cacheControl] != "no-store"
-        let isPacked = length >= worthIt && isText(response) && request.takesGzip
+        // Pages for one person are not compressed: their length would reveal what they repeat of a request (BREACH).
+        let isPersonal = !isKept && response.headers[.contentType]?.hasPrefix("text/html") == true
+        let isPacked = length >= worthIt && isText(response) && !isPersonal && request.takesGzip
         guard isKept || isPacked else { return }
         let writer = Collector()
         try await response.body.write(writer)
@@ -49,7 +51,7 @@ enum ContentCoding {
         return type.hasPrefix("text/") || type.hasPrefix("application/json") || type.hasPrefix("image/svg")
     }
 
-    /// RFC 9110, section 13.1.2: by the weak comparison.
+    /// RFC 9110, section 13.1.2: with the weak comparison.
     static func matches(_ header: String?, _ tag: String) -> Bool {
         guard let header else { return false }
         func opaque(_ text: Substring) -> Substring { text.hasPrefix("W/") ? text.dropFirst(2) : text }
@@ -59,7 +61,7 @@ enum ContentCoding {
         }
     }
 
-    /// By gzip (RFC 1952); nil where that does not work.
+    /// The body compressed with gzip (RFC 1952). Nil if compression fails.
     static func packed(_ body: ByteBuffer) -> ByteBuffer? {
         var stream = z_stream()
         guard postern_gzip_begin(&stream, level) == Z_OK else { return nil }
@@ -79,7 +81,7 @@ enum ContentCoding {
     }
 }
 
-/// Takes a whole body. One task uses it.
+/// Collects a complete body. Used by one task.
 private final class Collector: ResponseBodyWriter {
     var buffer = ByteBuffer()
 
@@ -92,7 +94,7 @@ private final class Collector: ResponseBodyWriter {
 }
 
 extension Request {
-    /// RFC 9110, section 12.5.3: whether gzip is named and not refused.
+    /// RFC 9110, section 12.5.3: whether gzip is listed and not refused.
     var takesGzip: Bool {
         headers[.acceptEncoding]?.split(separator: ",").contains { encoding in
             let parts = encoding.split(separator: ";").map { $0.filter { $0 != " " } }
