@@ -1,7 +1,7 @@
 import Database
 import Model
 
-/// Why a command stops: one sentence that names the remedy, and the exit status.
+/// The reason why a command stops: one sentence that names the remedy, and the exit status.
 struct CommandFailure: Error, CustomStringConvertible {
     let message: TerminalText
     /// 1 refused or failed, 2 wrong usage, 75 try again.

@@ -2,9 +2,9 @@ import CPlatform
 import Database
 import Model
 
-/// Asks before something that cannot be undone.
+/// Asks for confirmation before an action that cannot be undone.
 enum Confirmation {
-    /// - Throws: ``CommandFailure`` for everything but yes, and where nobody can be asked.
+    /// - Throws: ``CommandFailure`` for every answer except yes, and if nobody can be asked.
     static func ask(_ question: String) throws {
         guard postern_is_terminal(0) == 1 else {
             throw CommandFailure("this asks first, and there is no terminal; say --yes", status: 2)

@@ -4,16 +4,16 @@ import Model
 import NIOCore
 import Wire
 
-/// Standard output and standard error, one write a line, unbuffered: C's streams are shared mutable state.
+/// Standard output and standard error. Each line is one unbuffered write: C's streams are shared mutable state.
 enum Output {
-    /// Where text for a descriptor goes: to the process's own, unless a caller runs a command for its output.
+    /// Writes text to a descriptor. By default this is the process's own descriptor, unless a caller runs a command to get its output.
     @TaskLocal static var write: @Sendable (_ text: String, _ descriptor: CInt) -> Void = writeAll
 
     static func line(_ text: TerminalText, to descriptor: CInt = 1) { write(text.text + "\n", descriptor) }
 
     static func error(_ text: TerminalText) { line(text, to: 2) }
 
-    /// One JSON object on one line, without a character that a terminal acts on.
+    /// One JSON object on one line, without characters that control a terminal.
     static func json(_ value: some Encodable) {
         line(TerminalText(trusted: VisibleText.escapedJSON(String(buffer: JSONText.encode(value)))))
     }

@@ -2,15 +2,15 @@ import FoundationEssentials
 import Glibc
 import Model
 
-/// Runs another program to its end.
+/// Runs another program until it ends.
 enum Program {
-    /// Between two looks at whether it has ended.
+    /// The interval between two checks whether it has ended.
     private static let pause = Duration.milliseconds(50)
 
     /// - Parameters:
-    ///   - isQuiet: what it prints goes nowhere; otherwise to our standard error.
-    ///   - timeout: in seconds; then it is killed.
-    /// - Returns: its exit status; 128 and the signal's number where one has ended it.
+    ///   - isQuiet: discards its output. Otherwise it goes to our standard error.
+    ///   - timeout: in seconds. After that the program is killed.
+    /// - Returns: its exit status. If a signal ended it, 128 plus the signal's number.
     /// - Throws: ``CommandFailure``.
     static func run(
         _ path: String, _ arguments: [String], isQuiet: Bool = false, timeout: Int = 120
@@ -26,7 +26,7 @@ enum Program {
         } else {
             posix_spawn_file_actions_adddup2(&actions, 2, 1)
         }
-        // Our settings may hold secrets, which are not the other program's.
+        // Our settings may contain secrets, which the other program must not get.
         let variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("POSTERN_") }
         let number = withPointers([path] + arguments) { argv in
             withPointers(variables.map { "\($0.key)=\($0.value)" }) { environment in
@@ -37,11 +37,11 @@ enum Program {
         return try await wait(for: pid, path, timeout)
     }
 
-    /// The most that ``output(_:_:)`` takes, in bytes: a page of properties, or a few lines of a journal.
+    /// The maximum output that ``output(_:_:)`` reads, in bytes: a page of properties, or a few lines of a journal.
     private static let outputLimit = 256 << 10
 
-    /// Runs a program that is quick, and waits for it.
-    /// - Returns: what it has printed on standard output; nil when it cannot be run, or fails.
+    /// Runs a short program and waits for it.
+    /// - Returns: its standard output. Nil if it cannot be run or fails.
     static func output(_ path: String, _ arguments: [String]) -> String? {
         var pid = pid_t()
         var pipes: [CInt] = [-1, -1]

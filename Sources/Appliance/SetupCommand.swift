@@ -5,7 +5,7 @@ import NIOCore
 import Storage
 import Wire
 
-/// `postern setup`: the one-time link, once more.
+/// `postern setup`: shows the one-time link again.
 struct SetupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "setup", abstract: "Prints a one-time link that makes the first administrator.",

@@ -5,7 +5,7 @@ import COpenSSL
 import Model
 import Web
 
-/// `postern version`: what this binary is made of. Security notices name the libraries that are linked in.
+/// `postern version`: the components of this binary. Security notices name the linked libraries.
 struct VersionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "version", abstract: "Prints the version, and those of the libraries inside.",

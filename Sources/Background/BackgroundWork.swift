@@ -1,10 +1,13 @@
 import Synchronization
 
-/// Work that nobody waits for while it runs: a mail, an entry that is written behind an answer. Bounded, and waited for at the end.
+/// Work that no caller waits for, such as a mail or an entry that is written after an answer. It is bounded, and a
+/// shutdown waits for it.
 ///
-/// Instead of a loose `Task`: what was begun before a shutdown is finished, or cancelled when the time for the shutdown is over.
+/// Use this instead of an unstructured `Task`: work that started before a shutdown is finished, or cancelled when the
+/// time for the shutdown is over.
 public final class BackgroundWork: Sendable {
-    /// With this many pieces running, ``run(isEssential:_:)`` refuses work that is not essential. Each holds a few KiB.
+    /// Above this number of running tasks, ``run(isEssential:_:)`` refuses work that is not essential. Each task uses a
+    /// few KiB.
     public static let capacity = 1024
 
     private struct State {
@@ -18,19 +21,20 @@ public final class BackgroundWork: Sendable {
 
     public init(capacity: Int = BackgroundWork.capacity) { self.capacity = capacity }
 
-    /// How much is under way.
+    /// The number of running tasks.
     public var count: Int { state.withLock { $0.tasks.count } }
 
-    /// Begins a piece of work.
-    /// - Parameter isEssential: is begun however much there is: its number is bounded elsewhere (by seats, by sessions).
-    /// - Returns: false where there is too much of it already; then it does not run.
+    /// Starts a piece of work.
+    /// - Parameter isEssential: whether to start the work regardless of the number of tasks, because its amount is
+    ///   bounded elsewhere (by seats, by sessions).
+    /// - Returns: false if too many tasks are running; the work is then not started.
     @discardableResult
     public func run(isEssential: Bool = false, _ body: @escaping @Sendable () async -> Void) -> Bool {
         state.withLock { state in
             guard isEssential || state.tasks.count < capacity else { return false }
             state.newest += 1
             let number = state.newest
-            // Its end waits for the lock: a piece is in the list from the start.
+            // The end of the task waits for the lock, so the task is always in the list.
             state.tasks[number] = Task {
                 await body()
                 self.finished(number)
@@ -49,7 +53,8 @@ public final class BackgroundWork: Sendable {
         waiting.forEach { $0.resume() }
     }
 
-    /// Returns when nothing is under way. A caller that is cancelled meanwhile cancels the work, and still waits for its end.
+    /// Returns when no task is running. If the caller is cancelled meanwhile, the tasks are cancelled, and it still
+    /// waits for their end.
     public func drain() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

@@ -1,12 +1,12 @@
 public import Model
 
-/// Why a client command stops: one sentence that names the remedy, and the documented exit status.
+/// Why a client command stops: one sentence that says what to do, and the documented exit status.
 public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Exit statuses of every verb.
     public enum Status: Int32, Sendable {
         case refused = 1
         case usage = 2
-        /// Nothing is wrong but the moment: the server is down or busy.
+        /// A temporary failure: the server is down or busy.
         case tryAgain = 75
     }
 

@@ -3,30 +3,31 @@ public import Telemetry
 
 /// The appliance's database: one file, one writing thread, a few reading threads.
 ///
-/// `write` answers after the change is on the disk. `read` sees everything that was answered before it began.
+/// `write` returns after the change is on disk. `read` sees everything that was confirmed before it started.
 public final class Database: Sendable {
-    /// Reads run in parallel on this many threads: enough for two cores; each costs one connection (about 100 KiB).
+    /// The number of threads that run reads in parallel: enough for two cores. Each needs one connection (about 100
+    /// KiB).
     private static let readerCount = 2
     /// Reads that may wait before callers are told to try again.
     private static let readQueueCapacity = 8192
     private typealias ReadJob = @Sendable (SQLiteConnection?, StorageError?) -> Void
 
-    /// What rules inside transactions need beside rows.
+    /// Values other than rows that rules inside transactions need.
     package let extras: any Sendable
     private let path: String
     private let writer: DatabaseWriter
     private let reads: BlockingQueue<ReadJob>
     private let readers: [WorkerThread]
 
-    /// Opens, and where necessary creates or migrates, a database file.
+    /// Opens a database file, and creates or migrates it if necessary.
     /// - Parameters:
-    ///   - directory: made if it is missing, for its owner alone.
-    ///   - name: the file's name in it.
-    ///   - migrations: its shape, in order.
+    ///   - directory: created if it is missing, accessible only to its owner.
+    ///   - name: the name of the file in the directory.
+    ///   - migrations: the migrations, in order.
     ///   - tenantTables: tables whose rows belong to organisations.
     ///   - reserveBytes: free disk space below which writes are refused, in bytes; 0 never refuses.
-    ///   - extras: what rules inside transactions need beside rows; called when the file has its shape.
-    /// - Throws: ``StorageError``; `.newer` when a newer version of Postern wrote the file; what `extras` throws.
+    ///   - extras: values other than rows that rules inside transactions need; called after the migrations.
+    /// - Throws: ``StorageError``; `.newer` if a newer version of Postern wrote the file; what `extras` throws.
     package init(
         directory: String, name: String, migrations: [Migration], tenantTables: Set<String>,
         metrics: DatabaseMetrics = DatabaseMetrics(), reserveBytes: Int = 0,
@@ -48,7 +49,7 @@ public final class Database: Sendable {
         }
     }
 
-    /// How each thread opens its connection.
+    /// The parameters with which each thread opens its connection.
     struct Opening: Sendable {
         let path: String
         let tenantTables: Set<String>
@@ -59,8 +60,9 @@ public final class Database: Sendable {
         }
     }
 
-    /// Runs a transaction on the writing thread and answers when it is durable. A body that throws leaves no change.
-    /// - Parameter essential: goes ahead into the disk's reserve: what ends or frees something, and what a start needs.
+    /// Runs a transaction on the writing thread and returns once it is durable. A body that throws leaves no change.
+    /// - Parameter essential: whether the transaction may use the reserved disk space. For changes that end or free
+    ///   something, and for those that a start needs.
     /// - Throws: what `body` throws, or ``StorageError``.
     public func write<Success: Sendable>(
         essential: Bool = false, _ body: @escaping @Sendable (Transaction) throws -> Success
@@ -80,7 +82,7 @@ public final class Database: Sendable {
         }
     }
 
-    /// Runs queries on a reading thread. All of them see one snapshot of the database: what is written meanwhile is not in it.
+    /// Runs queries on a reading thread. All of them see one snapshot of the database, without concurrent writes.
     /// - Throws: what `body` throws, or ``StorageError``.
     public func read<Success: Sendable>(
         _ body: @escaping @Sendable (Transaction) throws -> Success
@@ -103,7 +105,8 @@ public final class Database: Sendable {
         return stat(path + "-wal", &found) == 0 ? Int(found.st_size) : 0
     }
 
-    /// Finishes what waits and closes the file. Nothing can be read or written afterwards; closing again changes nothing.
+    /// Completes queued work and closes the file. Nothing can be read or written afterwards. Closing again has no
+    /// effect.
     public func close() {
         reads.close()
         readers.forEach { $0.join() }
@@ -124,7 +127,7 @@ public final class Database: Sendable {
         }
     }
 
-    /// Makes the state directory, readable by us alone, if it is missing.
+    /// Creates the state directory, readable only by us, if it is missing.
     /// - Throws: ``StorageError``.
     public static func makeDirectory(_ directory: String) throws {
         guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
@@ -132,7 +135,8 @@ public final class Database: Sendable {
         }
     }
 
-    /// SQLite gives its -wal and -shm files the mode of the database file, so that one is made first, readable by us alone.
+    /// SQLite gives its -wal and -shm files the mode of the database file. The database file is therefore created
+    /// first, readable only by us.
     private static func makePrivate(_ directory: String, file: String) throws {
         try makeDirectory(directory)
         let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)

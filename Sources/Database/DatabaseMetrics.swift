@@ -1,6 +1,6 @@
 public import Telemetry
 
-/// What the database's writer measures.
+/// The metrics of the database's writer.
 public final class DatabaseMetrics: Sendable {
     let commitTransactions = Histogram(bounds: Histogram.batchSizes)
     let commitSeconds = Histogram(bounds: Histogram.latencySeconds)

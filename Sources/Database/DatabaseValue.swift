@@ -1,6 +1,6 @@
 public import Model
 
-/// What a statement's parameter may be.
+/// A value of a statement's parameter.
 public enum DatabaseValue: Sendable {
     case null
     case integer(Int64)

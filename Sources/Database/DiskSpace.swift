@@ -1,11 +1,11 @@
 import Glibc
 
-/// What is free on the disk that holds a directory, in bytes.
+/// The free space on the disk that contains a directory, in bytes.
 public struct DiskSpace: Sendable, Equatable {
     public let freeBytes: Int
     public let totalBytes: Int
 
-    /// Nil when the system does not say.
+    /// Nil if the system does not report it.
     public init?(of directory: String) {
         var found = statvfs()
         guard statvfs(directory, &found) == 0 else { return nil }
@@ -14,10 +14,10 @@ public struct DiskSpace: Sendable, Equatable {
     }
 }
 
-/// Refuses writes while there is still room to refuse them in good order: SQLite on a full disk can only fail.
+/// Refuses writes before the disk is full: on a full disk, SQLite can only fail.
 struct DiskReserve: Sendable {
     let directory: String
-    /// Free space below which nothing is written, in bytes; 0 never refuses.
+    /// Free space below which writes are refused, in bytes; 0 never refuses.
     let bytes: Int
 
     /// - Throws: ``StorageError`` `.full`.

@@ -1,13 +1,13 @@
 import CSQLite
 public import Model
 
-/// The row a statement stands on; valid only inside the `decode` closure it is handed to.
+/// The current row of a statement. It is valid only inside the `decode` closure that gets it.
 public struct Row {
     private let statement: SQLiteStatement
 
     init(_ statement: SQLiteStatement) { self.statement = statement }
 
-    /// - Throws: ``StorageError`` when the column is missing, null or of another type.
+    /// - Throws: ``StorageError`` if the column is missing, null or of another type.
     public func text(_ column: String) throws -> String {
         guard let value = try optionalText(column) else { throw unexpected(column, "null") }
         return value
@@ -51,14 +51,14 @@ public struct Row {
 
     public func flag(_ column: String) throws -> Bool { try integer(column) != 0 }
 
-    /// A column that holds one of an enumeration's words.
+    /// A column that contains a raw value of an enumeration.
     public func word<Word: RawRepresentable<String>>(_ column: String, as type: Word.Type = Word.self) throws -> Word {
         let raw = try text(column)
         guard let word = Word(rawValue: raw) else { throw unexpected(column, "the unknown word \(raw)") }
         return word
     }
 
-    /// Nil when the column is null.
+    /// Nil if the column is null.
     private func index(_ column: String, is type: Int32) throws -> Int32? {
         guard let index = statement.columns[column] else { throw unexpected(column, "missing") }
         let found = sqlite3_column_type(statement.pointer, index)

@@ -1,5 +1,5 @@
-/// Runs statements for one organisation, whose id is bound to `:organisation`. A statement that does not use it is refused when it is
-/// prepared.
+/// Runs statements for one organisation, whose id is bound to `:organisation`. A statement that does not use this
+/// parameter is refused when it is prepared.
 public struct TenantScope {
     public let organisationId: String
     public let transaction: Transaction
@@ -11,7 +11,7 @@ public struct TenantScope {
         try transaction.connection.run(sql, values, access: .tenant, organisation: organisationId)
     }
 
-    /// All rows of a query. The query itself must bound their number.
+    /// Returns all rows of a query. The query itself must limit their number.
     /// - Throws: ``StorageError``, or what `decode` throws.
     package func rows<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
@@ -19,7 +19,7 @@ public struct TenantScope {
         try transaction.connection.rows(sql, values, access: .tenant, organisation: organisationId, decode: decode)
     }
 
-    /// The first row of a query, or nil.
+    /// Returns the first row of a query, or nil.
     /// - Throws: ``StorageError``, or what `decode` throws.
     package func first<T>(
         _ sql: StaticString, _ values: (any DatabaseBindable)..., decode: (Row) throws -> T
@@ -28,19 +28,19 @@ public struct TenantScope {
     }
 }
 
-/// Runs statements on the rows of all organisations, for the few callers that must, each with its reason.
+/// Runs statements on the rows of all organisations. Only a few callers need this, each for a named reason.
 package struct CrossTenantScope {
-    /// Why a query cannot name an organisation. Adding one is a decision about the whole product's tenancy.
+    /// Why a query cannot name an organisation. Adding a case is a decision about the tenancy of the whole product.
     package enum Reason {
-        /// A code or an invitation is all that its bearer has: it leads to the organisation.
+        /// The caller has only a code or an invitation, which determines the organisation.
         case secretLeadsToTenant
         /// A limit per person counts in all of their organisations.
         case perPerson
         /// The relay speaks of rooms and peers that a tenant's query has admitted before.
         case relay
-        /// What the server does by itself to every organisation alike: rooms after a start, metering, clearing away.
+        /// The server's own work for every organisation: rooms after a start, metering, cleanup.
         case upkeep
-        /// A name or a port is on this server once, whoever has it.
+        /// A name or a port is unique on this server, across organisations.
         case sharedNames
         /// What the server's administrators see of all organisations.
         case administration

@@ -1,6 +1,6 @@
-/// What went wrong in the database, as opposed to a ``Refusal``, which is an answer.
+/// An error in the database, as opposed to a ``Refusal``, which is a valid answer.
 public struct StorageError: Error, Sendable, CustomStringConvertible {
-    /// Stable words; logs and the API's error body use them.
+    /// Stable codes that logs and the API's error body use.
     public enum Code: String, Sendable {
         case busy = "database_busy"
         case full = "disk_full"
@@ -11,9 +11,9 @@ public struct StorageError: Error, Sendable, CustomStringConvertible {
     }
 
     public let code: Code
-    /// One sentence that names the remedy where there is one.
+    /// One sentence, which names the remedy if there is one.
     public let message: String
-    /// SQLite's extended result code, 0 where SQLite was not asked.
+    /// SQLite's extended result code; 0 if SQLite was not called.
     public let sqliteCode: Int32
 
     public init(_ code: Code, _ message: String, sqliteCode: Int32 = 0) {

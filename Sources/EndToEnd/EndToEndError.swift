@@ -1,32 +1,32 @@
-/// Why something that came through the relay is not believed.
+/// Why data that came through the relay is rejected.
 public enum EndToEndError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Shorter than its fixed parts.
     case truncated
-    /// A field that no honest sender writes.
+    /// A field has a value that no honest sender writes.
     case malformed
-    /// The tag does not match: changed on the way, or sealed for somebody else, another session, stream or direction.
+    /// The tag does not match: the frame was changed, or sealed for another receiver, session, stream or direction.
     case notAuthentic
-    /// This number was seen before, or a later one was.
+    /// This number or a later one was already received.
     case replayed
     /// Frames between the last one and this are missing.
     case gap
-    /// A frame kind that does not travel in this direction.
+    /// A frame kind that is not used in this direction.
     case wrongDirection
-    /// No key for this epoch (yet).
+    /// There is no key for this epoch (yet).
     case unknownEpoch(UInt32)
     /// Sealed under pairwise keys that have been replaced.
     case staleGeneration
     /// Input from a guest whose secret proved only `read`.
     case inputNotAllowed
-    /// The host's signature over its output does not match: somebody else with the epoch key forged output.
+    /// The host's signature over its output does not match: another holder of the epoch key forged output.
     case forged
-    /// More output than the host may leave unsigned.
+    /// There is more unsigned output than the host may send.
     case unsigned
-    /// The point has small order; the shared secret would be known to everybody.
+    /// The point has small order, so everybody could compute the shared secret.
     case lowOrderPoint
-    /// The other side does not know the secret.
+    /// The peer does not know the secret.
     case wrongSecret
-    /// The other side speaks another version.
+    /// The peer speaks another version.
     case wrongVersion
 
     public var description: String {

@@ -3,7 +3,8 @@ public import Wire
 
 /// The part of an invitation that the relay never sees: two spoken words, or 128 bits in a link's fragment.
 public enum ShareSecret: Sendable, Equatable {
-    /// Two words of ``Words/list``; safe only because every guess needs the host's cooperation, and it counts them.
+    /// Two words of ``Words/list``. They are safe only because every guess needs the host's cooperation, and the host
+    /// counts guesses.
     case words(String)
     /// 32 hexadecimal digits.
     case link(String)
@@ -20,14 +21,14 @@ public enum ShareSecret: Sendable, Equatable {
         return .link(digits.joined())
     }
 
-    /// As it is spoken or written.
+    /// The secret in spoken or written form.
     public var text: String {
         switch self {
         case .words(let text), .link(let text): text
         }
     }
 
-    /// The byte that says in the handshake which of a code's secrets is meant.
+    /// The byte that identifies the kind of secret in the handshake.
     var kind: UInt8 {
         switch self {
         case .words: 0
@@ -40,9 +41,9 @@ public enum ShareSecret: Sendable, Equatable {
 public struct ShareInvitation: Sendable, Equatable {
     public let code: ShareCodeId
     public let secret: ShareSecret
-    /// The appliance's address where a link named it.
+    /// The appliance's address; nil if no link named it.
     public let server: String?
-    /// The SHA-256 of the appliance's certificate, 64 hexadecimal digits, where a link carried it.
+    /// The SHA-256 of the appliance's certificate, 64 hexadecimal digits; nil if no link contained it.
     public let fingerprint: String?
 
     public init(code: ShareCodeId, secret: ShareSecret, server: String? = nil, fingerprint: String? = nil) {
@@ -52,18 +53,19 @@ public struct ShareInvitation: Sendable, Equatable {
         self.fingerprint = fingerprint
     }
 
-    /// `SYCLX-7K2Q9M-cactus-violin`: read aloud, so that case does not matter.
+    /// `SYCLX-7K2Q9M-cactus-violin`. It is read aloud, so case does not matter.
     public var spoken: String { "\(code)-\(secret.text)" }
 
-    /// `https://appliance/j/SYCLX-7K2Q9M#…`, with `.` and the certificate's fingerprint behind the secret where the
-    /// appliance has a self-signed one. The fragment is never sent to a server.
+    /// `https://appliance/j/SYCLX-7K2Q9M#…`. If the appliance has a self-signed certificate, `.` and its fingerprint
+    /// follow the secret. Browsers never send the fragment to a server.
     public func link(server: String) -> String {
         "\(server)/j/\(code)#\(secret.text)\(fingerprint.map { ".\($0)" } ?? "")"
     }
 
-    /// The first of the words that looks mistyped, and the word of the list that is closest to it.
+    /// The first of the words that looks mistyped, and the closest word of the list.
     ///
-    /// A word that is neither in the list nor close to one of it is left alone: the host may be newer and have other words.
+    /// A word that is neither in the list nor close to a listed word is not reported: the host may be newer and have
+    /// other words.
     public var likelyMistake: (typed: String, meant: String)? {
         guard case .words(let text) = secret else { return nil }
         return text.split(separator: "-").lazy.compactMap { word in
@@ -71,8 +73,8 @@ public struct ShareInvitation: Sendable, Equatable {
         }.first
     }
 
-    /// Reads either form, in any case. Spoken parts may have blanks or hyphens between them.
-    /// - Returns: nil when it is neither; the words' spelling is not checked here, the host does that.
+    /// Parses either form, in any case. Spoken parts may be separated by blanks or hyphens.
+    /// - Returns: nil if it is neither form. The spelling of the words is not checked here, because the host does that.
     public init?(_ text: String) {
         let trimmed = text.filter { !$0.isWhitespace }
         if let fragment = trimmed.firstIndex(of: "#") {
@@ -89,7 +91,7 @@ public struct ShareInvitation: Sendable, Equatable {
                 fingerprint: parts.count == 2 ? parts[1] : nil)
             return
         }
-        // With or without a hyphen inside the code: SYCLX-7K2Q9M-a-b, SYCLX7K2Q9M-a-b, syclx 7k2q9m a b.
+        // The code may contain a hyphen or not: SYCLX-7K2Q9M-a-b, SYCLX7K2Q9M-a-b, syclx 7k2q9m a b.
         let parts = text.split { $0.isWhitespace || $0 == "-" }.map(String.init)
         guard let first = parts.first else { return nil }
         let codeParts = first.uppercased() == ShareCodeId.brand ? 2 : 1

@@ -2,12 +2,13 @@ import Model
 
 /// The words of spoken invitations: common, concrete, easy to say and to spell, each at most once.
 enum Words {
-    /// At least 1,296 of them, so that two give 1.6 million combinations. Order and content may change at any time: only
-    /// the host picks from the list, and a guest's words are compared with what the host picked.
+    /// At least 1,296 words, so that two give 1.6 million combinations. Order and content may change at any time: only
+    /// the host picks from the list, and a guest's words are compared with the host's.
     static let list = WordList.words
 
-    /// The word of the list that one typing mistake (a letter more, less or other, or two in the wrong order) leads away from.
-    /// - Returns: nil for a word of the list, and where none or several are that close.
+    /// The word of the list that differs from `word` by one typing mistake (one letter more, less or different, or two
+    /// swapped).
+    /// - Returns: nil if the word is in the list, or if none or several are that close.
     static func closest(to word: String) -> String? {
         if list.contains(word) { return nil }
         let typed = Array(word.utf8)

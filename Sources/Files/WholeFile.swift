@@ -1,13 +1,13 @@
 import Glibc
 
-/// Files that are read and written whole: a reader finds all of what was written, or what was there before.
+/// Reads and writes whole files: a reader finds either all of the new contents or all of the old ones.
 public enum WholeFile {
     public struct Failure: Error {
-        /// errno; `EINVAL` where ``isNotFile``.
+        /// errno; `EINVAL` if ``isNotFile``.
         public let number: CInt
-        /// The path is a pipe or a socket.
+        /// Whether the path is a pipe or a socket.
         public let isNotFile: Bool
-        /// The system's words: `no such file or directory`.
+        /// The system's message: `no such file or directory`.
         public var message: String {
             isNotFile ? "not a regular file (a pipe or a socket)" : String(cString: strerror(number)).lowercased()
         }
@@ -25,14 +25,15 @@ public enum WholeFile {
         }
     }
 
-    /// Read at once, in bytes.
+    /// Bytes that are read at once.
     private static let chunkBytes = 16 << 10
 
     /// - Parameters:
     ///   - limit: in bytes; a longer file is an error (`EFBIG`).
-    ///   - allowsPipe: also reads a pipe to its end, which may take for ever: for what a person names on a command line.
+    ///   - allowsPipe: also reads a pipe to its end, which may never come. For paths that a person gives on a command
+    ///     line.
     public static func read(_ path: String, limit: Int, allowsPipe: Bool = false) throws(Failure) -> [UInt8] {
-        // Opening a pipe that nobody writes to waits for a writer, unless it is told not to.
+        // Opening a pipe without a writer blocks until there is one, unless O_NONBLOCK is set.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | (allowsPipe ? 0 : O_NONBLOCK))
         guard descriptor >= 0 else { throw Failure() }
         defer { close(descriptor) }
@@ -40,7 +41,7 @@ public enum WholeFile {
         guard fstat(descriptor, &found) == 0 else { throw Failure() }
         // A device such as /dev/null has an end, or is cut at the limit.
         guard allowsPipe || ![S_IFIFO, S_IFSOCK].contains(found.st_mode & S_IFMT) else { throw Failure.notFile }
-        // What its length says, and then until it ends: a pipe has none, and a file may grow meanwhile.
+        // Reads the reported length, and then to the end: a pipe has no length, and a file may grow meanwhile.
         let length = found.st_mode & S_IFMT == S_IFREG ? Int(found.st_size) : 0
         guard length <= limit else { throw Failure(EFBIG) }
         var (bytes, filled) = ([UInt8](repeating: 0, count: length + 1), 0)
@@ -59,18 +60,19 @@ public enum WholeFile {
         return bytes
     }
 
-    /// Replaces a file: writes a new file beside it, syncs it and renames it. Several writers of one path do not disturb each other; the
-    /// last rename wins. Nothing is left behind when it fails. Only the owner can read the file.
+    /// Replaces a file: writes a new file in the same directory, syncs it and renames it. Concurrent writers of one
+    /// path do not disturb each other; the last rename wins. A failed write leaves nothing behind. Only the owner can
+    /// read the file.
     ///
-    /// Call ``syncDirectory(of:)`` where the new name must survive a power failure.
+    /// Call ``syncDirectory(of:)`` if the new name must survive a power failure.
     public static func write(_ bytes: some Sequence<UInt8>, to path: String) throws(Failure) {
         try withPartial(bytes, beside: path) { partial throws(Failure) in
             guard rename(partial, path) == 0 else { throw Failure() }
         }
     }
 
-    /// Creates a file that does not exist yet, whole or not at all.
-    /// - Returns: false when there is a file of this name already; it is left as it is.
+    /// Creates a file that does not exist yet, completely or not at all.
+    /// - Returns: false if a file with this name exists already; it is not changed.
     public static func create(_ bytes: some Sequence<UInt8>, at path: String) throws(Failure) -> Bool {
         var created = true
         try withPartial(bytes, beside: path) { partial throws(Failure) in
@@ -91,7 +93,7 @@ public enum WholeFile {
         let partial = "\(path).\(String(UInt64.random(in: .min ... .max), radix: 16))\(partialSuffix)"
         let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Failure() }
-        // After a rename there is nothing of this name any more.
+        // After a rename, this name no longer exists.
         defer {
             close(descriptor)
             unlink(partial)
@@ -102,10 +104,10 @@ public enum WholeFile {
     }
 
     private static let partialSuffix = ".partial"
-    /// A writer that takes longer than this for one file is not running any more, in seconds.
+    /// After this many seconds for one file, a writer counts as no longer running.
     private static let abandonedAfter = 3600
 
-    /// Removes what a writer that was killed left behind.
+    /// Removes the files of writers that were killed.
     private static func removeAbandoned(beside path: String) {
         let end = path.lastIndex(of: "/")
         let directory = end.map { path[...$0] } ?? "./"

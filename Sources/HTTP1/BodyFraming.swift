@@ -9,7 +9,7 @@ public enum BodyFraming: Sendable, Equatable {
     /// The content of a response that ends with its connection.
     case untilClose
 
-    /// - Throws: ``HTTPMessageError`` where more than one reading is possible.
+    /// - Throws: ``HTTPMessageError`` if the framing is ambiguous.
     init(of block: FieldBlock, isVersion10: Bool) throws(HTTPMessageError) {
         let lengths = block.values(.contentLength)
         let codings = block.values(.transferEncoding)
@@ -36,17 +36,17 @@ public enum BodyFraming: Sendable, Equatable {
     }
 }
 
-/// Takes a message's content out of the bytes of its connection, as it arrives.
+/// Extracts a message's content from the bytes of its connection, as they arrive.
 public struct BodyReader: Sendable {
     public enum Part: Sendable {
         case content(ByteBuffer)
-        /// With the trailer fields of a chunked message.
+        /// The end of the content, with the trailer fields of a chunked message.
         case end(FieldBlock?)
     }
 
-    /// A chunk's first line with its extensions, which are dropped. In bytes.
+    /// Maximum length of a chunk's first line with its extensions, which are dropped. In bytes.
     private static let chunkLineBytes = 256
-    /// All trailer fields, in bytes.
+    /// Maximum length of all trailer fields, in bytes.
     private static let trailerBytes = 8 << 10
     private static let trailerFields = 32
 
@@ -54,7 +54,7 @@ public struct BodyReader: Sendable {
         case length(Int)
         case chunkLine
         case chunk(Int)
-        /// The end of line behind a chunk.
+        /// The line end after a chunk.
         case chunkEnd
         case trailers
         case untilClose
@@ -75,7 +75,7 @@ public struct BodyReader: Sendable {
 
     public var isDone: Bool { if case .done = state { true } else { false } }
 
-    /// All content has been read, and no byte of framing is missing.
+    /// Whether all content and all framing bytes have been read.
     public var isComplete: Bool {
         switch state {
         case .length(0), .done: true
@@ -83,10 +83,10 @@ public struct BodyReader: Sendable {
         }
     }
 
-    /// Ends only when the connection does.
+    /// Whether the content ends only when the connection does.
     public var isUntilClose: Bool { if case .untilClose = state { true } else { false } }
 
-    /// - Returns: nil until more arrives, and behind the end.
+    /// - Returns: nil until more bytes arrive, and after the end.
     /// - Throws: ``HTTPMessageError``.
     public mutating func next(_ input: inout ByteBuffer) throws(HTTPMessageError) -> Part? {
         while true {

@@ -1,6 +1,7 @@
 public import NIOCore
 
-/// The fields of a head or of trailers, as places in the bytes that were received: nothing is copied until a message is written anew.
+/// The fields of a head or of trailers, as positions in the received bytes. Nothing is copied until a message is
+/// written again.
 public struct FieldBlock: Sendable {
     public struct Field: Sendable {
         public let name: FieldName
@@ -53,7 +54,7 @@ public struct FieldBlock: Sendable {
         }
     }
 
-    /// Whether a field's name is this word, in any case.
+    /// Whether a field's name is this one, ignoring case.
     public func isNamed(_ field: Field, _ word: String) -> Bool { nameText(field).lowercased() == word }
 }
 
@@ -106,7 +107,7 @@ struct FieldParser {
                 }
                 index += 1
             }
-            // The section ends with CR LF CR LF, so that there is a byte behind every CR.
+            // The section ends with CR LF CR LF, so there is a byte after every CR.
             guard source[index + 1] == Byte.lf else { throw HTTPMessageError(.malformed, "a line has a CR in it") }
             var valueEnd = index
             while valueEnd > valueStart, source[valueEnd - 1] == Byte.space || source[valueEnd - 1] == Byte.tab {
@@ -141,6 +142,6 @@ enum Byte {
 
     static func isToken(_ byte: UInt8) -> Bool { tokens[Int(byte)] }
 
-    /// RFC 9110, section 5.5: visible characters, spaces, tabs and what is beyond ASCII.
+    /// RFC 9110, section 5.5: visible characters, spaces, tabs and non-ASCII bytes.
     static func isValue(_ byte: UInt8) -> Bool { byte >= 0x20 && byte != 0x7F || byte == tab }
 }

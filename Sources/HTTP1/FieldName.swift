@@ -1,7 +1,7 @@
-/// The fields that decide how a message is forwarded. All others pass as they are.
+/// The fields that affect how a message is forwarded. All others are forwarded unchanged.
 public enum FieldName: UInt8, Sendable, CaseIterable {
     case other
-    /// Any `X-Postern-…`, which only we may set.
+    /// Any `X-Postern-…` field, which only this server may set.
     case ours
     case accept
     case authorization
@@ -63,7 +63,7 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// Fields that are about one connection and not about the message (RFC 9110, section 7.6.1).
+    /// Whether the field belongs to one connection and not to the message (RFC 9110, section 7.6.1).
     public var isHopByHop: Bool {
         switch self {
         case .connection, .keepAlive, .proxyConnection, .proxyAuthenticate, .proxyAuthorization, .te, .trailer,

@@ -1,10 +1,10 @@
 public import NIOCore
 
-/// Finds the end of a head in bytes that arrive piece by piece.
+/// Finds the end of a head in bytes that arrive in pieces.
 public struct HeadReader: Sendable {
-    /// The longest head, in bytes.
+    /// The maximum length of a head, in bytes.
     public let limit: Int
-    /// Bytes that were searched already.
+    /// Bytes that were already searched.
     private var searched = 0
 
     public init(limit: Int) { self.limit = limit }

@@ -1,13 +1,13 @@
-/// Why bytes are no HTTP/1.1 message, or none that can be forwarded safely.
+/// Why bytes are not an HTTP/1.1 message, or not one that can be forwarded safely.
 public struct HTTPMessageError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Code: String, Sendable {
         /// The grammar of RFC 9112 is broken, or its framing is ambiguous.
         case malformed
         /// The head is longer than is allowed, or has too many fields.
         case headTooLarge
-        /// A version that is not 1.0 or 1.1.
+        /// The version is neither 1.0 nor 1.1.
         case version
-        /// A transfer coding that is not known here.
+        /// The transfer coding is not supported.
         case coding
     }
 

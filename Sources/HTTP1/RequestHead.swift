@@ -1,28 +1,28 @@
 public import NIOCore
 
-/// The head of a request, checked by RFC 9112: what it says about its framing is unambiguous.
+/// The head of a request, checked against RFC 9112. Its framing is unambiguous.
 public struct RequestHead: Sendable {
-    /// Header fields of one request. In number.
+    /// Maximum number of header fields in one request.
     public static let fieldLimit = 100
-    /// The longest method, in bytes.
+    /// The maximum length of a method, in bytes.
     private static let methodLimit = 32
 
     public let block: FieldBlock
     public let method: String
-    /// The path and query as they came; `*` for the server as a whole.
+    /// The path and query as received; `*` for the server as a whole.
     public let target: String
-    /// The host that the request is for, in lower case, without a port; nil in HTTP/1.0 without one.
+    /// The requested host, in lower case and without a port; nil if an HTTP/1.0 request has none.
     public let host: String?
     public let isVersion10: Bool
     public let body: BodyFraming
     /// Whether the client keeps its connection for another request.
     public let keepsAlive: Bool
-    /// The protocol that `Upgrade` asks for, in lower case; nil where `Connection` does not name it.
+    /// The protocol in `Upgrade`, in lower case; nil if `Connection` does not list it.
     public let upgrade: String?
 
     public var fields: [FieldBlock.Field] { block.fields }
 
-    /// - Parameter bytes: as ``HeadReader`` found it.
+    /// - Parameter bytes: a head as ``HeadReader`` returned it.
     /// - Throws: ``HTTPMessageError``.
     public init(_ bytes: ByteBuffer) throws(HTTPMessageError) {
         var block = FieldBlock(bytes)
@@ -48,11 +48,11 @@ public struct RequestHead: Sendable {
         upgrade = connection.contains("upgrade") && upgrades.count == 1 ? upgrades[0] : nil
     }
 
-    /// What is in the first line.
+    /// The parts of the first line.
     private struct Line {
         var method = "", target = ""
         var isVersion10 = false
-        /// Where the first field begins.
+        /// The index of the first field.
         var end = 0
 
         init() {}
@@ -71,7 +71,7 @@ public struct RequestHead: Sendable {
                 throw HTTPMessageError(.malformed, "the request line has no target")
             }
             target = String(decoding: source[start..<index], as: UTF8.self)
-            // A target that is not UTF-8 would arrive as another.
+            // A target that is not UTF-8 would be changed by the conversion.
             guard target.utf8.count == index - start else {
                 throw HTTPMessageError(.malformed, "the target has bytes that must be percent-encoded")
             }
@@ -92,7 +92,7 @@ public struct RequestHead: Sendable {
         _ text: String, method: String
     ) throws(HTTPMessageError) -> (target: String, authority: String?) {
         if text.hasPrefix("/") || text == "*" && method == "OPTIONS" { return (text, nil) }
-        // The absolute form is for proxies, and every server takes it (RFC 9112, section 3.2.2).
+        // The absolute form is meant for proxies, but every server must accept it (RFC 9112, section 3.2.2).
         for scheme in ["http://", "https://"] where text.lowercased().hasPrefix(scheme) {
             let rest = text.dropFirst(scheme.count)
             let authority = rest.prefix { $0 != "/" && $0 != "?" }
@@ -118,7 +118,7 @@ public struct RequestHead: Sendable {
         return host
     }
 
-    /// A host without its port, in lower case and without a dot at its end; nil where it is none.
+    /// A host without its port, in lower case and without a trailing dot; nil if it is not a valid host.
     static func hostName(_ text: String) -> String? {
         var name = text.lowercased()[...]
         if name.hasPrefix("[") {
@@ -136,7 +136,7 @@ public struct RequestHead: Sendable {
             byte >= 0x61 && byte <= 0x7A || byte >= 0x30 && byte <= 0x39 || byte == 0x2D || byte == 0x2E
                 || byte == 0x5F
         }
-        // 253: the longest name that DNS knows.
+        // 253: the maximum length of a DNS name.
         return (1...253).contains(name.utf8.count) && isName ? String(name) : nil
     }
 

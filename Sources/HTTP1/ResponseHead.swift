@@ -2,12 +2,12 @@ public import NIOCore
 
 /// The head of a response, checked by RFC 9112.
 public struct ResponseHead: Sendable {
-    /// Header fields of one response. In number.
+    /// Maximum number of header fields in one response.
     public static let fieldLimit = 200
 
     public let block: FieldBlock
     public let status: Int
-    /// What stands behind the status; may be empty.
+    /// The reason phrase after the status; may be empty.
     public let reason: String
     public let body: BodyFraming
     /// Whether the service keeps its connection for another request.
@@ -48,11 +48,11 @@ public struct ResponseHead: Sendable {
         keepsAlive = isVersion10 ? connection.contains("keep-alive") : !connection.contains("close")
     }
 
-    /// - Returns: where the first field begins.
+    /// - Returns: the index of the first field.
     private static func line(
         _ source: UnsafeRawBufferPointer, _ status: inout Int, _ reason: inout String, _ isVersion10: inout Bool
     ) throws(HTTPMessageError) -> Int {
-        // "HTTP/1.1 200" and CR LF at least.
+        // At least "HTTP/1.1 200" and CR LF.
         guard source.count >= 14, source[8] == Byte.space else {
             throw HTTPMessageError(.malformed, "there is no status line")
         }

@@ -1,17 +1,17 @@
-/// What went wrong with proving who somebody is, as opposed to an answer of no.
+/// An error while proving somebody's identity, as opposed to a negative answer.
 public struct IdentityError: Error, Sendable, CustomStringConvertible {
-    /// Stable words; logs and the API's error body use them.
+    /// Stable codes that logs and the API's error body use.
     public enum Code: String, Sendable {
-        /// Too many at once, or a neighbour that does not answer.
+        /// Too many requests at once, or an external server that does not answer.
         case unavailable = "identity_unavailable"
-        /// The provider said something that cannot be right.
+        /// The provider's answer cannot be correct.
         case provider = "provider_error"
-        /// Mail was not taken.
+        /// The mail server did not accept the mail.
         case mail = "mail_failed"
     }
 
     public let code: Code
-    /// One sentence that names the remedy where there is one.
+    /// One sentence, which names the remedy if there is one.
     public let message: String
 
     public init(_ code: Code, _ message: String) {

@@ -1,10 +1,10 @@
 /// A network of addresses, as in `203.0.113.0/24`, `2001:db8::/32`, or one address.
 public struct AddressRange: Sendable, Equatable {
-    /// IPv4 as IPv6 has it.
+    /// IPv4 addresses are mapped to IPv6.
     private let bytes: [UInt8]
     private let bits: Int
 
-    /// - Returns: nil for text that is none, or a prefix that is longer than its address.
+    /// - Returns: nil if the text is not a network, or if the prefix is longer than the address.
     public init?(_ text: String) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count <= 2, let address = ClientAddress(String(parts[0])), address.bytes.count == 16 else {

@@ -1,13 +1,13 @@
 public import NIOCore
 import Synchronization
 
-/// Counts attempts by key: so many within a window, then a wait that doubles each time the key goes on.
+/// Counts attempts by key: a number of attempts per window, then a wait that doubles each time the key continues.
 ///
 /// An attempt counts when it begins, so that parallel attempts cannot exceed the limit.
 public final class AttemptLimiter: Sendable {
-    /// Keys remembered. Beyond it the keys without an attempt for longest are forgotten, blocked ones last.
+    /// Keys that are remembered. Above this, the keys without an attempt for longest are dropped, blocked ones last.
     public static let capacity = 20_000
-    /// The longest wait, in seconds: a day.
+    /// The maximum wait, in seconds: one day.
     private static let longest: Int64 = 86_400
 
     private struct Entry {
@@ -21,7 +21,7 @@ public final class AttemptLimiter: Sendable {
 
     private struct State {
         var entries = GenerationTable<Entry>(capacity: AttemptLimiter.capacity)
-        /// Until when the table counts as crowded.
+        /// The time until which the table counts as crowded.
         var crowdedUntil: NIODeadline?
     }
 
@@ -30,7 +30,7 @@ public final class AttemptLimiter: Sendable {
     private let onCrowded: @Sendable () -> Void
     private let state = Mutex(State())
 
-    /// - Parameter onCrowded: called when keys that have not recovered had to be forgotten, at most once per window.
+    /// - Parameter onCrowded: called when keys that have not recovered had to be dropped, at most once per window.
     public init(_ limit: Int, per window: TimeAmount, onCrowded: @escaping @Sendable () -> Void = {}) {
         self.limit = limit
         self.window = window
@@ -39,7 +39,7 @@ public final class AttemptLimiter: Sendable {
 
     public enum Outcome: Equatable {
         case go
-        /// Whole seconds to wait; `isNew` when this attempt is the one too many.
+        /// Whole seconds to wait. `isNew` is true if this attempt exceeded the limit.
         case wait(seconds: Int, isNew: Bool)
     }
 
@@ -81,7 +81,7 @@ public final class AttemptLimiter: Sendable {
         return .wait(seconds: Int(seconds), isNew: true)
     }
 
-    /// Whole seconds that a key has to wait now; counts nothing.
+    /// Whole seconds that a key has to wait now. Does not count an attempt.
     public func wait(of key: String, now: NIODeadline = .now()) -> Int? {
         state.withLock { state in
             guard let until = state.entries[key]?.blockedUntil, now < until else { return nil }

@@ -1,11 +1,12 @@
 import Glibc
 
-/// A client's network address as limits count it.
+/// A client's network address in the form that limits use.
 public struct ClientAddress: Sendable, Hashable {
-    /// IPv4 whole; IPv6 by its /64, which is what one customer has, as four groups: `2001:db8:1:2`.
+    /// An IPv4 address as a whole; an IPv6 address by its /64, which one customer usually has, as four groups:
+    /// `2001:db8:1:2`.
     public let key: String
     public let isLoopback: Bool
-    /// The whole address, IPv4 as IPv6 has it; empty for a local socket.
+    /// The whole address, with IPv4 mapped to IPv6; empty for a local socket.
     let bytes: [UInt8]
 
     /// - Parameter text: numeric; nil for a local socket.
@@ -22,7 +23,7 @@ public struct ClientAddress: Sendable, Hashable {
         }
         guard inet_pton(AF_INET6, text, &bytes) == 1 else { return nil }
         self.bytes = bytes
-        // An IPv4 client on a socket for both families.
+        // An IPv4 client of a dual-stack socket.
         if bytes.prefix(10).allSatisfy({ $0 == 0 }) && bytes[10] == 0xFF && bytes[11] == 0xFF {
             key = bytes.suffix(4).map { "\($0)" }.joined(separator: ".")
             isLoopback = bytes[12] == 127
@@ -37,8 +38,8 @@ public struct ClientAddress: Sendable, Hashable {
             }.joined(separator: ":")
     }
 
-    /// An IPv6 key by its /48, the most that a customer or a tunnel broker's user usually gets; other keys as they are. For limits whose
-    /// table is crowded.
+    /// The /48 of an IPv6 key, which is the most that a customer or a tunnel broker's user usually gets; other keys
+    /// unchanged. For limits whose table is crowded.
     public static func widened(_ key: String) -> String {
         let groups = key.split(separator: ":", omittingEmptySubsequences: false)
         return groups.count == 4 ? groups.prefix(3).joined(separator: ":") : key
@@ -53,7 +54,7 @@ public struct ClientAddress: Sendable, Hashable {
     /// The same address with `isLoopback` false, for clients that came through a proxy.
     public var withoutLoopback: ClientAddress { ClientAddress(key: key, isLoopback: false, bytes: bytes) }
 
-    /// By the whole address: a neighbour of a proxy is no proxy.
+    /// Compares the whole address: a neighbour of a proxy is not a proxy.
     public static func == (left: ClientAddress, right: ClientAddress) -> Bool { left.bytes == right.bytes }
 
     public func hash(into hasher: inout Hasher) { hasher.combine(bytes) }

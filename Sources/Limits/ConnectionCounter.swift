@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Connections at once by address.
+/// Counts concurrent connections by address.
 public final class ConnectionCounter: Sendable {
     private let limit: Atomic<Int>
     private let counts = Mutex<[String: Int]>([:])
@@ -9,7 +9,7 @@ public final class ConnectionCounter: Sendable {
 
     public func change(limit: Int) { self.limit.store(limit, ordering: .relaxed) }
 
-    /// False when the address has as many as it may have.
+    /// Returns false if the address has reached its limit.
     public func enter(_ address: String) -> Bool {
         counts.withLock {
             guard $0[address, default: 0] < limit.load(ordering: .relaxed) else { return false }

@@ -1,14 +1,14 @@
-/// A bounded dictionary that drops the entries which have not been written for longest, in constant time per entry.
+/// A bounded dictionary that drops the entries that were not written for longest, in constant time per entry.
 ///
-/// Entries live in two generations. `set` puts an entry in the young one; reading does not move it. When the young generation is full, the
-/// old one is dropped and the young one takes its place. A caller that is refused because a table is full would let an attacker with many keys shut everybody
-/// out, so the table never refuses.
+/// Entries are in two generations. `set` puts an entry in the young one; reading does not move it. When the young
+/// generation is full, the old one is dropped and the young one takes its place. The table never refuses an entry:
+/// otherwise an attacker with many keys could fill it and lock everybody else out.
 public struct GenerationTable<Value> {
     private var young: [String: Value] = [:]
     private var old: [String: Value] = [:]
     private let half: Int
 
-    /// - Parameter capacity: entries at most.
+    /// - Parameter capacity: maximum number of entries.
     public init(capacity: Int) { half = max(1, capacity / 2) }
 
     public var count: Int { young.count + old.count }
@@ -20,7 +20,7 @@ public struct GenerationTable<Value> {
         old[key] = nil
     }
 
-    /// Changes an entry where it is, so that nothing is dropped. Does nothing without an entry.
+    /// Changes an entry in place, so that nothing is dropped. Does nothing if the entry does not exist.
     public mutating func update(_ key: String, _ change: (inout Value) -> Void) {
         if var value = young[key] {
             change(&value)

@@ -1,9 +1,9 @@
 public import NIOCore
 import Synchronization
 
-/// Lets something of each kind through once in a while: what strangers can cause in any number is written down this often.
+/// Passes an event of each kind only once per interval. Limits how often events that anybody can cause are recorded.
 public final class OnceInAWhile: Sendable {
-    /// Kinds remembered; beyond it those without an event for longest are forgotten.
+    /// Kinds that are remembered. Above this, those without an event for longest are dropped.
     private static let capacity = 20_000
 
     private let window: TimeAmount

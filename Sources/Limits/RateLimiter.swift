@@ -1,10 +1,11 @@
 public import NIOCore
 import Synchronization
 
-/// Token buckets by key: each refills steadily and holds a minute's worth.
+/// Token buckets by key. Each refills steadily and holds the tokens of one minute.
 public final class RateLimiter: Sendable {
-    /// Keys remembered. Beyond it the ones that have been quiet for longest are forgotten: a bucket that was not used for a minute is
-    /// full again anyway. Where more keys than this are active within a minute, IPv6 addresses are counted by their /48.
+    /// Keys that are remembered. Above this, the keys that were unused for longest are dropped: a bucket that was not
+    /// used for a minute is full again anyway. If more keys are active within a minute, IPv6 addresses are counted by
+    /// their /48.
     public static let capacity = 20_000
     /// How long a table stays crowded after it dropped a bucket that was not full.
     private static let crowdedFor = TimeAmount.minutes(1)
@@ -27,8 +28,8 @@ public final class RateLimiter: Sendable {
     public func change(perMinute: Int) { rate.withLock { $0 = Double(perMinute) } }
 
     /// Takes one token, if there is one.
-    /// - Parameter key: an address as ``ClientAddress/key`` has it, or an account's id.
-    /// - Returns: nil when a token was taken; otherwise the whole seconds until there is one.
+    /// - Parameter key: an address in the form of ``ClientAddress/key``, or an account's id.
+    /// - Returns: nil if a token was taken; otherwise the whole seconds until there is one.
     public func take(_ key: String, now: NIODeadline = .now()) -> Int? {
         let perMinute = rate.withLock { $0 }
         return state.withLock { state in

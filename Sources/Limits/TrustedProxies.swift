@@ -1,19 +1,19 @@
-/// Web servers in front of this one, whose word about a client's address is taken.
+/// Web servers in front of this one that are trusted to report a client's address.
 public struct TrustedProxies: Sendable {
     public static let none = TrustedProxies([])
 
     private let trusted: Set<ClientAddress>
 
-    /// - Parameter addresses: numeric; other text is ignored.
+    /// - Parameter addresses: numeric addresses; other text is ignored.
     public init(_ addresses: [String]) { trusted = Set(addresses.compactMap { ClientAddress($0) }) }
 
     public func isTrusted(_ address: ClientAddress) -> Bool { trusted.contains(address) }
 
-    /// Who a request comes from: the peer, or behind a proxy that is trusted the last one in X-Forwarded-For that is none. What
-    /// stands further left may be anybody's invention.
+    /// The address that a request comes from: the peer or, behind a trusted proxy, the last address in X-Forwarded-For
+    /// that is not a trusted proxy. Anybody may have made up the entries before it.
     ///
-    /// Nobody who came through a proxy is this machine's own program: neither one whose proxy is trusted nor one who says that there
-    /// was one.
+    /// A client behind a proxy never counts as a program on this machine, whether the proxy is trusted or the request
+    /// only claims to have passed one.
     public func client(_ peer: String?, _ forwardedFor: [String]) -> ClientAddress {
         let peer = ClientAddress(peer) ?? .local
         guard isTrusted(peer) else {

@@ -1,6 +1,6 @@
-/// Letters and digits as input methods of East Asia write them when they are left on: `ａｎａ` is `ana`.
+/// Letters and digits as East Asian input methods write them in full-width mode: `ａｎａ` is `ana`.
 public enum FullWidth {
-    /// ASCII in place of its full-width forms (U+FF01 to U+FF5E), and a space in place of U+3000.
+    /// Replaces full-width forms (U+FF01 to U+FF5E) with ASCII, and U+3000 with a space.
     public static func narrowed(_ text: String) -> String {
         var narrow = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {

@@ -1,11 +1,11 @@
-/// HTML whose interpolations are escaped unless they are HTML themselves: a missed escape does not compile.
+/// HTML whose interpolations are escaped unless they are HTML themselves. Code with a missing escape does not compile.
 ///
 ///     let row: HTML = "<td>\(user.name)</td>"        // escaped
 ///     let rows: HTML = "<tr>\(row)</tr>"             // nested as it is
 public struct HTML: Sendable, Equatable, ExpressibleByStringInterpolation {
     public let text: String
 
-    /// - Parameter text: markup of our own making.
+    /// - Parameter text: our own markup.
     public init(trusted text: String) { self.text = text }
 
     public init(stringLiteral text: String) { self.text = text }
@@ -27,20 +27,20 @@ public struct HTML: Sendable, Equatable, ExpressibleByStringInterpolation {
 
         public mutating func appendInterpolation(_ number: Int) { text += "\(number)" }
 
-        /// Markup where a condition holds: ` required`, a whole section.
+        /// Markup that is added only if a condition holds: ` required`, a whole section.
         public mutating func appendInterpolation(_ html: HTML, if condition: Bool) {
             if condition { text += html.text }
         }
     }
 
-    /// Parts one behind the other.
+    /// Concatenates parts.
     public static func list(_ parts: [HTML]) -> HTML { HTML(trusted: parts.map(\.text).joined()) }
 
     public static func + (left: HTML, right: HTML) -> HTML { HTML(trusted: left.text + right.text) }
 
-    /// Text as HTML shows it, in an element or in an attribute with quotes.
+    /// Text in the form for HTML, in an element or in a quoted attribute.
     private static func escaped(_ text: String) -> String {
-        // By scalars: a mark that joins `<` in one character would hide it.
+        // Iterates over scalars: a combining mark after `<` would hide it in one character.
         var escaped = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
             switch scalar {
@@ -60,6 +60,6 @@ public struct HTML: Sendable, Equatable, ExpressibleByStringInterpolation {
 }
 
 extension Sequence where Element == HTML {
-    /// All of them, one behind the other.
+    /// Concatenates all elements.
     public func joined(separator: HTML = "") -> HTML { HTML(trusted: map(\.text).joined(separator: separator.text)) }
 }

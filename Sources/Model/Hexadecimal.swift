@@ -1,18 +1,18 @@
-/// Bytes as people and headers write them.
+/// Bytes in the hexadecimal form that people and headers use.
 public enum Hexadecimal {
     public static func text(_ bytes: some Sequence<UInt8>) -> String {
         let alphabet = Array("0123456789abcdef".utf8)
         return String(decoding: bytes.flatMap { [alphabet[Int($0 >> 4)], alphabet[Int($0 & 15)]] }, as: UTF8.self)
     }
 
-    /// Two digits for each byte; nil where there is anything else.
+    /// Two digits for each byte; nil if there is any other character.
     public static func bytes(_ text: String) -> [UInt8]? {
         let digits = text.utf8.compactMap { value($0) }
         guard digits.count == text.utf8.count, digits.count % 2 == 0 else { return nil }
         return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
     }
 
-    /// What a digit stands for; nil where it is none.
+    /// The value of a digit; nil if it is not a digit.
     public static func value(_ digit: UInt8) -> UInt8? {
         switch digit {
         case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")

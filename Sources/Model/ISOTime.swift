@@ -1,15 +1,15 @@
 import FoundationEssentials
 
-/// Times as the API spells them: ISO 8601 in UTC, with milliseconds.
+/// Times in the format of the API: ISO 8601 in UTC, with milliseconds.
 public enum ISOTime {
     /// - Parameter milliseconds: since 1970-01-01T00:00:00Z.
     public static func text(milliseconds: Int64) -> String {
-        // The formatter cuts; half a millisecond keeps a binary fraction from becoming one less.
+        // The formatter truncates. Adding half a millisecond prevents a binary fraction from losing one.
         Date(timeIntervalSince1970: (Double(milliseconds) + 0.5) / 1000)
             .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 
-    /// That many milliseconds from now.
+    /// The time in this number of milliseconds.
     public static func text(millisecondsFromNow: Int64) -> String {
         Date(timeIntervalSinceNow: Double(millisecondsFromNow) / 1000)
             .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))

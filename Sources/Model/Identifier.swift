@@ -1,4 +1,4 @@
-/// Text keys that sort by the time they were made: UUID version 7 (RFC 9562, section 5.7).
+/// Text keys that sort by creation time: UUID version 7 (RFC 9562, section 5.7).
 public enum Identifier {
     /// - Parameter now: becomes the first 48 bits.
     public static func make(now: Timestamp = .now()) -> String {

@@ -1,5 +1,5 @@
-/// What a machine lets its server use it for. It is chosen on the machine and changed only there.
+/// What a machine allows its server to use it for. It is set and changed only on the machine.
 public enum MachineAllowance: String, Sendable, Codable, CaseIterable {
-    /// Services of the machine get addresses that visitors open.
+    /// Services of the machine get public addresses for visitors.
     case tunnels
 }

@@ -3,7 +3,7 @@ public enum PercentEncoding {
     private static let unreserved = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~".utf8)
 
     /// Encodes all but the unreserved characters (section 2.3).
-    /// - Parameter kept: further ones that are to stay, as `/` may in a query.
+    /// - Parameter kept: further characters that are not encoded, such as `/` in a query.
     public static func encoded(_ text: String, keeping kept: String = "") -> String {
         var out = ""
         for byte in text.utf8 {
@@ -17,7 +17,7 @@ public enum PercentEncoding {
         return out
     }
 
-    /// - Returns: nil where a percent sign is not followed by two digits, or the bytes are not UTF-8.
+    /// - Returns: nil if a percent sign is not followed by two digits, or if the bytes are not UTF-8.
     public static func decoded(_ text: String) -> String? {
         var bytes: [UInt8] = []
         var rest = text.utf8[...]

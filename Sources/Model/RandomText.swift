@@ -2,7 +2,7 @@
 public enum RandomText {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
 
-    /// - Parameter letters: the number of characters. Each is one of 62; 43 carry 256 bits.
+    /// - Parameter letters: the number of characters. There are 62 different ones; 43 characters contain 256 bits.
     public static func make(letters count: Int) -> String {
         var generator = SystemRandomNumberGenerator()
         return String(
@@ -10,7 +10,7 @@ public enum RandomText {
             as: UTF8.self)
     }
 
-    /// Lower-case letters and digits that cannot be taken for one another: almost 5 bits each.
+    /// Lower-case letters and digits that cannot be mistaken for each other: almost 5 bits each.
     public static func makeReadable(letters count: Int) -> String {
         let readable = Array("abcdefghjkmnpqrstuvwxyz23456789".utf8)
         var generator = SystemRandomNumberGenerator()

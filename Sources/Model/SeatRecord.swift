@@ -1,8 +1,8 @@
-/// A host's or a guest's seat in a share session, as it outlives a restart of the server.
+/// A host's or a guest's seat in a share session, in the form that is stored across restarts of the server.
 public struct SeatRecord: Sendable, Equatable {
-    /// The place in the room: 0 is the host, a guest's is 1 to 65,535.
+    /// The slot in the room: 0 is the host, guests have 1 to 65,535.
     public let slot: Int
-    /// What the server calls a guest without an account.
+    /// The server's name for a guest without an account.
     public static let guestName = "guest"
 
     public let peerId: String
@@ -10,9 +10,9 @@ public struct SeatRecord: Sendable, Equatable {
     public let userId: String?
     public let username, publicKey: String
     public let permission: Permission
-    /// SHA-256 of the token that gives the seat back.
+    /// SHA-256 of the token that returns the seat.
     public let resumeDigest: [UInt8]
-    /// The sign-in or API token that let the peer in, as a revocation names it.
+    /// The sign-in or API token that admitted the peer, as a revocation names it.
     public let credentialId: String?
     public let organisationId: String?
 

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A point in time as the database keeps it: whole milliseconds since 1970-01-01T00:00:00Z.
+/// A point in time as stored in the database: whole milliseconds since 1970-01-01T00:00:00Z.
 public struct Timestamp: Sendable, Hashable, Comparable {
     public let milliseconds: Int64
 

@@ -1,4 +1,5 @@
-/// Text that somebody else chose, made safe to print: what a terminal, a log or a table would act on is shown as an escape.
+/// Text that somebody else chose, made safe to print: characters that a terminal, a log or a table would act on are
+/// escaped.
 ///
 /// Names, titles, reasons and error messages of other people, servers and certificates pass through here before they reach a terminal
 /// (``TerminalText``), a log line or a page.

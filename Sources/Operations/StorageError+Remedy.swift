@@ -1,7 +1,7 @@
 public import Database
 
 extension StorageError {
-    /// The sentence for somebody whose request failed with this error, safe to show to strangers.
+    /// The message for a person whose request failed with this error. Safe to show to strangers.
     public var remedy: String {
         switch code {
         case .busy: "The server is overloaded; try again in a moment."

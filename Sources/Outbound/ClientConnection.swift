@@ -9,32 +9,32 @@ final class ClientConnection: ChannelDuplexHandler {
 
     private enum State {
         case idle
-        /// The request is on its way.
+        /// The request is being sent.
         case awaitingHead(Exchange)
-        /// The answer's head has come.
+        /// The answer's head was received.
         case receivingBody(Exchange, HTTPBody.Producer.Source)
-        /// With what ended it, where something did before a request was on it: a TLS handshake, for one.
+        /// The error that closed the connection, if it happened before a request, for example a failed TLS handshake.
         case closed((any Error)?)
     }
 
     struct Exchange {
         let answer: EventLoopPromise<HTTPStreamedAnswer>
-        /// Called once, when the answer is whole; true where the connection can be used again.
+        /// Called once, when the answer is complete; true if the connection can be reused.
         let finished: (_ isReusable: Bool) -> Void
     }
 
     private var state = State.idle
     private var deadline: Scheduled<Void>?
-    /// The request's last part was written.
+    /// Whether the request's last part was written.
     private var requestIsWhole = false
     private var isKeptAlive = false
-    /// Counts exchanges: the reader of an earlier body leaves late.
+    /// Counts exchanges, because the reader of an earlier body may leave late.
     private var exchangeNumber = 0
-    /// The reader has enough for now.
+    /// Whether the reader has enough for now.
     private var isPaused = false
     private var readIsWanted = false
     private var context: ChannelHandlerContext?
-    /// The place in the pool that the connection last had; 0 before its first.
+    /// The connection's last number in the pool; 0 before the first.
     var poolNumber = 0
     /// Called once when the connection closes, with ``poolNumber``.
     private let onClose: (Int) -> Void
@@ -45,7 +45,7 @@ final class ClientConnection: ChannelDuplexHandler {
 
     // MARK: Requests
 
-    /// Sends a request's head. Its body follows through ``write(_:)`` and ``finish()``.
+    /// Sends a request's head. ``write(_:)`` and ``finish()`` send its body.
     func begin(_ head: HTTPRequestHead, _ exchange: Exchange, deadline: TimeAmount?) {
         guard case .idle = state, let context else {
             if case .closed(let error?) = state { return exchange.answer.fail(error) }
@@ -61,7 +61,7 @@ final class ClientConnection: ChannelDuplexHandler {
         context.write(wrapOutboundOut(.head(head)), promise: nil)
     }
 
-    /// - Returns: succeeds when the socket has taken the bytes.
+    /// - Returns: succeeds when the socket has accepted the bytes.
     func write(_ bytes: ByteBuffer) -> EventLoopFuture<Void>? {
         guard let context, !isOver else { return nil }
         let promise = context.eventLoop.makePromise(of: Void.self)
@@ -96,10 +96,10 @@ final class ClientConnection: ChannelDuplexHandler {
 
     private func receive(_ head: HTTPResponseHead) {
         guard case .awaitingHead(let exchange) = state, let context else {
-            // Nobody asked.
+            // There was no request.
             return fail(OutboundError.closed)
         }
-        // 103 and the like: the answer itself is still to come. 101 ends HTTP, which nobody here asks for.
+        // 103 and similar: the final answer follows. 101 ends HTTP, which no request here asks for.
         if head.status.code < 200 { return }
         isKeptAlive = head.isKeepAlive
         let delegate = BodyDelegate(self, exchangeNumber, context.eventLoop)
@@ -116,10 +116,10 @@ final class ClientConnection: ChannelDuplexHandler {
         guard case .receivingBody(let exchange, let source) = state else { return }
         deadline?.cancel()
         isPaused = false
-        // An answer before the end of its request: what is left of that request would be taken for the next.
+        // If the answer came before the end of the request, the rest of the request would be taken for the next one.
         let isReusable = isKeptAlive && requestIsWhole
         state = isReusable ? .idle : .closed(nil)
-        // Before the reader goes on: its next request shall find this connection.
+        // Before the reader continues, so that its next request finds this connection.
         exchange.finished(isReusable)
         source.finish()
         if !isReusable { context.close(promise: nil) }
@@ -140,9 +140,9 @@ final class ClientConnection: ChannelDuplexHandler {
         context.read()
     }
 
-    // MARK: Ends
+    // MARK: Closing
 
-    /// Nobody waits for this answer any more. A late call does not end the next exchange.
+    /// Gives up an answer that is no longer needed. A late call does not end the next exchange.
     func abandon(_ answer: EventLoopFuture<HTTPStreamedAnswer>) {
         switch state {
         case .awaitingHead(let exchange) where exchange.answer.futureResult === answer: fail(OutboundError.closed)
@@ -152,7 +152,7 @@ final class ClientConnection: ChannelDuplexHandler {
         }
     }
 
-    /// Also called when the body has ended as it should.
+    /// Also called when the body has ended normally.
     fileprivate func readerLeft(_ exchange: Int) {
         if case .receivingBody = state, exchange == exchangeNumber { fail(OutboundError.closed) }
     }
@@ -192,7 +192,7 @@ final class ClientConnection: ChannelDuplexHandler {
     }
 }
 
-/// Tells a connection that the reader of a body takes more, or has left.
+/// Tells a connection that the reader of a body wants more, or has stopped.
 final class BodyDelegate: NIOAsyncSequenceProducerDelegate, Sendable {
     private let connection: NIOLoopBound<ClientConnection>
     private let exchange: Int

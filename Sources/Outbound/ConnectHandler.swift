@@ -1,12 +1,13 @@
 import NIOCore
 
-/// Asks a proxy for a tunnel (RFC 9110, section 9.3.6). When it is open, adds the handlers of the connection and leaves the pipeline.
+/// Asks a proxy for a tunnel (RFC 9110, section 9.3.6). When the tunnel is open, it adds the handlers of the connection
+/// and leaves the pipeline.
 final class ConnectHandler<Value: Sendable>: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// A proxy's whole answer, in bytes.
+    /// Maximum size of a proxy's answer, in bytes.
     private static var answerLimit: Int { 8 << 10 }
 
     private let authority: String
@@ -15,7 +16,7 @@ final class ConnectHandler<Value: Sendable>: ChannelInboundHandler, RemovableCha
     private var answer = ByteBuffer()
 
     /// - Parameters:
-    ///   - opened: succeeds when bytes go through the tunnel.
+    ///   - opened: succeeds when the tunnel is open.
     ///   - initialize: adds the handlers of the connection.
     init(
         authority: String, opened: EventLoopPromise<Value>, initialize: @escaping (any Channel) throws -> Value
@@ -44,10 +45,10 @@ final class ConnectHandler<Value: Sendable>: ChannelInboundHandler, RemovableCha
         guard words.count >= 2, words[0].hasPrefix("HTTP/1."), words[1].count == 3, words[1].first == "2" else {
             return fail(OutboundError.proxy(String(line.prefix(100))), context)
         }
-        // Some servers speak first, and the proxy may have sent that along; mail servers do.
+        // Some servers, such as mail servers, send first, and the proxy may have sent those bytes along.
         do {
             let value = try initialize(context.channel)
-            // First: what is read now may close the connection.
+            // Done first, because reading may close the connection.
             opened.succeed(value)
             if answer.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(answer)) }
             context.pipeline.syncOperations.removeHandler(self, promise: nil)

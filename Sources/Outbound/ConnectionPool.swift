@@ -1,12 +1,12 @@
 /// Which idle connections are kept for the next request: a pure rule, without sockets or a clock.
 struct ConnectionPool<Key: Hashable, Connection> {
     struct Bounds {
-        /// Idle connections to one endpoint: more are only opened by a burst, and closed behind it.
+        /// Maximum number of idle connections to one endpoint. Only a burst opens more, and they are closed after it.
         var perKey = 4
-        /// Idle connections to all endpoints together.
+        /// Maximum number of idle connections to all endpoints together.
         var total = 32
-        /// How long one may stay idle, in nanoseconds: less than what servers commonly allow (nginx 75 s). One that allows less is met by a
-        /// retry.
+        /// How long a connection may stay idle, in nanoseconds: less than servers commonly allow (nginx 75 s). If a
+        /// server allows less, the request is retried.
         var idle: Int64
     }
 
@@ -26,14 +26,14 @@ struct ConnectionPool<Key: Hashable, Connection> {
 
     var count: Int { idle.count }
 
-    /// The connection that was used last: the others may end.
+    /// The most recently used connection, so that the others can expire.
     mutating func take(_ key: Key) -> Connection? {
         guard let index = idle.lastIndex(where: { $0.key == key }) else { return nil }
         return idle.remove(at: index).connection
     }
 
     /// Keeps a connection that has finished its exchange.
-    /// - Returns: its number, by which ``remove(_:)`` knows it, and the connections to close for it.
+    /// - Returns: its number for ``remove(_:)``, and the connections to close in its place.
     mutating func give(_ connection: Connection, for key: Key, now: Int64) -> (number: Int, closing: [Connection]) {
         newest += 1
         idle.append(Idle(key: key, connection: connection, since: now, number: newest))
@@ -50,7 +50,7 @@ struct ConnectionPool<Key: Hashable, Connection> {
     /// Forgets a connection that the server has closed.
     mutating func remove(_ number: Int) { idle.removeAll { $0.number == number } }
 
-    /// Takes out what has been idle for too long.
+    /// Removes connections that were idle for too long.
     mutating func expire(now: Int64) -> [Connection] {
         let due = idle.prefix { now - $0.since >= bounds.idle }.map(\.connection)
         idle.removeFirst(due.count)

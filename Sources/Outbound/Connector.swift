@@ -2,10 +2,10 @@ public import NIOCore
 import NIOPosix
 public import TransportSecurity
 
-/// Opens connections to others: by name over whichever of IPv6 and IPv4 answers first (RFC 8305), through a proxy's tunnel, with TLS.
-/// The HTTP client and the mail client both use it.
+/// Opens connections to other servers: by name over IPv6 or IPv4, whichever answers first (RFC 8305), through a proxy's
+/// tunnel, and with TLS. The HTTP client and the mail client both use it.
 public struct Connector: Sendable {
-    /// The limit for name lookup and TCP connect together, unless told otherwise.
+    /// The default timeout for name lookup and TCP connect together.
     public static let connectTimeout = TimeAmount.seconds(15)
 
     let group: any EventLoopGroup
@@ -22,13 +22,13 @@ public struct Connector: Sendable {
         self.connectTimeout = connectTimeout
     }
 
-    /// Connects to a host, through the proxy where it applies to that host.
+    /// Connects to a host, through the proxy if it applies to that host.
     /// - Parameters:
     ///   - tls: nil for none; otherwise `host` is the name in the certificate.
-    ///   - initialize: adds handlers behind TLS, on the connection's event loop, before anything is read. It runs once for each
-    ///     address that is tried.
-    /// - Returns: what `initialize` made for the connection that was opened, or ``OutboundError`` and NIO's errors. A TLS handshake
-    ///   that fails comes as an error through the pipeline.
+    ///   - initialize: adds handlers behind TLS, on the connection's event loop, before anything is read. It runs once
+    ///     for each address that is tried.
+    /// - Returns: what `initialize` returned for the connection that was opened, or ``OutboundError`` and NIO's errors.
+    ///   A failed TLS handshake is reported as an error through the pipeline.
     public func connect<Value: Sendable>(
         host: String, port: Int, tls: TLSContext?, initialize: @escaping @Sendable (any Channel) throws -> Value
     ) -> EventLoopFuture<Value> {
@@ -50,7 +50,7 @@ public struct Connector: Sendable {
         open(initialize) { $0.connect(unixDomainSocketPath: path) }
     }
 
-    /// Connects to exactly this host, the proxy itself for one.
+    /// Connects to exactly this host, which may be the proxy itself.
     func connectDirectly<Value: Sendable>(
         host: String, port: Int, initialize: @escaping @Sendable (any Channel) throws -> Value
     ) -> EventLoopFuture<Value> {

@@ -1,10 +1,10 @@
 public import TransportSecurity
 
-/// Where requests go: a host by name and port, with TLS or without, or a socket in the file system.
+/// The target of requests: a host by name and port, with or without TLS, or a socket in the file system.
 public enum Endpoint: Sendable, Hashable {
     case https(host: String, port: Int, TLSContext)
     case http(host: String, port: Int)
-    /// A stream socket in the file system, as Docker and systemd have.
+    /// A stream socket in the file system, such as those of Docker and systemd.
     case unix(path: String)
 
     /// - Parameter tls: nil speaks plain HTTP.
@@ -12,7 +12,7 @@ public enum Endpoint: Sendable, Hashable {
         self = tls.map { .https(host: host, port: port, $0) } ?? .http(host: host, port: port)
     }
 
-    /// As the `Host` header names it.
+    /// The value of the `Host` header.
     public var authority: String {
         switch self {
         case .https(let host, let port, _): Self.authority(host, port, standard: 443)

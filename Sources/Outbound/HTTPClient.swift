@@ -4,14 +4,14 @@ import NIOPosix
 import Synchronization
 import TransportSecurity
 
-/// Requests of ours to other servers, over HTTP/1.1: kept connections, bodies that stream in both directions, sockets in the file
-/// system, and a proxy.
+/// Sends HTTP/1.1 requests to other servers. Supports connection reuse, bodies that stream in both directions, sockets
+/// in the file system, and a proxy.
 ///
-/// An idle connection that the server has just closed costs one retry where the request can be sent again.
+/// If the server has just closed an idle connection, a request that can be sent again is retried once.
 public final class HTTPClient: Sendable {
-    /// For requests that say nothing else: connecting, and then the whole exchange.
+    /// The default timeout of a request: connecting, and then the whole exchange.
     public static let exchangeTime = TimeAmount.seconds(15)
-    /// The largest answer that ``exchange(_:_:bodyBytes:)`` takes unless told otherwise, in bytes.
+    /// The default maximum size of an answer to ``exchange(_:_:bodyBytes:)``, in bytes.
     public static let bodyBytes = 1 << 20
 
     private typealias Pool = ConnectionPool<Endpoint, OpenConnection>
@@ -35,7 +35,7 @@ public final class HTTPClient: Sendable {
     }
 
     /// Sends a request and waits for its whole answer.
-    /// - Parameter bodyBytes: the longest body that is taken, in bytes.
+    /// - Parameter bodyBytes: maximum length of the body, in bytes.
     /// - Throws: ``OutboundError``; ``TLSError``; NIO's errors.
     public func exchange(
         _ endpoint: Endpoint, _ request: HTTPRequest, bodyBytes: Int = HTTPClient.bodyBytes
@@ -50,7 +50,7 @@ public final class HTTPClient: Sendable {
             do {
                 return try await exchange(on: kept, endpoint, request)
             } catch  where Self.isClosing(error) {
-                // The server ended the idle connection while the request was on its way.
+                // The server closed the idle connection while the request was in flight.
             }
         }
         return try await exchange(on: try await connect(endpoint), endpoint, request)
@@ -63,7 +63,7 @@ public final class HTTPClient: Sendable {
         }
     }
 
-    /// Closes idle connections; what is under way goes on.
+    /// Closes idle connections. Exchanges in progress continue.
     public func stop() {
         let idle = state.withLock { state in
             state.isStopped = true
@@ -100,7 +100,7 @@ public final class HTTPClient: Sendable {
         }
     }
 
-    /// Sends a body while its answer is awaited; an answer that comes earlier ends the sending.
+    /// Sends a body while waiting for its answer. If the answer comes earlier, sending stops.
     private func send(
         _ parts: AsyncThrowingStream<ByteBuffer, any Error>, on open: OpenConnection,
         until answer: EventLoopFuture<HTTPStreamedAnswer>
@@ -113,14 +113,14 @@ public final class HTTPClient: Sendable {
                         guard let written = try await open.value({ $0.write(part) }) else { return nil }
                         try await written.get()
                     }
-                    // A stream whose task is cancelled ends as if it were whole.
+                    // If its task is cancelled, a stream ends as if it were complete.
                     try Task.checkCancellation()
                     open.run { $0.finish() }
                 } catch let error as CancellationError {
                     // The answer came first, or the caller left, which ends the exchange by itself.
                     throw error
                 } catch {
-                    // A request that is cut short must not look whole.
+                    // A truncated request must not look complete.
                     open.run { $0.abandon(answer) }
                     throw error
                 }
@@ -144,7 +144,7 @@ public final class HTTPClient: Sendable {
         case .stream(nil, _): headers.add(name: "Transfer-Encoding", value: "chunked")
         }
         var path = request.path
-        // A proxy is told the whole address of what is not a tunnel (RFC 9112, section 3.2.2).
+        // For requests without a tunnel, a proxy gets the full URL (RFC 9112, section 3.2.2).
         if case .http(let host, _) = endpoint, let proxy, proxy.applies(to: host) {
             path = "http://\(endpoint.authority)\(path)"
         }
@@ -161,7 +161,7 @@ public final class HTTPClient: Sendable {
         return found
     }
 
-    /// On the connection's event loop.
+    /// Called on the connection's event loop.
     private func give(_ open: OpenConnection, for endpoint: Endpoint) {
         let closing = state.withLock { state -> [OpenConnection] in
             if state.isStopped { return [open] }
@@ -185,7 +185,7 @@ public final class HTTPClient: Sendable {
         switch endpoint {
         case .unix(let path): return try await connector.connect(path: path, initialize: speakHTTP).get()
         case .http(let host, let port):
-            // A proxy takes plain HTTP as it is, without a tunnel.
+            // A proxy takes plain HTTP directly, without a tunnel.
             let server = proxy.flatMap { $0.applies(to: host) ? ($0.host, $0.port) : nil } ?? (host, port)
             return try await connector.connectDirectly(host: server.0, port: server.1, initialize: speakHTTP).get()
         case .https(let host, let port, let tls):

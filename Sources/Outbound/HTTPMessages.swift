@@ -1,7 +1,8 @@
 public import NIOCore
 public import NIOHTTP1
 
-/// One request. `Content-Length`, `Transfer-Encoding` and `Connection` are set by the client, and `Host` where the request has none.
+/// One request. The client sets `Content-Length`, `Transfer-Encoding` and `Connection`, and also `Host` if the request
+/// has none.
 public struct HTTPRequest: Sendable {
     public enum Body: Sendable {
         case none
@@ -12,14 +13,14 @@ public struct HTTPRequest: Sendable {
     }
 
     public var method: HTTPMethod
-    /// With the query.
+    /// The path and query.
     public var path: String
     public var headers: HTTPHeaders
     public var body: Body
-    /// From the call to the end of the answer's body; nil for answers without an end, as logs that are followed.
+    /// The time from the call to the end of the answer's body; nil for endless answers, such as logs that are followed.
     public var deadline: TimeAmount?
-    /// Whether sending it twice is the same as sending it once. Only such a request may go on a kept connection, which the server may be
-    /// closing at this moment.
+    /// Whether sending the request twice has the same effect as sending it once. Only such a request may use a kept
+    /// connection, which the server may be closing at this moment.
     public var isRepeatable: Bool
 
     public init(
@@ -41,12 +42,12 @@ public struct HTTPRequest: Sendable {
 public struct HTTPStreamedAnswer: Sendable {
     public let status: Int
     public let headers: HTTPHeaders
-    /// Read it once, to its end: leaving early closes the connection.
+    /// Read it once and to its end: stopping early closes the connection.
     public let body: HTTPBody
 
-    /// The whole answer.
+    /// Reads the whole answer.
     /// - Parameter limit: of the body, in bytes.
-    /// - Throws: ``OutboundError/tooLong`` and what the connection fails with.
+    /// - Throws: ``OutboundError/tooLong`` and the connection's errors.
     public func collected(upTo limit: Int) async throws -> HTTPAnswer {
         var whole = ByteBuffer()
         for try await part in body {
@@ -57,22 +58,22 @@ public struct HTTPStreamedAnswer: Sendable {
     }
 }
 
-/// An answer, whole.
+/// A complete answer.
 public struct HTTPAnswer: Sendable {
     public let status: Int
     public let headers: HTTPHeaders
     public let body: ByteBuffer
 }
 
-/// The parts of a body, as they arrive. The connection is read no further while nobody takes them.
+/// The parts of a body, as they arrive. The connection is not read while nobody takes them.
 public struct HTTPBody: AsyncSequence, Sendable {
     public typealias Element = ByteBuffer
     typealias Producer = NIOThrowingAsyncSequenceProducer<
         ByteBuffer, any Error, NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark, BodyDelegate
     >
 
-    /// Parts that wait for the reader before the connection is not read any further, and when it is again. A part is what one read of the
-    /// socket brought: at most 64 KiB.
+    /// The number of parts that may wait for the reader before reading pauses, and below which it resumes. A part is
+    /// the result of one socket read: at most 64 KiB.
     static let watermarks = NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark(
         lowWatermark: 2, highWatermark: 8)
 

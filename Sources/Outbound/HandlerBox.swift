@@ -1,8 +1,9 @@
 import NIOCore
 import Synchronization
 
-/// What a bootstrap's initializer has made, by channel: it runs for each address that is tried (RFC 8305), and the bootstrap says which
-/// channel it connected. A handler cannot be looked up in a channel that has failed meanwhile.
+/// The handlers that a bootstrap's initializer created, by channel. The initializer runs for each address that is tried
+/// (RFC 8305), and the bootstrap reports which channel connected. A handler cannot be looked up in a channel that has
+/// failed meanwhile.
 final class HandlerBox<Value: Sendable>: Sendable {
     private let made = Mutex<[ObjectIdentifier: Value]>([:])
 

@@ -3,7 +3,7 @@ import NIOCore
 import NIOPosix
 import TransportSecurity
 
-/// A network error in words a person knows.
+/// A network error in words that users understand.
 public enum NetworkError {
     public static func sentence(_ error: any Error) -> String {
         switch error {

@@ -1,11 +1,11 @@
 import NIOCore
 
-/// A connection of the client, as other threads hold it.
+/// A connection of the client, for use from other threads.
 struct OpenConnection: Sendable {
     let channel: any Channel
     let connection: NIOLoopBound<ClientConnection>
 
-    /// Runs on the connection's event loop; at once where it is already there.
+    /// Runs on the connection's event loop; immediately if it is the current one.
     func run(_ body: @escaping @Sendable (ClientConnection) -> Void) {
         let connection = self.connection
         if channel.eventLoop.inEventLoop { return body(connection.value) }

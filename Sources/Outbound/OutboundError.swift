@@ -1,4 +1,4 @@
-/// Why a request has no answer. Errors of the socket and of TLS come as NIO's and ``TLSError``.
+/// Why a request failed. Errors of the socket and of TLS are NIO's errors and ``TLSError``.
 public enum OutboundError: Error, Sendable, Equatable {
     /// The answer's body is longer than the caller takes.
     case tooLong

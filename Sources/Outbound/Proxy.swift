@@ -5,16 +5,17 @@ public struct Proxy: Sendable, Equatable {
     /// Hosts that are asked directly: names, domains with a leading dot, or `*` for all.
     let direct: [String]
 
-    /// - Parameter direct: as `NO_PROXY` has it, separated by commas.
+    /// - Parameter direct: the value of `NO_PROXY`, separated by commas.
     public init(host: String, port: Int, direct: String = "") {
         self.host = host
         self.port = port
         self.direct = direct.split(separator: ",").map { $0.filter { $0 != " " }.lowercased() }.filter { !$0.isEmpty }
     }
 
-    /// Reads `HTTPS_PROXY` and `NO_PROXY`, in capitals or not. `HTTP_PROXY` in capitals is not read: a CGI request could set it.
+    /// Reads `HTTPS_PROXY` and `NO_PROXY`, in upper or lower case. `HTTP_PROXY` in upper case is not read, because a
+    /// CGI request could set it.
     /// - Returns: nil without a proxy.
-    /// - Throws: a sentence when it is not `http://HOST:PORT`.
+    /// - Throws: a sentence if the value is not `http://HOST:PORT`.
     public static func environment(_ environment: [String: String]) throws -> Proxy? {
         guard let text = environment["https_proxy"] ?? environment["HTTPS_PROXY"], !text.isEmpty else { return nil }
         guard let address = WebAddress(text.contains("://") ? text : "http://\(text)", scheme: "http"),

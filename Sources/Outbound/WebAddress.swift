@@ -2,11 +2,11 @@
 public struct WebAddress: Equatable, Sendable {
     public let host: String
     public let port: Int
-    /// With the query.
+    /// The path and query.
     public let path: String
     private let standardPort: Int
 
-    /// - Parameter scheme: `https` or `http`; nothing else is read.
+    /// - Parameter scheme: `https` or `http`; others are not supported.
     public init?(_ url: String, scheme: String) {
         guard url.lowercased().hasPrefix("\(scheme)://") else { return nil }
         standardPort = scheme == "https" ? 443 : 80
@@ -24,7 +24,7 @@ public struct WebAddress: Equatable, Sendable {
         self.port = port
     }
 
-    /// As `Host` names it.
+    /// The value of the `Host` header.
     public var authority: String {
         let name = host.contains(":") ? "[\(host)]" : host
         return port == standardPort ? name : "\(name):\(port)"

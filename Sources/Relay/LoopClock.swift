@@ -1,14 +1,14 @@
 import NIOCore
 
-/// Whoever has deadlines that are met to within a second.
+/// An object with deadlines that must be met to within a second.
 protocol Ticking: AnyObject {
     func tick(_ now: NIODeadline)
 }
 
-/// Looks at every peer and room of one event loop once a second: one timer for all of them, where one for each would cost more
-/// memory than the peer itself, and keep what is over until its time has come. Confined to the loop.
+/// Ticks every peer and room of one event loop once a second. One timer serves all of them: a timer each would cost
+/// more memory than the peer itself, and would keep closed peers alive until it fires. Confined to the loop.
 final class LoopClock {
-    /// Deadlines are met to within this.
+    /// The precision of deadlines.
     private static let tick = TimeAmount.seconds(1)
 
     private let loop: any EventLoop
@@ -29,7 +29,7 @@ final class LoopClock {
         guard isTicking else { return }
         loop.assumeIsolated().scheduleTask(in: Self.tick) {
             let now = NIODeadline.now()
-            // A peer that is closed by this leaves the dictionary, not the copy.
+            // A peer that this closes removes itself from the dictionary, not from the copy.
             for member in Array(self.members.values) { member.tick(now) }
             self.schedule()
         }

@@ -2,28 +2,29 @@ import Crypto
 public import Model
 public import Wire
 
-/// The relay's interface to accounts and sessions. The relay itself knows neither a URL nor a table.
+/// The relay's interface to accounts and sessions. The relay itself knows no URL and no database table.
 public protocol RelayAuthority: Sendable {
-    /// May this token's owner host this session?
+    /// Checks whether the owner of this token may host this session.
     func admitHost(token: String, sessionId: String, from address: String) async -> Result<HostAdmission, RelayRefusal>
-    /// Does this code let this token's owner in? The use is counted and the seat taken before this answers.
+    /// Checks whether this code admits the owner of this token. The use of the code is counted and the seat is taken
+    /// before this returns.
     /// - Parameters:
     ///   - token: nil for a guest without an account.
-    ///   - publicKey: what the guest shows the host; kept, so that a room comes back whole after a restart.
+    ///   - publicKey: what the guest shows the host. It is stored so that a room is complete after a restart.
     func admitGuest(
         token: String?, code: String, publicKey: String, from address: String
     ) async -> Result<GuestAdmission, RelayRefusal>
-    /// A guest's seat is free again.
-    /// - Parameter reason: why the host removed the guest, where it said so.
+    /// Frees a guest's seat.
+    /// - Parameter reason: why the host removed the guest, if it gave a reason.
     func seatGivenUp(peerId: String, reason: KickReason?) async
-    /// A session has ended; answers when that is durable.
+    /// Records that a session has ended. Returns once the record is durable.
     func sessionEnded(sessionId: String, reason: SessionEnd) async
     /// Records the bytes that the room of an ended session has delivered.
     /// - Returns: whether the record is durable.
     func recordRelayed(bytes: Int, sessionId: String) async -> Bool
 }
 
-/// When a session ends by itself, and what its people are told then.
+/// The time at which the plan ends a session, and the reason its participants are shown.
 public struct TimeLimit: Sendable, Equatable {
     /// Milliseconds since 1970.
     public let endsAtMilliseconds: Int64
@@ -36,15 +37,15 @@ public struct TimeLimit: Sendable, Equatable {
     }
 }
 
-/// Whose peers must go, because what let them in is not good any more.
+/// The peers to disconnect because the credential that admitted them is no longer valid.
 public enum RevokedPeers: Sendable, Equatable {
     case credential(String)
     case user(String)
-    /// Only where the session is the organisation's: a guest is let in by a code.
+    /// Only if the session belongs to the organisation: a guest is admitted by a code.
     case hostOf(organisationId: String, userId: String)
 }
 
-/// Why somebody may not join: the sentence for the `ack`, and the close code when the connection is closed for it.
+/// Why somebody may not join: the sentence for the `ack`, and the close code if the connection is closed for it.
 public struct RelayRefusal: Error, Sendable, Equatable {
     public let message: String
     public let closeCode: UInt16
@@ -60,11 +61,11 @@ public struct HostAdmission: Sendable {
     public let peerId: String
     public let userId: String
     public let username: String
-    /// Gives the seat back after a dropped connection, and after a restart: only its SHA-256 is kept.
+    /// Returns the seat after a dropped connection or a restart. Only its SHA-256 is stored.
     public let resumeToken: String
-    /// What let the host in, as a revocation names it; nil where nothing can revoke it.
+    /// The credential that admitted the host, as a revocation names it; nil if nothing can revoke it.
     public let credentialId: String?
-    /// Whose session it is.
+    /// The organisation that owns the session.
     public let organisationId: String?
 
     public init(
@@ -91,11 +92,11 @@ public struct GuestAdmission: Sendable {
     /// Nil for a guest without an account.
     public let userId: String?
     public let username: String
-    /// As with the host's.
+    /// Returns the seat, as the host's token does.
     public let resumeToken: String
-    /// The guest's place in the room, which is its own for as long as the session lasts.
+    /// The guest's slot in the room. It belongs to the guest for the whole session.
     public let slot: Slot
-    /// As with the host's.
+    /// The credential that admitted the guest; nil if nothing can revoke it.
     public let credentialId: String?
 
     public init(
@@ -116,7 +117,7 @@ public struct GuestAdmission: Sendable {
     }
 }
 
-/// What the relay hands out as resume tokens.
+/// The resume tokens that the relay issues.
 public enum ResumeToken {
     /// The session's id leads to the room; the rest is 256 random bits.
     public static func make(sessionId: String) -> String {
@@ -125,7 +126,7 @@ public enum ResumeToken {
         return ([sessionId] + secret).joined(separator: ".")
     }
 
-    /// What is kept of it.
+    /// The digest that is stored.
     public static func digest(_ token: String) -> [UInt8] { Array(SHA256.hash(data: Array(token.utf8))) }
 }
 
@@ -133,9 +134,9 @@ public enum ResumeToken {
 public struct StoredRoom: Sendable {
     public let sessionId: String
     public let timeLimit: TimeLimit?
-    /// What the room handed to its peers so far.
+    /// Bytes that the room has sent to its peers so far.
     public let bytesRelayed: Int
-    /// Nil where the host had not come yet.
+    /// Nil if the host had not joined yet.
     public let host: SeatRecord?
     public let guests: [SeatRecord]
 

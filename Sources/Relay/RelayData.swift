@@ -3,8 +3,8 @@ import NIOCore
 import Wire
 
 extension ServerMessage {
-    /// A binary frame as a peer that speaks only JSON gets it. `nonce` is the header itself in base64: with it, and the
-    /// fields beside it, such a peer can open the payload.
+    /// A binary frame in the form for a peer that speaks only JSON. `nonce` is the frame's header in base64. With the
+    /// header and the fields beside it, the peer can decrypt the payload.
     static func relayData(header: FrameHeader, payload: ByteBuffer, userId: String, peerId: String) -> ServerMessage {
         var event = ServerMessage(.relayData)
         event.from = header.kind.isFromHost ? "host" : "guest"

@@ -4,15 +4,15 @@ public import Telemetry
 public final class RelayMetrics: Sendable {
     public let rooms = Gauge()
     public let peers = Gauge()
-    /// Those of the peers that are no host.
+    /// Peers that are not a host.
     public let guests = Gauge()
     let framesReceived = Counter()
     let bytesReceived = Counter()
     public let bytesDelivered = Counter()
-    /// Handing the broadcasts of one socket read to the guests' sockets.
+    /// Time to write the broadcasts of one socket read to the guests' sockets.
     let deliverySeconds = Histogram(bounds: Histogram.latencySeconds)
     let queueBytes = Gauge()
-    /// Times that a guest fell behind and was skipped.
+    /// How often a guest fell behind and was skipped.
     public let slowConsumers = Counter()
 
     public init() {}

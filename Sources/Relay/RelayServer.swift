@@ -5,25 +5,25 @@ import Synchronization
 public import Telemetry
 import Wire
 
-/// The relay: all rooms, and the handler that makes a WebSocket a peer.
+/// The relay: all rooms, and the method that turns a WebSocket into a peer.
 public final class RelayServer: Sendable {
     let authority: any RelayAuthority
     let configuration: RelayConfiguration
     let metrics: RelayMetrics
-    /// What each room handed to its peers, in bytes.
+    /// Bytes that each room has sent to its peers.
     let byteCounters: KeptCounters
-    /// What is written down behind an event that nobody waits for.
+    /// Writes that follow an event and that nothing waits for.
     let background: BackgroundWork
     private let registry: Mutex<RoomRegistry>
     private let revocations = Mutex<[(peers: RevokedPeers, until: NIODeadline)]>([])
-    /// What peers are told to wait before they come back, in milliseconds; negative while the server is not stopping.
+    /// Milliseconds that peers are told to wait before they reconnect; negative while the server is not stopping.
     private let reconnectIn = Atomic(-1)
     /// One for each event loop that has had a peer.
     private let clocks = Mutex<[ObjectIdentifier: NIOLoopBound<LoopClock>]>([:])
 
     /// - Parameters:
-    ///   - group: rooms are spread over its loops.
-    ///   - byteCounters: where rooms count the bytes they hand to their peers.
+    ///   - group: rooms are distributed over its event loops.
+    ///   - byteCounters: counts the bytes that rooms send to their peers.
     public init(
         authority: any RelayAuthority, group: any EventLoopGroup, configuration: RelayConfiguration = .init(),
         metrics: RelayMetrics = .init(), byteCounters: KeptCounters = .init(), background: BackgroundWork = .init()
@@ -36,7 +36,7 @@ public final class RelayServer: Sendable {
         registry = Mutex(RoomRegistry(loops: Array(group.makeIterator())))
     }
 
-    /// What may wait for one peer, in bytes, as far as all peers together allow it.
+    /// Bytes that may be queued for one peer, given what is queued for all peers together.
     var outboxCapacity: Int {
         metrics.queueBytes.value > configuration.allOutboxesBytes ? RelayConfiguration.crowdedOutboxBytes : .max
     }
@@ -44,14 +44,14 @@ public final class RelayServer: Sendable {
     /// How many rooms are open, with or without their host.
     public var roomCount: Int { registry.withLock { $0.count } }
 
-    /// Opens the room of a session that has just been made, and waits for its host.
-    /// - Returns: when the room is open.
+    /// Opens the room of a new session, which then waits for its host.
+    /// - Returns: completes when the room is open.
     public func expectHost(sessionId: String, timeLimit: TimeLimit? = nil) -> EventLoopFuture<Void> {
         open(sessionId) { $0.expectHost(timeLimit) }
     }
 
-    /// Opens a room that the last run left behind: its people may take their seats again.
-    /// - Returns: when the room is open.
+    /// Opens a room that was stored by the previous run. Its members may resume their seats.
+    /// - Returns: completes when the room is open.
     public func restore(_ stored: StoredRoom) -> EventLoopFuture<Void> {
         open(stored.sessionId, initialBytes: stored.bytesRelayed) { $0.restore(stored) }
     }
@@ -70,12 +70,13 @@ public final class RelayServer: Sendable {
         }
     }
 
-    /// Tells the room of a session, if there is one, that it has ended; the caller has made that durable.
+    /// Tells the room of a session, if there is one, that the session has ended. The caller has already made that
+    /// durable.
     public func sessionEnded(sessionId: String, reason: SessionEnd) {
         find(sessionId)?.run { $0.ended(reason) }
     }
 
-    /// Cuts off whoever was let in by what is not good any more. The caller has made that durable.
+    /// Disconnects peers whose credential is no longer valid. The caller has already made the revocation durable.
     public func revoke(_ peers: RevokedPeers) {
         let now = NIODeadline.now()
         revocations.withLock { known in
@@ -87,7 +88,7 @@ public final class RelayServer: Sendable {
         for room in registry.withLock({ $0.all }) { room.run { $0.revoke(peers) } }
     }
 
-    /// For whoever was admitted before and comes to the room after.
+    /// For peers that were admitted before a revocation and enter their room after it.
     var recentlyRevoked: [RevokedPeers] {
         let now = NIODeadline.now()
         return revocations.withLock { known in
@@ -97,7 +98,7 @@ public final class RelayServer: Sendable {
         }
     }
 
-    /// What the open rooms handed to their peers so far, in bytes by session.
+    /// Bytes that the open rooms have sent to their peers so far, by session.
     public func bytesRelayed() async -> [String: Int] {
         var found: [String: Int] = [:]
         for (id, room) in registry.withLock({ $0.byId }) {
@@ -107,27 +108,28 @@ public final class RelayServer: Sendable {
         return found
     }
 
-    /// Whether the server is stopping: whoever still comes is sent away again.
+    /// Whether the server is stopping. Peers that still connect are sent away.
     var isGoingAway: Bool { reconnectIn.load(ordering: .relaxed) >= 0 }
 
-    /// What a peer is told when the server stops.
+    /// The message that peers get when the server stops.
     var goingAwayMessage: ServerMessage {
         var notice = ServerMessage(.goingAway)
         notice.reconnectInMilliseconds = reconnectIn.load(ordering: .relaxed)
         return notice
     }
 
-    /// Tells every peer to come back later, and closes its connection.
+    /// Tells every peer to reconnect later, and closes its connection.
     public func goAway(reconnectIn time: TimeAmount) {
         reconnectIn.store(Int(time.nanoseconds / 1_000_000), ordering: .relaxed)
         for room in registry.withLock({ $0.all }) { room.run { $0.goAway() } }
     }
 
-    /// Makes a channel a peer of the relay: from here on it speaks RFC 6455. Call on the channel's loop.
+    /// Makes a channel a peer of the relay. From then on the channel speaks RFC 6455. Call this on the channel's event
+    /// loop.
     /// - Parameters:
     ///   - address: the peer's network address, for rate limits.
-    ///   - isSocketIO: the peer speaks Socket.IO inside its WebSocket messages.
-    ///   - transport: takes the peer to its room's loop; nil where there is only one.
+    ///   - isSocketIO: whether the peer speaks Socket.IO inside its WebSocket messages.
+    ///   - transport: moves the peer to its room's event loop; nil if there is only one loop.
     public func addPeer(
         to channel: any Channel, address: String, isSocketIO: Bool, transport: (any PeerTransport)?
     ) throws {
@@ -154,7 +156,7 @@ public final class RelayServer: Sendable {
     }
 }
 
-/// Which rooms there are, and on which loops: a new one goes where the fewest are, and stays there.
+/// The open rooms and their event loops. A new room goes to the loop with the fewest rooms, and stays there.
 private struct RoomRegistry {
     private var rooms: [String: RoomReference] = [:]
     private var loops: [(loop: any EventLoop, rooms: Int)]
@@ -167,7 +169,8 @@ private struct RoomRegistry {
 
     subscript(sessionId: String) -> RoomReference? { rooms[sessionId] }
 
-    /// The loop for a new room, which counts from now on: a server that starts opens many before the first is there.
+    /// Chooses the loop for a new room, and counts the room at once: at its start, a server opens many rooms before the
+    /// first one is complete.
     mutating func choose() -> any EventLoop {
         // A group has at least one loop.
         let loop = loops.min { $0.rooms < $1.rooms }!.loop
@@ -175,7 +178,7 @@ private struct RoomRegistry {
         return loop
     }
 
-    /// - Returns: false where the room is open already.
+    /// - Returns: false if the room is already open.
     mutating func add(_ room: RoomReference, _ sessionId: String) -> Bool {
         guard rooms[sessionId] == nil else {
             count(room.loop, -1)

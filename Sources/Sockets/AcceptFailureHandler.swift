@@ -1,13 +1,14 @@
 import Glibc
 import NIOCore
 
-/// Counts and logs that connections cannot be accepted. NIO's `AcceptBackoffHandler` behind it waits a moment before the next try: the
-/// listening socket stays readable, and trying at once would take a whole core.
+/// Counts and logs connections that cannot be accepted. NIO's `AcceptBackoffHandler` behind it waits before the next
+/// try: the listening socket stays readable, and an immediate retry would use a whole core.
 final class AcceptFailureHandler: ChannelInboundHandler {
     typealias InboundIn = any Channel
     typealias InboundOut = any Channel
 
-    /// Long enough that the tries cost nothing, short enough that nobody notices when a descriptor is free again.
+    /// Long enough that the retries cost little, and short enough that nobody notices the delay once a descriptor is
+    /// free again.
     private static let pause = TimeAmount.milliseconds(100)
 
     private let events: ConnectionEvents
@@ -19,7 +20,7 @@ final class AcceptFailureHandler: ChannelInboundHandler {
         context.fireErrorCaught(error)
     }
 
-    /// - Returns: nil for errors of the one connection, which say nothing about the next.
+    /// - Returns: nil for errors of this one connection. They do not affect the next one.
     static func pause(after error: IOError) -> TimeAmount? {
         [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode) ? pause : nil
     }

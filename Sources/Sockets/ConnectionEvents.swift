@@ -16,13 +16,13 @@ public final class ConnectionEvents: Sendable {
     private let unusedLines = RateLimitedLog("connections ended before they asked for anything", level: .info)
     private let acceptLines = RateLimitedLog("connections cannot be accepted", level: .error)
     private let largeLines = RateLimitedLog("bodies refused: longer than a body may be")
-    /// Each is for its owner to look at, and a database that is gone makes one of every request.
+    /// The owner should see each failure, but every request fails while the database is unavailable.
     private let failureLines = RateLimitedLog("request failed", level: .error, linesAtMost: 20)
     private let databaseLines = RateLimitedLog("the database does not answer", level: .error)
 
     private let wantsAddresses: Atomic<Bool>
 
-    /// Whether clients' addresses may be logged.
+    /// Whether client addresses may be logged.
     public var logAddresses: Bool {
         get { wantsAddresses.load(ordering: .relaxed) }
         set { wantsAddresses.store(newValue, ordering: .relaxed) }
@@ -44,13 +44,13 @@ public final class ConnectionEvents: Sendable {
         slowLines.log(to: logger)
     }
 
-    /// Half open, or a look at the port: gone before a first request was whole.
+    /// The connection ended before its first request was complete: it was half open, or a port scan.
     func unused() {
         metrics.unused.add()
         unusedLines.log(to: logger)
     }
 
-    /// No descriptor or memory was left for a connection.
+    /// No descriptor or memory was available for a connection.
     func acceptFailed(_ error: IOError) {
         metrics.acceptFailures.add()
         acceptLines.log(
@@ -76,7 +76,7 @@ public final class ConnectionEvents: Sendable {
         malformedLines.log(to: logger)
     }
 
-    /// A pipeline's error: what is not HTTP counts, connections that end as networks end do not.
+    /// Handles an error of a pipeline: counts input that is not HTTP, but not ordinary disconnects.
     func failed(_ error: any Error) {
         if error is TLSError || error is ChannelError || error is IOError { return }
         malformed()

@@ -1,10 +1,10 @@
 import NIOCore
 
-/// What is counted for one connection for as long as it lasts, whichever channels carry it one after the other.
+/// Counts one connection for as long as it lasts, even if it moves from one channel to another.
 final class ConnectionLease: Sendable {
     private let end: @Sendable () -> Void
 
-    /// - Parameter end: called once, when the last channel that holds it has closed.
+    /// - Parameter end: called once, after the last channel that holds the lease has closed.
     init(end: @escaping @Sendable () -> Void) { self.end = end }
 
     deinit { end() }

@@ -1,18 +1,18 @@
 import NIOCore
 
-/// Bounds of every connection; those of one request's body are its route's (``RequestBounds``).
+/// The limits of every connection. The limits of a request's body depend on its route (``RequestBounds``).
 enum ConnectionLimits {
-    /// All headers of a request, in bytes: a 2 KiB token and room for proxies.
+    /// The maximum size of all headers of a request, in bytes: a 2 KiB token and room for proxies.
     static let headerBytes = 16 << 10
     static let headerCount = 100
-    /// A new connection's time to send its first request completely.
+    /// The time a new connection has to send its complete first request.
     static let firstRequest = TimeAmount.seconds(15)
-    /// The same once the server is stopping.
+    /// The same timeout while the server is stopping.
     static let firstRequestWhileDraining = TimeAmount.seconds(2)
-    /// How long a peer may leave its answer unread.
+    /// How long a peer may leave its response unread.
     static let stalledAnswer = TimeAmount.seconds(30)
-    /// How long a peer gets to read a refusal before its connection is closed.
+    /// How long a peer has to read a refusal before its connection is closed.
     static let gracefulClose = TimeAmount.seconds(1)
-    /// A kept-alive connection's time until the next request.
+    /// How long a kept-alive connection may wait for the next request.
     static let idle = TimeAmount.seconds(60)
 }

@@ -1,22 +1,22 @@
 public import Telemetry
 
-/// What the listeners of a server count.
+/// The metrics of a server's listeners.
 public final class ConnectionMetrics: Sendable {
     /// Open connections.
     public let open = Gauge()
     let accepted = Counter()
     let refused = Counter()
-    /// Connections cut because something took too long: the first request, a body, an idle wait.
+    /// Connections closed because of a timeout: the first request, a body, an idle wait.
     let slowRequests = Counter()
     let badRequests = Counter()
-    /// Connections that ended before a first request was whole.
+    /// Connections that ended before the first request was complete.
     let unused = Counter()
     let largeBodies = Counter()
-    /// Answers that wait for peers which do not read them.
+    /// Bytes of responses that wait for peers which do not read them.
     let unreadAnswerBytes = Gauge()
-    /// Connections closed because all of those together took too much.
+    /// Connections closed because all unread responses together used too much memory.
     let unreadAnswersDropped = Counter()
-    /// Connections that could not be accepted: no descriptor or memory was left.
+    /// Connections that could not be accepted because no descriptor or memory was available.
     let acceptFailures = Counter()
     let handshakesFull = Counter()
     let handshakesResumed = Counter()

@@ -12,8 +12,7 @@ public import TransportSecurity
 /// A connection that speaks HTTP/1.1.
 public typealias HTTPConnection = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
 
-/// How every accepted connection of a listener is set up: counted, held to its deadlines, TLS, then HTTP/1.1 or what an entrance makes
-/// of it.
+/// Sets up every accepted connection of a listener: counting, timeouts, TLS, then HTTP/1.1 or another protocol.
 public struct ConnectionSetup: HTTPChannelHandler {
     /// Closes a connection before anything is read from it.
     struct TooManyConnections: Error {}
@@ -23,7 +22,7 @@ public struct ConnectionSetup: HTTPChannelHandler {
         let outcome: EventLoopFuture<ConnectionOutcome>
     }
 
-    /// What all listeners of a server share.
+    /// The state that all listeners of a server share.
     public struct Shared: Sendable {
         let connections: ConnectionCounter
         let proxies: TrustedProxies
@@ -47,7 +46,7 @@ public struct ConnectionSetup: HTTPChannelHandler {
 
     public let responder: Responder
     let shared: Shared
-    /// Nil speaks plain HTTP.
+    /// Nil for plain HTTP.
     let tls: TLSContext?
     let upgrades: [any UpgradeProtocol]
     let hellos: [any ClientHelloProtocol]
@@ -56,9 +55,9 @@ public struct ConnectionSetup: HTTPChannelHandler {
     /// - Parameters:
     ///   - responder: answers each request.
     ///   - tls: nil for plain HTTP.
-    ///   - upgrades: protocols that take a connection over by an upgrade request.
+    ///   - upgrades: protocols that take over a connection by an upgrade request.
     ///   - hellos: protocols that are chosen by the TLS client hello.
-    ///   - bounds: of each request, by its method and target.
+    ///   - bounds: the limits of each request, by its method and target.
     public init(
         responder: @escaping Responder, shared: Shared, tls: TLSContext?, upgrades: [any UpgradeProtocol],
         hellos: [any ClientHelloProtocol] = [], bounds: @escaping RequestBoundsLookup
@@ -78,7 +77,7 @@ public struct ConnectionSetup: HTTPChannelHandler {
             shared.draining.add(channel)
             let first = FirstRequestHandler(events: shared.events, isDraining: shared.draining.isUnderWay)
             try channel.pipeline.syncOperations.addHandler(first)
-            // Without entrances by client hello nothing stands in front of TLS.
+            // Without protocols chosen by client hello, no handler is needed in front of TLS.
             guard tls != nil, !hellos.isEmpty else {
                 return Value(channel: channel, outcome: try speakHTTP(channel, first, connection, logger))
             }
@@ -89,7 +88,7 @@ public struct ConnectionSetup: HTTPChannelHandler {
     /// Counts the connection for as long as it lasts.
     private func lease(for peer: ClientAddress, _ channel: any Channel) throws -> ConnectionLease {
         let address = peer.key
-        // A proxy's connections are those of many people.
+        // The connections of a proxy belong to many people.
         let isCounted = !shared.proxies.isTrusted(peer)
         guard !isCounted || shared.connections.enter(address) else {
             shared.events.refused(address)
@@ -112,7 +111,7 @@ public struct ConnectionSetup: HTTPChannelHandler {
     ) throws -> EventLoopFuture<ConnectionOutcome> {
         let outcome = channel.eventLoop.makePromise(of: ConnectionOutcome.self)
         let events = shared.events
-        // As TLS itself gives up a handshake.
+        // The same error as for a TLS handshake timeout.
         let late = TLSError(.handshakeTimeout, "no TLS client hello in time")
         let handler = ClientHelloHandler(onTimeout: { events.handshake(.failed(late)) }) { hello in
             do {
@@ -128,12 +127,12 @@ public struct ConnectionSetup: HTTPChannelHandler {
             }
         }
         try channel.pipeline.syncOperations.addHandler(handler)
-        // A connection that ends before its hello is whole.
+        // The connection ended before its client hello was complete.
         channel.closeFuture.whenComplete { _ in outcome.fail(ChannelError.eof) }
         return outcome.futureResult
     }
 
-    /// TLS where the listener has it, then HTTP/1.1, which an upgrade may end.
+    /// Adds TLS if the listener has it, then HTTP/1.1, which an upgrade may end.
     private func speakHTTP(
         _ channel: any Channel, _ first: FirstRequestHandler, _ connection: ConnectionTransfer, _ logger: Logger
     ) throws -> EventLoopFuture<ConnectionOutcome> {
@@ -146,9 +145,9 @@ public struct ConnectionSetup: HTTPChannelHandler {
             upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration(
                 upgraders: upgrades.map { $0.upgrader(for: connection) },
                 notUpgradingCompletionHandler: { channel in makeHTTP(channel, overhead, logger) }))
-        // Pipelined requests are answered in order by the request loop.
+        // The request loop answers pipelined requests in order.
         configuration.enablePipelining = false
-        // NIO would answer malformed requests at once, also in front of an answer that is still owed.
+        // NIO would answer malformed requests at once, even before a response to an earlier request.
         configuration.enableErrorHandling = false
         configuration.decoderConfiguration.maxHeaderListSize = ConnectionLimits.headerBytes
         configuration.decoderConfiguration.maxHeaderFieldSize = ConnectionLimits.headerBytes
@@ -173,11 +172,11 @@ public struct ConnectionSetup: HTTPChannelHandler {
         do {
             switch try await value.outcome.get() {
             case .http(let channel): await handleHTTP(asyncChannel: channel, logger: logger)
-            // The protocol's handlers do everything on the event loop.
+            // The protocol's handlers do all work on the event loop.
             case .taken: break
             }
         } catch {
-            // The connection broke, or spoke something else, before its first request was complete.
+            // The connection failed, or used another protocol, before its first request was complete.
             logger.debug("connection ended early", metadata: ["error": "\(error)"])
             value.channel.close(promise: nil)
         }

@@ -3,17 +3,17 @@ public import NIOCore
 import NIOPosix
 import TransportSecurity
 
-/// Moves a connection to another event loop: duplicates its socket's descriptor and carries its TLS state along.
+/// Moves a connection to another event loop: duplicates the socket's descriptor and moves the TLS state.
 public struct ConnectionTransfer: Sendable {
     enum Failure: Error {
-        /// Something is still to be sent, or the socket is on its way down.
+        /// There are pending writes, or the socket is closing.
         case busy
-        /// What the system said.
+        /// The system's error.
         case descriptor(errno: CInt)
     }
 
-    /// The receive buffers of relay connections, in bytes. NIO keeps the last buffer of every channel, so they start small; they grow with
-    /// full reads.
+    /// The receive buffers of relay connections, in bytes. NIO keeps the last buffer of every channel, so the buffers
+    /// start small. They grow with full reads.
     public static let receiveAllocator = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 1024, maximum: 64 << 10)
 
     let lease: ConnectionLease
@@ -23,9 +23,9 @@ public struct ConnectionTransfer: Sendable {
         _ channel: any Channel, to loop: any EventLoop, install: @escaping @Sendable (any Channel) throws -> Void
     ) throws -> EventLoopFuture<Void> {
         let pipeline = channel.pipeline.syncOperations
-        // A peer that does not even take the answer to its handshake is not worth waiting for.
+        // Do not wait for a peer that does not even read the response to its handshake.
         guard try channel.syncOptions?.getOption(.bufferedWritableBytes) == 0 else { throw Failure.busy }
-        // errno is read at once: later calls change it.
+        // Read errno at once: later calls change it.
         let copied = try pipeline.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
             let copy = fcntl($0, F_DUPFD_CLOEXEC, 0)
             return (descriptor: copy, errno: copy < 0 ? errno : 0)
@@ -41,7 +41,7 @@ public struct ConnectionTransfer: Sendable {
         let (lease, draining) = (self.lease, self.draining)
         let arrival = loop.makePromise(of: Void.self)
         draining.move(until: arrival.futureResult)
-        // The TLS session is detached, so this closes only the original descriptor; the peer sees nothing.
+        // The TLS session is detached, so this closes only the original descriptor. The peer does not notice it.
         channel.close(promise: nil)
         ClientBootstrap(group: loop)
             .channelOption(.allowRemoteHalfClosure, value: true)

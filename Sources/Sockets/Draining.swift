@@ -1,15 +1,15 @@
 import NIOCore
 import Synchronization
 
-/// Whether the server is on its way down, and the connections that are still to be finished.
+/// Tracks whether the server is shutting down, and the connections that are still open.
 ///
-/// Not NIO's ServerQuiescingHelper: that one closes connections which were accepted in the moment of the shutdown, and their
-/// clients would see a refusal where systemd's socket would have kept them waiting.
+/// NIO's ServerQuiescingHelper is not used: it closes connections that are accepted during the shutdown. Their clients
+/// would get a refusal, although systemd's socket would have kept them waiting.
 public final class Draining: Sendable {
     private struct State {
         var hasBegun = false
         var connections: [ObjectIdentifier: any Channel] = [:]
-        /// Connections between two channels.
+        /// Connections that move between two channels.
         var moving = 0
         var waiting: [CheckedContinuation<Void, Never>] = []
 
@@ -29,7 +29,7 @@ public final class Draining: Sendable {
 
     var isUnderWay: Bool { state.withLock { $0.hasBegun } }
 
-    /// Call for every accepted connection, on its loop.
+    /// Adds an accepted connection. Call this for every connection, on its event loop.
     func add(_ channel: any Channel) {
         let id = ObjectIdentifier(channel)
         state.withLock { $0.connections[id] = channel }
@@ -42,8 +42,8 @@ public final class Draining: Sendable {
         }
     }
 
-    /// A connection is about to leave its channel for another.
-    /// - Parameter arrival: when the other channel has been added, or never will be.
+    /// Marks a connection as moving from its channel to another.
+    /// - Parameter arrival: completes when the other channel has been added, or never will be.
     func move(until arrival: EventLoopFuture<Void>) {
         state.withLock { $0.moving += 1 }
         arrival.whenComplete { _ in
@@ -55,7 +55,7 @@ public final class Draining: Sendable {
         }
     }
 
-    /// Returns when there is no connection (any more). A task that is cancelled meanwhile closes them.
+    /// Returns when no connection is left. If the task is cancelled, the connections are closed.
     func wait() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -70,7 +70,7 @@ public final class Draining: Sendable {
         }
     }
 
-    /// Tells every connection to finish what it does and to end.
+    /// Tells every connection to finish its current work and to close.
     func begin() {
         let connections = state.withLock { state in
             state.hasBegun = true

@@ -1,15 +1,15 @@
-/// One listening socket and what is spoken on it.
+/// One listening socket and its protocol.
 public struct ListenerConfiguration: Sendable {
     public enum Role: String, Sendable {
-        /// Plain HTTP, everything: behind somebody else's TLS, or on loopback.
+        /// Plain HTTP for all routes: behind another program's TLS, or on loopback.
         case http
-        /// Plain HTTP that only sends people to HTTPS and answers certificate authorities.
+        /// Plain HTTP that only redirects to HTTPS and answers certificate authorities.
         case redirect
         case https
     }
 
     public enum Source: Sendable, Equatable {
-        /// An address of this machine, `*` for all; port 0 lets the system choose.
+        /// An address of this machine, or `*` for all. With port 0 the system chooses the port.
         case bind(host: String, port: Int)
         /// A listening socket that systemd has opened.
         case inherited(descriptor: CInt)
@@ -24,10 +24,10 @@ public struct ListenerConfiguration: Sendable {
     }
 }
 
-/// Where a listener turned out to listen.
+/// The address at which a listener was bound.
 public struct BoundListener: Sendable {
     public let role: ListenerConfiguration.Role
-    /// Numeric; nil for a socket without one.
+    /// Numeric. Nil for a socket without a host.
     public let host: String?
     public let port: Int
 
@@ -37,7 +37,7 @@ public struct BoundListener: Sendable {
         self.port = port
     }
 
-    /// As people write it: `https://127.0.0.1:8443`.
+    /// The URL as people write it: `https://127.0.0.1:8443`.
     public var url: String {
         let scheme = role == .https ? "https" : "http"
         let name = host.map { $0.contains(":") ? "[\($0)]" : $0 } ?? "?"

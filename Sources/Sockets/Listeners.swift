@@ -4,12 +4,14 @@ public import Logging
 public import NIOCore
 import NIOPosix
 
-/// All listening sockets of the server: bound here or inherited, served until they are told to stop, then drained.
+/// All listening sockets of the server: bound here or inherited. They are served until they are told to stop, then
+/// drained.
 public final class Listeners: Sendable {
-    /// Connections that wait to be accepted: a burst of a second at a rate one core can take.
+    /// The number of connections that may wait to be accepted: a burst of one second at a rate that one core can
+    /// handle.
     private static let backlog: CInt = 1024
 
-    /// What is read from a connection at once: requests are small, and what is read waits while one is answered. In bytes.
+    /// The size of a read, in bytes. Requests are small, and the bytes that were read wait while a request is answered.
     private static let reads = AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 2048, maximum: 16 << 10)
 
     private typealias Accepted = NIOAsyncChannel<ConnectionSetup.Value, Never>
@@ -21,8 +23,8 @@ public final class Listeners: Sendable {
     private let logger: Logger
     public let bound: [BoundListener]
 
-    /// Opens every socket, or none.
-    /// - Throws: what the system says; the ones already open are closed again.
+    /// Opens all sockets or none.
+    /// - Throws: the system's error. Sockets that are already open are closed again.
     public init(
         _ configurations: [ListenerConfiguration], group: any EventLoopGroup, logger: Logger, draining: Draining,
         events: ConnectionEvents, background: BackgroundWork,
@@ -51,7 +53,7 @@ public final class Listeners: Sendable {
         self.logger = logger
     }
 
-    /// Serves until ``drain()``, then until the last connection has ended.
+    /// Serves until ``drain()`` is called, then until the last connection has ended.
     public func serve() async {
         await withDiscardingTaskGroup { tasks in
             for (channel, setup) in accepted {
@@ -77,15 +79,16 @@ public final class Listeners: Sendable {
         }
     }
 
-    /// Accepts no more and lets what goes on end: answers are finished, idle connections closed.
+    /// Accepts no more connections and ends the existing ones: responses are finished, idle connections are closed.
     public func drain() {
         background.run(isEssential: true) { [self] in
             for (channel, _) in accepted {
-                // What waits in the backlog stays there: systemd's next service gets it.
+                // Connections in the backlog stay there: systemd gives them to the next service.
                 do { try await channel.channel.setOption(.autoRead, value: false).get() } catch {}
             }
-            // NIO drops a connection that is still being set up when its listener closes. Set-up runs on the connection's
-            // loop and comes back to the listener's: after two rounds over all loops none is under way.
+            // If a listener closes, NIO drops a connection that is still being set up. The set-up runs on the
+            // connection's event loop and returns to the listener's: after two rounds over all loops none is in
+            // progress.
             for _ in 0..<2 {
                 for loop in group.makeIterator() { do { try await loop.submit {}.get() } catch {} }
             }
@@ -113,7 +116,7 @@ public final class Listeners: Sendable {
             }
             .childChannelOption(.recvAllocator, value: reads)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            // Frames are flushed when they are whole: waiting for more would only delay keystrokes.
+            // Complete frames are flushed: waiting for more would only delay keystrokes.
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
         let initializer: @Sendable (any Channel) -> EventLoopFuture<ConnectionSetup.Value> = {
             setup.setup(channel: $0, logger: logger)
@@ -123,7 +126,7 @@ public final class Listeners: Sendable {
             return try await bootstrap.bind(
                 descriptor, serverBackPressureStrategy: nil, childChannelInitializer: initializer)
         case .bind("*", let port):
-            // Both families on one socket where the system has IPv6; IPv4 alone where it does not.
+            // Both address families on one socket if the system has IPv6, otherwise IPv4 only.
             do {
                 return try await bootstrap.bind(
                     host: "::", port: port, serverBackPressureStrategy: nil, childChannelInitializer: initializer)

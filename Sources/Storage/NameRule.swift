@@ -1,13 +1,13 @@
 import Model
 
-/// What people may call things: the one rule for names of tokens, roles, organisations, sessions, and for the texts of incidents.
+/// The single rule for names of tokens, roles, organisations and sessions, and for the texts of incidents.
 enum NameRule {
     /// - Parameters:
-    ///   - what: begins the sentence: "A token's name".
-    ///   - characters: how long it may be.
+    ///   - what: the start of the sentence: "A token's name".
+    ///   - characters: the allowed lengths.
     /// - Throws: ``Refusal`` `.invalid`.
     static func check(_ name: String, _ what: String, characters: ClosedRange<Int> = 1...64) throws {
-        // Counted as JSON Schema does, which describes it.
+        // Counted in the same way as in JSON Schema, which describes this rule.
         let scalars = name.unicodeScalars
         guard characters.contains(scalars.count), VisibleText.isPlain(name),
             scalars.contains(where: { !$0.properties.isWhitespace })

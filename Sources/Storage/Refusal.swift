@@ -1,15 +1,15 @@
-/// A rule said no: the caller asked for something that a limit, a state or an owner does not allow.
+/// A rule refused the request: a limit, a state or an owner does not allow it.
 ///
-/// Refusals are answers, made in the same transaction as the check, and safe to show to the person who asked.
+/// Refusals are responses. They are created in the same transaction as the check and are safe to show to the person who asked.
 public struct Refusal: Error, Sendable, Equatable {
-    /// What stands in the way, as a caller's program tells refusals apart. Each feature declares its own.
+    /// The reason, for programs that distinguish refusals. Each feature declares its own.
     public struct Code: Sendable, Hashable {
-        /// What kind of answer it is; HTTP makes a status of it.
+        /// The kind of refusal. HTTP derives a status from it.
         public enum Kind: Sendable, Hashable {
             case invalid, unauthenticated, forbidden, notFound, conflict, gone, tooMany
         }
 
-        /// As the API spells it: `not_found`.
+        /// The spelling in the API: `not_found`.
         public let rawValue: String
         public let kind: Kind
 
@@ -21,15 +21,15 @@ public struct Refusal: Error, Sendable, Equatable {
         public static let notFound = Self("not_found", .notFound)
         public static let nameTaken = Self("name_taken", .conflict)
         public static let invalid = Self("invalid", .invalid)
-        /// A value that the edge should not have let through, with the field's name.
+        /// A value that the edge should have refused, with the field's name.
         public static let badRequest = Self("bad_request", .invalid)
         public static let notAllowed = Self("not_allowed", .forbidden)
         public static let inUse = Self("in_use", .conflict)
-        /// As things are now: an account's own organisation, a built-in role, a port that this server does not have.
+        /// Not possible in the current state: an account's own organisation, a built-in role, a port that this server does not have.
         public static let notPossible = Self("not_possible", .conflict)
-        /// A bound that no plan lifts.
+        /// A limit that is the same in all plans.
         public static let limit = Self("limit_reached", .forbidden)
-        /// No credential, or one that is not good (any longer).
+        /// No credential, or one that is not valid or no longer valid.
         public static let unauthorized = Self("unauthorized", .unauthenticated)
         public static let rateLimited = Self("rate_limited", .tooMany)
     }
@@ -60,7 +60,7 @@ public struct Refusal: Error, Sendable, Equatable {
 
     public static func badRequest(_ message: String) -> Refusal { Refusal(.badRequest, message) }
 
-    /// - Parameter seconds: until the next attempt.
+    /// - Parameter seconds: the time until the next attempt.
     public static func rateLimited(retryAfter seconds: Int) -> Refusal {
         Refusal(.rateLimited, "Too many requests; try again in \(seconds) s.", retryAfter: seconds)
     }

@@ -1,16 +1,16 @@
 public import Model
 import Synchronization
 
-/// What a page can follow.
+/// The topics that a page can follow.
 public enum ChangeTopic: String, CaseIterable, Sendable {
-    /// The organisation's machines, tunnels, share sessions.
+    /// The machines, tunnels and share sessions of the organisation.
     case machines, tunnels, sessions
-    /// Anything of any organisation: for the server's administrators.
+    /// Any change in any organisation, for the server's administrators.
     case server
 }
 
-/// Tells whoever looks at a page that something on it has changed. A change says what it is about and never what it is: who
-/// hears of it asks for the page again, with their own rights.
+/// Tells the viewers of a page that something on it has changed. A change names only its topic and not its contents:
+/// the viewer requests the page again, with their own permissions.
 public final class ChangeFeed: Sendable {
     public struct Change: Sendable, Equatable {
         /// Counts from 1.
@@ -24,15 +24,16 @@ public final class ChangeFeed: Sendable {
             self.organisationId = organisationId
         }
 
-        /// Whether somebody who follows these topics in this organisation hears of it.
+        /// Whether a follower of these topics in this organisation gets the change.
         public func isFor(_ topics: Set<ChangeTopic>, in organisation: String) -> Bool {
             topics.contains(.server) || (topics.contains(topic) && organisationId == organisation)
         }
     }
 
-    /// Changes kept for those who come back: some minutes of a busy server.
+    /// Changes that are kept for reconnecting followers: some minutes of a busy server.
     private static let kept = 256
-    /// Changes that wait for one reader. Whoever has read none of so many asks for the page once, and has seen them all.
+    /// Changes that are queued for one reader. A reader that misses more requests the page once, and is then up to
+    /// date.
     private static let waiting = 16
 
     private struct State {
@@ -44,7 +45,7 @@ public final class ChangeFeed: Sendable {
     }
 
     private let state = Mutex(State())
-    /// Tells this run of the server from the one before: numbers begin again.
+    /// Distinguishes this run of the server from the previous one, because numbers start again.
     public let run = Identifier.make(now: .now())
 
     public init() {}
@@ -59,9 +60,10 @@ public final class ChangeFeed: Sendable {
         }
     }
 
-    /// What happens from now on, and what happened since a change that was read before.
+    /// The changes from now on, and the changes since one that was read before.
     /// - Parameter number: the last change that was read; nil for a new reader.
-    /// - Returns: what was missed, nil where that is too long ago to say; the number of the last change; and what comes.
+    /// - Returns: the missed changes, nil if they are no longer known; the number of the last change; and the stream of
+    ///   new changes.
     public func follow(
         since number: UInt64?
     ) -> (missed: [Change]?, last: UInt64, next: AsyncStream<Change>) {
@@ -69,7 +71,7 @@ public final class ChangeFeed: Sendable {
             of: Change.self, bufferingPolicy: .bufferingNewest(Self.waiting))
         let (id, missed, last) = state.withLock { state -> (Int, [Change]?, UInt64) in
             state.nextReader += 1
-            // Requests are still taken while the server stops: their streams end at once.
+            // Requests are still accepted while the server stops. Their streams end at once.
             if state.isEnded { continuation.finish() } else { state.readers[state.nextReader] = continuation }
             guard let number else { return (state.nextReader, [], state.last) }
             guard number <= state.last, number + UInt64(state.recent.count) >= state.last else {
@@ -83,7 +85,7 @@ public final class ChangeFeed: Sendable {
         return (missed, last, stream)
     }
 
-    /// Ends what everybody follows: the server stops.
+    /// Ends all streams, because the server stops.
     public func end() {
         let readers = state.withLock { state in
             state.isEnded = true
@@ -92,13 +94,13 @@ public final class ChangeFeed: Sendable {
         for reader in readers.values { reader.finish() }
     }
 
-    /// Where it is now, as ``position(_:)`` writes it.
+    /// The current position, in the form of ``position(_:)``.
     public var position: String { position(state.withLock(\.last)) }
 
-    /// A change's number with the run of the server that it is of.
+    /// A change's number, combined with the run of the server.
     public func position(_ number: UInt64) -> String { "\(run)-\(number)" }
 
-    /// The number in a position; nil where it is of another run, or is none.
+    /// The number in a position; nil if it belongs to another run, or is invalid.
     public func number(of position: String) -> UInt64? {
         position.hasPrefix("\(run)-") ? UInt64(position.dropFirst(run.count + 1)) : nil
     }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// A number that only grows; counted from any thread without a lock.
+/// A number that only increases. Any thread can count without a lock.
 public final class Counter: Sendable {
     private let number = Atomic<Int>(0)
 
@@ -11,7 +11,7 @@ public final class Counter: Sendable {
     public var value: Int { number.load(ordering: .relaxed) }
 }
 
-/// A number that goes up and down.
+/// A number that increases and decreases.
 public final class Gauge: Sendable {
     private let number = Atomic<Int>(0)
 

@@ -6,7 +6,7 @@ public struct Exposition {
     public init() {}
 
     /// - Parameters:
-    ///   - name: in base units, with `_total` behind a counter.
+    ///   - name: in base units, with the suffix `_total` for a counter.
     ///   - labels: names and values; values may be any text.
     public mutating func counter(_ name: String, _ help: String, _ value: Int, labels: [(String, String)] = []) {
         describe(name, help, "counter")

@@ -1,28 +1,30 @@
 import Glibc
 import Synchronization
 
-/// Counts that outlive a kill of the process: memory that is mapped from a file, so that adding is one store and no system call.
+/// Counters that survive a kill of the process. They are in memory that is mapped from a file, so adding is one store
+/// and no system call.
 ///
-/// The kernel keeps what was stored, whatever ends the process; only a machine that loses its power loses it. Each count has a
-/// name and a slot of the file; whoever opened it is the only one to change it.
+/// The kernel keeps what was stored, however the process ends; only a power failure of the machine loses it. Each
+/// counter has a name and a slot in the file. Only the owner that opened a counter changes it.
 public final class KeptCounters: Sendable {
-    /// Counts that the file holds: more rooms than a loop can serve well. One more is kept in memory alone.
+    /// Number of counters in the file: more rooms than one event loop can serve well. Further counters are kept only in
+    /// memory.
     public static let capacity = 16_384
-    /// Bytes of a slot, a line of the processor's cache: the count (8), the name's length (1) and the name.
+    /// Bytes of a slot, which is one cache line: the count (8), the name's length (1) and the name.
     private static let slotBytes = 64
     private static let nameOffset = 9
-    /// Bytes of the longest name that fits.
+    /// Maximum length of a name, in bytes.
     public static let longestName = slotBytes - nameOffset
     private static let fileBytes = capacity * slotBytes
-    /// Slots read at once: what is read is in memory only for a moment.
+    /// Slots that are read at once, so that only a part of the file is in memory.
     private static let slotsPerRead = 1024
 
-    /// One count. Confined to whoever opened it.
+    /// One counter. Confined to its owner.
     public struct Counter {
-        /// Gives the count's place back; see ``KeptCounters/close(_:)``.
+        /// The counter's place, to return it; see ``KeptCounters/close(_:)``.
         public let place: Place
         fileprivate let number: UnsafeMutablePointer<Int>
-        /// The memory is there for as long as a counter is.
+        /// Keeps the memory mapped as long as a counter exists.
         fileprivate let owner: KeptCounters
 
         public var value: Int { number.pointee }
@@ -31,30 +33,30 @@ public final class KeptCounters: Sendable {
         public func add(_ amount: Int) { number.pointee &+= amount }
     }
 
-    /// Where a count is.
+    /// The location of a counter.
     public struct Place: Sendable {
         fileprivate enum Kind: Sendable {
             case slot(Int)
-            /// The address of a number that no file has room for.
+            /// The address of a number that did not fit in the file.
             case memory(UInt)
         }
 
         fileprivate let kind: Kind
     }
 
-    /// Where the slots begin. They are shared out by `free`: a slot belongs to the counter that was given it, from `open` to
-    /// `close`, and is touched by nobody else.
+    /// The address of the first slot. Slots are assigned by `free`: from `open` to `close`, a slot belongs to one
+    /// counter, and nothing else accesses it.
     private let address: UInt
-    // Of a pointer that `mmap` gave, which is not null.
+    // The pointer came from `mmap` and is not null.
     private var base: UnsafeMutableRawPointer { UnsafeMutableRawPointer(bitPattern: address)! }
     private let free: Mutex<FreeSlots>
-    /// Of the file, which is ours alone for as long as it is open; -1 without one.
+    /// The file's descriptor. The file is locked by us while it is open; -1 without a file.
     private let file: Int32
 
     private struct FreeSlots {
-        /// Slots that were given back.
+        /// Slots that were returned.
         var returned: [Int] = []
-        /// The first that has never been used.
+        /// The first slot that was never used.
         var next = 0
 
         mutating func take() -> Int? {
@@ -76,22 +78,22 @@ public final class KeptCounters: Sendable {
         if file >= 0 { Glibc.close(file) }
     }
 
-    /// Counts in memory alone, which a kill loses.
+    /// Counts only in memory, which a kill loses.
     public convenience init() {
-        // Memory is taken when it is touched. A machine that has no megabyte of addresses left cannot go on.
+        // Pages are allocated on access. A machine without a megabyte of address space cannot continue.
         let made = mmap(nil, Self.fileBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         precondition(made != MAP_FAILED, "no memory for counters")
         self.init(base: made!, file: -1)
     }
 
-    /// Begins an empty file; what the last process left is gone, see ``left(at:)``.
-    /// - Throws: ``Failure``; also when another process counts there, or when the disk has no room for the whole of it, which
-    ///   must not turn out later.
+    /// Creates an empty file. The counts of the last process are dropped, see ``left(at:)``.
+    /// - Throws: ``Failure``; also if another process uses the file, or if the disk has no space for all of it, because
+    ///   that must not fail later.
     public convenience init(path: String) throws(Failure) {
         let file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard file >= 0 else { throw Failure(path, errno) }
         do throws(Failure) {
-            // Emptied under another's mapping, it would end that process.
+            // Truncating the file while another process has it mapped would crash that process.
             guard flock(file, LOCK_EX | LOCK_NB) == 0, ftruncate(file, 0) == 0 else { throw Failure(path, errno) }
             let refused = posix_fallocate(file, 0, off_t(Self.fileBytes))
             guard refused == 0 else { throw Failure(path, refused) }
@@ -104,7 +106,7 @@ public final class KeptCounters: Sendable {
         }
     }
 
-    /// What the last process counted and did not give back, by name; nothing where there is no file.
+    /// The counts that the last process did not close, by name; empty if there is no file.
     /// - Throws: ``Failure``.
     public static func left(at path: String) throws(Failure) -> [String: Int] {
         let file = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
@@ -134,10 +136,10 @@ public final class KeptCounters: Sendable {
         return (name, count)
     }
 
-    /// Begins a count.
+    /// Opens a counter.
     /// - Parameters:
-    ///   - name: not empty, at most ``longestName`` bytes; a longer one is counted in memory alone.
-    ///   - start: what was counted before.
+    ///   - name: not empty, at most ``longestName`` bytes; a longer one is counted only in memory.
+    ///   - start: the initial count.
     public func open(_ name: String, from start: Int = 0) -> Counter {
         let bytes = Array(name.utf8)
         guard (1...Self.longestName).contains(bytes.count), let slot = free.withLock({ $0.take() }) else {
@@ -149,13 +151,13 @@ public final class KeptCounters: Sendable {
         let number = place.assumingMemoryBound(to: Int.self)
         number.pointee = start
         (place + Self.nameOffset).copyMemory(from: bytes, byteCount: bytes.count)
-        // A slot counts once it has a length: killed before, it never was.
+        // A slot is valid once it has a length. If the process is killed before, the slot does not exist.
         atomicMemoryFence(ordering: .releasing)
         (place + 8).storeBytes(of: UInt8(bytes.count), as: UInt8.self)
         return Counter(place: Place(kind: .slot(slot)), number: number, owner: self)
     }
 
-    /// Ends a count, which has been written down elsewhere. Its counter is not used any more.
+    /// Closes a counter whose count was recorded elsewhere. The counter must not be used any more.
     public func close(_ place: Place) {
         switch place.kind {
         case .slot(let slot):
@@ -166,7 +168,7 @@ public final class KeptCounters: Sendable {
         }
     }
 
-    /// Why there is no such file.
+    /// Why the file could not be opened or created.
     public struct Failure: Error, CustomStringConvertible {
         public let description: String
 

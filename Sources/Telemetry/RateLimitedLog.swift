@@ -7,7 +7,7 @@ public final class RateLimitedLog: Sendable {
     private struct State {
         var since: NIODeadline?
         var written = 0
-        /// Events that are in no line yet.
+        /// Events that were not logged yet.
         var suppressed = 0
     }
 
@@ -17,14 +17,14 @@ public final class RateLimitedLog: Sendable {
     private let linesAtMost: Int
     private let state = Mutex(State())
 
-    /// - Parameter linesAtMost: in ten seconds.
+    /// - Parameter linesAtMost: per ten seconds.
     public init(_ message: Logger.Message, level: Logger.Level = .warning, linesAtMost: Int = 1) {
         self.message = message
         self.level = level
         self.linesAtMost = linesAtMost
     }
 
-    /// - Parameter metadata: of this event. `count` is added: how many events there were since the line before.
+    /// - Parameter metadata: of this event. `count` is added: the number of events since the previous line.
     public func log(to logger: Logger, metadata: @autoclosure () -> Logger.Metadata = [:]) {
         let count = state.withLock { state -> Int? in
             state.suppressed += 1

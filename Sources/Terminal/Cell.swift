@@ -25,7 +25,7 @@ public struct Style: Sendable, Equatable {
     public var foreground = Color.standard
     public var background = Color.standard
     public var attributes: Attributes = []
-    /// SGR 58; standard is the foreground's.
+    /// SGR 58; the standard colour is that of the foreground.
     public var underlineColor = Color.standard
     /// With ``Attributes/underline``: 1 a line, 2 two, 3 curly, 4 dotted, 5 dashed (SGR 4:n).
     public var underlineKind: UInt8 = 0
@@ -34,7 +34,7 @@ public struct Style: Sendable, Equatable {
 
     public init() {}
 
-    /// The SGR sequence that sets exactly this style but for its link, whatever was set before.
+    /// The SGR sequence that sets exactly this style except for its link, whatever was set before.
     var sequence: String {
         var codes = ["0"]
         let names: [(Attributes, String)] = [
@@ -45,7 +45,7 @@ public struct Style: Sendable, Equatable {
         if let code = Self.code(foreground, base: 30) { codes.append(code) }
         if let code = Self.code(background, base: 40) { codes.append(code) }
         var text = "\u{1B}[\(codes.joined(separator: ";"))m"
-        // In sequences of their own: a terminal that does not know sub-parameters leaves them out, and keeps its line.
+        // Separate sequences: a terminal without sub-parameters ignores them and keeps the plain line.
         if underlineKind > 1 { text += "\u{1B}[4:\(underlineKind)m" }
         switch underlineColor {
         case .standard: break
@@ -68,12 +68,12 @@ public struct Style: Sendable, Equatable {
 
 /// One position of the screen.
 public struct Cell: Sendable, Equatable {
-    /// The character's first scalar; a space where nothing was written.
+    /// The character's first scalar; a space if nothing was written.
     public var scalar: Unicode.Scalar = " "
-    /// What combines with it: accents, joiners, variation selectors. Almost always none.
+    /// Combining scalars: accents, joiners, variation selectors. Almost always none.
     var marks = CombiningMarks.none
     public var style = Style()
-    /// 1, 2 for a wide character's left half, 0 for its right half.
+    /// 1; 2 for the left half of a wide character, 0 for its right half.
     public var width: UInt8 = 1
 
     public init() {}
@@ -84,12 +84,12 @@ public struct Cell: Sendable, Equatable {
         self.width = width
     }
 
-    /// As text; empty for the right half of a wide character.
+    /// The cell as text; empty for the right half of a wide character.
     public var text: String {
         width == 0 ? "" : String(Character(scalar)) + marks.text
     }
 
-    /// As after a reset.
+    /// Whether the cell is as after a reset.
     var isBlank: Bool {
         scalar == " " && marks == .none && width == 1 && style == Style()
     }

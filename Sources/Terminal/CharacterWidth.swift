@@ -1,4 +1,4 @@
-/// Columns that a character takes: 0, 1 or 2 (Unicode 15, East Asian Width and emoji presentation).
+/// The number of columns of a character: 0, 1 or 2 (Unicode 15, East Asian Width and emoji presentation).
 enum CharacterWidth {
     static func of(_ scalar: Unicode.Scalar) -> UInt8 {
         let value = scalar.value

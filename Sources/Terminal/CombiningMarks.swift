@@ -2,11 +2,11 @@
 import Synchronization
 #endif
 
-/// A run of combining scalars, as a small number: it keeps cells free of references, and copying them free of counting
-/// (measured: a third of the time it took to follow a command's output).
+/// A sequence of combining scalars, stored as a small number. Cells therefore contain no references, and copying them
+/// needs no reference counting (measured: it was a third of the time to process a command's output).
 struct CombiningMarks: Sendable, Equatable {
     static let none = CombiningMarks(index: 0)
-    /// Scalars that may pile up on one cell; more are dropped.
+    /// Maximum number of scalars on one cell; more are dropped.
     private static let scalarLimit = 16
 
     private struct Table {
@@ -14,9 +14,10 @@ struct CombiningMarks: Sendable, Equatable {
         var indexes: [String: UInt16] = ["": 0]
     }
 
-    /// Runs that ever occurred in this process; there are few in any language. When all numbers are taken, new ones are dropped.
+    /// All sequences that occurred in this process. Every language has only a few. When all numbers are used, new
+    /// sequences are dropped.
     #if hasFeature(Embedded)
-    // In the browser: built for one thread, where a global variable is safe.
+    // The browser build has one thread, so a global variable is safe.
     private static var table = Table()
 
     private static func withTable<Result>(_ body: (inout Table) -> Result) -> Result { body(&table) }

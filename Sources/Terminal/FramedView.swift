@@ -1,5 +1,5 @@
-/// Shows a screen of one size in a terminal of another: whole inside a frame where there is room, else the part around the
-/// cursor. Writes only what changed since the last time.
+/// Shows a screen of one size in a terminal of another size: completely inside a frame if there is space, otherwise the
+/// part around the cursor. Writes only what changed since the last time.
 public struct FramedView: Sendable {
     private let rows: Int
     private let columns: Int
@@ -12,11 +12,12 @@ public struct FramedView: Sendable {
         self.columns = max(columns, 1)
     }
 
-    /// Output that makes the terminal show `screen` now.
+    /// Returns the output that makes the terminal show `screen`.
     public mutating func draw(_ screen: Screen) -> [UInt8] {
         var writer = SnapshotWriter()
         if drawn.isEmpty {
-            // On the alternate screen: whatever was there before comes back when the guest leaves, in order or by a crash.
+            // Uses the alternate screen, so that the previous contents return when the guest leaves, normally or by a
+            // crash.
             writer.text += Screen.resetSequence + "\u{1B}[?1049h\u{1B}[H\u{1B}[2J"
             drawn = Array(repeating: Grid.blankLine(columns, Style()), count: rows)
             drawnModes = Modes()
@@ -46,7 +47,7 @@ public struct FramedView: Sendable {
     }
 
     private func layout(_ screen: Screen) -> (lines: [[Cell]], offset: (row: Int, column: Int)) {
-        // One line and one column for the frame, where the host's window is not as large as this terminal.
+        // One line and one column for the frame, if the host's window differs in size from this terminal.
         let needsFrame = screen.rows != rows || screen.columns != columns
         let visibleRows = min(screen.rows, needsFrame ? max(rows - 1, 1) : rows)
         let visibleColumns = min(screen.columns, columns)

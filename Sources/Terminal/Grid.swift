@@ -3,11 +3,11 @@ struct Grid: Sendable {
     struct Cursor: Sendable, Equatable {
         var row = 0
         var column = 0
-        /// The last column is written and the next character wraps first.
+        /// The last column was written, and the next character wraps first.
         var wrapsNext = false
     }
 
-    /// What DECSC saves.
+    /// The state that DECSC saves.
     struct SavedCursor: Sendable {
         var cursor = Cursor()
         var style = Style()
@@ -35,7 +35,7 @@ struct Grid: Sendable {
         Array(repeating: blank(style), count: columns)
     }
 
-    /// Erased cells keep the background and nothing else (as xterm's "back colour erase").
+    /// Erased cells keep only the background (like xterm's "back colour erase").
     static func blank(_ style: Style) -> Cell {
         var plain = Style()
         plain.background = style.background
@@ -86,7 +86,7 @@ struct Grid: Sendable {
         lines[row].append(contentsOf: Array(repeating: Self.blank(style), count: count))
     }
 
-    /// A wide character that is cut at `column` becomes spaces, so that no half of one stays.
+    /// Replaces a wide character that is cut at `column` with spaces, so that no half of it remains.
     mutating func splitWide(_ row: Int, _ column: Int) {
         if column < columns, column > 0, lines[row][column].width == 0 {
             let style = lines[row][column].style
@@ -133,7 +133,8 @@ struct Grid: Sendable {
     }
 }
 
-/// The character sets G0 and G1, of which only ASCII and the DEC line-drawing set are still in use.
+/// The character sets G0 and G1. Only ASCII and the DEC line-drawing set are supported; the others are no longer in
+/// use.
 struct Charsets: Sendable, Equatable {
     var drawing = [false, false]
     var active = 0

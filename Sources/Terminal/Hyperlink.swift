@@ -2,14 +2,14 @@
 import Synchronization
 #endif
 
-/// A link that a program attached to its text (OSC 8), as a small number: cells stay free of references.
+/// A link that a program attached to its text (OSC 8), stored as a small number, so that cells contain no references.
 ///
 /// See https://gist.github.com/egmontkob/eb114294efbcd5adb1944c9f3cb5feda.
 public struct Hyperlink: Sendable, Equatable {
     static let none = Hyperlink(index: 0)
-    /// Longest parameters and address together, in bytes; browsers and terminals take about as much.
+    /// Maximum length of parameters and address together, in bytes; browsers and terminals have similar limits.
     private static let textLimit = 2083
-    /// Different links that one process keeps; text under further ones is shown without a link.
+    /// Maximum number of different links in one process. Text with further links is shown without a link.
     private static let linkLimit = 4096
 
     private struct Table {
@@ -18,7 +18,7 @@ public struct Hyperlink: Sendable, Equatable {
     }
 
     #if hasFeature(Embedded)
-    // In the browser: built for one thread, where a global variable is safe.
+    // The browser build has one thread, so a global variable is safe.
     private static var table = Table()
 
     private static func withTable<Result>(_ body: (inout Table) -> Result) -> Result { body(&table) }
@@ -34,8 +34,9 @@ public struct Hyperlink: Sendable, Equatable {
 
     private init(index: UInt16) { self.index = index }
 
-    /// - Parameter text: what stands behind `8;`: parameters, a semicolon and the address. Without an address it ends a link.
-    /// - Returns: none for a link that ends, is too long, or is not printable ASCII.
+    /// - Parameter text: the text after `8;`: parameters, a semicolon and the address. Without an address it ends a
+    ///   link.
+    /// - Returns: none if the link ends, is too long, or is not printable ASCII.
     static func of(_ text: ArraySlice<UInt8>) -> Hyperlink {
         guard let separator = text.firstIndex(of: UInt8(ascii: ";")), separator + 1 < text.endIndex,
             text.count <= textLimit, text.allSatisfy({ (0x20...0x7E).contains($0) })
@@ -51,16 +52,16 @@ public struct Hyperlink: Sendable, Equatable {
         }
     }
 
-    /// Parameters and address.
+    /// The parameters and the address.
     private var text: String { index == 0 ? "" : Self.withTable { $0.texts[Int(index)] } }
 
-    /// The address; empty for no link.
+    /// The address; empty if there is no link.
     public var address: String {
         let text = self.text
         guard let separator = text.utf8.firstIndex(of: UInt8(ascii: ";")) else { return "" }
         return String(text[text.utf8.index(after: separator)...])
     }
 
-    /// The sequence that begins this link, or ends the one before.
+    /// The sequence that starts this link, or ends the previous one.
     var sequence: String { self == .none ? "\u{1B}]8;;\u{1B}\\" : "\u{1B}]8;\(text)\u{1B}\\" }
 }

@@ -1,4 +1,4 @@
-/// The modes a program can switch on that outlive a sequence, by their DEC private numbers where they have one.
+/// The modes that a program can set and that last beyond a sequence, by their DEC private numbers if they have one.
 public struct Modes: Sendable, Equatable {
     public var cursorKeys = false  // 1
     public var reverseScreen = false  // 5
@@ -9,7 +9,7 @@ public struct Modes: Sendable, Equatable {
     public var bracketedPaste = false  // 2004
     /// 0, or 9, 1000, 1002, 1003: which mouse events are reported.
     public var mouse = 0
-    /// 0, or 1005, 1006, 1015, 1016: how they are spelled.
+    /// 0, or 1005, 1006, 1015, 1016: how mouse events are encoded.
     public var mouseEncoding = 0
     public var keypad = false  // ESC =
     public var insert = false  // ANSI 4
@@ -17,17 +17,17 @@ public struct Modes: Sendable, Equatable {
     public var colourSchemeReports = false  // 2031
     /// Colours that a program has changed.
     var palette = Palette()
-    /// DECSCUSR; 0 is the terminal's own choice.
+    /// DECSCUSR; 0 is the terminal's default.
     public var cursorShape = 0
-    /// Of the screen that is shown.
+    /// The keyboard modes of the visible screen.
     var keyboard = KeyboardModes()
     /// xterm's modifyOtherKeys; 0 is off.
     var otherKeys = 0
 
     public init() {}
 
-    /// What leads from one set of modes to another, for everything a terminal at the other end must know: keys, mouse,
-    /// paste, cursor. Origin, insert and wrap modes concern drawing and are not among them.
+    /// The sequence that changes one set of modes to another, for everything that a terminal at the other end must
+    /// know: keys, mouse, paste, cursor. Origin, insert and wrap modes concern drawing and are not included.
     func sequence(from old: Modes) -> String {
         var text = ""
         func set(_ number: Int, _ now: Bool, _ before: Bool) {
@@ -60,9 +60,9 @@ extension Modes {
     /// Puts colours back that a program has changed; ``off`` cannot know them.
     public var coloursOff: String { palette.off }
 
-    /// Undoes on a person's terminal whatever a program may have switched on: every mode that the model lets through, and those that pass
-    /// live and are in no snapshot (2026). Kitty keeps its keyboard flags for each screen; `[<` takes more than there can be. postern-tty
-    /// (CPlatform) has the same text, for a crash.
+    /// Resets everything that a program may have switched on in a person's terminal: every mode that the model passes
+    /// through, and those that pass live and are in no snapshot (2026). Kitty has separate keyboard flags for each
+    /// screen; `[<` pops more than there can be. postern-tty (CPlatform) has the same text, for a crash.
     public static let off =
         "\u{1B}[?2026l\u{1B}[<99u\u{1B}[?1049l\u{1B}[<99u\u{1B}[=0;1u\u{1B}[>4m\u{1B}[r\u{1B}[?6l\u{1B}[?7h\u{1B}[4l\u{1B}[20l\u{1B}[?1l\u{1B}>"
         + "\u{1B}[?5l\u{1B}[?9l\u{1B}[?1000l\u{1B}[?1002l\u{1B}[?1003l\u{1B}[?1005l\u{1B}[?1006l\u{1B}[?1015l\u{1B}[?1016l\u{1B}[?1004l"
@@ -71,10 +71,10 @@ extension Modes {
 
 /// The kitty keyboard protocol's progressive enhancement (https://sw.kovidgoyal.net/kitty/keyboard-protocol/): a stack of flags.
 struct KeyboardModes: Sendable, Equatable {
-    /// As many as kitty keeps.
+    /// The same limit as in kitty.
     private static let deepest = 16
 
-    /// The flags that hold are the last ones.
+    /// The last flags are the active ones.
     private(set) var stack: [UInt8] = [0]
 
     mutating func push(_ flags: Int) {
@@ -82,12 +82,12 @@ struct KeyboardModes: Sendable, Equatable {
         stack.append(UInt8(truncatingIfNeeded: flags & 31))
     }
 
-    /// Taking more than there are leaves none.
+    /// Popping more than there are leaves the default.
     mutating func pop(_ count: Int) {
         stack = count < stack.count ? Array(stack.dropLast(count)) : [0]
     }
 
-    /// - Parameter way: 1 sets exactly these, 2 adds them, 3 takes them away.
+    /// - Parameter way: 1 sets exactly these flags, 2 adds them, 3 removes them.
     mutating func set(_ flags: Int, way: Int) {
         let flags = UInt8(truncatingIfNeeded: flags & 31)
         let now = stack.removeLast()

@@ -1,23 +1,24 @@
-/// Colours that a program gave its terminal: the palette (OSC 4), text, background and cursor (OSC 10, 11, 12).
+/// Colours that a program set in its terminal: the palette (OSC 4), text, background and cursor (OSC 10, 11, 12).
 ///
-/// A terminal of a person has colours of its own, and often ones that their shell has set: only what a program has changed is ever put
-/// back (OSC 104, 110, 111, 112).
+/// A person's terminal has its own colours, often set by their shell. Therefore only colours that a program has changed
+/// are reset (OSC 104, 110, 111, 112).
 struct Palette: Sendable, Equatable {
-    /// Colours that are kept, the greatest index of OSC 4 and the three others.
+    /// Palette indexes that are stored; 255 is the greatest index of OSC 4. The three other colours are stored in
+    /// addition.
     private static let indexes = 0...255
-    /// Longest description of a colour, in bytes: `rgb:ffff/ffff/ffff` has 18; names of X11 are shorter than 32.
+    /// Maximum length of a colour, in bytes: `rgb:ffff/ffff/ffff` has 18, and X11 names are shorter than 32.
     private static let descriptionLimit = 32
-    /// Text, background and cursor are kept behind the palette.
+    /// Text, background and cursor are stored after the palette.
     private static let others = [10, 11, 12]
 
     /// By index; 266, 267 and 268 are text, background and cursor.
     private var colours: [Int: String] = [:]
-    /// Whatever a program has ever changed: a terminal at the other end may still have it.
+    /// Every colour that a program has ever changed: a terminal at the other end may still have it.
     private var touched: Set<Int> = []
 
     static func == (left: Palette, right: Palette) -> Bool { left.colours == right.colours }
 
-    /// - Parameter text: the whole command. Queries, and what is no colour, change nothing.
+    /// - Parameter text: the whole command. Queries and invalid colours have no effect.
     mutating func take(_ text: [UInt8]) {
         let parts = text.split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false)
         guard let code = parts.first.flatMap({ Self.number($0) }) else { return }
@@ -28,7 +29,7 @@ struct Palette: Sendable, Equatable {
                 if let index = Self.number(index), Self.indexes.contains(index) { set(index, colour) }
             }
         case 10, 11, 12:
-            // One command may set several: the following colours are those of the next codes.
+            // One command may set several colours: further ones belong to the following codes.
             for (offset, colour) in parts.dropFirst().enumerated() where code + offset <= 12 {
                 set(256 + code + offset, colour)
             }
@@ -46,7 +47,7 @@ struct Palette: Sendable, Equatable {
         touched.insert(index)
     }
 
-    /// `#rgb` with one to four digits each, `rgb:r/g/b`, or a name of X11's.
+    /// `#rgb` with one to four digits each, `rgb:r/g/b`, or an X11 colour name.
     private static func isColour(_ text: ArraySlice<UInt8>) -> Bool {
         guard let first = text.first, text.count <= descriptionLimit else { return false }
         func isDigits(_ text: ArraySlice<UInt8>) -> Bool {
@@ -81,7 +82,7 @@ struct Palette: Sendable, Equatable {
         return value
     }
 
-    /// What leads here from another palette, which a terminal has.
+    /// The sequence that changes another palette, which a terminal has, to this one.
     func sequence(from old: Palette) -> String {
         var text = ""
         for index in touched.union(old.touched).sorted() where colours[index] != old.colours[index] || !old.knows(index)
@@ -93,7 +94,7 @@ struct Palette: Sendable, Equatable {
 
     private func knows(_ index: Int) -> Bool { touched.contains(index) }
 
-    /// Puts back whatever was changed.
+    /// Resets everything that was changed.
     var off: String { touched.sorted().map(Self.resetting).joined() }
 
     private static func setting(_ index: Int, _ colour: String) -> String {

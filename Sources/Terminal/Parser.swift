@@ -1,47 +1,50 @@
 /// A control sequence: `ESC [ marker parameters intermediate final` (ECMA-48, section 5.4).
 struct ControlSequence {
-    /// `?`, `>`, `<` or `=` before the parameters; 0 for none.
+    /// `?`, `>`, `<` or `=` before the parameters; 0 if there is none.
     var marker: UInt8 = 0
-    /// Missing parameters are −1. Sub-parameters (behind a colon) are flagged in `subparameters`.
+    /// Missing parameters are −1. Sub-parameters (after a colon) are flagged in `subparameters`.
     var parameters: [Int] = []
     var subparameters: Set<Int> = []
     var intermediate: UInt8 = 0
 
-    /// Parameter `index`, or the default where it is missing or 0.
+    /// Parameter `index`, or the default if it is missing or 0.
     func parameter(_ index: Int, or standard: Int = 1) -> Int {
         guard index < parameters.count, parameters[index] > 0 else { return standard }
         return parameters[index]
     }
 }
 
-/// What a parser tells.
+/// Receives the parser's events.
 protocol ParserSink {
     mutating func print(_ scalar: Unicode.Scalar)
-    /// A run of printable ASCII, the bulk of all output.
+    /// A run of printable ASCII characters, which make up most output.
     mutating func printASCII(_ bytes: UnsafeBufferPointer<UInt8>)
     /// A C0 control character.
     mutating func control(_ byte: UInt8)
     mutating func escape(_ final: UInt8, intermediate: UInt8)
     mutating func controlSequence(_ sequence: ControlSequence, final: UInt8)
     mutating func operatingSystemCommand(_ text: [UInt8])
-    /// The beginning of a string that is no operating system command; `kind` is the byte behind its ESC: P for DCS, _ for APC.
+    /// The start of a string that is no operating system command. `kind` is the byte after its ESC: P for DCS, _ for
+    /// APC.
     mutating func deviceString(_ kind: UInt8, _ text: [UInt8])
 }
 
-/// Splits a program's output into characters and control functions, after Paul Williams' state diagram of the VT500.
+/// Splits a program's output into characters and control functions, according to Paul Williams' state diagram of the
+/// VT500.
 ///
-/// Everything it keeps is bounded; a sequence beyond a bound is dropped whole.
+/// All stored data is bounded. A sequence that exceeds a limit is dropped completely.
 struct Parser: Sendable {
-    /// Longest parameter list; xterm has 30.
+    /// Maximum number of parameters; xterm has 30.
     private static let parameterLimit = 32
-    /// Largest parameter: above any screen.
+    /// Maximum parameter value: larger than any screen.
     private static let parameterMaximum = 65_535
-    /// Longest operating system command kept, in bytes: titles; longer ones (pictures, clipboards) are skipped.
+    /// Maximum length of a stored operating system command, in bytes: titles. Longer ones (pictures, clipboards) are
+    /// skipped.
     private static let commandLimit = 4096
 
-    /// What is kept of other strings, in bytes: enough to tell a picture.
+    /// Stored bytes of other strings: enough to recognise a picture.
     private static let prefixLimit = 64
-    /// A picture of iTerm2 is longer than what is kept of a command.
+    /// An iTerm2 picture is longer than what is stored of a command.
     private static let pictureCommand = Array("1337;File=".utf8)
 
     private enum State { case ground, escape, sequence, ignoredSequence, command, string, stringEscape }
@@ -50,7 +53,7 @@ struct Parser: Sendable {
     private var sequence = ControlSequence()
     private var intermediate: UInt8 = 0
     private var command: [UInt8] = []
-    /// The byte behind the ESC that began the string: ] for a command.
+    /// The byte after the ESC that started the string: ] for a command.
     private var stringKind: UInt8 = 0
     private var stringIsCommand: Bool { stringKind == 0x5D }
     private var utf8 = UTF8Decoder()
@@ -78,7 +81,7 @@ struct Parser: Sendable {
     }
 
     private mutating func take<Sink: ParserSink>(_ byte: UInt8, into sink: inout Sink) {
-        // Inside strings only their terminators count; anywhere else ESC, CAN and SUB start anew.
+        // Inside strings, only their terminators have an effect. Anywhere else, ESC, CAN and SUB restart parsing.
         switch state {
         case .command, .string: return takeString(byte, into: &sink)
         case .stringEscape:
@@ -190,7 +193,7 @@ struct UTF8Decoder: Sendable {
     enum Step {
         case more
         case scalar(Unicode.Scalar)
-        /// `again`: the byte itself starts something new.
+        /// `again`: parse the byte itself again.
         case invalid(again: Bool)
     }
 

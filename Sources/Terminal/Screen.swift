@@ -1,8 +1,9 @@
-/// A terminal's screen as a program's output makes it: cells, cursor, modes, the alternate screen and some scrollback.
+/// The screen of a terminal, as a program's output produces it: cells, cursor, modes, the alternate screen and some
+/// scrollback.
 ///
-/// A pure value: bytes go in, nothing comes out. It never answers queries; the real terminal does.
+/// A pure value: bytes go in, and nothing comes out. It never answers queries, because the real terminal does.
 public struct Screen: Sendable {
-    /// Lines kept that have scrolled off the main screen: a screenful or four to look back at.
+    /// Number of lines that are kept after they scrolled off the main screen: between one and four screenfuls.
     public static let scrollbackLines = 200
     /// Bounds of a window, in cells: far above any monitor, and small enough that its bare text fits in one message.
     public static let rowLimit = 500
@@ -20,10 +21,10 @@ public struct Screen: Sendable {
     public var lines: [[Cell]] { state.grid.lines }
     public var cursor: (row: Int, column: Int) { (state.grid.cursor.row, state.grid.cursor.column) }
     public var modes: Modes { state.modes }
-    /// How often a program has asked where the cursor is.
+    /// How often a program has queried the cursor position.
     public var positionQueries: Int { state.positionQueries }
     public var isAlternate: Bool { state.main != nil }
-    /// The window title that the program set; empty for none.
+    /// The window title that the program set; empty if there is none.
     public var title: String { state.title }
     /// How often the bell rang.
     public var bells: Int { state.bells }
@@ -31,10 +32,10 @@ public struct Screen: Sendable {
     public var scrollback: [[Cell]] { state.scrollback }
     /// How many lines have scrolled off the main screen since the first byte.
     public var scrolledLines: Int { state.scrolledLines }
-    /// True until the first byte: then there is nothing a snapshot could say.
+    /// True until the first byte. Until then, a snapshot would be empty.
     public private(set) var isPristine = true
 
-    /// Takes a program's output, cut anywhere.
+    /// Takes a program's output, which may be split anywhere.
     public mutating func feed(_ bytes: UnsafeBufferPointer<UInt8>) {
         if !bytes.isEmpty { isPristine = false }
         parser.feed(bytes, into: &state)
@@ -58,7 +59,7 @@ public struct Screen: Sendable {
     private static func bounded(_ value: Int, _ limit: Int) -> Int { min(max(value, 1), limit) }
 }
 
-/// What the parser's events change.
+/// The state that the parser's events change.
 struct ScreenState: Sendable, ParserSink {
     var grid: Grid
     /// The main screen while the alternate one is shown.
@@ -69,7 +70,7 @@ struct ScreenState: Sendable, ParserSink {
     var positionQueries = 0
     var style = Style()
     var modes = Modes()
-    /// Kitty's keyboard flags of the screen that is not shown.
+    /// Kitty's keyboard flags of the hidden screen.
     var otherKeyboard = KeyboardModes()
     var charsets = Charsets()
     var tabs: Set<Int>
@@ -102,7 +103,7 @@ struct ScreenState: Sendable, ParserSink {
             }
             index += count
             advance(to: column + count)
-            // Without autowrap the rest overwrites the last column.
+            // Without autowrap, the remaining characters overwrite the last column.
             if !modes.autowrap, index < bytes.count { index = max(index, bytes.count - 1) }
         }
     }
@@ -229,7 +230,7 @@ struct ScreenState: Sendable, ParserSink {
         tabs = Self.standardTabs(columns)
     }
 
-    /// 47, 1047 and 1049.
+    /// Handles modes 47, 1047 and 1049.
     mutating func showAlternate(_ show: Bool, number: Int) {
         if show {
             if number == 1049 { saveCursor() }

@@ -1,5 +1,5 @@
-// A snapshot is terminal output: fed to a terminal of the same size, it makes the same screen. It is what a late joiner and
-// a guest that fell behind get, and what brings a real terminal back after something was drawn over it.
+// A snapshot is terminal output that produces the same screen on any terminal of the same size. It is sent to late
+// joiners and to guests that fell behind, and restores a real terminal after something was drawn over it.
 
 extension Screen {
     /// Output that brings any terminal of this size to this state.
@@ -12,7 +12,7 @@ extension Screen {
             writer.text += state.otherKeyboard.sequence(from: KeyboardModes())
             // 1049 saves the cursor as ESC 7 does, and going back restores it.
             writer.save(main.saved, in: main, with: "\u{1B}[?1049h")
-            // Erasing takes the background colour along.
+            // Erasing would use the current background colour.
             writer.setStyle(Style())
             writer.text += "\u{1B}[2J\u{1B}[H"
             writer.write(Self.used(state.grid.lines))
@@ -23,8 +23,8 @@ extension Screen {
         return Array(writer.text.utf8)
     }
 
-    /// The first of these that fits in `limit` bytes: with scrollback; without; otherwise the visible screen as plain characters, whatever
-    /// its size.
+    /// The first of these that fits in `limit` bytes: with scrollback; without it; otherwise the visible screen as
+    /// plain characters, regardless of its size.
     public func snapshot(within limit: Int) -> [UInt8] {
         for scrollback in [true, false] {
             let output = snapshot(scrollback: scrollback)
@@ -44,8 +44,8 @@ extension Screen {
         Array(lines.prefix((lines.lastIndex { !$0.allSatisfy { $0.isBlank } } ?? -1) + 1))
     }
 
-    /// Main screen, no region, no modes, standard charsets and colours, all cleared. Not RIS: that would also throw away
-    /// the scrollback of a person's own terminal.
+    /// Main screen, no scroll region, no modes, standard charsets and colours, everything cleared. It does not use RIS,
+    /// which would also clear the scrollback of a person's own terminal.
     public static let resetSequence =
         "\u{1B}]8;;\u{1B}\\\u{1B}[!p" + Modes.off + "\u{1B}[H\u{1B}[2J"
 }
@@ -64,7 +64,7 @@ struct SnapshotWriter {
         style = new
     }
 
-    /// Lines from the top of a cleared screen; what does not fit scrolls off at the top.
+    /// Writes lines from the top of a cleared screen. What does not fit scrolls off at the top.
     mutating func write(_ lines: some Collection<[Cell]>) {
         var isFirst = true
         for line in lines {
@@ -77,7 +77,7 @@ struct SnapshotWriter {
     private mutating func write(_ line: [Cell]) {
         let used = (line.lastIndex { !$0.isBlank } ?? -1) + 1
         for cell in line[..<used] { write(cell) }
-        // Coloured blanks were counted as used; a style must not leak into the lines that scrolling adds.
+        // Coloured blanks count as used. A style must not leak into the lines that scrolling adds.
         setStyle(Style())
     }
 
@@ -88,7 +88,7 @@ struct SnapshotWriter {
         text += cell.marks.text
     }
 
-    /// Puts the cursor where it was; one that is about to wrap gets there by writing the last column again.
+    /// Restores the cursor. If it is about to wrap, the last column is written again.
     mutating func place(_ cursor: Grid.Cursor, in grid: Grid, originTop: Int = 0) {
         let row = cursor.row - originTop + 1
         guard cursor.wrapsNext else { return text += "\u{1B}[\(row);\(cursor.column + 1)H" }
@@ -99,7 +99,7 @@ struct SnapshotWriter {
         write(line[last])
     }
 
-    /// Brings about what a saved cursor holds, saves it with `sequence`, and goes back to plain modes.
+    /// Sets the state of a saved cursor, saves it with `sequence`, and returns to plain modes.
     mutating func save(_ saved: Grid.SavedCursor, in grid: Grid, with sequence: String) {
         if saved.originMode { text += "\u{1B}[?6h" }
         place(saved.cursor, in: grid)
@@ -114,11 +114,11 @@ struct SnapshotWriter {
         if charsets.active == 1 { text += "\u{0E}" }
     }
 
-    /// Everything but the cells, in an order in which nothing undoes what came before.
+    /// Writes everything except the cells, in an order in which no sequence undoes an earlier one.
     mutating func finish(_ state: ScreenState) {
         let grid = state.grid
         save(grid.saved, in: grid, with: "\u{1B}7")
-        // Always: the receiver's own may be anything, and no reset but RIS touches them.
+        // Always sent: the receiver's tab stops are unknown, and only RIS would reset them.
         text += "\u{1B}[3g"
         for column in state.tabs.sorted() { text += "\u{1B}[1;\(column + 1)H\u{1B}H" }
         if grid.top != 0 || grid.bottom != grid.rows - 1 { text += "\u{1B}[\(grid.top + 1);\(grid.bottom + 1)r" }

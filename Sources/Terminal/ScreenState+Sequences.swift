@@ -28,7 +28,7 @@ extension ScreenState {
         }
         if text.starts(with: Array("1337;File=".utf8)) { return showPicture() }
         modes.palette.take(text)
-        // 0 and 2 set the window's title; whatever else there is changes nothing on the screen.
+        // 0 and 2 set the window's title. Other commands do not change the screen.
         guard text.count >= 2, text[1] == UInt8(ascii: ";"),
             text[0] == UInt8(ascii: "0") || text[0] == UInt8(ascii: "2")
         else { return }
@@ -37,17 +37,18 @@ extension ScreenState {
 
     mutating func deviceString(_ kind: UInt8, _ text: [UInt8]) {
         if kind == UInt8(ascii: "P") {
-            // Sixel: parameters, and a q.
+            // Sixel: parameters followed by a q.
             let final = text.first { !(0x30...0x39).contains($0) && $0 != UInt8(ascii: ";") }
             if final == UInt8(ascii: "q") { showPicture() }
         } else if text.first == UInt8(ascii: "G") {
-            // Kitty's: `a=T` transmits and displays, `a=p` displays. What follows in further pieces has no `a`.
+            // Kitty: `a=T` transmits and displays, `a=p` displays. Further pieces of the same picture have no `a`.
             let keys = text.dropFirst().prefix { $0 != UInt8(ascii: ";") }.split(separator: UInt8(ascii: ","))
             if keys.contains(where: { $0.elementsEqual("a=T".utf8) || $0.elementsEqual("a=p".utf8) }) { showPicture() }
         }
     }
 
-    /// A picture is passed on as it is and not kept: where it is, the model has a word, which a guest who comes later sees in its place.
+    /// A picture is passed on unchanged and not stored. The model writes a word in its place, which is what later
+    /// guests see.
     private mutating func showPicture() {
         let (row, column) = (grid.cursor.row, grid.cursor.column)
         var faint = Style()
@@ -130,7 +131,7 @@ extension ScreenState {
 
     // MARK: Cursor
 
-    /// Up and down stop at the scroll region's edge, unless the cursor is beyond it already.
+    /// Up and down stop at the edge of the scroll region, unless the cursor is already outside of it.
     private mutating func move(rows count: Int) {
         let row = grid.cursor.row
         let first = row < grid.top ? 0 : grid.top
@@ -182,7 +183,8 @@ extension ScreenState {
     private mutating func eraseLine(_ part: Int) {
         let (row, column) = (grid.cursor.row, grid.cursor.column)
         switch part {
-        // A cursor that is about to wrap stands behind the last column, as in tmux and VTE: `top` and others rely on it.
+        // A cursor that is about to wrap counts as after the last column, as in tmux and VTE: `top` and others rely on
+        // it.
         case 0:
             let first = grid.cursor.wrapsNext ? grid.columns : column
             return grid.erase(row: row, from: first, to: grid.columns, style: style)
@@ -280,7 +282,7 @@ extension ScreenState {
 }
 
 extension Style {
-    /// SGR, with colours in both spellings: `38;5;n` and `38:2::r:g:b`.
+    /// SGR, with both notations for colours: `38;5;n` and `38:2::r:g:b`.
     mutating func apply(_ sequence: ControlSequence) {
         if sequence.parameters.isEmpty { return reset() }
         let values = sequence.parameters
@@ -308,7 +310,7 @@ extension Style {
         }
     }
 
-    /// 0 none, 1 a line, 2 two, 3 curly, 4 dotted, 5 dashed; what is not known is a line.
+    /// 0 none, 1 a line, 2 two, 3 curly, 4 dotted, 5 dashed; unknown kinds are a line.
     private mutating func underline(_ kind: Int) {
         underlineKind = (0...5).contains(kind) ? UInt8(kind) : 1
         if underlineKind == 0 { attributes.remove(.underline) } else { attributes.insert(.underline) }
@@ -350,7 +352,7 @@ extension Style {
         }
     }
 
-    /// - Returns: the colour, and how many parameters behind the 38 or 48 belong to it.
+    /// - Returns: the colour, and how many parameters after the 38 or 48 belong to it.
     private static func extendedColor(_ sequence: ControlSequence, after index: Int) -> (Color?, Int) {
         let rest = Array(sequence.parameters.dropFirst(index + 1))
         let colons = (index + 1..<sequence.parameters.count).prefix { sequence.subparameters.contains($0) }.count
@@ -358,7 +360,7 @@ extension Style {
         switch rest.first {
         case 5: return (.indexed(byte(1)), colons > 0 ? colons : min(2, rest.count))
         case 2:
-            // With colons there may be a colour space between the 2 and the red.
+            // With colons, there may be a colour space between the 2 and the red value.
             let first = colons >= 5 ? 2 : 1
             return (.rgb(byte(first), byte(first + 1), byte(first + 2)), colons > 0 ? colons : min(4, rest.count))
         default: return (nil, colons)

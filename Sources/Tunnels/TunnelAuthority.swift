@@ -4,9 +4,9 @@ public import Wire
 
 /// The edge's interface to accounts and tables. The edge itself knows neither.
 public protocol TunnelAuthority: Sendable {
-    /// Who opens a link with this token?
+    /// Returns the session for a link that is opened with this token.
     func admit(token: String, from address: String) async -> Result<any LinkSession, LinkError>
-    /// Which enrolled machine has this key?
+    /// Returns the session of the enrolled machine with this key.
     /// - Parameters:
     ///   - key: SHA-256 of its public key, 64 hexadecimal digits.
     ///   - link: the link's id.
@@ -16,56 +16,58 @@ public protocol TunnelAuthority: Sendable {
     ) async -> Result<any MachineSession, LinkError>
 }
 
-/// An enrolled machine's link, as long as it lasts.
+/// The session of an enrolled machine's link.
 public protocol MachineSession: LinkSession {
     var machineId: String { get }
     var machineName: String { get }
 
-    /// The tunnel that the machine calls by this label, and what visitors are told while nothing serves it; made where there is none.
+    /// Returns the machine's tunnel with this label, and what visitors are told while nothing serves it. Creates the
+    /// tunnel if there is none.
     func declare(_ label: String, _ wanted: NewTunnel) async -> Result<(DeclaredTunnel, KnownTunnel), TunnelRefusal>
-    /// The machine's tunnels by id, a page at a time.
-    /// - Parameter after: the last id of the page before, or empty.
+    /// The machine's tunnels by id, one page at a time.
+    /// - Parameter after: the last id of the previous page, or empty.
     func declared(after: String) async -> Result<[DeclaredTunnel], TunnelRefusal>
-    /// Gives one of them up.
-    /// - Returns: the tunnel that it was.
+    /// Releases one of the machine's tunnels.
+    /// - Returns: the released tunnel.
     func release(tunnel id: String) async -> Result<DeclaredTunnel, TunnelRefusal>
-    /// A key that takes the machine's over.
-    /// - Parameter key: SHA-256 of the public key; whoever asks has shown that the machine has it.
-    /// - Returns: nil where it is done.
+    /// Replaces the machine's key.
+    /// - Parameter key: SHA-256 of the public key. The caller has proved that the machine has it.
+    /// - Returns: nil on success.
     func rekey(to key: String) async -> TunnelRefusal?
     /// The link has ended.
     /// - Parameters:
-    ///   - isFinal: the machine said that it stops.
-    ///   - other: the id of another link of the machine, which goes on.
+    ///   - isFinal: the machine announced that it stops.
+    ///   - other: the id of another link of the machine that stays open.
     func linkEnded(isFinal: Bool, other: String?) async
-    /// The machine's key is on two machines.
+    /// Two machines have the same key.
     func isDuplicated(from addresses: [String]) async
 }
 
-/// Somebody's link, as long as it lasts.
+/// The session of one link.
 public protocol LinkSession: Sendable {
     var userId: String { get }
     var organisationId: String { get }
-    /// What let it in, as a revocation names it; nil where nothing can revoke it.
+    /// The credential that admitted the link, as a revocation names it. Nil if nothing can revoke it.
     var credentialId: String? { get }
 
-    /// May this link serve a tunnel?
-    /// - Parameter usesAddressLists: the tunnel is told to look at visitors' addresses.
+    /// Whether this link may serve a tunnel.
+    /// - Parameter usesAddressLists: the tunnel's options check visitors' addresses.
     func start(tunnel id: String, usesAddressLists: Bool) async -> Result<TunnelGrant, TunnelRefusal>
-    /// Whether a tunnel may still be served: asked once more when it is known to everybody who could end it, and when its options change.
-    /// - Returns: nil where it may.
+    /// Whether a tunnel may still be served. Called once more after everybody who could end the tunnel can find it, and
+    /// when its options change.
+    /// - Returns: nil if it may.
     func refusal(of tunnel: String, usesAddressLists: Bool) async -> TunnelRefusal?
-    /// Whether the link is still let in.
+    /// Whether the link is still admitted.
     func isStillGood() async -> Bool
-    /// A tunnel is served no more. Answers when what it carried is durable.
+    /// A tunnel is no longer served. Returns when its totals are durable.
     /// - Parameters:
     ///   - totals: of all time.
-    ///   - isStopped: the command ended it; otherwise the link was lost, and may come back.
+    ///   - isStopped: the command ended the tunnel. Otherwise the link was lost and may return.
     /// - Returns: whether the totals are durable.
     func ended(tunnel id: String, totals: TunnelTotals, isStopped: Bool) async -> Bool
 }
 
-/// What a tunnel carried, of all time.
+/// The traffic of a tunnel, of all time.
 public struct TunnelTotals: Sendable, Equatable {
     public var requests: Int
     public var bytes: Int
@@ -77,7 +79,7 @@ public struct TunnelTotals: Sendable, Equatable {
         self.connections = connections
     }
 
-    /// The larger of each: totals never go down.
+    /// The larger value of each pair: totals never decrease.
     func atLeast(_ other: TunnelTotals) -> TunnelTotals {
         TunnelTotals(
             requests: max(requests, other.requests), bytes: max(bytes, other.bytes),
@@ -90,19 +92,19 @@ public struct TunnelGrant: Sendable {
     public let id: String
     public let organisationId: String
     public let kind: TunnelKind
-    /// Below the tunnel domain: `http` and `tls`.
+    /// The name below the tunnel domain, for `http` and `tls`.
     public let name: String?
-    /// Of `tcp`.
+    /// The port, for `tcp`.
     public let port: Int?
-    /// Visitors' connections at once; nil where the plan does not limit them.
+    /// The maximum number of visitors' connections at once. Nil if the plan does not limit them.
     public let connectionLimit: Int?
-    /// The plan that sets it.
+    /// The plan that sets the limit.
     public let plan: String?
-    /// Stays known when its command ends.
+    /// Whether the tunnel stays known when its command ends.
     public let isKept: Bool
-    /// Visitors' browsers are warned once: nobody has vouched for its owner.
+    /// Whether visitors' browsers are warned once: nobody has vouched for the owner.
     public let warns: Bool
-    /// What the tunnel has carried before.
+    /// The tunnel's totals so far.
     public let totals: TunnelTotals
 
     public init(
@@ -122,7 +124,7 @@ public struct TunnelGrant: Sendable {
     }
 }
 
-/// Why a link may not serve a tunnel.
+/// The reason why a link may not serve a tunnel.
 public struct TunnelRefusal: Error, Sendable {
     public let resource: ErrorResource
 
@@ -133,7 +135,7 @@ public struct TunnelRefusal: Error, Sendable {
     }
 }
 
-/// Whose links must go, because what let them in is not good any more.
+/// The links that must be closed because their credential is no longer valid.
 public enum RevokedLinks: Sendable, Equatable {
     case credential(String)
     case user(String)

@@ -1,7 +1,7 @@
 import Logging
 import Telemetry
 
-/// What the edge logs. Lines that visitors or machines could cause in any number are counted instead.
+/// The edge's log. Lines that visitors or machines could cause without limit are counted instead.
 struct TunnelLog: Sendable {
     let logger: Logger
     private let refused = RateLimitedLog("links refused")

@@ -1,10 +1,10 @@
 public import Telemetry
 
-/// What the edge counts.
+/// The edge's metrics.
 public final class TunnelMetrics: Sendable {
     public let links = Gauge()
     public let tunnels = Gauge()
-    /// Visitors' connections now.
+    /// The current number of visitors' connections.
     public let connections = Gauge()
     let connectionsTotal = Counter()
     let requests = Counter()

@@ -2,7 +2,7 @@ public import NIOCore
 
 /// A close frame's payload (RFC 6455, section 5.5.1).
 public struct WebSocketClose: Sendable, Equatable {
-    /// Nil where the peer gave none.
+    /// Nil if the peer sent no code.
     public let code: UInt16?
     public let reason: String
 
@@ -24,7 +24,7 @@ public struct WebSocketClose: Sendable, Equatable {
         return frame
     }
 
-    /// Codes that may be sent (section 7.4): 1004, 1005, 1006 and 1015 stand for something that is not on the wire.
+    /// Codes that may be sent (section 7.4). 1004, 1005, 1006 and 1015 are reserved and never sent.
     static func check(_ payload: ByteBuffer) throws(WebSocketError) {
         var payload = payload
         guard payload.readableBytes > 0 else { return }

@@ -14,7 +14,7 @@ public enum WebSocketOpcode: UInt8, Sendable {
 
 /// A frame's header (RFC 6455, section 5.2): two to fourteen bytes before the payload.
 struct WebSocketHeader {
-    /// The longest: two bytes, an eight-byte length and a mask.
+    /// Maximum size of a header: two bytes, an eight-byte length and a mask.
     static let longest = 14
     /// The longest payload of a control frame (section 5.5), in bytes.
     static let controlBytes = 125
@@ -22,14 +22,14 @@ struct WebSocketHeader {
     let isFinal: Bool
     let opcode: WebSocketOpcode
     let mask: WebSocketMask?
-    /// Of the header itself, in bytes.
+    /// Size of the header, in bytes.
     let size: Int
-    /// Of the payload, in bytes.
+    /// Size of the payload, in bytes.
     let payloadBytes: Int
 
     /// Reads the header at the reader index, without moving it.
-    /// - Returns: nil when more bytes are needed.
-    /// - Throws: ``WebSocketError`` when no valid header can begin like this.
+    /// - Returns: nil if more bytes are needed.
+    /// - Throws: ``WebSocketError`` if no valid header can start like this.
     init?(peeking buffer: ByteBuffer, maxPayloadBytes: Int) throws(WebSocketError) {
         let start = HeaderBytes(buffer)
         guard start.count >= 2 else { return nil }
@@ -65,7 +65,7 @@ struct WebSocketHeader {
         guard payloadBytes <= maxPayloadBytes else { throw .tooLong(maxPayloadBytes) }
         if second & 0x80 != 0 {
             guard start.count >= size + 4 else { return nil }
-            // As it lies in memory: a mask is four bytes, used one after the other.
+            // In memory order: the mask is four bytes that are used one after the other.
             mask = WebSocketMask(UInt32(truncatingIfNeeded: start.integer(at: size, bytes: 4)).bigEndian)
             size += 4
         } else {
@@ -79,13 +79,13 @@ struct WebSocketHeader {
 /// returns nil for every other frame, which ``WebSocketHeader`` reads.
 struct PlainFrame {
     let mask: WebSocketMask
-    /// Of the header itself, in bytes.
+    /// Size of the header, in bytes.
     let size: Int
     let payloadBytes: Int
 
     @inline(__always)
     init?(_ bytes: UnsafeRawBufferPointer, at start: Int, maxPayloadBytes: Int) {
-        // Two bytes, a length of two more and the mask: one load has all of it.
+        // One load covers the two bytes, a length of two more bytes and the mask.
         guard bytes.count - start >= 8 else { return nil }
         let word = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self))
         guard word >> 56 == 0x82, word >> 55 & 1 == 1 else { return nil }
@@ -101,12 +101,12 @@ struct PlainFrame {
     }
 }
 
-/// The first sixteen readable bytes, in two registers: more than any header has, read at once because this is done for every
-/// frame.
+/// The first sixteen readable bytes, in two registers. This is more than any header has, and they are read at once
+/// because this runs for every frame.
 private struct HeaderBytes {
     private var high: UInt64 = 0
     private var low: UInt64 = 0
-    /// How many there are, sixteen at most.
+    /// How many bytes there are, at most sixteen.
     let count: Int
 
     init(_ buffer: ByteBuffer) {
@@ -129,10 +129,10 @@ private struct HeaderBytes {
 
     subscript(index: Int) -> UInt8 { UInt8(truncatingIfNeeded: integer(at: index, bytes: 1)) }
 
-    /// An integer of the network's order.
+    /// An integer in network byte order.
     /// - Parameter bytes: one to eight.
     func integer(at index: Int, bytes: Int) -> UInt64 {
-        // Swift's shifts by 64 and more give 0.
+        // In Swift, shifts by 64 or more give 0.
         let shifted =
             index < 8 ? (high << UInt64(8 * index)) | (low >> UInt64(64 - 8 * index)) : low << UInt64(8 * index - 64)
         return shifted >> UInt64(64 - 8 * bytes)
@@ -165,7 +165,7 @@ extension ByteBuffer {
         }
     }
 
-    /// Appends a whole message as clients send it: masked, with a key of its own (RFC 6455, section 5.3).
+    /// Appends a whole message as clients send it: masked with a new random key (RFC 6455, section 5.3).
     public mutating func writeMaskedWebSocketMessage(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) {
         let mask = WebSocketMask(.random(in: .min ... .max))
         reserveCapacity(minimumWritableBytes: payload.readableBytes + WebSocketHeader.longest)

@@ -2,13 +2,13 @@ import NIOCore
 
 /// The four bytes that a client's payload is combined with (RFC 6455, section 5.3). Masking and unmasking are the same.
 struct WebSocketMask: Equatable {
-    /// As it lies in memory.
+    /// In memory order.
     let key: UInt32
 
     init(_ key: UInt32) { self.key = key }
 
-    /// Copies a payload to the end of a buffer, unmasked on the way: one pass over the bytes, and the buffer that came from the
-    /// socket stays as it was and can be used for the next read.
+    /// Copies a payload to the end of a buffer and unmasks it in the process. This takes one pass over the bytes, and
+    /// the socket's buffer stays unchanged and can be reused for the next read.
     func append(_ payload: ByteBuffer, to target: inout ByteBuffer) {
         let count = payload.readableBytes
         guard count > 0 else { return }
@@ -21,7 +21,8 @@ struct WebSocketMask: Equatable {
         }
     }
 
-    /// 64 bytes at a time where there are so many: four vector registers, which compilers keep busy without being asked.
+    /// Processes 64 bytes at a time while possible: four vector registers, which compilers use well without further
+    /// hints.
     func copy(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, _ count: Int) {
         let wide = SIMD16<UInt32>(repeating: key)
         var index = 0

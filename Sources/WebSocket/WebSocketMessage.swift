@@ -1,7 +1,7 @@
 public import NIOCore
 
-/// One whole message or control frame. Its payload is still masked where the peer masked it: ``append(to:)`` unmasks it on
-/// the way to where it is needed.
+/// One whole message or control frame. The payload is still masked if the peer masked it. ``append(to:)`` unmasks it
+/// while copying.
 public struct WebSocketMessage: Sendable {
     public enum Kind: Sendable { case text, binary, ping, pong, close }
 
@@ -42,7 +42,7 @@ public struct WebSocketMessage: Sendable {
                 target[3] = UInt8(truncatingIfNeeded: count)
             }
             bytes.withUnsafeReadableBytes { source in
-                // The target holds `framing` bytes more than `count`; an empty source has nothing to be copied.
+                // The target holds `framing` bytes more than `count`. If the source is empty, there is nothing to copy.
                 if let from = source.baseAddress, let to = target.baseAddress { mask.copy(from, to + framing, count) }
             }
             return framing + count
@@ -50,7 +50,7 @@ public struct WebSocketMessage: Sendable {
         return framing
     }
 
-    /// The payload, unmasked: a copy where it was masked.
+    /// The payload, unmasked; a copy if it was masked.
     public var payload: ByteBuffer {
         guard mask != nil else { return bytes }
         var payload = ByteBufferAllocator().buffer(capacity: count)

@@ -1,9 +1,9 @@
 public import NIOCore
 
-/// RFC 6455 from the receiver's side, as a pure state machine: bytes in, whole messages out.
+/// The receiver's side of RFC 6455, as a pure state machine: bytes in, whole messages out.
 ///
-/// A frame that lies whole in what was read is handed on as a slice of it. Only a frame that is cut by the end of a read is
-/// gathered, and then without what follows it.
+/// A frame that is complete in the read bytes is returned as a slice of them. Only a frame that is cut by the end of a
+/// read is copied, without the bytes that follow it.
 public struct WebSocketReader: Sendable {
     public enum Role: Sendable {
         /// Reads what clients send: always masked (section 5.1).
@@ -17,42 +17,42 @@ public struct WebSocketReader: Sendable {
         let payload: ByteBuffer
     }
 
-    /// A message in fragments (section 5.4).
+    /// A fragmented message (section 5.4).
     private struct Assembly {
         let kind: WebSocketMessage.Kind
         var bytes: ByteBuffer
         var fragments = 1
     }
 
-    /// A cut frame of up to this length gets its room at once, a longer one as it comes: nobody gets memory by announcing
-    /// a length. In bytes.
+    /// Space for a cut frame of up to this length is reserved at once, and for a longer one as it arrives: a peer must
+    /// not get memory just by announcing a length. In bytes.
     private static let reservedBytes = 64 << 10
 
     private let role: Role
     private let maxMessageBytes: Int
     private let maxFragments: Int
-    /// The beginning of a frame whose end has not come.
+    /// The start of a frame that is not complete yet.
     private var cut = ByteBuffer()
-    /// Read, and behind ``cut``.
+    /// Bytes that were read and follow ``cut``.
     private var fresh = ByteBuffer()
     private var assembly: Assembly?
 
     /// - Parameters:
-    ///   - maxMessageBytes: length of one message, all fragments together.
-    ///   - maxFragments: frames of one message.
+    ///   - maxMessageBytes: maximum length of one message, including all fragments.
+    ///   - maxFragments: maximum number of frames in one message.
     public init(role: Role, maxMessageBytes: Int, maxFragments: Int) {
         self.role = role
         self.maxMessageBytes = maxMessageBytes
         self.maxFragments = maxFragments
     }
 
-    /// Takes what the socket gave. Call ``next()`` until it has no more before the next call.
+    /// Takes bytes that were read from the socket. Call ``next()`` until it returns nil before the next call.
     public mutating func receive(_ bytes: ByteBuffer) {
         if fresh.readableBytes == 0 { fresh = bytes } else { fresh.writeImmutableBuffer(bytes) }
     }
 
-    /// - Returns: nil when more bytes are needed.
-    /// - Throws: ``WebSocketError``; nothing after it can be trusted, and the connection is to be closed with its code.
+    /// - Returns: nil if more bytes are needed.
+    /// - Throws: ``WebSocketError``; nothing after it can be trusted, so close the connection with its code.
     public mutating func next() throws(WebSocketError) -> WebSocketMessage? {
         while let frame = try nextFrame() {
             let header = frame.header
@@ -62,7 +62,7 @@ public struct WebSocketReader: Sendable {
                         ? "client frames are masked (RFC 6455, section 5.1)"
                         : "server frames are not masked (RFC 6455, section 5.1)")
             }
-            // What nearly all frames are: a message by itself that nobody has to look into.
+            // The common case: an unfragmented message that needs no checks.
             if header.opcode == .binary, header.isFinal, assembly == nil {
                 return WebSocketMessage(.binary, frame.payload, mask: header.mask)
             }
@@ -71,12 +71,13 @@ public struct WebSocketReader: Sendable {
         return nil
     }
 
-    /// Fast path for servers: moves the leading ``PlainFrame``s into a target, unmasked and with a server's framing, with one look at both
-    /// buffers for all of them. Stops at the first frame that is not one, or that `take` rejects; ``next()`` reads that one.
+    /// Fast path for servers: moves the leading ``PlainFrame``s into a target, unmasked and with a server's framing,
+    /// while accessing both buffers once for all frames. Stops at the first frame that is not one, or that `take`
+    /// rejects; ``next()`` reads that frame.
     /// - Parameters:
     ///   - minimumCapacity: reserved in the target before the first message is written, in bytes.
-    ///   - take: is shown a message's payload where it will stay, and where its framing begins in the target; false leaves
-    ///     this one and what follows it to ``next()``.
+    ///   - take: gets the start of the message's framing in the target and its payload at its final position. If it
+    ///     returns false, this message and what follows it are left to ``next()``.
     public mutating func takeBinary(
         to target: inout ByteBuffer, minimumCapacity: Int,
         _ take: (_ start: Int, _ payload: UnsafeRawBufferPointer) -> Bool
@@ -86,16 +87,17 @@ public struct WebSocketReader: Sendable {
         guard fresh.withUnsafeReadableBytes({ PlainFrame($0, at: 0, maxPayloadBytes: longest) }) != nil else { return }
         let end = target.writerIndex
         var taken = 0
-        // A server's framing is four bytes shorter than a client's: what was read has minimumCapacity for what is written, and more.
+        // A server's framing is four bytes shorter than a client's, so the capacity for the bytes that were read is
+        // enough for the bytes that are written.
         target.writeWithUnsafeMutableBytes(minimumWritableBytes: max(minimumCapacity, fresh.readableBytes)) { target in
             fresh.withUnsafeReadableBytes { source in
-                // Both hold at least the one frame that has been seen.
+                // Both hold at least the one frame that was checked.
                 guard let from = source.baseAddress, let to = target.baseAddress else { return 0 }
                 var written = 0
                 while let frame = PlainFrame(source, at: taken, maxPayloadBytes: longest) {
                     let framing = frame.size - 4
-                    // First byte and length are the client's, without the bit that says that they are masked: two bytes or four,
-                    // and where it is two the payload goes over the others.
+                    // The first byte and the length are the client's, without the mask bit. That is two or four bytes;
+                    // if it is two, the payload overwrites the other two.
                     let first = from.loadUnaligned(fromByteOffset: taken, as: UInt32.self)
                     to.storeBytes(of: first & ~UInt32(bigEndian: 0x0080_0000), toByteOffset: written, as: UInt32.self)
                     let payload = to + written + framing
@@ -127,7 +129,7 @@ public struct WebSocketReader: Sendable {
         }
         fresh.moveReaderIndex(forwardBy: header.size)
         let payload = fresh.readSlice(length: header.payloadBytes) ?? ByteBuffer()
-        // Gives the storage back to whoever reads from the socket.
+        // Drops the reference to the storage, so that the socket can reuse it for the next read.
         if fresh.readableBytes == 0 { fresh = ByteBuffer() }
         return Frame(header: header, payload: payload)
     }
@@ -156,7 +158,7 @@ public struct WebSocketReader: Sendable {
         return Frame(header: header, payload: payload)
     }
 
-    /// Moves bytes behind the cut until it has so many, or there are no more.
+    /// Moves bytes to the end of the cut frame until it has this many, or there are no more.
     private mutating func fill(to bytes: Int) {
         let missing = min(bytes - cut.readableBytes, fresh.readableBytes)
         guard missing > 0, var part = fresh.readSlice(length: missing) else { return }
@@ -204,7 +206,7 @@ public struct WebSocketReader: Sendable {
         return nil
     }
 
-    /// A text is handed on without its mask, since it had to be looked at.
+    /// A text is returned unmasked, because it had to be checked.
     private func checked(_ message: WebSocketMessage) throws(WebSocketError) -> WebSocketMessage {
         guard message.kind == .text else { return message }
         let text = message.payload
@@ -214,6 +216,6 @@ public struct WebSocketReader: Sendable {
 }
 
 extension ByteBuffer {
-    /// Whether what is readable is UTF-8 (RFC 3629).
+    /// Whether the readable bytes are UTF-8 (RFC 3629).
     var isUTF8: Bool { (try? UTF8Span(validating: readableBytesUInt8Span)) != nil }
 }

@@ -1,18 +1,20 @@
 public import NIOCore
 
-/// A stream of bytes in a WebSocket's binary messages: behind this handler it looks like a socket. Where a message ends means nothing.
+/// A byte stream in the binary messages of a WebSocket. Handlers behind this one see it as a socket. Message boundaries
+/// have no meaning.
 ///
-/// Text is refused, pings are answered, and a close frame is the end of the stream both ways.
+/// Text messages are refused, pings are answered, and a close frame ends the stream in both directions.
 public final class WebSocketStreamHandler: ChannelDuplexHandler {
     public typealias InboundIn = ByteBuffer
     public typealias InboundOut = ByteBuffer
     public typealias OutboundIn = ByteBuffer
     public typealias OutboundOut = ByteBuffer
 
-    /// One message, in bytes: a batch of a link with its TLS is under 128 KiB. It is gathered before anybody is known.
+    /// Maximum size of one message, in bytes: a batch of a link with its TLS is less than 128 KiB. Messages are
+    /// buffered before the peer is identified.
     private static let maxMessageBytes = 160 << 10
     private static let maxFragments = 64
-    /// Normal closure, and data of a kind that cannot be accepted (RFC 6455, section 7.4.1).
+    /// Normal closure, and data of an unacceptable type (RFC 6455, section 7.4.1).
     private static let normal: UInt16 = 1000
     private static let unsupported: UInt16 = 1003
 
@@ -25,7 +27,7 @@ public final class WebSocketStreamHandler: ChannelDuplexHandler {
         reader = WebSocketReader(role: role, maxMessageBytes: Self.maxMessageBytes, maxFragments: Self.maxFragments)
     }
 
-    // MARK: In
+    // MARK: Inbound
 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isClosing else { return }
@@ -40,14 +42,14 @@ public final class WebSocketStreamHandler: ChannelDuplexHandler {
         case .binary: context.fireChannelRead(wrapInboundOut(message.payload))
         case .text: close(context, code: Self.unsupported, reason: "this WebSocket carries binary messages")
         case .ping:
-            // A peer that asks and does not read gets no answer.
+            // A peer that sends pings but does not read gets no answer.
             if context.channel.isWritable { send(.pong, message.payload, context, promise: nil, flushes: true) }
         case .pong: break
         case .close: close(context, code: Self.normal, reason: "")
         }
     }
 
-    // MARK: Out
+    // MARK: Outbound
 
     public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         guard !isClosing else {
@@ -65,7 +67,7 @@ public final class WebSocketStreamHandler: ChannelDuplexHandler {
         switch role {
         case .server:
             frame.writeWebSocketHeader(opcode, payloadBytes: payload.readableBytes)
-            // Not copied.
+            // The bytes are not copied.
             context.write(wrapOutboundOut(frame), promise: nil)
             context.write(wrapOutboundOut(payload), promise: promise)
         case .client:
@@ -76,7 +78,7 @@ public final class WebSocketStreamHandler: ChannelDuplexHandler {
     }
 
     public func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        // A WebSocket has no half that could be closed by itself.
+        // A WebSocket has no input half that could be closed separately.
         guard mode != .input else { return context.close(mode: mode, promise: promise) }
         sayClose(context, code: Self.normal, reason: "")
         context.close(mode: .all, promise: promise)

@@ -1,8 +1,8 @@
 public import Model
 
-// The REST resources as JSON spells them. Times are ISO 8601 in UTC.
+// The REST resources in the form of their JSON. Times are ISO 8601 in UTC.
 
-/// `POST /sessions` asks with this.
+/// The request body of `POST /sessions`.
 public struct NewSession: Codable, Sendable {
     public var hostPublicKey: String
     public var sessionName: String?
@@ -13,7 +13,7 @@ public struct NewSession: Codable, Sendable {
     }
 }
 
-/// A share session; `codes` only where a list of sessions is answered.
+/// A share session; `codes` is set only in lists of sessions.
 public struct SessionResource: Codable, Sendable, Equatable {
     public var id: String
     public var hostUserId: String
@@ -38,7 +38,7 @@ public struct SessionResource: Codable, Sendable, Equatable {
     }
 }
 
-/// `POST /sessions/:id/codes` asks with this.
+/// The request body of `POST /sessions/:id/codes`.
 public struct NewCode: Codable, Sendable {
     public var permission: Permission
     public var maxUses: Int?
@@ -77,7 +77,7 @@ public struct CodeResource: Codable, Sendable, Equatable {
     }
 }
 
-/// What `GET /codes/:code/validate` says: nothing about the host but what an invited person must know.
+/// The response of `GET /codes/:code/validate`. It reveals about the host only what an invited person must know.
 public struct CodeValidation: Codable, Sendable, Equatable {
     public struct Session: Codable, Sendable, Equatable {
         public var id: String
@@ -108,7 +108,7 @@ public struct CodeValidation: Codable, Sendable, Equatable {
     }
 }
 
-/// `POST /auth/token` answers with this; `expiresIn` in seconds.
+/// The response of `POST /auth/token`; `expiresIn` is in seconds.
 public struct AccessTokenResource: Codable, Sendable, Equatable {
     public var accessToken: String
     public var tokenType: String
@@ -121,7 +121,8 @@ public struct AccessTokenResource: Codable, Sendable, Equatable {
     }
 }
 
-/// `GET /auth/me`, exactly as clients in the field know it. `tier` is the plan of the credential's organisation.
+/// The response of `GET /auth/me`, exactly as existing clients expect it. `tier` is the plan of the credential's
+/// organisation.
 public struct UserResource: Codable, Sendable, Equatable {
     public var id: String
     public var username: String
@@ -136,7 +137,7 @@ public struct UserResource: Codable, Sendable, Equatable {
     }
 }
 
-/// The one shape of an error.
+/// The format of all errors.
 public struct ErrorResource: Codable, Sendable, Equatable {
     public var statusCode: Int
     public var message: String
@@ -144,7 +145,7 @@ public struct ErrorResource: Codable, Sendable, Equatable {
     public var limit: Int?
     public var current: Int?
     public var plan: String?
-    /// Where more can be had.
+    /// The URL at which a higher limit is available.
     public var upgradeUrl: String?
     public var requestId: String?
 

@@ -1,6 +1,6 @@
 public import NIOCore
 
-/// The `id` of a request, repeated by its `ack`: a number or a string, as the client likes.
+/// The `id` of a request, which its `ack` repeats: a number or a string, as the client prefers.
 public enum MessageId: Sendable, Hashable, Codable {
     case number(Int)
     case text(String)
@@ -25,7 +25,7 @@ public enum MessageId: Sendable, Hashable, Codable {
 
 /// All JSON fields of a client's message, unchecked. ``ClientMessage`` is the validated form.
 public struct ClientMessageText: Codable, Sendable, Equatable {
-    /// Absent where the protocol around it names the event.
+    /// Absent if the surrounding protocol names the event.
     public var type: String?
     public var id: MessageId?
     public var token: String?
@@ -33,7 +33,7 @@ public struct ClientMessageText: Codable, Sendable, Equatable {
     public var code: String?
     public var guestPublicKey: String?
     public var name: String?
-    /// True if the sender understands binary frames; absent means JSON only.
+    /// True if the sender understands binary frames; if absent, it understands only JSON.
     public var binary: Bool?
     public var resumeToken: String?
     public var lastSequence: UInt64?
@@ -49,25 +49,25 @@ public struct ClientMessageText: Codable, Sendable, Equatable {
     public init(type: String? = nil) { self.type = type }
 }
 
-/// Whom a `relay` or `keyExchange` is for.
+/// The recipient of a `relay` or `keyExchange`.
 public enum MessageTarget: Sendable, Equatable {
     case peer(String)
     /// Every peer of that user.
     case user(String)
 }
 
-/// Why a host removes a guest, where that matters to the server.
+/// Why a host removes a guest, if the server needs to know.
 public enum KickReason: String, Sendable, Equatable {
     /// The guest never proved the secret. The server returns the use of the code, and counts the attempt against the guest's account.
     case unproved
 }
 
-/// A request from client to server, checked.
+/// A validated request from client to server.
 public enum ClientMessage: Sendable, Equatable {
     case joinAsHost(token: String, sessionId: String, binary: Bool)
     /// Without a token the guest has no account.
     case joinAsGuest(token: String?, code: String, publicKey: String, binary: Bool)
-    /// Without `lastSequence` the seat is taken back, and the screen comes from a snapshot.
+    /// Without `lastSequence`, only the seat is resumed, and the screen comes from a snapshot.
     case resume(token: String, lastSequence: UInt64?, binary: Bool)
     case relay(encryptedData: String, nonce: String, target: MessageTarget?)
     case keyExchange(target: MessageTarget?, publicKey: String?, payload: String?)
@@ -80,7 +80,7 @@ public enum ClientMessage: Sendable, Equatable {
     public static func parse(_ text: ByteBuffer) throws(MessageError) -> (message: ClientMessage, id: MessageId?) {
         let spelled = try JSONText.decode(ClientMessageText.self, from: text)
         guard let type = spelled.type else { throw MessageError("type is missing") }
-        // It comes back with the acknowledgement.
+        // The id is sent back in the acknowledgement.
         if case .text(let id)? = spelled.id { _ = try require(id, "id") }
         return (try ClientMessage(spelled, type: type, bytes: text.readableBytes), spelled.id)
     }
@@ -125,7 +125,7 @@ public enum ClientMessage: Sendable, Equatable {
         case "kick":
             self = .kick(
                 peerId: try Self.require(text.peerId, "peerId"),
-                // What a newer client says and this server does not know is no reason to refuse.
+                // An unknown reason from a newer client must not cause an error.
                 reason: text.reason.flatMap { KickReason(rawValue: $0) })
         case "endSession": self = .endSession
         default: throw MessageError("type is not one of this protocol")

@@ -21,17 +21,17 @@
 
 public import NIOCore
 
-/// What a binary frame is for. The relay knows nothing else about it.
+/// The purpose of a binary frame. It is all that the relay knows about the frame.
 public enum FrameKind: UInt8, Sendable, CaseIterable {
     /// Host → every guest, the same bytes. Kept in the room's ring; dropped for a guest that is too slow.
     case broadcast = 1
     /// Host → one guest. Never dropped.
     case direct = 2
-    /// Host → one guest: the state from which the broadcasts that follow make sense. Never dropped.
+    /// Host → one guest: the state that the following broadcasts build on. Never dropped.
     case snapshot = 3
     /// Guest → host, with permission `control` only.
     case input = 4
-    /// Guest → host, any permission: acknowledgements and requests that type nothing.
+    /// Guest → host, any permission: acknowledgements and requests, but no input.
     case feedback = 5
 
     public var isFromHost: Bool { self == .broadcast || self == .direct || self == .snapshot }
@@ -40,7 +40,7 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
 /// The number of a peer within its room.
 public typealias Slot = UInt16
 
-/// The fixed header of a binary frame; see the top of this file for the layout.
+/// The fixed header of a binary frame. The layout is at the top of this file.
 public struct FrameHeader: Sendable, Equatable {
     public static let version: UInt8 = 1
     /// Length on the wire, in bytes.
@@ -60,13 +60,13 @@ public struct FrameHeader: Sendable, Equatable {
     }
 
     /// Reads the header at the reader index, without moving it.
-    /// - Throws: ``MessageError`` when the bytes are no frame of this version.
+    /// - Throws: ``MessageError`` if the bytes are no frame of this version.
     public init(peeking buffer: ByteBuffer) throws(MessageError) {
         try self.init(peeking: buffer, at: buffer.readerIndex)
     }
 
     /// Reads the header at an index of the readable bytes.
-    /// - Throws: ``MessageError`` when the bytes are no frame of this version.
+    /// - Throws: ``MessageError`` if the bytes are no frame of this version.
     public init(peeking buffer: ByteBuffer, at start: Int) throws(MessageError) {
         let offset = start - buffer.readerIndex
         guard offset >= 0, buffer.readableBytes - offset >= Self.size else {
@@ -77,8 +77,8 @@ public struct FrameHeader: Sendable, Equatable {
         try self.init(words)
     }
 
-    /// Reads the header at the beginning of a frame.
-    /// - Throws: ``MessageError`` when the bytes are no frame of this version.
+    /// Reads the header at the start of a frame.
+    /// - Throws: ``MessageError`` if the bytes are no frame of this version.
     public init(peeking frame: UnsafeRawBufferPointer) throws(MessageError) {
         guard frame.count >= Self.size else {
             throw MessageError("a binary frame is at least \(Self.size) bytes long")
@@ -86,7 +86,7 @@ public struct FrameHeader: Sendable, Equatable {
         try self.init(Words(frame, at: 0))
     }
 
-    /// The header in two loads, not five: this is done for every frame.
+    /// Reads the header in two loads instead of five, because this runs for every frame.
     private struct Words {
         let first: UInt64
         let sequence: UInt64
@@ -119,7 +119,7 @@ public struct FrameHeader: Sendable, Equatable {
     }
 }
 
-/// A message that is not what the protocol allows. Its text names the field and is safe to send back.
+/// A message violates the protocol. The text names the field and is safe to send back.
 public struct MessageError: Error, Sendable, Equatable, CustomStringConvertible {
     public let description: String
     public init(_ description: String) { self.description = description }

@@ -1,9 +1,10 @@
 import FoundationEssentials
 public import NIOCore
 
-/// JSON in and out of byte buffers, with errors that name the field.
+/// Encodes and decodes JSON in byte buffers, with errors that name the field.
 public enum JSONText {
-    /// - Throws: ``MessageError``: not JSON, a missing field, or a field of the wrong type, by name.
+    /// - Throws: ``MessageError`` if the text is not JSON, or if a field is missing or has the wrong type. It names the
+    ///   field.
     public static func decode<Value: Decodable>(
         _ type: Value.Type, from buffer: ByteBuffer
     ) throws(MessageError) -> Value {
@@ -16,11 +17,11 @@ public enum JSONText {
         }
     }
 
-    /// Encodes a value of ours; keys in a stable order.
+    /// Encodes one of our own values, with keys in a stable order.
     public static func encode(_ value: some Encodable) -> ByteBuffer {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Our own types hold strings, integers and booleans: there is nothing JSON cannot say.
+        // Our own types contain only strings, integers and booleans, which JSON can always represent.
         guard let data = try? encoder.encode(value) else {
             preconditionFailure("a message type that JSON cannot express")
         }

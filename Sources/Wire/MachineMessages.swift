@@ -1,21 +1,21 @@
 public import Model
 
-// What an enrolled machine and its server say to each other: in `CALL` and `ANSWER` frames of the link, and over REST.
+// Messages between an enrolled machine and its server: in `CALL` and `ANSWER` frames of the link, and over REST.
 
-/// How a machine is doing, in its own words: sent every ten seconds.
+/// The state of a machine as it reports it every ten seconds.
 public struct MachineReport: Codable, Sendable, Equatable {
-    /// Processes that ran or waited, on average of 1, 5 and 15 minutes.
+    /// Load averages of 1, 5 and 15 minutes: the number of processes that ran or waited.
     public var load: [Double]
     public var processors: Int
     /// In bytes.
     public var memoryTotal: Int
     public var memoryAvailable: Int
-    /// Of the file system that the agent's state is on, in bytes.
+    /// Size of the file system that contains the agent's state, in bytes.
     public var diskTotal: Int
     public var diskFree: Int
     /// Seconds since the machine started.
     public var uptime: Int
-    /// Tunnels that it serves now.
+    /// The number of tunnels that the machine serves now.
     public var tunnels: Int
 
     public init(
@@ -32,7 +32,7 @@ public struct MachineReport: Codable, Sendable, Equatable {
         self.tunnels = tunnels
     }
 
-    /// What no machine can mean: a page does not show it.
+    /// False if the values are impossible. A page does not show such a report.
     public var isPlausible: Bool {
         load.count == 3 && load.allSatisfy { $0.isFinite && (0...1_000_000).contains($0) } && processors > 0
             && memoryTotal >= 0 && memoryAvailable >= 0 && diskTotal >= 0 && diskFree >= 0 && uptime >= 0
@@ -40,15 +40,15 @@ public struct MachineReport: Codable, Sendable, Equatable {
     }
 }
 
-/// A tunnel of a machine, as the server knows it.
+/// A tunnel of a machine, in the server's view.
 public struct DeclaredTunnel: Codable, Sendable, Equatable {
     public var id: String
-    /// What the machine calls it; nil for one that it declares no more.
+    /// The machine's label for the tunnel; nil if the machine no longer declares it.
     public var label: String?
     public var kind: TunnelKind
     public var name: String?
     public var port: Int?
-    /// Where visitors reach it.
+    /// The URL that visitors use.
     public var url: String
 
     public init(id: String, label: String?, kind: TunnelKind, name: String?, port: Int?, url: String) {
@@ -63,13 +63,13 @@ public struct DeclaredTunnel: Codable, Sendable, Equatable {
 
 // The REST resources.
 
-/// `POST /machines` asks with this.
+/// The request body of `POST /machines`.
 public struct NewMachine: Codable, Sendable {
-    /// A self-signed certificate in PEM: it shows that whoever asks has the key.
+    /// A self-signed certificate in PEM. It proves that the requester has the key.
     public var certificate: String
-    /// From `POST /machines/invitations`; without it the caller's own token counts.
+    /// From `POST /machines/invitations`; without it, the caller's own token is used.
     public var code: String?
-    /// Nil for the host name.
+    /// Nil uses the host name.
     public var name: String?
     public var hostName: String
     public var allows: [MachineAllowance]
@@ -90,11 +90,11 @@ public struct NewMachine: Codable, Sendable {
     }
 }
 
-/// `POST /machines/invitations` answers with this; the code is shown once.
+/// The response of `POST /machines/invitations`. The code is shown only once.
 public struct MachineInvitation: Codable, Sendable, Equatable {
     public var code: String
     public var expiresAt: String
-    /// What to run on the machine.
+    /// The command to run on the machine.
     public var command: String
 
     public init(code: String, expiresAt: String, command: String) {
@@ -104,7 +104,7 @@ public struct MachineInvitation: Codable, Sendable, Equatable {
     }
 }
 
-/// `PATCH /machines/:id` asks with this.
+/// The request body of `PATCH /machines/:id`.
 public struct MachineChange: Codable, Sendable {
     public var name: String
 
@@ -117,7 +117,7 @@ public struct MachineResource: Codable, Sendable, Equatable {
     public var name: String
     /// `online` or `offline`.
     public var state: String
-    /// Who enrolled it.
+    /// The person who enrolled the machine.
     public var owner: String
     /// SHA-256 of its public key.
     public var fingerprint: String
@@ -127,11 +127,11 @@ public struct MachineResource: Codable, Sendable, Equatable {
     public var enrolledAt: String
     @NullWhenAbsent public var lastSeenAt: String?
     @NullWhenAbsent public var address: String?
-    /// Since when its link is up.
+    /// When its link was opened.
     @NullWhenAbsent public var onlineSince: String?
     @NullWhenAbsent public var roundTripMilliseconds: Double?
     @NullWhenAbsent public var report: MachineReport?
-    /// Why it is held back: its key is on two machines.
+    /// Why the machine is blocked: its key is on two machines.
     @NullWhenAbsent public var problem: String?
 
     public init(

@@ -1,4 +1,4 @@
-/// An optional that JSON spells as `null` instead of leaving its key out: clients in the field look for the key.
+/// An optional that is encoded in JSON as `null` instead of omitting its key, because existing clients require the key.
 @propertyWrapper
 public struct NullWhenAbsent<Value: Codable & Sendable & Equatable>: Codable, Sendable, Equatable {
     public var wrappedValue: Value?
@@ -17,7 +17,7 @@ public struct NullWhenAbsent<Value: Codable & Sendable & Equatable>: Codable, Se
 }
 
 extension KeyedDecodingContainer {
-    /// Lets the key be absent, too.
+    /// Allows the key to be absent as well.
     public func decode<Value>(
         _ type: NullWhenAbsent<Value>.Type, forKey key: Key
     ) throws -> NullWhenAbsent<Value> {

@@ -1,7 +1,7 @@
 public import Model
 
-/// A text message from server to client: events and acknowledgements. Each `type` fills some of the fields; the others
-/// are absent on the wire.
+/// A text message from server to client: events and acknowledgements. Each `type` sets some of the fields; the others
+/// are omitted.
 public struct ServerMessage: Codable, Sendable, Equatable {
     public enum Kind: String, Codable, Sendable {
         case ack, guestJoined, relayData, keyExchange, peerDisconnected, peerReturned, sessionEnded, warning, goingAway

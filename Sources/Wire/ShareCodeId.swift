@@ -1,11 +1,11 @@
 /// The part of a share code that the relay knows: `SYCLX-` and six of A–Z, 0–9.
 public struct ShareCodeId: Sendable, Hashable, CustomStringConvertible {
-    /// What every code begins with.
+    /// The prefix of every code.
     public static let brand = "SYCLX"
     private static let length = 6
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
-    /// In the one canonical spelling.
+    /// The canonical spelling.
     public let description: String
 
     /// Accepts any case, with or without the hyphen.
@@ -18,7 +18,7 @@ public struct ShareCodeId: Sendable, Hashable, CustomStringConvertible {
         description = "\(Self.brand)-\(rest)"
     }
 
-    /// A new code from the system's random numbers.
+    /// Generates a code from the system's random numbers.
     public static func random() -> ShareCodeId {
         var generator = SystemRandomNumberGenerator()
         let letters = (0..<length).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &generator)] }

@@ -1,64 +1,64 @@
 public import Model
 
-// What a machine and the server say to each other about tunnels, in `CALL` and `ANSWER` frames of the link.
+// Messages between a machine and the server about tunnels, in `CALL` and `ANSWER` frames of the link.
 
-/// How one tunnel treats its visitors, for as long as its command runs. Nothing of it is stored.
+/// How a tunnel treats its visitors while its command runs. The options are not stored.
 public struct TunnelOptions: Codable, Sendable, Equatable {
-    /// `NAME:PASSWORD` pairs, one of which a visitor must send (RFC 7617).
+    /// `NAME:PASSWORD` pairs. A visitor must send one of them (RFC 7617).
     public var basicAuth: [String]?
-    /// Networks whose visitors are let in, as in `203.0.113.0/24`; nil lets everybody in.
+    /// Networks whose visitors are allowed, such as `203.0.113.0/24`; nil allows everybody.
     public var allow: [String]?
     /// Networks whose visitors are refused.
     public var deny: [String]?
-    /// What the service gets as `Host`; nil for what the visitor asked for.
+    /// The `Host` that is sent to the service; nil sends the one that the visitor requested.
     public var hostHeader: String?
-    /// Only requests for this path and what is below it are let through.
+    /// If set, only requests for this path and paths below it are allowed.
     public var path: String?
     /// Seconds that an unused connection to the service is kept.
     public var keepAlive: Int?
-    /// Seconds that the service may take to begin its answer.
+    /// Seconds within which the service must start its answer.
     public var headTimeout: Int?
-    /// Whether the machine wants to hear of each request.
+    /// Whether the machine wants a report of each request.
     public var reportsRequests: Bool?
 
     public init() {}
 }
 
-/// What one side of a link asks the other.
+/// A call from one side of a link to the other.
 public struct LinkCall: Codable, Sendable {
     public enum Verb: String, Codable, Sendable {
-        /// The machine serves a tunnel from now on.
+        /// The machine starts to serve a tunnel.
         case start = "tunnel.start"
-        /// The machine serves it no more.
+        /// The machine stops serving it.
         case stop = "tunnel.stop"
         /// The server has ended it; the reason is a sentence.
         case ended = "tunnel.ended"
-        /// Requests that were answered.
+        /// Reports requests that were answered.
         case requests = "tunnel.requests"
-        /// An enrolled machine declares a tunnel: the answer names it, and it is not served yet.
+        /// An enrolled machine declares a tunnel. The answer names the tunnel, which is not served yet.
         case declare = "tunnel.declare"
-        /// An enrolled machine asks what it has declared.
+        /// An enrolled machine asks for its declared tunnels.
         case declared = "tunnel.declared"
-        /// An enrolled machine gives a tunnel up.
+        /// An enrolled machine releases a tunnel.
         case release = "tunnel.release"
-        /// How an enrolled machine is doing.
+        /// An enrolled machine reports its state.
         case report = "machine.report"
-        /// Another key takes an enrolled machine's over.
+        /// An enrolled machine replaces its key.
         case rekey = "machine.rekey"
     }
 
     public var call: Verb
-    /// The tunnel's id; empty where the call is about none.
+    /// The tunnel's id; empty if the call concerns no tunnel.
     public var tunnel: String
     public var options: TunnelOptions?
     public var reason: String?
     public var requests: [TunnelRequest]?
-    /// Requests that there was no room to report.
+    /// The number of requests that could not be reported for lack of space.
     public var dropped: Int?
-    /// With `tunnel.declare`.
+    /// Used with `tunnel.declare`.
     public var wanted: NewTunnel?
     public var label: String?
-    /// With `machine.report`.
+    /// Used with `machine.report`.
     public var report: MachineReport?
     /// With `machine.rekey`: a self-signed certificate of the new key, in PEM.
     public var certificate: String?
@@ -100,11 +100,11 @@ public struct TunnelRequest: Codable, Sendable, Equatable {
 
 /// The answer to a ``LinkCall``.
 public struct LinkAnswer: Codable, Sendable {
-    /// Nil where it was done.
+    /// Nil if the call succeeded.
     public var error: ErrorResource?
-    /// Of `tunnel.declare` and `tunnel.declared`.
+    /// Set for `tunnel.declare` and `tunnel.declared`.
     public var tunnels: [DeclaredTunnel]?
-    /// Of `machine.report`: what the machine is called.
+    /// Set for `machine.report`: the machine's name on the server.
     public var machine: String?
 
     public init(error: ErrorResource? = nil) { self.error = error }
@@ -112,12 +112,12 @@ public struct LinkAnswer: Codable, Sendable {
 
 // The REST resources.
 
-/// `POST /tunnels` asks with this.
+/// The request body of `POST /tunnels`.
 public struct NewTunnel: Codable, Sendable, Equatable {
     public var kind: TunnelKind
-    /// Nil for three random words.
+    /// Nil picks three random words.
     public var name: String?
-    /// Of a `tcp` tunnel; nil for a free one.
+    /// The port of a `tcp` tunnel; nil picks a free one.
     public var port: Int?
 
     public init(kind: TunnelKind, name: String? = nil, port: Int? = nil) {
@@ -133,21 +133,21 @@ public struct TunnelResource: Codable, Sendable, Equatable {
     public var kind: TunnelKind
     @NullWhenAbsent public var name: String?
     @NullWhenAbsent public var port: Int?
-    /// Where visitors reach it.
+    /// The URL that visitors use.
     public var url: String
     /// `online`, `offline` or `paused`.
     public var state: String
     public var owner: String
-    /// Whether the name or port stays when the command ends.
+    /// Whether the name or port remains reserved after the command ends.
     public var kept: Bool
     public var createdAt: String
     @NullWhenAbsent public var lastSeenAt: String?
-    /// Visitors' connections now.
+    /// The current number of visitors' connections.
     public var connections: Int
-    /// Of all time.
+    /// The total number of requests.
     public var requests: Int
     public var bytes: Int
-    /// Whether the certificate that visitors are shown is one that browsers trust.
+    /// Whether browsers trust the certificate that visitors see.
     public var trusted: Bool
 
     public init(
@@ -173,7 +173,7 @@ public struct TunnelResource: Codable, Sendable, Equatable {
 
 /// `GET /link`: how a machine opens its link.
 public struct LinkResource: Codable, Sendable, Equatable {
-    /// As ALPN spells it.
+    /// The ALPN protocol name.
     public var `protocol`: String
     /// SHA-256 of the public key that the server's end of the link carries.
     public var key: String

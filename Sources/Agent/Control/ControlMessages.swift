@@ -1,14 +1,15 @@
 public import Model
 
-/// What the command line asks the agent of this machine: one line of JSON each way, over a socket that only its owner and root can open.
+/// A request of the command line to the agent of this machine: one line of JSON in each direction, over a socket that
+/// only its owner and root can open.
 public struct ControlRequest: Codable, Sendable {
     public enum Verb: String, Codable, Sendable {
         case status
-        /// What applying `agent.yml` would change.
+        /// Shows what applying `agent.yml` would change.
         case diff
-        /// Serves what `agent.yml` says, and gives up what it says no more.
+        /// Serves the tunnels of `agent.yml`, and releases those that it no longer lists.
         case apply
-        /// A new key for this machine.
+        /// Creates a new key for this machine.
         case rekey
     }
 
@@ -21,7 +22,7 @@ public struct ControlRequest: Codable, Sendable {
 public struct ServedTunnel: Codable, Sendable, Equatable {
     public var label: String
     public var kind: TunnelKind
-    /// What it leads to.
+    /// The service that the tunnel leads to.
     public var service: String
     public var url: String?
     /// `online`, `waiting`, `failed`, or `stopped` by somebody on the server.
@@ -46,13 +47,13 @@ public struct ControlAnswer: Codable, Sendable {
     public var id: String?
     public var server: String?
     public var isOnline: Bool?
-    /// Since when, in ISO 8601.
+    /// When the current link was opened, in ISO 8601.
     public var since: String?
-    /// How the link gets out: `tls` or `websocket`.
+    /// The path of the link: `tls` or `websocket`.
     public var way: String?
     /// Why there is no link, or why the server could not be asked.
     public var reason: String?
-    /// Mistakes of `agent.yml` at the start, and what `apply` could not give up.
+    /// Mistakes in `agent.yml` at the start, and tunnels that `apply` could not release.
     public var problems: [String]?
     public var roundTripMilliseconds: Double?
     public var tunnels: [ServedTunnel]?

@@ -5,9 +5,9 @@ public import NIOCore
 import NIOPosix
 import Wire
 
-/// Answers the command line of this machine.
+/// Answers requests of this machine's command line.
 public enum ControlServer {
-    /// - Parameter path: of the socket; its directory says who may ask.
+    /// - Parameter path: of the socket. The permissions of its directory control who may connect.
     /// - Returns: the listening socket, or NIO's errors.
     public static func listen(_ path: String, for runner: AgentRunner) -> EventLoopFuture<any Channel> {
         let bound = NIOLoopBound(runner, eventLoop: runner.loop)
@@ -21,12 +21,12 @@ public enum ControlServer {
     }
 }
 
-/// One question and its answer.
+/// Handles one request and its answer.
 private final class ControlHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// A question, in bytes.
+    /// Maximum size of a request, in bytes.
     private static let limit = 4096
 
     private let runner: AgentRunner
@@ -61,14 +61,14 @@ private final class ControlHandler: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }
 
-/// Asks the agent of this machine.
+/// Sends requests to the agent of this machine.
 public enum ControlClient {
-    /// An answer, in bytes: a thousand tunnels.
+    /// Maximum size of an answer, in bytes: a thousand tunnels.
     private static let limit = 1 << 20
     /// The agent waits for the server at most three times 15 s.
     private static let timeout = TimeAmount.seconds(60)
 
-    /// - Returns: nil where no agent runs.
+    /// - Returns: nil if no agent runs.
     /// - Throws: ``ClientError``.
     public static func ask(_ verb: ControlRequest.Verb, at path: String) async throws -> ControlAnswer? {
         let loop = MultiThreadedEventLoopGroup.singleton.next()

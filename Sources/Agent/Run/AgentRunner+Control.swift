@@ -6,7 +6,7 @@ import NIOCore
 import TransportSecurity
 import Wire
 
-/// What the command line of this machine asks.
+/// Answers requests of this machine's command line.
 extension AgentRunner {
     /// How long the server may take to answer for all tunnels; ``ControlClient`` waits for three of these.
     private static let settleTimeout = TimeAmount.seconds(15)
@@ -61,7 +61,7 @@ extension AgentRunner {
     }
 
     private struct OnServer: Sendable {
-        /// Nil where the server could not be asked.
+        /// Nil if the server could not be asked.
         let tunnels: [DeclaredTunnel]?
         let problem: String?
     }
@@ -79,7 +79,7 @@ extension AgentRunner {
         return promise.futureResult
     }
 
-    /// The pages behind those that came, until one is empty.
+    /// Fetches the next pages until one is empty.
     private func declaredPage(_ before: [DeclaredTunnel], _ promise: EventLoopPromise<OnServer>) {
         keeper.call(LinkCall(.declared, tunnel: before.last?.id ?? "")) { [weak self] answer in
             if let error = answer.error { return promise.succeed(OnServer(tunnels: nil, problem: error.message)) }
@@ -108,7 +108,7 @@ extension AgentRunner {
                             "\(why). The file holds from now on; run this again when there is a link, to give up what it says no more"
                     ))
             }
-            // First what goes: a plan at its limit has room for what comes then.
+            // Tunnels are released first, so that a plan at its limit has room for the new ones.
             let released = runner.loop.makePromise(of: [String].self)
             runner.release(TunnelChanges.leftovers(known, settings)).cascade(to: released)
             runner.loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) {
@@ -143,7 +143,7 @@ extension AgentRunner {
         }
         do {
             let next = try MachineState.makeKey()
-            // Before the server hears of it: whatever happens then, this machine has both keys.
+            // Saved before the server receives it, so that this machine has both keys whatever happens next.
             try configuration.state.saveNext(next)
             var call = LinkCall(.rekey)
             call.certificate = try next.certificatePEM()

@@ -5,12 +5,12 @@ import Model
 import NIOCore
 import Wire
 
-/// The tunnels of `agent.yml`: declared on the server, served, changed and given up.
+/// The tunnels of `agent.yml`: declares them on the server, serves, changes and releases them.
 extension AgentRunner {
     // MARK: Settings
 
-    /// Serves what the settings say from now on. Tunnels that stay as they are notice nothing.
-    /// - Parameter problems: of the file, whose other tunnels are served.
+    /// Serves what the settings say from now on. Unchanged tunnels are not interrupted.
+    /// - Parameter problems: mistakes in the file. Its other tunnels are served.
     public func take(_ settings: AgentSettings, problems: [String] = []) {
         self.problems = problems
         for (label, before) in tunnels where settings.tunnels[label] == nil { drop(label, before) }
@@ -35,7 +35,7 @@ extension AgentRunner {
             tunnels[label]?.state = .waiting
             return declare(label)
         }
-        // Where connections go is this machine's own business; what the server looks at, it is told.
+        // The server does not need to know the target of a tunnel. It is told about changed options.
         if before.wanted.options != wanted.options { start(label, known) }
     }
 
@@ -45,7 +45,8 @@ extension AgentRunner {
         logger.info("tunnel no longer served", metadata: ["tunnel": "\(label)"])
     }
 
-    /// Its connections end; on the server it stays the machine's. Also where it is just being started.
+    /// Ends the tunnel's connections. On the server, the tunnel still belongs to the machine. Also called while the
+    /// tunnel is being started.
     private func end(_ tunnel: LiveDeclaration) {
         guard let known = tunnel.known else { return }
         labels[known.id] = nil
@@ -53,8 +54,8 @@ extension AgentRunner {
         keeper.call(LinkCall(.stop, tunnel: known.id)) { _ in }
     }
 
-    /// Gives tunnels up that nothing wants any more.
-    /// - Returns: what went wrong, in sentences.
+    /// Releases tunnels that are no longer wanted.
+    /// - Returns: the errors, as sentences.
     func release(_ leftovers: [DeclaredTunnel]) -> EventLoopFuture<[String]> {
         let released = leftovers.map { tunnel -> EventLoopFuture<String?> in
             labels[tunnel.id] = nil
@@ -69,7 +70,7 @@ extension AgentRunner {
 
     // MARK: Serving
 
-    /// - Returns: false where what is to be served is not there; it is tried again every minute.
+    /// - Returns: false if the service does not exist. It is tried again every minute.
     private func makeService(_ label: String) -> Bool {
         guard let tunnel = tunnels[label] else { return false }
         if tunnel.service != nil { return true }
@@ -84,7 +85,7 @@ extension AgentRunner {
 
     func declare(_ label: String) {
         guard let tunnel = tunnels[label] else { return }
-        // Somebody has stopped it on the server; only a person starts it again.
+        // Somebody has stopped the tunnel on the server. Only a person may start it again.
         if case .stopped = tunnel.state { return }
         guard makeService(label), keeper.link != nil else { return }
         tunnels[label]?.state = .waiting
@@ -122,7 +123,7 @@ extension AgentRunner {
         }
     }
 
-    /// When the server has answered for every tunnel, or there is no link.
+    /// Succeeds when the server has answered for every tunnel, or if there is no link.
     func settled() -> EventLoopFuture<Void> {
         let promise = loop.makePromise(of: Void.self)
         settling.append(promise)
@@ -142,7 +143,8 @@ extension AgentRunner {
         if tunnel.state != .failed(reason) {
             logger.error("tunnel cannot be served", metadata: ["tunnel": "\(label)", "reason": "\(reason)"])
         }
-        // What the file says now is not what is served: rather nothing than an address without its new password.
+        // The served tunnel would not match the file. It is ended, because an address without its new password would be
+        // worse.
         end(tunnel)
         tunnels[label]?.known = nil
         tunnels[label]?.state = .failed(reason)
@@ -150,7 +152,8 @@ extension AgentRunner {
         settledTunnels()
     }
 
-    /// What could not be served may be good by now: a disk that was mounted late, a plan, a pause, a name that was taken.
+    /// Retries tunnels that could not be served. The cause may be gone: a disk that was mounted late, a plan, a pause,
+    /// a name that was taken.
     func retryFailed() {
         for (label, tunnel) in tunnels {
             if case .failed = tunnel.state { declare(label) }

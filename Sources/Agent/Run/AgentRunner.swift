@@ -6,26 +6,27 @@ public import NIOCore
 public import TransportSecurity
 package import Wire
 
-/// Holds on to the server with the machine's key, serves the tunnels of `agent.yml`, and says how the machine is doing. It belongs to one
-/// event loop.
+/// Keeps a link to the server open with the machine's key, serves the tunnels of `agent.yml`, and reports the state of
+/// the machine. It belongs to one event loop.
 public final class AgentRunner: LinkKeeperOwner {
-    /// Between two reports.
+    /// The interval between reports.
     private static let reportPause = TimeAmount.seconds(10)
-    /// Between two tries of tunnels that the server refused.
+    /// The interval between attempts for tunnels that the server refused.
     private static let retryPause = TimeAmount.seconds(60)
-    /// A machine that was revoked may be let in again one day, and nobody sits in front of it.
+    /// The interval between attempts of a revoked machine: it may be admitted again later, and no person is there to
+    /// restart it.
     private static let refusedPause = TimeAmount.seconds(300)
-    /// All streams together may hold this much, in bytes.
+    /// Memory that all streams together may use, in bytes.
     private static let memoryBytes = 64 << 20
 
-    /// What the agent is started with.
+    /// The configuration at the start of the agent.
     public struct Configuration: Sendable {
         public var state: MachineState
         public var enrolment: MachineState.Enrolment
         public var key: CertificatePair
         public var settingsPath: String
         public var software: String
-        /// Told whenever something changes: a line for `systemctl status`.
+        /// Called with a line for `systemctl status` whenever something changes.
         public var onStatus: @Sendable (String) -> Void
 
         public init(
@@ -46,31 +47,31 @@ public final class AgentRunner: LinkKeeperOwner {
     let logger: Logger
     let keeper: LinkKeeper
     var tunnels: [String: LiveDeclaration] = [:]
-    /// Labels by the tunnels' ids, for streams.
+    /// Labels by tunnel id, to find the tunnel of a stream.
     var labels: [String: String] = [:]
     private(set) var onlineSince: Timestamp?
     private(set) var reason = "connecting"
     private var reportTimer: RepeatedTask?
     private var retryTimer: RepeatedTask?
-    /// Wait until the server has answered for every tunnel.
+    /// These wait until the server has answered for every tunnel.
     var settling: [EventLoopPromise<Void>] = []
-    /// Mistakes of `agent.yml`.
+    /// Mistakes in `agent.yml`.
     var problems: [String] = []
-    /// What the server calls this machine.
+    /// The server's name for this machine.
     private(set) var name: String
     var isRekeying = false
-    /// The key that was announced and not used yet is tried, because the other one is refused.
+    /// Whether the announced key, which was not used yet, is tried because the other one was refused.
     private var triesNextKey = false
-    /// The server has shown another key than the one it is known by; the one that it has announced is tried.
+    /// Whether the server's announced key is tried because the server has shown another key than the known one.
     private var triesNextLinkKey = false
     private let stopped: EventLoopPromise<Void>
 
-    /// A tunnel of `agent.yml`, and how it stands.
+    /// A tunnel of `agent.yml`, and its state.
     struct LiveDeclaration {
         enum State: Equatable {
             case waiting, online
             case failed(String)
-            /// By somebody on the server.
+            /// Stopped by somebody on the server.
             case stopped(String)
 
             var word: String {
@@ -91,7 +92,7 @@ public final class AgentRunner: LinkKeeperOwner {
         }
 
         var wanted: AgentTunnel
-        /// Nil where it could not be made yet.
+        /// Nil if the service could not be created yet.
         var service: TunnelRun.Service?
         var known: DeclaredTunnel?
         var state = State.waiting
@@ -119,7 +120,7 @@ public final class AgentRunner: LinkKeeperOwner {
         return try TLSContext.linkClient(pinning: pinned, as: key)
     }
 
-    /// - Returns: when the agent has stopped.
+    /// - Returns: completes when the agent has stopped.
     public func start(_ settings: AgentSettings, problems: [String]) -> EventLoopFuture<Void> {
         take(settings, problems: problems)
         keeper.start()
@@ -130,7 +131,7 @@ public final class AgentRunner: LinkKeeperOwner {
         return stopped.futureResult
     }
 
-    /// Ends the link and tells the server that this machine needs no place for now.
+    /// Ends the link and tells the server that the agent was stopped.
     public func stop() {
         reportTimer?.cancel()
         retryTimer?.cancel()
@@ -143,7 +144,7 @@ public final class AgentRunner: LinkKeeperOwner {
         onlineSince = .now()
         if triesNextKey {
             triesNextKey = false
-            // The other one is good for nothing now.
+            // The old key is no longer valid.
             do { try configuration.state.takeNext() } catch {
                 logger.error("the new key cannot be kept", metadata: ["error": "\(sentence(of: error))"])
             }
@@ -190,7 +191,7 @@ public final class AgentRunner: LinkKeeperOwner {
 
     package func linkRefused(_ reason: LinkGoAway) -> TimeAmount? {
         isRekeying = false
-        // After a crash in the middle of a new key, nobody here knows which of the two the server takes.
+        // After a crash while the key was changed, the machine does not know which of the two keys the server accepts.
         do {
             let (state, enrolment) = (configuration.state, configuration.enrolment)
             if let next = try state.nextKey() {
@@ -205,7 +206,7 @@ public final class AgentRunner: LinkKeeperOwner {
 
     package func linkUntrusted(_ reason: String) -> Bool {
         guard let next = configuration.enrolment.nextLinkKey else { return true }
-        // In turns: the server may also have been restored from before its change.
+        // Alternates between the keys, because the server may also have been restored from a backup before the change.
         triesNextLinkKey.toggle()
         do {
             var enrolment = configuration.enrolment
@@ -215,7 +216,8 @@ public final class AgentRunner: LinkKeeperOwner {
         return true
     }
 
-    /// Keeps which key the server has, and which it will have: it says so under the one that this machine knows.
+    /// Stores the server's current key and its announced one. The announcement was made under the key that this machine
+    /// knows.
     private func learnServerKey() {
         var enrolment = configuration.enrolment
         if triesNextLinkKey, let next = enrolment.nextLinkKey { enrolment.linkKey = next }

@@ -2,9 +2,9 @@ import Files
 import Glibc
 import Wire
 
-/// How this machine is doing, as Linux says it (proc(5), statvfs(3)).
+/// The state of this machine as Linux reports it (proc(5), statvfs(3)).
 enum MachineVitals {
-    /// Of a file in /proc, in bytes.
+    /// Maximum size of a file in /proc, in bytes.
     private static let limit = 64 << 10
 
     /// - Parameter directory: whose file system counts as the disk.
@@ -23,7 +23,7 @@ enum MachineVitals {
         return numbers.count == 3 ? numbers : [0, 0, 0]
     }
 
-    /// `MemTotal:  8048868 kB` and so on; containers without it have none.
+    /// `MemTotal:  8048868 kB` and so on. Containers may not have it.
     static func memory(_ text: String) -> (total: Int, available: Int) {
         func bytes(_ name: String) -> Int {
             for line in text.split(separator: "\n") where line.hasPrefix(name) {
@@ -47,7 +47,7 @@ enum MachineVitals {
     }
 
     private static func read(_ path: String) -> String {
-        // Files in /proc say that they are empty.
+        // Files in /proc report a size of zero.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return "" }
         defer { close(descriptor) }

@@ -1,18 +1,18 @@
 import Model
 import Wire
 
-/// What lies between `agent.yml`, what is served, and what the server has of this machine.
+/// The differences between `agent.yml`, the tunnels that are served, and the machine's tunnels on the server.
 enum TunnelChanges {
-    /// A tunnel that is served, or should be.
+    /// A tunnel that is or should be served.
     struct Running {
         let wanted: AgentTunnel
         let known: DeclaredTunnel?
         let isOnline: Bool
-        /// Why it is not, if so.
+        /// Why it is not served; nil if it is.
         let problem: String?
     }
 
-    /// What the server has of this machine and the settings want no more: neither by its label nor by its name or port.
+    /// The machine's tunnels on the server that the settings no longer list, neither by label nor by name or port.
     static func leftovers(_ known: [DeclaredTunnel], _ settings: AgentSettings) -> [DeclaredTunnel] {
         known.filter { tunnel in !settings.tunnels.values.contains { wants($0, tunnel) } }
     }
@@ -24,7 +24,7 @@ enum TunnelChanges {
         return wanted.label == tunnel.label
     }
 
-    /// - Parameter known: what the server has; nil where it could not be asked.
+    /// - Parameter known: the machine's tunnels on the server; nil if it could not be asked.
     static func differences(
         _ running: [String: Running], _ settings: AgentSettings, _ known: [DeclaredTunnel]?
     ) -> [TunnelDifference] {
@@ -33,7 +33,7 @@ enum TunnelChanges {
             let (before, after) = (running[label], settings.tunnels[label])
             let isSame: Bool =
                 if let before, let after {
-                    // Without a link nothing is online, and that is no difference between the two.
+                    // Without a link nothing is online, which is not a difference.
                     before.wanted == after && (before.isOnline || known == nil)
                 } else { false }
             let change: TunnelDifference.Change =
@@ -59,7 +59,7 @@ enum TunnelChanges {
         return text(tunnel.wanted, url: tunnel.known?.url, passwords: nil) + state
     }
 
-    /// - Parameter before: what it was: its address stays where it is the same tunnel.
+    /// - Parameter before: the tunnel before the change. Its address is shown if the tunnel stays the same.
     private static func text(_ after: AgentTunnel, before: Running?) -> String {
         let stays = before.map { $0.wanted.wanted == after.wanted } ?? false
         let differ = before.map { $0.wanted.options.basicAuth != after.options.basicAuth } ?? false
@@ -71,7 +71,7 @@ enum TunnelChanges {
         return "\(tunnel.kind.rawValue) \(place) -> \(tunnel.title)\(options(tunnel, passwords))"
     }
 
-    /// What else is set, without the passwords.
+    /// The other options, without the passwords.
     private static func options(_ tunnel: AgentTunnel, _ passwords: String?) -> String {
         var words: [String] = []
         let options = tunnel.options

@@ -4,11 +4,11 @@ public import Model
 import TransportSecurity
 public import Wire
 
-/// What `agent.yml` says: the tunnels that this machine serves.
+/// The contents of `agent.yml`: the tunnels that this machine serves.
 public struct AgentSettings: Sendable, Equatable {
-    /// Of the file, in bytes.
+    /// Maximum size of the file, in bytes.
     private static let limit = 256 << 10
-    /// What one link may serve.
+    /// Maximum number of tunnels on one link.
     static let tunnelLimit = 1000
 
     /// By label.
@@ -16,7 +16,7 @@ public struct AgentSettings: Sendable, Equatable {
 
     public init() {}
 
-    /// Mistakes, each with its line.
+    /// Mistakes in the file, each with its line.
     public struct Problems: Error, Equatable {
         public let sentences: [String]
     }
@@ -28,7 +28,7 @@ public struct AgentSettings: Sendable, Equatable {
         return settings
     }
 
-    /// The tunnels without a mistake, and the mistakes: a machine that starts serves what it can.
+    /// Returns the valid tunnels and the mistakes. At its start, a machine serves every valid tunnel.
     public static func whatIsRight(in path: String) -> (AgentSettings, problems: [String]) {
         let bytes: [UInt8]
         do { bytes = try WholeFile.read(path, limit: limit) } catch {
@@ -79,11 +79,11 @@ public struct AgentSettings: Sendable, Equatable {
 public struct AgentTunnel: Sendable, Equatable {
     public var label: String
     public var kind: TunnelKind
-    /// Nil for random words, which stay.
+    /// Nil picks random words once and keeps them.
     public var name: String?
-    /// Nil for a free one, which stays.
+    /// Nil picks a free port once and keeps it.
     public var port: Int?
-    /// How the file names what is served: `3000`, `https://127.0.0.1:8443`, or a directory.
+    /// The target as the file spells it: `3000`, `https://127.0.0.1:8443`, or a directory.
     public var target: String
     public var isDirectory: Bool
     public var lists: Bool
@@ -92,13 +92,13 @@ public struct AgentTunnel: Sendable, Equatable {
     public var upstreamInsecure: Bool
     public var options: TunnelOptions
 
-    /// What the server is asked for.
+    /// The request to the server.
     public var wanted: NewTunnel { NewTunnel(kind: kind, name: name, port: port) }
 
-    /// As people read it.
+    /// The name that is shown to people.
     public var title: String { isDirectory ? "the files in \(target)" : target }
 
-    /// - Throws: ``ClientError`` and `TLSError` for what is not there.
+    /// - Throws: ``ClientError`` and `TLSError` if something does not exist.
     func service() throws -> TunnelRun.Service {
         if isDirectory { return .directory(try FileService(directory: target, lists: lists)) }
         guard let address = ServiceAddress(target) else { throw ClientError("'\(target)' is no port and no address") }

@@ -3,20 +3,20 @@ import Files
 import Model
 import Wire
 
-/// Reads one tunnel's settings, and says of each mistake where it is and what would be right.
+/// Reads the settings of one tunnel. For each mistake it reports the line and the remedy.
 struct TunnelReader {
     private static let known = [
         "http", "directory", "tcp", "tls", "name", "port", "basic-auth", "basic-auth-file", "allow", "deny",
         "host-header", "path", "keepalive", "timeout", "list", "proxy-protocol", "upstream-ca", "upstream-insecure",
     ]
-    /// Which kinds of tunnel a key is for.
+    /// The kinds of tunnel that each key applies to.
     private static let kinds: [String: Set<String>] = [
         "name": ["http", "directory", "tls"], "port": ["tcp"], "basic-auth": ["http", "directory"],
         "basic-auth-file": ["http", "directory"], "host-header": ["http"], "path": ["http", "directory"],
         "keepalive": ["http"], "timeout": ["http"], "list": ["directory"], "proxy-protocol": ["tcp", "tls"],
         "upstream-ca": ["http"], "upstream-insecure": ["http"],
     ]
-    /// Of a file with passwords, in bytes.
+    /// Maximum size of a file with passwords, in bytes.
     private static let fileLimit = 64 << 10
 
     let label: String
@@ -31,7 +31,7 @@ struct TunnelReader {
 
     private mutating func report(_ line: Int, _ text: String) { problems.append("line \(line): \(label): \(text)") }
 
-    /// - Returns: nil where there are ``problems``.
+    /// - Returns: nil if there are ``problems``.
     mutating func read(_ node: YAMLNode) -> AgentTunnel? {
         guard
             (1...63).contains(label.utf8.count),
@@ -146,7 +146,7 @@ struct TunnelReader {
             return nil
         case .list(let items, let line):
             let texts = items.compactMap { if case .text(let text, _) = $0, !text.isEmpty { text } else { nil } }
-            // An empty list must not open what it was meant to close.
+            // An empty list must not allow what it was meant to forbid.
             if texts.isEmpty || texts.count != items.count {
                 report(line, "'\(key)' is a list of texts, and not empty")
             }
@@ -177,7 +177,7 @@ struct TunnelReader {
         return parts.count == 2 && !parts[0].isEmpty && parts[1].count >= 8
     }
 
-    /// Edits between two words.
+    /// The edit distance between two words.
     private func distance(_ one: String, _ other: String) -> Int {
         let (a, b) = (Array(one), Array(other))
         var row = Array(0...b.count)

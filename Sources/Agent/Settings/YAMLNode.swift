@@ -12,7 +12,7 @@ indirect enum YAMLNode: Sendable, Equatable {
         let value: YAMLNode
     }
 
-    /// What is wrong with a document, and where.
+    /// A mistake in a document, and its position.
     struct Problem: Error, Equatable {
         let line: Int
         let text: String
@@ -27,7 +27,7 @@ indirect enum YAMLNode: Sendable, Equatable {
         }
     }
 
-    /// - Returns: nil for a document of nothing but comments.
+    /// - Returns: nil for a document that contains only comments.
     static func parse(_ text: String) throws(Problem) -> YAMLNode? {
         var parser = yaml_parser_t()
         guard yaml_parser_initialize(&parser) == 1 else { throw Problem(line: 0, text: "out of memory") }
@@ -57,7 +57,7 @@ indirect enum YAMLNode: Sendable, Equatable {
             let scalar = event.data.scalar
             let text = String(
                 decoding: UnsafeBufferPointer(start: scalar.value, count: scalar.length), as: UTF8.self)
-            // YAML's own words for nothing.
+            // The null values of YAML.
             let isNothing = scalar.style == YAML_PLAIN_SCALAR_STYLE && ["~", "null"].contains(text)
             return (.text(isNothing ? "" : text), line)
         case YAML_SEQUENCE_START_EVENT: return (.listStart, line)
@@ -80,7 +80,7 @@ indirect enum YAMLNode: Sendable, Equatable {
             case .text(""): return nil
             default:
                 let root = try node(event, line, &parser, depth: 0)
-                // The end of the document, and then that of the stream.
+                // Expects the end of the document, then the end of the stream.
                 while true {
                     let (event, line) = try next(&parser)
                     if case .streamEnd = event { return root }

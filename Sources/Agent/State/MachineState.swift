@@ -5,20 +5,20 @@ import Glibc
 public import Model
 public import TransportSecurity
 
-/// What a machine keeps of its enrolment: the server, and its own key, which never leaves this directory.
+/// The stored state of a machine's enrolment: the server, and the machine's own key, which never leaves this directory.
 public struct MachineState: Sendable {
-    /// Where the package's service keeps it.
+    /// The directory that the package's service uses.
     public static let standardDirectory = "/var/lib/postern-agent"
-    /// `machine.json` and the key are far below it, in bytes.
+    /// Maximum file size, in bytes. `machine.json` and the key are much smaller.
     private static let limit = 64 << 10
 
     public struct Enrolment: Codable, Sendable, Equatable {
         public var url: String
-        /// Of a server with a self-signed certificate; nil trusts what the system trusts.
+        /// The fingerprint of a self-signed server certificate; nil uses the system's trust store.
         public var fingerprint: String?
         /// SHA-256 of the public key that the server's end of the link carries.
         public var linkKey: String
-        /// The one that comes after it, which the server has announced.
+        /// The server's next key, which it has announced.
         public var nextLinkKey: String?
         public var id: String
         public var name: String
@@ -48,12 +48,12 @@ public struct MachineState: Sendable {
     private var enrolmentPath: String { "\(directory)/machine.json" }
     private var keyPath: String { "\(directory)/machine.pem" }
     private var nextKeyPath: String { "\(directory)/machine-next.pem" }
-    /// Where the running agent answers.
+    /// The socket of the running agent.
     public var socketPath: String { "\(directory)/agent.sock" }
 
     public var isEnrolled: Bool { access(enrolmentPath, F_OK) == 0 }
 
-    /// - Returns: nil where the machine is not enrolled.
+    /// - Returns: nil if the machine is not enrolled.
     /// - Throws: ``ClientError``.
     public func enrolment() throws -> Enrolment? {
         let bytes: [UInt8]
@@ -67,12 +67,12 @@ public struct MachineState: Sendable {
         return found
     }
 
-    /// The key as a certificate around it, which is only an envelope.
-    /// - Returns: nil where there is none yet.
+    /// The machine's key. The certificate around it serves only as a container.
+    /// - Returns: nil if there is no key yet.
     /// - Throws: ``ClientError``, `TLSError`.
     public func key() throws -> CertificatePair? { try key(keyPath) }
 
-    /// One that the server may know: it was announced, or an enrolment with it has begun.
+    /// A key that the server may know: it was announced, or an enrolment with it has started.
     public func nextKey() throws -> CertificatePair? { try key(nextKeyPath) }
 
     private func key(_ path: String) throws -> CertificatePair? {
@@ -88,7 +88,7 @@ public struct MachineState: Sendable {
         try Issuing.selfSigned(names: ["postern-machine"], now: time(nil))
     }
 
-    /// With what is missing above it.
+    /// Creates the directory and its missing parents.
     /// - Throws: ``ClientError``.
     public func makeDirectory() throws {
         guard socketPath.utf8.count < 108 else {
@@ -111,8 +111,8 @@ public struct MachineState: Sendable {
         }
     }
 
-    /// Held by the agent for its life; the kernel gives it back, whatever ends it.
-    /// - Throws: ``ClientError`` where another agent has it.
+    /// Locks the state for the life of the agent. The kernel releases the lock, however the process ends.
+    /// - Throws: ``ClientError`` if another agent has the lock.
     public func lock() throws {
         let path = "\(directory)/agent.lock"
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
@@ -142,13 +142,14 @@ public struct MachineState: Sendable {
 
     public func saveNext(_ key: CertificatePair) throws { try write(key, to: nextKeyPath) }
 
-    /// The server knows the next key: it is the machine's from now on.
+    /// Makes the next key the machine's key, because the server accepts it.
     /// - Throws: ``ClientError``.
     func takeNext() throws {
         guard rename(nextKeyPath, keyPath) == 0 else {
             throw ClientError("cannot rename \(nextKeyPath): \(String(cString: strerror(errno)).lowercased())")
         }
-        // The server forgets the old key at once: a rename that a power failure undoes would leave that one.
+        // The server drops the old key at once. If a power failure undid the rename, the machine would have only that
+        // key.
         do { try WholeFile.syncDirectory(of: keyPath) } catch { throw failure("sync", directory, error) }
     }
 

@@ -11,7 +11,7 @@ import NIOPosix
 import TransportSecurity
 import UnixSignals
 
-/// `postern agent`: holds on to the server and serves what `agent.yml` says.
+/// `postern agent`: connects to the server and serves the tunnels in `agent.yml`.
 struct AgentCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "agent", abstract: "Keeps an enrolled machine connected and serves its tunnels.",
@@ -58,7 +58,7 @@ struct AgentCommand: AsyncParsableCommand {
         let hasTime = !ServeCommand.isJournal(2)
         LoggingSystem.bootstrap { _ in LineLogHandler(format: .logfmt, hasTime: hasTime) }
         let logger = Logger(label: "postern-agent")
-        // A mistake that nobody has noticed yet must not take everything else off line at a reboot.
+        // A mistake in the file that was not noticed yet must not disable everything else after a reboot.
         let (first, problems) =
             Self.hasNoFile(settings) ? (AgentSettings(), []) : AgentSettings.whatIsRight(in: settings)
         for problem in problems { logger.error("the settings have a mistake", metadata: ["problem": "\(problem)"]) }
@@ -84,7 +84,7 @@ struct AgentCommand: AsyncParsableCommand {
 
     private static func hasNoFile(_ path: String) -> Bool { path == standardSettings && access(path, F_OK) != 0 }
 
-    /// No file is no tunnels: a machine that was just enrolled has none.
+    /// A missing file means no tunnels: a machine that was just enrolled has none.
     private static func read(_ path: String) throws -> AgentSettings {
         if hasNoFile(path) { return AgentSettings() }
         do { return try AgentSettings.read(path) } catch {
@@ -111,7 +111,7 @@ struct AgentCommand: AsyncParsableCommand {
         }
     }
 
-    /// From the loop that does all the work: where it hangs, nothing is fed.
+    /// Runs on the loop that does all the work: if the loop hangs, the watchdog is not fed.
     private static func feedWatchdog(from loop: any EventLoop) -> RepeatedTask? {
         guard let interval = Systemd.watchdogInterval else { return nil }
         let pause = TimeAmount.microseconds(Int64(interval / 3))
@@ -119,7 +119,7 @@ struct AgentCommand: AsyncParsableCommand {
     }
 }
 
-/// `postern tunnels diff` and `apply`: what `agent.yml` would change, and changing it.
+/// `postern tunnels diff` and `apply`: shows the changes that `agent.yml` would make, and applies them.
 struct TunnelDiff: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "diff", abstract: "Shows what applying this machine's agent.yml would change.",
@@ -172,7 +172,7 @@ struct TunnelApply: AsyncParsableCommand {
     }
 }
 
-/// Asks the agent of this machine.
+/// Sends a request to the agent of this machine.
 enum AgentQuestion {
     static func ask(_ verb: ControlRequest.Verb, _ state: MachineStateOption) async throws -> ControlAnswer {
         if let answer = try await ControlClient.ask(verb, at: state.machine.socketPath) { return answer }

@@ -5,7 +5,7 @@ import NIOCore
 import Storage
 import Wire
 
-/// `postern audit …`: the audit logs, straight in the database.
+/// `postern audit …`: reads the audit logs directly in the database.
 struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit", abstract: "Reads and verifies the audit logs.",

@@ -39,7 +39,7 @@ struct BackupCommand: AsyncParsableCommand {
     private struct Made: Encodable {
         let file: String
         let withKeys: Bool
-        /// Without keys: accounts in the copy, which was checked.
+        /// Without keys: the number of accounts in the copy, which was checked.
         let accounts: Int?
     }
 
@@ -63,7 +63,7 @@ struct BackupCommand: AsyncParsableCommand {
                 "\(target): \(accounts) accounts, checked.", Made(file: target, withKeys: false, accounts: accounts))
         }
         let passphrase = try Passphrase.read(from: passphraseFile, twice: true)
-        // Where the database itself lies, not where the sealed file goes: nothing unsealed reaches that medium.
+        // In the database's directory, not in the target directory: no unsealed data is written to the target medium.
         let scratch = "\(configuration.stateDirectory)/backup-\(getpid()).scratch"
         defer { unlink(scratch) }
         let master = "\(configuration.stateDirectory)/\(Keyring.masterName)"
@@ -75,7 +75,7 @@ struct BackupCommand: AsyncParsableCommand {
             let path = "\(configuration.stateDirectory)/\(name)"
             if access(path, F_OK) == 0 { files.append((name, try BinaryFile.read(path, limit: SealedArchive.limit))) }
         }
-        // Keys that do not open the copy would be found out when it is too late.
+        // Otherwise keys that cannot open the copy would be noticed too late.
         guard (try? BinaryFile.read(master, limit: SealedArchive.limit)) == before else {
             throw CommandFailure("the master key was rotated meanwhile; try again", status: 75)
         }
@@ -86,7 +86,7 @@ struct BackupCommand: AsyncParsableCommand {
     }
 }
 
-/// What a server needs beside its database to be the same server.
+/// The files that a server needs in addition to its database.
 enum KeyFiles {
     static let names = [
         Keyring.masterName, Keyring.masterName + Keyring.nextSuffix, Keyring.auditName, "self-signed.pem",
@@ -96,7 +96,7 @@ enum KeyFiles {
     ]
 }
 
-/// A passphrase from a file or a person.
+/// A passphrase from a file or from a person.
 enum Passphrase {
     private static let limit = 1024
 

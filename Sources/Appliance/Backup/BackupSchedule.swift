@@ -8,21 +8,21 @@ import Storage
 import Synchronization
 import Web
 
-/// Backs the database up every so often, and keeps the newest few.
+/// Backs up the database at an interval, and keeps the newest few backups.
 final class BackupSchedule: Service {
-    /// Between two looks at the clock, in seconds.
+    /// The interval between two checks of the clock, in seconds.
     private static let tickSeconds = 60
 
     private let state: String
     private let directory: String
-    /// Seconds between two; 0 makes none.
+    /// The interval between two backups in seconds. 0 makes none.
     private let interval: Int
     private let keep: Int
-    /// Free space that a backup leaves, in bytes.
+    /// The minimum free space after a backup, in bytes.
     private let reserve: Int
     private let logger: Logger
     private let problem = Mutex<String?>(nil)
-    /// Held while one is made.
+    /// Held while a backup is made.
     private let turn = Mutex(())
 
     init(_ configuration: Configuration, logger: Logger) {
@@ -54,9 +54,9 @@ final class BackupSchedule: Service {
             directory: directory, files: files)
     }
 
-    /// On a thread of its own: reading a large database takes seconds, and everybody else's tasks would wait. One at a time: each clears away
-    /// what another has left half-made.
-    /// - Returns: what went wrong, if anything did.
+    /// Runs on its own thread: reading a large database takes seconds and would block other tasks. Only one backup runs
+    /// at a time, because each removes incomplete files of others.
+    /// - Returns: the error, if there was one.
     private func make() async -> String? {
         do {
             return try await NIOThreadPool.singleton.runIfActive { self.turn.withLock { _ in self.makeNow() } }
@@ -66,8 +66,8 @@ final class BackupSchedule: Service {
         }
     }
 
-    /// For an administrator who does not want to wait.
-    /// - Throws: ``CommandFailure``, also where one is so new that another would only push an older one out.
+    /// Makes a backup now, for an administrator who does not want to wait.
+    /// - Throws: ``CommandFailure``, also if the newest backup is so new that another would only remove an older one.
     func backUp() async throws {
         if let newest, Int(time(nil)) - newest < Self.tickSeconds {
             throw CommandFailure("the newest is less than a minute old")
@@ -96,7 +96,7 @@ final class BackupSchedule: Service {
         }
     }
 
-    /// The packaged unit lets the service write to its state directory alone.
+    /// The packaged unit allows the service to write only to its state directory.
     private static func advice(_ directory: String, _ state: String) -> String {
         guard directory != state, !directory.hasPrefix("\(state)/"), access(directory, W_OK) != 0,
             [EROFS, ENOENT, EACCES].contains(errno)
@@ -106,7 +106,7 @@ final class BackupSchedule: Service {
         return "; in the packaged service, 'sudo postern config apply' lets it write there"
     }
 
-    /// A backup must not be what fills the disk.
+    /// A backup must not fill the disk.
     /// - Throws: ``CommandFailure``.
     private func checkRoom() throws {
         var found = Glibc.stat()
@@ -115,7 +115,7 @@ final class BackupSchedule: Service {
         throw CommandFailure("there is too little room in \(directory); free some, or set backup-keep lower")
     }
 
-    /// When the newest was made, in epoch seconds.
+    /// The time of the newest backup, in epoch seconds.
     private var newest: Int? {
         guard let name = BackupName.list(in: directory).last else { return nil }
         var found = Glibc.stat()
@@ -123,7 +123,7 @@ final class BackupSchedule: Service {
     }
 }
 
-/// What scheduled backups are called: `postern-20261121T070000Z.db`.
+/// The names of scheduled backups: `postern-20261121T070000Z.db`.
 enum BackupName {
     static func make(now: time_t) -> String { "postern-\(stamp(now)).db" }
 
@@ -140,7 +140,7 @@ enum BackupName {
     /// Oldest first.
     static func list(in directory: String) -> [String] { names(in: directory) { $0.hasSuffix("Z.db") } }
 
-    /// What a crash left half-made.
+    /// Incomplete files that a crash left.
     static func partial(in directory: String) -> [String] { names(in: directory) { $0.hasSuffix("Z.db.partial") } }
 
     private static func names(in directory: String, where isWanted: (String) -> Bool) -> [String] {

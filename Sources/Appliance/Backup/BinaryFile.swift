@@ -3,7 +3,7 @@ import Files
 import Glibc
 import Model
 
-/// Files of bytes, read and written whole.
+/// Reads and writes complete binary files.
 enum BinaryFile {
     static func read(_ path: String, limit: Int) throws -> [UInt8] {
         do { return try WholeFile.read(path, limit: limit) } catch {
@@ -12,7 +12,7 @@ enum BinaryFile {
         }
     }
 
-    /// Readable by us alone.
+    /// Only we can read the file.
     static func write(_ bytes: [UInt8], to path: String) throws {
         do { try WholeFile.write(bytes, to: path) } catch {
             throw CommandFailure(

@@ -28,7 +28,7 @@ struct RestoreCommand: AsyncParsableCommand {
     func run() async throws {
         let configuration = try server.load()
         let state = configuration.stateDirectory
-        // Read as who we are, written as who owns the data.
+        // Read as the current user, written as the owner of the data.
         let bytes = try BinaryFile.read(file, limit: SealedArchive.limit)
         let isSealed = bytes.starts(with: SealedArchive.magic)
         let passphrase = isSealed ? try Passphrase.read(from: passphraseFile, twice: false) : ""
@@ -48,7 +48,7 @@ struct RestoreCommand: AsyncParsableCommand {
                 throw CommandFailure("there is no database in \(file)")
             }
             try put(database.contents, scratch, state)
-            // Only names that we know: a file cannot choose where it goes.
+            // Only known names: an archive cannot choose where its files are written.
             for key in files where KeyFiles.names.contains(key.name) {
                 for directory in ["acme", "acme-tunnels"] where key.name.hasPrefix("\(directory)/") {
                     mkdir("\(state)/\(directory)", 0o700)
@@ -64,7 +64,7 @@ struct RestoreCommand: AsyncParsableCommand {
         try BinaryFile.write(database, to: scratch)
         let checked: Backup.Checked
         do { checked = try Backup.check(scratch) } catch let error as StorageError {
-            // SQLite's words are about a database that was one.
+            // SQLite's message assumes that the file was a database.
             if error.message.contains("not a database") { throw CommandFailure("\(file) is no backup of Postern") }
             throw CommandFailure("\(error.message.split(separator: scratch).joined(separator: file))")
         }

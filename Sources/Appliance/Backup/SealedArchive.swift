@@ -3,19 +3,19 @@ import Crypto
 import Glibc
 import Model
 
-/// Several small files in one, sealed with a passphrase: what `backup --with-keys` writes.
+/// Several small files in one, encrypted with a passphrase: the format of `backup --with-keys`.
 ///
-/// Layout: `PSTNBAK1`, a salt of 16 bytes, then the AES-256-GCM box (nonce 12, ciphertext, tag 16) of the files one behind the
-/// other: length of the name (2 bytes, big-endian), name, length of the contents (8), contents. The key is scrypt's
-/// (RFC 7914; N 2^17, r 8, p 1: about half a second and 128 MiB for each guess) of passphrase and salt. The first 24 bytes
-/// are authenticated as well.
+/// Layout: `PSTNBAK1`, a salt of 16 bytes, then the AES-256-GCM box (nonce 12, ciphertext, tag 16) of the concatenated
+/// files: length of the name (2 bytes, big-endian), name, length of the contents (8), contents. The key is derived with
+/// scrypt (RFC 7914; N 2^17, r 8, p 1: about half a second and 128 MiB for each guess) from passphrase and salt. The
+/// first 24 bytes are authenticated as well.
 enum SealedArchive {
     static let magic = Array("PSTNBAK1".utf8)
     private static let saltBytes = 16
     private static let cost: UInt64 = 1 << 17
-    /// A passphrase that can be guessed protects nothing, in characters.
+    /// The minimum length in characters: a passphrase that can be guessed does not protect.
     static let shortestPassphrase = 12
-    /// The whole archive, in bytes: it is made and read in memory.
+    /// The maximum size of the archive, in bytes: it is written and read in memory.
     static let limit = 4 << 30
 
     static func seal(_ files: [(name: String, contents: [UInt8])], passphrase: String) throws -> [UInt8] {
@@ -29,7 +29,7 @@ enum SealedArchive {
         let salt = (0..<saltBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
         let head = magic + salt
         let box = try AES.GCM.seal(plain, using: key(passphrase, salt), authenticating: head)
-        // A 12-byte nonce always has a combined form.
+        // A box with a 12-byte nonce always has a combined form.
         guard let combined = box.combined else { throw CommandFailure("the archive cannot be sealed") }
         return head + combined
     }

@@ -63,8 +63,9 @@ struct CertStatus: AsyncParsableCommand {
         if let problem = report.problem { Output.line("problem      \(problem)") }
     }
 
-    /// What the running server shows, the one for clients that ask for no name first; where none runs, what the next start would
-    /// show. Makes nothing: where there is no certificate yet, there is no report.
+    /// The certificates that the running server presents. The first is for clients that send no name. If no server
+    /// runs, the certificates that the next start would present. Creates nothing: if there is no certificate yet, there
+    /// is no report.
     /// - Throws: ``CommandFailure``, `TLSError`.
     static func reports(_ configuration: Configuration) throws -> [CertificateReport] {
         let mode = configuration[Settings.tlsMode]

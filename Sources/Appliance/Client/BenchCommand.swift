@@ -4,7 +4,7 @@ import Model
 import NIOCore
 import Wire
 
-/// `postern bench`: how good one's own appliance is from here.
+/// `postern bench`: measures the connection to one's own appliance.
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures a session through your server, from where you are.",
@@ -42,7 +42,7 @@ struct BenchCommand: AsyncParsableCommand {
         """
     }
 
-    /// With one digit behind the point.
+    /// With one decimal digit.
     private static func decimal(_ number: Double) -> String {
         let tenths = Int((number * 10).rounded())
         return "\(tenths / 10).\(tenths % 10)"

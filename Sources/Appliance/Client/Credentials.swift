@@ -6,11 +6,11 @@ import Glibc
 import Model
 import TransportSecurity
 
-/// Where a client command finds the server and the token: the environment first, then what `postern login` has stored.
+/// The server and the token for client commands: from the environment first, then from what `postern login` has stored.
 struct Credentials: Codable {
     var url: String
     var token: String
-    /// `sha256:…` of a server with a self-signed certificate; nil trusts what the system trusts.
+    /// `sha256:…` of a server with a self-signed certificate. Nil for certificates that the system trusts.
     var fingerprint: String?
 
     /// - Throws: ``ClientError``.
@@ -23,28 +23,28 @@ struct Credentials: Codable {
         return try ServerAddress(url, pin: pin)
     }
 
-    /// - Parameter named: the server that is meant, where the command names one.
+    /// - Parameter named: the server that the command names, if any.
     /// - Throws: ``ClientError`` that says how to sign in.
     static func load(url named: String? = nil) throws -> Credentials {
         guard let found = try find(url: named) else { throw signedOut }
         return found
     }
 
-    /// - Parameter named: the server that is meant, where the command names one.
-    /// - Returns: nil where nobody is signed in to it: a token is shown to the server it came from and to no other.
-    /// - Throws: ``ClientError`` when what is stored cannot be read.
+    /// - Parameter named: the server that the command names, if any.
+    /// - Returns: nil if nobody is signed in to it: a token is sent only to the server it came from.
+    /// - Throws: ``ClientError`` if the stored credentials cannot be read.
     static func find(url named: String? = nil) throws -> Credentials? {
         let stored = try read()
         let fromEnvironment = environment("POSTERN_URL")
         guard let url = named ?? fromEnvironment ?? stored?.url else { return nil }
         let isStored = stored.map { isSame($0.url, url) } ?? false
-        // The environment's token is for the environment's server, or for the stored one.
+        // The environment's token is for the environment's server, or otherwise for the stored one.
         let environmentIsMeant = named == nil || (fromEnvironment ?? stored?.url).map { isSame($0, url) } ?? false
         guard
             let token = (environmentIsMeant ? environment("POSTERN_TOKEN") : nil)
                 ?? (named == nil || isStored ? stored?.token : nil)
         else { return nil }
-        // A pin belongs to the address it was stored with.
+        // A pin is valid only for the address it was stored with.
         let pinned = isStored ? stored?.fingerprint : nil
         return Credentials(url: url, token: token, fingerprint: environment("POSTERN_FINGERPRINT") ?? pinned)
     }
@@ -57,7 +57,7 @@ struct Credentials: Codable {
         return one == other
     }
 
-    /// Written to a temporary file, then renamed: never half, never readable by others.
+    /// Writes a temporary file, then renames it: it is never incomplete and never readable by others.
     /// - Throws: ``ClientError``.
     func save() throws {
         try Self.makeDirectories(Self.directory)
@@ -65,7 +65,7 @@ struct Credentials: Codable {
         do { try WholeFile.write(data, to: Self.path) } catch { throw Self.failure("write", Self.path, error.message) }
     }
 
-    /// An address, a token and a fingerprint are far below it, in bytes.
+    /// The maximum size of the file, in bytes. An address, a token and a fingerprint are far smaller.
     private static let limit = 16 << 10
 
     static var path: String { "\(directory)/credentials.json" }

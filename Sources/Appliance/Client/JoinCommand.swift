@@ -4,7 +4,7 @@ import Database
 import Model
 import TransportSecurity
 
-/// `postern join`: somebody else's shared terminal.
+/// `postern join`: joins another person's shared terminal.
 struct JoinCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "join", abstract: "Joins a shared terminal.",
@@ -48,7 +48,7 @@ struct JoinCommand: AsyncParsableCommand {
             invitation, address: address, token: token, name: name, fingerprint: fingerprint, takesClipboard: clipboard)
     }
 
-    /// The server that is meant, with the token for it where there is one: a token is shown to no other server.
+    /// The server to join, with its token if there is one: a token is sent to no other server.
     private static func server(_ named: String?) throws -> (ServerAddress, token: String?) {
         guard let named else {
             guard let credentials = try Credentials.find() else {

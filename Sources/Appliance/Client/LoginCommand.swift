@@ -7,7 +7,7 @@ import Model
 import TransportSecurity
 import Wire
 
-/// `postern login`: keeps a server's address and one's token for the other commands.
+/// `postern login`: stores a server's address and a token for the other commands.
 struct LoginCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "login", abstract: "Signs in to a server with an API token.",
@@ -23,7 +23,7 @@ struct LoginCommand: AsyncParsableCommand {
             the environment win over it.
             """)
 
-    /// A token, in bytes: the longest the server accepts.
+    /// The maximum length of a token in bytes: the longest the server accepts.
     private static let tokenLimit = 2048
 
     @Argument(help: "The server's address, as in https://box.example.")
@@ -48,7 +48,7 @@ struct LoginCommand: AsyncParsableCommand {
         Output.line("Signed in to \(address) as \(user.username) (\(user.tier)).")
     }
 
-    /// Nil where the system trusts the certificate; else what the person says yes to. Asked before the token is sent anywhere.
+    /// Nil if the system trusts the certificate. Otherwise the fingerprint that the person has confirmed, before the token is sent.
     static func pin(of address: ServerAddress) async throws -> Fingerprint? {
         guard let shown = try await APIClient(address: address, token: "").untrustedFingerprint() else { return nil }
         guard postern_is_terminal(0) == 1 else {
@@ -112,7 +112,7 @@ struct LoginCommand: AsyncParsableCommand {
 }
 
 extension Fingerprint {
-    /// For a command's options.
+    /// Parses the value of a command's option.
     static func argument(_ text: String) throws -> Fingerprint {
         if let fingerprint = Fingerprint(text) { return fingerprint }
         throw ValidationError("'\(text)' is no fingerprint; it is sha256: and 64 hexadecimal digits.")

@@ -14,7 +14,7 @@ struct ShareCommand: AsyncParsableCommand {
             remove one, end sharing. The exit status is the command's.
             """)
 
-    /// Longest title, in bytes of UTF-8.
+    /// The maximum length of a title, in bytes of UTF-8.
     private static let nameLimit = 256
 
     @Option(help: "A title that guests see; the server does not.")

@@ -51,12 +51,12 @@ struct ConfigApply: ParsableCommand {
 
 /// The drop-in that `postern config apply` writes.
 struct ServiceDropIn {
-    /// Empty: none is needed.
+    /// Empty if no drop-in is needed.
     let text: String
     let hasCertificates: Bool
     private let directories: [String]
 
-    /// - Throws: ``CommandFailure`` for what no drop-in can mend.
+    /// - Throws: ``CommandFailure`` for problems that no drop-in can solve.
     init(_ configuration: Configuration, _ unit: ServiceUnit) throws {
         var lines: [String] = []
         directories = ServiceUnit.written.compactMap { configuration[$0]?.text }.filter { !unit.owns($0) }
@@ -88,7 +88,7 @@ struct ServiceDropIn {
             : "# Written by 'postern config apply' from \(Configuration.standardFile).\n[Service]\n\(lines.joined(separator: "\n"))\n"
     }
 
-    /// Makes what is missing, for the service's user alone.
+    /// Creates missing directories, accessible only by the service's user.
     /// - Throws: ``CommandFailure``.
     func makeDirectories(_ unit: ServiceUnit) throws {
         for path in directories {

@@ -22,7 +22,7 @@ struct ConfigCheck: ParsableCommand {
     private struct Checked: Encodable {
         let file: String?
         let mistakes: [String]
-        /// What is allowed, and better otherwise.
+        /// Settings that are allowed but should be improved.
         let advice: [String]
     }
 
@@ -33,7 +33,7 @@ struct ConfigCheck: ParsableCommand {
 
     func run() throws {
         let configuration = Configuration(file: server.config, flags: server.flags)
-        // As the server would: what root may read the service may not.
+        // Checked as the server's user: root may read files that the service may not read.
         let problems = ServiceCheck.problems(configuration, ServiceCheck.unit(for: configuration, flags: server.flags))
         let advice = problems.isEmpty ? Preflight.advice(configuration) : []
         if json {
@@ -78,8 +78,8 @@ struct ConfigShow: ParsableCommand {
 }
 
 extension SettingInForce {
-    /// Every setting, and where it came from.
-    /// - Parameter sockets: where systemd listens, by the setting that its sockets win over.
+    /// All settings and their sources.
+    /// - Parameter sockets: the addresses of systemd's sockets, by the setting that they override.
     static func all(
         _ configuration: Configuration, sockets: [String: (listens: String, unit: String)]
     ) -> [SettingInForce] {
@@ -130,6 +130,6 @@ struct ConfigExample: ParsableCommand {
         }
     }
 
-    /// `*` begins an alias in YAML.
+    /// In YAML, `*` begins an alias.
     private func quoted(_ text: String) -> String { text.hasPrefix("*") ? "\"\(text)\"" : text }
 }

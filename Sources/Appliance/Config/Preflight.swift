@@ -7,15 +7,15 @@ import Storage
 import TransportSecurity
 import Web
 
-/// What a server looks at before it starts, beside the configuration's own rules: files, and secrets that stand in the database.
-/// Changes nothing.
+/// The checks of a server before it starts, in addition to the configuration's own rules: files, and secrets in the
+/// database. Changes nothing.
 enum Preflight {
-    /// - Returns: every mistake, with where it stands.
+    /// - Returns: all mistakes, with their locations.
     static func problems(_ configuration: Configuration) -> [String] {
         certificates(configuration) + others(configuration)
     }
 
-    /// Of the files of certificates and keys.
+    /// Problems with the files of certificates and keys.
     static func certificates(_ configuration: Configuration) -> [String] {
         var problems: [String] = []
         if configuration[Settings.https] != .off && configuration[Settings.tlsMode] == .files {
@@ -47,7 +47,7 @@ enum Preflight {
         } catch { return [place(key, configuration) + "\(error)"] }
     }
 
-    /// Of everything else.
+    /// All other problems.
     static func others(_ configuration: Configuration) -> [String] {
         var problems: [String] = []
         func attempt(_ key: String, _ body: () throws -> Void) { problems += self.attempt(key, configuration, body) }
@@ -64,7 +64,7 @@ enum Preflight {
             }
         }
         attempt("provider-ca-file") { try authorities(configuration[Settings.providerCAFile]) }
-        // Where the database may not be read nobody knows what is sealed in it.
+        // If the database cannot be read, it is unknown which secrets are sealed in it.
         let database = "\(configuration.stateDirectory)/\(Database.fileName)"
         if access(database, F_OK) == 0 && access(database, R_OK) != 0 { return problems }
         let sealed = StoredSecret.names(stateDirectory: configuration.stateDirectory)
@@ -83,7 +83,7 @@ enum Preflight {
         return problems
     }
 
-    /// What is allowed, and better otherwise.
+    /// Settings that are allowed but should be improved.
     static func advice(_ configuration: Configuration) -> [String] {
         guard let domain = configuration[Settings.tunnelDomain] else { return [] }
         let own =
@@ -99,7 +99,7 @@ enum Preflight {
         ]
     }
 
-    /// About the part of a name that somebody registers: two labels, or three below a country's co, com, org and the like.
+    /// An estimate of the registered part of a name: two labels, or three below a country's co, com, org and similar.
     private static func registrable(_ name: String) -> String? {
         let labels = name.split(separator: ".")
         guard labels.count >= 2 else { return nil }

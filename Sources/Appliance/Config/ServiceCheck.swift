@@ -1,25 +1,25 @@
 import Glibc
 import Model
 
-/// What a start would refuse: the configuration's own mistakes, and what the packaged service may not read or write.
+/// Problems that would prevent a start: mistakes in the configuration, and files that the packaged service may not read or write.
 enum ServiceCheck {
-    /// The unit that would start with this configuration; nil where another file or flags are meant.
+    /// The unit that would start with this configuration. Nil if another file or flags are used.
     static func unit(for configuration: Configuration, flags: [String: String]) -> ServiceUnit? {
         guard configuration.file == Configuration.standardFile, flags.isEmpty else { return nil }
         return ServiceUnit.installed()
     }
 
-    /// Looks as the service's user, which this process is from then on.
-    /// - Parameter unit: nil looks as the owner of the state directory.
+    /// Checks as the service's user. This process is that user afterwards.
+    /// - Parameter unit: nil checks as the owner of the state directory.
     static func problems(_ configuration: Configuration, _ unit: ServiceUnit?) -> [String] {
-        // Files are looked at where the rules hold: before, nobody knows which ones are meant.
+        // Files are checked only if the rules are met: otherwise it is unknown which files are used.
         guard configuration.problems.isEmpty else { return configuration.problems }
         guard let unit else {
             try? StateOwner.become(ownerOf: configuration.stateDirectory)
             return Preflight.problems(configuration)
         }
         let paths = self.paths(configuration, ServiceUnit.handedOver)
-        // What systemd hands over it reads as root.
+        // systemd reads the files that it passes on as root.
         let isHandedOver = !unit.credentials.isEmpty && unit.credentials.allSatisfy { paths[$0.key] == $0.value }
         let certificates = isHandedOver ? Preflight.certificates(configuration) : nil
         do { try unit.become() } catch { return ["\(error)"] }
@@ -42,7 +42,7 @@ enum ServiceCheck {
         return "\(problem) for the user \(unit.user); 'sudo postern config apply' has systemd hand it to the service"
     }
 
-    /// Files that the service gets and that are not the ones in the configuration any more.
+    /// Files that the service gets and that no longer match the configuration.
     private static func stale(_ paths: [String: [String]], _ unit: ServiceUnit) -> [String] {
         unit.credentials.filter { paths[$0.key] != $0.value }.keys.sorted().map {
             "\($0) has changed, and \(ServiceUnit.name) still gets \(unit.credentials[$0]?.first ?? ""); run 'sudo postern config apply'"

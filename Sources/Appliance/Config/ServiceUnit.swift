@@ -1,10 +1,11 @@
 import Glibc
 import Model
 
-/// What systemd lets the packaged service do: its user, and where it may write. Read from `systemctl show` and from our own drop-in.
+/// The restrictions of the packaged service by systemd: its user, and where it may write. Read from `systemctl show`
+/// and from our own drop-in.
 struct ServiceUnit {
     static let name = "postern.service"
-    /// Written by `postern config apply` alone.
+    /// Written only by `postern config apply`.
     static let dropInPath = "/etc/systemd/system/\(name).d/50-configuration.conf"
     private static let properties = [
         "LoadState", "ActiveState", "SubState", "User", "ProtectSystem", "ProtectHome", "PrivateTmp", "ReadWritePaths",
@@ -12,22 +13,22 @@ struct ServiceUnit {
         "RuntimeDirectory",
     ]
 
-    /// Empty: root.
+    /// Empty for root.
     let user: String
     /// `active`, `failed`, `activating`.
     let state: String
-    /// What the unit makes for itself, and may write to.
+    /// Directories that the unit creates for itself and may write to.
     let ownDirectories: [String]
-    /// The files that the drop-in hands over, in order, by the key of their setting.
+    /// The files that the drop-in passes to the service, in order, by the key of their setting.
     let credentials: [String: [String]]
     private let readWritePaths: [String]
     private let isReadOnly: Bool
     private let hidden: [String]
 
     /// - Parameters:
-    ///   - properties: what `systemctl show` prints, a `NAME=VALUE` a line.
-    ///   - dropIn: the drop-in's text; empty where there is none.
-    /// - Returns: nil where the unit is not installed.
+    ///   - properties: the output of `systemctl show`, one `NAME=VALUE` per line.
+    ///   - dropIn: the drop-in's text. Empty if there is none.
+    /// - Returns: nil if the unit is not installed.
     init?(properties text: String, dropIn: String) {
         var values: [String: String] = [:]
         for line in text.split(separator: "\n") {
@@ -41,7 +42,7 @@ struct ServiceUnit {
         isReadOnly = values["ProtectSystem"] == "strict"
         ownDirectories =
             words("StateDirectory").map { "/var/lib/\($0)" } + words("RuntimeDirectory").map { "/run/\($0)" }
-        // A path may begin with - (may be missing) and + (of the root directory).
+        // A path may begin with - (may be missing) and + (relative to the root directory).
         readWritePaths = words("ReadWritePaths").map { String($0.drop { $0 == "-" || $0 == "+" }) }
         hidden =
             (["yes", "tmpfs"].contains(values["ProtectHome"]) ? ["/home", "/root", "/run/user"] : [])
@@ -49,7 +50,7 @@ struct ServiceUnit {
         credentials = Self.credentials(dropIn)
     }
 
-    /// The unit of this machine; nil where there is none, or no systemd.
+    /// The unit of this machine. Nil if there is none, or no systemd.
     static func installed() -> ServiceUnit? {
         let arguments = ["show", name] + properties.flatMap { ["-p", $0] }
         guard access("/run/systemd/system", F_OK) == 0, let text = Program.output("/usr/bin/systemctl", arguments)
@@ -58,7 +59,7 @@ struct ServiceUnit {
         return ServiceUnit(properties: text, dropIn: dropIn ?? "")
     }
 
-    /// Where systemd listens for the service, by the setting that its sockets win over.
+    /// The addresses on which systemd listens for the service, by the setting that its sockets override.
     static func sockets() -> [String: (listens: String, unit: String)] {
         var found: [String: (listens: String, unit: String)] = [:]
         for (key, unit) in [(Settings.https.key, "postern.socket"), (Settings.http.key, "postern-http.socket")] {
@@ -92,7 +93,7 @@ struct ServiceUnit {
     static let handedOver = [
         Settings.tlsCertificate.key, Settings.tlsKey.key, Settings.tunnelCertificate.key, Settings.tunnelKey.key,
     ]
-    /// The settings that name directories to write to.
+    /// The settings that name writable directories.
     static let written = [Settings.state.key, Settings.backupDirectory.key]
 
     func hides(_ path: String) -> Bool { Self.contains(hidden, path) }
@@ -107,14 +108,14 @@ struct ServiceUnit {
 
     // MARK: The service's user
 
-    /// Numbers of the service's user; nil where it is root, or not there.
+    /// The user and group ids of the service. Nil if the user is root or does not exist.
     var account: (user: uid_t, group: gid_t)? {
         guard !user.isEmpty, let found = getpwnam(user) else { return nil }
         return (found.pointee.pw_uid, found.pointee.pw_gid)
     }
 
-    /// Becomes the service's user for good, where we are root.
-    /// - Throws: ``CommandFailure`` when the system refuses.
+    /// Switches permanently to the service's user, if we are root.
+    /// - Throws: ``CommandFailure`` if the system refuses.
     func become() throws {
         guard geteuid() == 0, let account else { return }
         guard setgroups(0, nil) == 0, setgid(account.group) == 0, setuid(account.user) == 0 else {
@@ -122,7 +123,8 @@ struct ServiceUnit {
         }
     }
 
-    /// Asks as the service's user, and is root again afterwards. Nothing else runs meanwhile: the commands that ask have one thread.
+    /// Checks access as the service's user and switches back to root. No other code runs meanwhile: the commands that
+    /// use this have one thread.
     func allows(_ path: String, _ mode: CInt) -> Bool {
         guard geteuid() == 0, let account else { return access(path, mode) == 0 }
         guard setgroups(0, nil) == 0, setegid(account.group) == 0, seteuid(account.user) == 0 else { return false }

@@ -5,18 +5,19 @@ import Glibc
 import Model
 import Storage
 
-/// The effective settings: flag before environment before file before default; where each came from is remembered.
+/// The effective settings and their sources. A flag has priority over the environment, the environment over the file,
+/// and the file over the default.
 struct Configuration: Sendable {
     struct Value: Sendable {
         let text: String
-        /// As `config show` says it: `flag`, `POSTERN_TLS_MODE`, `line 12`, `default`.
+        /// As shown by `config show`: `flag`, `POSTERN_TLS_MODE`, `line 12`, `default`.
         let source: String
     }
 
     static let standardFile = "/etc/postern/postern.yml"
-    /// A configuration file is a page; this is a hundred, in bytes.
+    /// The maximum size in bytes. A configuration file is a page, and this is enough for a hundred.
     private static let fileLimit = 1 << 20
-    /// Files that systemd hands over for one setting.
+    /// The maximum number of files that systemd passes for one setting.
     private static let filesLimit = 100
 
     /// The file that was read, if there was one.
@@ -24,7 +25,7 @@ struct Configuration: Sendable {
     private let values: [String: Value]
     let problems: [String]
 
-    /// Collects every mistake; nothing is thrown, so that `config check` can say them all.
+    /// Collects all mistakes and throws nothing, so that `config check` can show all of them.
     /// - Parameters:
     ///   - file: nil reads ``standardFile`` if there is one.
     ///   - flags: by key.
@@ -60,7 +61,7 @@ struct Configuration: Sendable {
         self.problems = problems + Contradictions(values).found
     }
 
-    /// Variables of ours that nothing reads: as likely misspelt as an unknown key in the file.
+    /// Variables with our prefix that nothing reads. They may be misspelt, like an unknown key in the file.
     private static func strangers() -> [String] {
         let known = Set(Setting.all.flatMap { [$0.variable, $0.variable + "_FILE"] })
         return ProcessInfo.processInfo.environment.keys.filter {
@@ -68,38 +69,38 @@ struct Configuration: Sendable {
         }
         .sorted().compactMap { name in
             let key = name.dropFirst("POSTERN_".count).lowercased().map { $0 == "_" ? "-" : String($0) }.joined()
-            // Others may have variables of their own that begin like ours.
+            // Other programs may have variables with the same prefix.
             return Setting.nearest(to: key).map { near in
                 "unknown variable \(name); did you mean \(Setting.named(near)?.variable ?? near)?"
             }
         }
     }
 
-    /// What the client's verbs read, and set.
+    /// The variables that client commands read and set.
     private static let ofClients: Set<String> = [
         "POSTERN_URL", "POSTERN_TOKEN", "POSTERN_FINGERPRINT", "POSTERN_SHARED",
     ]
 
     private static func standard(_ setting: Setting) -> Value? {
-        // Weaker than the file: the owner's verbs do not see it, and must find the same database.
+        // Has less priority than the file: the owner's commands do not see this variable and must find the same database.
         if setting.key == Settings.state.key, let directory = environment("STATE_DIRECTORY") {
             return Value(text: directory, source: "STATE_DIRECTORY")
         }
         return setting.standard.map { Value(text: $0, source: "default") }
     }
 
-    /// What stands outside the file, weakest first.
+    /// The values from outside the file, lowest priority first.
     private static func outside(
         _ setting: Setting, _ flags: [String: String], _ problems: inout [String]
     ) -> [(String, String)] {
         var found: [(String, String)] = []
-        // systemd gives a service its credentials.
+        // systemd passes credentials to a service.
         if setting.isSecret, let directory = environment("CREDENTIALS_DIRECTORY"),
             case .success(let text) = TextFile.read("\(directory)/\(setting.key)", limit: fileLimit)
         {
             found.append(("credential", text.trimmed))
         }
-        // Certificates that root alone can read (`postern config apply`): the value is where systemd has put them.
+        // Certificates that only root can read (`postern config apply`): the value is the path at which systemd provides them.
         if ServiceUnit.handedOver.contains(setting.key), let directory = environment("CREDENTIALS_DIRECTORY") {
             let paths = (0..<Self.filesLimit).map { "\(directory)/\(ServiceUnit.credentialName(setting.key, $0))" }
                 .prefix { (path: String) in access(path, R_OK) == 0 }
@@ -118,14 +119,14 @@ struct Configuration: Sendable {
 
     // MARK: Reading
 
-    /// The master key where systemd hands it over: `LoadCredential=master-key:…`.
+    /// The master key, if systemd provides it: `LoadCredential=master-key:…`.
     static var masterKeyCredential: String? {
         guard let directory = environment("CREDENTIALS_DIRECTORY") else { return nil }
         let path = "\(directory)/master-key"
         return access(path, R_OK) == 0 ? path : nil
     }
 
-    /// What plans allow, with the owner's changes.
+    /// The limits of the plans, with the owner's changes.
     var plans: PlanCatalogue {
         let plans = PlanCatalogue()
         plans.configure(standard: self[Settings.planDefault].rawValue, changes: self[Settings.planLimits])
@@ -136,20 +137,20 @@ struct Configuration: Sendable {
 
     var stateDirectory: String { self[Settings.state] }
 
-    /// - Throws: ``CommandFailure`` with every mistake, one a line.
+    /// - Throws: ``CommandFailure`` with all mistakes, one per line.
     func checked() throws -> Configuration {
         try Self.refuse(problems)
         return self
     }
 
-    /// - Throws: ``CommandFailure`` where there are mistakes.
+    /// - Throws: ``CommandFailure`` if there are mistakes.
     static func refuse(_ problems: [String]) throws {
         if problems.isEmpty { return }
-        // No mistake in it: nobody has seen it.
+        // Not a mistake in the configuration: the file could not be read.
         if problems.count == 1, let problem = problems.first, problem.hasSuffix("run this with sudo") {
             throw CommandFailure("\(problem)")
         }
-        // A wrong flag is wrong usage, like any other command's.
+        // A wrong flag is wrong usage, as for any other command.
         throw CommandFailure(
             "the configuration has mistakes:\n  \(problems.map { "\($0)" as TerminalText }.joined(separator: "\n  "))",
             status: problems.contains { $0.hasPrefix("--") } ? 2 : 1)
@@ -158,16 +159,16 @@ struct Configuration: Sendable {
 }
 
 extension ServerOptions {
-    /// The configuration, or every mistake in it.
+    /// Returns the configuration, or throws all mistakes in it.
     /// - Throws: ``CommandFailure``.
     func load(_ others: [String: String] = [:]) throws -> Configuration {
         try Configuration(file: config, flags: others.merging(flags) { $1 }).checked()
     }
 
-    /// What was given, by key.
+    /// The given values, by key.
     var flags: [String: String] {
         guard let state else { return [:] }
-        // A relative directory is meant from here, wherever the file came from.
+        // A relative directory is relative to the current directory, wherever the file is.
         return ["state": state.hasPrefix("/") ? state : "\(currentDirectory())/\(state)"]
     }
 

@@ -1,14 +1,14 @@
 import CYAML
 
-/// The configuration file: one level of keys, each with a text, a number or a list.
+/// The configuration file: one level of keys. Each value is a text, a number or a list.
 struct ConfigurationFile {
     struct Entry {
         let value: String
-        /// From 1.
+        /// Counted from 1.
         let line: Int
     }
 
-    /// A mistake and where it is.
+    /// A mistake and its location.
     struct Problem: Sendable, CustomStringConvertible {
         let line: Int
         let text: String
@@ -19,7 +19,7 @@ struct ConfigurationFile {
     private(set) var entries: [String: Entry] = [:]
     private(set) var problems: [Problem] = []
 
-    /// - Parameter text: YAML. Every mistake is collected; a syntax error ends the reading.
+    /// - Parameter text: YAML. All mistakes are collected. A syntax error ends the parsing.
     init(yaml text: String) {
         var parser = yaml_parser_t()
         guard yaml_parser_initialize(&parser) == 1 else {
@@ -34,7 +34,7 @@ struct ConfigurationFile {
         }
     }
 
-    /// What stands between two events of the parser.
+    /// The state between two events of the parser.
     private enum Expectation {
         case mapping, key
         case value(String, Int)
@@ -57,7 +57,7 @@ struct ConfigurationFile {
             case (YAML_STREAM_START_EVENT, _), (YAML_DOCUMENT_START_EVENT, _), (YAML_DOCUMENT_END_EVENT, _): break
             case (YAML_MAPPING_START_EVENT, .mapping): expectation = .key
             case (YAML_MAPPING_END_EVENT, .key): expectation = .done
-            // A file of nothing but comments.
+            // A file that contains only comments.
             case (YAML_SCALAR_EVENT, .mapping) where Self.text(event).isEmpty: expectation = .done
             case (YAML_SCALAR_EVENT, .key): expectation = .value(Self.text(event), line)
             case (YAML_SCALAR_EVENT, .value(let key, let line)):
@@ -90,7 +90,7 @@ struct ConfigurationFile {
         if let first = entries[key] {
             return problems.append(Problem(line: line, text: "'\(key)' stands on line \(first.line) already"))
         }
-        // "key:" with nothing behind it leaves the default.
+        // "key:" without a value keeps the default.
         guard !value.isEmpty && value != "~" else { return }
         if let problem = setting.problem(with: value) {
             return problems.append(Problem(line: line, text: "'\(key)' \(problem), not '\(value)'"))

@@ -4,7 +4,8 @@ import Storage
 import TransportSecurity
 import Web
 
-/// Settings that are each right and do not go together. A server does not start with one, and `config check` says all of them.
+/// Settings that are each valid but contradict each other. A server does not start with a contradiction, and `config
+/// check` shows all of them.
 struct Contradictions {
     private let values: [String: Configuration.Value]
     private(set) var found: [String] = []
@@ -24,7 +25,7 @@ struct Contradictions {
 
     private subscript<Value>(setting: TypedSetting<Value>) -> Value { setting.read(values[setting.key]?.text) }
 
-    /// - Parameter key: the setting to look at, whose line is named.
+    /// - Parameter key: the setting that is reported, with its line.
     private mutating func add(_ key: String, _ text: String) {
         let source = values[key]?.source ?? ""
         found.append(source.isEmpty || source == "default" ? text : "\(source): \(text)")
@@ -54,7 +55,7 @@ struct Contradictions {
         }
     }
 
-    /// Scripts and cookies of a tunnel's pages reach every host of the domain that they are below.
+    /// Scripts and cookies of a tunnel's pages reach every host of the domain above them.
     private mutating func tunnels() {
         if (self[Settings.tunnelCertificate] == nil) != (self[Settings.tunnelKey] == nil) {
             add(
@@ -87,7 +88,7 @@ struct Contradictions {
             [self[Settings.publicURL].flatMap(Self.host)].compactMap { $0 }
             + self[Settings.tlsNames].map { $0.lowercased() }
         for host in own where host == domain || host.hasSuffix(".\(domain)") || domain.hasSuffix(".\(host)") {
-            // The wildcard itself may stand in tls-names.
+            // tls-names may contain the wildcard itself.
             if host == "*.\(domain)" { continue }
             add(
                 "tunnel-domain",

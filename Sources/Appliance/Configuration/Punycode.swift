@@ -1,4 +1,4 @@
-/// Host names beyond ASCII in the form that DNS and certificates have them (RFC 3492, RFC 5891).
+/// Converts host names with non-ASCII letters to the form used in DNS and certificates (RFC 3492, RFC 5891).
 enum Punycode {
     private static let base = 36
     private static let lowest = 1
@@ -6,7 +6,7 @@ enum Punycode {
     private static let skew = 38
     private static let damp = 700
 
-    /// `bücher.example` as `xn--bcher-kva.example`. Whether the letters are allowed in names is for the registry to say.
+    /// `bücher.example` as `xn--bcher-kva.example`. The registry decides which letters are allowed in names.
     static func host(_ name: String) -> String {
         name.lowercased().split(separator: ".", omittingEmptySubsequences: false)
             .map { $0.utf8.allSatisfy { $0 < 0x80 } ? String($0) : "xn--" + encoded(String($0)) }

@@ -4,9 +4,9 @@ import Model
 import Storage
 
 extension ServerOptions {
-    /// Runs something on the server's database, whether the server runs or not.
-    /// - Parameter makes: makes the database where there is none; elsewhere a mistyped directory is a mistake that is named.
-    /// - Throws: what `body` throws, ``CommandFailure``, `StorageError`.
+    /// Runs a closure with the server's database, whether or not the server is running.
+    /// - Parameter makes: creates the database if there is none. Otherwise a mistyped directory is reported as a mistake.
+    /// - Throws: errors of `body`, ``CommandFailure``, `StorageError`.
     func withDatabase<Success: Sendable>(
         makes: Bool = false, _ body: (Database, Configuration) async throws -> Success
     ) async throws -> Success {

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// The flags of commands that work on the server's own files. A flag wins over the environment, that over the file.
+/// The flags of commands that use the server's own files. A flag has priority over the environment, and the environment over the file.
 struct ServerOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -11,11 +11,11 @@ struct ServerOptions: ParsableArguments {
     var state: String?
 }
 
-/// The other flags of `postern serve`: one for each setting that is no secret, made from ``Settings``.
+/// The other flags of `postern serve`: one for each setting that is not a secret, generated from ``Settings``.
 struct ServeOptions: ParsableArguments, CustomReflectable {
     private static let settings = Setting.all.filter { !$0.isSecret && $0.key != Settings.state.key }
 
-    /// What was given, by key.
+    /// The given values, by key.
     private(set) var values: [String: String] = [:]
 
     init() {}
@@ -28,7 +28,7 @@ struct ServeOptions: ParsableArguments, CustomReflectable {
         init?(intValue: Int) { nil }
     }
 
-    /// As the compiler would write it for a property of each setting.
+    /// Equivalent to what the compiler would generate for one property per setting.
     init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: Key.self)
         for setting in Self.settings {
@@ -37,7 +37,7 @@ struct ServeOptions: ParsableArguments, CustomReflectable {
         }
     }
 
-    /// ArgumentParser finds a command's options by reflection: a property's name and its wrapper.
+    /// ArgumentParser finds a command's options by reflection: the name of a property and its wrapper.
     var customMirror: Mirror {
         Mirror(
             self, children: Self.settings.map { (label: "_\($0.key)", value: Self.option($0) as Any) },
@@ -46,7 +46,7 @@ struct ServeOptions: ParsableArguments, CustomReflectable {
 
     private static func option(_ setting: Setting) -> Option<String?> {
         let standard = setting.standard.map { " (default: \($0))" } ?? ""
-        // The words are in the text: they are longer than a value's name.
+        // The words are in the text, because they are longer than a value's name.
         let words = setting.words.map { " One of \($0.joined(separator: ", "))." } ?? ""
         return Option<String?>(
             name: .customLong(setting.key), help: ArgumentHelp("\(setting.help)\(words)\(standard)"),

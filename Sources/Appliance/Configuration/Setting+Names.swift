@@ -4,6 +4,6 @@ extension Setting {
 
     static func named(_ key: String) -> Setting? { all.first { $0.key == key } }
 
-    /// The known key that a wrong one is most like, if any is near.
+    /// The known key that is most similar to a wrong one, if any is similar enough.
     static func nearest(to key: String) -> String? { Spelling.nearest(to: key, in: all.map(\.key)) }
 }

@@ -1,7 +1,7 @@
 import Outbound
 import TransportSecurity
 
-/// One thing that an owner can set. It is a line in the configuration file, a variable and a flag, all of one name.
+/// One setting of the owner: a line in the configuration file, a variable and a flag, all with the same name.
 struct Setting: Sendable {
     enum Kind: Sendable {
         case text
@@ -9,9 +9,9 @@ struct Setting: Sendable {
         case number(ClosedRange<Int>)
         case yesNo
         case choice([String])
-        /// Separated by commas in a variable or a flag; a YAML list in the file.
+        /// Separated by commas in a variable or a flag. A YAML list in the file.
         case list
-        /// The same, each a path that starts with /.
+        /// The same. Each element is a path that starts with /.
         case paths
         /// Host names and numeric addresses.
         case names
@@ -27,16 +27,16 @@ struct Setting: Sendable {
         case ports
     }
 
-    /// As it stands in the file: `tls-mode`.
+    /// The key in the file: `tls-mode`.
     let key: String
     let kind: Kind
-    /// Nil: not set.
+    /// The default. Nil if there is none.
     let standard: String?
     /// One sentence for the file, `--help` and the documentation.
     let help: String
-    /// Takes effect on SIGHUP; everything else needs a restart.
+    /// Whether it takes effect on SIGHUP. All other settings need a restart.
     var reloads = false
-    /// Never shown.
+    /// Whether the value is never shown.
     var isSecret = false
 
     /// `POSTERN_TLS_MODE`
@@ -45,7 +45,7 @@ struct Setting: Sendable {
     /// `--tls-mode`
     var flag: String { "--\(key)" }
 
-    /// The words of a choice; nil for other kinds.
+    /// The words of a choice. Nil for other kinds.
     var words: [String]? {
         switch kind {
         case .choice(let words): words
@@ -61,7 +61,7 @@ struct Setting: Sendable {
         }
     }
 
-    /// - Returns: what is wrong with a value, or nil.
+    /// - Returns: the problem with a value, or nil.
     func problem(with value: String) -> String? {
         switch kind {
         case .text, .list: return nil
@@ -98,7 +98,7 @@ struct Setting: Sendable {
 }
 
 extension Setting {
-    /// RFC 1123, section 2.1, with a wildcard as certificates have it; or numeric.
+    /// RFC 1123, section 2.1, with a wildcard as in certificates, or a numeric address.
     private static func isName(_ text: String) -> Bool {
         if IPAddressText.isAddress(text) { return true }
         let labels = text.split(separator: ".", omittingEmptySubsequences: false)
@@ -113,7 +113,7 @@ extension Setting {
     }
 }
 
-/// Where a listener is to be.
+/// The address of a listener.
 enum ListenAddress: Sendable, Equatable {
     case off
     case at(host: String, port: Int)

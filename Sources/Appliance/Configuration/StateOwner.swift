@@ -1,10 +1,10 @@
 import Glibc
 import Model
 
-/// Root runs the owner's verbs, the service runs as somebody else: files that root made would lock the service out.
+/// Root runs the owner's commands, but the service has another user: the service could not access files that root creates.
 enum StateOwner {
-    /// Becomes the user that the state directory belongs to, where we are root and it is not ours.
-    /// - Throws: ``CommandFailure`` when the system refuses.
+    /// Switches to the owner of the state directory, if we are root and it is not ours.
+    /// - Throws: ``CommandFailure`` if the system refuses.
     static func become(ownerOf directory: String) throws {
         var found = stat()
         guard geteuid() == 0, stat(directory, &found) == 0, found.st_uid != 0 else { return }

@@ -1,7 +1,7 @@
-/// A setting and the type of its value. Reading one that does not exist, or as another type, does not compile.
+/// A setting with the type of its value. Code that reads an unknown setting, or uses another type, does not compile.
 struct TypedSetting<Value: Sendable>: AnyTypedSetting {
     let setting: Setting
-    /// - Parameter text: as ``Setting/problem(with:)`` found it right; nil where the setting has no value.
+    /// - Parameter text: accepted by ``Setting/problem(with:)``. Nil if the setting has no value.
     let read: @Sendable (String?) -> Value
 
     var key: String { setting.key }
@@ -52,7 +52,7 @@ extension TypedSetting where Value == Int? {
 }
 
 extension TypedSetting where Value == Bool {
-    /// No unless it is set.
+    /// False unless it is set.
     static func yesNo(_ key: String, _ help: String, reloads: Bool = false) -> TypedSetting {
         TypedSetting(setting: Setting(key: key, kind: .yesNo, standard: "no", help: help, reloads: reloads)) {
             $0 == "yes" || $0 == "true"
@@ -61,7 +61,7 @@ extension TypedSetting where Value == Bool {
 }
 
 extension TypedSetting where Value == [String] {
-    /// - Parameter kind: what each element is.
+    /// - Parameter kind: the kind of each element.
     static func list(
         _ key: String, _ kind: Setting.Kind, standard: String? = nil, _ help: String, reloads: Bool = false
     ) -> TypedSetting {

@@ -6,7 +6,7 @@ import Glibc
 import Model
 import TransportSecurity
 
-/// `postern demo`: a server, an account and a share for as long as it takes to look at them.
+/// `postern demo`: a temporary server, account and share, for trying them out.
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo", abstract: "Shares a shell of this machine with itself, to look at; leaves nothing behind.",
@@ -26,8 +26,8 @@ struct DemoCommand: AsyncParsableCommand {
             throw CommandFailure(
                 "a demo wants a terminal; in a script use 'postern serve' and 'postern share --json'", status: 2)
         }
-        // An end would leave things behind. The share minds them itself, when there is one.
-        // Ctrl-\ stays for whoever does not want to wait for a start that hangs.
+        // If the process ended here, it would leave files behind. Once there is a share, the share handles these signals itself.
+        // Ctrl-\ still works, for a start that hangs.
         for number in [SIGINT, SIGTERM, SIGHUP] { signal(number, SIG_IGN) }
         let stage = try DemoStage()
         let status = try await stage.play(command)
@@ -35,7 +35,7 @@ struct DemoCommand: AsyncParsableCommand {
     }
 }
 
-/// Everything a demo puts up, and takes down again.
+/// Everything that a demo creates and removes again.
 private struct DemoStage {
     private let directory: String
     private var state: String { "\(directory)/state" }
@@ -76,7 +76,7 @@ private struct DemoStage {
         return try await Share.run(options, address: address, token: token)
     }
 
-    /// An account on the demo's server, and its credentials where a client finds them.
+    /// Creates an account on the demo's server, and stores its credentials for the client commands.
     /// - Returns: its token.
     @discardableResult
     private func signIn(_ name: String, _ url: String, _ pin: String, configuration: String) throws -> String {
@@ -95,7 +95,7 @@ private struct DemoStage {
         return token
     }
 
-    /// A directory that we made, with all that is in it.
+    /// Removes a directory that we created, with its contents.
     private static func remove(_ path: String) {
         if let list = opendir(path) {
             while let entry = readdir(list) {

@@ -5,13 +5,13 @@ import Model
 /// A child process that runs this same program.
 final class PosternChildProcess {
     private let pid: pid_t
-    /// What it prints.
+    /// The pipe with its output.
     private let output: CInt
     private var buffered: [UInt8] = []
     private var status: Int32?
 
     /// - Parameters:
-    ///   - configHome: `XDG_CONFIG_HOME`, where client verbs keep credentials; nil leaves the environment as it is.
+    ///   - configHome: `XDG_CONFIG_HOME`, where client commands store credentials. Nil does not change the environment.
     /// - Throws: ``CommandFailure``.
     init(_ arguments: [String], configHome: String? = nil) throws {
         var pipes: [CInt] = [-1, -1]
@@ -27,7 +27,7 @@ final class PosternChildProcess {
         }
         posix_spawn_file_actions_adddup2(&actions, pipes[1], 1)
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        // A process group of its own: Ctrl-C in the terminal must not stop this child.
+        // Its own process group: Ctrl-C in the terminal must not stop this child.
         posix_spawnattr_setpgroup(&attributes, 0)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
         var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("POSTERN_") }
@@ -50,7 +50,7 @@ final class PosternChildProcess {
 
     deinit { close(output) }
 
-    /// The next line that it prints; nil where there is none any more.
+    /// The next line of its output. Nil at the end.
     func line() -> String? {
         while true {
             if let end = buffered.firstIndex(of: UInt8(ascii: "\n")) {
@@ -65,7 +65,7 @@ final class PosternChildProcess {
         }
     }
 
-    /// - Returns: its exit status; as a shell says it where a signal ended it.
+    /// - Returns: its exit status. If a signal ended it, the status that a shell would report.
     @discardableResult
     func wait() -> Int32 {
         if let status { return status }
@@ -86,7 +86,7 @@ final class PosternChildProcess {
         CommandFailure("cannot start another process: \(String(cString: strerror(errno)).lowercased())")
     }
 
-    /// C's array of strings, with a null at its end.
+    /// C's array of strings, terminated by null.
     private static func withPointers<Success>(
         _ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Success
     ) -> Success {

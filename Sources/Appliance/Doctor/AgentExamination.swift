@@ -9,9 +9,9 @@ import NIOPosix
 import Outbound
 import TransportSecurity
 
-/// What `postern doctor` looks at on a machine that is enrolled: the way out, and what `agent.yml` leads to.
+/// The checks of `postern doctor` on an enrolled machine: its connection to the server, and the services in `agent.yml`.
 enum AgentExamination {
-    /// Above this, in seconds, a clock is said to be wrong.
+    /// The difference in seconds above which a clock is reported as wrong.
     private static let clockTolerance = 300
     private static let timeout = TimeAmount.seconds(5)
 
@@ -34,7 +34,7 @@ enum AgentExamination {
         return findings + (await services(settings, machine))
     }
 
-    // MARK: The way out
+    // MARK: Connection to the server
 
     private static func proxy() -> [Finding] {
         do {
@@ -83,7 +83,7 @@ enum AgentExamination {
         return [Finding("name", good: "\(address.host) is \(found.prefix(4).joined(separator: ", "))")]
     }
 
-    /// The public side of the server: whether it answers, by which certificate, and what time it is there.
+    /// Checks the server's public HTTPS address: whether it responds, with which certificate, and its time.
     private static func https(_ address: ServerAddress) async -> [Finding] {
         do {
             let connector = Connector(
@@ -99,7 +99,7 @@ enum AgentExamination {
             var belief = address.isSecure ? ", by a certificate that is believed" : ", without TLS"
             do { answer = try await ask(try address.tls()) } catch let error as TLSError where error.code == .untrusted
             {
-                // The link knows the server by another key; what the clock is there can be asked all the same.
+                // The link identifies the server by another key. The server's time can be requested anyway.
                 answer = try await ask(try ClientContexts.context(.anyone))
                 belief =
                     ", by another certificate than at the enrolment; the link knows it by its own key and does not mind"
@@ -143,7 +143,7 @@ enum AgentExamination {
                         ?? Finding("link", good: "\(way.text) leads to the server"))
             } catch { findings.append(Finding("link", bad: "\(error)")) }
         }
-        // One way is enough.
+        // One path to the server is enough.
         guard isOpen else { return findings }
         return findings.map { $0.isGood ? $0 : Finding("link", good: "\($0.text) (not needed)") }
     }
@@ -163,7 +163,7 @@ enum AgentExamination {
         } catch { return [Finding("agent", bad: "\(error)")] }
     }
 
-    /// Whether what `agent.yml` leads to is there.
+    /// Checks whether the services in `agent.yml` exist.
     private static func services(_ path: String, _ machine: MachineState) async -> [Finding] {
         let settings: AgentSettings
         do {
@@ -177,7 +177,7 @@ enum AgentExamination {
         return findings
     }
 
-    /// Whether the agent may read a directory: root may read nearly everything, and the service is somebody else.
+    /// Whether the agent may read a directory: root may read nearly everything, but the service has another user.
     private static func canRead(_ path: String, as machine: MachineState) -> Bool {
         var owner = stat()
         guard geteuid() == 0, stat(machine.directory, &owner) == 0, owner.st_uid != 0 else {
@@ -215,7 +215,7 @@ enum AgentExamination {
     }
 }
 
-/// `Date` of an HTTP answer (RFC 9110, section 5.6.7).
+/// The `Date` of an HTTP response (RFC 9110, section 5.6.7).
 enum HTTPDate {
     private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 

@@ -5,7 +5,7 @@ import Model
 import NIOCore
 import Wire
 
-/// `postern doctor`: what is wrong, and what to do about it.
+/// `postern doctor`: shows problems and their remedies.
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
@@ -37,12 +37,12 @@ struct DoctorCommand: AsyncParsableCommand {
             throw CommandFailure("\(machine.directory) cannot be looked into; run this with sudo")
         }
         let configuration = Configuration(file: server.config, flags: server.flags)
-        // Before this process becomes the server's user, who may not look there.
+        // Before this process switches to the server's user, who may not read these files.
         var findings = machine.isEnrolled ? await AgentExamination.findings(machine, settings: agentSettings) : []
         let isServer = !machine.isEnrolled || access(configuration.stateDirectory, F_OK) == 0
         let unit = ServiceCheck.unit(for: configuration, flags: server.flags)
         if isServer {
-            // Before this process becomes the service's user, who may not read the journal.
+            // Before this process switches to the service's user, who may not read the journal.
             findings += Examination.service(unit)
             findings += Examination.configuration(configuration, problems: ServiceCheck.problems(configuration, unit))
         }

@@ -8,11 +8,11 @@ import Outbound
 import Storage
 import TransportSecurity
 
-/// One thing that was looked at.
+/// The result of one check.
 struct Finding {
     let check: String
     let isGood: Bool
-    /// Where it is not good, the sentence names the remedy.
+    /// If there is a problem, the sentence names the remedy.
     let text: String
 
     init(_ check: String, good text: String) { (self.check, isGood, self.text) = (check, true, text) }
@@ -21,7 +21,7 @@ struct Finding {
 
 /// The checks of `postern doctor`. None changes anything.
 enum Examination {
-    /// A service that systemd could not start, with what it wrote last.
+    /// A service that systemd could not start, with its last output.
     static func service(_ unit: ServiceUnit?) -> [Finding] {
         guard let unit, !["active", "reloading", "inactive"].contains(unit.state) else { return [] }
         let journal =
@@ -116,19 +116,19 @@ enum Examination {
         } catch { return [Finding("certificate", bad: "\(error)")] }
     }
 
-    /// Asks the running server over its own listener.
+    /// Sends a request to the running server over its own listener.
     static func server(_ configuration: Configuration) async -> [Finding] {
         guard (try? ServeLock.isTaken(stateDirectory: configuration.stateDirectory)) == true else {
             return [Finding("server", bad: "does not run; 'systemctl start postern' or 'postern serve'")]
         }
         let isSecure = configuration[Settings.https] != .off
-        // Under systemd the sockets are its own; the standard ports are the ones it has.
+        // With systemd the sockets are its own. They use the standard ports.
         let standard = isSecure ? 443 : 80
         var places = [("127.0.0.1", standard)]
         if case .at(let host, let port) = configuration[isSecure ? Settings.https : Settings.http], port != 0 {
             places.insert((["*", "::", "0.0.0.0"].contains(host) ? "127.0.0.1" : host, port), at: 0)
         }
-        // The port that the running server has kept: flags that it was started with are not known here.
+        // The port that the running server has stored: the flags it was started with are unknown here.
         if let kept = WebAddress(PublicAddress.known(configuration), scheme: isSecure ? "https" : "http"),
             !places.contains(where: { $0.1 == kept.port })
         {
@@ -141,7 +141,7 @@ enum Examination {
                     ? try CertStatus.reports(configuration).first.map {
                         try TLSContext.client(trust: .pinned($0.facts.fingerprint))
                     } : nil
-                // This machine is never asked through a proxy.
+                // Requests to this machine never use a proxy.
                 let client = HTTPClient(
                     Connector(group: MultiThreadedEventLoopGroup.singleton, connectTimeout: .seconds(5)))
                 let answer = try await client.exchange(

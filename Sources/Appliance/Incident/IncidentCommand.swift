@@ -6,7 +6,7 @@ import Operations
 import Storage
 import Wire
 
-/// `postern incident …`: what the status page tells people.
+/// `postern incident …`: messages on the status page.
 struct IncidentCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "incident", abstract: "Posts, lists and ends incidents on the status page.",
@@ -49,7 +49,7 @@ struct IncidentResolve: AsyncParsableCommand {
         commandName: "resolve", abstract: "Ends an incident.",
         discussion: "Example: postern incident resolve 3f2a9c017b44")
 
-    /// Characters of an id that tell incidents apart; `incident list` shows twelve.
+    /// The minimum number of characters that identify an incident. `incident list` shows twelve.
     private static let shortest = 4
 
     @Argument(help: "The incident's id, or the end of it.")

@@ -5,7 +5,7 @@ import Operations
 import Storage
 import TransportSecurity
 
-/// `postern keys …`: the keys behind what is sealed and signed.
+/// `postern keys …`: the keys for encryption and signatures.
 struct KeysCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys", abstract: "Changes the server's keys, while it runs.",

@@ -3,14 +3,14 @@ import Client
 import Glibc
 import Model
 
-/// The service `postern-agent` of systemd, as the package installs it.
+/// The systemd service `postern-agent`, as installed by the package.
 struct AgentService {
     static let name = "postern-agent"
     static let user = "postern-agent"
 
     let directory: String
 
-    /// Root enrols, the service runs as its own user: what root has written is for that user then.
+    /// Root enrols, but the service runs as its own user: files that root has written are given to that user.
     func giveFilesAway() {
         guard geteuid() == 0, directory == MachineState.standardDirectory, let entry = getpwnam(Self.user) else {
             return
@@ -23,9 +23,9 @@ struct AgentService {
         }
     }
 
-    /// Enables the service, and starts it with what was just enrolled.
-    /// - Returns: false where there is no such service here, or we may not.
-    /// - Throws: ``ClientError`` where systemd refuses.
+    /// Enables the service and starts it with the new enrolment.
+    /// - Returns: false if there is no such service, or if we are not allowed to.
+    /// - Throws: ``ClientError`` if systemd refuses.
     func start() async throws -> Bool {
         guard geteuid() == 0, directory == MachineState.standardDirectory, access("/run/systemd/system", F_OK) == 0,
             try await Program.run("/usr/bin/systemctl", ["cat", "\(Self.name).service"], isQuiet: true) == 0

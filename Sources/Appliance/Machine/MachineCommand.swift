@@ -5,7 +5,7 @@ import Database
 import Model
 import Wire
 
-/// `postern machine …`: computers that hold on to a server with a key of their own.
+/// `postern machine …`: computers that connect to a server with their own key.
 struct MachineCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "machine", abstract: "Enrols machines, lists and revokes them.",
@@ -20,14 +20,14 @@ struct MachineCommand: AsyncParsableCommand {
         ])
 }
 
-/// Where a machine keeps its enrolment.
+/// The directory of a machine's enrolment.
 struct MachineStateOption: ParsableArguments {
     @Option(help: ArgumentHelp("Where this machine keeps its key and enrolment.", valueName: "directory"))
     var state = MachineState.standardDirectory
 
     var machine: MachineState { MachineState(directory: state) }
 
-    /// What starts the agent of this directory.
+    /// The command that starts the agent of this directory.
     var startCommand: String {
         state == MachineState.standardDirectory
             ? "sudo systemctl start postern-agent" : "postern agent --state \(state)"

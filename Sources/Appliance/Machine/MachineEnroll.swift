@@ -7,7 +7,7 @@ import Model
 import TransportSecurity
 import Wire
 
-/// `postern machine enroll`: this machine gets a key of its own, and the server learns it.
+/// `postern machine enroll`: creates a key for this machine and enrols it at the server.
 struct MachineEnroll: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "enroll", abstract: "Enrols this machine with a code, or with your own token.",
@@ -76,7 +76,7 @@ struct MachineEnroll: AsyncParsableCommand {
         try await report(machine)
     }
 
-    /// A fresh key is kept before the server hears of it: where the answer is lost, the next try is with the same one.
+    /// A new key is stored before it is sent to the server: if the response is lost, the next attempt uses the same key.
     private func key(_ machine: MachineState) throws -> CertificatePair {
         if !newKey, let key = try machine.key() { return key }
         let key = try machine.nextKey() ?? MachineState.makeKey()
@@ -84,7 +84,7 @@ struct MachineEnroll: AsyncParsableCommand {
         return key
     }
 
-    /// The server that is meant, and what shows that we may enrol a machine there.
+    /// The server, and the token of the person who is signed in there. The token is empty if a code is used.
     private func server() async throws -> (ServerAddress, token: String) {
         guard let url else {
             guard let credentials = try Credentials.find() else {
@@ -112,7 +112,7 @@ struct MachineEnroll: AsyncParsableCommand {
         return (address, stored?.token ?? "")
     }
 
-    /// Looks once a moment, until there is a link or it is clear that there is none.
+    /// Polls until there is a link, or until it is clear that there will be none.
     private func report(_ machine: MachineState) async throws {
         for _ in 0..<Self.looks {
             try await Task.sleep(for: Self.lookPause)
@@ -132,7 +132,7 @@ struct MachineEnroll: AsyncParsableCommand {
     private static let lookPause = Duration.milliseconds(300)
 }
 
-/// What a machine says of itself.
+/// The machine's description of itself.
 enum MachinePlatform {
     static var hostName: String {
         var name = [CChar](repeating: 0, count: 256)

@@ -6,7 +6,7 @@ import Operations
 import Storage
 import Wire
 
-/// `postern organisation …`: what an owner of the server decides about organisations.
+/// `postern organisation …`: decisions of the server's owner about organisations.
 struct OrganisationCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "organisation", abstract: "Lists organisations and sets their plans.",

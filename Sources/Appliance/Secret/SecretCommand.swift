@@ -7,7 +7,7 @@ import Operations
 import Storage
 import Wire
 
-/// `postern secret …`: secrets of the configuration, sealed in the database.
+/// `postern secret …`: secrets of the configuration, stored sealed in the database.
 struct SecretCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "secret", abstract: "Keeps secrets of the configuration sealed in the database.",
@@ -19,7 +19,7 @@ struct SecretCommand: AsyncParsableCommand {
             """,
         subcommands: [SecretSet.self, SecretList.self, SecretRemove.self])
 
-    /// The settings that are secrets and are read after the database is open.
+    /// The settings that are secrets and are read after the database was opened.
     static var names: [String] { Setting.all.filter { $0.isSecret && !$0.key.hasPrefix("acme") }.map(\.key) }
 
     static func check(_ name: String) throws {

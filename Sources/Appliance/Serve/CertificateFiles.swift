@@ -4,9 +4,9 @@ import Glibc
 import Model
 import TransportSecurity
 
-/// The pairs of files that `tls-certificate` and `tls-key` name, one behind the other.
+/// The pairs of files in `tls-certificate` and `tls-key`, in the same order.
 struct CertificateFiles {
-    /// Certificate files are a few KiB, in bytes.
+    /// The maximum size of a file, in bytes. Certificate files are a few KiB.
     private static let limit = 1 << 20
 
     private let certificates: [String]
@@ -16,13 +16,13 @@ struct CertificateFiles {
         self.init(certificates: configuration[Settings.tlsCertificate], keys: configuration[Settings.tlsKey])
     }
 
-    /// - Parameter keys: as many as certificates, in their order.
+    /// - Parameter keys: one for each certificate, in the same order.
     init(certificates: [String], keys: [String]) {
         self.certificates = certificates
         self.keys = keys
     }
 
-    /// When the files last changed, as far as the file system tells.
+    /// When the files last changed, according to the file system.
     var stamp: [Int] {
         (certificates + keys).flatMap { path -> [Int] in
             var found = stat()
@@ -34,7 +34,7 @@ struct CertificateFiles {
     /// All pairs, each checked to belong together.
     /// - Throws: ``CommandFailure`` that names the file.
     func read() throws -> [CertificatePair] {
-        // Also after a reload that asks for another mode: that waits for a restart, and this one goes on.
+        // Also after a reload with another mode: the change waits for a restart, and this mode stays in use.
         guard !certificates.isEmpty, certificates.count == keys.count else {
             throw CommandFailure("tls-certificate and tls-key name no pair of files each")
         }
@@ -45,15 +45,15 @@ struct CertificateFiles {
         }
     }
 
-    /// The first that is past its end, in words.
+    /// A message about the first expired pair.
     func expired(_ pairs: [CertificatePair]) -> String? {
         zip(certificates, pairs).first { $1.leaf.notAfter < time(nil) }.map {
             "the certificate in \($0.0) has expired; put a new one there"
         }
     }
 
-    /// What is to be shown: a pair that has expired replaces none that is still good for one of its names, or stood in its place;
-    /// where there is no such pair, it is better than none.
+    /// The pairs to present. An expired pair does not replace a pair that is still valid for one of its names, or that
+    /// was served in its place. If there is no such pair, an expired one is better than none.
     static func chosen(_ found: [CertificatePair], over served: [CertificatePair], now: Int) -> [CertificatePair] {
         found.enumerated().map { index, pair in
             guard pair.leaf.notAfter < now else { return pair }

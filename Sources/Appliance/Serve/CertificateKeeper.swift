@@ -7,9 +7,9 @@ import CertificateAuthorities
 import Outbound
 import TransportSecurity
 
-/// Gets the certificates that `tls-mode` asks for into the store, keeps them fresh, and warns when one nears its end.
+/// Loads the certificates for `tls-mode` into the store, renews them, and warns when one is close to its expiry.
 final class CertificateKeeper: Service {
-    /// Between two looks at files and at the clock, in seconds: a renewal hook need not tell us.
+    /// The interval between two checks of the files and the clock, in seconds: a renewal hook need not notify us.
     private static let watchSeconds = 5
 
     let store = ServerCertificates()
@@ -28,7 +28,7 @@ final class CertificateKeeper: Service {
         var urgency = RenewalSchedule.Urgency.good
     }
 
-    /// Loads or makes the certificates: a server that cannot show one does not start.
+    /// Loads or creates the certificates: a server that has none does not start.
     /// - Throws: `TLSError`, ``CommandFailure``.
     init(
         _ configuration: Configuration, answers: ChallengeAnswers, client: HTTPClient, logger: Logger
@@ -66,17 +66,17 @@ final class CertificateKeeper: Service {
     }
 
     func run() async throws {
-        // A graceful shutdown cancels the wait, and that is the good end of this service.
+        // A graceful shutdown cancels the wait. This is the normal end of this service.
         await cancelWhenGracefulShutdown {
             async let stapling: Void = self.staple()
             async let ordering: Void = self.order()
             async let watching: Void = self.watch()
-            // They throw only when they are cancelled.
+            // These throw only if they are cancelled.
             _ = try? await (stapling, ordering, watching)
         }
     }
 
-    /// All three run until they are cancelled: a service that returns ends the server.
+    /// All three run until they are cancelled: a service that returns stops the server.
     private func staple() async throws {
         if mode != .selfSigned { return try await OCSPKeeper(store: store, client: client, logger: logger).run() }
         while true { try await Task.sleep(for: .seconds(3600)) }
@@ -96,7 +96,7 @@ final class CertificateKeeper: Service {
         }
     }
 
-    /// Of every certificate that is shown, the one for clients that ask for no name first.
+    /// Reports for all served certificates. The first is for clients that send no name.
     var reports: [CertificateReport] {
         let problem = state.withLock { $0.problem }
         return store.current.map {
@@ -109,7 +109,7 @@ final class CertificateKeeper: Service {
 
     // MARK: The owner's side
 
-    /// Writes the list of served certificates to the state directory, where it has changed.
+    /// Writes the list of served certificates to the state directory, if it has changed.
     private func recordServed() {
         let served = state.withLock {
             ServedCertificates(
@@ -122,7 +122,7 @@ final class CertificateKeeper: Service {
         } catch { logger.error("cannot write the list of served certificates", metadata: ["problem": "\(error)"]) }
     }
 
-    /// One line when a quarter of a lifetime is left, one when a tenth is.
+    /// Logs one line when a quarter of the lifetime is left, and one when a tenth is left.
     private func warn() {
         guard let report else { return }
         let before = state.withLock { state in
@@ -139,14 +139,14 @@ final class CertificateKeeper: Service {
 
     // MARK: Files
 
-    /// The configuration was read again: other files may be meant now.
+    /// The configuration was reloaded and may name other files now.
     func reload(_ configuration: Configuration) {
         state.withLock { $0.files = CertificateFiles(configuration) }
         reload(force: true)
         recordServed()
     }
 
-    /// Takes the files' new contents where they changed. A pair that does not fit leaves the old ones in force.
+    /// Loads files whose contents have changed. If a pair is invalid, the old ones stay in force.
     private func reload(force: Bool) {
         guard mode == .files else { return }
         let (files, seen) = state.withLock { ($0.files, $0.seen) }
@@ -173,7 +173,7 @@ final class CertificateKeeper: Service {
     @discardableResult
     private func loadFiles() throws -> Bool {
         let files = state.withLock { $0.files }
-        // Remembered before it is read, so that a pair that is wrong is said once and not every few seconds.
+        // Stored before the files are read, so that an invalid pair is logged once and not every few seconds.
         state.withLock { $0.seen = files.stamp }
         let found = try files.read()
         let pairs = CertificateFiles.chosen(found, over: store.current, now: time(nil))

@@ -7,9 +7,9 @@ import Storage
 import Telemetry
 import Tunnels
 
-/// Where rooms and tunnels count what they carry, so that a kill loses none of it.
+/// Where rooms and tunnels count their traffic, so that nothing is lost if the process is killed.
 enum CountsOutlivingAKill {
-    /// Writes into the ledger what the last run's rooms counted and could not write any more, and begins anew.
+    /// Adds the counts of the last run's rooms that are not in the ledger yet, and starts again.
     /// - Throws: `StorageError`.
     static func relayed(stateDirectory: String, _ database: Database, _ logger: Logger) async throws -> KeptCounters {
         try await begin("relayed.counters", stateDirectory, logger) { left in
@@ -29,14 +29,14 @@ enum CountsOutlivingAKill {
     private static func begin(
         _ name: String, _ stateDirectory: String, _ logger: Logger, settle: ([String: Int]) async throws -> Void
     ) async throws -> KeptCounters {
-        // systemd's directory is in memory, which wears out no disk, and stays from one start to the next.
+        // systemd's directory is in memory: this does not wear out a disk, and the directory survives a restart of the service.
         let runtime = getenv("RUNTIME_DIRECTORY").map { String(cString: $0) }?.split(separator: ":").first
         let path = "\(runtime.map(String.init) ?? stateDirectory)/\(name)"
         do {
             try await settle(try KeptCounters.left(at: path))
             return try KeptCounters(path: path)
         } catch let failure as KeptCounters.Failure {
-            // Serving is worth more than a minute's count.
+            // It is more important to serve than to keep a minute's count.
             logger.warning(
                 "bytes are counted in memory alone: a kill would lose what came in the last minute",
                 metadata: ["error": "\(failure)"])

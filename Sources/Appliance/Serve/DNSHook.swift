@@ -1,9 +1,10 @@
 import CertificateAuthorities
 import Model
 
-/// The owner's own program puts proofs into DNS: `HOOK present|remove NAME VALUE`. It returns when the record can be looked up.
+/// Adds proofs to DNS with the owner's own program: `HOOK present|remove NAME VALUE`. The program returns when the
+/// record can be looked up.
 struct DNSHook: NameProver {
-    /// Providers' records take a minute to be seen everywhere. In seconds.
+    /// The timeout in seconds. A provider's records may need a minute until they are visible everywhere.
     private static let timeout = 180
 
     let path: String
@@ -14,7 +15,7 @@ struct DNSHook: NameProver {
     }
 
     func remove(name: String, value: String) async {
-        // A record that is left behind harms nobody; the hook's own output says what is wrong.
+        // A record that is not removed does no harm, and the hook's own output names the problem.
         _ = try? await Program.run(path, ["remove", name, value], timeout: Self.timeout)
     }
 }

@@ -8,7 +8,8 @@ import Storage
 import TransportSecurity
 import Web
 
-/// The sign-in providers and the mail server of the configuration. Secrets that it lacks come from the database, where they are sealed.
+/// The sign-in providers and the mail server of the configuration. Secrets that are not in the configuration are read
+/// from the database, where they are sealed.
 struct ExternalServices {
     let providers: [any Provider]
     let mail: (any MailSender)?
@@ -17,7 +18,7 @@ struct ExternalServices {
     init(
         _ configuration: Configuration, database: Database, client: HTTPClient, connector: Connector
     ) async throws {
-        // The system's authorities take 3 MB; a server that speaks to nobody does not load them.
+        // The system's authorities need 3 MB. A server without external services does not load them.
         guard
             [Settings.githubClientId, Settings.googleClientId, Settings.oidcClientId, Settings.smtpHost].contains(
                 where: { configuration[$0] != nil })
@@ -92,7 +93,7 @@ struct ExternalServices {
     }
 }
 
-/// The mail server, as accounts use it.
+/// The mail server for accounts.
 private struct MailServer: MailSender {
     let client: SMTPClient
 

@@ -6,10 +6,10 @@ import Operations
 import Storage
 import Web
 
-/// The administrator that a script asks for with `POSTERN_ADMIN_PASSWORD_FILE`.
+/// The administrator that a script creates with `POSTERN_ADMIN_PASSWORD_FILE`.
 enum FirstAdministrator {
-    /// Makes the account where nobody administers the server yet; afterwards the setting does nothing. Name and password keep the
-    /// rules: ``Contradictions`` has looked.
+    /// Creates the account if the server has no administrator yet. After that the setting has no effect.
+    /// ``Contradictions`` has already checked the name and password.
     /// - Throws: `StorageError`.
     static func make(
         database: Database, hasher: PasswordHasher, _ configuration: Configuration, logger: Logger

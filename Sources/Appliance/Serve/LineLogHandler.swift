@@ -4,12 +4,12 @@ import Logging
 import Model
 import Wire
 
-/// One line per event on standard error: `level=info msg="…" key=value`, or the same as a JSON object. The journal adds the
-/// time; elsewhere we do.
+/// One line per event on standard error: `level=info msg="…" key=value`, or the same as a JSON object. The journal adds
+/// the time. Without the journal we add it.
 struct LineLogHandler: LogHandler {
     enum Format: String, Sendable, CaseIterable { case logfmt, json }
 
-    /// The whole process has one level, so that a reload reaches every logger.
+    /// The whole process has one level, so that a reload affects every logger.
     var logLevel: Logger.Level {
         get { LogSettings.shared.level }
         set { LogSettings.shared.level = newValue }
@@ -18,7 +18,7 @@ struct LineLogHandler: LogHandler {
     private let format: Format
     private let hasTime: Bool
 
-    /// - Parameter hasTime: false where the reader adds the time itself.
+    /// - Parameter hasTime: false if the reader adds the time.
     init(format: Format, hasTime: Bool) {
         self.format = format
         self.hasTime = hasTime
@@ -34,7 +34,7 @@ struct LineLogHandler: LogHandler {
         fields += [("level", event.level.rawValue), ("msg", event.message.description)]
         let all = metadata.merging(event.metadata ?? [:]) { $1 }
         fields += all.compactMap { key, value in Self.name(key).map { ($0, value.description) } }.sorted { $0.0 < $1.0 }
-        // One write, so that lines of several threads do not mix.
+        // One write, so that lines of different threads are not mixed.
         switch format {
         case .logfmt:
             let line = fields.map { "\($0.0)=\(Self.quoted($0.1))" }.joined(separator: " ")
@@ -45,13 +45,13 @@ struct LineLogHandler: LogHandler {
         }
     }
 
-    /// The library's own keys have its name in front; of those only the request's id is ours too.
+    /// The library's own keys have its name as a prefix. Of those, only the request's id is logged.
     private static func name(_ key: String) -> String? {
         key == "hb.request.id" ? "request" : key.hasPrefix("hb.") ? nil : key
     }
 
     private static func quoted(_ text: String) -> String {
-        // By scalars: a mark that joins a quote in one character would hide it, and the rest of the line would be somebody's words.
+        // Compare scalars: a combining mark after a quote would hide the quote, and the rest of the line could be chosen by an attacker.
         let isPlain = text.unicodeScalars.allSatisfy {
             $0 > " " && $0 != "\"" && $0 != "=" && !VisibleText.isControl($0)
         }

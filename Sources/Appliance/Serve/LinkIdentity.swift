@@ -4,16 +4,16 @@ import Glibc
 import Model
 import TransportSecurity
 
-/// The key that machines know this appliance by. It is made once and stays, whatever becomes of the public certificates.
+/// The key by which machines identify this appliance. It is created once and does not change with the public certificates.
 enum LinkIdentity {
     static let fileName = "link-identity.pem"
-    /// Announced to machines, and the identity from its day on.
+    /// The next identity: announced to machines, and used from its start date on.
     static let nextFileName = "link-identity-next.pem"
-    /// From the announcement to the change: a machine that connects once in this time keeps its enrolment. In seconds.
+    /// The time from the announcement to the change, in seconds: a machine that connects once in this time stays enrolled.
     static let announcedSeconds = 90 * 86_400
     private static let limit = 64 << 10
 
-    /// Reads it, or makes it on the first start.
+    /// Reads the identity, or creates it on the first start.
     /// - Throws: `TLSError`, ``CommandFailure``.
     static func pair(stateDirectory: String) throws -> CertificatePair {
         let path = "\(stateDirectory)/\(fileName)"
@@ -25,16 +25,16 @@ enum LinkIdentity {
         return try read(path) ?? make(path)
     }
 
-    /// The announced one; nil where there is none.
+    /// The announced identity. Nil if there is none.
     /// - Throws: ``CommandFailure``.
     static func next(stateDirectory: String) throws -> CertificatePair? {
         try read("\(stateDirectory)/\(nextFileName)")
     }
 
-    /// When it takes over, in epoch seconds.
+    /// When it replaces the current one, in epoch seconds.
     static func changesAt(_ next: CertificatePair) -> Int { next.leaf.notBefore + announcedSeconds }
 
-    /// Makes the next identity, which machines hear of from the next start on.
+    /// Creates the next identity, which is announced to machines from the next start on.
     /// - Throws: ``CommandFailure``, `TLSError`.
     static func announce(stateDirectory: String) throws -> CertificatePair {
         if let next = try next(stateDirectory: stateDirectory) {

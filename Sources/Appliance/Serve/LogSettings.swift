@@ -1,7 +1,7 @@
 import Logging
 import Synchronization
 
-/// The log level, which a reload may change while loggers are in use everywhere.
+/// The log level. A reload may change it while loggers are in use.
 final class LogSettings: Sendable {
     static let shared = LogSettings()
     private let current = Mutex(Logger.Level.info)

@@ -5,11 +5,12 @@ import Glibc
 import NIOPosix
 import ServiceLifecycle
 
-/// Gives memory back to the system after a burst: the allocator keeps what was freed, and a small machine needs it elsewhere.
+/// Returns memory to the system after a burst: the allocator keeps freed memory, and a small machine needs it for other processes.
 struct MemoryKeeper: Service {
-    /// Between two looks, in seconds.
+    /// The interval between two checks, in seconds.
     private static let pause = Duration.seconds(5)
-    /// Growth since the last time that is worth the allocator's locks, in bytes: more than a busy server's ordinary ups and downs.
+    /// The growth since the last time, in bytes, above which memory is returned. It must be worth the allocator's
+    /// locks: more than the usual variation of a busy server.
     private static let growthBytes = 16 << 20
 
     func run() async throws {
@@ -26,9 +27,9 @@ struct MemoryKeeper: Service {
         }
     }
 
-    /// Resident memory; 0 where the system does not say.
+    /// Resident memory. 0 if the system does not report it.
     private static var residentBytes: Int {
-        // The second number of statm is resident pages; the limit is the length of seven numbers.
+        // The second number in statm is the number of resident pages. The limit is the length of seven numbers.
         guard let bytes = try? WholeFile.read("/proc/self/statm", limit: 256) else { return 0 }
         let fields = String(decoding: bytes, as: UTF8.self).split(separator: " ")
         return fields.count > 1 ? (Int(fields[1]) ?? 0) * pageBytes : 0

@@ -6,9 +6,9 @@ import Synchronization
 import UnixSignals
 import Web
 
-/// SIGHUP: takes what can change while running, and says what needs a restart.
+/// SIGHUP: applies settings that can change while the server runs, and reports those that need a restart.
 final class Reloader: Service {
-    /// What the server was started with, which holds for everything that needs a restart.
+    /// The configuration at the start. It stays in force for settings that need a restart.
     private let started: Configuration
     private let current: Mutex<Configuration>
     private let reload: @Sendable () throws -> Configuration
@@ -52,7 +52,7 @@ final class Reloader: Service {
             return current
         }
         let changed = Setting.all.filter { $0.reloads && old[$0.key]?.text != fresh[$0.key]?.text }
-        // Also those that an earlier reload has said: they still wait.
+        // Includes settings from earlier reloads: they still need a restart.
         let waiting = Setting.all.filter { !$0.reloads && started[$0.key]?.text != fresh[$0.key]?.text }.map(\.key)
         LogSettings.shared.level = Logger.Level(fresh[Settings.logLevel])
         keeper?.reload(fresh)

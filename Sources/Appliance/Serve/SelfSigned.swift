@@ -4,13 +4,13 @@ import Glibc
 import Model
 import TransportSecurity
 
-/// The certificate that the server makes for itself, once: clients pin it, so that it must stay.
+/// The certificate that the server creates for itself, once. Clients pin it, so it must not change.
 enum SelfSigned {
     private static let limit = 1 << 20
 
     static func path(_ configuration: Configuration) -> String { "\(configuration.stateDirectory)/self-signed.pem" }
 
-    /// Reads it, or makes it on the first start.
+    /// Reads the certificate, or creates it on the first start.
     /// - Throws: `TLSError`, ``CommandFailure``.
     static func pair(_ configuration: Configuration) throws -> CertificatePair {
         if let stored = try stored(configuration) { return stored }
@@ -22,7 +22,7 @@ enum SelfSigned {
         return pair
     }
 
-    /// Reads it; nil where none was made yet.
+    /// Reads the certificate. Nil if none was created yet.
     /// - Throws: ``CommandFailure``.
     static func stored(_ configuration: Configuration) throws -> CertificatePair? {
         let path = path(configuration)
@@ -38,8 +38,8 @@ enum SelfSigned {
         }
     }
 
-    /// Names of `tls-names` that the certificate was made without, and what can be done: clients pin it, so that it is not made anew by
-    /// itself.
+    /// Reports names in `tls-names` that the certificate does not contain, and what to do. Clients pin the certificate,
+    /// so it is not created again automatically.
     static func missing(_ configuration: Configuration, in pair: Certificate) -> String? {
         let missing = configuration[Settings.tlsNames].filter { name in
             !pair.names.contains { $0.lowercased() == name.lowercased() }
@@ -58,7 +58,7 @@ enum SelfSigned {
 
 /// This machine's name.
 enum HostName {
-    /// Longest host name, in bytes (POSIX).
+    /// The maximum length of a host name, in bytes (POSIX).
     private static let limit = 255
 
     static var own: String? {

@@ -23,7 +23,7 @@ struct ServeCommand: AsyncParsableCommand {
             reconnect, and what was answered is on the disk. SIGHUP reloads.
             """)
 
-    /// How long connections get to end when the server stops, before they are cut.
+    /// How long connections may take to end when the server stops. After that they are closed.
     static let shutdownTime = Duration.seconds(10)
 
     @OptionGroup var server: ServerOptions
@@ -51,7 +51,7 @@ struct ServeCommand: AsyncParsableCommand {
         logger.info("stopped")
     }
 
-    /// Whether a descriptor is the journal itself: the variable alone is inherited by programs that write elsewhere.
+    /// Whether a descriptor is the journal itself: the variable alone is also inherited by programs that write elsewhere.
     static func isJournal(_ descriptor: CInt) -> Bool {
         var found = Glibc.stat()
         guard let named = getenv("JOURNAL_STREAM"), fstat(descriptor, &found) == 0 else { return false }

@@ -2,12 +2,12 @@ import Database
 import Glibc
 import Storage
 
-/// Held while a server uses a state directory: a second one would give away the first one's seats.
+/// Held while a server uses a state directory: a second server would release the first one's seats.
 enum ServeLock {
     private static let name = "serve.lock"
 
-    /// Takes the lock for the life of the process; the kernel gives it back, whatever ends us.
-    /// - Throws: ``StorageError`` when another server has it.
+    /// Takes the lock for the lifetime of the process. The kernel releases it, however the process ends.
+    /// - Throws: ``StorageError`` if another server holds it.
     static func take(stateDirectory: String) throws {
         let path = "\(stateDirectory)/\(name)"
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
@@ -21,8 +21,8 @@ enum ServeLock {
         }
     }
 
-    /// Whether a server runs on this directory now.
-    /// - Throws: ``StorageError`` when the directory cannot be read.
+    /// Whether a server is running on this directory.
+    /// - Throws: ``StorageError`` if the directory cannot be read.
     static func isTaken(stateDirectory: String) throws -> Bool {
         let path = "\(stateDirectory)/\(name)"
         let descriptor = open(path, O_RDWR | O_CLOEXEC)
@@ -30,7 +30,7 @@ enum ServeLock {
         guard descriptor >= 0 else {
             throw StorageError(.unavailable, "cannot open \(path): \(String(cString: strerror(errno)))")
         }
-        // Closing gives the lock back at once.
+        // Closing releases the lock at once.
         defer { close(descriptor) }
         return flock(descriptor, LOCK_EX | LOCK_NB) != 0
     }

@@ -6,26 +6,26 @@ import NIOCore
 import TransportSecurity
 import Wire
 
-/// What the running server shows, kept on the disk for the owner's verbs: the files that it was told to take may be others.
+/// The certificates that the running server presents, stored on disk for the owner's commands. They may differ from the configured files.
 struct ServedCertificates: Codable, Equatable {
     private static let fileName = "served-certificates.json"
-    /// A certificate is a few hundred bytes here; this is a hundred of them, in bytes.
+    /// The maximum size in bytes. A certificate needs a few hundred bytes here, so this is enough for a hundred of them.
     private static let limit = 64 << 10
 
     /// `self-signed`, `files` or `acme`.
     let mode: String
-    /// The first is for clients that ask for no name.
+    /// The first is for clients that send no name.
     let certificates: [CertificateFacts]
-    /// Why newer files are not used.
+    /// The reason why newer files are not used.
     let problem: String?
 
-    /// - Returns: nil where no server has run yet.
+    /// - Returns: nil if no server has run yet.
     static func read(stateDirectory: String) -> ServedCertificates? {
         guard case .success(let text) = TextFile.read("\(stateDirectory)/\(fileName)", limit: limit) else { return nil }
         return try? JSONText.decode(ServedCertificates.self, from: ByteBuffer(string: text))
     }
 
-    /// Nothing is shown from now on.
+    /// No certificate is presented from now on.
     static func forget(stateDirectory: String) { unlink("\(stateDirectory)/\(fileName)") }
 
     /// - Throws: ``CommandFailure``.

@@ -4,16 +4,16 @@ import Glibc
 import Model
 import Storage
 
-/// The setup link as the owner sees it: printed, and in a file that only the owner can read.
+/// Shows the setup link to the owner: printed, and in a file that only the owner can read.
 extension SetupLink {
     var path: String { "/setup/\(secret)" }
 
-    /// A link is a line, in bytes.
+    /// The maximum size of the file, in bytes. A link is one line.
     private static let fileLimit = 4096
 
-    /// Makes a link where nobody administers the server yet.
-    /// - Parameter keepsOlder: a link that still works stays; a start takes nobody's away.
-    /// - Returns: nil where there is an administrator.
+    /// Creates a link if the server has no administrator yet.
+    /// - Parameter keepsOlder: keeps a link that is still valid, so that a start does not invalidate it.
+    /// - Returns: nil if there is an administrator.
     /// - Throws: `StorageError`, ``CommandFailure``.
     static func offer(
         database: Database, _ configuration: Configuration, keepsOlder: Bool = false
@@ -32,8 +32,8 @@ extension SetupLink {
         }
     }
 
-    /// Puts the link into the state directory, for its owner alone.
-    /// - Parameter address: where people reach the server.
+    /// Writes the link to the state directory, readable only by the owner.
+    /// - Parameter address: the public address of the server.
     /// - Throws: ``CommandFailure``.
     func keep(_ configuration: Configuration, address: String) throws {
         let file = "\(configuration.stateDirectory)/\(Self.fileName)"

@@ -4,12 +4,12 @@ import Model
 import Sockets
 import Web
 
-/// What systemd gives a service and wants to hear from it.
+/// The interface between systemd and a service.
 enum Systemd {
     // MARK: Sockets
 
-    /// The sockets that systemd has opened for us, by name; `LISTEN_*` is gone afterwards and the descriptors are
-    /// close-on-exec. Empty where there are none, or where they are meant for another process.
+    /// The sockets that systemd has opened for us, by name. Afterwards `LISTEN_*` is removed and the descriptors are
+    /// close-on-exec. Empty if there are none, or if they are for another process.
     /// - Throws: ``CommandFailure`` naming a descriptor that is not expected.
     static func listeners(https: Bool) throws -> [ListenerConfiguration] {
         var names: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
@@ -47,26 +47,26 @@ enum Systemd {
 
     // MARK: Notifications
 
-    /// - Parameter status: nil leaves what was said last.
+    /// - Parameter status: nil does not change the status.
     static func ready(_ status: String?) { notify("READY=1\(status.map { "\nSTATUS=\($0)" } ?? "")") }
 
     static func status(_ text: String) { notify("STATUS=\(text)") }
 
-    /// A reload has begun; ``ready(_:)`` ends it.
+    /// A reload has begun. ``ready(_:)`` ends it.
     static func reloading() {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC, &now)
         notify("RELOADING=1\nMONOTONIC_USEC=\(now.tv_sec * 1_000_000 + now.tv_nsec / 1000)\nSTATUS=reloading")
     }
 
-    /// - Parameter seconds: how long the rest may take.
+    /// - Parameter seconds: the maximum time until the service has stopped.
     static func stopping(seconds: Int) {
         notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=\(seconds * 1_000_000)\nSTATUS=stopping: people are told to come back")
     }
 
     static func feedWatchdog() { notify("WATCHDOG=1") }
 
-    /// How often the watchdog wants to be fed, in microseconds; nil where there is none.
+    /// The interval at which the watchdog must be fed, in microseconds. Nil if there is none.
     static var watchdogInterval: UInt64? {
         var interval: UInt64 = 0
         return sd_watchdog_enabled(0, &interval) > 0 && interval > 0 ? interval : nil

@@ -11,10 +11,11 @@ import Sockets
 import TransportSecurity
 import Web
 
-/// Shows the wildcard certificate of the tunnel domain: from files whose new contents it takes, or from an authority by dns-01. Names below
-/// the domain have no certificates of their own, ever: they would be in public logs before anybody opened them.
+/// Presents the wildcard certificate of the tunnel domain: from files, which are loaded again when they change, or from
+/// an authority by dns-01. Names below the domain never have their own certificates: those would appear in public logs
+/// before anybody opened the names.
 final class TunnelCertificates: Service {
-    /// Between two looks at the files, in seconds: a renewal hook need not tell us.
+    /// The interval between two checks of the files, in seconds: a renewal hook need not notify us.
     private static let watchSeconds = 5
 
     private let domain: String
@@ -25,7 +26,7 @@ final class TunnelCertificates: Service {
     private let logger: Logger
     private let seen = Mutex<[Int]>([])
 
-    /// - Throws: `TLSError`, ``CommandFailure``: a server that cannot read the files it was given does not start.
+    /// - Throws: `TLSError`, ``CommandFailure``: a server that cannot read its configured files does not start.
     init(
         _ configuration: Configuration, domain: String, store: ServerCertificates, answers: ChallengeAnswers,
         client: HTTPClient, group: any EventLoopGroup, logger: Logger
@@ -56,7 +57,7 @@ final class TunnelCertificates: Service {
                 try store.serve($0, below: domain)
             }
         }
-        // Until there is another one.
+        // Used until there is another certificate.
         try store.serve(keeper?.stored() ?? SelfSigned.pair(configuration), below: domain)
         try load()
     }
@@ -80,7 +81,7 @@ final class TunnelCertificates: Service {
         await cancelWhenGracefulShutdown {
             async let ordering: Void? = self.keeper?.run {}
             async let watching: Void = self.watch()
-            // They throw only when they are cancelled.
+            // These throw only if they are cancelled.
             _ = try? await (ordering, watching)
         }
         responder?.close()
@@ -107,7 +108,7 @@ final class TunnelCertificates: Service {
 
     private func load() throws {
         guard let files else { return }
-        // Remembered before it is read, so that a pair that is wrong is said once.
+        // Stored before the files are read, so that an invalid pair is logged once.
         seen.withLock { $0 = files.stamp }
         guard let pair = try files.read().first else { return }
         try store.serve(pair, below: domain)

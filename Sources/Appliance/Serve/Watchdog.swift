@@ -6,11 +6,11 @@ import Storage
 import Synchronization
 import Telemetry
 
-/// Feeds systemd's watchdog, but only while the database's writer and every event loop answer; measures both on the way.
+/// Feeds systemd's watchdog, but only while the database's writer and every event loop respond. Measures both response times.
 ///
-/// Nothing is fed on a timer of its own: a part that hangs leaves its question unanswered, and the round never ends.
+/// The watchdog is not fed by an independent timer: if a part hangs, its check does not return and the round never ends.
 struct Watchdog: Service {
-    /// Between two rounds where there is no watchdog to feed, in seconds.
+    /// The interval between two rounds in seconds, if there is no watchdog to feed.
     private static let measureSeconds = 5
 
     let database: Database
@@ -22,7 +22,7 @@ struct Watchdog: Service {
 
     func run() async throws {
         let interval = Systemd.watchdogInterval
-        // Three rounds in an interval: one may be slow.
+        // Three rounds per interval: one may be slow.
         let pause = interval.map { Duration.microseconds(Int64($0 / 3)) } ?? .seconds(Self.measureSeconds)
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
@@ -35,14 +35,14 @@ struct Watchdog: Service {
     private func round() async {
         for loop in group.makeIterator() {
             let asked = ContinuousClock.now
-            // Submitting to a loop that runs cannot fail.
+            // Submitting to a running loop cannot fail.
             try? await loop.submit {}.get()
             loopLagSeconds.record(since: asked)
         }
         do {
             try await database.write { try $0.check() }
         } catch let error as StorageError where error.code == .busy || error.code == .full {
-            // The writer answered; that it had to refuse is the status page's business, and no reason to be killed.
+            // The writer responded. If it refused the write, the status page shows that. It is not a reason to kill the server.
         } catch {
             return logger.error("the database's writer fails; the watchdog is not fed", metadata: ["error": "\(error)"])
         }

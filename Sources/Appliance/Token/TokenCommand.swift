@@ -6,7 +6,7 @@ import Operations
 import Storage
 import Wire
 
-/// `postern token …`: API tokens, straight in the database.
+/// `postern token …`: API tokens, directly in the database.
 struct TokenCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "token", abstract: "Manages API tokens.",

@@ -4,7 +4,7 @@ import Model
 import TransportSecurity
 import Wire
 
-/// `postern http`: a web server of this machine gets an address that anybody can open.
+/// `postern http`: gives a web server on this machine a public address.
 struct HTTPCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "http", abstract: "Gives a web server of this machine an https address.",
@@ -95,7 +95,7 @@ struct HTTPCommand: AsyncParsableCommand {
             let files = try FileService(directory: directory, lists: list)
             return TunnelRun.Request(kind: .http, service: .directory(files), title: "the files in \(directory)")
         }
-        // Looked at in `validate`.
+        // Checked in `validate`.
         guard let address = service.flatMap(ServiceAddress.init) else { throw CommandFailure("no service") }
         var request = TunnelRun.Request(
             kind: .http,

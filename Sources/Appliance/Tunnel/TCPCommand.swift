@@ -3,7 +3,7 @@ import Client
 import Model
 import Wire
 
-/// `postern tcp`: a port of the server leads to a service of this machine.
+/// `postern tcp`: forwards a port of the server to a service on this machine.
 struct TCPCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tcp", abstract: "Gives a service of this machine a port on the server.",
@@ -52,7 +52,7 @@ struct TCPCommand: AsyncParsableCommand {
     }
 }
 
-/// `postern tls`: a name whose TLS the machine ends itself.
+/// `postern tls`: a name whose TLS the machine terminates itself.
 struct TLSCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tls",

@@ -3,7 +3,7 @@ import Client
 import Model
 import Wire
 
-/// `postern tunnel …`: the tunnels of one's organisation.
+/// `postern tunnel …`: the tunnels of the caller's organisation.
 struct TunnelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tunnel", abstract: "Lists, stops and removes tunnels.",
@@ -13,7 +13,7 @@ struct TunnelCommand: AsyncParsableCommand {
             TunnelDiff.self, TunnelApply.self,
         ], aliases: ["tunnels"])
 
-    /// The server that is signed in to.
+    /// The server at which the person is signed in.
     static func api() throws -> APIClient {
         let credentials = try Credentials.load()
         return APIClient(address: try credentials.address(), token: credentials.token)

@@ -6,7 +6,7 @@ import Model
 import TransportSecurity
 import Wire
 
-/// Who may use a tunnel.
+/// Options for who may use a tunnel.
 struct VisitorOptions: ParsableArguments {
     @Option(
         name: .customLong("allow"),
@@ -24,11 +24,11 @@ struct VisitorOptions: ParsableArguments {
     }
 }
 
-/// `NAME:PASSWORD`, given or in a file.
+/// `NAME:PASSWORD`, given directly or in a file.
 enum BasicAuth {
     private static let limit = 64 << 10
 
-    /// - Parameter entries: each a pair, or `@FILE` with one pair a line.
+    /// - Parameter entries: each a pair, or `@FILE` with one pair per line.
     /// - Throws: ``CommandFailure``.
     static func read(_ entries: [String]) throws -> [String]? {
         guard !entries.isEmpty else { return nil }
@@ -47,7 +47,7 @@ enum BasicAuth {
             case .failure(let error): throw CommandFailure("cannot read \(path): \(error.message)")
             }
         }
-        // A file that turned out to be empty must not open the tunnel to everybody.
+        // An empty file must not open the tunnel to everybody.
         guard !pairs.isEmpty else { throw CommandFailure("--basic-auth names a file without a NAME:PASSWORD in it") }
         return pairs
     }

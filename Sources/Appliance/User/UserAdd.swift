@@ -68,7 +68,7 @@ struct UserAdd: AsyncParsableCommand {
         )
     }
 
-    /// The whole command, with the fingerprint that a self-signed certificate is known by.
+    /// The complete command, with the fingerprint of a self-signed certificate.
     private static func login(_ configuration: Configuration) -> String {
         let certificate = ServedCertificates.read(stateDirectory: configuration.stateDirectory)?.certificates.first
         let pin = certificate.flatMap { $0.isSelfSigned ? " --fingerprint \($0.fingerprint)" : nil } ?? ""

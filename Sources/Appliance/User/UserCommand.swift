@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// `postern user …`: accounts, straight in the database; works while the server runs.
+/// `postern user …`: accounts, directly in the database. Works while the server runs.
 struct UserCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "user", abstract: "Manages accounts.",

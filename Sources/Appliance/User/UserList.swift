@@ -12,7 +12,7 @@ struct UserList: AsyncParsableCommand {
         commandName: "list", abstract: "Lists accounts.",
         discussion: "Example: postern user list --json | jq -r .username")
 
-    /// Accounts read at once: memory stays small however many there are.
+    /// The number of accounts read at once, which limits memory use.
     private static let pageSize = 500
 
     private struct Listed: Encodable {

@@ -3,18 +3,18 @@ import FoundationEssentials
 import Model
 import TransportSecurity
 
-/// An account's key and what it signs (RFC 8555, section 6.2: ES256, flattened JSON).
+/// An account's key and its signatures (RFC 8555, section 6.2: ES256, flattened JSON).
 struct ACMEAccountKey: Sendable {
     private let key: P256.Signing.PrivateKey
 
     init() { key = P256.Signing.PrivateKey() }
 
-    /// - Throws: swift-crypto's error when the text is no P-256 key.
+    /// - Throws: swift-crypto's error if the text is not a P-256 key.
     init(pem: String) throws { key = try P256.Signing.PrivateKey(pemRepresentation: pem) }
 
     var pem: String { key.pemRepresentation }
 
-    /// The public key (RFC 7517). Members in lexicographic order, as the thumbprint wants them (RFC 7638).
+    /// The public key (RFC 7517). Its members are in lexicographic order, as the thumbprint requires (RFC 7638).
     var jwk: String {
         let raw = Array(key.publicKey.rawRepresentation)
         return
@@ -23,7 +23,7 @@ struct ACMEAccountKey: Sendable {
 
     var thumbprint: String { Base64.url(SHA256.hash(data: Array(jwk.utf8))) }
 
-    /// What proves a name (RFC 8555, section 8.1).
+    /// The key authorization that proves control of a name (RFC 8555, section 8.1).
     func authorization(token: String) -> String { "\(token).\(thumbprint)" }
 
     enum Identity {

@@ -4,9 +4,11 @@ import NIOHTTP1
 import Outbound
 import TransportSecurity
 
-/// Signed requests to one certificate authority: directory, nonces, and its problems in its own words.
+/// Signed requests to one certificate authority. Handles the directory and nonces, and keeps the authority's error
+/// texts.
 actor ACMEConnection {
-    /// Nonces that are refused in a row before we give up: an authority may refuse any number at random.
+    /// The number of refused nonces in a row after which the request fails: an authority may refuse any number of them
+    /// at random.
     private static let nonceAttempts = 10
     private static let agent = "postern"
 
@@ -60,7 +62,8 @@ actor ACMEConnection {
         return answer
     }
 
-    /// A signed POST; an empty payload reads (POST-as-GET). A refused nonce is replaced (RFC 8555, section 6.5).
+    /// A signed POST. An empty payload reads a resource (POST-as-GET). A refused nonce is replaced (RFC 8555, section
+    /// 6.5).
     func post(_ url: String, _ payload: String = "", asNewAccount: Bool = false) async throws -> Answer {
         for attempt in 1... {
             let nonce = try await takeNonce()
@@ -98,7 +101,7 @@ actor ACMEConnection {
                 .https(host: target.host, port: target.port, tls),
                 HTTPRequest(method, target.path, headers: headers, body: body.map { .bytes($0) } ?? .none))
         } catch {
-            // A server that stops has not failed.
+            // It is not a failure if the server is stopping.
             try Task.checkCancellation()
             throw ACMEError("unreachable", "\(target.authority) cannot be reached: \(NetworkError.sentence(error))")
         }

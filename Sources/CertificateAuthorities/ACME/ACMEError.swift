@@ -1,9 +1,9 @@
-/// Why a certificate did not come: the authority's own words where it gave any (RFC 8555, section 6.7).
+/// The reason why no certificate was issued: the authority's own text if it sent one (RFC 8555, section 6.7).
 public struct ACMEError: Error, Sendable, CustomStringConvertible {
-    /// `badNonce`, `rateLimited`, …; `unreachable` and `unexpected` are ours.
+    /// `badNonce`, `rateLimited`, …. `unreachable` and `unexpected` are our own types.
     public let type: String
     public let detail: String
-    /// Seconds after which the authority will answer again, where it said so.
+    /// The number of seconds after which the authority will answer again, if it named one.
     public var retryAfter: Int?
 
     init(_ type: String, _ detail: String, retryAfter: Int? = nil) {
@@ -27,6 +27,6 @@ struct ACMEProblem: Decodable, Sendable {
         return all.joined(separator: "; ")
     }
 
-    /// Without the `urn:ietf:params:acme:error:` in front.
+    /// The type without its `urn:ietf:params:acme:error:` prefix.
     var word: String { type?.split(separator: ":").last.map(String.init) ?? "unexpected" }
 }

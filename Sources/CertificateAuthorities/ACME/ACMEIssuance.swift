@@ -6,16 +6,16 @@ import NIOCore
 import Outbound
 import TransportSecurity
 
-/// One way from "a certificate is due" to the certificate: account, order, proofs, finalise, download.
+/// One attempt to get a certificate: account, order, proofs, finalise, download.
 ///
-/// Everything that must survive a crash is on the disk before the step that needs it: the account key before the account, the
-/// order before its proofs, the certificate's key before it is asked for.
+/// All state that must survive a crash is written to disk before the step that needs it: the account key before the
+/// account, the order before its proofs, and the certificate's key before the certificate is requested.
 struct ACMEIssuance: Sendable {
-    /// Between two looks at an order or a proof, in seconds, where the authority names no time.
+    /// The interval between two polls of an order or a proof, in seconds, if the authority names none.
     private static let pollSeconds = 1
-    /// The longest such wait that an authority may ask for, in seconds.
+    /// The longest poll interval that an authority may ask for, in seconds.
     private static let longestPollSeconds = 60
-    /// Looks at one order or proof before the attempt counts as failed.
+    /// The number of polls of one order or proof before the attempt fails.
     private static let polls = 60
 
     let settings: ACMESettings
@@ -23,10 +23,10 @@ struct ACMEIssuance: Sendable {
     let store: ServerCertificates
     let answers: ChallengeAnswers
     let client: HTTPClient
-    /// Says what is being done, for `cert status`.
+    /// Reports the current step, for `cert status`.
     let progress: @Sendable (String) -> Void
 
-    /// - Parameter replacing: the certificate that the new one is for (RFC 9773, section 5).
+    /// - Parameter replacing: the certificate that the new one replaces (RFC 9773, section 5).
     /// - Throws: ``ACMEError``, ``TLSError``.
     func run(replacing: Certificate?) async throws -> CertificatePair {
         let connection = try await connect()
@@ -34,7 +34,7 @@ struct ACMEIssuance: Sendable {
             try await rollOverIfAsked(connection)
             return try await issue(connection, replacing: replacing)
         } catch let error as ACMEError where error.type == "accountDoesNotExist" {
-            // The authority has forgotten us (a test authority restarted): introduce ourselves anew, once.
+            // The authority does not know the account any more (a test authority restarted). Register again, once.
             files.forgetAccount()
             return try await issue(try await connect(), replacing: nil)
         }
@@ -89,8 +89,8 @@ struct ACMEIssuance: Sendable {
         do {
             _ = try await connection.post(url, inner)
         } catch let error as ACMEError where error.type != "unreachable" && error.type != "accountDoesNotExist" {
-            // After a crash between the authority's yes and our rename the new key is in force already, and the old one
-            // signs nothing any more.
+            // After a crash between the authority's response and our rename, the new key is already in force. The old
+            // key no longer signs valid requests.
             await connection.use(key: new, account: nil)
             let newAccount = try await connection.directory().newAccount
             let known = try? await connection.post(newAccount, #"{"onlyReturnExisting":true}"#, asNewAccount: true)
@@ -134,7 +134,7 @@ struct ACMEIssuance: Sendable {
         return pair
     }
 
-    /// An order that a crash or a failure left behind, if the authority still knows it and it is for the same names.
+    /// An order from before a crash or a failure, if the authority still knows it and it is for the same names.
     private func resumedOrder(_ connection: ACMEConnection) async throws -> (String, ACMEOrder)? {
         guard let url = files.order(names: settings.names, directoryURL: settings.directory) else { return nil }
         do {
@@ -144,18 +144,18 @@ struct ACMEIssuance: Sendable {
                 return (url, order)
             }
         } catch let error as ACMEError where Self.saysUnknown(error) {
-            // Forgotten by the authority: a new one follows.
+            // The authority does not know the order any more: a new one is created.
         }
         files.forgetOrder()
         return nil
     }
 
-    /// The authority knows no such order (any more).
+    /// Whether the authority does not know the order, or no longer knows it.
     private static func saysUnknown(_ error: ACMEError) -> Bool {
         ["malformed", "unauthorized", "notFound", "orderNotFound"].contains(error.type)
     }
 
-    /// Whether the error is not about the order's content: an order without `replaces` would fail too.
+    /// Whether the error is unrelated to the order's content: an order without `replaces` would fail too.
     private static func isUnrelatedToOrder(_ error: ACMEError) -> Bool {
         ["unreachable", "rateLimited", "badNonce", "accountDoesNotExist", "serverInternal"].contains(error.type)
     }
@@ -175,11 +175,11 @@ struct ACMEIssuance: Sendable {
         do {
             answer = try await connection.post(directory.newOrder, "{\(fields.joined(separator: ","))}")
         } catch let error as ACMEError where fields.count > 1 && !Self.isUnrelatedToOrder(error) {
-            // Replaced already, of another account, or of another authority: then without the hint.
+            // The certificate was already replaced, or belongs to another account or authority. Retry without the hint.
             answer = try await connection.post(directory.newOrder, "{\(fields[0])}")
         }
         guard let url = answer.location else { throw ACMEError("unexpected", "the order has no address") }
-        // A key of its own for each certificate.
+        // Each certificate has its own key.
         try files.save(order: url, names: settings.names, directoryURL: settings.directory, key: PrivateKey.generate())
         return (url, try answer.value(ACMEOrder.self))
     }
@@ -208,11 +208,11 @@ struct ACMEIssuance: Sendable {
         await end(name: name, token: token, proof: proof)
     }
 
-    /// Tells the authority to look, and waits for what it has seen.
+    /// Asks the authority to check the proof and waits for the result.
     private func see(
         authorization url: String, _ challenge: ACMEChallenge, of name: String, _ connection: ACMEConnection
     ) async throws {
-        // After a crash the authority may be at it already.
+        // After a crash the authority may already be checking it.
         if challenge.status != "processing" { _ = try await connection.post(challenge.url, "{}") }
         let answered = try await poll(connection, url, "the proof of \(name)") { (answer: ACMEAuthorization) in
             answer.status != "pending"
@@ -224,7 +224,7 @@ struct ACMEIssuance: Sendable {
         }
     }
 
-    /// RFC 8555, section 8.1: base64url. Anything else could become a path.
+    /// RFC 8555, section 8.1: base64url. Any other byte could become part of a path.
     private static func isTokenByte(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
@@ -254,7 +254,7 @@ struct ACMEIssuance: Sendable {
         }
     }
 
-    /// The proof of `*.DOMAIN` is at the domain's own name, too.
+    /// The proof of `*.DOMAIN` is also stored at the domain's own name.
     private static func record(of name: String) -> String { "_acme-challenge.\(name)" }
 
     /// RFC 8555, section 8.4.

@@ -1,4 +1,4 @@
-/// RFC 8555's objects, as far as they are used.
+/// The objects of RFC 8555, as far as they are used.
 struct ACMEDirectory: Decodable, Sendable {
     let newNonce, newAccount, newOrder: String
     let keyChange: String?

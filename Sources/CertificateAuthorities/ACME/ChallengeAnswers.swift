@@ -1,8 +1,8 @@
 import Synchronization
 
-/// What to answer a certificate authority's http-01 check with (RFC 8555, section 8.3), by token.
+/// The responses to a certificate authority's http-01 checks (RFC 8555, section 8.3), by token.
 public final class ChallengeAnswers: Sendable {
-    /// Orders have few names; more than this would be somebody else's.
+    /// The maximum number of tokens. Orders have few names, so more tokens would not be ours.
     private static let capacity = 100
     private let answers = Mutex<[String: String]>([:])
 

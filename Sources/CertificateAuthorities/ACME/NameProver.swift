@@ -3,12 +3,12 @@ public protocol NameProver: Sendable {
     /// Returns when the record can be looked up.
     /// - Parameters:
     ///   - name: `_acme-challenge.DOMAIN`.
-    ///   - value: of the TXT record.
+    ///   - value: the value of the TXT record.
     func present(name: String, value: String) async throws
     func remove(name: String, value: String) async
 }
 
-/// Our own name server answers.
+/// Our own name server answers the query.
 extension DNSResponder: NameProver {
     public func present(name: String, value: String) async throws { add(value) }
 

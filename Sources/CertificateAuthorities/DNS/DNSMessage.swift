@@ -1,15 +1,16 @@
 import NIOCore
 
-/// A question to a name server (RFC 1035, section 4), as far as an authority for one name needs to read it.
+/// A query to a name server (RFC 1035, section 4), parsed as far as a server for one name needs.
 struct DNSQuestion: Equatable {
     let id: UInt16
-    /// The flags that an answer repeats: opcode and "recursion desired".
+    /// The flags that the response repeats: opcode and "recursion desired".
     let flags: UInt16
-    /// In lower case, without a dot at its end.
+    /// In lower case, without a trailing dot.
     let name: String
     let type: UInt16
     let `class`: UInt16
-    /// The question as it came, which the answer repeats: resolvers mix upper and lower case to tell answers from forgeries.
+    /// The question as received. The response repeats it: resolvers mix upper and lower case to detect forged
+    /// responses.
     let bytes: ByteBuffer
 
     static let address: UInt16 = 1
@@ -18,13 +19,13 @@ struct DNSQuestion: Equatable {
     static let text: UInt16 = 16
     static let any: UInt16 = 255
 
-    /// - Returns: nil for what is no single question: it is not answered.
+    /// - Returns: nil if the message is not a single question. It is not answered.
     init?(_ message: ByteBuffer) {
         var rest = message
         guard
             let (id, flags, questions, _, _, _) = rest.readMultipleIntegers(
                 as: (UInt16, UInt16, UInt16, UInt16, UInt16, UInt16).self),
-            // A query, and no answer; a standard one.
+            // A standard query, not a response.
             flags & 0x8000 == 0, flags & 0x7800 == 0, questions == 1
         else { return nil }
         let start = rest
@@ -33,7 +34,7 @@ struct DNSQuestion: Equatable {
         while true {
             guard let count = rest.readInteger(as: UInt8.self) else { return nil }
             if count == 0 { break }
-            // No compression in questions; a name has at most 255 bytes.
+            // Questions are not compressed. A name has at most 255 bytes.
             guard count < 64, let label = rest.readString(length: Int(count)) else { return nil }
             length += Int(count) + 1
             guard length < 255 else { return nil }
@@ -49,7 +50,7 @@ struct DNSQuestion: Equatable {
     }
 }
 
-/// An authority for one zone that has nothing but TXT records at its apex, as a delegated `_acme-challenge` is.
+/// An authoritative zone that has only TXT records at its apex, such as a delegated `_acme-challenge`.
 struct DNSZone {
     /// In lower case.
     let name: String
@@ -57,9 +58,9 @@ struct DNSZone {
     let server: String
     var texts: [String] = []
 
-    /// Seconds that anybody may keep an answer: a proof is looked at once.
+    /// The time to live of a response, in seconds: a proof is looked up once.
     private static let lifetime: UInt32 = 1
-    /// Pointer to the name of the question.
+    /// A pointer to the name of the question.
     private static let nameOfQuestion: UInt16 = 0xC00C
 
     func answer(_ question: DNSQuestion) -> ByteBuffer {
@@ -85,7 +86,7 @@ struct DNSZone {
         _ question: DNSQuestion, code: UInt16, answers: [ByteBuffer], authority: [ByteBuffer]
     ) -> ByteBuffer {
         var out = ByteBuffer()
-        // QR, AA, and the question's RD. REFUSED is no authority's word.
+        // QR, AA, and the question's RD. REFUSED is not an authoritative answer.
         let flags = 0x8000 | (code == 5 ? 0 : 0x0400) | question.flags | code
         out.writeMultipleIntegers(
             question.id, flags, UInt16(1), UInt16(answers.count), UInt16(authority.count), UInt16(0))
@@ -96,14 +97,14 @@ struct DNSZone {
 
     private func record(_ type: UInt16, _ data: ByteBuffer) -> ByteBuffer {
         var out = ByteBuffer()
-        // For a name below the zone the zone itself must be named: the whole name is written.
+        // For a name below the zone, the response must name the zone itself: the whole name is written.
         out.writeImmutableBuffer(Self.domain(name))
         out.writeMultipleIntegers(type, UInt16(1), Self.lifetime, UInt16(data.readableBytes))
         out.writeImmutableBuffer(data)
         return out
     }
 
-    /// RFC 1035, section 3.3.13. The times bound how long a name is taken for missing.
+    /// RFC 1035, section 3.3.13. The times limit how long a missing name is cached.
     private var authority: ByteBuffer {
         var data = Self.domain(server)
         data.writeImmutableBuffer(Self.domain("hostmaster.\(server)"))
@@ -122,7 +123,7 @@ struct DNSZone {
         return out
     }
 
-    /// One character string; ours have 43 characters.
+    /// One character string. Ours have 43 characters.
     private static func characters(_ text: String) -> ByteBuffer {
         let bytes = Array(text.utf8.prefix(255))
         var out = ByteBuffer()

@@ -3,15 +3,15 @@ public import NIOCore
 import NIOPosix
 import Synchronization
 
-/// A name server for one delegated name, `_acme-challenge.DOMAIN`: it answers what a certificate authority asks for dns-01
-/// (RFC 8555, section 8.4), over UDP and TCP, and refuses everything else.
+/// A name server for one delegated name, `_acme-challenge.DOMAIN`. It answers a certificate authority's dns-01 queries
+/// (RFC 8555, section 8.4) over UDP and TCP, and refuses all other queries.
 public final class DNSResponder: Sendable {
     private let zone: Mutex<DNSZone>
     private let channels: Mutex<[any Channel]>
 
-    /// A question is far shorter, in bytes.
+    /// The maximum size of a query, in bytes. Real queries are far shorter.
     static let questionBytes = 1024
-    /// How long a TCP connection may take for its questions.
+    /// The maximum duration of a TCP connection with all its queries.
     static let connectionTime = TimeAmount.seconds(5)
 
     private init(zone: DNSZone) {
@@ -21,8 +21,8 @@ public final class DNSResponder: Sendable {
 
     /// - Parameters:
     ///   - name: the delegated name, in lower case.
-    ///   - server: this server's name, as the delegation has it.
-    /// - Throws: what the system says where the address cannot be bound.
+    ///   - server: this server's name, as in the delegation.
+    /// - Throws: the system's error if the address cannot be bound.
     public static func start(
         name: String, server: String, host: String, port: Int, group: any EventLoopGroup
     ) async throws -> DNSResponder {
@@ -74,7 +74,7 @@ private final class DatagramAnswers: ChannelInboundHandler {
     }
 }
 
-/// Each message behind its length (RFC 1035, section 4.2.2).
+/// Reads and writes messages with a length prefix (RFC 1035, section 4.2.2).
 private final class StreamAnswers: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer

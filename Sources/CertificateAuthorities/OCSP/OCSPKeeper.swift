@@ -5,18 +5,19 @@ import NIOHTTP1
 public import Outbound
 public import TransportSecurity
 
-/// Staples the issuer's word to the certificates that are served, where a certificate names somebody to ask.
+/// Staples the issuer's OCSP responses to the served certificates, if a certificate names a responder.
 ///
-/// A failure is no outage: clients that insist ask for themselves. An old answer is kept for twelve hours.
+/// A failure is not an outage: clients that require a response ask for it themselves. An old response is kept for
+/// twelve hours.
 public struct OCSPKeeper: Sendable {
-    /// Between two looks whether another certificate is served, in seconds.
+    /// The interval between two checks for a new certificate, in seconds.
     private static let tickSeconds = 10
-    /// Between two questions, in seconds: answers are good for days.
+    /// The interval between two OCSP requests, in seconds: responses are valid for days.
     private static let intervalSeconds = 6 * 3600
-    /// Between two questions after a failure, in seconds.
+    /// The interval between two OCSP requests after a failure, in seconds.
     private static let retrySeconds = 600
-    /// How long an answer is handed on where no newer one comes, in seconds: twelve hours, which is less than any authority's
-    /// answers are good for.
+    /// How long a response is used if no newer one arrives, in seconds: twelve hours, which is shorter than the
+    /// validity of any authority's responses.
     private static let keepSeconds = 12 * 3600
 
     private let store: ServerCertificates
@@ -29,7 +30,7 @@ public struct OCSPKeeper: Sendable {
         self.logger = logger
     }
 
-    /// When a certificate's issuer was last heard, and when it is asked next; epoch seconds.
+    /// The times of the last response from a certificate's issuer and of the next request, in epoch seconds.
     private struct Asked {
         let leaf: Certificate
         var last = 0

@@ -4,9 +4,9 @@ import NIOPosix
 import UnixSignals
 import Wire
 
-/// `postern bench`: what a session through one's own appliance is like from where one sits.
+/// `postern bench`: measures a session through the user's own appliance from this machine.
 public enum Bench {
-    /// What is measured, in the order of it.
+    /// The measurements, in their order.
     public enum Step: String, Sendable, CaseIterable {
         case echo = "a keystroke and its echo"
         case bulk = "throughput"
@@ -14,23 +14,24 @@ public enum Bench {
     }
 
     public struct Report: Sendable, Encodable {
-        /// Keystrokes that were sent, one after the other.
+        /// Keystrokes that were sent, one after another.
         public var keystrokes = 0
-        /// From a guest's key to its echo on the guest's side: to the host through the server, and back. In milliseconds.
+        /// Time from a guest's key to its echo on the guest's side: through the server to the host, and back. In
+        /// milliseconds.
         public var echoP50 = 0.0
         public var echoP99 = 0.0
         /// From the host to a guest, in bytes per second.
         public var bytesPerSecond = 0
-        /// Messages sent while the guest's link was cut and came back.
+        /// Messages sent while the guest's connection was cut and restored.
         public var messages = 0
         public var lost = 0
         public var repeated = 0
-        /// From the first attempt to connect again until nothing was missing any more, in milliseconds.
+        /// Time from the first reconnect attempt until no message was missing, in milliseconds.
         public var caughtUpAfter = 0.0
     }
 
-    /// Makes a session of its own, measures, and ends it again, also when it is interrupted.
-    /// - Parameter onStep: called as each step begins.
+    /// Creates a session, measures, and ends the session, also on an interrupt.
+    /// - Parameter onStep: called at the start of each step.
     /// - Throws: ``ClientError``.
     public static func run(
         address: ServerAddress, token: String, onStep: @escaping @Sendable (Step) -> Void
@@ -43,7 +44,7 @@ public enum Bench {
             try await api.endSession(id: session.id)
             return report
         } catch {
-            // The server ends a session without a host by itself; this only spares it the wait.
+            // The server ends a session without a host by itself; this only does it sooner.
             try? await api.endSession(id: session.id)
             throw error
         }

@@ -2,25 +2,27 @@ import Model
 import NIOCore
 import Wire
 
-/// A host and a guest of the same session in one process, so that one clock sees both ends. Confined to one event loop.
+/// A host and a guest of the same session in one process, so that both ends use the same clock. Confined to one event
+/// loop.
 ///
-/// What they send is no ciphertext: the relay looks at neither.
+/// The payload is not encrypted: the relay does not look at it.
 final class BenchRun {
-    /// Between an echo and the next keystroke, and how many there are at most: five seconds' worth.
+    /// The pause between an echo and the next keystroke, and the maximum number of keystrokes, within five seconds.
     private static let keyPause = TimeAmount.milliseconds(20)
     private static let keystrokes = 200
     private static let echoTime = TimeAmount.seconds(5)
-    /// Messages of this many bytes, so many bytes under way (half of the relay's ring), for so long.
+    /// Size of the messages, bytes in flight (half of the relay's ring), and duration.
     private static let bulkBytes = 16 << 10
     private static let bulkWindow = 1 << 20
     private static let bulkTime = TimeAmount.seconds(5)
-    /// 200 messages a second of a kibibyte: a busy terminal. The guest's link is away for half a second in the middle.
+    /// 200 messages of 1 KiB per second, like a busy terminal. The guest's connection is down for half a second in the
+    /// middle.
     private static let dropPause = TimeAmount.milliseconds(5)
     private static let dropBytes = 1 << 10
     private static let messages = 600
     private static let cutAfter = 200
     private static let away = TimeAmount.milliseconds(500)
-    /// A step that takes longer than this is given up.
+    /// A step that takes longer than this fails.
     private static let patience = TimeAmount.seconds(20)
 
     private let address: ServerAddress
@@ -113,7 +115,7 @@ final class BenchRun {
             guest = RelaySocket(address: address, loop: loop) { self.handleGuest($0) }
         case .text(let message) where message.type == .guestJoined:
             guard let slot = message.slot else { return }
-            // A guest hears nothing before the host has sent it a snapshot.
+            // A guest receives broadcasts only after the host has sent it a snapshot.
             host?.send(frame(.snapshot, slot, 0, ByteBuffer()))
             host?.flush()
         case .binary(let frame):
@@ -241,7 +243,7 @@ final class BenchRun {
         drain()
     }
 
-    /// What is still under way belongs to no step.
+    /// Messages that are still in flight belong to no step.
     private func drain() {
         if heard == sequence { begin(.drop) } else { after(Self.keyPause) { self.drain() } }
     }

@@ -13,12 +13,12 @@ extension APIClient {
         try await call(.POST, "/machines", MachineResource.self, body: machine)
     }
 
-    /// - Parameter all: everybody's of the organisation.
+    /// - Parameter all: whether to list the machines of all members of the organisation.
     public func machines(all: Bool) async throws -> [MachineResource] {
         try await call(.GET, all ? "/machines?all=yes" : "/machines", [MachineResource].self)
     }
 
-    /// - Parameter named: its id or name.
+    /// - Parameter named: the machine's id or name.
     public func machine(_ named: String) async throws -> MachineResource {
         try await call(.GET, "/machines/\(PercentEncoding.encoded(named))", MachineResource.self)
     }

@@ -8,14 +8,14 @@ import Synchronization
 public import TransportSecurity
 public import Wire
 
-/// The appliance's REST calls, one connection each: a client makes a handful in its life.
+/// The appliance's REST calls, each on its own connection: a client makes only a few.
 public struct APIClient: Sendable {
     public let address: ServerAddress
     private let token: String
-    /// One for the process: connections are kept between calls.
+    /// Shared by the whole process: connections are kept open between calls.
     private static let shared = Mutex<HTTPClient?>(nil)
 
-    /// - Throws: ``ClientError`` when the environment names a proxy that cannot be read.
+    /// - Throws: ``ClientError`` if the environment names an invalid proxy.
     private static func http() throws -> HTTPClient {
         try shared.withLock { shared in
             if let shared { return shared }
@@ -30,9 +30,9 @@ public struct APIClient: Sendable {
         self.token = token
     }
 
-    /// Looks at the server's certificate, and sends nothing.
-    /// - Returns: its fingerprint where the system does not trust it; nil where it does.
-    /// - Throws: ``ClientError`` when the server cannot be reached.
+    /// Reads the server's certificate without sending a request.
+    /// - Returns: its fingerprint if the system does not trust it; nil if it does.
+    /// - Throws: ``ClientError`` if the server cannot be reached.
     public func untrustedFingerprint() async throws -> Fingerprint? {
         do {
             _ = try await Self.http().exchange(
@@ -101,7 +101,7 @@ public struct APIClient: Sendable {
 
     private func refusal(_ answer: HTTPAnswer) -> ClientError {
         guard let error = try? JSONText.decode(ErrorResource.self, from: answer.body) else {
-            // A server's plain port sends browsers to the other one.
+            // A server's plain HTTP port redirects browsers to the HTTPS port.
             if (300..<400).contains(answer.status), !address.isSecure {
                 return ClientError("\(address) sends its callers elsewhere; use https:// in front of the address")
             }
@@ -124,5 +124,5 @@ public struct APIClient: Sendable {
     }
 }
 
-/// A network error in words a person knows.
+/// A network error in words that users understand.
 package func describe(_ error: any Error) -> String { NetworkError.sentence(error) }

@@ -1,7 +1,7 @@
 import NIOCore
 
-/// Waits between attempts to reconnect: quick at first, then a tenth of what a person would wait, with jitter so that all
-/// guests of a server that restarts do not come at once.
+/// Waits between reconnect attempts: short at first, later a tenth of what a person would wait, with jitter so that the
+/// guests of a restarted server do not all reconnect at once.
 struct Backoff {
     private static let steps: [Int64] = [100, 250, 500, 1000, 2000, 5000]
     private var attempt = 0

@@ -4,8 +4,8 @@ import NIOCore
 import Outbound
 
 extension Connector {
-    /// How the command line reaches its appliance: through the proxy that the environment names, if it does.
-    /// - Throws: ``ClientError`` when the environment names a proxy that cannot be read.
+    /// The connector that the command line uses: through the proxy that the environment names, if any.
+    /// - Throws: ``ClientError`` if the environment names an invalid proxy.
     static func ofEnvironment(
         on group: any EventLoopGroup, connectTimeout: TimeAmount = Connector.connectTimeout
     ) throws -> Connector {

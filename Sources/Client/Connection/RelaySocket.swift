@@ -6,7 +6,7 @@ import TransportSecurity
 import WebSocket
 public import Wire
 
-/// What a relay connection tells its owner, on the owner's event loop.
+/// The events of a relay connection, delivered on the owner's event loop.
 public enum RelayEvent: Sendable {
     case opened
     case text(ServerMessage)
@@ -14,22 +14,22 @@ public enum RelayEvent: Sendable {
     /// The last event of this read batch.
     case readComplete
     case writable(Bool)
-    /// The server is not the one that is expected; trying again would be no better.
+    /// The server is not the expected one; another attempt would fail as well.
     case untrusted(String)
-    /// No connection came about, or it ended. `code` is nil where no close frame came.
+    /// The connection could not be opened, or it ended. `code` is nil if there was no close frame.
     case closed(code: UInt16?, reason: String)
 }
 
-/// One WebSocket connection to `/relay`. Everything about it happens on one event loop.
+/// One WebSocket connection to `/relay`. It is confined to one event loop.
 public final class RelaySocket {
-    /// Silence after which the server is taken for gone: it pings after 10 s, so that 30 s are two lost pings.
+    /// Silence after which the connection counts as lost. The server pings after 10 s, so 30 s are two lost pings.
     private static let silence = TimeAmount.seconds(30)
-    /// Bytes in flight: above `high` the owner is told to stop, in bytes.
+    /// Bytes in flight. Above `high`, the owner is told to stop.
     private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
     private static let connectTimeout = TimeAmount.seconds(10)
-    /// From the first packet to the finished upgrade.
+    /// Timeout from the first packet to the finished upgrade.
     private static let openTimeout = TimeAmount.seconds(15)
-    /// While nothing is read, the server is shown a sign of life in this interval: it gives silent peers up after 25 s.
+    /// While reading is paused, a pong is sent in this interval: the server gives up silent peers after 25 s.
     private static let keepAlive = TimeAmount.seconds(10)
 
     private let loop: any EventLoop
@@ -41,7 +41,7 @@ public final class RelaySocket {
     fileprivate private(set) var isPaused = false
     /// Sends pongs while reading is paused.
     private var keepAliveTimer: Scheduled<Void>?
-    /// Messages that were not written to the channel yet.
+    /// Messages that are not yet written to the channel.
     private var outgoing = ByteBuffer()
     /// Bytes were written to the channel and not flushed.
     private var needsFlush = false
@@ -53,7 +53,7 @@ public final class RelaySocket {
         self.loop = loop
         self.onEvent = onEvent
         let bound = NIOLoopBound(self, eventLoop: loop)
-        // A path that dies after the connect would otherwise be noticed by nobody for a quarter of an hour.
+        // Without this timeout, a path that fails after the connect would stay unnoticed for a quarter of an hour.
         loop.assumeIsolated().scheduleTask(in: Self.openTimeout) {
             guard self.channel == nil else { return }
             self.closed(code: nil, reason: "no answer within \(Self.openTimeout.nanoseconds / 1_000_000_000) s")
@@ -85,7 +85,8 @@ public final class RelaySocket {
         channel?.write(bytes, promise: nil)
     }
 
-    /// Sends a close frame, then closes. After code 1000 the relay frees a guest's seat at once; a host may still come back.
+    /// Sends a close frame, then closes. After code 1000 the relay frees a guest's seat at once; a host may still
+    /// return.
     public func close(code: UInt16 = CloseCode.normal) {
         guard let channel, !isClosed else { return }
         outgoing.writeMaskedWebSocketMessage(.close, ByteBuffer(integer: code))
@@ -94,13 +95,13 @@ public final class RelaySocket {
         channel.writeAndFlush(last).whenComplete { _ in channel.close(promise: nil) }
     }
 
-    /// Drops the connection without a word, as a failing network would.
+    /// Drops the connection without a close frame, as a network failure would.
     public func abandon() {
         isClosed = true
         channel?.close(promise: nil)
     }
 
-    /// Stops or starts reading: back-pressure towards the relay.
+    /// Pauses or resumes reading: back-pressure towards the relay.
     public func setReading(_ reading: Bool) {
         channel?.setOption(.autoRead, value: reading).whenFailure { _ in }
         if reading == isPaused {
@@ -109,7 +110,7 @@ public final class RelaySocket {
         }
     }
 
-    /// Pings cannot be answered while nothing is read.
+    /// While reading is paused, pings cannot be answered, so pongs are sent unprompted.
     private func stayAlive() {
         guard isPaused, !isClosed, channel != nil else { return }
         send(.pong, ByteBuffer())
@@ -121,7 +122,8 @@ public final class RelaySocket {
     fileprivate func send(_ opcode: WebSocketOpcode, _ data: ByteBuffer) {
         guard channel != nil, !isClosed else { return }
         outgoing.writeMaskedWebSocketMessage(opcode, data)
-        // Not flushed: the owner, in the middle of what it has to say, would hear that the socket takes more, and say more.
+        // Not flushed: a flush could tell the owner in the middle of its output that the socket is writable, and it
+        // would send more.
         if outgoing.readableBytes > Self.gathered { handOver() }
     }
 
@@ -161,14 +163,14 @@ public final class RelaySocket {
             configuration: .init(upgradeConfiguration: configuration))
         outcome.assumeIsolated().whenComplete { result in
             switch result {
-            // Only now: until the HTTP handlers have left the pipeline nothing may be written.
+            // Not earlier: nothing may be written until the HTTP handlers have left the pipeline.
             case .success: bound.value.opened(channel)
             case .failure(let error): bound.value.closed(code: nil, reason: describe(error))
             }
         }
     }
 
-    // MARK: From the handler
+    // MARK: Called by the handler
 
     fileprivate func opened(_ channel: any Channel) {
         guard !isClosed else { return channel.close(promise: nil) }
@@ -192,7 +194,7 @@ public final class RelaySocket {
     }
 }
 
-/// Says why TLS failed before the handlers behind it say that the connection has gone.
+/// Reports why TLS failed before the handlers after it report that the connection is closed.
 private final class TLSFailureHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
@@ -235,7 +237,7 @@ private final class RelaySocketHandler: ChannelInboundHandler {
         switch message.kind {
         case .binary: socket.received(.binary(message.payload))
         case .text:
-            // An event this version does not know is none of its business.
+            // Events that this version does not know are ignored.
             if let message = try? JSONText.decode(ServerMessage.self, from: message.payload) {
                 socket.received(.text(message))
             }

@@ -1,19 +1,19 @@
 import Model
 public import TransportSecurity
 
-/// The appliance a client talks to, and by what it knows it.
+/// The address of the appliance that a client talks to, and how the client verifies it.
 public struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
     public let host: String
     public let port: Int
     public let isSecure: Bool
-    /// The one certificate to believe; nil believes what the system believes. Without meaning over plain HTTP.
+    /// The only certificate to trust; nil uses the system's trust store. It has no effect over plain HTTP.
     public var pin: Fingerprint?
 
-    /// A name alone is what people type: it means HTTPS.
+    /// Users usually type a name without a scheme, which means HTTPS.
     public static func completed(_ text: String) -> String { text.contains("://") ? text : "https://\(text)" }
 
     /// Reads `https://host[:port]` or `http://host[:port]`.
-    /// - Throws: ``ClientError`` that says what is wrong with it.
+    /// - Throws: ``ClientError`` that explains the mistake.
     public init(_ url: String, pin: Fingerprint? = nil) throws(ClientError) {
         let invalid = ClientError(
             "'\(url)' is not a server address; write https://HOST or http://HOST:PORT", status: .usage)
@@ -41,7 +41,7 @@ public struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
 
     public var description: String { (isSecure ? "https://" : "http://") + authority }
 
-    /// For the `Host` header.
+    /// The value of the `Host` header.
     public var authority: String {
         let name = host.contains(":") ? "[\(host)]" : host
         return port == (isSecure ? 443 : 80) ? name : "\(name):\(port)"

@@ -2,13 +2,13 @@ import NIOCore
 import NIOHTTP1
 import NIOWebSocket
 
-/// The library makes the handshake (RFC 6455, section 4.1); from then on our own framing reads the socket.
+/// NIO performs the handshake (RFC 6455, section 4.1). After that, our own code handles the framing.
 struct WebSocketClientUpgrader: NIOTypedHTTPClientProtocolUpgrader {
     let supportedProtocol = "websocket"
     let requiredUpgradeHeaders: [String] = []
     private let addHandlers: @Sendable (any Channel) throws -> Void
     private let handshake = NIOTypedWebSocketClientUpgrader<Void>(
-        // Never called: `upgrade` below is ours.
+        // Never called: `upgrade` below replaces it.
         upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() })
 
     init(addHandlers: @escaping @Sendable (any Channel) throws -> Void) { self.addHandlers = addHandlers }

@@ -4,7 +4,7 @@ import NIOCore
 import SessionHost
 import Terminal
 
-/// The guest's own terminal, or the pipe that takes the host's output as it is.
+/// The guest's own terminal, or a pipe that gets the host's output unchanged.
 final class GuestDisplay {
     enum Key {
         case type([UInt8])
@@ -20,13 +20,14 @@ final class GuestDisplay {
     private var isRaw = false
     private var menu = Menu(role: .guest)
     private var answers = TerminalAnswers()
-    /// Nil where the guest lets the session set their clipboard.
+    /// Nil if the guest lets the session set their clipboard.
     private var clipboard: ClipboardFilter?
     private var notice: String?
     private var wasCovered = false
     /// The host's screen; nil until its first snapshot.
     private var screen: Screen?
-    /// Set while the host's window is not as large as this terminal: then its screen is drawn, not passed through.
+    /// Set while the host's window differs in size from this terminal. The screen is then drawn instead of passed
+    /// through.
     private var view: FramedView?
     private var needsDrawing = false
     private var hostTitle = ""
@@ -41,7 +42,7 @@ final class GuestDisplay {
 
     func startOutput() { output.start().whenFailure { _ in } }
 
-    /// Raw mode, and keys from now on. A second call does nothing.
+    /// Enters raw mode and starts reading keys. A second call does nothing.
     func startInput(canType: Bool, _ onBytes: @escaping ([UInt8]?) -> Void) -> ClientError? {
         guard !isRaw else { return nil }
         isRaw = true
@@ -57,13 +58,14 @@ final class GuestDisplay {
         return nil
     }
 
-    /// Stops reading the terminal, the pipe or the file, or goes on.
+    /// Pauses or resumes reading of the terminal, pipe or file.
     func setReading(_ reading: Bool) {
         isReading = reading
         input?.setReading(reading)
     }
 
-    /// Says how much of a long input has arrived so far, over the screen or on one line of standard error; nil when all of it has.
+    /// Shows how much of a long input has arrived so far, over the screen or on one line of standard error; nil removes
+    /// it.
     func showProgress(_ bytes: UInt64?) {
         guard bytes != progress else { return }
         progress = bytes
@@ -98,11 +100,11 @@ final class GuestDisplay {
         flush()
     }
 
-    /// - Returns: succeeds when the bytes are out.
+    /// - Returns: succeeds when the bytes are written.
     func show(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
-        // Also where the keys come from a file: the output may still go to a terminal.
+        // Also if the keys come from a file: the output may still be a terminal.
         guard isInteractive else { return output.write(isatty(1) == 1 ? clipboard?.pass(bytes) ?? bytes : bytes) }
-        // Also while nothing is passed through: a command may be cut between the two.
+        // Also while nothing is passed through: a command may be split by the change between both modes.
         let passed = clipboard?.pass(bytes) ?? bytes
         let before = screen?.positionQueries ?? 0
         screen?.feed(bytes)
@@ -110,12 +112,12 @@ final class GuestDisplay {
             needsDrawing = true
             return loop.makeSucceededVoidFuture()
         }
-        // What passes through reaches this terminal too.
+        // A query that is passed through reaches this terminal too.
         answers.askedForPosition((screen?.positionQueries ?? 0) - before)
         return output.write(passed)
     }
 
-    /// The end of a batch: what is drawn and not passed through is drawn once for all of it.
+    /// Called at the end of a batch. If the screen is drawn and not passed through, it is drawn once per batch.
     func flush() {
         guard needsDrawing, let screen else { return }
         needsDrawing = false
@@ -135,7 +137,7 @@ final class GuestDisplay {
         if isCovered { needsDrawing = true }
     }
 
-    // MARK: What is drawn over it
+    // MARK: Overlay
 
     private var isCovered: Bool { menu.isOpen || notice != nil || progress != nil }
 
@@ -182,7 +184,7 @@ final class GuestDisplay {
         case .hostAway: line = "the host is away; waiting for it to return"
         case .disconnected: line = "the connection is lost; trying to come back"
         case .back: line = nil
-        // The snapshot is on its way: there is nothing for a person to do.
+        // The snapshot is on its way, so the person need not do anything.
         case .skipped: return
         case .inputLost(let bytes):
             line = "the last \(bytes) bytes you typed did not arrive; look, and press Return to type on"
@@ -200,13 +202,13 @@ final class GuestDisplay {
         Descriptors.writeAll(Array("postern: \(line.text)\(isRaw && isInteractive ? "\r" : "")\n".utf8), to: 2)
     }
 
-    // MARK: The end
+    // MARK: Closing
 
     func close(_ ending: GuestEnding) -> EventLoopFuture<Void> {
         if isInteractive, let screen {
-            // Below the last picture of the host's screen, with everything switched off that its programs had on.
+            // Moves below the host's screen, and switches off all modes that its programs had set.
             let size = LocalTerminal.size ?? (screen.rows, screen.columns)
-            // What was framed stood on the alternate screen, and is gone with it.
+            // A framed screen was on the alternate screen, and disappears with it.
             let below = view == nil ? "\u{1B}[\(size.rows);1H\r\n" : ""
             write(Array("\(Modes.off)\(screen.modes.coloursOff)\(below)".utf8))
         }

@@ -7,17 +7,17 @@ import SessionHost
 public import TransportSecurity
 import Wire
 
-/// `postern join`: somebody else's terminal, here.
+/// `postern join`: shows somebody else's terminal in this one.
 public enum Join {
-    /// How a guest comes.
+    /// The invitation with which a guest joins.
     public struct Invitation: Sendable {
         let invitation: ShareInvitation
         /// The server that the link names; nil for a code with words.
         public var server: String? { invitation.server }
 
-        /// What can be said of an invitation before anybody is signed in.
-        /// - Throws: ``ClientError`` for a text that is no invitation, for a typing mistake in its words, and for the share that this
-        ///   process runs in.
+        /// Checks an invitation as far as possible before sign-in.
+        /// - Throws: ``ClientError`` if the text is not an invitation, if its words have a typing mistake, or if this
+        ///   process runs in the share itself.
         public init(_ text: String) throws(ClientError) {
             guard let invitation = ShareInvitation(text) else {
                 throw ClientError(
@@ -28,7 +28,7 @@ public enum Join {
                 throw ClientError(
                     "'\(mistake.typed)' is not one of the words; did you mean '\(mistake.meant)'?", status: .usage)
             }
-            // Its output would be its own input, for ever.
+            // The share's output would become its own input, endlessly.
             if Join.isInside(invitation.code.description) {
                 throw ClientError("this terminal is the one that \(invitation.code) shares; join it from another one")
             }
@@ -45,7 +45,7 @@ public enum Join {
     /// - Parameters:
     ///   - address: the server; a link's fingerprint is added to it.
     ///   - token: nil joins without an account.
-    ///   - fingerprint: the server's certificate as somebody told it; a link may carry it as well.
+    ///   - fingerprint: the expected certificate of the server; a link may contain it as well.
     ///   - takesClipboard: whether programs in the session may set this terminal's clipboard.
     /// - Returns: when the session ended or the person left.
     /// - Throws: ``ClientError`` for every other ending.
@@ -55,7 +55,8 @@ public enum Join {
     ) async throws {
         let invitation = invitation.invitation
         var address = address
-        // A server that the system vouches for gets the token only as such: whoever made the link may not put a certificate in its place.
+        // If the system verifies the server and the link names a fingerprint, no token is sent: the author of the link
+        // could otherwise substitute a certificate.
         let token = address.pin == nil && invitation.fingerprint != nil ? nil : token
         if let told = invitation.fingerprint.flatMap({ Fingerprint($0) }) { address = try pinned(address, to: told) }
         if let told = fingerprint { address = try pinned(address, to: told) }
@@ -69,7 +70,7 @@ public enum Join {
         if let error = ending.error(invitation, address) { throw error }
     }
 
-    /// What the host's side sees of the server must be what this side sees of it.
+    /// The host and the guest must see the same certificate of the server.
     private static func pinned(_ address: ServerAddress, to told: Fingerprint) throws(ClientError) -> ServerAddress {
         guard address.isSecure else {
             throw ClientError("a certificate is expected and \(address) is plain HTTP; log in to its https:// address")
@@ -93,7 +94,7 @@ public enum Join {
 }
 
 extension GuestEnding {
-    /// The one sentence for the person, where this was not a good end.
+    /// The sentence for the person; nil if the session ended normally.
     func error(_ invitation: ShareInvitation, _ address: ServerAddress) -> ClientError? {
         switch self {
         case .ended, .left: nil

@@ -9,14 +9,14 @@ import Wire
 final class JoinRunner {
     /// Connection attempts before giving up, while no join has succeeded.
     private static let firstAttempts = 3
-    /// How long to try to come back, before giving up: the relay keeps a host's seat for five minutes.
+    /// How long to try to reconnect before giving up: the relay keeps a host's seat for five minutes.
     private static let patience = TimeAmount.minutes(6)
     /// How long the host may take to confirm input before the person is told: far above a round trip.
     private static let confirmationTime = TimeAmount.seconds(5)
-    /// An input that takes less than this needs no report; then one a second.
+    /// Input that takes less than this is not reported; after that, progress is reported once a second.
     private static let reportDelay = TimeAmount.seconds(2)
     private static let reportInterval = TimeAmount.seconds(1)
-    /// Bytes on their way to the screen above which no more is read, and below which it is again.
+    /// Limits of the bytes that wait for the screen. Above the high one reading pauses, below the low one it resumes.
     private static let outputHigh = 256 << 10
     private static let outputLow = 64 << 10
 
@@ -32,12 +32,12 @@ final class JoinRunner {
     private var lostAt: NIODeadline?
     private var unwritten = 0
     private var isWatching = false
-    /// The person has been told that the host does not confirm.
+    /// Whether the person was told that the host does not confirm.
     private var isUnconfirmed = false
-    /// The person has been told that the connection is lost or the host is away.
+    /// Whether the person was told that the connection is lost or the host is away.
     private var isAway = false
     private var isReading = true
-    /// The engine takes more of what is typed.
+    /// Whether the engine accepts more input.
     private var takesInput = true
     private var isReporting = false
     private var isDone = false
@@ -71,12 +71,13 @@ final class JoinRunner {
     private func handle(_ event: RelayEvent) {
         switch event {
         case .opened:
-            // A screen that was full before the connection dropped is full still.
+            // If the screen was behind before the connection dropped, it still is.
             socket?.setReading(isReading)
             carryOut(engine.opened())
         case .text(let message):
             if message.type == .ack, message.success == true { connected() }
-            // The code may be newer than the shell that this runs in; its output would be its own input, for ever.
+            // The code may have been made after the shell in which this runs. The share's output would become its own
+            // input, endlessly.
             if message.id == .text("join"), let session = message.sessionId, Join.isInside(session) {
                 return finish(.refused("this terminal is the one that is shared; join it from another one"))
             }
@@ -93,7 +94,7 @@ final class JoinRunner {
             if !hasJoined && failures >= Self.firstAttempts {
                 return finish(.unreachable("cannot reach \(address): \(reason); is the server running?"))
             }
-            // Nobody has seen anything yet that could be lost.
+            // Nothing was shown yet, so nothing can be lost.
             if !hasJoined && code == nil { return reconnect() }
             carryOut(engine.closed(code: code, reason: reason))
         }
@@ -122,7 +123,7 @@ final class JoinRunner {
         for key in display.keys(bytes) {
             switch key {
             case .type(let typed) where engine.inputIsHeld:
-                // Return says that the person has seen it; nothing of this is sent.
+                // Return confirms that the person has seen the notice. None of this input is sent.
                 if typed.contains(0x0D) || typed.contains(0x0A) {
                     engine.continueInput()
                     display.tell(.back)
@@ -135,8 +136,8 @@ final class JoinRunner {
         }
     }
 
-    // A terminal that is not read cannot be left with its keys. So it is read again while nothing moves; then what is too much is dropped,
-    // and the engine says so.
+    // If the terminal were not read, the person could not leave with its keys. It is therefore read while input is
+    // stalled. Excess input is then dropped, and the engine reports it.
     private func paceInput(_ reading: Bool) {
         takesInput = reading
         display.setReading(reading || (display.isInteractive && isStalled))
@@ -145,7 +146,7 @@ final class JoinRunner {
         reportProgress(since: .now(), from: engine.confirmedInput)
     }
 
-    /// Once a second, from the third second of an input that is longer than what may wait.
+    /// Reports progress once a second, from the third second of an input that is longer than the queue.
     private func reportProgress(since: NIODeadline, from start: UInt64) {
         loop.assumeIsolated().scheduleTask(in: Self.reportInterval) {
             let isOver = self.engine.unconfirmedInput == 0 || self.isDone
@@ -163,7 +164,7 @@ final class JoinRunner {
 
     private var isStalled: Bool { isUnconfirmed || isAway }
 
-    /// A relay can hold keystrokes back for as long as it likes; at least the person knows.
+    /// A relay can delay keystrokes for any time. This tells the person.
     private func watchConfirmation() {
         guard engine.unconfirmedInput > 0, !isWatching else { return }
         isWatching = true
@@ -193,7 +194,7 @@ final class JoinRunner {
     private func finish(_ ending: GuestEnding) {
         guard !isDone else { return }
         isDone = true
-        // Code 1000: the seat is free at once.
+        // Code 1000 frees the seat at once.
         socket?.close()
         display.close(ending).assumeIsolated().whenComplete { _ in self.finished.succeed(ending) }
     }
@@ -226,7 +227,7 @@ final class JoinRunner {
         case .back, .joined: isAway = false
         default: break
         }
-        // A pipe cannot look at what is missing.
+        // A pipe has nobody who could check what is missing.
         if case .inputLost(let bytes) = status, !display.isInteractive { return finish(.inputLost(bytes: bytes)) }
         if case .joined = status {
             // Only now: until the host has proved itself, keys belong to this terminal.
@@ -234,7 +235,7 @@ final class JoinRunner {
                 return finish(.unreachable(error.message.text))
             }
         }
-        // The word about lost input stays until the person has answered it.
+        // The notice about lost input stays until the person has confirmed it.
         if case .back = status, engine.inputIsHeld { return display.tell(.inputLost(bytes: engine.lostInput)) }
         display.tell(status)
     }
@@ -249,7 +250,8 @@ final class JoinRunner {
         pace()
     }
 
-    /// Reads no faster than the terminal (or the pipe) takes it; the relay notices, and drops what a slow guest cannot take.
+    /// Reads no faster than the terminal (or the pipe) accepts. The relay notices this and drops what a slow guest
+    /// cannot take.
     private func pace() {
         let wanted = isReading ? unwritten < Self.outputHigh : unwritten < Self.outputLow
         guard wanted != isReading else { return }

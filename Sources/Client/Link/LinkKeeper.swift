@@ -5,34 +5,35 @@ import Outbound
 package import TransportSecurity
 package import Wire
 
-/// What a link tells whoever keeps it, on the link's event loop.
+/// Handles the events of a link that is kept open, on the link's event loop.
 package protocol LinkKeeperOwner: AnyObject {
-    /// The server has welcomed this machine. Say ``LinkKeeper/settled()`` when what the link is for works.
+    /// The server has accepted this machine. Call ``LinkKeeper/settled()`` once the services of the link work.
     func linkUp(_ link: LinkHandler)
-    /// There is no link, and the next try begins after a while.
+    /// There is no link. The next attempt starts after the wait.
     func linkLost(_ reason: String, retryIn wait: TimeAmount)
-    /// The server does not let this machine in.
-    /// - Returns: when to try again; nil for never. The keeper says nothing more then.
+    /// The server refuses this machine.
+    /// - Returns: when to try again; nil for never. The keeper then sends no more events.
     func linkRefused(_ reason: LinkGoAway) -> TimeAmount?
-    /// No way leads to a server with the key that is expected.
-    /// - Returns: whether to go on trying.
+    /// No path leads to a server with the expected key.
+    /// - Returns: whether to continue trying.
     func linkUntrusted(_ reason: String) -> Bool
     func linkOpened(_ stream: LinkStream, by link: LinkHandler)
     func linkCalled(_ call: LinkCall, _ number: UInt32, by link: LinkHandler)
-    /// After ``LinkKeeper/stop(saying:)``: the connection is closed.
+    /// The connection is closed, after ``LinkKeeper/stop(saying:)``.
     func linkStopped()
 }
 
-/// Keeps a link to a server: opens it by whichever way leads out, and again whenever it is lost. Everything happens on one event loop.
+/// Keeps a link to a server open: opens it by any path that works, and reopens it whenever it is lost. Confined to one
+/// event loop.
 package final class LinkKeeper: LinkOwner {
     package struct Configuration {
         package var address: ServerAddress
-        /// Of the link: the server's key, and this machine's where it is enrolled.
+        /// TLS of the link: the server's key, and this machine's key if it is enrolled.
         package var tls: TLSContext
-        /// Of a person, where no key says who this is.
+        /// A person's token, if no key identifies the machine.
         package var token: String?
         package var software: String
-        /// All streams together may hold this much, in bytes.
+        /// Memory that all streams together may use, in bytes.
         package var memoryBytes = 256 << 20
 
         package init(address: ServerAddress, tls: TLSContext, token: String?, software: String) {
@@ -44,36 +45,36 @@ package final class LinkKeeper: LinkOwner {
     }
 
     private static let streamLimit = 10_000
-    /// From the first packet of a way to `WELCOME`.
+    /// Timeout from the first packet of a path to `WELCOME`.
     private static let openTimeout = TimeAmount.seconds(20)
-    /// From `WELCOME` to ``settled()``.
+    /// Timeout from `WELCOME` to ``settled()``.
     private static let settleTimeout = TimeAmount.seconds(20)
-    /// A link that lives this long is no sign of a network that cuts links.
+    /// If a link lives this long, the network is not one that cuts links.
     private static let goodLife = TimeAmount.seconds(30)
-    /// Between two tries of the straight way while another one works.
+    /// Pause between two attempts of direct TLS while another path works.
     private static let straightPause = TimeAmount.hours(1)
-    /// How long the server may take to hear that we stop.
+    /// How long the server may take to receive our reason for stopping.
     private static let stopTimeout = TimeAmount.seconds(2)
-    /// Calls under way at once; the protocol ends a link at 17.
+    /// Maximum number of concurrent calls. The protocol ends a link at 17.
     private static let callsAtOnce = 8
-    /// Calls that wait for their turn.
+    /// Maximum number of queued calls.
     private static let callLimit = 4096
 
     private var configuration: Configuration
     private let loop: any EventLoop
     private let instance = RandomText.make(letters: 22)
     private let budget: CreditBudget
-    /// To be set before ``start()``; nil when it has lost interest.
+    /// Set this before ``start()``; nil if the owner no longer needs the link.
     package weak var owner: (any LinkKeeperOwner)?
-    /// The open one.
+    /// The open link.
     package private(set) var link: LinkHandler?
-    /// The way that the open link takes, or that last worked.
+    /// The path of the open link, or the one that last worked.
     package private(set) var way = LinkWay.tls
-    /// Those that are still to be tried in this round.
+    /// The paths that were not yet tried in this round.
     private var ways: [LinkWay] = []
     private var untrusted: String?
     private var failures: [String] = []
-    /// A link that is being opened.
+    /// The link that is being opened.
     private var opening: LinkHandler?
     private var channel: (any Channel)?
     private var attempt = 0
@@ -81,7 +82,7 @@ package final class LinkKeeper: LinkOwner {
     private var spread = 0
     private var straightTriedAt = NIODeadline.now()
     private var welcomedAt = NIODeadline.now()
-    /// The key that the server's links carry one day; nil where the present one stays.
+    /// The key that the server's links will use later; nil if the key stays.
     package private(set) var announcedKey: String?
     private var timer: Scheduled<Void>?
     private var goAway: LinkGoAway?
@@ -104,7 +105,7 @@ package final class LinkKeeper: LinkOwner {
 
     private func beginRound() {
         guard !isOver, !isStopping else { return }
-        // A WebSocket works nearly everywhere; whether the straight way does again is looked at now and then.
+        // A WebSocket works nearly everywhere. From time to time, direct TLS is tried again.
         if way != .tls, straightTriedAt + Self.straightPause < .now() { way = .tls }
         if way == .tls { straightTriedAt = .now() }
         ways = [way] + LinkWay.allCases.filter { $0 != way }
@@ -124,7 +125,7 @@ package final class LinkKeeper: LinkOwner {
             bound.value.gaveUp(attempt, way, "no answer within \(Self.openTimeout.nanoseconds / 1_000_000_000) s")
         }
         let dialer = LinkDialer(address: configuration.address, tls: configuration.tls, loop: loop)
-        // Several addresses may be tried at once, each with handlers of its own; one of them is the link.
+        // Several addresses may be tried at once, each with its own handlers. One of them becomes the link.
         let opened = dialer.connect(way) { channel in
             try LinkSocket.prepare(channel)
             let engine = LinkEngine(
@@ -156,7 +157,7 @@ package final class LinkKeeper: LinkOwner {
 
     private var openingWay = LinkWay.tls
 
-    /// This way does not lead out; the next one may.
+    /// This path does not work; the next one may.
     private func gaveUp(_ attempt: Int, _ way: LinkWay, _ reason: String, _ error: TLSError? = nil) {
         guard attempt == self.attempt, link == nil else { return }
         self.attempt += 1
@@ -173,7 +174,7 @@ package final class LinkKeeper: LinkOwner {
             isOver = true
             return
         }
-        // The first way is what people know; others are there for closed networks.
+        // The first path is the one that people know. The others are for restricted networks.
         let reasons = Set(failures.map { $0.split(separator: ": ", maxSplits: 1).last.map(String.init) ?? $0 })
         wait(reasons.count == 1 ? reasons.first ?? "" : failures.joined(separator: "; "), retryAfter: nil)
     }
@@ -204,12 +205,12 @@ package final class LinkKeeper: LinkOwner {
         owner?.linkUp(link)
     }
 
-    /// What the link is for works.
+    /// Called when the services of the link work.
     package func settled() { timer?.cancel() }
 
     // MARK: Calls
 
-    /// Asks the server something, in turn with others. Where the link is lost meanwhile, nothing answers.
+    /// Sends a call to the server, in turn with other calls. If the link is lost meanwhile, there is no answer.
     package func call(_ call: LinkCall, then: @escaping (LinkAnswer) -> Void) {
         let json = JSONText.encode(call)
         let problem =
@@ -240,7 +241,7 @@ package final class LinkKeeper: LinkOwner {
     }
 
     package func linkCalled(_ number: UInt32, _ json: ByteBuffer, by link: LinkHandler) {
-        // A call of a newer server is answered, and means nothing here.
+        // An unknown call of a newer server is answered and otherwise ignored.
         guard link === self.link, let call = try? JSONText.decode(LinkCall.self, from: json) else {
             return link.answer(number, JSONText.encode(LinkAnswer()))
         }
@@ -249,12 +250,12 @@ package final class LinkKeeper: LinkOwner {
 
     package func linkOpened(_ stream: LinkStream, by link: LinkHandler) { owner?.linkOpened(stream, by: link) }
 
-    // MARK: The end
+    // MARK: Ending
 
     package func linkGoesAway(_ reason: LinkGoAway, by link: LinkHandler) {
         guard link === self.link || link === opening else { return }
         goAway = reason
-        // Streams under way may end; the link that comes then is a fresh one.
+        // Open streams may finish. Once the connection is closed, a new link is opened.
         if link.engine.streamCount == 0 { channel?.close(promise: nil) }
     }
 
@@ -263,11 +264,11 @@ package final class LinkKeeper: LinkOwner {
         failure = error
     }
 
-    /// What TLS said before the connection ended.
+    /// The TLS error before the connection ended.
     private var failure: TLSError?
 
     package func linkEnded(_ error: LinkError?, by link: LinkHandler) {
-        // One of those that lost the race for the connection, or one that was given up.
+        // Another connection attempt won, or this one was given up.
         guard link === self.link || link === opening else { return }
         let (reason, tls, wasOpen) = (goAway, failure, link === self.link)
         (goAway, failure, channel, self.link, opening) = (nil, nil, nil, nil, nil)
@@ -276,7 +277,7 @@ package final class LinkKeeper: LinkOwner {
         timer?.cancel()
         if isStopping { return over() }
         guard !isOver else { return }
-        // Short waits again, behind a link that has lived for a while or that the server has ended in order.
+        // Resets the waits after a link that has lived for a while or that the server has ended in order.
         let livedLong = wasOpen && welcomedAt + Self.goodLife < .now()
         if livedLong || wasOpen && reason != nil { backoff.reset(spread: spread) }
         if let reason {
@@ -290,11 +291,11 @@ package final class LinkKeeper: LinkOwner {
         }
         let words = tls?.message ?? error?.message ?? "the connection ended"
         if wasOpen {
-            // Some networks let a link begin and cut it then.
+            // Some networks let a link start and then cut it.
             if !livedLong { way = LinkWay.allCases.first { $0 != way } ?? way }
             return wait(words, retryAfter: nil)
         }
-        // TLS failed, or the connection ended before the server said anything: another way may lead there.
+        // TLS failed, or the connection ended before the server sent anything: another path may work.
         if tls?.code == .untrusted { untrusted = words }
         failures.append("\(openingWay.text): \(words)")
         tryNext()
@@ -310,8 +311,8 @@ package final class LinkKeeper: LinkOwner {
         link.end(LinkError(.closed, "This machine has another key now."))
     }
 
-    /// Ends the link for good. A second time, it does not wait for the server.
-    /// - Parameter reason: what the server hears.
+    /// Ends the link permanently. A second call does not wait for the server.
+    /// - Parameter reason: sent to the server.
     package func stop(saying reason: String) {
         guard !isStopping, let link else { return over() }
         isStopping = true

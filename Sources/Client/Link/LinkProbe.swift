@@ -5,15 +5,15 @@ import NIOTLS
 import Outbound
 public import TransportSecurity
 
-/// Looks whether a link would get out, without opening one: the TLS handshake shows the server's key and ours.
+/// Checks whether a link could be opened, without opening one: the TLS handshake verifies the server's key and ours.
 public enum LinkProbe {
     private static let timeout = TimeAmount.seconds(15)
 
     /// - Parameters:
-    ///   - key: what the server's end must show.
+    ///   - key: the key that the server must have.
     ///   - machine: this machine's key.
-    /// - Returns: nil where it works; otherwise why it does not.
-    /// - Throws: `TLSError` where the keys cannot be used.
+    /// - Returns: nil if the handshake works; otherwise why it does not.
+    /// - Throws: `TLSError` if the keys cannot be used.
     public static func problem(
         of way: LinkWay, to address: ServerAddress, key: Fingerprint, as machine: CertificatePair
     ) async throws -> String? {
@@ -36,7 +36,7 @@ public enum LinkProbe {
     }
 }
 
-/// Waits for the end of the handshake.
+/// Waits for the handshake to complete.
 private final class HandshakeHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 

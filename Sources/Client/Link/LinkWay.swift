@@ -7,14 +7,15 @@ import TransportSecurity
 import WebSocket
 import Wire
 
-/// How a link gets out of this machine's network. The link's own TLS is the same inside of each: what stands in between sees ciphertext.
+/// The paths by which a link can leave this machine's network. The link's own TLS is the same in each: intermediaries
+/// see only ciphertext.
 public enum LinkWay: String, Sendable, Codable, CaseIterable {
     /// A TLS connection to the server's HTTPS port, through the proxy that the environment names, if it does.
     case tls
-    /// Messages of a WebSocket at `/link`: through a web server, or through a proxy that opens TLS.
+    /// WebSocket messages at `/link`: through a web server, or through a proxy that intercepts TLS.
     case webSocket = "websocket"
 
-    /// As people read it.
+    /// The name that is shown to people.
     public var text: String {
         switch self {
         case .tls: "TLS"
@@ -28,12 +29,14 @@ struct LinkDialer: Sendable {
     static let connectTimeout = TimeAmount.seconds(10)
 
     let address: ServerAddress
-    /// Of the link itself.
+    /// TLS of the link itself.
     let tls: TLSContext
     let loop: any EventLoop
 
-    /// - Parameter initialize: adds the link's handler behind its TLS, on the loop; once for each address that is tried.
-    /// - Returns: what `initialize` made, when the connection is there; a TLS handshake that fails comes through the pipeline.
+    /// - Parameter initialize: adds the link's handler after its TLS, on the event loop; called once for each address
+    ///   that is tried.
+    /// - Returns: what `initialize` returned, once the connection is open. A failed TLS handshake is reported through
+    ///   the pipeline.
     func connect<Value: Sendable>(
         _ way: LinkWay, initialize: @escaping @Sendable (any Channel) throws -> Value
     ) -> EventLoopFuture<Value> {
@@ -50,10 +53,11 @@ struct LinkDialer: Sendable {
     private func webSocket<Value: Sendable>(
         _ connector: Connector, _ initialize: @escaping @Sendable (any Channel) throws -> Value
     ) throws -> EventLoopFuture<Value> {
-        // Whoever ends the outer TLS reads the inner one's ciphertext, and the inner one knows the server by its key: the outer certificate
-        // may be anybody's, a company's proxy's for one.
+        // The server or proxy that terminates the outer TLS sees only the ciphertext of the inner TLS, which verifies
+        // the server by its key. The outer certificate may therefore be any, for example that of a company's proxy.
         let outer = address.isSecure ? try ClientContexts.context(.anyone) : nil
-        // Several addresses may be tried at once, each with an upgrade of its own; only that of the one that connected counts.
+        // Several addresses may be tried at once, each with its own upgrade. Only the upgrade of the one that connected
+        // counts.
         return connector.connect(host: address.host, port: address.port, tls: outer) { [self] channel in
             try upgrade(channel, initialize)
         }.flatMap { $0 }
@@ -81,7 +85,8 @@ struct LinkDialer: Sendable {
             })
         let outcome = try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
             configuration: .init(upgradeConfiguration: configuration))
-        // Only now: until the HTTP handlers have left the pipeline nothing may be written, and the inner TLS begins with our hello.
+        // Not earlier: nothing may be written until the HTTP handlers have left the pipeline, and the inner TLS starts
+        // with our hello.
         outcome.flatMapThrowing {
             try channel.pipeline.syncOperations.addHandler(TLSHandler.client(tls, serverName: address.host))
             return try initialize(channel)
@@ -90,7 +95,7 @@ struct LinkDialer: Sendable {
     }
 }
 
-/// Says why the outer TLS failed, or that the connection ended, before the upgrade is done.
+/// Reports why the outer TLS failed, or that the connection ended, before the upgrade is complete.
 private final class FailureHandler<Value: Sendable>: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 

@@ -4,7 +4,7 @@ import SessionHost
 import Terminal
 import Wire
 
-/// The host's own terminal, or the JSON lines that stand for it.
+/// The host's own terminal, or the JSON lines that replace it.
 final class HostDisplay {
     enum Key {
         case type([UInt8])
@@ -14,7 +14,7 @@ final class HostDisplay {
         case decide(peerId: String, admit: Bool)
     }
 
-    /// How long the title says that somebody types.
+    /// How long the title shows that somebody types.
     private static let typingShown = TimeAmount.seconds(2)
 
     private let interactive: Bool
@@ -36,14 +36,14 @@ final class HostDisplay {
         output = OutputStream(descriptor: 1, loop: loop)
     }
 
-    /// Says how to join: for programs on standard output, for people there too, or on standard error in a pipe.
+    /// Shows how to join. Programs get it on standard output, people too, or on standard error if the output is a pipe.
     func open(banner: String) {
         if json { return Descriptors.writeAll(Array("\(banner)\n".utf8), to: 1) }
-        // A cleared screen: the guests' rows are counted from its top.
+        // The screen is cleared because the guests' rows are counted from its top.
         Descriptors.writeAll(Array((interactive ? "\u{1B}[H\u{1B}[2J\(banner)" : banner).utf8), to: interactive ? 1 : 2)
     }
 
-    /// - Parameter onTyped: gets what the person types.
+    /// - Parameter onTyped: called with what the person types.
     func start(onTyped: @escaping ([UInt8]) -> Void) throws(ClientError) {
         if json { return }
         if interactive { try LocalTerminal.enterRawMode() }
@@ -51,16 +51,16 @@ final class HostDisplay {
         let input = InputStream(descriptor: 0, loop: loop) { bytes in if let bytes { onTyped(bytes) } }
         self.input = input
         input.start()
-        // The terminal's own title comes back at the end.
+        // Saves the terminal's own title, which is restored at the end.
         if interactive { write(Array("\u{1B}[22;2t".utf8)) }
     }
 
-    /// Stops reading a pipe or a file, or goes on, where the command takes no more for now. A terminal is always read: its person may open
-    /// the menu.
+    /// Pauses or resumes reading of a pipe or a file, depending on what the command accepts. A terminal is always read,
+    /// because its person may open the menu.
     func setReading(_ reading: Bool) { input?.setReading(reading || interactive) }
 
     func show(_ bytes: [UInt8], screen: Screen) {
-        // Under an open menu the screen goes on unseen; it is drawn anew when the menu closes.
+        // While the menu is open, the screen is not shown. It is redrawn when the menu closes.
         if !json && !menu.isOpen { write(bytes) }
     }
 
@@ -72,7 +72,7 @@ final class HostDisplay {
         Descriptors.writeAll(Array("The share has ended.\r\n".utf8), to: 1)
     }
 
-    /// The connection to the server is gone, or is there again.
+    /// Shows that the connection to the server is lost or restored.
     func connection(isLost: Bool) {
         if json {
             let event = isLost ? "disconnected" : "reconnected"
@@ -141,13 +141,13 @@ final class HostDisplay {
         return (typed.isEmpty ? [] : [.type(typed)]) + keys
     }
 
-    /// How to join now: a line for each code, or what went wrong.
+    /// Shows how to join now: a line for each code, or the error.
     func codes(_ lines: [String], screen: Screen, people: [Menu.Person]) {
         menu.codes = lines
         refresh(screen: screen, people: people)
     }
 
-    /// Draws the menu where it is open, and the screen anew where it has just closed.
+    /// Draws the menu if it is open, and redraws the screen if the menu was just closed.
     func refresh(screen: Screen, people: [Menu.Person]) {
         self.people = people
         guard interactive else { return }

@@ -5,7 +5,7 @@ import NIOCore
 import NIOPosix
 import Wire
 
-/// `postern share`: a command on a pseudo-terminal, and whoever is invited.
+/// `postern share`: runs a command on a pseudo-terminal and shares it with invited guests.
 public enum Share {
     /// - Returns: the command's exit status.
     /// - Throws: ``ClientError``.
@@ -18,13 +18,14 @@ public enum Share {
             throw ClientError("this terminal is shared already; leave that share first, or unset POSTERN_SHARED")
         }
         let api = APIClient(address: address, token: token)
-        // The contract wants a key for the session; ours travels inside the confirmed channel, where it can be believed.
+        // The API requires a key for the session. The actual key is sent inside the confirmed channel, where guests can
+        // trust it.
         let session = try await api.startSession(hostPublicKey: "cpace")
         let codes: [CodeSecrets]
         do {
             codes = try await makeCodes(options, sessionId: session.id, api)
         } catch {
-            // Nobody will ever come to this session: it must not count against the owner's limit.
+            // Nobody will join this session, so it must not count against the owner's limit.
             do { try await api.endSession(id: session.id) } catch {}
             throw error
         }
@@ -54,7 +55,7 @@ public enum Share {
             }
             return codes
         } catch {
-            // Nobody knows their secrets: they must not count against the plan.
+            // Nobody knows the secrets of these codes, so they must not count against the plan.
             for code in codes { do { try await api.revoke(code: code.code) } catch {} }
             throw error
         }

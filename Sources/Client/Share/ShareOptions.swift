@@ -1,14 +1,14 @@
-/// What `postern share` was asked to do.
+/// The options of `postern share`.
 public struct ShareOptions: Sendable {
-    /// Shown to guests, encrypted; never sent to the server in the open.
+    /// Shown to guests. It is encrypted and never sent to the server in plain text.
     public var title = ""
     public var readOnly = false
-    /// Ask before anybody is let in.
+    /// Whether to ask before anybody is admitted.
     public var approve = false
     public var lossless = false
-    /// One JSON object per line on standard output, and nothing else there.
+    /// Whether to print one JSON object per line on standard output, and nothing else.
     public var json = false
-    /// Lines for the host alone, above the codes.
+    /// Lines above the codes that only the host sees.
     public var foreword: [String] = []
     public var command: [String]
 

@@ -5,7 +5,7 @@ import SessionHost
 import TransportSecurity
 import Wire
 
-/// What `postern share` tells its person or, with `--json`, a program.
+/// The messages of `postern share` to its person or, with `--json`, to a program.
 enum ShareOutput {
     private struct Opening: Encodable {
         struct Code: Encodable {
@@ -14,7 +14,7 @@ enum ShareOutput {
         }
 
         let sessionId: String
-        /// The fingerprint of the server's certificate, where it is pinned.
+        /// The fingerprint of the server's certificate, if it is pinned.
         let fingerprint: String?
         let codes: [Code]
     }
@@ -23,7 +23,7 @@ enum ShareOutput {
         var event: String
         var peerId: String?
         var name: String?
-        /// As the server knows the guest, where it calls itself something else.
+        /// The account's name, if the guest calls itself something else.
         var account: String?
         /// Whether the guest has an account at all.
         var hasAccount: Bool?
@@ -99,7 +99,7 @@ enum ShareOutput {
         json(Event(event: event, status: status, message: message))
     }
 
-    /// Who a guest without an account is to the host.
+    /// How the host sees a guest without an account.
     static let withoutAccount = "somebody without an account"
 
     static func sentence(_ notice: HostNotice) -> TerminalText {

@@ -10,9 +10,9 @@ import Wire
 final class ShareRunner {
     /// How long the end of the session may take to reach the server before we leave anyway.
     private static let endTimeout = TimeAmount.seconds(2)
-    /// The same where the last frames must arrive over a slow line.
+    /// The same for a lossless share, whose last frames may have to be sent over a slow connection.
     private static let losslessEndTimeout = TimeAmount.seconds(60)
-    /// Bytes waiting for the command above which a pipe or a file is not read on.
+    /// Above this many bytes that wait for the command, a pipe or a file is not read.
     private static let untakenHigh = 256 << 10
 
     private let options: ShareOptions
@@ -31,12 +31,12 @@ final class ShareRunner {
     private var exitStatus: Int32?
     private var outputEnded = false
     private var isShared = true
-    /// The relay has answered the join, and the connection stands.
+    /// Whether the relay has answered the join and the connection is up.
     private var isSeated = false
     private var isDone = false
-    /// The person has been told so.
+    /// Whether the person was told that the connection is lost.
     private var isConnectionLost = false
-    /// A signal asked for the end.
+    /// Whether a signal asked for the end.
     private var isHurried = false
     private var isRenewingCodes = false
     /// Bytes typed here that the command's terminal has not taken.
@@ -112,8 +112,8 @@ final class ShareRunner {
         carryOut(actions)
     }
 
-    /// A child that the command left behind may hold the terminal open: what it writes is not waited for. What the command
-    /// wrote before is, however long slow guests take.
+    /// A child that the command left behind may keep the terminal open. Its output is not waited for. The output of the
+    /// command itself is, even if slow guests take long.
     private func drain() {
         loop.assumeIsolated().scheduleTask(in: Self.endTimeout) {
             guard self.engine.isReading || !self.isShared || self.isHurried else { return self.drain() }
@@ -125,12 +125,12 @@ final class ShareRunner {
     private func finishIfOver() {
         guard let status = exitStatus, outputEnded, !isDone else { return }
         isDone = true
-        // A lossless share waits for its connection, too: its guests have yet to get the end.
+        // A lossless share also waits for its connection: its guests still need the end.
         if isShared, isSeated || options.lossless && !isHurried {
             carryOut(engine.exited(status: status))
-            // Without a connection and without anybody who waits for the end there is nobody to tell.
+            // Without a connection and without a guest that waits for the end, there is nobody to tell.
             if !isSeated && !engine.awaitsConfirmation { return leave(status, told: false) }
-            // Whoever was told to stop does not wait for guests that may come back.
+            // After a signal, the host does not wait for guests that may return.
             if isHurried && engine.awaitsConfirmation { carryOut([.text(ClientMessageText(type: "endSession"))]) }
             let patience = options.lossless ? Self.losslessEndTimeout : Self.endTimeout
             loop.assumeIsolated().scheduleTask(in: patience) { self.leave(status, told: false) }
@@ -142,7 +142,7 @@ final class ShareRunner {
     /// - Parameter told: whether the server knows that the session is over.
     private func leave(_ status: Int32, told: Bool) {
         guard let finished = takeFinished() else { return }
-        // With --lossless every guest gets every byte, or the host's status says that this one may not have.
+        // With --lossless, every guest gets every byte; otherwise the exit status reports a possible loss.
         let isIncomplete = isDone && engine.awaitsConfirmation
         if isIncomplete { display.endUnconfirmed() }
         let status = isIncomplete && status == 0 ? 1 : status
@@ -152,7 +152,7 @@ final class ShareRunner {
         if told { return finished.succeed(status) }
         let (api, id) = (self.api, engine.sessionId)
         finished.completeWithTask {
-            // The server ends the session by itself when the host does not return; this only spares it the wait.
+            // The server ends the session by itself if the host does not return; this only does it sooner.
             do { try await api.endSession(id: id) } catch {}
             return status
         }
@@ -238,7 +238,7 @@ final class ShareRunner {
 
     private func closed(_ code: UInt16?, _ reason: String) {
         socket = nil
-        // Said once, and not for every try to come back; also where the first one failed.
+        // Shown once and not for every reconnect attempt, and also if the first attempt failed.
         if isShared, !isDone, !isConnectionLost {
             isConnectionLost = true
             display.connection(isLost: true)
@@ -251,20 +251,20 @@ final class ShareRunner {
         loop.assumeIsolated().scheduleTask(in: backoff.next()) { self.connect() }
     }
 
-    /// The person's word ends it here, whatever becomes of the messages.
+    /// Ends the sharing locally, even if the messages cannot be delivered.
     private func endSharing() {
         guard isShared else { return }
         carryOut(engine.stopped())
         let (api, id) = (self.api, engine.sessionId)
-        // Also when there is no connection now; a session that has ended already stays ended. Not at once: the signed last message goes
-        // through the relay first.
+        // Also without a connection; ending a session twice has no effect. Delayed, so that the signed last message
+        // goes through the relay first.
         loop.assumeIsolated().scheduleTask(in: Self.endTimeout) {
             Task { do { try await api.endSession(id: id) } catch {} }
         }
         sharingEnded("you ended it")
     }
 
-    /// The command goes on: somebody may have work in it.
+    /// The command continues: somebody may have unsaved work in it.
     private func sharingEnded(_ reason: String) {
         isShared = false
         if isDone { return leave(exitStatus ?? 0, told: false) }
@@ -289,7 +289,7 @@ final class ShareRunner {
         display.refresh(screen: engine.screen, people: people)
     }
 
-    /// Types into the command, and reads no more from a pipe or a file while much waits for it.
+    /// Types into the command, and pauses reading of a pipe or a file while much input is queued.
     private func type(_ bytes: [UInt8]) {
         untaken += bytes.count
         display.setReading(untaken < Self.untakenHigh)
@@ -299,7 +299,8 @@ final class ShareRunner {
         }
     }
 
-    /// New codes in place of the present ones: a code that died, or that too many people know. Whoever is here stays.
+    /// Replaces the current codes, for example because a code died or too many people know it. Guests that have joined
+    /// stay.
     private func renewCodes() {
         guard isShared else { return display.codes(["no longer shared"], screen: engine.screen, people: people) }
         if isRenewingCodes { return }
@@ -307,7 +308,7 @@ final class ShareRunner {
         let (api, options, sessionId, old) = (self.api, self.options, engine.sessionId, Array(engine.codes.keys))
         let made = loop.makePromise(of: [CodeSecrets].self)
         made.completeWithTask {
-            // First: a plan may allow no more codes than there are.
+            // The old codes are revoked first: the plan may not allow more codes than there are.
             for code in old { try await api.revoke(code: code) }
             return try await Share.makeCodes(options, sessionId: sessionId, api)
         }
@@ -344,7 +345,7 @@ final class ShareRunner {
 
     private func signalled(_ signal: UnixSignal) {
         guard signal == .sigwinch else {
-            // The command ends as if its window had been closed, and with it the share.
+            // Ends the command as a closed terminal window would, and the share with it.
             isHurried = true
             // The command has ended, and only guests are waited for.
             if isDone && options.lossless { return leave(exitStatus ?? 0, told: false) }
@@ -357,7 +358,8 @@ final class ShareRunner {
         display.refresh(screen: engine.screen, people: people)
     }
 
-    /// Confirmed to the guest when the terminal has taken it, which paces guests that paste more than the command reads.
+    /// Confirms input to the guest once the terminal has accepted it. This slows down guests that paste faster than the
+    /// command reads.
     private func type(_ bytes: [UInt8], _ receipt: HostEngine.InputReceipt) {
         command?.type(bytes).hop(to: loop).assumeIsolated().whenSuccess { self.carryOut(self.engine.taken(receipt)) }
     }
@@ -378,7 +380,7 @@ final class ShareRunner {
                 }
             case .revoke(let code):
                 let api = self.api
-                // The host refuses the code from now on by itself; the server's refusal is only the friendlier one.
+                // From now on the host itself refuses the code. The server's refusal only gives a better message.
                 Task { do { try await api.revoke(code: code) } catch {} }
             }
         }

@@ -1,11 +1,12 @@
-/// Takes what would set or read a guest's clipboard out of output that passes through to their terminal: OSC 52, kitty's OSC 5522, and
-/// the copy commands of iTerm2 (OSC 1337). Whoever types in a shared session could otherwise put a command there that the guest pastes
-/// elsewhere.
+/// Removes sequences that set or read the clipboard from output that is passed through to a guest's terminal: OSC 52,
+/// kitty's OSC 5522, and the copy commands of iTerm2 (OSC 1337). Otherwise, anybody who types in a shared session could
+/// put a command into the clipboard that the guest pastes elsewhere.
 ///
-/// It reads as lenient terminals do: OSC by ESC ] or U+009D, control characters inside a sequence ignored, leading zeros of a number, too.
-/// Output is cut anywhere; the beginning of a command is held until it is clear what it is.
+/// It parses as lenient terminals do: OSC starts with ESC ] or U+009D, control characters inside a sequence are
+/// ignored, and so are leading zeros of a number. Output may be split anywhere. The start of a command is held until it
+/// is clear what it is.
 struct ClipboardFilter: Sendable {
-    /// Of a command's beginning, in bytes; one that is not clear by then is dropped.
+    /// Maximum size of the held start of a command, in bytes. A longer one is dropped.
     private static let heldLimit = 64
     private static let clipboardCodes = [52, 5522]
     private static let iTerm = 1337
@@ -18,19 +19,19 @@ struct ClipboardFilter: Sendable {
         case lead
         /// Inside an OSC, before its first semicolon.
         case number(Int)
-        /// Inside OSC 1337, before what it is about is clear.
+        /// Inside OSC 1337, before its command is known.
         case key([UInt8])
         case dropping
-        /// An ESC inside what is dropped, which ends it, with or without the backslash of ST.
+        /// An ESC inside dropped output. It ends the sequence, with or without the backslash of ST.
         case droppingEscape
     }
 
     private var state = State.outside
-    /// What was taken and not yet passed on.
+    /// Bytes that were received and not yet passed on.
     private var held: [UInt8] = []
 
     mutating func pass(_ bytes: [UInt8]) -> [UInt8] {
-        // Most output has neither in it.
+        // Fast path: most output contains neither byte.
         if case .outside = state, !bytes.contains(where: { $0 == 0x1B || $0 == 0xC2 }) { return bytes }
         var out: [UInt8] = []
         out.reserveCapacity(bytes.count + held.count)
@@ -42,7 +43,7 @@ struct ClipboardFilter: Sendable {
         switch state {
         case .outside: begin(byte, &out)
         case .escape:
-            // Control characters do not end it (Williams' diagram); a new ESC begins anew.
+            // Control characters do not end it (Williams' diagram); another ESC starts again.
             if byte == 0x5D {
                 hold(byte, .number(0))
             } else if byte < 0x20, !Self.cancels(byte) {
@@ -79,7 +80,7 @@ struct ClipboardFilter: Sendable {
             }
         case .droppingEscape:
             state = .outside
-            // ESC alone ends it and begins something else.
+            // An ESC alone ends the sequence and starts another one.
             guard byte != 0x5C else { return }
             begin(0x1B, &out)
             take(byte, &out)
@@ -114,7 +115,7 @@ struct ClipboardFilter: Sendable {
         state = .dropping
     }
 
-    /// It is none of these: what was held goes on, and the byte begins anew.
+    /// The sequence is none of these: passes on what was held, and parses the byte again.
     private mutating func release(_ byte: UInt8, _ out: inout [UInt8]) {
         out += held
         held.removeAll(keepingCapacity: true)

@@ -2,14 +2,14 @@ import Glibc
 import NIOCore
 import NIOPosix
 
-/// Bytes out to a terminal, a pipe or a file, without ever blocking the event loop on a terminal or a pipe.
+/// Writes bytes to a terminal, a pipe or a file. It never blocks the event loop on a terminal or a pipe.
 final class OutputStream {
     private let descriptor: CInt
     private var channel: (any Channel)?
     private let loop: any EventLoop
 
-    /// - Parameter descriptor: of this process; it is opened anew, so that the original keeps its own flags (a shell that
-    ///   shares a terminal with us must not find it non-blocking).
+    /// - Parameter descriptor: of this process. It is reopened, so that the original keeps its own flags (a shell that
+    ///   shares the terminal must not find it non-blocking).
     init(descriptor: CInt, loop: any EventLoop) {
         self.descriptor = descriptor
         self.loop = loop
@@ -25,7 +25,7 @@ final class OutputStream {
 
     var isWritable: Bool { channel?.isWritable ?? true }
 
-    /// - Returns: succeeds when the bytes have been handed to the system.
+    /// - Returns: succeeds when the bytes were passed to the system.
     func write(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
         guard let channel else {
             Descriptors.writeAll(bytes, to: descriptor)
@@ -41,7 +41,7 @@ final class OutputStream {
     }
 }
 
-/// Bytes in from a terminal, a pipe or a file, no faster than its reader takes them.
+/// Reads bytes from a terminal, a pipe or a file, no faster than the reader takes them.
 final class InputStream {
     /// Bytes that are read from a file at once.
     private static let pieceBytes = 64 << 10
@@ -51,11 +51,11 @@ final class InputStream {
     private let onBytes: ([UInt8]?) -> Void
     private var channel: (any Channel)?
     private var isReading = true
-    /// A file is read here. nil for what the event loop waits for, and at the end.
+    /// Set if a file is read. nil if the event loop does the reading, and at the end.
     private var file: CInt?
     private var isFileScheduled = false
 
-    /// - Parameter onBytes: called on `loop` for whatever can be read, and with nil at the end.
+    /// - Parameter onBytes: called on `loop` with the bytes that were read, and with nil at the end.
     init(descriptor: CInt, loop: any EventLoop, onBytes: @escaping ([UInt8]?) -> Void) {
         self.descriptor = descriptor
         self.loop = loop
@@ -64,7 +64,7 @@ final class InputStream {
 
     func start() {
         guard let own = Descriptors.reopened(descriptor, O_RDONLY) else {
-            // A file or /dev/null: there is no event to wait for.
+            // A file or /dev/null: the event loop cannot wait for it.
             file = descriptor
             return scheduleFile()
         }
@@ -81,7 +81,7 @@ final class InputStream {
             }
     }
 
-    /// Stops reading, or goes on. What has been read already still comes.
+    /// Pauses or resumes reading. Bytes that were already read are still delivered.
     func setReading(_ reading: Bool) {
         isReading = reading
         channel?.setOption(.autoRead, value: reading).whenFailure { _ in }
@@ -127,7 +127,7 @@ final class ByteHandler: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) { end() }
 
-    /// A pty whose last program has gone answers EIO: that is its end.
+    /// A pty without any open program returns EIO, which means its end.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         context.close(promise: nil)
         end()
@@ -144,7 +144,7 @@ final class ByteHandler: ChannelInboundHandler {
 }
 
 enum Descriptors {
-    /// A descriptor of our own on the same terminal, pipe or socket; nil for files, which need none.
+    /// A separate descriptor for the same terminal, pipe or socket; nil for files, which need none.
     static func reopened(_ descriptor: CInt, _ mode: CInt) -> CInt? {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { return nil }
@@ -159,13 +159,13 @@ enum Descriptors {
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
-            // Nobody reads any more: there is nothing left to tell.
+            // Nobody reads the output any more, so it is dropped.
             guard count > 0 else { return }
             rest = rest.dropFirst(count)
         }
     }
 
-    /// One read. Empty at the end of the file, and when it cannot be read.
+    /// Performs one read. The result is empty at the end of the file, and if the read fails.
     static func readOnce(_ descriptor: CInt, limit: Int) -> [UInt8] {
         var chunk = [UInt8](repeating: 0, count: limit)
         while true {

@@ -2,9 +2,9 @@ import CPlatform
 import Glibc
 import Model
 
-/// The terminal this process runs in, if any.
+/// The terminal in which this process runs, if any.
 struct LocalTerminal {
-    /// Both ends are a terminal: a person sits there.
+    /// Whether both standard input and output are a terminal, so that a person uses it.
     static var isInteractive: Bool { isatty(0) == 1 && isatty(1) == 1 }
 
     static var size: (rows: Int, columns: Int)? {

@@ -1,9 +1,10 @@
 import Model
 import Terminal
 
-/// What `Ctrl-]` opens: one or a few lines over the bottom of the screen, and what the keys mean while they are there.
+/// The menu that `Ctrl-]` opens: one or a few lines over the bottom of the screen, and the meaning of the keys while it
+/// is shown.
 struct Menu {
-    /// `Ctrl-]`, as telnet has it.
+    /// `Ctrl-]`, as in telnet.
     static let prefix: UInt8 = 0x1D
 
     enum Role { case host, guest }
@@ -14,19 +15,19 @@ struct Menu {
         case list
         case kick
         case confirmEnd
-        /// How to join, again.
+        /// How to join.
         case codes
-        /// A guest asks to be let in.
+        /// A guest asks to be admitted.
         case approve(peerId: String, account: String, name: String?, canType: Bool)
     }
 
     enum Action: Equatable {
         case none
-        /// The page changed, or nothing is shown any more: draw.
+        /// The page changed or was closed: redraw.
         case draw
         case typePrefix
         case kick(peerId: String)
-        /// Make new codes in place of these.
+        /// Replace the codes with new ones.
         case renewCodes
         case end
         case leave
@@ -40,19 +41,19 @@ struct Menu {
         let isConnected: Bool
     }
 
-    /// People a page shows: one digit each.
+    /// Maximum number of people on a page: one digit each.
     private static let listed = 9
 
     let role: Role
-    /// For a host, how to join: a line for each code.
+    /// How to join, for a host: a line for each code.
     var codes: [String]
-    /// False for a host that has ended sharing: nobody is there to list or remove.
+    /// False for a host that has ended the sharing: there is nobody to list or remove.
     var isShared = true
     private(set) var page = Page.closed
     private var asking: [Page] = []
     private var keys = TypedKeys()
 
-    /// - Parameter codes: for a host, how to join: a line for each code.
+    /// - Parameter codes: how to join, for a host: a line for each code.
     init(role: Role, codes: [String] = []) {
         self.role = role
         self.codes = codes
@@ -62,7 +63,7 @@ struct Menu {
 
     mutating func open() { page = .main }
 
-    /// Somebody asks; the question comes up at once, or after what is on the screen.
+    /// A guest asks. The question is shown at once, or after the current page.
     mutating func ask(peerId: String, account: String, name: String?, canType: Bool) {
         let question = Page.approve(peerId: peerId, account: account, name: name, canType: canType)
         if isOpen { asking.append(question) } else { page = question }
@@ -75,7 +76,7 @@ struct Menu {
 
     private mutating func close() { page = asking.isEmpty ? .closed : asking.removeFirst() }
 
-    /// Parts what is meant for the session from what the menu makes of the rest, each in order.
+    /// Separates input for the session from input for the menu, and keeps the order of each.
     mutating func sort(_ bytes: [UInt8], people: [Person]) -> (typed: [UInt8], actions: [Action]) {
         var (typed, actions) = ([UInt8](), [Action]())
         for one in keys.take(bytes) {
@@ -84,7 +85,7 @@ struct Menu {
             case .byte(let byte): (code, spelling) = (byte, [byte])
             case .encoded(let byte, let text): (code, spelling) = (byte, text)
             case .release(let text):
-                // Of a key that the menu has taken, nobody wants to hear.
+                // The release of a key that the menu has taken is not passed on.
                 if !isOpen { typed += text }
                 continue
             }
@@ -100,7 +101,7 @@ struct Menu {
         return (typed, actions)
     }
 
-    /// A key while a page is shown.
+    /// Handles a key while a page is shown.
     mutating func key(_ byte: UInt8, people: [Person]) -> Action {
         switch (page, Character(UnicodeScalar(byte))) {
         case (.approve(let peerId, _, _, _), let key) where "yYnN".contains(key):
@@ -132,7 +133,7 @@ struct Menu {
         return .draw
     }
 
-    /// What the page shows, one string a line.
+    /// The text of the page, one string per line.
     func lines(people: [Person]) -> [String] {
         switch page {
         case .closed: []
@@ -154,8 +155,8 @@ struct Menu {
                 "n new codes, and these stop working for others · any other key: back"
             ]
         case .approve(_, let account, let name, let canType):
-            // The keys, the account and what it may do first: what the guest wrote itself is last, in quotes, and is what a narrow window
-            // cuts.
+            // The keys, the account and the permission come first. The name that the guest chose is last and in quotes,
+            // so that a narrow window cuts only the name.
             ["postern  let in?  y yes · n no  \(account) asks to \(canType ? "type" : "watch")\(Self.quoted(name))"]
         }
     }
@@ -171,13 +172,13 @@ struct Menu {
     }
 }
 
-/// Lines over the bottom of a terminal, in reverse video; drawing them leaves the cursor where it was.
+/// Draws lines over the bottom of a terminal, in reverse video. The cursor stays where it was.
 enum Overlay {
     static func draw(_ lines: [String], rows: Int, columns: Int) -> [UInt8] {
         var text = "\u{1B}7\u{1B}[?6l"
         for (index, line) in lines.suffix(rows).enumerated() {
             let row = rows - min(lines.count, rows) + index + 1
-            // Nothing is written into the last column, which could scroll; erasing clears it, too.
+            // The last column stays empty, because writing to it could scroll. Erasing clears it as well.
             let shown = TextColumns.fitted(VisibleText.escaped(line), columns - 1)
             let padding = String(repeating: " ", count: max(0, columns - 1 - TextColumns.of(shown)))
             text += "\u{1B}[\(row);1H\u{1B}[0;7m\u{1B}[2K\(shown)\(padding)\u{1B}[0m"

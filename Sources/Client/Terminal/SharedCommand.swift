@@ -4,21 +4,21 @@ import Model
 import NIOCore
 import NIOPosix
 
-/// The command on its pseudo-terminal.
+/// The command and its pseudo-terminal.
 final class SharedCommand {
-    /// Reads of one wake-up; the kernel hands out at most 4 KiB each.
+    /// Maximum reads per wake-up. The kernel returns at most 4 KiB for each.
     private static let readsPerWakeUp: UInt = 16
 
     private let descriptor: CInt
-    /// Nil once it has been waited for: the system may give its number to another process then.
+    /// Nil once the process was waited for: the system may then reuse its number.
     private var process: pid_t?
     private let loop: any EventLoop
     private var channel: (any Channel)?
 
-    /// Starts the command. Call on `loop`.
+    /// Starts the command. Call this on `loop`.
     /// - Parameters:
-    ///   - codes: of the share, for programs that run in it; no secrets.
-    ///   - onOutput: called with each read, and with nil when no program has the terminal open any more.
+    ///   - codes: of the share, for programs that run in it. They contain no secrets.
+    ///   - onOutput: called with each read, and with nil once no program has the terminal open.
     ///   - onPause: called when there is nothing more to read for now.
     init(
         _ command: [String], rows: Int, columns: Int, codes: [String], loop: any EventLoop,
@@ -50,13 +50,13 @@ final class SharedCommand {
             .hop(to: loop).assumeIsolated().whenSuccess { self.channel = $0 }
     }
 
-    /// What the command finds in its environment: ours, and by which codes it is shared.
+    /// The command's environment: that of this process, and the codes of the share.
     private static func environment(_ codes: [String]) -> [String] {
         var entries: [String] = []
         var pointer = environ
         while let entry = pointer.pointee {
             let text = String(cString: entry)
-            // Credentials of this process are not the command's (nor its guests') business.
+            // Credentials of this process are hidden from the command and its guests.
             if !text.hasPrefix("POSTERN_TOKEN=") && !text.hasPrefix("POSTERN_SHARED=") { entries.append(text) }
             pointer += 1
         }
@@ -64,7 +64,8 @@ final class SharedCommand {
         return entries + ["POSTERN_SHARED=\(codes.joined(separator: ","))"]
     }
 
-    /// - Returns: succeeds when the terminal has taken the bytes, which is when a program reads from it or its queue has space.
+    /// - Returns: succeeds when the terminal has accepted the bytes, that is, when a program reads from it or its queue
+    ///   has space.
     @discardableResult
     func type(_ bytes: [UInt8]) -> EventLoopFuture<Void> {
         channel?.writeAndFlush(ByteBuffer(bytes: bytes)) ?? loop.makeFailedFuture(ChannelError.ioOnClosedChannel)
@@ -76,14 +77,15 @@ final class SharedCommand {
 
     func setReading(_ reading: Bool) { channel?.setOption(.autoRead, value: reading).whenFailure { _ in } }
 
-    /// As a closed terminal window does.
+    /// Sends SIGHUP, as a closed terminal window does.
     func hangUp() { if let process { kill(process, SIGHUP) } }
 
     /// The command's exit status, 128 + n after signal n.
     func wait() -> EventLoopFuture<Int32> {
         guard let process else { return loop.makeSucceededFuture(0) }
         let ended = NIOThreadPool.singleton.runIfActive(eventLoop: loop) {
-            // WNOWAIT leaves the process to be reaped below, on the loop, where nobody can signal its number afterwards.
+            // With WNOWAIT the process is reaped below, on the event loop, so that its number is not signalled
+            // afterwards.
             var information = siginfo_t()
             while waitid(P_PID, id_t(process), &information, WEXITED | WNOWAIT) < 0 && errno == EINTR {}
         }

@@ -1,25 +1,26 @@
-/// Leaves out what a guest's terminal answers to the shared program's queries: the host's terminal has answered them, and a program that
-/// gets three answers takes two of them for typing.
+/// Removes the answers of a guest's terminal to the shared program's queries. The host's terminal has already answered
+/// them, and a program that gets three answers would take two of them for typed keys.
 ///
-/// Nobody presses a key that is spelled like an answer, with one exception: `CSI 1;2R` is a cursor in the first row, and F3 with Shift. It
-/// is an answer where a position was asked for.
+/// No key is encoded like an answer, with one exception: `CSI 1;2R` is a cursor in the first row, and F3 with Shift. It
+/// counts as an answer if a position was asked for.
 struct TerminalAnswers {
-    /// An answer that is not whole yet, in bytes: a clipboard or a palette.
+    /// Maximum size of an incomplete answer, in bytes: a clipboard or a palette.
     private static let longest = 64 << 10
-    /// Positions that were asked for and not answered: a terminal that does not answer must not take F3 away for good.
+    /// Maximum number of unanswered position queries that are counted: a terminal that never answers must not disable
+    /// F3 permanently.
     private static let mostAsked = 16
     private static let escape: UInt8 = 0x1B
     private static let bell: UInt8 = 0x07
 
     private var asked = 0
-    /// The beginning of an answer whose end has not come.
+    /// The start of an incomplete answer.
     private var cut: [UInt8] = []
 
-    /// The person's terminal was asked so many times where its cursor is.
+    /// The person's terminal was asked this many times for its cursor position.
     mutating func askedForPosition(_ count: Int) { asked = min(asked + count, Self.mostAsked) }
 
     mutating func filter(_ bytes: [UInt8]) -> [UInt8] {
-        // Most of what is typed has none.
+        // Fast path: most input contains no ESC.
         if cut.isEmpty && !bytes.contains(Self.escape) { return bytes }
         let bytes = cut + bytes
         cut = []
@@ -54,13 +55,13 @@ struct TerminalAnswers {
         case cut
     }
 
-    /// What begins here.
+    /// What starts at this position.
     private static func answer(_ bytes: ArraySlice<UInt8>) -> Found {
         let start = bytes.startIndex
         guard bytes[start] == escape, bytes.count > 2 else { return .none }
         switch bytes[start + 1] {
         case UInt8(ascii: "["): return sequence(bytes)
-        // A key with Alt comes alone; an answer goes on at once, as these do.
+        // A key with Alt comes alone, while the rest of an answer follows at once.
         case UInt8(ascii: "]"): return isDigit(bytes[start + 2]) ? string(bytes, endsWithBell: true) : .none
         case UInt8(ascii: "P"):
             let next = bytes[start + 2]
@@ -74,7 +75,7 @@ struct TerminalAnswers {
 
     private static func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
 
-    /// OSC, DCS and APC, up to ST (ECMA-48, section 5.6), or for OSC to BEL.
+    /// OSC, DCS and APC, up to ST (ECMA-48, section 5.6); for OSC also up to BEL.
     private static func string(_ bytes: ArraySlice<UInt8>, endsWithBell: Bool) -> Found {
         var index = bytes.startIndex + 2
         while index < bytes.endIndex {
@@ -92,7 +93,7 @@ struct TerminalAnswers {
     private static func sequence(_ bytes: ArraySlice<UInt8>) -> Found {
         let first = bytes.startIndex + 2
         guard let end = bytes[first...].firstIndex(where: { !(0x20...0x3F).contains($0) }) else {
-            // A key that is cut is put together by whoever reads keys.
+            // A split key is reassembled by the code that parses keys.
             return bytes.count <= 32 && (isDigit(bytes[first]) || bytes[first] >= 0x3C) ? .cut : .none
         }
         let parameters = bytes[first..<end]

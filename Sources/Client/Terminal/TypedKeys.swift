@@ -1,20 +1,22 @@
-/// Parts what a person's terminal sends into keys, whatever keyboard protocol a program has switched on: legacy bytes, kitty's keyboard
-/// protocol (`CSI code;modifiers:event u`), and xterm's modifyOtherKeys (`CSI 27;modifiers;code ~`).
+/// Splits the input of a person's terminal into keys. It understands every keyboard protocol that a program may have
+/// switched on: legacy bytes, kitty's keyboard protocol (`CSI code;modifiers:event u`), and xterm's modifyOtherKeys
+/// (`CSI 27;modifiers;code ~`).
 struct TypedKeys {
     enum Key: Equatable {
-        /// A byte of a key or a text; its spelling is itself.
+        /// A byte of a key or a text, which is its own encoding.
         case byte(UInt8)
-        /// A key with its spelling. `code` is ASCII where the key has one without Control and Alt, `Ctrl-]` the prefix, and ESC for others.
+        /// A key with its encoding. `code` is the ASCII code without Control and Alt if the key has one, the prefix for
+        /// `Ctrl-]`, and ESC for other keys.
         case encoded(code: UInt8, spelling: [UInt8])
-        /// The end of a key that was pressed before; a program may want to hear of it.
+        /// The release of a key. A program may want to receive it.
         case release(spelling: [UInt8])
     }
 
-    /// The longest spelling of a key: code, alternates, modifiers, event and text, in bytes.
+    /// The maximum length of an encoded key: code, alternates, modifiers, event and text, in bytes.
     private static let longest = 64
     private static let escape: UInt8 = 0x1B
 
-    /// The beginning of a sequence whose end has not come: `ESC [` and at least one byte behind it.
+    /// The start of an incomplete sequence: `ESC [` and at least one more byte.
     private var cut: [UInt8] = []
 
     mutating func take(_ bytes: [UInt8]) -> [Key] {
@@ -56,12 +58,12 @@ struct TypedKeys {
         default: return .encoded(code: escape, spelling: spelling)
         }
         if event == 3 { return .release(spelling: spelling) }
-        // Without Caps Lock and Num Lock.
+        // Ignores Caps Lock and Num Lock.
         let held = (modifiers - 1) & 0b11_1111
         guard let code, let byte = UInt8(exactly: code), byte < 0x80 else {
             return .encoded(code: escape, spelling: spelling)
         }
-        // Control and a closing bracket, on whatever key that is.
+        // Control and a closing bracket, on whichever key the bracket is.
         if held & ~1 == 4, byte == UInt8(ascii: "]") { return .encoded(code: Menu.prefix, spelling: spelling) }
         return .encoded(code: held & ~1 == 0 ? byte : escape, spelling: spelling)
     }

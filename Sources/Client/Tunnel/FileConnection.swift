@@ -3,9 +3,10 @@ import HTTP1
 import Link
 import NIOCore
 
-/// Answers requests for files on one stream, one after the other.
+/// Answers requests for files on one stream, one after another.
 ///
-/// Files are read on the event loop, piece by piece, as the visitor takes them: a disk of this machine is faster than its link.
+/// Files are read on the event loop, piece by piece, as the visitor receives them: the local disk is faster than the
+/// link.
 final class FileConnection: LinkStreamOwner {
     private static let headBytes = 16 << 10
 
@@ -14,7 +15,7 @@ final class FileConnection: LinkStreamOwner {
     private let link: LinkHandler
     private var input = ByteBuffer()
     private var heads = HeadReader(limit: FileConnection.headBytes)
-    /// The content of a request, which is read and dropped.
+    /// The content of a request. It is read and dropped.
     private var body: BodyReader?
     /// The file that is being sent.
     private var descriptor: CInt?
@@ -35,7 +36,7 @@ final class FileConnection: LinkStreamOwner {
         connection.keepAlive = connection
     }
 
-    /// The stream's owner is held by nobody else; let go at the end of the stream.
+    /// Nothing else holds the stream's owner. This reference is released at the end of the stream.
     private var keepAlive: FileConnection?
 
     deinit { if let descriptor { Glibc.close(descriptor) } }
@@ -53,7 +54,7 @@ final class FileConnection: LinkStreamOwner {
         consumeRead()
     }
 
-    /// Only what was read is granted again: whoever sends more than is wanted waits.
+    /// Grants only what was read, so that a visitor that sends too much has to wait.
     private func consumeRead() {
         let count = stream.unconsumedBytes - input.readableBytes
         if count > 0 { link.consume(stream, count) }
@@ -96,7 +97,7 @@ final class FileConnection: LinkStreamOwner {
         }
     }
 
-    /// - Returns: whether all of it has come.
+    /// - Returns: whether all of the content has arrived.
     private func skip(_ reader: inout BodyReader) throws(HTTPMessageError) -> Bool {
         while let part = try reader.next(&input) { if case .end = part { return true } }
         return reader.isComplete
@@ -146,7 +147,7 @@ final class FileConnection: LinkStreamOwner {
             return finishIfLast()
         }
         let condition = head.fields.first { head.block.isNamed($0, "if-range") }.map(head.block.value)
-        // The rest of another version of the file is not what was asked for (RFC 9110, section 13.1.5).
+        // If the file has changed, the range would not be what was asked for (RFC 9110, section 13.1.5).
         let isSame = condition == nil || condition == stamp
         let range = head.fields.first { isSame && head.block.isNamed($0, "range") }.flatMap {
             ByteRange(head.block.value($0), size: size)
@@ -177,7 +178,7 @@ final class FileConnection: LinkStreamOwner {
                 max(0, pread(file, target.baseAddress, count, off_t(offset)))
             }
             guard read > 0 else {
-                // The file has become shorter: what was promised cannot be sent.
+                // The file has become shorter, so the promised length cannot be sent.
                 Glibc.close(file)
                 descriptor = nil
                 link.reset(stream, .broken)
@@ -201,13 +202,13 @@ final class FileConnection: LinkStreamOwner {
     }
 }
 
-/// One range of bytes (RFC 9110, section 14.1.2); several at once are answered with the whole.
+/// One range of bytes (RFC 9110, section 14.1.2). A request for several ranges is answered with the whole file.
 struct ByteRange: Equatable {
     let from: Int
-    /// Behind the last byte.
+    /// The index after the last byte.
     let until: Int
 
-    /// - Returns: nil where it is to be ignored.
+    /// - Returns: nil if the range must be ignored.
     init?(_ text: String, size: Int) {
         guard text.hasPrefix("bytes="), !text.contains(",") else { return nil }
         let parts = text.dropFirst(6).split(separator: "-", omittingEmptySubsequences: false)

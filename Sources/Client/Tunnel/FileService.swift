@@ -3,17 +3,18 @@ import HTTP1
 import Model
 public import NIOCore
 
-/// Files below a directory, as a web server shows them: no dot files, nothing outside of it, no listing unless it is asked for.
+/// Serves files below a directory as a web server does: no dot files, nothing outside of the directory, and listings
+/// only on request.
 public struct FileService: Sendable {
-    /// A file is read in pieces of this size, in bytes.
+    /// The size of the pieces in which files are read, in bytes.
     static let pieceBytes = 64 << 10
-    /// Names in one listing.
+    /// Maximum number of names in a listing.
     private static let listLimit = 10_000
 
     let directory: String
     let lists: Bool
 
-    /// - Throws: ``ClientError`` where it is no directory.
+    /// - Throws: ``ClientError`` if it is not a directory.
     public init(directory: String, lists: Bool) throws(ClientError) {
         guard let resolved = realpath(directory, nil) else {
             throw ClientError("\(directory): \(String(cString: strerror(errno)).lowercased())", status: .usage)
@@ -45,7 +46,7 @@ public struct FileService: Sendable {
         guard let resolved = realpath(place, nil) else { return .missing }
         defer { free(resolved) }
         let real = String(cString: resolved)
-        // A link may lead anywhere; only what is below the directory is shown.
+        // A symbolic link may point anywhere; only what is below the directory is served.
         guard real == directory || real.hasPrefix(directory == "/" ? "/" : "\(directory)/") else { return .missing }
         guard !real.dropFirst(directory.count).split(separator: "/").contains(where: { $0.hasPrefix(".") }) else {
             return .missing
@@ -75,7 +76,7 @@ public struct FileService: Sendable {
             descriptor: descriptor, size: Int(found.st_size), modified: found.st_mtim.tv_sec, type: Self.type(of: path))
     }
 
-    /// The path's names; nil where one is hidden, or leads upwards.
+    /// The path's names; nil if one is hidden or leads upwards.
     private static func parts(_ path: String) -> [String]? {
         let parts = path.split(separator: "/").map(String.init)
         return parts.contains { $0.hasPrefix(".") || $0.utf8.contains(0) } ? nil : parts
@@ -107,7 +108,7 @@ public struct FileService: Sendable {
         return ByteBuffer(string: page.text)
     }
 
-    /// By the name's ending (the IANA media types that a small site has).
+    /// The media type by the file extension (the IANA media types that a small site needs).
     static func type(of path: String) -> String {
         let ending = path.split(separator: "/").last?.split(separator: ".").last.map { $0.lowercased() } ?? ""
         return types[ending] ?? "application/octet-stream"

@@ -1,10 +1,10 @@
-/// Where a tunnel leads on this machine: a port, an address with a port, or a URL.
+/// The target of a tunnel on this machine: a port, an address with a port, or a URL.
 public struct ServiceAddress: Sendable, Equatable {
     public let host: String
     public let port: Int
     public let isTLS: Bool
 
-    /// - Parameter standardPort: nil where a port must be named.
+    /// - Parameter standardPort: nil if a port is required.
     public init?(_ text: String) {
         let lower = text.lowercased()
         isTLS = lower.hasPrefix("https://")
@@ -12,7 +12,7 @@ public struct ServiceAddress: Sendable, Equatable {
         let rest = schemes.first(where: lower.hasPrefix).map { text.dropFirst($0.count) } ?? text[...]
         let authority = rest.hasSuffix("/") ? rest.dropLast() : rest
         if let port = Int(authority), (1...65535).contains(port) {
-            // Development servers listen on either family's loopback address.
+            // Development servers listen on the loopback address of either family.
             (host, self.port) = ("localhost", port)
             return
         }

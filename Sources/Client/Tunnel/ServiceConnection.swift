@@ -5,7 +5,7 @@ import NIOPosix
 import TransportSecurity
 
 extension TunnelRun.Service {
-    /// Joins a stream of a link with a connection to the service, or rejects it.
+    /// Connects a stream of a link with a connection to the service, or rejects the stream.
     package func open(_ stream: LinkStream, of link: LinkHandler, on loop: any EventLoop) {
         switch self {
         case .socket(let host, let port, let tls, let sendsProxyHeader):
@@ -91,10 +91,10 @@ final class ServiceConnection: LinkStreamOwner {
 enum ProxyHeader {
     private static let signature: [UInt8] = [0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A]
 
-    /// - Returns: nil where the visitor's address is not known.
+    /// - Returns: nil if the visitor's address is unknown.
     static func bytes(for open: LinkOpen) -> ByteBuffer? {
         guard let (source, sourcePort) = split(open.peer) else { return nil }
-        // The server's own address, as the visitor reached it: `ADDRESS|PORT`.
+        // The server's own address that the visitor connected to: `ADDRESS|PORT`.
         let parts = open.host.split(separator: "|")
         let own = parts.count == 2 ? address(String(parts[0])) : nil
         let ownPort = parts.count == 2 ? UInt16(parts[1]) ?? 0 : 0

@@ -3,7 +3,7 @@ import Model
 import NIOCore
 import Wire
 
-/// What a tunnel's command tells its person, or with `--json` a program.
+/// The messages of a tunnel's command to its person, or with `--json` to a program.
 final class TunnelDisplay {
     private let request: TunnelRun.Request
     private let loop: any EventLoop
@@ -11,9 +11,9 @@ final class TunnelDisplay {
     private let hasColour: Bool
     private var isAnnounced = false
     private var isOnline = false
-    /// Standard output, which must not hold up the link when nobody reads it.
+    /// Standard output. It must not block the link if nobody reads it.
     private let output: OutputStream
-    /// Lines that it had no room for.
+    /// The number of lines that were dropped because the output was full.
     private var lost = 0
     private var statusTimer: RepeatedTask?
     private var hasStatusLine = false
@@ -55,7 +55,7 @@ final class TunnelDisplay {
         VisibleText.escapedJSON(String(buffer: JSONText.encode(event))) + "\n"
     }
 
-    /// - Parameter connections: how many there are now.
+    /// - Parameter connections: returns the current number of connections.
     func online(_ tunnel: TunnelResource, roundTrip: TimeAmount?, connections: @escaping () -> Int) {
         self.connections = connections
         isOnline = true
@@ -118,7 +118,7 @@ final class TunnelDisplay {
         return "\u{1B}[\(colour)m\(text)\u{1B}[0m"
     }
 
-    /// The clock on this machine's wall.
+    /// The local time.
     private static func time(_ milliseconds: Int64) -> String {
         var seconds = time_t(milliseconds / 1000)
         var parts = tm()
@@ -165,7 +165,7 @@ final class TunnelDisplay {
         hasStatusLine = false
     }
 
-    /// - Returns: when everything has been handed to the system.
+    /// - Returns: succeeds when everything was passed to the system.
     func close() -> EventLoopFuture<Void> {
         statusTimer?.cancel()
         clearStatus()

@@ -7,20 +7,20 @@ public import Wire
 
 /// `postern http`, `postern tcp` and `postern tls`: a service of this machine, reachable through the server.
 public enum TunnelRun {
-    /// What is to be reached, and how.
+    /// The service to publish, and its options.
     public struct Request: Sendable {
         public var kind: TunnelKind
-        /// Nil for random words.
+        /// Nil picks random words.
         public var name: String?
-        /// Nil for a free one.
+        /// Nil picks a free port.
         public var port: Int?
         public var service: Service
         public var options: TunnelOptions
-        /// One JSON object for each event instead of text.
+        /// Whether to print one JSON object for each event instead of text.
         public var json: Bool
-        /// As the service is shown to people.
+        /// The name of the service that is shown to people.
         public var title: String
-        /// Said before anything else, as what is dangerous about the options.
+        /// Shown first, for example warnings about dangerous options.
         public var forewords: [String]
 
         public init(kind: TunnelKind, service: Service, title: String) {
@@ -33,7 +33,7 @@ public enum TunnelRun {
         }
     }
 
-    /// Where connections go on this machine.
+    /// Where this machine sends the connections.
     public enum Service: Sendable {
         /// - Parameters:
         ///   - tls: nil speaks plain TCP.
@@ -78,12 +78,12 @@ extension APIClient {
         try await call(.POST, "/tunnels", TunnelResource.self, body: wanted)
     }
 
-    /// - Parameter all: everybody's of the organisation.
+    /// - Parameter all: whether to list the tunnels of all members of the organisation.
     public func tunnels(all: Bool) async throws -> [TunnelResource] {
         try await call(.GET, all ? "/tunnels?all=yes" : "/tunnels", [TunnelResource].self)
     }
 
-    /// - Parameter named: its id, name or port.
+    /// - Parameter named: the tunnel's id, name or port.
     public func tunnel(_ named: String) async throws -> TunnelResource {
         try await call(.GET, "/tunnels/\(PercentEncoding.encoded(named))", TunnelResource.self)
     }

@@ -7,7 +7,7 @@ import Wire
 
 /// Serves one tunnel over a link, on one event loop.
 final class TunnelRunner: LinkKeeperOwner {
-    /// How long the server may take to hear that we stop.
+    /// How long the server may take to receive our reason for stopping.
     private static let stopTimeout = TimeAmount.seconds(2)
 
     private let request: TunnelRun.Request
@@ -75,14 +75,14 @@ final class TunnelRunner: LinkKeeperOwner {
                 })
         }
         if error.statusCode == 404 { return createAgain(link) }
-        // A server that is busy will not be for long; and whoever has paused it while it ran may resume it.
+        // A busy server recovers soon, and a tunnel that was paused while it ran may be resumed.
         if error.statusCode == 503 || error.code == "tunnel_paused" && wasOnline {
             return link.end(LinkError(.closed, error.message))
         }
         fail(ClientError("\(error.message)"))
     }
 
-    /// The name was released while this machine was away: it is taken again.
+    /// The name was released while this machine was away, so the tunnel is created again.
     private func createAgain(_ link: LinkHandler) {
         let bound = NIOLoopBound((self, link), eventLoop: loop)
         let (api, loop) = (self.api, self.loop)
@@ -107,7 +107,7 @@ final class TunnelRunner: LinkKeeperOwner {
     }
 
     func linkUntrusted(_ reason: String) -> Bool {
-        // What has worked before may be disturbed by a network in between.
+        // If it worked before, a network in between may be the cause.
         if wasOnline { return true }
         fail(ClientError("\(reason)"))
         return false
@@ -134,7 +134,7 @@ final class TunnelRunner: LinkKeeperOwner {
         }
     }
 
-    // MARK: The end
+    // MARK: Ending
 
     /// A second time, it does not wait for the server.
     private func stop() {
@@ -159,7 +159,7 @@ final class TunnelRunner: LinkKeeperOwner {
         end().assumeIsolated().whenComplete { _ in self.finished.fail(error) }
     }
 
-    /// A reader that reads nothing does not hold up the end.
+    /// Does not wait for a reader that never reads.
     private func end() -> EventLoopFuture<Void> {
         signals?.cancel()
         keeper.stop(saying: "The command has ended.")

@@ -1,8 +1,8 @@
 import Glibc
 
-/// One step forward of the database's shape. Never edited once it has shipped.
+/// One migration of the database schema. It is never edited after it has shipped.
 package struct Migration: Sendable {
-    /// 1, 2, 3, …: the `user_version` that the database has afterwards.
+    /// 1, 2, 3, …: the `user_version` of the database after the migration.
     package let number: Int
     package let script: StaticString
 
@@ -25,7 +25,7 @@ package struct Migrator {
 
     private var newest: Int { migrations.last?.number ?? 0 }
 
-    /// - Throws: ``StorageError``; `.newer` when the file was written by a newer version of Postern.
+    /// - Throws: ``StorageError``; `.newer` if a newer version of Postern wrote the file.
     package func run() throws {
         let connection = try SQLiteConnection(path: path, mode: .readWrite)
         let found = try version(of: connection)
@@ -43,7 +43,7 @@ package struct Migrator {
     private func apply(_ migration: Migration, on connection: SQLiteConnection) throws {
         try connection.run("BEGIN IMMEDIATE")
         do {
-            // Another process may have been faster between the first look and this lock.
+            // Another process may have migrated between the first check and this lock.
             if try version(of: connection) < migration.number {
                 try connection.script(migration.script)
                 try connection.setVersion(migration.number)
@@ -62,7 +62,7 @@ package struct Migrator {
 
     private func snapshotPath(_ version: Int) -> String { "\(path).version-\(version)" }
 
-    /// A whole copy under a temporary name, then renamed: a snapshot that exists is complete.
+    /// Writes a complete copy under a temporary name, then renames it: an existing snapshot is always complete.
     private func snapshot(_ connection: SQLiteConnection, version: Int) throws {
         let target = snapshotPath(version)
         let partial = target + ".partial"

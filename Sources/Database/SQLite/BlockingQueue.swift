@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// A bounded queue between callers that must not block and one or more threads that wait.
+/// A bounded queue between callers that must not block and one or more waiting threads.
 ///
 /// `@unchecked Sendable`: `items` and `closed` are touched only while `mutex` is held, and the two pointers are never
 /// reassigned.
@@ -12,7 +12,7 @@ final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
     private var items: [Element] = []
     private var closed = false
 
-    /// - Parameter capacity: how many elements may wait.
+    /// - Parameter capacity: maximum number of queued elements.
     init(capacity: Int) {
         self.capacity = capacity
         pthread_mutex_init(mutex, nil)
@@ -26,7 +26,7 @@ final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// False when the queue is full or closed.
+    /// Returns false if the queue is full or closed.
     func push(_ element: Element) -> Bool {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -36,7 +36,7 @@ final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
         return true
     }
 
-    /// Waits for at least one element; empty only when the queue was closed and is drained.
+    /// Waits for at least one element. The result is empty only if the queue is closed and drained.
     func take(upTo most: Int) -> [Element] {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
@@ -54,17 +54,18 @@ final class BlockingQueue<Element: Sendable>: @unchecked Sendable {
     }
 }
 
-/// A thread that runs one closure and can be waited for, by whoever and as often as they like.
+/// A thread that runs one closure. Any number of callers can wait for it, any number of times.
 final class WorkerThread: Sendable {
     private final class Body {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
-    /// Nil once it has been joined: to join a thread twice is to wait for whichever has its number by then.
+    /// Nil once the thread was joined: its number may then belong to another thread, which a second join would wait
+    /// for.
     private let thread: Mutex<pthread_t?>
 
-    /// - Parameter name: at most 15 bytes, as debuggers and `top -H` show it.
+    /// - Parameter name: at most 15 bytes, as shown by debuggers and `top -H`.
     init(name: String, _ run: @escaping @Sendable () -> Void) throws {
         var started = pthread_t()
         let body = Unmanaged.passRetained(
@@ -75,7 +76,7 @@ final class WorkerThread: Sendable {
         let result = pthread_create(
             &started, nil,
             { argument in
-                // The argument is the retained Body passed below, and nothing else can be.
+                // The argument is always the retained Body passed below.
                 argument.map { Unmanaged<Body>.fromOpaque($0).takeRetainedValue().run() }
                 return nil
             }, body.toOpaque())
@@ -86,7 +87,7 @@ final class WorkerThread: Sendable {
         thread = Mutex(started)
     }
 
-    /// The name is for people: where /proc is hidden, the thread goes without.
+    /// The name is for people. If /proc is hidden, the thread has no name.
     private static func call(_ name: String) {
         let descriptor = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return }
@@ -94,7 +95,7 @@ final class WorkerThread: Sendable {
         close(descriptor)
     }
 
-    /// Waits for the end of the closure; not from within it.
+    /// Waits for the end of the closure. Do not call this from the closure.
     func join() {
         thread.withLock { thread in
             if let running = thread { pthread_join(running, nil) }
@@ -103,7 +104,7 @@ final class WorkerThread: Sendable {
     }
 
     deinit {
-        // Nobody waits for it: its resources are the system's to free when it ends.
+        // Nobody waits for the thread, so the system frees its resources when it ends.
         if let running = thread.withLock({ $0 }) { pthread_detach(running) }
     }
 }

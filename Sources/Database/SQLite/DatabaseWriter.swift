@@ -1,22 +1,23 @@
 import Telemetry
 
-/// The one thread that writes, with group commit: everything that waits becomes one transaction and one fsync,
-/// and each caller is answered after that fsync.
+/// The only writing thread, with group commit: everything that is queued becomes one transaction and one fsync, and
+/// each caller gets its answer after that fsync.
 ///
-/// A caller's own changes stand or fall alone: each runs inside a savepoint.
+/// The changes of each caller succeed or fail on their own, because each runs inside a savepoint.
 final class DatabaseWriter: Sendable {
-    /// Transactions that may wait. Above it callers are told to try again instead of waiting for minutes.
+    /// Maximum number of queued transactions. Above it, callers are told to try again instead of waiting for minutes.
     static let queueCapacity = 8192
-    /// Transactions in one commit: enough to share an fsync, few enough that the first is not kept waiting.
+    /// Maximum number of transactions in one commit: enough to share an fsync, and few enough that the first does not
+    /// wait long.
     static let groupCapacity = 256
 
-    /// What a caller's part of a group reports once its fate is known.
+    /// Reports the result of a caller's part of a group, once it is known.
     typealias Answer = @Sendable (StorageError?) -> Void
 
     struct Job: Sendable {
-        /// Runs also when the disk is nearly full.
+        /// Whether to run even if the disk is nearly full.
         let isEssential: Bool
-        /// Runs inside the savepoint; `keep` says whether its changes stay.
+        /// Runs inside the savepoint; `keep` is whether its changes are kept.
         let run: @Sendable (Transaction) -> (keep: Bool, answer: Answer)
         /// Answers a job that could not be run.
         let refuse: Answer
@@ -31,10 +32,10 @@ final class DatabaseWriter: Sendable {
         thread = try WorkerThread(name: "db-writer") { Self.loop(opening, queue, metrics, reserve) }
     }
 
-    /// False when the queue is full or closed: then the job will not run.
+    /// Returns false if the queue is full or closed. The job is then not run.
     func submit(_ job: Job) -> Bool { queue.push(job) }
 
-    /// Finishes what waits, then stops.
+    /// Completes queued jobs, then stops.
     func close() {
         queue.close()
         thread.join()
@@ -58,7 +59,7 @@ final class DatabaseWriter: Sendable {
         }
     }
 
-    /// What may be written with the disk as full as it is; the rest is refused.
+    /// Returns the jobs that may run with the current free disk space, and refuses the others.
     private static func affordable(_ group: [Job], _ reserve: DiskReserve) -> [Job] {
         do {
             try reserve.check()
@@ -73,7 +74,7 @@ final class DatabaseWriter: Sendable {
         if group.isEmpty { return }
         var answers: [Answer] = []
         do {
-            // IMMEDIATE: take the write lock now, when waiting for it is still free of side effects.
+            // IMMEDIATE takes the write lock now, while waiting for it has no side effects yet.
             try connection.run("BEGIN IMMEDIATE")
             for job in group {
                 try connection.run("SAVEPOINT caller")
@@ -87,7 +88,8 @@ final class DatabaseWriter: Sendable {
             answers.forEach { $0(nil) }
         } catch {
             let cause = error as? StorageError ?? StorageError(.failed, "\(error)")
-            // A failed ROLLBACK means that SQLite already rolled back (disk full, I/O error): the state we want.
+            // A failed ROLLBACK means that SQLite has already rolled back (disk full, I/O error), which is the desired
+            // state.
             _ = try? connection.run("ROLLBACK")
             answers.forEach { $0(cause) }
             refuse(group.dropFirst(answers.count), cause)

@@ -1,37 +1,38 @@
 import CSQLite
 
-/// One SQLite connection with its prepared statements. Used only on the thread that opened it (not `Sendable`).
+/// One SQLite connection with its prepared statements. It is used only on the thread that opened it (not `Sendable`).
 ///
-/// SQL is a `StaticString`: a query is written in the source and cannot be put together from input.
-/// Each statement is prepared once and kept for the life of the connection.
+/// SQL is a `StaticString`: a query is part of the source code and cannot be built from input. Each statement is
+/// prepared once and kept for the life of the connection.
 package final class SQLiteConnection {
-    /// How long a statement waits for another process (`postern user add` beside `postern serve`), in milliseconds.
-    /// The longest lock anyone holds is one group commit; 5 s is far above that and below a person's patience.
+    /// How long a statement waits for another process (`postern user add` beside `postern serve`), in milliseconds. The
+    /// longest lock is one group commit. 5 s is much longer than that and shorter than a person's patience.
     static let busyTimeoutMilliseconds: Int32 = 5000
-    /// The write-ahead log is truncated to this after a checkpoint, so that one burst does not keep the disk, in bytes.
+    /// The write-ahead log is truncated to this size after a checkpoint, so that one burst does not use disk space
+    /// permanently. In bytes.
     private static let journalSizeLimit: StaticString = "PRAGMA journal_size_limit = 67108864"
 
     package enum Mode { case readWrite, readOnly }
 
     private let handle: OpaquePointer
     private struct StatementKey: Hashable {
-        /// The address of a `StaticString` is its identity.
+        /// The address of a `StaticString` identifies it.
         let text: UInt
         let access: TenantGuard.Access
     }
 
     private var statements: [StatementKey: SQLiteStatement] = [:]
     private let mode: Mode
-    /// What the open transaction has locked; emptied when the next one begins.
+    /// The locks of the open transaction; cleared when the next one starts.
     var locks: Set<CountLock> = []
-    /// Nil where only the file as such is looked at.
+    /// Nil if only the file itself is accessed.
     private var tenantGuard: TenantGuard?
-    /// A value that the opener of the database gave, for rules that need more than rows.
+    /// The values that were passed when the database was opened, for rules that need more than rows.
     let extras: any Sendable
 
     /// - Parameters:
-    ///   - tenantTables: tables that belong to organisations; nil where only the file as such is looked at.
-    ///   - extras: what rules inside a transaction need beside rows.
+    ///   - tenantTables: tables that belong to organisations; nil if only the file itself is accessed.
+    ///   - extras: values other than rows that rules inside a transaction need.
     /// - Throws: ``StorageError`` if the file cannot be opened or is not a database.
     package init(
         path: String, mode: Mode, tenantTables: Set<String>? = nil, extras: any Sendable = ()
@@ -40,7 +41,7 @@ package final class SQLiteConnection {
         self.mode = mode
         var opened: OpaquePointer?
         let access = mode == .readWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY
-        // NOMUTEX: one thread per connection, so SQLite need not lock for us.
+        // NOMUTEX: each thread has its own connection, so SQLite need not lock.
         let result = sqlite3_open_v2(path, &opened, access | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
         guard result == SQLITE_OK, let opened else {
             let reason = opened.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"
@@ -48,11 +49,11 @@ package final class SQLiteConnection {
             throw StorageError(.unavailable, "cannot open \(path): \(reason)", sqliteCode: result)
         }
         handle = opened
-        // First of all, so that even the pragmas below wait instead of failing.
+        // Set first, so that even the pragmas below wait instead of failing.
         sqlite3_busy_timeout(handle, Self.busyTimeoutMilliseconds)
         if mode == .readWrite {
             try run("PRAGMA journal_mode = WAL")
-            // FULL: a commit is on the disk before anyone is answered.
+            // FULL: a commit is on disk before any caller gets its answer.
             try run("PRAGMA synchronous = FULL")
             try run(Self.journalSizeLimit)
         }
@@ -66,7 +67,7 @@ package final class SQLiteConnection {
         sqlite3_close_v2(handle)
     }
 
-    /// Runs one statement outside a scope: transaction control, pragmas, and what looks at the file as such.
+    /// Runs one statement outside a scope: transaction control, pragmas, and statements about the file itself.
     /// - Returns: the number of rows it changed.
     /// - Throws: ``StorageError``.
     @discardableResult
@@ -114,7 +115,7 @@ package final class SQLiteConnection {
         return try statement.step() ? try decode(Row(statement)) : nil
     }
 
-    /// Statements without parameters, separated by semicolons; for migrations.
+    /// Runs statements without parameters, separated by semicolons; for migrations.
     package func script(_ sql: StaticString) throws {
         let result = sqlite3_exec(
             handle, UnsafeRawPointer(sql.utf8Start).assumingMemoryBound(to: CChar.self), nil, nil, nil)
@@ -130,7 +131,7 @@ package final class SQLiteConnection {
     }
 
     private func prepared(_ sql: StaticString, _ access: TenantGuard.Access) throws -> SQLiteStatement {
-        // By access as well: what is allowed in a scope is not allowed outside of it.
+        // The key contains the access: a statement that is allowed in a scope is not allowed outside of it.
         let key = StatementKey(text: UInt(bitPattern: sql.utf8Start), access: access)
         if let known = statements[key] {
             try requireLockForCount(known, sql)
@@ -147,7 +148,7 @@ package final class SQLiteConnection {
         return statement
     }
 
-    /// - Throws: ``StorageError`` when a writing transaction counts what it has not locked.
+    /// - Throws: ``StorageError`` if a writing transaction counts rows without a lock.
     private func requireLockForCount(_ statement: SQLiteStatement, _ sql: StaticString) throws {
         guard statement.counts, mode == .readWrite, tenantGuard != nil, locks.isEmpty else { return }
         throw StorageError(.failed, "a transaction counts without a lock: \(sql)")
@@ -160,7 +161,7 @@ extension SQLiteConnection {
     package func read<Success>(_ body: (Transaction) throws -> Success) throws -> Success {
         // DEFERRED: the snapshot is taken by the first read.
         try run("BEGIN DEFERRED")
-        // Nothing was written, so ending the transaction has nothing to report.
+        // Nothing was written, so the result of ending the transaction does not matter.
         defer { _ = try? run("ROLLBACK") }
         return try body(Transaction(connection: self))
     }

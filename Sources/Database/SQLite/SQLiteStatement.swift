@@ -4,7 +4,7 @@ import CSQLite
 final class SQLiteStatement {
     let pointer: OpaquePointer
     private let connection: OpaquePointer
-    /// Whether its text counts rows (``CountLock``).
+    /// Whether the statement counts rows (``CountLock``).
     let counts: Bool
     private(set) lazy var columns: [String: Int32] = columnIndexes()
 
@@ -24,13 +24,13 @@ final class SQLiteStatement {
 
     func finalize() { sqlite3_finalize(pointer) }
 
-    /// Where `:organisation` stands among the parameters, if it does.
+    /// The index of `:organisation` among the parameters; nil if it is not used.
     private(set) lazy var organisationIndex: Int32? = {
         let index = sqlite3_bind_parameter_index(pointer, ":organisation")
         return index > 0 ? index : nil
     }()
 
-    /// Binds the `?` of a statement in their order, and `:organisation`, which SQLite counts among them, apart.
+    /// Binds the `?` parameters in their order, and separately `:organisation`, which SQLite counts among them.
     func bind(_ values: [any DatabaseBindable], organisation: String?) throws {
         let apart = organisation == nil ? nil : organisationIndex
         if let apart, let organisation { try bind(.text(organisation), at: apart) }
@@ -43,21 +43,21 @@ final class SQLiteStatement {
     }
 
     private func bind(_ value: DatabaseValue, at index: Int32) throws {
-        // SQLite copies what it is given: the Swift value need not outlive the call.
+        // SQLite copies the value, so the Swift value need not outlive the call.
         let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
         let result =
             switch value {
             case .null: sqlite3_bind_null(pointer, index)
             case .integer(let number): sqlite3_bind_int64(pointer, index, number)
             case .text(let text): sqlite3_bind_text(pointer, index, text, Int32(text.utf8.count), transient)
-            // A pointer must be given even for no bytes at all: null would be NULL.
+            // A null pointer would bind NULL, so empty bytes need a separate call.
             case .blob(let bytes) where bytes.isEmpty: sqlite3_bind_zeroblob(pointer, index, 0)
             case .blob(let bytes): sqlite3_bind_blob(pointer, index, bytes, Int32(bytes.count), transient)
             }
         guard result == SQLITE_OK else { throw Self.error(on: connection) }
     }
 
-    /// True when there is a row.
+    /// Returns true if there is a row.
     func step() throws -> Bool {
         switch sqlite3_step(pointer) {
         case SQLITE_ROW: return true

@@ -2,12 +2,14 @@ import CSQLite
 
 /// Refuses a statement on an organisation's table that was not run through ``TenantScope`` or ``CrossTenantScope``.
 ///
-/// SQLite names every table of a statement when it prepares it, so a refused statement never runs. Statements stay prepared: the check
-/// costs nothing afterwards. The WHERE clause is not checked: that a scoped query constrains every table is for its author.
+/// SQLite reports every table of a statement when it prepares it, so a refused statement never runs. Statements stay
+/// prepared, so the check costs nothing afterwards. The WHERE clause is not checked: the author of a scoped query must
+/// make sure that it constrains every table.
 ///
-/// The check uses a connection of its own without foreign keys: with them SQLite also names the tables that refer to the written one.
+/// The check uses its own connection without foreign keys. With foreign keys, SQLite also reports the tables that refer
+/// to the written one.
 final class TenantGuard {
-    /// What a statement was run through.
+    /// The type through which a statement was run.
     enum Access: UInt8 { case plain, tenant, across }
 
     /// Every row of these belongs to exactly one organisation.

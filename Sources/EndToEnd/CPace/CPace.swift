@@ -3,11 +3,11 @@ import FoundationEssentials
 
 /// CPace, a balanced password-authenticated key exchange, in the suite CPace-X25519-SHA512 (draft-irtf-cfrg-cpace-21).
 ///
-/// Whoever does not know the secret learns nothing from an exchange but whether one guess was right, and cannot guess
-/// without the other side noticing.
+/// A peer that does not know the secret learns only whether one guess was right, and cannot guess without the other
+/// side noticing.
 package enum CPace {
     private static let domain = Array("CPace255".utf8)
-    /// The block size of SHA-512 in bytes: the secret is padded so that it fills the first block alone.
+    /// The block size of SHA-512 in bytes. The secret is padded so that it alone fills the first block.
     private static let hashBlock = 128
 
     /// The point that both sides derive from the secret (section "calculate_generator").
@@ -20,10 +20,10 @@ package enum CPace {
     /// One side of an exchange: a secret scalar on the common generator.
     package struct Share: Sendable {
         private let scalar: Curve25519.KeyAgreement.PrivateKey
-        /// What goes to the other side, 32 bytes.
+        /// Sent to the other side, 32 bytes.
         package let publicPoint: [UInt8]
 
-        /// - Throws: ``EndToEndError/lowOrderPoint``, which no generator from a hash gives in practice.
+        /// - Throws: ``EndToEndError/lowOrderPoint``, which in practice never happens for a generator from a hash.
         package init(generator: [UInt8], scalar: [UInt8]? = nil) throws(EndToEndError) {
             do {
                 self.scalar = try scalar.map { try .init(rawRepresentation: $0) } ?? .init()
@@ -45,7 +45,7 @@ package enum CPace {
         }
     }
 
-    /// X25519 with refusal of the all-zero result (section "scalar_mult_vfy").
+    /// X25519 that rejects the all-zero result (section "scalar_mult_vfy").
     package static func multiply(
         _ scalar: Curve25519.KeyAgreement.PrivateKey, _ point: [UInt8]
     ) throws(EndToEndError) -> [UInt8] {
@@ -56,12 +56,12 @@ package enum CPace {
             guard bytes.contains(where: { $0 != 0 }) else { throw EndToEndError.lowOrderPoint }
             return bytes
         } catch {
-            // The library refuses an all-zero result itself; nothing else can fail with 32 bytes.
+            // The library itself rejects an all-zero result. Nothing else can fail with 32 bytes.
             throw .lowOrderPoint
         }
     }
 
-    /// Each element behind its length, so that no two lists give the same bytes.
+    /// Each element is prefixed with its length, so that different lists never give the same bytes.
     package static func concatenate(_ elements: [[UInt8]]) -> [UInt8] { elements.flatMap(withLength) }
 
     /// The length in LEB128 (7 bits per byte, lowest first), then the bytes.

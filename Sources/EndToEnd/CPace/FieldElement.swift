@@ -1,7 +1,7 @@
 /// An element of the field of integers modulo 2^255 − 19, in five limbs of 51 bits.
 ///
-/// Only what the Elligator 2 map needs. No branch and no index depends on a value, so that its timing says nothing about
-/// the secret it was made from.
+/// Supports only what the Elligator 2 map needs. No branch and no index depends on a value, so the timing reveals
+/// nothing about the secret that it was made from.
 struct FieldElement {
     private static let mask: UInt64 = (1 << 51) - 1
 
@@ -51,7 +51,7 @@ struct FieldElement {
     }
 
     static func - (a: FieldElement, b: FieldElement) -> FieldElement {
-        // 8p is added first, so that no limb goes below zero.
+        // Adds 8p first, so that no limb becomes negative.
         let low: UInt64 = ((1 << 51) - 19) * 8
         let rest: UInt64 = ((1 << 51) - 1) * 8
         return FieldElement(
@@ -66,7 +66,7 @@ struct FieldElement {
         func product(_ x: UInt64, _ y: UInt64) -> UInt128 { UInt128(x) * UInt128(y) }
         let (a0, a1, a2, a3, a4) = a.limbs
         let (b0, b1, b2, b3, b4) = b.limbs
-        // Limbs that would stand above bit 255 come back at the bottom, times 19.
+        // Limbs above bit 255 are added at the bottom, times 19.
         let (c1, c2, c3, c4) = (b1 * 19, b2 * 19, b3 * 19, b4 * 19)
         var r0 = product(a0, b0) + product(a1, c4) + product(a2, c3) + product(a3, c2) + product(a4, c1)
         var r1 = product(a0, b1) + product(a1, b0) + product(a2, c4) + product(a3, c3) + product(a4, c2)
@@ -91,8 +91,8 @@ struct FieldElement {
     /// 1 for a square, −1 for a non-square, 0 for 0 (Euler: self^((p−1)/2)).
     var quadraticCharacter: FieldElement { power(exponent(lowByte: 0xF6, highByte: 0x3F)) }
 
-    /// The Elligator 2 map onto Curve25519 (RFC 9380, section 6.7.1, with Z = 2), the u-coordinate only. The browser's guest calls it, too:
-    /// WebCrypto has no such map.
+    /// The Elligator 2 map onto Curve25519 (RFC 9380, section 6.7.1, with Z = 2), u-coordinate only. The browser's
+    /// guest calls it as well, because WebCrypto has no such map.
     static func elligator2(_ bytes: [UInt8]) -> [UInt8] {
         let r = FieldElement(bytes: bytes)
         let a = FieldElement(486_662)

@@ -3,11 +3,13 @@ import FoundationEssentials
 public import NIOCore
 import Wire
 
-/// A guest's view of the host's broadcast: in order, without gaps, and given out only once the host has signed it.
+/// A guest's view of the host's broadcast: in order, without gaps, and returned only after the host has signed it.
 public struct BroadcastOpener: Sendable {
-    /// Unsigned bytes after which the stream is given up: twice what an honest host leaves unsigned, plus one frame.
+    /// Maximum number of unsigned bytes, after which the stream fails: twice what an honest host leaves unsigned, plus
+    /// one frame.
     static let unsignedLimit = 2 * BroadcastSealer.signEveryBytes + WireLimits.messageBytes
-    /// Epoch keys kept: a guest that was away meets frames of a few epochs; older ones come with a snapshot instead.
+    /// Number of epoch keys that are kept. A guest that was away gets frames of a few epochs; older ones are replaced
+    /// by a snapshot.
     static let epochsKept = 64
 
     private let sessionId: String
@@ -18,16 +20,16 @@ public struct BroadcastOpener: Sendable {
     private var pendingBytes = 0
     /// The last frame that was opened; nil before the first snapshot.
     public private(set) var lastSequence: UInt64?
-    /// The last frame whose content was given out.
+    /// The last frame whose content was returned.
     public private(set) var lastVerified: UInt64 = 0
 
-    /// - Throws: ``EndToEndError/malformed`` when the key is none.
+    /// - Throws: ``EndToEndError/malformed`` if the key is invalid.
     public init(sessionId: String, signingKey: [UInt8]) throws(EndToEndError) {
         self.sessionId = sessionId
         do { verifying = try .init(rawRepresentation: signingKey) } catch { throw .malformed }
     }
 
-    /// Whether a key of this epoch can still come: keys are sent in order, and each only once in a generation.
+    /// Whether a key of this epoch can still arrive. Keys are sent in order, and each only once per generation.
     public func keyCanStillArrive(for epoch: UInt32) -> Bool { epochs.keys.max().map { epoch > $0 } ?? true }
 
     public mutating func addEpoch(_ epoch: UInt32, key: [UInt8]) {
@@ -36,7 +38,7 @@ public struct BroadcastOpener: Sendable {
         if epochs.count > Self.epochsKept, let oldest = epochs.keys.min() { epochs[oldest] = nil }
     }
 
-    /// Goes on from a state that the host sent to this guest alone.
+    /// Continues from a state that the host sent to this guest alone.
     public mutating func reset(to snapshot: DirectMessage.Snapshot) {
         hash = RunningHash(snapshot.runningHash)
         pending.removeAll()
@@ -46,9 +48,9 @@ public struct BroadcastOpener: Sendable {
     }
 
     /// Opens the next frame.
-    /// - Returns: everything that the host's signature covers now, in order; often nothing yet.
-    /// - Throws: ``EndToEndError``: `.gap` asks for a snapshot, `.unknownEpoch` for patience, `.replayed` can be ignored,
-    ///   and anything else means that somebody tampers.
+    /// - Returns: everything that is now covered by the host's signature, in order; often nothing yet.
+    /// - Throws: ``EndToEndError``: after `.gap` ask for a snapshot, after `.unknownEpoch` wait, and ignore
+    ///   `.replayed`. Any other error means that somebody tampered with the frame.
     public mutating func open(_ frame: ByteBuffer) throws(EndToEndError) -> [BroadcastMessage] {
         let header: FrameHeader
         do { header = try FrameHeader(peeking: frame) } catch { throw .truncated }

@@ -3,7 +3,7 @@ import FoundationEssentials
 public import NIOCore
 import Wire
 
-/// Hash over every broadcast frame in order; what the host signs.
+/// The hash over every broadcast frame in order, which the host signs.
 struct RunningHash {
     private(set) var value: [UInt8]
 
@@ -19,7 +19,7 @@ struct RunningHash {
         value = Array(hash.finalize())
     }
 
-    /// What the signature in frame `sequence` signs.
+    /// The bytes that the signature in frame `sequence` covers.
     func signedBytes(sessionId: String, epoch: UInt32, sequence: UInt64) -> [UInt8] {
         Array("postern.v1 stream".utf8) + [0] + Array(sessionId.utf8) + [0] + bigEndian(epoch) + bigEndian(sequence)
             + value
@@ -28,7 +28,8 @@ struct RunningHash {
 
 /// The host's broadcast: seals each message once for all guests, and signs the stream so that no guest can forge it.
 public struct BroadcastSealer: ~Copyable {
-    /// A signature is added when this many bytes of frames are unsigned. Guests tolerate ``BroadcastOpener/unsignedLimit``.
+    /// A signature is added once this many bytes of frames are unsigned. Guests tolerate
+    /// ``BroadcastOpener/unsignedLimit``.
     public static let signEveryBytes = 64 << 10
 
     private let sessionId: String
@@ -50,36 +51,36 @@ public struct BroadcastSealer: ~Copyable {
             firstSequence: 1)
     }
 
-    /// Verifies the stream; guests get it inside the confirmed channel.
+    /// The key that verifies the stream. Guests get it over the confirmed channel.
     public var signingKey: [UInt8] { Array(signing.publicKey.rawRepresentation) }
 
-    /// The last frame's number; 0 before the first.
+    /// The number of the last frame; 0 before the first.
     public var lastSequence: UInt64 { key.nextSequence - 1 }
 
     public var runningHash: [UInt8] { hash.value }
 
     public var hasUnsigned: Bool { unsignedBytes > 0 }
 
-    /// Seals one message, and a signature behind it where the bound asks for one.
+    /// Seals one message, followed by a signature if too many bytes are unsigned.
     public mutating func seal(_ message: BroadcastMessage) -> [ByteBuffer] {
         let frame = append(message.bytes)
         return unsignedBytes >= Self.signEveryBytes ? [frame] + sign() : [frame]
     }
 
-    /// Signs what is unsigned. Called when a burst of output ends, so that guests need not wait for it.
+    /// Signs what is unsigned. Call this at the end of a burst of output, so that guests need not wait for it.
     public mutating func sign() -> [ByteBuffer] {
         guard unsignedBytes > 0 else { return [] }
         unsignedBytes = 0
         let text = hash.signedBytes(sessionId: sessionId, epoch: epoch, sequence: key.nextSequence)
-        // Ed25519 signing has no failure but a broken random source, after which nothing may go on.
+        // Ed25519 signing can fail only because of a broken random source, after which the process must stop.
         guard let signature = try? signing.signature(for: text) else { preconditionFailure("cannot sign") }
         let frame = append([2] + Array(signature))
         unsignedBytes = 0
         return [frame]
     }
 
-    /// Starts a new epoch with a fresh key: after a join or a leave. The numbering of frames goes on.
-    /// - Returns: the frames that close the old epoch: its last signature.
+    /// Starts a new epoch with a new key, after a join or a leave. The numbering of frames continues.
+    /// - Returns: the last signature of the old epoch.
     public mutating func startEpoch() -> [ByteBuffer] {
         let closing = sign()
         let fresh = Self.freshKey()

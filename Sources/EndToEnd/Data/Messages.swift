@@ -16,9 +16,9 @@ public enum BroadcastMessage: Sendable, Equatable {
     case output([UInt8])
     case size(rows: UInt16, columns: UInt16)
     case exited(status: UInt32)
-    /// Output is missing here: what follows makes sense from a snapshot on.
+    /// Output is missing here. What follows is usable only after a snapshot.
     case skipped
-    /// The host's person ended the sharing; the command goes on without guests.
+    /// The host's person ended the sharing; the command continues without guests.
     case stopped
 
     var bytes: [UInt8] {
@@ -35,9 +35,9 @@ public enum BroadcastMessage: Sendable, Equatable {
 /// From the host to one guest.
 public enum DirectMessage: Sendable, Equatable {
     public struct Welcome: Sendable, Equatable {
-        /// Verifies the host's broadcast.
+        /// The key that verifies the host's broadcast.
         public let signingKey: [UInt8]
-        /// The guest shall acknowledge what it has shown.
+        /// Whether the guest must acknowledge what it has shown.
         public let lossless: Bool
         public let title: String
 
@@ -48,9 +48,9 @@ public enum DirectMessage: Sendable, Equatable {
         }
     }
 
-    /// Where the host's stream stands, and what the screen shows there.
+    /// A position in the host's stream, and the contents of the screen at this position.
     public struct Snapshot: Sendable, Equatable {
-        /// The last broadcast that this state contains.
+        /// The last broadcast that is included in this state.
         public let sequence: UInt64
         public let runningHash: [UInt8]
         public let rows: UInt16
@@ -71,8 +71,8 @@ public enum DirectMessage: Sendable, Equatable {
     case epochKey(epoch: UInt32, key: [UInt8])
     case snapshot(Snapshot)
     case approvalPending
-    /// So many bytes of the guest's input, counted from its pairing on, have been taken by the shared command. The first in a
-    /// generation says what the host has accepted of the generations before.
+    /// The shared command has accepted this many bytes of the guest's input, counted from its pairing on. The first
+    /// such message in a generation reports what the host has accepted in the earlier generations.
     case inputTaken(total: UInt64)
 
     var kind: FrameKind { if case .snapshot = self { .snapshot } else { .direct } }
@@ -113,13 +113,13 @@ public enum DirectMessage: Sendable, Equatable {
 
 /// From a guest to the host, with any permission.
 public enum FeedbackMessage: Sendable, Equatable {
-    /// How the guest wants to be called; at most ``nameBytes``.
+    /// The name that the guest wants; at most ``nameBytes``.
     case name(String)
-    /// Everything up to this broadcast has been shown.
+    /// Everything up to this broadcast was shown.
     case acknowledge(sequence: UInt64)
     case snapshotRequest
 
-    /// Longest name, in bytes of UTF-8.
+    /// Maximum length of a name, in bytes of UTF-8.
     public static let nameBytes = 64
 
     var bytes: [UInt8] {

@@ -4,7 +4,7 @@ public import Wire
 
 /// The keys between the host and one guest for one connection: a generation. Each direction and purpose has its own key.
 public final class PairwiseChannel {
-    /// Counts rekeys; stands in the header's `epoch`.
+    /// Counts rekeys. It is the `epoch` in the header.
     public let generation: UInt32
     private let isHost: Bool
     private var hostToGuest: SealingKey
@@ -13,7 +13,8 @@ public final class PairwiseChannel {
     private let hostToGuestOpening: OpeningKey
     private let feedbackOpening: OpeningKey
     private let inputOpening: OpeningKey?
-    /// The next number of each stream. Frames of a generation come from one connection: one that is missing was removed on its way.
+    /// The next number of each stream. All frames of a generation come over one connection, so a missing frame was
+    /// removed on its way.
     private var nextFromHost: UInt64 = 0
     private var nextFeedback: UInt64 = 0
     private var nextInput: UInt64 = 0
@@ -51,10 +52,10 @@ public final class PairwiseChannel {
         return frame
     }
 
-    /// Guest → host: anything but typing.
+    /// Guest → host: all messages other than input.
     public func seal(_ message: FeedbackMessage) -> ByteBuffer { feedback.seal(message.bytes, kind: .feedback) }
 
-    /// What a guest sent to the host.
+    /// A message from a guest to the host.
     public enum FromGuest: Sendable, Equatable {
         case input([UInt8])
         case feedback(FeedbackMessage)
@@ -93,7 +94,7 @@ public final class PairwiseChannel {
         return header
     }
 
-    /// - Throws: ``EndToEndError`` `.replayed`, or `.gap`: then nothing of this generation is accepted any more.
+    /// - Throws: ``EndToEndError`` `.replayed`, or `.gap`, after which nothing of this generation is accepted any more.
     private static func advance(_ next: inout UInt64, _ sequence: UInt64) throws(EndToEndError) {
         if sequence < next { throw .replayed }
         guard sequence == next else { throw .gap }

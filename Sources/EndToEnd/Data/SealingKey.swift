@@ -11,7 +11,7 @@ enum StreamId: UInt32, Sendable {
     case guestFeedback = 4
 }
 
-/// Where a frame stands; becomes the associated data, so that nothing can be moved elsewhere.
+/// The position of a frame. It is the associated data, so that a frame cannot be moved to another position.
 struct FramePlace {
     let sessionId: String
     let stream: StreamId
@@ -31,7 +31,7 @@ struct FramePlace {
     }
 }
 
-/// A key together with the only counter it will ever be used with. It cannot be copied, so that no nonce can be used twice.
+/// A key with the only counter that is ever used with it. It cannot be copied, so no nonce can be used twice.
 struct SealingKey: ~Copyable {
     private let key: SymmetricKey
     private let place: FramePlace
@@ -62,7 +62,7 @@ struct SealingKey: ~Copyable {
     }
 }
 
-/// The receiving half of a key.
+/// The receiving side of a key.
 struct OpeningKey {
     private let key: SymmetricKey
     private let place: FramePlace
@@ -72,7 +72,8 @@ struct OpeningKey {
         self.place = place
     }
 
-    /// - Throws: ``EndToEndError`` `.truncated` or `.notAuthentic`. Says nothing about replays: the caller knows the order.
+    /// - Throws: ``EndToEndError`` `.truncated` or `.notAuthentic`. It does not detect replays, because the caller
+    ///   knows the order.
     func open(_ frame: ByteBuffer, _ header: FrameHeader) throws(EndToEndError) -> [UInt8] {
         let tagSize = 16
         guard frame.readableBytes >= FrameHeader.size + tagSize else { throw .truncated }

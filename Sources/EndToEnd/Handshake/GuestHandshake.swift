@@ -10,14 +10,14 @@ public struct GuestHandshake: Sendable {
     private let nonce: [UInt8]
     private var keys: PairingKeys?
 
-    /// Whether a proof was made: before that, a confirmation answers another handshake.
+    /// Whether a proof was sent. Before that, a confirmation belongs to another handshake.
     public var hasProved: Bool { keys != nil }
 
-    /// Proofs that a guest sends without ever seeing one confirmed: whoever made the offer can test one guess against each,
-    /// so that they are counted like the host counts its guests' failures.
+    /// The number of proofs that a guest sends without any confirmation. The author of an offer can test one guess
+    /// against each proof, so they are limited as the host limits its guests' failures.
     public static let unconfirmedProofsAllowed = 5
 
-    /// - Parameter permission: what the relay said the code gives; a lie makes the proof fail.
+    /// - Parameter permission: the code's permission according to the relay. If the relay lies, the proof fails.
     public init(sessionId: String, permission: Permission, invitation: ShareInvitation) {
         self.sessionId = sessionId
         self.permission = permission
@@ -30,8 +30,8 @@ public struct GuestHandshake: Sendable {
         .hello(secretKind: invitation.secret.kind, nonce: nonce, code: invitation.code)
     }
 
-    /// Answers the host's offer with a proof; once, for a proof lets the other side test one guess.
-    /// - Returns: nil for an offer that answers another hello, and for any offer but the first.
+    /// Answers the host's offer with a proof. This works only once, because a proof lets the other side test one guess.
+    /// - Returns: nil for an offer that answers another hello, and for any offer after the first.
     /// - Throws: ``EndToEndError/lowOrderPoint``.
     public mutating func receive(
         offerNonce: [UInt8], point: [UInt8], guestNonce: [UInt8]
@@ -46,8 +46,8 @@ public struct GuestHandshake: Sendable {
         return .proof(point: share.publicPoint, confirmation: keys.confirmation(byHost: false))
     }
 
-    /// Checks the host's confirmation; only then does anything the host says count.
-    /// - Throws: ``EndToEndError/wrongSecret``: whoever answered does not know the secret.
+    /// Checks the host's confirmation. Nothing from the host is trusted before that.
+    /// - Throws: ``EndToEndError/wrongSecret`` if the other side does not know the secret.
     public func receive(confirmation: [UInt8]) throws(EndToEndError) -> Pairing {
         guard let keys, keys.confirms(confirmation, byHost: true) else { throw .wrongSecret }
         return Pairing(keys, isHost: false, sessionId: sessionId)

@@ -1,4 +1,5 @@
-// The handshake's messages, as they travel base64-coded in `keyExchange.payload`. The first byte says which it is.
+// The handshake's messages, which are sent base64-coded in `keyExchange.payload`. The first byte identifies the
+// message.
 //
 //   1 hello   guest → host   version u8, secret kind u8 (0 words, 1 link), nonce 16, share code 12 (ASCII)
 //   2 offer   host → guest   nonce 16, point 32, the nonce of the hello it answers 16
@@ -19,9 +20,11 @@ public enum HandshakeMessage: Sendable, Equatable {
         case notApproved = 3
         case wrongVersion = 4
         case unknownCode = 5
-        /// The answer to a rekey: the host has no pairing with this guest (any more); it may begin with a hello.
+        /// The answer to a rekey: the host has no pairing with this guest (any more). The guest may start again with a
+        /// hello.
         case notPaired = 6
-        /// Some of the guest's frames were removed on their way; it is out, and nothing more of it is typed.
+        /// Some of the guest's frames were removed on their way. The guest is removed, and no more of its input is
+        /// typed.
         case tampered = 7
     }
 
@@ -33,7 +36,8 @@ public enum HandshakeMessage: Sendable, Equatable {
     case rekey(key: [UInt8], tag: [UInt8])
     case rekeyed(generation: UInt32, key: [UInt8], tag: [UInt8])
 
-    /// 2 since 0.3.1: pairwise frames are consecutive, input is acknowledged, and only the host's signed word ends a stream.
+    /// 2 since 0.3.1: pairwise frames are consecutive, input is acknowledged, and only a message signed by the host
+    /// ends a stream.
     static let version: UInt8 = 2
 
     public var bytes: [UInt8] {
@@ -71,7 +75,7 @@ public enum HandshakeMessage: Sendable, Equatable {
         guard reader.isAtEnd else { throw .malformed }
     }
 
-    /// As `keyExchange.payload` carries it.
+    /// The message as the value of `keyExchange.payload`.
     public var payload: String { Data(bytes).base64EncodedString() }
 
     /// - Throws: ``EndToEndError``.
@@ -83,7 +87,7 @@ public enum HandshakeMessage: Sendable, Equatable {
 
 func bigEndian(_ value: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
 
-/// Reads fixed-width fields from bytes that came from outside.
+/// Reads fixed-width fields from untrusted bytes.
 struct ByteReader {
     private let bytes: [UInt8]
     private var position = 0

@@ -3,7 +3,8 @@ import FoundationEssentials
 import Model
 import Wire
 
-/// What both sides of a handshake compute from its messages; each side only differs in which point is its own.
+/// The values that both sides of a handshake compute from its messages. The sides differ only in which point is their
+/// own.
 struct HandshakeTranscript {
     let sessionId: String
     let permission: Permission
@@ -15,8 +16,8 @@ struct HandshakeTranscript {
     /// Random bytes of both sides, so that neither chooses it alone.
     var cpaceSessionId: [UInt8] { Array(SHA512.hash(data: guestNonce + hostNonce).prefix(16)) }
 
-    /// CPace's channel identifier: protocol, session, permission and kind of secret. The same words for another session, role or version give
-    /// another generator.
+    /// CPace's channel identifier: protocol, session, permission and kind of secret. The same words give another
+    /// generator for another session, role or version.
     var channel: [UInt8] {
         CPace.concatenate([
             Array(relaySubprotocol.utf8), Array(sessionId.utf8), Array(permission.rawValue.utf8), [secret.kind],
@@ -27,7 +28,8 @@ struct HandshakeTranscript {
         CPace.generator(secret: Array(secret.text.utf8), channel: channel, sessionId: cpaceSessionId)
     }
 
-    /// The host sends its point first and is CPace's initiator. Associated data: the host none, the guest its hello.
+    /// The host sends its point first and is CPace's initiator. The host has no associated data; the guest's is its
+    /// hello.
     func keys(own: CPace.Share, peer: [UInt8], isHost: Bool) throws(EndToEndError) -> PairingKeys {
         let guestData = hello.bytes
         let key = try own.sessionKey(
@@ -39,7 +41,7 @@ struct HandshakeTranscript {
     }
 }
 
-/// Everything that is derived from one successful exchange (HKDF-SHA256, RFC 5869).
+/// All keys that are derived from one successful exchange (HKDF-SHA256, RFC 5869).
 struct PairingKeys {
     let permission: Permission
     private let root: SymmetricKey
@@ -56,7 +58,7 @@ struct PairingKeys {
             inputKeyMaterial: root, salt: transcript, info: Array("postern.v1 \(label)".utf8), outputByteCount: 32)
     }
 
-    /// Proves that a side has the same keys, over everything that was said.
+    /// Proves that a side has the same keys, over the whole transcript.
     func confirmation(byHost: Bool) -> [UInt8] {
         Array(
             HMAC<SHA256>.authenticationCode(for: transcript, using: derive(byHost ? "confirm host" : "confirm guest")))

@@ -5,13 +5,13 @@ public import Wire
 public struct HostHandshake: Sendable {
     private let transcript: HandshakeTranscript
     private let share: CPace.Share
-    /// Goes to the guest.
+    /// Sent to the guest.
     public let offer: HandshakeMessage
 
     /// - Parameters:
     ///   - hello: the guest's first message.
-    ///   - secret: of the code that the hello names, of the kind that it names.
-    /// - Throws: ``EndToEndError/malformed`` when the message is no hello.
+    ///   - secret: the secret of the code in the hello, of the kind in the hello.
+    /// - Throws: ``EndToEndError/malformed`` if the message is no hello.
     public init(
         hello: HandshakeMessage, sessionId: String, permission: Permission, secret: ShareSecret
     ) throws(EndToEndError) {
@@ -25,8 +25,8 @@ public struct HostHandshake: Sendable {
     }
 
     /// Checks the guest's proof.
-    /// - Returns: the keys, and the confirmation that goes to the guest.
-    /// - Throws: ``EndToEndError`` `.wrongSecret` or `.lowOrderPoint`; either is a failed proof, to be counted.
+    /// - Returns: the keys, and the confirmation for the guest.
+    /// - Throws: ``EndToEndError`` `.wrongSecret` or `.lowOrderPoint`. Either is a failed proof and must be counted.
     public func receive(
         point: [UInt8], confirmation: [UInt8]
     ) throws(EndToEndError) -> (Pairing, HandshakeMessage) {
@@ -37,9 +37,11 @@ public struct HostHandshake: Sendable {
     }
 }
 
-/// The secrets of one share code, and how often somebody got them wrong. The host keeps count: the relay might lie.
+/// The secrets of one share code, and the number of wrong proofs. The host counts them itself, because the relay might
+/// lie.
 public struct CodeSecrets: Sendable {
-    /// Wrong or abandoned proofs that kill a code's words: with two words of 1,296 each, an attacker's chance is 5 in 1.7 million.
+    /// Wrong or abandoned proofs after which a code's words are dead. With two words of 1,296 each, an attacker's
+    /// chance is 5 in 1.7 million.
     public static let failuresAllowed = 5
 
     public let code: ShareCodeId
@@ -55,13 +57,14 @@ public struct CodeSecrets: Sendable {
         link = .randomLink()
     }
 
-    /// Whether nobody can prove this secret any more. The link's lives on when the words are dead.
+    /// Whether this secret is no longer accepted. The link's secret remains valid after the words are dead.
     public func isDead(kind: UInt8) -> Bool { kind == words.kind && failures >= Self.failuresAllowed }
 
     /// The secret of the kind that a hello names.
     public func secret(kind: UInt8) -> ShareSecret? { [words, link].first { $0.kind == kind } }
 
-    /// A proof was wrong, or was begun and never given. Counts for the words only: nobody guesses a link's 128 bits, and whoever saw the
-    /// code's public part must not be able to use it up for those who have the link.
+    /// Counts a proof that was wrong, or was started and never sent. This applies to the words only: nobody can guess a
+    /// link's 128 bits, and an attacker who saw the code's public part must not be able to disable it for those who
+    /// have the link.
     public mutating func proofFailed(kind: UInt8) { if kind == words.kind { failures += 1 } }
 }

@@ -3,8 +3,8 @@ import FoundationEssentials
 public import Model
 import Wire
 
-/// What a host and one guest share after the handshake, for as long as the session lasts. A reconnect runs a fresh X25519
-/// under it and starts new keys at zero.
+/// The state that a host and one guest share after the handshake, for the whole session. A reconnect performs a new
+/// X25519 exchange under it and starts new keys at zero.
 public struct Pairing: Sendable {
     public let permission: Permission
     let sessionId: String

@@ -4,18 +4,18 @@ import NIOCore
 public import Outbound
 public import TransportSecurity
 
-/// Sends mails through one mail server, each on a connection of its own: an appliance sends a few a day.
+/// Sends mails through one mail server, each on its own connection: an appliance sends only a few per day.
 public struct SMTPClient: Sendable {
     public enum Security: String, Sendable, CaseIterable {
-        /// In the clear first, then TLS, or nothing is sent.
+        /// Starts in plain text and switches to TLS. If that fails, nothing is sent.
         case startTLS = "starttls"
         /// TLS from the first byte.
         case tls
-        /// For a mail server on this machine.
+        /// No TLS, for a mail server on this machine.
         case none
     }
 
-    /// For the whole conversation.
+    /// The timeout of the whole conversation.
     private static let time = TimeAmount.seconds(60)
 
     private let host: String
@@ -62,7 +62,8 @@ public struct SMTPClient: Sendable {
         }
     }
 
-    /// RFC 5322. The text is ASCII and a few words of people; anything else is 8-bit UTF-8, which every server takes today.
+    /// RFC 5322. The text is ASCII and a few names that people chose. Anything else is 8-bit UTF-8, which all current
+    /// servers accept.
     private func compose(_ address: String, _ subject: String, _ text: String) -> String {
         let now = Date()
         let id =
@@ -82,7 +83,7 @@ public struct SMTPClient: Sendable {
         String(String.UnicodeScalarView(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }))
     }
 
-    /// RFC 2047, where a subject is not ASCII.
+    /// Applies RFC 2047 if the subject is not ASCII.
     static func encoded(_ text: String) -> String {
         if text.utf8.allSatisfy({ $0 < 0x80 }) { return text }
         let bytes = Array(text.utf8)
@@ -109,7 +110,7 @@ private final class SMTPHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// A reply's longest line, in bytes (RFC 5321, section 4.5.3.1.5: 512).
+    /// Maximum length of a reply's line, in bytes (RFC 5321, section 4.5.3.1.5: 512).
     private static let lineBytes = 4096
 
     private var session: SMTPSession
@@ -137,7 +138,7 @@ private final class SMTPHandler: ChannelInboundHandler {
         }
     }
 
-    /// Also ends the promise where the channel was never connected.
+    /// Also completes the promise if the channel never connected.
     func handlerRemoved(context: ChannelHandlerContext) {
         deadline?.cancel()
         promise.fail(IdentityError(.mail, "the mail server closed the connection"))
@@ -160,7 +161,7 @@ private final class SMTPHandler: ChannelInboundHandler {
         case .send(let text):
             context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text + "\r\n")), promise: nil)
         case .startTLS:
-            // What came in the clear behind the answer is nobody's (RFC 3207, section 4.2).
+            // Plain text that followed the answer is discarded (RFC 3207, section 4.2).
             buffer.clear()
             do {
                 try context.pipeline.syncOperations.addHandler(

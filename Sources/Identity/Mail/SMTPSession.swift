@@ -1,7 +1,7 @@
 import Model
 
-/// One mail handed to a mail server (RFC 5321), with STARTTLS (RFC 3207) and AUTH PLAIN (RFC 4616): a pure state machine.
-/// Replies go in, what to do comes out.
+/// The transfer of one mail to a mail server (RFC 5321), with STARTTLS (RFC 3207) and AUTH PLAIN (RFC 4616). A pure
+/// state machine: replies go in, actions come out.
 struct SMTPSession {
     enum Security: Sendable { case startTLS, tls, none }
 
@@ -15,7 +15,7 @@ struct SMTPSession {
         case send(String)
         case startTLS
         case done
-        /// The server's own words, or ours.
+        /// The server's message, or ours.
         case fail(String)
     }
 
@@ -28,10 +28,10 @@ struct SMTPSession {
     private var step = Step.greeting
     private var lines: [String] = []
     private var extensions: [String] = []
-    /// Lines in one reply; a real one has about ten.
+    /// Maximum number of lines in one reply; real ones have about ten.
     private static let lineLimit = 100
 
-    /// - Parameter name: what we call ourselves.
+    /// - Parameter name: the name that we send in the greeting.
     init(security: Security, credentials: (user: String, password: String)?, message: Message, name: String) {
         self.security = security
         self.credentials = credentials
@@ -51,7 +51,7 @@ struct SMTPSession {
         return reply(code, lines)
     }
 
-    /// TLS is in force: everything that was heard before counts for nothing.
+    /// TLS is active: discards everything that was received before.
     mutating func secured() -> Action {
         extensions = []
         step = .helloAgain
@@ -86,7 +86,7 @@ struct SMTPSession {
             guard code == 354 else { return refused }
             return go(.body, Self.stuffed(message.text) + "\r\n.")
         case .body: return code == 250 ? go(.quit, "QUIT") : refused
-        // The mail is taken, whatever the server says to goodbye.
+        // The mail was accepted, whatever the server answers to QUIT.
         case .quit: return .done
         }
     }

@@ -1,11 +1,13 @@
-// NFC is in the standard library, and not public yet; FoundationEssentials reaches it the same way.
+// NFC is in the standard library but not public yet. FoundationEssentials uses it in the same way.
 @_spi(_Unicode) import Swift
 
-/// Passwords as keyboards write them: the same letters are the same password, composed or not (RFC 8265, section 4.2, OpaqueString).
+/// Normalizes passwords from keyboards: the same letters are the same password, composed or not (RFC 8265, section 4.2,
+/// OpaqueString).
 enum OpaqueString {
-    /// Other spaces are the space, and what can be written in two ways is composed. Nothing else is changed: a password keeps its case.
+    /// Replaces other spaces with the space, and composes what can be written in two ways. Everything else is
+    /// unchanged, including case.
     static func prepared(_ text: String) -> String {
-        // Nothing of ASCII changes.
+        // ASCII never changes.
         if text.utf8.allSatisfy({ $0 < 0x80 }) { return text }
         var spaced = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {

@@ -3,24 +3,24 @@ import Model
 
 /// A password's hash with scrypt (RFC 7914), in the PHC string format: `$scrypt$ln=15,r=8,p=3$salt$hash`.
 ///
-/// The parameters stand with the hash, so that they can be raised later.
+/// The parameters are stored with the hash, so that they can be increased later.
 struct PasswordHash: Equatable {
-    /// Binary logN of the cost. 2^15 blocks of 1 KiB are 32 MiB, whatever ``passes`` is.
+    /// Binary logarithm of the cost N. 2^15 blocks of 1 KiB are 32 MiB, regardless of ``passes``.
     let logN: Int
     let passes: Int
     let salt: [UInt8]
     let hash: [UInt8]
 
-    /// scrypt's r: with 8, a block is 1 KiB.
+    /// scrypt's r. With 8, a block is 1 KiB.
     private static let blockSize: UInt32 = 8
     static let saltBytes = 16
     private static let hashBytes = 32
-    /// What a hash in the database may ask for: at most 128 MiB and 16 passes.
+    /// The limits of a stored hash: at most 128 MiB and 16 passes.
     private static let logarithms = 10...17
     private static let passRange = 1...16
 
     /// Takes about 100 ms and 2^logN KiB.
-    /// - Throws: ``IdentityError`` when there is not enough memory.
+    /// - Throws: ``IdentityError`` if there is not enough memory.
     static func make(_ password: String, logN: Int, passes: Int) throws -> PasswordHash {
         var generator = SystemRandomNumberGenerator()
         let salt = (0..<saltBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
@@ -28,7 +28,7 @@ struct PasswordHash: Equatable {
         return PasswordHash(logN: logN, passes: passes, salt: salt, hash: hash)
     }
 
-    /// For accounts that do not exist: checking it takes as long as for those that do, and no password matches.
+    /// For accounts that do not exist: the check takes as long as for existing ones, and no password matches.
     static func decoy(logN: Int, passes: Int) -> PasswordHash {
         let zeros = [UInt8](repeating: 0, count: saltBytes)
         return PasswordHash(

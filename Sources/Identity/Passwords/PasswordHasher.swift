@@ -1,17 +1,20 @@
 import NIOPosix
 import Synchronization
 
-/// Hashes and checks passwords with scrypt on two threads of its own: a flood of sign-ins takes neither the event loops nor the memory.
+/// Hashes and checks passwords with scrypt on two separate threads, so that many sign-ins do not block the event loops
+/// or use up the memory.
 public final class PasswordHasher: Sendable {
     /// Each hash takes 32 MiB while it runs.
     private static let threads = 2
-    /// Hashes that may wait: at 100 ms each, the last waits for 3 s.
+    /// Hashes that may be queued. At 100 ms each, the last one waits 3 s.
     private static let queueCapacity = 64
     /// scrypt's N as a power of two; with r = 8 a hash uses 32 MiB.
     private static let logN = 15
-    /// scrypt's p of new hashes, which is its number of passes; OWASP's advice for 32 MiB. About 100 ms on a server, half a second on a small board.
+    /// scrypt's p of new hashes, which is its number of passes. This follows OWASP's advice for 32 MiB. It takes about
+    /// 100 ms on a server and half a second on a small board.
     private static let minParallelization = 3
-    /// A stored hash can raise the passes of new ones up to this; 0.3.0 chose up to six by the speed of the machine.
+    /// A stored hash can increase the passes of new hashes up to this. 0.3.0 chose up to six, depending on the
+    /// machine's speed.
     private static let maxParallelization = 6
 
     private let pool: NIOThreadPool
@@ -27,26 +30,27 @@ public final class PasswordHasher: Sendable {
 
     public func close() async { try? await pool.shutdownGracefully() }
 
-    /// A new hash, as it is stored.
-    /// - Throws: ``IdentityError`` `.unavailable` when too many wait.
+    /// Returns a new hash for storage.
+    /// - Throws: ``IdentityError`` `.unavailable` if too many are queued.
     public func hash(_ password: String) async throws -> String {
         let password = OpaqueString.prepared(password)
         return try await run { try PasswordHash.make(password, logN: Self.logN, passes: self.currentPasses).text }
     }
 
-    /// What checking a password found.
+    /// The result of checking a password.
     public struct Check: Sendable {
         public let isRight: Bool
-        /// A new hash with the current parameters; nil where the stored one is as strong or stronger, and of the prepared password.
+        /// A new hash with the current parameters; nil if the stored one is at least as strong and was made of the
+        /// prepared password.
         public let rehashed: String?
     }
 
     /// Checks a password against a stored hash.
-    /// - Parameter stored: nil where there is no such account: takes as long, and is never right.
-    /// - Throws: ``IdentityError`` `.unavailable` when too many wait.
+    /// - Parameter stored: nil if there is no such account. The check then takes as long, and always fails.
+    /// - Throws: ``IdentityError`` `.unavailable` if too many are queued.
     public func check(_ password: String, against stored: String?) async throws -> Check {
         let prepared = OpaqueString.prepared(password)
-        // Hashes of before were made of what was typed, byte by byte.
+        // Earlier hashes were made of the typed bytes.
         let spellings = prepared.utf8.elementsEqual(password.utf8) ? [prepared] : [prepared, password]
         return try await run {
             guard let stored, let known = PasswordHash(stored) else {
@@ -60,7 +64,7 @@ public final class PasswordHasher: Sendable {
             guard let right = try spellings.first(where: { try known.matches($0) }) else {
                 return Check(isRight: false, rehashed: nil)
             }
-            // Only ever upwards: a stronger hash than the policy asks for is kept.
+            // Parameters only increase: a hash that is stronger than the policy requires is kept.
             let isWeak = known.logN < Self.logN || known.passes < passes
             let isOld = !right.utf8.elementsEqual(prepared.utf8)
             let better =
@@ -80,7 +84,7 @@ public final class PasswordHasher: Sendable {
 
     private var currentPasses: Int { passes.withLock { $0 } }
 
-    /// All accounts are checked in the same time once the strongest hash has been seen.
+    /// Once the strongest hash was seen, checks of all accounts take the same time.
     private func raisePasses(to known: PasswordHash) -> Int {
         passes.withLock { passes in
             if known.logN >= Self.logN { passes = max(passes, min(known.passes, Self.maxParallelization)) }

@@ -1,7 +1,8 @@
 public import Outbound
 public import TransportSecurity
 
-/// GitHub's OAuth 2 (not OpenID Connect): the code becomes an access token, and that is asked who it belongs to.
+/// GitHub's OAuth 2 (not OpenID Connect): exchanges the code for an access token, and uses it to read the user's
+/// profile.
 public struct GitHub: Provider {
     public let name = "github"
     public let title = "GitHub"
@@ -14,8 +15,8 @@ public struct GitHub: Provider {
     private let http: ProviderHTTP
 
     /// - Parameters:
-    ///   - url: `https://github.com`, or an enterprise server's.
-    ///   - apiURL: `https://api.github.com`, or an enterprise server's.
+    ///   - url: `https://github.com`, or that of an enterprise server.
+    ///   - apiURL: `https://api.github.com`, or that of an enterprise server.
     public init(_ registration: ProviderRegistration, url: String, apiURL: String, client: HTTPClient, tls: TLSContext)
     {
         self.registration = registration
@@ -53,7 +54,7 @@ public struct GitHub: Provider {
                 ("redirect_uri", attempt.redirectURL), ("code_verifier", attempt.verifier),
             ], as: Token.self)
         let user = try await http.get("\(apiURL)/user", bearer: token.access_token, as: User.self)
-        // The profile's public address may be anything; this list says what was proved.
+        // The profile's public address is not verified; this list contains the verified ones.
         let addresses = try? await http.get("\(apiURL)/user/emails", bearer: token.access_token, as: [Address].self)
         let address = addresses?.first { $0.primary }
         return ProvidedPerson(

@@ -4,13 +4,14 @@ import Model
 public import Outbound
 public import TransportSecurity
 
-/// Any OpenID Connect provider, found by discovery (OpenID Connect Discovery 1.0), with PKCE and nonce.
+/// Any OpenID Connect provider. It is found by discovery (OpenID Connect Discovery 1.0) and used with PKCE and nonce.
 public actor OpenIDProvider: Provider {
-    /// How long discovery and keys are believed, in seconds.
+    /// How long discovery and keys are cached, in seconds.
     private static let freshSeconds = 3600.0
-    /// An unknown key is looked for again at most this often, in seconds: keys rotate, and anybody can name a wrong one.
+    /// The minimum interval between searches for an unknown key, in seconds. Keys rotate, and anybody can name a wrong
+    /// one.
     private static let retrySeconds = 10.0
-    /// Clocks differ by this much, in seconds.
+    /// The allowed difference between clocks, in seconds.
     private static let leewaySeconds = 60.0
 
     public nonisolated let name: String
@@ -64,7 +65,7 @@ public actor OpenIDProvider: Provider {
             ("grant_type", "authorization_code"), ("code", code), ("redirect_uri", attempt.redirectURL),
             ("code_verifier", attempt.verifier),
         ]
-        // RFC 8414: without the list it is client_secret_basic.
+        // RFC 8414: without the list, the method is client_secret_basic.
         let methods = discovery.token_endpoint_auth_methods_supported ?? ["client_secret_basic"]
         let usesBasic = methods.contains("client_secret_basic")
         if !usesBasic {
@@ -75,10 +76,10 @@ public actor OpenIDProvider: Provider {
             basic: usesBasic ? (registration.clientId, registration.clientSecret) : nil, as: Tokens.self)
         let token = try await checked(tokens.id_token, nonce: attempt.nonce)
         var profile = token.profile
-        // Many providers put no more than `sub` into the token, and the rest where the access token is shown.
+        // Many providers put only `sub` into the token, and return the rest for the access token.
         if !profile.isWhole, let place = discovery.userinfo_endpoint, let access = tokens.access_token {
             let more = try await http.get(place, bearer: access, as: UserInfo.self)
-            // OpenID Connect Core 1.0, section 5.3.2: a token of somebody else's must not lend us their claims.
+            // OpenID Connect Core 1.0, section 5.3.2: the claims must not come from the token of another user.
             guard more.sub == token.sub else {
                 throw IdentityError(.provider, "the userinfo endpoint answered for somebody else than the ID token")
             }
@@ -89,21 +90,22 @@ public actor OpenIDProvider: Provider {
             username: profile.username)
     }
 
-    /// OpenID Connect Core 1.0, section 5.1: what a provider says of a person, in the token or at the userinfo endpoint.
+    /// OpenID Connect Core 1.0, section 5.1: a provider's claims about a person, in the token or from the userinfo
+    /// endpoint.
     private struct Profile {
         var email: String?
         var isEmailVerified: Bool
         var preferredUsername: String?
         var name: String?
 
-        /// Nothing more has to be asked for.
+        /// Whether no further request is needed.
         var isWhole: Bool { email != nil && preferredUsername != nil }
 
         var username: String {
             preferredUsername ?? email.map { String($0.prefix { $0 != "@" }) } ?? name ?? "person"
         }
 
-        /// An address and whether it is proved come from one place.
+        /// An address and whether it is verified must come from the same source.
         func completed(by other: Profile) -> Profile {
             Profile(
                 email: email ?? other.email, isEmailVerified: email == nil ? other.isEmailVerified : isEmailVerified,
@@ -155,7 +157,8 @@ public actor OpenIDProvider: Provider {
         try Self.checkAlgorithm(token)
         let payload = try await verified(token)
         let now = Date().timeIntervalSince1970
-        // Section 3.1.3.7. Each error names its claim, so that whoever sets this up finds the mistake.
+        // Section 3.1.3.7. Each error names its claim, so that the person who configures the provider finds the
+        // mistake.
         guard payload.iss == issuer else { throw wrong("is from '\(payload.iss.prefix(100))', not from \(issuer)") }
         guard payload.aud.value.contains(registration.clientId) else {
             throw wrong("has an aud without the client ID \(registration.clientId)")
@@ -176,7 +179,7 @@ public actor OpenIDProvider: Provider {
 
     private struct Header: Decodable { let alg: String }
 
-    /// Only signatures that the provider alone can make: not `none`, and nothing that a shared key could.
+    /// Accepts only signatures that the provider alone can make: not `none`, and no algorithm with a shared key.
     private static func checkAlgorithm(_ token: String) throws {
         let head = token.prefix { $0 != "." }.map { $0 == "-" ? "+" : $0 == "_" ? "/" : $0 }
         guard let bytes = Base64.bytes(String(head)),
@@ -191,7 +194,7 @@ public actor OpenIDProvider: Provider {
         } catch let error as IdentityError {
             throw error
         } catch {
-            // Perhaps it is signed with a key that we have not seen yet.
+            // It may be signed with a key that we have not seen yet.
             let keys = try await currentKeys(fresherThan: Self.retrySeconds)
             guard let again = try? await keys.verify(token, as: IDToken.self) else {
                 throw wrong("has a wrong signature")
@@ -221,7 +224,7 @@ public actor OpenIDProvider: Provider {
     private struct KeySet: Decodable {
         let keys: [Key]
 
-        /// Keys of kinds that we do not know are passed over.
+        /// Keys of unknown kinds are ignored.
         struct Key: Decodable {
             let jwk: JWK?
             init(from decoder: any Decoder) throws { jwk = try? JWK(from: decoder) }

@@ -2,17 +2,17 @@ import TransportSecurity
 
 /// An external identity provider.
 public protocol Provider: Sendable {
-    /// Stands in our addresses and in the database: `github`, `google`, `oidc`.
+    /// Used in our URLs and in the database: `github`, `google`, `oidc`.
     var name: String { get }
-    /// Stored with each identity. Unique per provider, also where an owner changes to another one.
+    /// Stored with each identity. Unique per provider, even if an owner switches to another provider.
     var authority: String { get }
-    /// As people know it.
+    /// The name that is shown to people.
     var title: String { get }
-    /// Where to send the browser.
+    /// The URL that the browser is sent to.
     /// - Throws: ``IdentityError``.
     func authorizationURL(_ attempt: ProviderAttempt) async throws -> String
-    /// The person behind the code that the browser came back with.
-    /// - Throws: ``IdentityError`` when the provider does not answer, or what it says cannot be true.
+    /// The person who belongs to the code that the browser returned with.
+    /// - Throws: ``IdentityError`` if the provider does not answer, or if its answer cannot be correct.
     func person(code: String, _ attempt: ProviderAttempt) async throws -> ProvidedPerson
 }
 
@@ -20,9 +20,10 @@ public protocol Provider: Sendable {
 public struct ProviderAttempt: Sendable {
     public let state: String
     public let nonce: String
-    /// PKCE (RFC 7636): its SHA-256 goes along first, itself with the code.
+    /// PKCE (RFC 7636): the first request contains its SHA-256, and the request with the code contains the verifier
+    /// itself.
     public let verifier: String
-    /// Where the provider sends the browser back to.
+    /// The URL to which the provider sends the browser back.
     public let redirectURL: String
 
     public init(state: String, nonce: String, verifier: String, redirectURL: String) {
@@ -33,13 +34,13 @@ public struct ProviderAttempt: Sendable {
     }
 }
 
-/// What a provider says of a person.
+/// The provider's data about a person.
 public struct ProvidedPerson: Sendable, Equatable {
-    /// Never changes, and is nobody else's.
+    /// Never changes, and is unique to this person.
     public let subject: String
     public let email: String?
     public let isEmailVerified: Bool
-    /// What the person is called there.
+    /// The person's name at the provider.
     public let username: String
 }
 

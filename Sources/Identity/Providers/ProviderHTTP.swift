@@ -5,9 +5,9 @@ import Model
 import Outbound
 import TransportSecurity
 
-/// Requests to a provider: over HTTPS, or in the clear to this machine alone.
+/// Requests to a provider: over HTTPS, or in plain text to this machine only.
 struct ProviderHTTP: Sendable {
-    /// A provider's largest answer is its set of keys, in bytes.
+    /// Maximum size of an answer, in bytes. The largest one is the provider's set of keys.
     private static let bodyBytes = 256 << 10
 
     let client: HTTPClient
@@ -21,7 +21,7 @@ struct ProviderHTTP: Sendable {
         return try await send(.GET, url, headers, body: nil, as: type)
     }
 
-    /// A form, answered with JSON.
+    /// Sends a form and parses the JSON answer.
     /// - Throws: ``IdentityError`` `.provider`.
     func post<Value: Decodable>(
         _ url: String, _ fields: [(String, String)], basic: (String, String)? = nil, as type: Value.Type
@@ -55,7 +55,7 @@ struct ProviderHTTP: Sendable {
             throw IdentityError(
                 .provider, "\(address.authority) cannot be reached: \(NetworkError.sentence(error))")
         }
-        // GitHub says what went wrong with 200, others with 400; both in the same words.
+        // GitHub reports errors with status 200, others with 400, both in the same format.
         let problem = try? JSONDecoder().decode(Problem.self, from: Data(answer.body.readableBytesView))
         if let problem { throw IdentityError(.provider, "\(address.authority) says: \(problem.sentence)") }
         guard (200..<300).contains(answer.status) else {
@@ -76,7 +76,7 @@ struct ProviderHTTP: Sendable {
         var sentence: String { String((error_description ?? error).prefix(200)) }
     }
 
-    /// - Returns: the address, and whether it is in the clear.
+    /// - Returns: the address, and whether it uses plain text.
     static func address(_ url: String) throws -> (WebAddress, Bool) {
         if let address = WebAddress(url, scheme: "https") { return (address, false) }
         if let address = WebAddress(url, scheme: "http"), ["127.0.0.1", "localhost", "::1"].contains(address.host) {

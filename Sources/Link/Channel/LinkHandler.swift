@@ -1,13 +1,14 @@
 public import NIOCore
 
-/// Carries a ``LinkEngine`` out over a connection, behind its TLS handler. Everything here happens on the connection's event loop.
+/// Runs a ``LinkEngine`` over a connection, behind its TLS handler. Everything here happens on the connection's event
+/// loop.
 public final class LinkHandler: ChannelInboundHandler {
     public typealias InboundIn = ByteBuffer
     public typealias OutboundOut = ByteBuffer
 
-    /// Bytes given to the connection at once: what TLS and the socket hold cannot be put in another order any more.
+    /// Bytes written to the connection at once. Data that TLS and the socket hold can no longer be reordered.
     private static let batchBytes = 64 << 10
-    /// When the connection holds this much, the engine keeps the rest. In bytes.
+    /// Above the high mark, data stays in the engine instead of the connection. In bytes.
     public static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 128 << 10)
 
     public let engine: LinkEngine
@@ -28,7 +29,7 @@ public final class LinkHandler: ChannelInboundHandler {
 
     public var eventLoop: (any EventLoop)? { context?.eventLoop }
 
-    // MARK: Life
+    // MARK: Lifecycle
 
     public func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
@@ -52,7 +53,7 @@ public final class LinkHandler: ChannelInboundHandler {
     }
 
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // A link that is half closed is of no use.
+        // A half-closed link is of no use.
         if case ChannelEvent.inputClosed = event { context.close(promise: nil) }
         if event is ChannelShouldQuiesceEvent { owner.linkShouldQuiesce() }
         context.fireUserInboundEventTriggered(event)
@@ -69,7 +70,7 @@ public final class LinkHandler: ChannelInboundHandler {
         owner.linkEnded(error, by: self)
     }
 
-    // MARK: In
+    // MARK: Inbound
 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         engine.receive(unwrapInboundIn(data), now: .now())
@@ -103,7 +104,7 @@ public final class LinkHandler: ChannelInboundHandler {
         case .accepted(let stream): stream.owner?.streamAccepted()
         case .rejected(let stream, let reason): stream.owner?.streamRejected(reason)
         case .data(let stream, let bytes):
-            // Nobody wants it: it is consumed at once.
+            // Without an owner the bytes are consumed at once.
             if let owner = stream.owner { owner.streamReceived(bytes) } else { consume(stream, bytes.readableBytes) }
         case .finished(let stream): stream.owner?.streamFinished()
         case .reset(let stream, let code): stream.owner?.streamReset(code)
@@ -115,7 +116,7 @@ public final class LinkHandler: ChannelInboundHandler {
         }
     }
 
-    // MARK: Out
+    // MARK: Outbound
 
     public func welcome(_ welcome: LinkWelcome, to hello: LinkHello) {
         engine.welcome(welcome, to: hello, now: .now())
@@ -128,7 +129,7 @@ public final class LinkHandler: ChannelInboundHandler {
         schedulePump()
     }
 
-    /// Starts the timer that keeps the link alive; the server's begins with ``welcome(_:to:)``.
+    /// Starts the keep-alive timer of the link. On the server, ``welcome(_:to:)`` starts it.
     public func tickLater() {
         guard let context else { return }
         let next = engine.nextTick
@@ -149,7 +150,7 @@ public final class LinkHandler: ChannelInboundHandler {
 
     /// - Throws: ``LinkRejection``.
     public func open(_ open: LinkOpen, owner: (any LinkStreamOwner)?) throws(LinkRejection) -> LinkStream {
-        // Where memory was short, streams that stood still were reset for it.
+        // If memory was short, stalled streams were reset to make room.
         defer { deliver() }
         let stream = try engine.open(open, now: .now())
         stream.owner = owner
@@ -166,7 +167,7 @@ public final class LinkHandler: ChannelInboundHandler {
         schedulePump()
     }
 
-    /// - Returns: whether the writer should go on; otherwise its stream's owner is told when.
+    /// - Returns: whether the writer may continue; otherwise the stream's owner is told when it may.
     @discardableResult
     public func write(_ stream: LinkStream, _ bytes: ByteBuffer) -> Bool {
         defer { schedulePump() }
@@ -189,7 +190,7 @@ public final class LinkHandler: ChannelInboundHandler {
         schedulePump()
     }
 
-    /// - Returns: the call's number; nil where too many calls are open.
+    /// - Returns: the call's number; nil if too many calls are open.
     public func call(_ json: ByteBuffer) -> UInt32? {
         defer { schedulePump() }
         return engine.call(json)
@@ -205,7 +206,7 @@ public final class LinkHandler: ChannelInboundHandler {
         schedulePump()
     }
 
-    /// Ends the link and says why. The connection is closed when that has left.
+    /// Ends the link and sends the reason. The connection is closed once the reason is sent.
     public func end(_ error: LinkError, retryAfter: Int? = nil) { end(error, saysWhy: true, retryAfter: retryAfter) }
 
     private func end(_ error: LinkError, saysWhy: Bool, retryAfter: Int? = nil) {
@@ -217,11 +218,11 @@ public final class LinkHandler: ChannelInboundHandler {
         isPumpDue = true
         pump()
         stopped(error)
-        // Through TLS, which reads and drops what still comes until the other side has closed.
+        // Closes through TLS, which reads and drops further bytes until the peer has closed.
         context.close(promise: nil)
     }
 
-    /// What several streams write in one turn of the loop leaves together.
+    /// Sends what several streams write in one turn of the event loop together.
     private func schedulePump() {
         guard !isPumpDue, let context, engine.hasOutput else { return }
         isPumpDue = true
@@ -237,7 +238,7 @@ public final class LinkHandler: ChannelInboundHandler {
                 context.write(wrapOutboundOut(buffer), promise: nil)
             }
             context.flush()
-            // Sending makes room in streams.
+            // Sending frees space in streams.
             deliverWritable()
         }
     }

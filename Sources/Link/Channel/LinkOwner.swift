@@ -1,11 +1,11 @@
 public import NIOCore
 
-/// Acts on what happens to a link as a whole, on its event loop.
+/// Handles the events of a link as a whole, on its event loop.
 public protocol LinkOwner: AnyObject {
-    /// The machine has said who it is; the server welcomes it or ends the link.
+    /// The machine has identified itself. The server welcomes it or ends the link.
     func linkGreeted(_ hello: LinkHello, by link: LinkHandler)
     func linkWelcomed(_ welcome: LinkWelcome, by link: LinkHandler)
-    /// The other side opened a stream. It is accepted or rejected now or later.
+    /// The peer opened a stream. The owner accepts or rejects it, now or later.
     func linkOpened(_ stream: LinkStream, by link: LinkHandler)
     func linkCalled(_ number: UInt32, _ json: ByteBuffer, by link: LinkHandler)
     func linkAnswered(_ number: UInt32, _ json: ByteBuffer, by link: LinkHandler)
@@ -14,7 +14,7 @@ public protocol LinkOwner: AnyObject {
     func linkFailed(_ error: any Error, by link: LinkHandler)
     /// The server is stopping.
     func linkShouldQuiesce()
-    /// Called once. Every stream's owner was told before.
+    /// Called once, after the owner of every stream was told.
     func linkEnded(_ error: LinkError?, by link: LinkHandler)
 }
 

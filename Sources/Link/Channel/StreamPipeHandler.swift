@@ -1,9 +1,10 @@
 import Glibc
 public import NIOCore
 
-/// Joins a socket with a stream of a link: bytes both ways, each way ended by itself, each side as fast as the other takes them.
+/// Connects a socket with a stream of a link. Bytes go both ways, each direction ends separately, and each side sends
+/// only as fast as the other reads.
 ///
-/// It is the last handler of the socket's pipeline, and the stream's owner. Both are on one event loop.
+/// This is the last handler of the socket's pipeline and the stream's owner. Both are on one event loop.
 public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
     public typealias InboundIn = ByteBuffer
     public typealias OutboundIn = ByteBuffer
@@ -12,30 +13,30 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
     /// Why a pipe ended.
     public enum End: Sendable, Equatable {
         case finished
-        /// The other side of the link does not take the stream.
+        /// The peer of the link rejected the stream.
         case rejected(LinkRejection)
         case reset(ResetCode)
-        /// The socket broke.
+        /// The socket failed.
         case broken
     }
 
     private let link: LinkHandler
     private let stream: LinkStream
-    /// Bytes that count for the owner: those from the socket, and those to it.
+    /// Called with the bytes to count for the owner: those from the socket, and those to it.
     private let onBytes: ((_ fromSocket: Int, _ toSocket: Int) -> Void)?
     private var onEnd: ((End) -> Void)?
     private var context: ChannelHandlerContext?
     private var isReadHeld = false
-    /// Writes to the socket that have not left.
+    /// Writes to the socket that have not completed.
     private var pendingWrites = 0
-    /// What waits for them.
+    /// Bytes that wait for those writes.
     private var held = ByteBuffer()
     private var streamIsFinished = false
     private var outputIsFinished = false
     private var inputIsFinished = false
 
     /// - Parameters:
-    ///   - onBytes: what has passed, as it passes.
+    ///   - onBytes: called with the number of bytes as they pass.
     ///   - onEnd: called once.
     public init(
         link: LinkHandler, stream: LinkStream, onBytes: ((_ fromSocket: Int, _ toSocket: Int) -> Void)? = nil,
@@ -81,7 +82,8 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
     }
 
     public func channelInactive(context: ChannelHandlerContext) {
-        // Where our side has ended, the end of the other's closes the socket without another word. A broken one is an error before.
+        // If our side has ended, the end of the peer's closes the socket without a separate event. A failed socket
+        // reports an error first.
         if outputIsFinished && !inputIsFinished {
             inputIsFinished = true
             link.finish(stream)
@@ -98,7 +100,7 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
     public func streamReceived(_ bytes: ByteBuffer) {
         guard context != nil else { return link.consume(stream, bytes.readableBytes) }
         onBytes?(0, bytes.readableBytes)
-        // Each write costs more than a short piece: where the socket does not keep up, pieces are joined.
+        // Each write has a fixed cost, so short pieces are joined while the socket does not keep up.
         if pendingWrites >= Self.writesAtOnce { held.writeImmutableBuffer(bytes) } else { write(bytes) }
     }
 
@@ -109,7 +111,7 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { result in
             self.pendingWrites -= 1
-            // What has failed is the end of the socket, which says so itself.
+            // A failed write means that the socket has ended, which is reported separately.
             guard case .success = result else { return }
             self.link.consume(self.stream, count)
             self.writeHeld()
@@ -125,7 +127,7 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
         write(bytes)
     }
 
-    /// Writes to the socket that are under way at once.
+    /// Maximum number of pending writes to the socket.
     private static let writesAtOnce = 32
 
     public func streamFinished() {
@@ -133,7 +135,8 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
         endOutputWhenFlushed()
     }
 
-    /// Not before everything has left: where the input has ended, closing the output closes the socket with what is still waiting.
+    /// Waits until everything is written: once the input has ended, closing the output closes the socket and drops what
+    /// is still queued.
     private func endOutputWhenFlushed() {
         guard streamIsFinished, !outputIsFinished, pendingWrites == 0, held.readableBytes == 0, let context else {
             return
@@ -153,7 +156,7 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
         close(.finished)
     }
 
-    /// Ends the stream where the socket has broken.
+    /// Ends the stream because the socket failed.
     private func give(up code: ResetCode, _ end: End) {
         guard onEnd != nil || !stream.isClosed else { return }
         if !(inputIsFinished && outputIsFinished) { link.reset(stream, code) }
@@ -166,7 +169,7 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
         tell?(end)
         guard let context else { return }
         if end != .finished {
-            // Something is missing: the socket's end must not look like a good one.
+            // Some data is missing, so the socket must not appear to end normally.
             context.channel.resetsWhenClosed()
         }
         context.close(promise: nil)
@@ -174,7 +177,8 @@ public final class StreamPipeHandler: ChannelDuplexHandler, LinkStreamOwner {
 }
 
 extension Channel {
-    /// From now on closing the socket sends RST instead of FIN, and drops what was not sent: what came before cannot look whole.
+    /// From now on, closing the socket sends RST instead of FIN and drops unsent data, so that the data sent so far
+    /// cannot be mistaken for complete.
     public func resetsWhenClosed() {
         _ = (self as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
     }

@@ -1,9 +1,10 @@
 import Synchronization
 
-/// Memory that streams may fill: what their receivers have granted and not yet consumed. Budgets are nested: process, organisation, link.
+/// Memory that streams may fill: what their receivers have granted and not yet consumed. Budgets are nested: process,
+/// organisation, link.
 ///
-/// A child takes more than a quarter of its parent only while less than half of the parent is granted, so that nobody takes what
-/// the others need. Shared by all loops.
+/// A child may take more than a quarter of its parent only while less than half of the parent is granted, so that it
+/// cannot take what the others need. Shared by all event loops.
 public final class CreditBudget: Sendable {
     /// In bytes.
     public let limit: Int
@@ -12,19 +13,19 @@ public final class CreditBudget: Sendable {
 
     /// - Parameters:
     ///   - limit: in bytes.
-    ///   - parent: what this budget is a part of.
+    ///   - parent: the budget that this one is a part of.
     public init(limit: Int, within parent: CreditBudget? = nil) {
         self.limit = limit
         self.parent = parent
     }
 
-    /// Granted now, in bytes.
+    /// Bytes that are granted now.
     public var grantedBytes: Int { granted.load(ordering: .relaxed) }
 
-    /// Whether more than half is granted: streams do not grow then.
+    /// Whether more than half is granted. Windows of streams do not grow then.
     var isShort: Bool { grantedBytes * 2 >= limit || (parent?.isShort ?? false) }
 
-    /// Takes bytes from this budget and those above it, or from none.
+    /// Takes bytes from this budget and all its parents, or from none of them.
     func reserve(_ bytes: Int) -> Bool {
         let after = granted.wrappingAdd(bytes, ordering: .relaxed).newValue
         let isFree = after <= limit && (parent?.isFree(forChildWith: after, adding: bytes) ?? true)

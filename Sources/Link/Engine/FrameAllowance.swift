@@ -1,13 +1,13 @@
 import NIOCore
 
-/// How many frames of a kind one side may send: a bucket that fills by the second.
+/// How many frames of one kind a side may send: a token bucket that refills every second.
 struct FrameAllowance {
     private let perSecond: Int
     private let burst: Int
     private var left: Int
     private var filledAt: NIODeadline
 
-    /// - Parameter burst: frames at once after a pause.
+    /// - Parameter burst: frames that may be sent at once after a pause.
     init(perSecond: Int, burst: Int, now: NIODeadline) {
         self.perSecond = perSecond
         self.burst = burst
@@ -15,7 +15,7 @@ struct FrameAllowance {
         filledAt = now
     }
 
-    /// - Returns: false where it is one too many.
+    /// - Returns: false if the allowance is used up.
     mutating func take(now: NIODeadline) -> Bool {
         if left == 0 || now - filledAt > .seconds(1) { fill(now: now) }
         guard left > 0 else { return false }
@@ -24,7 +24,7 @@ struct FrameAllowance {
     }
 
     private mutating func fill(now: NIODeadline) {
-        // At most what fills an empty bucket.
+        // At most the time that fills an empty bucket.
         let longest = Int64(burst) * 1_000_000_000 / Int64(perSecond) + 1
         let passed = min((now - filledAt).nanoseconds, longest)
         let gained = Int(passed) * perSecond / 1_000_000_000

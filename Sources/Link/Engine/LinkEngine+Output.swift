@@ -1,10 +1,10 @@
 public import NIOCore
 
 extension LinkEngine {
-    /// What is to be sent next. The order is decided here, as late as possible: short control frames first, then in turns young streams,
-    /// bulk streams and calls.
-    /// - Parameter bytes: about how much; a frame that is begun is whole.
-    /// - Returns: empty where there is nothing (any more).
+    /// The next bytes to send. The order is decided here, as late as possible: first short control frames, then young
+    /// streams, bulk streams and calls in turns.
+    /// - Parameter bytes: the approximate amount; a started frame is always complete.
+    /// - Returns: empty if there is nothing (more) to send.
     public func output(atMost bytes: Int) -> [ByteBuffer] {
         var output = LinkOutput()
         if urgent.readableBytes > 0 {
@@ -16,7 +16,7 @@ extension LinkEngine {
         return output.finish()
     }
 
-    /// Whether ``output(atMost:)`` would give anything.
+    /// Whether ``output(atMost:)`` would return anything.
     public var hasOutput: Bool {
         urgent.readableBytes > 0 || !creditDue.isEmpty || !calls.isEmpty || !young.isEmpty || !bulk.isEmpty
     }
@@ -39,7 +39,7 @@ extension LinkEngine {
         creditDue.removeAll(keepingCapacity: true)
     }
 
-    /// - Returns: false where nothing waits.
+    /// - Returns: false if nothing is queued.
     private func takeTurn(_ output: inout LinkOutput) -> Bool {
         // Young streams get at most every other turn while others wait, and calls one turn in a round.
         let othersWait = !bulk.isEmpty || !calls.isEmpty
@@ -74,7 +74,7 @@ extension LinkEngine {
     private func send(_ stream: LinkStream, _ output: inout LinkOutput) {
         stream.isScheduled = false
         guard stream.phase != .closed else { return }
-        // Nobody waits: whole frames cost less.
+        // Nothing else is queued, so a full frame is sent, which costs less.
         let isAlone = bulk.isEmpty && young.isEmpty && calls.isEmpty
         let turn = isAlone ? LinkLimits.dataBytes : LinkLimits.turnBytes
         let count = min(stream.queuedBytes, stream.creditToSend, turn)
@@ -88,7 +88,7 @@ extension LinkEngine {
                     stream.queue.removeFirst()
                     continue
                 }
-                // As many as are there: `missing` is less.
+                // `missing` is less than the readable bytes, so the slice exists.
                 if let part = first.readSlice(length: missing) { output.append(part) }
                 stream.queue[stream.queue.startIndex] = first
                 missing = 0
@@ -115,9 +115,9 @@ extension LinkEngine {
     }
 }
 
-/// Buffers for the connection: headers and short payloads are gathered, long ones go on as they are.
+/// Buffers for the connection: headers and short payloads are gathered, long payloads are passed on without a copy.
 struct LinkOutput {
-    /// A payload of up to this many bytes is copied behind its header: cheaper than a write of its own.
+    /// Payloads of up to this many bytes are copied behind their header, which costs less than a separate write.
     private static let copiedBytes = 2048
 
     private(set) var count = 0

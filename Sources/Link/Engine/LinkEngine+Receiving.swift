@@ -89,7 +89,7 @@ extension LinkEngine {
 
     private func isOfPeer(_ id: UInt32) -> Bool { (id & 1 == 1) == (configuration.side == .server) }
 
-    /// The stream of a frame; nil where it was forgotten, and the frame came too late.
+    /// The stream of a frame; nil if the stream was forgotten and the frame came too late.
     private func stream(_ id: UInt32) throws(LinkError) -> LinkStream? {
         if let stream = streams[id] { return stream }
         let wasThere = isOfPeer(id) ? id <= highestPeerStream : id < nextStream
@@ -155,10 +155,10 @@ extension LinkEngine {
     }
 
     private func receiveContent(_ content: ByteBuffer, _ now: NIODeadline) {
-        // A stream that was reset in the middle of a frame drops the rest of it.
+        // If the stream was reset in the middle of a frame, the rest of the frame is dropped.
         guard let stream = dataStream, stream.phase != .closed else { return }
         stream.received += UInt64(content.readableBytes)
-        // A short piece must not keep the whole read alive that it came in.
+        // A short piece is copied, so that it does not keep the buffer of the whole read alive.
         let isShort = content.readableBytes * 4 < content.storageCapacity
         events.append(.data(stream, isShort ? ByteBuffer(bytes: content.readableBytesView) : content))
     }
@@ -170,7 +170,7 @@ extension LinkEngine {
                 .protocolError, "FIN at offset \(offset) of stream \(id), which has \(stream.received) bytes")
         }
         stream.finalOffset = offset
-        // Nothing more comes: what was granted beyond is free.
+        // Nothing more comes, so the unused grant is released.
         budget.release(Int(stream.granted - offset))
         stream.granted = offset
         events.append(.finished(stream))
@@ -180,11 +180,11 @@ extension LinkEngine {
     private func receiveReset(_ id: UInt32, _ code: ResetCode, _ now: NIODeadline) throws(LinkError) {
         if openResets.remove(id) != nil { return }
         let known = try stream(id)
-        // Streams of ours that are open are bounded by what we have opened; all others by what anybody needs.
+        // The number of our own open streams limits their resets. All other resets count against the allowance.
         if known == nil || isOfPeer(id), !resets.take(now: now) {
             throw LinkError(.flood, "too many streams were reset in a second")
         }
-        // Answered also where the stream is forgotten here: the other side waits for it.
+        // Also answered if the stream is forgotten here: the peer waits for the answer.
         urgent.writeReset(id, code)
         guard let known else { return }
         forget(known)

@@ -4,8 +4,8 @@ import Wire
 extension LinkEngine {
     // MARK: Streams
 
-    /// Opens a stream; bytes may be written at once.
-    /// - Throws: ``LinkRejection`` where the link cannot take one more.
+    /// Opens a stream. Bytes may be written at once.
+    /// - Throws: ``LinkRejection`` if the link cannot take another stream.
     public func open(_ open: LinkOpen, now: NIODeadline) throws(LinkRejection) -> LinkStream {
         guard isOpen, nextStream <= LinkLimits.lastStream else {
             throw LinkRejection(code: "away", message: "The connection to the machine is ending.")
@@ -18,26 +18,26 @@ extension LinkEngine {
             now: now)
         nextStream += 2
         streams[stream.id] = stream
-        // In front of its bytes, and in the order of numbers.
+        // Before the stream's bytes, and in the order of stream numbers.
         urgent.writeFrame(.open, stream: stream.id, JSONText.encode(open))
         return stream
     }
 
-    /// Takes a stream of the other side.
+    /// Accepts a stream of the peer.
     public func accept(_ stream: LinkStream) {
         guard stream.phase != .closed, phase == .open else { return }
         LinkFrameHeader(.accept, stream: stream.id, length: 0).write(into: &urgent)
     }
 
-    /// Refuses a stream of the other side that was not accepted. Bytes that come for it are dropped.
+    /// Rejects a stream of the peer that was not accepted. Bytes that arrive for it are dropped.
     public func reject(_ stream: LinkStream, _ reason: LinkRejection) {
         guard stream.phase != .closed, phase == .open else { return }
         urgent.writeFrame(.reject, stream: stream.id, JSONText.encode(reason))
         forget(stream)
     }
 
-    /// Sends bytes when their turn comes.
-    /// - Returns: whether the writer should go on; otherwise ``LinkEvent/writable(_:)`` says when.
+    /// Queues bytes to be sent in the stream's turn.
+    /// - Returns: whether the writer may continue; otherwise ``LinkEvent/writable(_:)`` says when it may.
     @discardableResult
     public func write(_ stream: LinkStream, _ bytes: ByteBuffer) -> Bool {
         guard stream.phase != .closed, !stream.isFinishing, bytes.readableBytes > 0 else { return stream.isWritable }
@@ -48,14 +48,14 @@ extension LinkEngine {
         return !stream.isFull
     }
 
-    /// No more bytes of ours follow.
+    /// Ends our direction of the stream: no more bytes follow.
     public func finish(_ stream: LinkStream) {
         guard stream.phase != .closed, !stream.isFinishing else { return }
         stream.isFinishing = true
         schedule(stream)
     }
 
-    /// Gives a stream up, both ways and at once.
+    /// Aborts a stream in both directions at once.
     public func reset(_ stream: LinkStream, _ code: ResetCode) {
         guard stream.phase != .closed, phase == .open else { return }
         forget(stream)
@@ -66,11 +66,11 @@ extension LinkEngine {
         urgent.writeReset(stream.id, code)
     }
 
-    /// Bytes have left for the far socket: their memory is free, and the sender may go on.
+    /// Called when bytes were written to the far socket: their memory is free, and the sender may continue.
     public func consume(_ stream: LinkStream, _ bytes: Int, now: NIODeadline) {
         guard stream.phase != .closed, bytes > 0 else { return }
         let count = min(bytes, stream.unconsumedBytes)
-        // What the window still wants is granted again at once: giving it back first would let others take it.
+        // What the window still needs is granted again at once: if it were released first, others could take it.
         let again = stream.finalOffset == nil ? min(count, max(0, stream.window - stream.outstanding + count)) : 0
         stream.consumed += UInt64(count)
         stream.granted += UInt64(again)
@@ -81,7 +81,7 @@ extension LinkEngine {
         grant(stream, now)
     }
 
-    /// A window that is used up in under two round trips is what holds the stream back.
+    /// A window that is used up in less than two round trips limits the stream, so it grows.
     private func grow(_ stream: LinkStream, _ now: NIODeadline) {
         guard stream.consumed - stream.measuredFrom >= UInt64(stream.window) else { return }
         let trip = max(roundTrip ?? .milliseconds(1), .milliseconds(1))
@@ -92,10 +92,10 @@ extension LinkEngine {
         stream.measuredFrom = stream.consumed
     }
 
-    /// Grants what the window allows, when it is worth a frame.
+    /// Grants what the window allows, if it is worth a frame.
     func grant(_ stream: LinkStream, _ now: NIODeadline) {
         guard stream.finalOffset == nil else { return }
-        // A window that has grown asks for more; with less, it goes on smaller.
+        // A window that has grown asks for more. If there is less memory, the stream continues with a smaller window.
         var wish = stream.window - stream.outstanding
         while wish > 0, !budget.reserve(wish) {
             wish = wish > LinkLimits.smallestGrant ? max(wish / 2, LinkLimits.smallestGrant) : 0
@@ -135,7 +135,7 @@ extension LinkEngine {
         if dataStream === stream { dataStream = nil }
     }
 
-    /// Memory for a stream's first bytes. Where there is none, streams that stand still give theirs up, the largest first.
+    /// Reserves memory for a stream's first bytes. If there is none, stalled streams are reset, the largest first.
     func reserveForNewStream(now: NIODeadline) -> Bool {
         if budget.reserve(LinkLimits.initialCredit) { return true }
         let stalled = streams.values
@@ -151,9 +151,9 @@ extension LinkEngine {
 
     // MARK: Calls
 
-    /// Asks the other side something.
+    /// Sends a call to the peer.
     /// - Parameter json: at most ``LinkLimits/callBytes``.
-    /// - Returns: the call's number, which its answer carries; nil where too many calls are open.
+    /// - Returns: the call's number, which its answer carries; nil if too many calls are open.
     public func call(_ json: ByteBuffer) -> UInt32? {
         guard phase == .open, callsSent.count < LinkLimits.openCalls, json.readableBytes <= LinkLimits.callBytes else {
             return nil
@@ -164,7 +164,7 @@ extension LinkEngine {
         return nextCall
     }
 
-    /// - Parameter json: at most ``LinkLimits/callBytes``; the answer says that it was too long otherwise.
+    /// - Parameter json: at most ``LinkLimits/callBytes``; if it is longer, the peer gets an error as the answer.
     public func answer(_ call: UInt32, _ json: ByteBuffer) {
         let json =
             json.readableBytes <= LinkLimits.callBytes
@@ -188,7 +188,7 @@ extension LinkEngine {
 
     // MARK: Time
 
-    /// When ``tick(now:)`` is due.
+    /// The time at which ``tick(now:)`` must be called next.
     public var nextTick: NIODeadline {
         let liveness =
             if let pingSentAt { max(pingSentAt, heardAt) + LinkLimits.deadAfterPing } else {
@@ -203,7 +203,7 @@ extension LinkEngine {
         starved = []
         for stream in waiting where stream.phase != .closed { grant(stream, now) }
         if let pingSentAt {
-            // Anything that came since is as good as the answer.
+            // Any data that arrived since the ping is as good as its answer.
             if now - max(pingSentAt, heardAt) >= LinkLimits.deadAfterPing {
                 return fail(LinkError(.silent, "nothing was heard from the other side for 25 s"))
             }

@@ -1,20 +1,21 @@
 public import NIOCore
 import Wire
 
-/// The protocol of a link: frames in, frames and events out. It has no socket and no clock; the same engine serves both sides.
+/// The protocol of a link: frames in, frames and events out. It has no socket and no clock, and both sides use the same
+/// engine.
 ///
-/// Feed it with ``receive(_:now:)`` and ``tick(now:)``, take what it has to say with ``takeEvents()``, and send what
-/// ``output(atMost:now:)`` gives while the connection takes more. Bytes that a stream received stay counted against the budget until
-/// ``consume(_:_:now:)``. Not `Sendable`: it belongs to one event loop.
+/// Feed it with ``receive(_:now:)`` and ``tick(now:)``, take its events with ``takeEvents()``, and send what
+/// ``output(atMost:now:)`` returns while the connection is writable. Bytes that a stream received count against the
+/// budget until ``consume(_:_:now:)``. Not `Sendable`: it belongs to one event loop.
 public final class LinkEngine {
     public enum Side: Sendable { case machine, server }
 
-    /// What one side needs to know about itself.
+    /// The configuration of one side.
     public struct Configuration: Sendable {
         public var side: Side
-        /// Streams at once that the other side may open.
+        /// Streams that the peer may have open at once.
         public var maxStreams: Int
-        /// `OPEN`s that the other side may send in a second.
+        /// `OPEN` frames that the peer may send per second.
         public var opensPerSecond: Int
 
         public init(side: Side, maxStreams: Int, opensPerSecond: Int) {
@@ -31,18 +32,18 @@ public final class LinkEngine {
     var phase = Phase.greeting
     var events: [LinkEvent] = []
     var reader = LinkFrameReader()
-    /// The stream of the `DATA` frame that is arriving; nil where its bytes are dropped.
+    /// The stream of the `DATA` frame that is arriving; nil if its bytes are dropped.
     var dataStream: LinkStream?
 
     var streams: [UInt32: LinkStream] = [:]
     var nextStream: UInt32
     var highestPeerStream: UInt32 = 0
     var theirStreams = 0
-    /// Bytes that may still come for streams that are forgotten here: what they had been granted and not sent.
+    /// Bytes that may still arrive for streams that are forgotten here: granted to them but not yet sent.
     var lateBytes = 0
-    /// Resets of ours that are not answered.
+    /// Our resets that the peer has not answered.
     var openResets: Set<UInt32> = []
-    /// What the other side lets a new stream send.
+    /// Bytes that the peer lets a new stream send.
     var theirCredit = 0
     var theirMaxStreams = Int.max
     var isGoingAway = false
@@ -52,11 +53,11 @@ public final class LinkEngine {
     var nextCall: UInt32 = 1
     var callsSent: Set<UInt32> = []
     var callsReceived: Set<UInt32> = []
-    /// Those of them whose answers have not left yet: a side that does not read keeps its places taken.
+    /// Received calls whose answers have not been sent yet. If the peer does not read, its calls remain open.
     var callsAnswered: Set<UInt32> = []
 
-    // What waits to be sent.
-    /// PING, PONG, RESET and GOAWAY, and what begins the link.
+    // Output queues.
+    /// PING, PONG, RESET, GOAWAY, and the frames that start the link.
     var urgent = ByteBuffer()
     var creditDue: [LinkStream] = []
     var calls = CircularBuffer<ByteBuffer>(initialCapacity: 0)
@@ -65,16 +66,16 @@ public final class LinkEngine {
     var youngHadTurn = false
     var callsHadTurn = false
 
-    // Time.
+    // Timers.
     var heardAt: NIODeadline
     var pingSentAt: NIODeadline?
     var pingNumber: UInt64 = 0
     var lastPingAt: NIODeadline
-    /// The last round trip that was measured.
+    /// The last measured round trip.
     public internal(set) var roundTrip: TimeAmount?
-    /// Streams whose grant had to wait for memory.
+    /// Streams that wait for memory before they can be granted more.
     var starved: [LinkStream] = []
-    /// When they last got none.
+    /// When they last got no memory.
     var starvedAt = NIODeadline.now()
 
     var opens, resets, pings, empties, callAllowance: FrameAllowance
@@ -89,34 +90,35 @@ public final class LinkEngine {
         lastPingAt = now
         opens = FrameAllowance(
             perSecond: configuration.opensPerSecond, burst: configuration.opensPerSecond * 2, now: now)
-        // A visitor that leaves resets its stream: as many as may be opened.
+        // A visitor that leaves resets its stream, so as many resets as opens are allowed.
         resets = FrameAllowance(
             perSecond: configuration.opensPerSecond, burst: configuration.opensPerSecond * 2, now: now)
-        // One in 10 s is usual.
+        // The usual rate is one in 10 s.
         pings = FrameAllowance(perSecond: 10, burst: 20, now: now)
-        // Frames that move nothing.
+        // Frames without an effect.
         empties = FrameAllowance(perSecond: 100, burst: 1000, now: now)
-        // A machine that comes back starts its thousand tunnels; a server reports the requests of as many. 16 are open at once.
+        // A machine that reconnects starts up to a thousand tunnels, and a server reports the requests of as many. 16
+        // calls are open at once.
         callAllowance = FrameAllowance(perSecond: 1000, burst: 2000, now: now)
     }
 
     deinit { for stream in streams.values { budget.release(stream.outstanding) } }
 
-    // MARK: The beginning and the end
+    // MARK: Start and end
 
-    /// The machine's first frame.
+    /// Sends the machine's first frame.
     public func greet(_ hello: LinkHello) {
         urgent.writeFrame(.hello, JSONText.encode(hello))
     }
 
-    /// The server's answer; the link is open then.
+    /// Sends the server's answer. The link is open after that.
     public func welcome(_ welcome: LinkWelcome, to hello: LinkHello, now: NIODeadline) {
         guard phase == .greeting else { return }
         urgent.writeFrame(.welcome, JSONText.encode(welcome))
         begin(credit: hello.credit, maxStreams: .max, now: now)
     }
 
-    /// Takes another budget, once it is known whose link it is.
+    /// Replaces the budget, once the owner of the link is known.
     public func use(_ budget: CreditBudget) { if phase == .greeting { self.budget = budget } }
 
     func begin(credit: Int, maxStreams: Int, now: NIODeadline) {
@@ -124,18 +126,18 @@ public final class LinkEngine {
         reader.skipsUnknown = true
         theirCredit = max(0, min(credit, LinkLimits.initialCredit))
         theirMaxStreams = maxStreams
-        // The first round trip is measured at once.
+        // Measures the first round trip at once.
         ping(now: now)
     }
 
-    /// Says why this side ends the link, or will. Streams go on until the connection closes.
+    /// Tells the peer why this side ends the link, now or soon. Streams continue until the connection closes.
     public func goAway(_ reason: LinkGoAway) {
         guard phase != .over else { return }
         isGoingAway = true
         urgent.writeFrame(.goAway, JSONText.encode(reason))
     }
 
-    /// The connection is gone: every stream ends.
+    /// Called when the connection is closed. Every stream ends.
     public func close() {
         guard phase != .over else { return }
         phase = .over
@@ -156,7 +158,7 @@ public final class LinkEngine {
 
     // MARK: Events
 
-    /// What has happened since the last time, in order.
+    /// The events since the last call, in order.
     public func takeEvents() -> [LinkEvent] {
         defer { events.removeAll(keepingCapacity: true) }
         return events
@@ -173,29 +175,30 @@ public final class LinkEngine {
 
 /// What the engine tells its owner.
 public enum LinkEvent {
-    /// The machine has said who it is. The server answers with ``LinkEngine/welcome(_:to:now:)`` or ``LinkEngine/goAway(_:)``.
+    /// The machine has identified itself. The server answers with ``LinkEngine/welcome(_:to:now:)`` or
+    /// ``LinkEngine/goAway(_:)``.
     case hello(LinkHello)
     case welcome(LinkWelcome)
-    /// The other side opened a stream. It is accepted or rejected at any time later; its bytes may come at once.
+    /// The peer opened a stream. It may be accepted or rejected at any later time; its bytes may arrive at once.
     case opened(LinkStream)
     case accepted(LinkStream)
     case rejected(LinkStream, LinkRejection)
     case data(LinkStream, ByteBuffer)
-    /// The other side has sent its last byte.
+    /// The peer has sent its last byte.
     case finished(LinkStream)
-    /// The stream is over both ways.
+    /// The stream has ended in both directions.
     case reset(LinkStream, ResetCode)
-    /// A writer that was told to stop may go on.
+    /// A writer that was told to stop may continue.
     case writable(LinkStream)
     case call(UInt32, ByteBuffer)
     case answer(UInt32, ByteBuffer)
     case goAway(LinkGoAway)
-    /// The other side broke a rule, or is silent. `GOAWAY` is in the output; the connection is to be closed when it has left.
+    /// The peer violated the protocol or is silent. `GOAWAY` is in the output. Close the connection once it is sent.
     case failed(LinkError)
 }
 
 extension ByteBuffer {
-    /// Appends a frame of a bounded payload.
+    /// Appends a frame whose payload is known to be within its limit.
     mutating func writeFrame(_ type: LinkFrameType, stream: UInt32 = 0, _ payload: ByteBuffer) {
         LinkFrameHeader(type, stream: stream, length: payload.readableBytes).write(into: &self)
         writeImmutableBuffer(payload)

@@ -1,6 +1,6 @@
-/// Why a link ends, as `GOAWAY` says it.
+/// Why a link ends, as `GOAWAY` reports it.
 public struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// Stable words; a program may decide by them.
+    /// Stable codes that programs may depend on.
     public struct Code: Sendable, Hashable {
         public let rawValue: String
 
@@ -10,27 +10,27 @@ public struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
         public static let protocolError = Code("protocol_error")
         /// More bytes than were granted.
         public static let flowControl = Code("flow_control")
-        /// More frames of one kind in a second than anybody needs.
+        /// More frames of one kind in a second than the limit.
         public static let flood = Code("flood")
-        /// The other side was silent for too long.
+        /// The peer was silent for too long.
         public static let silent = Code("silent")
         /// No `HELLO` came in time.
         public static let noHello = Code("no_hello")
-        /// The token is not good (any longer), or may not do this.
+        /// The token is not valid (any longer), or does not permit this.
         public static let unauthorized = Code("unauthorized")
-        /// The server is stopping; come back.
+        /// The server is stopping; reconnect later.
         public static let stopping = Code("stopping")
         /// Too many links, or too many tries.
         public static let busy = Code("busy")
-        /// The versions have nothing in common.
+        /// The two sides have no protocol version in common.
         public static let version = Code("version")
         /// The connection ended.
         public static let closed = Code("closed")
-        /// The plan lets no more machines be connected at once; come back later.
+        /// The plan's limit of connected machines is reached; try again later.
         public static let exhausted = Code("RESOURCE_EXHAUSTED")
         /// A newer link of the same machine took over.
         public static let replaced = Code("replaced")
-        /// The machine's key is on two machines, which throw each other out.
+        /// Two machines have the same key and disconnect each other.
         public static let duplicated = Code("duplicated")
     }
 
@@ -38,7 +38,7 @@ public struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
     /// A sentence for people.
     public let message: String
 
-    /// Milliseconds, where the usual wait of the code is not meant.
+    /// Milliseconds, if they differ from the code's usual wait.
     private let wait: Int?
 
     /// - Parameter retryAfter: milliseconds; nil for the code's usual wait.
@@ -50,7 +50,7 @@ public struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
 
     public var description: String { message }
 
-    /// Milliseconds until it is worth coming back; nil where another try would be no better.
+    /// Milliseconds to wait before the next attempt; nil if another attempt would fail as well.
     public var retryAfter: Int? {
         if let wait { return wait }
         return switch code {
@@ -64,21 +64,21 @@ public struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 }
 
-/// Why a stream was given up, as `RESET` says it.
+/// Why a stream was aborted, as `RESET` reports it.
 public struct ResetCode: Sendable, Hashable {
     public let rawValue: UInt32
 
     public init(_ rawValue: UInt32) { self.rawValue = rawValue }
 
-    /// Whoever wanted the bytes does not want them any more.
+    /// The receiver does not want the bytes any more.
     public static let cancelled = ResetCode(1)
-    /// The socket behind the stream broke.
+    /// The socket behind the stream failed.
     public static let broken = ResetCode(2)
-    /// Nothing moved for 30 s while memory was short.
+    /// There was no progress for 30 s while memory was short.
     public static let stalled = ResetCode(3)
-    /// The tunnel was stopped, or paused.
+    /// The tunnel was stopped or paused.
     public static let stopped = ResetCode(4)
-    /// The other side does not know the stream.
+    /// The stream is not known.
     public static let unknown = ResetCode(5)
     /// The link ended.
     public static let gone = ResetCode(6)

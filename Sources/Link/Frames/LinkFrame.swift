@@ -10,20 +10,20 @@ struct LinkFrameHeader: Equatable {
     var flags: UInt8
     /// 0 for frames about the link itself. The machine's streams are odd, the server's even.
     var stream: UInt32
-    /// Of the payload, in bytes.
+    /// Length of the payload, in bytes.
     var length: UInt32
 
     init(_ type: LinkFrameType, stream: UInt32, length: Int) {
         self.type = type.rawValue
         flags = 0
         self.stream = stream
-        // Every payload of ours is below 64 KiB + 4.
+        // All payloads that we send are below 64 KiB + 4.
         self.length = UInt32(truncatingIfNeeded: length)
     }
 
     /// Reads a header and leaves the payload.
-    /// - Returns: nil where fewer than ``size`` bytes are there.
-    /// - Throws: ``LinkError`` for reserved bits that are set.
+    /// - Returns: nil if fewer than ``size`` bytes are available.
+    /// - Throws: ``LinkError`` if reserved bits are set.
     init?(reading bytes: inout ByteBuffer) throws(LinkError) {
         guard
             let (type, flags, reserved, stream, length) = bytes.readMultipleIntegers(
@@ -40,7 +40,7 @@ struct LinkFrameHeader: Equatable {
         buffer.writeMultipleIntegers(type, flags, UInt16(0), stream, length)
     }
 
-    /// A frame of a type that this version does not know is skipped where this flag is set, and ends the link where it is not.
+    /// If this flag is set, a frame of an unknown type is skipped. Otherwise it ends the link.
     static let mayBeIgnored: UInt8 = 0x80
 }
 
@@ -60,7 +60,7 @@ enum LinkFrameType: UInt8 {
     case call = 13
     case answer = 14
 
-    /// Payload lengths that are allowed, in bytes.
+    /// The allowed payload lengths, in bytes.
     var lengths: ClosedRange<Int> {
         switch self {
         case .hello: 2...LinkLimits.helloBytes
@@ -71,12 +71,12 @@ enum LinkFrameType: UInt8 {
         case .fin, .ping, .pong: 8...8
         case .reset: 4...4
         case .credit: 16...16
-        // The call's number comes first.
+        // The payload starts with the call's number.
         case .call, .answer: 6...LinkLimits.callBytes + 4
         }
     }
 
-    /// Whether the frame is about a stream, and not about the link.
+    /// Whether the frame belongs to a stream, and not to the link itself.
     var isOfStream: Bool {
         switch self {
         case .open, .accept, .reject, .data, .fin, .reset, .credit: true
@@ -85,23 +85,23 @@ enum LinkFrameType: UInt8 {
     }
 }
 
-/// Bounds that both sides of a link keep.
+/// Limits that both sides of a link enforce.
 public enum LinkLimits {
-    /// `WELCOME` and `OPEN`, in bytes: room for what later versions say.
+    /// Maximum size of `WELCOME` and `OPEN`, in bytes. It leaves space for additions of later versions.
     public static let openBytes = 16 << 10
     /// `REJECT` and `GOAWAY`, in bytes: a code and a sentence.
     public static let reasonBytes = 1 << 10
-    /// One `DATA` frame, in bytes: four TLS records.
+    /// Maximum size of one `DATA` frame, in bytes: four TLS records.
     public static let dataBytes = 64 << 10
-    /// The JSON of a `CALL` or an `ANSWER`, in bytes.
+    /// Maximum size of the JSON of a `CALL` or an `ANSWER`, in bytes.
     public static let callBytes = 64 << 10
     /// Calls that one side may have open at once.
     public static let openCalls = 16
-    /// What a stream may send before it has heard anything from the other side, in bytes.
+    /// Bytes that a stream may send before it has received any credit from the peer.
     public static let initialCredit = 64 << 10
-    /// Less is not worth a frame, in bytes.
+    /// The smallest grant that is sent on its own, in bytes.
     static let smallestGrant = 4 << 10
-    /// How soon streams without memory try again.
+    /// How long streams without memory wait before they try again.
     static let starvedPause = TimeAmount.milliseconds(250)
     /// The largest window of a stream, in bytes: 100 ms of delay at 80 MB/s.
     public static let windowBytes = 8 << 20
@@ -109,26 +109,27 @@ public enum LinkLimits {
     static let youngBytes = 64 << 10
     /// Bytes of one stream that are sent before the next stream has its turn: two TLS records.
     static let turnBytes = 32 << 10
-    /// What may wait in one stream to be sent before its writer is told to stop, in bytes.
+    /// Bytes that may be queued in one stream before its writer is told to stop.
     static let highWater = 128 << 10
-    /// Below this many waiting bytes the writer is told to go on.
+    /// Below this many queued bytes, the writer is told to continue.
     static let lowWater = 32 << 10
-    /// `HELLO`, which is all that a connection may send before it is known who it is, in bytes: a token of 2 KiB, and as much again.
+    /// Maximum size of `HELLO`, in bytes: a token of 2 KiB, and as much again. A connection may send nothing else
+    /// before it is identified.
     static let helloBytes = 4 << 10
-    /// How long that may take.
+    /// How long `HELLO` may take.
     public static let helloTime = TimeAmount.seconds(10)
-    /// Silence after which the other side is pinged.
+    /// The time of silence after which the peer is pinged.
     static let pingAfter = TimeAmount.seconds(10)
-    /// Silence after a ping after which the link is dead.
+    /// The time of silence after a ping after which the link is dead.
     static let deadAfterPing = TimeAmount.seconds(15)
-    /// A stream without progress for this long may be reset where memory is short.
+    /// A stream without progress for this long may be reset if memory is short.
     static let stalledAfter = TimeAmount.seconds(30)
-    /// Control frames that wait for a side that does not read; beyond it the link ends. In bytes.
+    /// Bytes of control frames that may be queued for a peer that does not read. Above this the link ends.
     static let urgentBytes = 256 << 10
-    /// Streams whose reset is not answered yet, each an entry of under 64 bytes.
+    /// Streams whose reset is not answered yet. Each is an entry of less than 64 bytes.
     static let openResets = 4096
-    /// How long a side that refuses reads and drops what comes, so that its reason arrives.
+    /// How long a side that refuses a link still reads and drops data, so that the reason arrives.
     public static let refusalTime = TimeAmount.seconds(5)
-    /// The last number that a stream may have; then the machine opens another link.
+    /// The highest stream number. After it, the machine opens another link.
     static let lastStream = UInt32(1) << 31 - UInt32(1) << 20
 }

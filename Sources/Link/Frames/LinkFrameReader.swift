@@ -1,14 +1,14 @@
 import NIOCore
 
-/// Cuts received bytes into frames. A `DATA` frame's content is handed on as it arrives; of the others, the whole payload, which is at most
-/// 64 KiB, is collected first.
+/// Splits received bytes into frames. The content of a `DATA` frame is passed on as it arrives. The payload of other
+/// frames, at most 64 KiB, is collected first.
 struct LinkFrameReader {
     enum Part: Equatable {
-        /// A whole frame, but no `DATA`.
+        /// A complete frame other than `DATA`.
         case frame(LinkFrameType, stream: UInt32, ByteBuffer)
         /// The header of a `DATA` frame. ``content(_:)`` follows until its length is reached.
         case dataHeader(stream: UInt32, length: Int)
-        /// Some of the last `DATA` frame's bytes.
+        /// A part of the last `DATA` frame's content.
         case content(ByteBuffer)
     }
 
@@ -16,20 +16,21 @@ struct LinkFrameReader {
         case header
         case payload(LinkFrameType, stream: UInt32, length: Int)
         case content(missing: Int)
-        /// A frame that is not known and may be ignored.
+        /// An unknown frame that may be ignored.
         case skipping(missing: Int)
     }
 
     private var state = State.header
     private var input = ByteBuffer()
-    /// Frames of a type that is not known may be skipped; not before the other side is known.
+    /// Whether frames of an unknown type may be skipped; false until the peer has identified itself.
     var skipsUnknown = false
 
     mutating func receive(_ bytes: ByteBuffer) {
         if input.readableBytes == 0 {
             input = bytes
         } else {
-            // What was read is given up first: the buffer holds less than one frame, however long the link lives.
+            // Frees the bytes that were already read: the buffer holds less than one frame, for the whole life of the
+            // link.
             input.discardReadBytes()
             input.writeImmutableBuffer(bytes)
         }
@@ -38,8 +39,8 @@ struct LinkFrameReader {
     /// Bytes that wait for the rest of their frame.
     var waitingBytes: Int { input.readableBytes }
 
-    /// - Returns: nil until more arrives.
-    /// - Throws: ``LinkError``; the link is over then.
+    /// - Returns: nil until more bytes arrive.
+    /// - Throws: ``LinkError``; the link has then failed.
     mutating func next() throws(LinkError) -> Part? {
         while true {
             switch state {
@@ -68,7 +69,7 @@ struct LinkFrameReader {
         return count == 0 ? nil : input.readSlice(length: count)
     }
 
-    /// - Returns: a `DATA` header; nil for everything else.
+    /// - Returns: a `DATA` header; nil for all other frames.
     private mutating func begin(_ header: LinkFrameHeader) throws(LinkError) -> Part? {
         guard let type = LinkFrameType(rawValue: header.type) else {
             guard skipsUnknown, header.flags & LinkFrameHeader.mayBeIgnored != 0 else {

@@ -5,15 +5,16 @@ public import Wire
 public struct LinkHello: Codable, Sendable, Equatable {
     /// Versions of the protocol that the machine speaks.
     public var versions: [Int]
-    /// Name and version of the program, for the owner's eyes.
+    /// Name and version of the program, shown to the owner.
     public var software: String
-    /// A bearer token, where no client certificate says who it is.
+    /// A bearer token, if no client certificate identifies the machine.
     public var token: String?
-    /// Random, and the same for all links of one run of the program: a new link of it takes over what its last one served.
+    /// A random value that is the same for all links of one run of the program. A new link takes over what the last one
+    /// served.
     public var instance: String
-    /// What a stream of the server may send before it has heard anything, in bytes.
+    /// Bytes that a stream of the server may send before it has received any credit.
     public var credit: Int
-    /// Words of what the machine can do beyond the version.
+    /// Capabilities of the machine beyond the version.
     public var capabilities: [String]
 
     public init(software: String, token: String?, instance: String, credit: Int = LinkLimits.initialCredit) {
@@ -32,19 +33,20 @@ public struct LinkWelcome: Codable, Sendable, Equatable {
 
     public var version: Int
     public var software: String
-    /// The link's id, which a resume names.
+    /// The link's id, which a resume refers to.
     public var link: String
-    /// Grows with each resume.
+    /// Increases with each resume.
     public var generation: Int
-    /// What a stream of the machine may send before it has heard anything, in bytes.
+    /// Bytes that a stream of the machine may send before it has received any credit.
     public var credit: Int
-    /// Streams at once.
+    /// Streams that may be open at once.
     public var maxStreams: Int
-    /// The first try after a loss is made within this many milliseconds, so that not all machines come back at once.
+    /// After the connection is lost, the first attempt is made within this many milliseconds, so that machines do not
+    /// all reconnect at once.
     public var spread: Int
     public var capabilities: [String]
-    /// SHA-256 of the public key that the server's links carry one day, as `sha256:…`; nil where the present one stays. It is said under the
-    /// present key, so that a machine may believe it.
+    /// SHA-256 of the public key that the server's links will use later, as `sha256:…`; nil if the key stays. It is
+    /// announced under the current key, so that a machine can trust it.
     public var nextKey: String?
 
     public init(software: String, link: String, maxStreams: Int, spread: Int = 0, nextKey: String? = nil) {
@@ -60,7 +62,7 @@ public struct LinkWelcome: Codable, Sendable, Equatable {
     }
 }
 
-/// What a stream is for.
+/// The purpose of a stream.
 public struct LinkOpen: Codable, Sendable, Equatable {
     /// `tunnel` in this version.
     public var kind: String
@@ -68,7 +70,7 @@ public struct LinkOpen: Codable, Sendable, Equatable {
     public var tunnel: String
     /// The visitor's address with its port, as in `203.0.113.7:51234`.
     public var peer: String
-    /// The name or port that the visitor asked for.
+    /// The name or port that the visitor requested.
     public var host: String
     /// Names the request or the connection in the logs of both sides.
     public var trace: String
@@ -82,7 +84,7 @@ public struct LinkOpen: Codable, Sendable, Equatable {
     }
 }
 
-/// Why a stream is not taken.
+/// Why a stream is rejected.
 public struct LinkRejection: Codable, Sendable, Equatable, Error {
     /// `refused` (the service), `unknown` (the tunnel), `busy` (no memory or too many streams), or a word of a newer version.
     public var code: String
@@ -98,11 +100,11 @@ public struct LinkRejection: Codable, Sendable, Equatable, Error {
         code: "busy", message: "Too many connections at once; try again in a moment.")
 }
 
-/// The link ends, and why.
+/// The end of a link, and its reason.
 public struct LinkGoAway: Codable, Sendable, Equatable {
     public var code: String
     public var message: String
-    /// Milliseconds until it is worth coming back; nil where it is not.
+    /// Milliseconds to wait before the next attempt; nil if another attempt is of no use.
     public var retryAfter: Int?
 
     public init(code: LinkError.Code, message: String, retryAfter: Int? = nil) {

@@ -2,25 +2,25 @@ public import Database
 import Model
 public import Storage
 
-/// Operations of the server's owner on all accounts. Each is one transaction with its line in the audit log.
+/// Operations of the server's owner on all accounts. Each is one transaction and writes an entry to the audit log.
 public struct AccountAdministration: Sendable {
     private let database: Database
     private let actor: Audit.Actor
 
-    /// - Parameter actor: in whose name the audit log has it.
+    /// - Parameter actor: recorded in the audit log as the actor.
     public init(database: Database, actor: Audit.Actor) {
         self.database = database
         self.actor = actor
     }
 
-    /// An account and the token that was made for it.
+    /// An account and the token that was created for it.
     public struct Made: Sendable {
         public let user: User
         public let token: APIToken
         public let plan: Plan
     }
 
-    /// Makes an account with a first token, and the secret of a link that sets its first password.
+    /// Creates an account with a first token, and the secret of a link that sets its first password.
     /// - Parameter plan: nil for the default plan, or ``Plan/admin`` for an administrator.
     /// - Throws: ``Refusal`` `.nameTaken`; ``StorageError``.
     public func add(name: String, plan: Plan?, isAdmin: Bool) async throws -> (made: Made, linkSecret: String) {
@@ -33,7 +33,7 @@ public struct AccountAdministration: Sendable {
         }
     }
 
-    /// Makes an account without a token.
+    /// Creates an account without a token.
     /// - Returns: the secret of a link that sets its first password.
     /// - Throws: ``Refusal`` `.invalid`, `.nameTaken`; ``StorageError``.
     public func invite(name: String, plan: Plan?, isAdmin: Bool) async throws -> String {
@@ -60,8 +60,8 @@ public struct AccountAdministration: Sendable {
         try await database.read { try User.hasAdministrator(in: $0) }
     }
 
-    /// Makes an administrator with a password where there is none yet.
-    /// - Returns: false where there is one.
+    /// Creates an administrator with a password if there is none yet.
+    /// - Returns: false if there is one.
     /// - Throws: ``StorageError``.
     public func addFirstAdministrator(name: String, passwordHash: String, detail: String) async throws -> Bool {
         try await database.write { [actor] connection in
@@ -77,7 +77,7 @@ public struct AccountAdministration: Sendable {
     }
 
     /// Accounts by name with their plans, in pages.
-    /// - Parameter after: the last name of the page before; empty for the first page.
+    /// - Parameter after: the last name of the previous page. Empty for the first page.
     /// - Throws: ``StorageError``.
     public func list(after: String, limit: Int) async throws -> [(user: User, plan: Plan)] {
         try await database.read { connection in
@@ -103,7 +103,7 @@ public struct AccountAdministration: Sendable {
         }
     }
 
-    /// Ends an account's sign-ins, refuses its tokens and cuts its connections; removes nothing.
+    /// Ends an account's sign-ins, refuses its tokens and closes its connections. Removes no data.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func disable(_ name: String) async throws {
         try await change(name, .accountDisabled) { try $0.disable(now: .now(), in: $1) }
@@ -124,7 +124,7 @@ public struct AccountAdministration: Sendable {
         }
     }
 
-    /// Changes what an account's personal organisation may use.
+    /// Changes the plan of an account's personal organisation.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func setPlan(_ plan: Plan, of name: String) async throws {
         try await database.write { [actor] connection in
@@ -133,8 +133,8 @@ public struct AccountAdministration: Sendable {
         }
     }
 
-    /// Ends all sign-ins, revokes all tokens, and makes a new token and the secret of a link that sets a new password.
-    /// - Parameter turnsSecondFactorOff: for somebody who has lost phone and recovery codes.
+    /// Ends all sign-ins, revokes all tokens, and creates a new token and the secret of a link that sets a new password.
+    /// - Parameter turnsSecondFactorOff: for a person who has lost phone and recovery codes.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func reset(_ name: String, turnsSecondFactorOff: Bool) async throws -> (made: Made, linkSecret: String) {
         try await database.write { [actor] connection in
@@ -155,7 +155,7 @@ public struct AccountAdministration: Sendable {
         }
     }
 
-    /// The secret of a link that sets a new password; sign-ins and tokens go on until it is used.
+    /// The secret of a link that sets a new password. Sign-ins and tokens stay valid until it is used.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func resetLink(_ name: String) async throws -> String {
         try await database.write { [actor] connection in

@@ -4,13 +4,13 @@ public import Logging
 import Storage
 import Synchronization
 
-/// Something that takes a mail and sends it.
+/// Sends mail.
 public protocol MailSender: Sendable {
-    /// - Throws: when the mail was not taken.
+    /// - Throws: if the mail was not accepted.
     func send(to address: String, subject: String, text: String) async throws
 }
 
-/// The mails that accounts need. Without a server for mail nothing is sent, and nothing fails for it.
+/// The mails of accounts. Without a mail server nothing is sent, and no operation fails because of that.
 public struct AccountMail: Sendable {
     public let sender: (any MailSender)?
     public let database: Database
@@ -73,20 +73,20 @@ public struct AccountMail: Sendable {
             """)
     }
 
-    /// Runs `body` in the background. If too many mails are under way, drops it and logs an error.
+    /// Runs `body` in the background. If too many mails are in progress, drops it and logs an error.
     public func later(_ body: @escaping @Sendable () async -> Void) {
         guard waiting.enter() else {
             return logger.error("mail not sent", metadata: ["error": "too many mails at once"])
         }
         let waiting = self.waiting
-        // Essential: they are counted here.
+        // Marked as essential: mails are limited here instead.
         background.run(isEssential: true) {
             await body()
             waiting.leave()
         }
     }
 
-    /// Tells everybody who administers this server, where the address is proved.
+    /// Sends a mail to all administrators of this server with a verified address.
     public func alert(_ sentence: String) async {
         guard isOn else { return }
         do {
@@ -105,12 +105,12 @@ public struct AccountMail: Sendable {
         } catch { logger.error("an alert was not sent", metadata: ["error": "\(error)"]) }
     }
 
-    /// Something that an old address should hear.
+    /// Notifies an old address of a change.
     public func tell(_ address: String, _ username: String, _ sentence: String) async {
         await send(to: address, "Something changed in your account", "Hello \(username),\n\n\(sentence)\n")
     }
 
-    /// Tells an account's owner about something that only they should have done.
+    /// Notifies an account's owner of an action that only the owner should have done.
     public func warn(userId: String, _ sentence: String) async {
         guard isOn else { return }
         let user = try? await database.read { try User.find(id: userId, in: $0) }
@@ -131,15 +131,15 @@ public struct AccountMail: Sendable {
         do {
             try await sender.send(to: address, subject: subject, text: text)
         } catch {
-            // The person sees that no mail comes; the owner must see why.
+            // The person notices that no mail arrives. The owner needs the reason.
             logger.error("a mail was not sent", metadata: ["error": "\(error)", "subject": "\(subject)"])
         }
     }
 }
 
-/// Bounds what is under way at once: mails, or alerts.
+/// Limits how many mails or alerts are in progress at once.
 public final class InFlightLimit: Sendable {
-    /// At once: each has a connection to the mail server.
+    /// The maximum at once: each has a connection to the mail server.
     private static let capacity = 32
     private let count = Atomic(0)
 

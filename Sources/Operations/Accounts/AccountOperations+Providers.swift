@@ -3,9 +3,9 @@ public import Identity
 import Model
 public import Storage
 
-/// Signing in with another provider's word.
+/// Sign-in with another provider's identity.
 extension AccountOperations {
-    /// The account behind what a provider says of a person; a new one where the owner lets people register.
+    /// The account for a provider's identity. Creates an account if the owner allows registration.
     /// - Throws: ``Refusal`` `.registration`, `.notAllowed` for a disabled account; ``StorageError``.
     public func account(of person: ProvidedPerson, from provider: any Provider) async throws -> User {
         let identity = ExternalIdentity(
@@ -22,7 +22,7 @@ extension AccountOperations {
         return user
     }
 
-    /// Whether an account shows a second factor after its password or its provider's word.
+    /// Whether an account requires a second factor after its password or its provider's identity.
     /// - Throws: ``StorageError``.
     public func hasSecondFactor(_ user: User) async throws -> Bool {
         try await database.read { try SecondFactor.isOn(userId: user.id, in: $0) }

@@ -5,9 +5,9 @@ import Logging
 import Model
 public import Storage
 
-/// Passwords and addresses: changing them, proving them, and coming back without them.
+/// Passwords and addresses: changing them, verifying them, and recovering an account without them.
 extension AccountOperations {
-    /// - Throws: ``Refusal`` when the old password is wrong.
+    /// - Throws: ``Refusal`` if the old password is wrong.
     public func changePassword(old: String?, new: String, of caller: Caller, from source: Source) async throws {
         let id = caller.user.id
         try await confirm(old, of: caller)
@@ -21,13 +21,13 @@ extension AccountOperations {
         await mail.warn(userId: id, "Your password was changed. Other sign-ins of yours were ended.")
     }
 
-    /// Sends a link to an address that an account has proved. Answers the same whether there is one.
+    /// Sends a reset link to a verified address. The response is the same whether or not an account has this address.
     public func askForReset(email: String, from source: Source) async throws {
         let email = try AccountRules.email(email)
         try countAttempt(resets, "address \(source.address)", "password resets from one address")
         // Over the limit, or without mail: return without an error, as for an unknown address.
         guard resets.begin("account \(email)") == .go, mail.isOn else { return }
-        // Answered before anything is looked up: neither the answer nor its time says whether there is an account.
+        // Return before the account is looked up: neither the response nor its duration reveals whether there is one.
         mail.later { await sendReset(to: email) }
     }
 
@@ -42,7 +42,7 @@ extension AccountOperations {
         } catch { logger.error("a reset link was not made", metadata: ["error": "\(error)"]) }
     }
 
-    /// Sets a password with a link's secret. Where there was one before, all sign-ins end, and tokens are revoked.
+    /// Sets a password with a link's secret. If there already was a password, all sign-ins end and tokens are revoked.
     public func reset(secret: String, password: String, from source: Source) async throws -> User {
         _ = try await database.read { try OneTimeLink.find(.resetPassword, secret: secret, now: .now(), in: $0) }
         let hash = try await hasher.hash(try AccountRules.password(password))
@@ -51,7 +51,7 @@ extension AccountOperations {
             let (user, _) = try OneTimeLink.use(.resetPassword, secret: secret, now: now, in: connection)
             let isFirst = try Password.hash(userId: user.id, in: connection) == nil
             try Password.set(hash: hash, userId: user.id, keeping: nil, now: now, in: connection)
-            // Whoever needs this link does not know what others made with the old password.
+            // The owner of the account does not know which tokens others created with the old password.
             if !isFirst { try APIToken.revokeAll(userId: user.id, now: now, in: connection) }
             let actor = Audit.Actor(
                 id: user.id, name: user.username, credential: "reset link", address: source.address,
@@ -65,7 +65,8 @@ extension AccountOperations {
         return user
     }
 
-    /// Only the account itself, signed in, takes an address: a link that is followed in good faith must not give it to another.
+    /// Only the signed-in account itself can verify its address: if another person follows the link in good faith, that
+    /// must not verify the address.
     public func verifyEmail(secret: String, by caller: Caller) async throws {
         let old = caller.user.emailVerifiedAt == nil ? nil : caller.user.email
         let email = try await database.write { connection in
@@ -85,8 +86,8 @@ extension AccountOperations {
         }
     }
 
-    /// Sets an address that counts once a link in a mail to it was followed.
-    /// - Throws: ``Refusal`` when the password is wrong, or there is no mail.
+    /// Sets an address. It is used only after a link in a mail to it was followed.
+    /// - Throws: ``Refusal`` if the password is wrong, or if there is no mail server.
     public func setEmail(_ email: String, password: String?, of caller: Caller) async throws {
         let email = try AccountRules.email(email)
         guard mail.isOn else {
@@ -101,7 +102,7 @@ extension AccountOperations {
         await mail.warn(userId: caller.user.id, "Somebody asked to change the address of your account to \(email).")
     }
 
-    /// Somebody who only found an open browser does not know the password.
+    /// A person who only found an open browser does not know the password.
     private func confirm(_ password: String?, of caller: Caller) async throws {
         let id = caller.user.id
         guard let stored = try await database.read({ try Password.hash(userId: id, in: $0) }) else { return }

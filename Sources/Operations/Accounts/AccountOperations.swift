@@ -6,7 +6,7 @@ public import Model
 import NIOCore
 public import Storage
 
-/// What people do with their accounts, for the API and the pages alike.
+/// Operations of people on their own accounts, for the API and the pages.
 public struct AccountOperations: Sendable {
     public let database: Database
     public let authenticator: Authenticator
@@ -17,7 +17,7 @@ public struct AccountOperations: Sendable {
     public let alerts: AdministratorAlerts
     public let logger: Logger
     public let byAccount = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
-    /// Names that belong to no account, in a table of their own: made-up names must not push accounts out of theirs.
+    /// Names that belong to no account are limited in a separate table: invented names must not displace accounts.
     private let byUnknownName: AttemptLimiter
     private let byAddress: AttemptLimiter
     private let codes = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
@@ -49,12 +49,12 @@ public struct AccountOperations: Sendable {
         }
     }
 
-    /// Where a request comes from.
+    /// The source of a request.
     public struct Source: Sendable {
         public let kind: SignIn.Kind
-        /// What the list of sign-ins calls the client.
+        /// The client's name in the list of sign-ins.
         public let client: String
-        /// The client's address as limits count it.
+        /// The client's address, as limits count it.
         public let address: String
 
         public init(kind: SignIn.Kind, client: String, address: String) {
@@ -66,13 +66,13 @@ public struct AccountOperations: Sendable {
 
     // MARK: Signing in
 
-    /// Somebody who has shown a password, and has a second factor to show yet or not.
+    /// The result of a correct password: signed in, or a second factor is still required.
     public enum FirstStep: Sendable {
         case done(User)
         case needsCode(User)
     }
 
-    /// Checks a name and a password. Takes as long whether the account exists or not.
+    /// Checks a name and a password. Takes the same time whether or not the account exists.
     /// - Throws: ``Refusal`` `sign_in_failed`, `rate_limited`; ``StorageError``; ``IdentityError``.
     public func checkPassword(login: String, password: String, from source: Source) async throws -> FirstStep {
         guard login.utf8.count <= AccountSettings.loginBytes else { throw Self.wrong }
@@ -83,7 +83,7 @@ public struct AccountOperations: Sendable {
             guard let user = try User.find(login: login, in: connection), user.disabledAt == nil else { return nil }
             return (user, try Password.hash(userId: user.id, in: connection))
         }
-        // By the account, whether it was called by its name or by its address.
+        // Counted per account, whether the login was its name or its address.
         let key = "account \(found?.0.id ?? login)"
         try countAttempt(
             found == nil ? byUnknownName : byAccount, key,
@@ -103,7 +103,7 @@ public struct AccountOperations: Sendable {
         return isOn ? .needsCode(user) : .done(user)
     }
 
-    /// Takes a code of the app or a recovery code.
+    /// Accepts a code of the app or a recovery code.
     /// - Throws: ``Refusal`` `code_wrong`, `rate_limited`; ``StorageError``.
     public func takeCode(_ code: String, of user: User, from source: Source) async throws {
         try countAttempt(codes, "account \(user.id)", "codes for the account \(user.username)", .account)
@@ -122,7 +122,7 @@ public struct AccountOperations: Sendable {
         public let secret: String?
     }
 
-    /// Begins a sign-in of somebody whose identity was checked.
+    /// Creates a sign-in for a person whose identity was verified.
     public func startSignIn(_ user: User, isStrong: Bool, how: String, from source: Source) async throws -> SignedIn {
         try await database.write { connection in
             let now = Timestamp.now()
@@ -138,7 +138,7 @@ public struct AccountOperations: Sendable {
     }
 
     /// An access token for a caller's organisation.
-    /// - Parameter end: a token that another one was shown for lasts no longer than that one.
+    /// - Parameter end: the expiry of the token that was exchanged for this one. The new token expires no later.
     public func accessToken(for caller: Caller, notAfter end: Timestamp? = nil) async throws -> AccessTokens.Issued {
         let organisation = try await database.read { connection in
             try Organisation.find(id: caller.organisationId, in: connection)
@@ -156,7 +156,7 @@ public struct AccountOperations: Sendable {
         return try await database.read { try SignIn.find(id: id, now: .now(), in: $0)?.kind }
     }
 
-    /// - Throws: ``Refusal/unauthorized`` when the token is unknown, or was used before: then the sign-in is over.
+    /// - Throws: ``Refusal/unauthorized`` if the token is unknown, or was used before: then the sign-in is ended.
     public func refresh(_ secret: String, address: String) async throws -> (Caller, next: String) {
         let outcome = try await database.write { connection -> SignIn.Refreshed in
             let now = Timestamp.now()
@@ -180,7 +180,7 @@ public struct AccountOperations: Sendable {
             guard let caller else { throw Refusal.unauthorized }
             return (caller, next)
         case .reused(let signIn):
-            // An alert without a name is better than none.
+            // An alert without a name is better than no alert.
             let user = try? await database.read { try User.find(id: signIn.userId, in: $0) }
             let name = (user ?? nil)?.username ?? signIn.userId
             alerts.raise(
@@ -204,8 +204,8 @@ public struct AccountOperations: Sendable {
 
     // MARK: Registering
 
-    /// Makes an account with a password, where the owner lets people do so.
-    /// - Parameter invitation: an organisation's; needed unless registration is open, and accepted with it.
+    /// Creates an account with a password, if the owner allows registration.
+    /// - Parameter invitation: an invitation to an organisation. Required unless registration is open, and accepted with it.
     /// - Throws: ``Refusal``, ``StorageError``, ``IdentityError``.
     public func register(
         username: String, email: String?, password: String, invitation: String?, from source: Source
@@ -217,9 +217,9 @@ public struct AccountOperations: Sendable {
         }
         var joinsNow = true
         if let invitation {
-            // Before the hash, which costs more than a look.
+            // Checked before the hash, which costs more than a lookup.
             let found = try await database.read { try Invitation.find(secret: invitation, now: .now(), in: $0) }
-            // Such an invitation waits until the address is proved: whoever made it has seen the link, too.
+            // Such an invitation is accepted only after the address was verified: its creator has seen the link, too.
             joinsNow = found.0.email == nil
         }
         let name = try AccountRules.username(username)
@@ -262,7 +262,7 @@ public struct AccountOperations: Sendable {
         _ limiter: AttemptLimiter, _ key: String, _ what: String, _ kind: AdministratorAlerts.Kind = .stranger
     ) throws {
         guard case .wait(let seconds, let isNew) = limiter.begin(key) else { return }
-        // Once for each block, and not for each attempt.
+        // Once for each block, not for each attempt.
         if isNew { alerts.raise(kind, "Too many \(what); further ones wait \(seconds) s.") }
         throw Refusal.rateLimited(retryAfter: seconds)
     }
@@ -270,7 +270,7 @@ public struct AccountOperations: Sendable {
     private func note(
         _ action: AuditAction, _ result: AuditResult, _ detail: String, user: User?, login: String, _ source: Source
     ) async throws {
-        // What was typed for an account that does not exist may be a password.
+        // The text that was entered for an account that does not exist may be a password.
         let name = user?.username ?? "unknown account"
         let actor = Audit.Actor(
             id: user?.id ?? "", name: name, credential: "none", address: source.address, userAgent: source.client)

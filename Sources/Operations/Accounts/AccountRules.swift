@@ -1,12 +1,12 @@
 import Model
 import Storage
 
-/// What names, addresses and passwords may be; read once, at the edge.
+/// The rules for names, addresses and passwords. Checked once, at the edge.
 public enum AccountRules {
     public static let usernameRule =
         "use letters, digits, '.', '-' and '_', at most 64, beginning with a letter or a digit"
 
-    /// A name that no command takes for an option or a path.
+    /// Whether no command would take the name for an option or a path.
     public static func isUsername(_ name: String) -> Bool {
         guard (1...64).contains(name.utf8.count), let first = name.utf8.first, isAlphanumeric(first) else {
             return false
@@ -18,7 +18,7 @@ public enum AccountRules {
         (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20)
     }
 
-    /// A name or an address as it was typed: without white space around it, in letters of usual width (RFC 8265, section 3.3.2).
+    /// Normalises a typed name or address: without surrounding white space, with letters of normal width (RFC 8265, section 3.3.2).
     public static func login(_ text: String) -> String {
         let narrow = FullWidth.narrowed(text)
         let trimmed = narrow.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed()
@@ -32,8 +32,7 @@ public enum AccountRules {
         return name
     }
 
-    /// One `@`, something on both sides, and nothing that a mail's header could be made of (RFC 5321, section 4.5.3.1:
-    /// at most 254 octets).
+    /// One `@` with text on both sides, and no characters that could form a mail header (RFC 5321, section 4.5.3.1: at most 254 octets).
     public static func isEmail(_ text: String) -> Bool {
         let parts = text.split(separator: "@", omittingEmptySubsequences: false)
         return parts.count == 2 && !parts[0].isEmpty && parts[1].contains(".") && !parts[1].hasPrefix(".")

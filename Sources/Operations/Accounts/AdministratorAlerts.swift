@@ -6,9 +6,10 @@ import Model
 import NIOCore
 import Storage
 
-/// What the server's administrators should hear of: a line in the log, an event in the server's audit log, and a mail.
+/// Alerts for the server's administrators: a line in the log, an event in the server's audit log, and a mail.
 public struct AdministratorAlerts: Sendable {
-    /// Mails per hour and kind. Then mails of that kind pause, longer each time; the mail that starts a pause says how long it is.
+    /// The maximum number of mails per hour and kind. After that, mails of the kind pause, longer each time. The mail
+    /// that starts a pause contains its duration.
     private static let mailsPerHour = 5
 
     public let database: Database
@@ -23,16 +24,16 @@ public struct AdministratorAlerts: Sendable {
         self.logger = logger
     }
 
-    /// What an alert is about; each kind has its own number of mails.
+    /// The subject of an alert. Mails are limited separately for each kind.
     public enum Kind: String, Sendable {
-        /// Guesses at accounts that exist, or use of a stolen token.
+        /// Guesses at existing accounts, or the use of a stolen token.
         case account
-        /// What anybody can cause without knowing anything.
+        /// Events that anybody can cause without any knowledge.
         case stranger
     }
 
-    /// Answers at once; the rest is done meanwhile.
-    /// - Parameter sentence: without a name or address that the log should not have.
+    /// Returns at once. The alert is raised in the background.
+    /// - Parameter sentence: must not contain a name or address that the log should not have.
     public func raise(_ kind: Kind, _ sentence: String) {
         logger.warning("alert", metadata: ["what": "\(sentence)"])
         guard waiting.enter() else {

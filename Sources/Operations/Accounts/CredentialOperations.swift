@@ -10,11 +10,11 @@ public struct SecondFactorState: Sendable {
     public let recoveryCodesLeft: Int
 }
 
-/// What people change about their own accounts, each with its line in the audit log.
+/// Changes of people to their own accounts. Each writes an entry to the audit log.
 public struct CredentialOperations: Sendable {
     public let database: Database
     private let codes = AttemptLimiter(AccountSettings.signIns, per: AccountSettings.signInWindow)
-    /// A token's longest life, in days.
+    /// The maximum lifetime of a token, in days.
     public static let longestDays = 3660
 
     public init(database: Database) { self.database = database }
@@ -34,12 +34,12 @@ public struct CredentialOperations: Sendable {
         try await database.write { try SecondFactor.begin(userId: caller.user.id, now: .now(), in: $0) }
     }
 
-    /// The seed that waits for its first code, for a page that is loaded again.
+    /// The seed that is not confirmed yet, for a page that is loaded again.
     public func pendingSeed(of caller: Caller) async throws -> [UInt8]? {
         try await database.read { try SecondFactor.pending(userId: caller.user.id, in: $0) }
     }
 
-    /// Turns it on; this sign-in has shown it, others have not and sign in again where it is required.
+    /// Activates the second factor. This sign-in counts as strong. Other sign-ins must sign in again if it is required.
     public func confirm(_ code: String, of caller: Caller) async throws -> [String] {
         try begin(caller)
         let made = try await database.write { connection in
@@ -112,7 +112,7 @@ public struct CredentialOperations: Sendable {
 
     // MARK: Identities
 
-    /// Stops a provider's word from signing somebody in.
+    /// Removes a provider's identity, so that it can no longer be used to sign in.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func removeIdentity(provider: String, subject: String, of caller: Caller) async throws {
         try await database.write { connection in
@@ -129,7 +129,7 @@ public struct CredentialOperations: Sendable {
         if let days, !(1...Self.longestDays).contains(days) {
             throw Refusal.badRequest("expiresInDays is not between 1 and \(Self.longestDays)")
         }
-        // A token that makes tokens would outlive its own end.
+        // A token that creates tokens could extend its own lifetime.
         try caller.requirePerson()
         if scopes?.contains(.applianceManage) == true { try caller.requireAdministrator() }
         return try await database.write { connection in

@@ -7,7 +7,7 @@ public struct ApplianceOperations: Sendable {
     private let database: Database
     private let actor: Audit.Actor
 
-    /// - Parameter actor: in whose name the audit log has it.
+    /// - Parameter actor: recorded in the audit log as the actor.
     public init(database: Database, actor: Audit.Actor) {
         self.database = database
         self.actor = actor
@@ -22,7 +22,7 @@ public struct ApplianceOperations: Sendable {
 
     // MARK: Secrets
 
-    /// Seals a secret setting into the database.
+    /// Stores a secret setting sealed in the database.
     /// - Throws: ``StorageError``.
     public func setSecret(_ name: String, to secret: String) async throws {
         try await database.write { [actor] connection in
@@ -43,8 +43,8 @@ public struct ApplianceOperations: Sendable {
 
     // MARK: Keys
 
-    /// Makes a new master key and wraps every organisation's data key with it.
-    /// - Returns: how many were wrapped.
+    /// Creates a new master key and wraps every organisation's data key with it.
+    /// - Returns: the number of wrapped keys.
     /// - Throws: ``StorageError``.
     public func rotateMasterKey() async throws -> Int {
         try await database.rotateMasterKey { [actor] connection, count in
@@ -52,7 +52,7 @@ public struct ApplianceOperations: Sendable {
         }
     }
 
-    /// Makes a new key for access tokens; tokens signed with older ones stay good.
+    /// Creates a new key for access tokens. Tokens signed with older keys stay valid.
     /// - Returns: the key's id.
     /// - Throws: ``StorageError``.
     public func rotateSigningKey() async throws -> String {
@@ -83,7 +83,7 @@ public struct ApplianceOperations: Sendable {
         try await database.write { try Incident.post(text, now: .now(), in: $0) }
     }
 
-    /// - Parameter id: the id, or the end of it.
+    /// - Parameter id: the id, or its last characters.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func resolveIncident(_ id: String) async throws -> Incident {
         try await database.write { try Incident.resolve(id: id, now: .now(), in: $0) }

@@ -7,18 +7,19 @@ public import Model
 public import Storage
 import Synchronization
 
-/// Access tokens (RFC 7519): signed with a key that rotates, good for a quarter of an hour or, for the desktop client, a week.
+/// Access tokens (RFC 7519). They are signed with a key that rotates, and are valid for a quarter of an hour or, for
+/// the desktop client, a week.
 public final class AccessTokens: Sendable {
-    /// What a token is for; it is refused for everything else.
+    /// The purpose of a token. It is refused for every other purpose.
     public enum Purpose: String, Codable {
         case access
-        /// The password was right; the second factor is still to be shown.
+        /// The password was correct. The second factor is still required.
         case secondFactor = "second_factor"
-        /// On the way to a provider and back.
+        /// During the redirect to a provider and back.
         case provider
     }
 
-    /// A step of signing in that a browser carries in a cookie.
+    /// A step of a sign-in. The browser stores it in a cookie.
     public struct Step: JWTPayload {
         let sub: SubjectClaim
         let exp: ExpirationClaim
@@ -30,7 +31,7 @@ public final class AccessTokens: Sendable {
         public func verify(using algorithm: some JWTAlgorithm) throws { try exp.verifyNotExpired() }
     }
 
-    /// What a token says. `cred` is what revoking it needs; `plan` and `limits` let an edge decide alone.
+    /// The contents of a token. `cred` is needed to revoke it. With `plan` and `limits` an edge can decide without a lookup.
     public struct Payload: JWTPayload {
         let sub: SubjectClaim
         let exp: ExpirationClaim
@@ -54,18 +55,18 @@ public final class AccessTokens: Sendable {
         }
     }
 
-    /// A signed token and how long it is good, in seconds.
+    /// A signed token and its lifetime in seconds.
     public struct Issued: Sendable {
         public let text: String
         public let seconds: Int
     }
 
-    /// How long an access token is good, in seconds.
+    /// The lifetime of an access token, in seconds.
     static let seconds = 15 * 60
-    /// The same for the desktop client in the field, which cannot renew it: a week.
+    /// The lifetime for the desktop client already in use, which cannot renew tokens, in seconds: a week.
     static let desktopSeconds = 7 * 86_400
 
-    /// Between the password and the second factor, in seconds.
+    /// The maximum time between the password and the second factor, in seconds.
     public static let stepSeconds: Int64 = 600
 
     private struct Keys {
@@ -74,7 +75,8 @@ public final class AccessTokens: Sendable {
         let readAt: Timestamp
     }
 
-    /// How often the database is asked for newer keys, in seconds: far less than old ones are believed.
+    /// The interval between two checks for newer keys in the database, in seconds: far shorter than the time for which
+    /// old keys are accepted.
     private static let refreshSeconds: Int64 = 3600
 
     private let database: Database
@@ -104,15 +106,15 @@ public final class AccessTokens: Sendable {
         return Issued(text: text, seconds: seconds)
     }
 
-    /// What a token says, or nil when it is none of ours or has expired.
+    /// The contents of a token. Nil if it is not one of our tokens or has expired.
     /// - Throws: ``StorageError``.
     public func verified(_ token: String, now: Timestamp) async throws -> Payload? {
         let keys = try await current(now)
-        // Any failure to verify means the same: this is no token of ours, or no longer.
+        // Every verification error means that the token is not ours or is no longer valid.
         return try? await keys.collection.verify(token, as: Payload.self)
     }
 
-    /// A step that is good for ten minutes.
+    /// Creates a step that is valid for ten minutes.
     /// - Throws: ``StorageError``.
     public func makeStep(
         _ purpose: Purpose, subject: String, data: [String: String]? = nil, now: Timestamp
@@ -125,7 +127,7 @@ public final class AccessTokens: Sendable {
         return try await keys.collection.sign(step, kid: .init(string: keys.newest))
     }
 
-    /// A step of this purpose, or nil.
+    /// The step in a text. Nil if the text is not a valid step with this purpose.
     /// - Throws: ``StorageError``.
     public func step(_ purpose: Purpose, _ text: String, now: Timestamp) async throws -> Step? {
         let keys = try await current(now)
@@ -148,7 +150,7 @@ public final class AccessTokens: Sendable {
         return made
     }
 
-    /// The keys in the database, with a new one when it is due.
+    /// The keys in the database. Creates a new one if it is due.
     private func stored(_ now: Timestamp) async throws -> [SigningKey] {
         let believed = try await database.read { try SigningKey.valid(now: now, in: $0) }
         if let newest = believed.first, !newest.isOld(now: now) { return believed }

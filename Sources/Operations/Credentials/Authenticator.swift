@@ -6,7 +6,7 @@ public import Storage
 import Telemetry
 import Wire
 
-/// Finds the caller behind an API token, an access token or a browser's cookie.
+/// Finds the caller for an API token, an access token or a browser's cookie.
 public struct Authenticator: Sendable {
     public let database: Database
     public let tokens: AccessTokens
@@ -24,12 +24,12 @@ public struct Authenticator: Sendable {
 
     // MARK: Bearer tokens
 
-    /// The caller behind a token, or nil.
+    /// The caller for a token, or nil.
     /// - Throws: ``StorageError``.
     public func caller(token: String, address: String) async throws -> Caller? {
         guard token.utf8.count <= WireLimits.tokenBytes else { return nil }
         let now = Timestamp.now()
-        // RFC 7515, section 2: without padding. One token has one spelling.
+        // RFC 7515, section 2: without padding. Each token has exactly one spelling.
         guard !token.contains("=") else { return nil }
         if token.hasPrefix(APIToken.prefix) { return try await caller(apiToken: token, address, now) }
         guard let payload = try await tokens.verified(token, now: now) else { return nil }
@@ -45,7 +45,7 @@ public struct Authenticator: Sendable {
         }
         guard let (caller, needsMark) = found else { return nil }
         if needsMark, let id = caller.credential.id {
-            // Nobody waits for it, and where it fails the next use writes it down.
+            // Nobody waits for this write. If it fails, the next use stores the time.
             background.run { [database] in try? await database.write { try APIToken.markUsed(id: id, now: now, in: $0) }
             }
         }
@@ -55,7 +55,7 @@ public struct Authenticator: Sendable {
     private func caller(
         _ payload: AccessTokens.Payload, _ address: String, _ now: Timestamp
     ) async throws -> Caller? {
-        // A token of an older version names no credential and cannot be revoked: signing in again gives a better one.
+        // A token of an older version names no credential and cannot be revoked. The person must sign in again to get a new token.
         guard let credential = payload.cred.flatMap(Caller.Credential.init(claim:)) else { return nil }
         let claims = claims(of: payload)
         return try await database.read { connection in
@@ -88,7 +88,7 @@ public struct Authenticator: Sendable {
 
     // MARK: Cookies
 
-    /// The sign-in behind a browser's cookie and who it is, or nil.
+    /// The sign-in for a browser's cookie and its caller, or nil.
     /// - Throws: ``StorageError``.
     public func signIn(cookie secret: String, address: String) async throws -> (SignIn, Caller)? {
         let now = Timestamp.now()

@@ -13,7 +13,7 @@ extension DatabaseTunnelAuthority {
     ) async -> Result<any MachineSession, LinkError> {
         let source = ClientAddress(address)?.key ?? address
         do {
-            // A machine has a bucket of its own, whoever else is behind its address; a stranger has its address's.
+            // A machine has its own rate limit, even if others share its address. A stranger uses the limit of its address.
             let known = try await database.read { try Machine.known(key: key, in: $0) }
             if let wait = limiter.take(known.map { "machine \($0.id)" } ?? source) {
                 return .failure(
@@ -39,7 +39,7 @@ extension DatabaseTunnelAuthority {
         }
     }
 
-    /// A machine that tries again and again is one event an hour, and so are all strangers of an address.
+    /// A machine that retries repeatedly causes one event an hour, and so do all strangers at one address.
     private func note(_ refusal: Refusal, key: String, from address: String) async {
         let isUnknown = refusal.code == .machineUnknown
         guard refusals.take(isUnknown ? address : "\(key) \(refusal.code.rawValue)") else { return }
@@ -58,15 +58,15 @@ extension DatabaseTunnelAuthority {
 
 /// An enrolled machine's link.
 struct DatabaseMachineSession: MachineSession {
-    /// Random names tried before giving up.
+    /// The number of attempts to find a random name.
     private static let nameAttempts = 8
-    /// Tunnels in one answer, which is at most 64 KiB long.
+    /// The number of tunnels in one response, which is at most 64 KiB long.
     private static let pageSize = 100
 
     let machine: Machine
     let linkId: String
     let link: DatabaseLinkSession
-    /// Is told of a key that is on two machines.
+    /// Notified of a key that two machines have.
     let told: DuplicateMachines
 
     var userId: String { link.userId }

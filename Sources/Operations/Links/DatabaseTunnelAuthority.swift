@@ -8,21 +8,21 @@ public import Storage
 public import Tunnels
 public import Wire
 
-/// Answers the edge's questions from accounts and the database.
+/// Implements the edge's authority with accounts and the database.
 public struct DatabaseTunnelAuthority: TunnelAuthority {
     public let database: Database
     public let authenticator: Authenticator
-    /// Links that one address may try to open.
+    /// Limits how many links one address may try to open.
     public let limiter: RateLimiter
-    /// Accounts that nobody has vouched for may be anybody's: their pages are shown behind a warning.
+    /// Whether pages of accounts that nobody has vouched for are shown behind a warning.
     public let warnsOfStrangers: Bool
-    /// What TCP tunnels may use now.
+    /// The ports that TCP tunnels may use now.
     public let ports: ClosedRange<Int>?
-    /// Whether names below a domain can be given.
+    /// Whether names below a domain can be assigned.
     public let hasDomain: Bool
     let duplicated: DuplicateMachines
     public let logger: Logger
-    /// Refusals of one key that the audit log gets.
+    /// Limits the refusals of one key in the audit log.
     let refusals = OnceInAWhile(.hours(1))
 
     public init(
@@ -64,7 +64,7 @@ public struct DatabaseTunnelAuthority: TunnelAuthority {
     }
 }
 
-/// Somebody's link, with what let it in.
+/// A link with the credential that admitted it.
 struct DatabaseLinkSession: LinkSession {
     let caller: Caller
     let database: Database
@@ -81,7 +81,7 @@ struct DatabaseLinkSession: LinkSession {
         await start(tunnel: id, usesAddressLists: usesAddressLists, machine: nil)
     }
 
-    /// - Parameter machine: the enrolled machine whose tunnel it must be; nil for a command.
+    /// - Parameter machine: the enrolled machine to which the tunnel must belong. Nil for a command.
     func start(
         tunnel id: String, usesAddressLists: Bool, machine: String?
     ) async -> Result<TunnelGrant, TunnelRefusal> {
@@ -136,7 +136,8 @@ struct DatabaseLinkSession: LinkSession {
             warns: try warnsOfStrangers && !isVouchedFor(caller.user, in: database), totals: TunnelTotals(tunnel.usage))
     }
 
-    /// Somebody else has looked at who this is: a mail address that was proved, another provider, or the server's own administrator.
+    /// Whether somebody else has verified this person: by a verified mail address, by another provider, or because the
+    /// person is the server's own administrator.
     private static func isVouchedFor(_ user: User, in database: Transaction) throws -> Bool {
         if user.isAdmin || user.emailVerifiedAt != nil { return true }
         return try !ExternalIdentity.list(of: user.id, in: database).isEmpty
@@ -175,7 +176,7 @@ struct DatabaseLinkSession: LinkSession {
         } catch is Refusal {
             return false
         } catch {
-            // A database that does not answer takes nobody's link away.
+            // If the database does not answer, the link stays open.
             return true
         }
     }
@@ -216,7 +217,7 @@ extension TunnelUsage {
 }
 
 extension ErrorResource {
-    /// A refusal as programs read it.
+    /// Converts a refusal for programs.
     public init(_ refusal: Refusal) {
         self.init(statusCode: refusal.code.kind.statusCode, message: refusal.message, code: refusal.code.rawValue)
         limit = refusal.limit
@@ -226,7 +227,7 @@ extension ErrorResource {
 }
 
 extension Refusal.Code.Kind {
-    /// RFC 9110, section 15.5, and RFC 6585 for the last.
+    /// RFC 9110, section 15.5, and RFC 6585 for the last status.
     var statusCode: Int {
         switch self {
         case .invalid: 400

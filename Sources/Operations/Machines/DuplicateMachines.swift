@@ -5,13 +5,13 @@ import Model
 import NIOCore
 public import Storage
 
-/// Tells whoever enrolled a machine that its key is on two.
+/// Notifies the person who enrolled a machine that two machines have its key.
 public struct DuplicateMachines: Sendable {
     public let database: Database
-    /// Nil where the server sends no mail.
+    /// Nil if the server sends no mail.
     public let mail: AccountMail?
     public let logger: Logger
-    /// As long as both are on, they are held again every minute.
+    /// As long as both machines are connected, they are held back again every minute.
     private let events = OnceInAWhile(.hours(1))
     private let mails = OnceInAWhile(.hours(24))
 

@@ -5,11 +5,11 @@ import NIOCore
 public import Storage
 public import Tunnels
 
-/// What people do with enrolled machines. The API, the pages and the command line call the same.
+/// Operations of people on enrolled machines. Used by the API, the pages and the command line.
 public struct MachineOperations: Sendable {
     public let database: Database
     public let server: TunnelServer
-    /// What strangers can cause is written down this often.
+    /// Limits how often refusals that strangers can cause are recorded.
     private let refusals = OnceInAWhile(.hours(1))
 
     public init(database: Database, server: TunnelServer) {
@@ -17,14 +17,14 @@ public struct MachineOperations: Sendable {
         self.server = server
     }
 
-    /// A machine with its owner's name, and what the edge knows of it.
+    /// A machine with its owner's name and its status at the edge.
     public struct Listed: Sendable {
         public let machine: Machine
-        /// Nil where the account is gone.
+        /// Nil if the account no longer exists.
         public let owner: String?
-        /// Nil where its link is not open.
+        /// Nil if its link is not open.
         public let status: MachineStatus?
-        /// Why it is held back.
+        /// The reason why it is held back.
         public let problem: String?
         /// Whether the caller may rename and revoke it.
         public let mayManage: Bool
@@ -32,8 +32,8 @@ public struct MachineOperations: Sendable {
 
     // MARK: Looking
 
-    /// By name.
-    /// - Parameter all: everybody's of the organisation, where the role allows it; otherwise the caller's own.
+    /// Machines by name.
+    /// - Parameter all: all machines of the organisation, if the role allows it. Otherwise the caller's own.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func list(all: Bool, by caller: Caller) async throws -> [Listed] {
         let statuses = server.machines()
@@ -51,7 +51,7 @@ public struct MachineOperations: Sendable {
         }
     }
 
-    /// As a page lists them: everybody's where the role shows them.
+    /// The machines for a page: all of them if the role may see them.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func overview(
         by caller: Caller
@@ -103,7 +103,7 @@ public struct MachineOperations: Sendable {
         machine.userId == caller.user.id && member.may(.machineEnroll) || member.may(.machineManage)
     }
 
-    /// Whoever may do anything with machines; a token may be made for one of these alone.
+    /// Requires a permission for machines. A token may have only one of them.
     private static func member(_ caller: Caller, in database: Transaction) throws -> Member {
         for key in [PermissionKey.machineRead, .machineManage] {
             do { return try caller.member(may: key, in: database) } catch let refusal as Refusal
@@ -113,7 +113,7 @@ public struct MachineOperations: Sendable {
         return try caller.member(may: .machineEnroll, in: database)
     }
 
-    /// Others' machines are unknown to those whose role does not show them.
+    /// Other people's machines are treated as unknown if the role may not see them.
     private static func visible(
         _ named: String, to caller: Caller, in database: Transaction
     ) throws -> (Machine, Member) {
@@ -134,14 +134,14 @@ public struct MachineOperations: Sendable {
 
     // MARK: Enrolling
 
-    /// Makes a code that enrols one machine for the caller.
+    /// Creates a code that enrols one machine for the caller.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func invite(by caller: Caller) async throws -> (EnrolmentCode, secret: String) {
         try await database.write { try EnrolmentCode.create(by: caller, now: .now(), in: $0) }
     }
 
     /// Enrols a machine with a code.
-    /// - Parameter address: where it is asked from.
+    /// - Parameter address: the address of the request.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func enrol(_ enrolment: Machine.Enrolment, code: String, from address: String) async throws -> Machine {
         do {
@@ -155,7 +155,8 @@ public struct MachineOperations: Sendable {
         }
     }
 
-    /// A refusal rolls its transaction back. Wrong codes of an address are one event an hour, and so is a code that is no longer good.
+    /// A refusal rolls its transaction back. Wrong codes from one address cause one event an hour, and so does a code
+    /// that is no longer valid.
     private func note(_ refusal: Refusal, code: String, from address: String) async throws {
         let found = try await database.read { try EnrolmentCode.known(code, in: $0) }
         guard refusals.take(found?.id ?? address) else { return }
@@ -184,7 +185,7 @@ public struct MachineOperations: Sendable {
         }
     }
 
-    /// A link that is open was let in for whoever had enrolled the machine before.
+    /// An open link was admitted for the person who had enrolled the machine before.
     private func enrolled(_ machine: Machine) -> Machine {
         server.replace(machine: machine.id, reason: "\(machine.name) was enrolled again.")
         return machine
@@ -206,7 +207,7 @@ public struct MachineOperations: Sendable {
         server.renamed(machine: id, to: name)
     }
 
-    /// Lets a machine in no more, and ends its link now.
+    /// Revokes a machine and ends its link now.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func revoke(_ named: String, by caller: Caller) async throws {
         let machine = try await database.write(essential: true) { database in
@@ -223,13 +224,13 @@ public struct MachineOperations: Sendable {
 
     // MARK: Upkeep
 
-    /// After a start: every machine that was let in gets its time to come back.
+    /// Called after a start: every admitted machine gets its time to reconnect.
     /// - Throws: ``StorageError``.
     public func load() async throws {
         try await database.write(essential: true) { try Machine.markAllLost(now: .now(), in: $0) }
     }
 
-    /// Writes down which machines are there.
+    /// Stores which machines are connected.
     /// - Throws: ``StorageError``.
     public func upkeep() async throws {
         let online = Array(server.machines().keys)

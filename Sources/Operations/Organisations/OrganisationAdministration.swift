@@ -7,20 +7,20 @@ public struct OrganisationAdministration: Sendable {
     private let database: Database
     private let actor: Audit.Actor
 
-    /// - Parameter actor: in whose name the audit log has it.
+    /// - Parameter actor: recorded in the audit log as the actor.
     public init(database: Database, actor: Audit.Actor) {
         self.database = database
         self.actor = actor
     }
 
     /// Organisations by name, in pages.
-    /// - Parameter after: name and id of the last one of the page before; empty for the first page.
+    /// - Parameter after: name and id of the last one of the previous page. Empty for the first page.
     /// - Throws: ``StorageError``.
     public func list(after: (String, String), limit: Int) async throws -> [Organisation] {
         try await database.read { try Organisation.list(after: after, limit: limit, in: $0) }
     }
 
-    /// Changes what an organisation may use; what runs goes on.
+    /// Changes an organisation's plan. Running sessions continue.
     /// - Parameter name: a name or an id.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func setPlan(_ plan: Plan, of name: String) async throws {
@@ -33,7 +33,7 @@ public struct OrganisationAdministration: Sendable {
     /// The usage ledger's sums by hour.
     /// - Parameters:
     ///   - name: a name or an id.
-    ///   - hours: the running one included.
+    ///   - hours: the number of hours, including the current one.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func usage(of name: String, hours: Int64) async throws -> [UsageLedger.Sum] {
         let now = UsageLedger.hour(of: .now())
@@ -43,7 +43,7 @@ public struct OrganisationAdministration: Sendable {
         }
     }
 
-    /// Open invitations of all organisations, the newest first.
+    /// Open invitations of all organisations, newest first.
     /// - Throws: ``StorageError``.
     public func invitations() async throws -> [(invitation: Invitation, organisation: String)] {
         try await database.read { try Invitation.listEverywhere(now: .now(), in: $0) }

@@ -5,8 +5,8 @@ public import Relay
 public import Storage
 public import Tunnels
 
-/// What people do with organisations, for the API and the pages alike. Each does its check, its change and its line in the
-/// audit log in one transaction.
+/// Operations of people on organisations, for the API and the pages. Each does its check, its change and its entry in
+/// the audit log in one transaction.
 public struct OrganisationOperations: Sendable {
     public let database: Database
     public let authenticator: Authenticator
@@ -26,7 +26,7 @@ public struct OrganisationOperations: Sendable {
         self.mail = mail
     }
 
-    /// Runs something that a member may do.
+    /// Runs a change that a member may do.
     private func change<Success: Sendable>(
         _ id: String, _ key: PermissionKey, by caller: Caller, whileDeleted: Bool = false,
         _ body: @escaping @Sendable (Member, TenantScope) throws -> Success
@@ -35,12 +35,12 @@ public struct OrganisationOperations: Sendable {
             let member = try caller.member(of: id, may: key, whileDeleted: whileDeleted, in: connection)
             return try body(member, connection.tenant(id))
         }
-        // Who may do less now, or nothing, may have machines that hold on.
+        // A member with fewer or no permissions may have connected machines.
         await tunnels.cutForgotten(of: id)
         return result
     }
 
-    /// Reads something that a member may see.
+    /// Reads data that a member may see.
     public func read<Success: Sendable>(
         _ id: String, _ key: PermissionKey, by caller: Caller, whileDeleted: Bool = false,
         _ body: @escaping @Sendable (Member, TenantScope) throws -> Success
@@ -106,7 +106,7 @@ public struct OrganisationOperations: Sendable {
         }
     }
 
-    /// Makes an organisation the one that a sign-in's requests are about.
+    /// Makes an organisation the default for a sign-in's requests.
     public func switchTo(_ id: String, by caller: Caller) async throws -> Caller {
         guard case .signIn(let signInId) = caller.credential else {
             throw Refusal(.signInNeeded, "An API token is for one organisation; make one for the other.")
@@ -122,7 +122,7 @@ public struct OrganisationOperations: Sendable {
         }
     }
 
-    /// Checks that a member may take all of an organisation's data along, and writes that into its audit log.
+    /// Checks that a member may export all data of an organisation, and records that in its audit log.
     /// - Returns: the organisation's name.
     public func beginExport(of id: String, by caller: Caller) async throws -> String {
         try await change(id, .tenantExport, by: caller, whileDeleted: true) { member, scope in
@@ -152,7 +152,7 @@ public struct OrganisationOperations: Sendable {
         }
     }
 
-    /// Every member may leave, whatever the role, but for the last owner.
+    /// Every member may leave, with any role, except the last owner.
     public func leave(_ id: String, by caller: Caller) async throws {
         if case .apiToken = caller.credential { try caller.requirePerson() }
         try await database.write { connection in
@@ -180,7 +180,7 @@ public struct OrganisationOperations: Sendable {
         email: String?, role: String, to id: String, by caller: Caller
     ) async throws -> (Invitation, role: Role, secret: String) {
         let email = try email.map(AccountRules.email)
-        // Whoever invites can be reached where the server can ask for it; its administrators answer for themselves.
+        // If the server can send mail, a person who invites must have a verified address. Administrators of the server need none.
         if mail.isOn, caller.user.emailVerifiedAt == nil, !caller.user.isAdmin {
             throw Refusal(
                 .emailUnproved,
@@ -190,7 +190,7 @@ public struct OrganisationOperations: Sendable {
             guard mail.isOn else {
                 throw Refusal(.mailOff, "This server sends no mail; invite with a link, without an address.")
             }
-            // Mail to strangers with a text of one's own: not without end.
+            // The number of mails to strangers with a text of the sender is limited.
             for (limiter, key) in [(sent, caller.user.id), (received, email)] {
                 if case .wait(let seconds, _) = limiter.begin(key) { throw Refusal.rateLimited(retryAfter: seconds) }
             }
@@ -259,7 +259,7 @@ public struct OrganisationOperations: Sendable {
 
     // MARK: Plans
 
-    /// A plan, its limits, and what is used of each now, where something is counted yet.
+    /// A plan, its limits, and the current use of each limit that is counted.
     public struct PlanUse: Sendable {
         public let plan: Plan
         public let limits: PlanLimits
@@ -275,7 +275,7 @@ public struct OrganisationOperations: Sendable {
         }
     }
 
-    /// An organisation with what it may use and uses now, and its usage of the last 24 hours.
+    /// An organisation with its plan, its current use, and its usage of the last 24 hours.
     public struct Overview: Sendable {
         public let organisation: Organisation
         public let limits: PlanLimits

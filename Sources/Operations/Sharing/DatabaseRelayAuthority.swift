@@ -9,24 +9,24 @@ import Synchronization
 public import Telemetry
 public import Wire
 
-/// Answers the relay's questions from accounts and the database.
+/// Implements the relay's authority with accounts and the database.
 public struct DatabaseRelayAuthority: RelayAuthority {
     public let database: Database
     public let authenticator: Authenticator
     public let limiter: RateLimiter
     public let logger: Logger
-    /// Seats that one account takes at one host without showing that it knows the words: enough for typing mistakes.
+    /// The maximum number of seats that one account takes at one host without proving that it knows the words: enough for typing mistakes.
     private static let unprovedSeats = 5
     private static let unprovedWindow = TimeAmount.minutes(15)
-    /// Seats that an account took at one host and never proved.
+    /// The seats that an account took at one host and never proved.
     private let unproved = AttemptLimiter(Self.unprovedSeats, per: Self.unprovedWindow)
-    /// Seats that one address took by one code without an account and never proved: after the second it waits for an hour.
+    /// The seats that one address took with one code, without an account, and never proved. After the second one it waits for an hour.
     private let unprovedWithoutAccount = AttemptLimiter(1, per: .hours(1))
     private let addresses = GuestAddresses()
 
     private let changes: ChangeFeed
 
-    /// - Parameter changes: hears of sessions that end.
+    /// - Parameter changes: notified of sessions that end.
     public init(
         database: Database, authenticator: Authenticator, limiter: RateLimiter, changes: ChangeFeed = ChangeFeed(),
         logger: Logger
@@ -76,7 +76,7 @@ public struct DatabaseRelayAuthority: RelayAuthority {
             }
         }
         return await admit(token: token, from: address) { caller in
-            // A token that was made for something else does not open terminals.
+            // A token with other permissions cannot open terminals.
             guard caller.hasScope(.sessionCreate) else {
                 throw RelayRefusal("This token may not join sessions (session:create)", closeCode: CloseCode.notAllowed)
             }
@@ -116,7 +116,7 @@ public struct DatabaseRelayAuthority: RelayAuthority {
             slot: Slot(clamping: seat.slot), credentialId: caller?.credential.id)
     }
 
-    /// Seconds that a guest must wait before it may take another seat, after seats that it did not prove.
+    /// The number of seconds that a guest must wait before it may take another seat, after seats that it did not prove.
     private func unprovedWait(_ guest: GuestSeat.Guest, _ opened: OpenCode) -> Int? {
         switch guest {
         case .account(let user, _): unproved.wait(of: Self.key(guest: user.id, host: opened.host.id))
@@ -140,8 +140,8 @@ public struct DatabaseRelayAuthority: RelayAuthority {
         }
     }
 
-    /// An account that takes seats without knowing the words waits before it may take more of this host's. Of this host's alone: no host
-    /// can lock an account out elsewhere.
+    /// An account that takes seats without knowing the words must wait before it may take more seats at this host. This
+    /// applies only to this host: no host can lock an account out of other sessions.
     private static func key(guest: String, host: String) -> String { "guest \(guest) host \(host)" }
 
     private static func key(code: String, address: String) -> String { "code \(code) address \(address)" }
@@ -176,7 +176,7 @@ public struct DatabaseRelayAuthority: RelayAuthority {
         }
     }
 
-    /// Makes a refusal of what a join throws.
+    /// Converts the errors of a join to a refusal.
     private func admitting<Admission: Sendable>(
         _ body: () async throws -> Admission
     ) async -> Result<Admission, RelayRefusal> {
@@ -204,14 +204,14 @@ public struct DatabaseRelayAuthority: RelayAuthority {
 
     private static let notSignedIn = RelayRefusal("Invalid token", closeCode: CloseCode.notSignedIn)
 
-    /// Pause between attempts, and their number: a quarter of an hour, in which a full disk or a busy database may recover.
+    /// The pause between attempts and their number: a quarter of an hour, in which a full disk or a busy database may recover.
     private static let retryPause = Duration.seconds(3)
     private static let tries = 300
 
-    /// Runs `body` until it succeeds, at most ``tries`` times. Stops early if the database is closed, or if the task is cancelled after a
-    /// failed attempt. Retrying matters: a session or seat that is never ended keeps
-    /// counting towards its limits.
-    /// - Returns: whether it was done.
+    /// Runs `body` until it succeeds, at most ``tries`` times. Stops early if the database is closed, or if the task is
+    /// cancelled after a failed attempt. Retries are important: a session or seat that is never ended keeps counting
+    /// towards its limits.
+    /// - Returns: whether `body` succeeded.
     @discardableResult
     private func retryUntilStored(_ what: String, _ body: () async throws -> Void) async -> Bool {
         for attempt in 1...Self.tries {
@@ -227,7 +227,7 @@ public struct DatabaseRelayAuthority: RelayAuthority {
                     logger.error("\(what) failed", metadata: ["error": "\(error)", "attempt": "\(attempt)"])
                 }
                 try? await Task.sleep(for: Self.retryPause)
-                // The server's time to stop is over.
+                // The shutdown timeout of the server has expired.
                 if Task.isCancelled { return false }
             }
         }
@@ -235,9 +235,9 @@ public struct DatabaseRelayAuthority: RelayAuthority {
     }
 }
 
-/// Where guests without an account come from, by peer id: forgotten when they leave, and by a restart.
+/// The addresses of guests without an account, by peer id. Removed when a guest leaves, and lost in a restart.
 private final class GuestAddresses: Sendable {
-    /// Seats whose address is remembered; far above what one server holds.
+    /// The maximum number of stored addresses, far above the number of seats on one server.
     private static let capacity = 100_000
 
     private let table = Mutex(GenerationTable<String>(capacity: GuestAddresses.capacity))

@@ -6,16 +6,16 @@ public import Storage
 public import Telemetry
 public import Wire
 
-/// What people do with share sessions and their codes. The API, the pages and the command line call the same.
+/// Operations of people on share sessions and their codes. Used by the API, the pages and the command line.
 public struct ShareOperations: Sendable {
-    /// Random codes tried before giving up: with a million codes in use one try in 2,000 meets a taken one.
+    /// The number of attempts to find a free code: with a million codes in use, one attempt in 2,000 finds a taken one.
     private static let codeAttempts = 8
 
     public let database: Database
     public let relay: RelayServer
     private let changes: ChangeFeed
 
-    /// - Parameter changes: hears of sessions that begin.
+    /// - Parameter changes: notified of sessions that begin.
     public init(database: Database, relay: RelayServer, changes: ChangeFeed = ChangeFeed()) {
         self.database = database
         self.relay = relay
@@ -24,7 +24,7 @@ public struct ShareOperations: Sendable {
 
     // MARK: Sessions
 
-    /// Starts a session. Its host has the host's return window to connect.
+    /// Starts a session. Its host must connect within the host's return window.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func start(publicKey: String, name: String?, by host: Caller) async throws -> ShareSession {
         let (session, timeLimit) = try await database.write { connection in
@@ -38,14 +38,14 @@ public struct ShareOperations: Sendable {
         return session
     }
 
-    /// An active session and its codes; nil where its codes are not the caller's to see: a share code is a secret.
+    /// An active session and its codes. Nil if the caller may not see its codes: a share code is a secret.
     public struct Listed: Sendable {
         public let session: ShareSession
         public let codes: [ShareCode]?
     }
 
     /// Active sessions of the caller's organisation.
-    /// - Parameter all: everybody's, where the role allows it; otherwise the caller's own.
+    /// - Parameter all: all sessions, if the role allows it. Otherwise the caller's own.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func list(all: Bool, by host: Caller) async throws -> [Listed] {
         try await database.read { connection in
@@ -53,7 +53,7 @@ public struct ShareOperations: Sendable {
             do {
                 _ = try host.member(may: all ? .sessionReadAll : .sessionCreate, in: connection)
             } catch let refusal as Refusal where refusal.code == .notAllowed && !all && host.scopes == nil {
-                // A role that may not share has nothing to list.
+                // A role that may not share has no sessions to list.
                 return []
             }
             return try ShareSession.active(ownedBy: all ? nil : host.user.id, in: scope).map { session in
@@ -64,7 +64,7 @@ public struct ShareOperations: Sendable {
         }
     }
 
-    /// Active sessions as a page lists them: everybody's where the role shows them, otherwise the caller's own.
+    /// Active sessions for a page: all of them if the role may see them, otherwise the caller's own.
     public struct Overview: Sendable {
         public struct Entry: Sendable {
             public let session: ShareSession
@@ -94,8 +94,7 @@ public struct ShareOperations: Sendable {
         }
     }
 
-    /// Ends a session for everybody in it. A session that is not the caller's own, and that the caller's role may not end, is left as it
-    /// is.
+    /// Ends a session for all its peers. Does nothing if the session is not the caller's own and the caller's role may not end it.
     /// - Returns: whether it was ended.
     /// - Throws: ``StorageError``.
     public func end(_ id: String, by host: Caller) async throws -> Bool {
@@ -115,8 +114,8 @@ public struct ShareOperations: Sendable {
         return ended
     }
 
-    /// Opens the rooms of the sessions that were active when the server stopped; their people take their seats again. All rooms are open
-    /// when this returns: a peer that finds no room would start over.
+    /// Opens the rooms of the sessions that were active when the server stopped, so that their peers can return to
+    /// their seats. All rooms are open when this returns: a peer that finds no room would start a new session.
     /// - Throws: ``StorageError``.
     public func reopenRooms() async throws {
         let stored = try await database.write(essential: true) { try StoredSeats.takeOver(now: .now(), in: $0) }
@@ -145,7 +144,7 @@ public struct ShareOperations: Sendable {
         }
     }
 
-    /// What a code opens now, for anybody who knows it.
+    /// The session that a code opens now, for anybody who knows the code.
     /// - Throws: ``Refusal`` with the reason why it opens nothing; ``StorageError``.
     public func open(_ code: ShareCodeId) async throws -> OpenCode {
         try await database.read { try OpenCode.find(code: code.description, now: .now(), in: $0) }

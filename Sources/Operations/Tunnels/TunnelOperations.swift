@@ -3,11 +3,11 @@ public import Model
 public import Storage
 public import Tunnels
 
-/// What people do with tunnels. The API, the pages and the command line call the same.
+/// Operations of people on tunnels. Used by the API, the pages and the command line.
 public struct TunnelOperations: Sendable {
-    /// Random names tried before giving up: two billion are possible.
+    /// The number of attempts to find a random name: two billion are possible.
     private static let nameAttempts = 8
-    /// A name that nobody chose is released when no command has served it for this long, in seconds: a laptop may sleep meanwhile.
+    /// A generated name is released if no command has served it for this long, in seconds: a laptop may sleep in the meantime.
     private static let abandonedSeconds: Int64 = 600
 
     public let database: Database
@@ -18,12 +18,12 @@ public struct TunnelOperations: Sendable {
         self.server = server
     }
 
-    /// A tunnel with its owner's name, and what the edge knows of it.
+    /// A tunnel with its owner's name and its status at the edge.
     public struct Listed: Sendable {
         public let tunnel: Tunnel
-        /// Nil where the account is gone.
+        /// Nil if the account no longer exists.
         public let owner: String?
-        /// Nil where no machine serves it now.
+        /// Nil if no machine serves it now.
         public let status: TunnelStatus?
         /// Whether the caller may stop, pause and remove it.
         public let mayManage: Bool
@@ -31,7 +31,7 @@ public struct TunnelOperations: Sendable {
 
     // MARK: Looking
 
-    /// - Parameter all: everybody's of the organisation, where the role allows it; otherwise the caller's own.
+    /// - Parameter all: all tunnels of the organisation, if the role allows it. Otherwise the caller's own.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func list(all: Bool, by caller: Caller) async throws -> [Listed] {
         let statuses = await server.statuses()
@@ -50,7 +50,7 @@ public struct TunnelOperations: Sendable {
         }
     }
 
-    /// As a page lists them: everybody's where the role shows them.
+    /// The tunnels for a page: all of them if the role may see them.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func overview(by caller: Caller) async throws -> (isEverybodys: Bool, tunnels: [Listed]) {
         let statuses = await server.statuses()
@@ -73,7 +73,7 @@ public struct TunnelOperations: Sendable {
         }
     }
 
-    /// Of all organisations, newest first.
+    /// The tunnels of all organisations, newest first.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func listEverywhere(by caller: Caller) async throws -> [(listed: Listed, organisation: String)] {
         try caller.requireAdministrator()
@@ -99,7 +99,7 @@ public struct TunnelOperations: Sendable {
             mayManage: tunnel.userId == caller.user.id && member.may(.tunnelCreate) || member.may(.tunnelManage))
     }
 
-    /// Whoever may do anything with tunnels; a token may be made for one of these alone.
+    /// Requires a permission for tunnels. A token may have only one of them.
     private static func member(_ caller: Caller, in database: Transaction) throws -> Member {
         for key in [PermissionKey.tunnelRead, .tunnelManage] {
             do { return try caller.member(may: key, in: database) } catch let refusal as Refusal
@@ -109,7 +109,7 @@ public struct TunnelOperations: Sendable {
         return try caller.member(may: .tunnelCreate, in: database)
     }
 
-    /// Others' tunnels are unknown to those whose role does not show them.
+    /// Other people's tunnels are treated as unknown if the role may not see them.
     private static func visible(
         _ named: String, to caller: Caller, in database: Transaction
     ) throws -> (Tunnel, Member) {
@@ -131,7 +131,7 @@ public struct TunnelOperations: Sendable {
 
     // MARK: Changing
 
-    /// Takes a name or a port. A command that serves it comes by its link.
+    /// Claims a name or a port. The command that serves it connects with its link.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func create(_ request: Tunnel.Request, by caller: Caller) async throws -> Listed {
         let configuration = server.configuration
@@ -147,7 +147,7 @@ public struct TunnelOperations: Sendable {
         return try await show(tunnel.id, by: caller)
     }
 
-    /// Ends the command that serves a tunnel. A name that was chosen stays.
+    /// Ends the command that serves a tunnel. A chosen name is kept.
     /// - Returns: whether a command served it.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func stop(_ named: String, by caller: Caller) async throws -> Bool {
@@ -161,7 +161,7 @@ public struct TunnelOperations: Sendable {
         return server.end(id: tunnel.id, reason: "\(caller.user.username) has stopped it.")
     }
 
-    /// Gives a name or a port up. It stays reserved for the organisation.
+    /// Releases a name or a port. It stays reserved for the organisation.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func remove(_ named: String, by caller: Caller) async throws {
         let tunnel = try await database.write(essential: true) { database in
@@ -177,7 +177,7 @@ public struct TunnelOperations: Sendable {
         if let name = tunnel.name { server.forget(name: name) }
     }
 
-    /// Lets no visitor in until it is resumed; the command stays connected.
+    /// Refuses all visitors until the tunnel is resumed. The command stays connected.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func setPaused(_ named: String, _ isPaused: Bool, by caller: Caller) async throws {
         let tunnel = try await database.write(essential: true) { database in
@@ -193,7 +193,7 @@ public struct TunnelOperations: Sendable {
 
     // MARK: Administrators
 
-    /// Pauses a tunnel of whatever organisation; only an administrator can resume it.
+    /// Pauses a tunnel of any organisation. Only an administrator can resume it.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func setBlocked(id: String, _ isBlocked: Bool, by caller: Caller) async throws {
         try caller.requireAdministrator()
@@ -204,11 +204,11 @@ public struct TunnelOperations: Sendable {
             try Self.record(isBlocked, tunnel, by: caller, in: scope)
             return tunnel
         }
-        // What its owner had paused stays paused.
+        // If its owner had paused it, it stays paused.
         server.setPaused(id: tunnel.id, name: tunnel.name, isBlocked || tunnel.pausedAt != nil)
     }
 
-    /// Ends the command that serves a tunnel of whatever organisation.
+    /// Ends the command that serves a tunnel of any organisation.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func kill(id: String, by caller: Caller) async throws -> Bool {
         try caller.requireAdministrator()
@@ -245,14 +245,14 @@ public struct TunnelOperations: Sendable {
             name, KnownTunnel(id: tunnel.id, lastSeen: tunnel.seenAt, isPaused: tunnel.isPaused))
     }
 
-    /// After a start: the edge knows every name, so that a visitor is told that its machine is away.
+    /// Called after a start: the edge learns every name, so that a visitor is told that its machine is away.
     /// - Throws: ``StorageError``.
     public func load() async throws {
-        // By the writer, as everything at the start: a reader's first look is then the health check's, and finds the file as it is.
+        // Uses the writer, as all other steps of the start do: the first read is then the health check's, and it sees the file as it is.
         for tunnel in try await database.write(essential: true, { try Tunnel.all(in: $0) }) { know(tunnel) }
     }
 
-    /// Writes down what tunnels carried, and releases names that no command serves any more.
+    /// Stores the traffic of tunnels, and releases names that no command serves any more.
     /// - Throws: ``StorageError``.
     public func upkeep() async throws {
         let statuses = await server.statuses()

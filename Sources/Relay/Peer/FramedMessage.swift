@@ -2,8 +2,8 @@ import NIOCore
 import WebSocket
 import Wire
 
-/// A WebSocket message ready for the socket: framed once (RFC 6455, section 5.2, unmasked as servers send), and then the
-/// same bytes for every receiver.
+/// A WebSocket message that is ready for the socket. It is framed once (RFC 6455, section 5.2, unmasked as servers
+/// send), and the same bytes go to every receiver.
 struct FramedMessage {
     let bytes: ByteBuffer
     /// Length of the WebSocket framing before the payload.
@@ -28,14 +28,14 @@ struct FramedMessage {
         FramedMessage(opcode, payload)
     }
 
-    /// One whole message that is framed already.
+    /// A whole message that is already framed.
     init(framed bytes: ByteBuffer, isText: Bool) {
         self.bytes = bytes
         framing = bytes.webSocketHeaderBytes
         self.isText = isText
     }
 
-    /// A text that somebody else encoded.
+    /// A text that is already encoded.
     static func text(_ text: ByteBuffer) -> FramedMessage { FramedMessage(.text, text) }
 
     private init(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) {

@@ -14,7 +14,7 @@ struct PeerAllowance {
         updated = now
     }
 
-    /// False when the peer has sent more than it may.
+    /// Returns false if the peer has sent more than it may.
     mutating func spend(_ bytes: Int, now: NIODeadline) -> Bool {
         if left < bytes {
             let milliseconds = min((now - updated).nanoseconds / 1_000_000, 60_000)

@@ -1,7 +1,8 @@
 import NIOCore
 import Wire
 
-/// What a peer speaks. A room knows messages and frames; here they get the form that each peer understands.
+/// The protocol variant that a peer speaks. A room handles messages and frames; this type converts them to the form
+/// that each peer understands.
 enum PeerDialect: Sendable, Equatable {
     /// `postern.v1` with binary frames.
     case frames
@@ -10,7 +11,7 @@ enum PeerDialect: Sendable, Equatable {
     /// Socket.IO, always JSON.
     case socketIO
 
-    /// An event or an acknowledgement, ready for the socket; nil where the dialect has no way to say it.
+    /// An event or an acknowledgement, ready for the socket; nil if the dialect cannot express it.
     func framed(_ message: ServerMessage) -> FramedMessage? {
         switch self {
         case .frames, .json: .text(message)
@@ -19,14 +20,14 @@ enum PeerDialect: Sendable, Equatable {
     }
 }
 
-/// Broadcast frames for peers that speak only JSON: put into words once for each dialect that is spoken among them.
+/// Broadcast frames for peers that speak only JSON. They are converted once for each dialect in use.
 struct SpokenBatch {
     private let batch: BroadcastBatch
     private var spoken: [PeerDialect: [ByteBuffer]] = [:]
 
     init(_ batch: BroadcastBatch) { self.batch = batch }
 
-    /// - Parameter speak: one frame in a dialect.
+    /// - Parameter speak: converts one frame to a dialect.
     mutating func lines(
         for dialect: PeerDialect, _ speak: (FramedMessage, PeerDialect) -> ByteBuffer?
     ) -> [ByteBuffer] {
@@ -37,7 +38,7 @@ struct SpokenBatch {
     }
 }
 
-/// One message for many peers: framed once for each dialect that is spoken among them.
+/// One message for many peers, framed once for each dialect in use.
 struct SpokenMessage {
     private let message: ServerMessage
     private var framed: [(dialect: PeerDialect, message: FramedMessage?)] = []

@@ -4,9 +4,9 @@ import Telemetry
 import WebSocket
 import Wire
 
-/// How a peer comes to its seat: it asks, moves to its room's loop, and is let in there.
+/// How a peer gets its seat: it sends a request, moves to its room's event loop, and joins there.
 extension PeerHandler {
-    /// What follows when a peer's join was granted: what it does in its room, or what is undone where it never gets there.
+    /// What follows when a join was granted: the action in the room, or the cleanup if the peer never gets there.
     private struct JoinContinuation: Sendable {
         let enter: @Sendable (LiveRoom, PeerHandler) -> Void
         let lost: @Sendable () -> Void
@@ -19,7 +19,7 @@ extension PeerHandler {
             join(binary: binary, ack: ack) {
                 await authority.admitHost(token: token, sessionId: sessionId, from: address)
             } then: { admission in
-                // The room waits for its host as it did before.
+                // The room still waits for its host, as before.
                 (
                     admission.sessionId,
                     JoinContinuation {
@@ -57,12 +57,12 @@ extension PeerHandler {
         }
     }
 
-    /// From here on messages are held until the join is answered.
+    /// From now on, messages are held until the join is answered.
     func startJoining() {
         if case .new(let joinBy) = state { state = .joining(joinBy: joinBy) }
     }
 
-    /// Socket.IO has no binary frames, whatever its client says.
+    /// Socket.IO has no binary frames, even if the client asks for them.
     private func speak(binary: Bool) {
         if dialect != .socketIO { dialect = binary ? .frames : .json }
     }
@@ -80,7 +80,7 @@ extension PeerHandler {
             switch result {
             case .success(let admission):
                 let (sessionId, continuation) = continuation(admission)
-                // No room: the session ended while the question was on its way.
+                // No room: the session ended while the request was under way.
                 guard let room = self.relay.find(sessionId) else {
                     continuation.lost()
                     return self.refused(ack, "Session has ended")
@@ -96,11 +96,11 @@ extension PeerHandler {
     }
 
     private func enter(_ room: RoomReference, _ continuation: JoinContinuation) {
-        // The socket may have closed meanwhile.
+        // The socket may have closed in the meantime.
         guard case .joining = state, let context else { return continuation.lost() }
         if transport == nil, let live = room.here { return continuation.enter(live, self) }
-        // Also where the room is on this loop: what the request needed in memory stays behind. Not from inside a read: what has
-        // been read goes along.
+        // Also if the room is on this loop: this frees the memory that the request needed. Not from inside a read: the
+        // bytes already read move with the connection.
         context.eventLoop.assumeIsolated().execute { self.move(to: room, continuation) }
     }
 
@@ -126,7 +126,7 @@ extension PeerHandler {
         }
     }
 
-    // MARK: From the room
+    // MARK: Called by the room
 
     func seated(_ seat: Seat, awaitsSnapshot: Bool) {
         outbox = PeerOutbox(capacity: relay.configuration.outboxBytes, awaitsSnapshot: awaitsSnapshot)
@@ -141,7 +141,7 @@ extension PeerHandler {
         case .new(let joinBy), .joining(let joinBy): state = .new(joinBy: joinBy)
         case .seated, .moved, .closing: return
         }
-        // It may try again, within the time it had from the start: being refused is no way to stay.
+        // It may try again within its original time limit: refused joins must not extend the connection.
         say(.ack(ack, error: error))
         if relay.isGoingAway { return goAway() }
         release()

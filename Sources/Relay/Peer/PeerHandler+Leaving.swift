@@ -3,21 +3,21 @@ import Telemetry
 import WebSocket
 import Wire
 
-/// How a connection ends, and what its time runs out for.
+/// How a connection ends, and its timeouts.
 extension PeerHandler {
-    /// Says why, then closes. What is queued is dropped, except when the room ends in order (code 1000).
+    /// Sends the reason, then closes. Queued messages are dropped, unless the room ends normally (code 1000).
     func close(code: UInt16, reason: String) {
         guard let context else { return }
         if case .closing = state { return }
         leaveSeat()
-        // The peer's own close frame ends the connection; one that does not answer is cut off.
+        // The peer's own close frame ends the connection. A peer that does not answer is disconnected.
         let grace = code == CloseCode.normal ? RelayConfiguration.leaveGrace : RelayConfiguration.closeGrace
         state = .closing(cutAt: .now() + grace)
         if code == CloseCode.normal {
             while let bytes = outbox.next() { context.write(wrapOutboundOut(bytes), promise: nil) }
         }
         dropQueue()
-        // A Socket.IO client comes back by itself from any other end.
+        // After any other end, a Socket.IO client reconnects by itself.
         if door != nil, code != CloseCode.goingAway { write(SocketIOPacket.text(SocketIODoor.disconnect).bytes) }
         write(WebSocketClose.frame(code: code, reason: reason))
     }
@@ -34,7 +34,7 @@ extension PeerHandler {
         context.close(promise: nil)
     }
 
-    /// Behind a close frame nothing may follow (RFC 6455, section 5.5.1).
+    /// Nothing may follow a close frame (RFC 6455, section 5.5.1).
     private func dropQueue() {
         held.removeAll()
         outbox = PeerOutbox(capacity: relay.configuration.outboxBytes, awaitsSnapshot: true)
@@ -51,15 +51,15 @@ extension PeerHandler {
 
     private func leaveSeat() {
         guard case .seated(let seat) = state else { return }
-        // Whatever follows from this cannot leave again.
+        // Prevents anything that follows from leaving the seat a second time.
         state = .closing(cutAt: nil)
         relay.metrics.peers.add(-1)
         if seat.slot != FrameHeader.hostSlot { relay.metrics.guests.add(-1) }
         let (slot, attachment, delivered, deliberate) = (seat.slot, seat.attachment, hasDelivered, hasLeftDeliberately)
         hasDelivered = false
-        // Not now: the room may be in the middle of telling everybody something.
+        // Deferred: the room may be in the middle of sending to all its peers.
         seat.room.reference.later { live in
-            // What came in the same read as the close frame is still for the room.
+            // Frames that came in the same read as the close frame still belong to the room.
             if delivered { live.readComplete() }
             live.disconnected(slot: slot, attachment: attachment, deliberate: deliberate)
         }
@@ -94,7 +94,7 @@ extension PeerHandler {
             if door == nil { write(FramedMessage.control(.ping).bytes) }
         case .gone: context?.close(promise: nil)
         }
-        // Engine.IO expects its pings also while it talks.
+        // Engine.IO expects pings even while the peer is sending.
         guard door != nil else { return }
         checkAt = now + .milliseconds(SocketIODoor.pingMilliseconds)
         write(SocketIOPacket.text(SocketIODoor.ping).bytes)

@@ -3,7 +3,7 @@ import Telemetry
 import WebSocket
 import Wire
 
-/// What a peer says, and what it is told.
+/// Messages from and to a peer.
 extension PeerHandler {
     func receive(_ message: WebSocketMessage, _ context: ChannelHandlerContext) {
         switch message.kind {
@@ -19,7 +19,7 @@ extension PeerHandler {
 
     private func receive(_ message: WebSocketMessage) {
         if case .joining = state { return hold(message) }
-        // Nothing overtakes what is held.
+        // A new message must not overtake those that are held.
         if held.isEmpty { process(message) } else { hold(message) }
     }
 
@@ -31,7 +31,8 @@ extension PeerHandler {
         held.append(message)
     }
 
-    /// Lets go what was held, now that the join is answered. Not at once: the room has yet to say who came.
+    /// Processes the held messages, now that the join is answered. Deferred, because the room must first announce the
+    /// new peer.
     func release() {
         guard !held.isEmpty, let loop = context?.eventLoop else { return }
         loop.assumeIsolated().execute {
@@ -87,9 +88,10 @@ extension PeerHandler {
         }
     }
 
-    // MARK: Messages out
+    // MARK: Outbound messages
 
-    /// - Returns: whether it counts as handed over; what the peer misses afterwards is taken back from the room's count.
+    /// - Returns: whether the message counts as delivered. If the peer misses it later, it is subtracted from the
+    ///   room's count.
     @discardableResult
     func deliver(_ bytes: ByteBuffer, _ kind: PeerOutbox.Kind) -> Bool {
         guard let context else { return false }
@@ -117,13 +119,13 @@ extension PeerHandler {
         return isTaken
     }
 
-    /// Keeps the server's count of waiting bytes right.
+    /// Updates the server's count of queued bytes.
     func countQueue(_ bytes: Int) {
         if bytes != countedBytes { relay.metrics.queueBytes.add(bytes - countedBytes) }
         countedBytes = bytes
     }
 
-    /// Frames are gone that nobody can send again.
+    /// Called when frames are lost that nobody can send again.
     func fellBehind() {
         outbox.awaitSnapshot()
         warnOfGap()
@@ -136,12 +138,12 @@ extension PeerHandler {
         if let framed = dialect.framed(warning) { deliver(framed.bytes, .control) }
     }
 
-    /// Says something before, or besides, what a room has to say.
+    /// Sends a message that does not come from a room.
     func say(_ message: ServerMessage) {
         if let framed = dialect.framed(message) { answer(framed.bytes) }
     }
 
-    /// Nobody gets answers faster than it reads them: they would pile up here.
+    /// Answers are sent no faster than the peer reads them. Otherwise they would accumulate here.
     private func answer(_ bytes: ByteBuffer) {
         switch state {
         case .closing, .moved: break

@@ -3,9 +3,9 @@ import Telemetry
 import WebSocket
 import Wire
 
-/// One peer's connection, confined to its channel's loop: carries messages between the socket and a room. The rules are in
-/// ``Room``, ``PeerOutbox``, ``PeerLiveness`` and ``SocketIODoor``; how a peer comes to its seat is in
-/// PeerHandler+Joining, what it says and is told in PeerHandler+Messages, how it goes in PeerHandler+Leaving.
+/// One peer's connection, confined to its channel's event loop. It carries messages between the socket and a room. The
+/// rules are in ``Room``, ``PeerOutbox``, ``PeerLiveness`` and ``SocketIODoor``. PeerHandler+Joining contains how a
+/// peer gets its seat, PeerHandler+Messages its messages, PeerHandler+Leaving how it leaves.
 final class PeerHandler: ChannelInboundHandler, Ticking {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -13,22 +13,23 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     enum State {
         /// Not joined yet. Closed at `joinBy`.
         case new(joinBy: NIODeadline)
-        /// A join is being answered; what comes meanwhile is held. If it is refused, the rest of the time is left for another.
+        /// A join is being answered. Messages that arrive meanwhile are held. After a refusal, the remaining time may
+        /// be used for another join.
         case joining(joinBy: NIODeadline)
         case seated(Seat)
-        /// The connection goes on elsewhere, with another handler.
+        /// The connection continues on another event loop, with another handler.
         case moved
-        /// `cutAt`: when the socket is closed if the peer does not answer our close frame. Nil: no answer is waited for.
+        /// `cutAt`: when to close the socket if the peer does not answer our close frame. Nil: no answer is expected.
         case closing(cutAt: NIODeadline?)
     }
 
     let relay: RelayServer
     let address: String
-    /// Nil where the connection cannot move: it joins rooms of its own loop only.
+    /// Nil if the connection cannot move. It can then join only rooms of its own event loop.
     let transport: (any PeerTransport)?
     let clock: LoopClock
     var state: State
-    /// What came while a join was answered.
+    /// Messages that arrived while a join was answered.
     var held: [WebSocketMessage] = []
     var dialect: PeerDialect
     var outbox: PeerOutbox
@@ -36,17 +37,17 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     var door: SocketIODoor?
     /// Nil while it is in use.
     private var reader: WebSocketReader?
-    /// What of the outbox is in the server's count, in bytes.
+    /// Bytes of the outbox that are included in the server's count.
     var countedBytes = 0
     var liveness = PeerLiveness(now: .now())
     var checkAt = NIODeadline.now() + PeerLiveness.firstCheck
-    /// The room has got something in this read.
+    /// Whether the room has received something in this read.
     var hasDelivered = false
     /// Set after a protocol error: further input is discarded.
     private var discardsInput = false
     var hasLeftDeliberately = false
 
-    /// Once the connection has moved here: what it came for.
+    /// Called once the connection has moved to this event loop; it continues the join.
     private var onActive: ((PeerHandler) -> Void)?
 
     init(
@@ -64,7 +65,7 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         door = isSocketIO ? SocketIODoor(sid: ResumeToken.make(sessionId: "io")) : nil
     }
 
-    /// Goes on with a connection that comes from another loop, in the middle of a join.
+    /// Continues a connection that comes from another event loop, in the middle of a join.
     init(relay: RelayServer, clock: LoopClock, handoff: PeerHandoff, onActive: @escaping (PeerHandler) -> Void) {
         self.relay = relay
         self.clock = clock
@@ -80,7 +81,7 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         state = .joining(joinBy: handoff.joinBy)
     }
 
-    /// - Parameter joinBy: when a peer that does not come to its seat is sent away.
+    /// - Parameter joinBy: when the peer is closed if it has not joined.
     func handoff(joinBy: NIODeadline) -> PeerHandoff {
         PeerHandoff(
             address: address, transport: transport, dialect: dialect, door: door, reader: reader, liveness: liveness,
@@ -91,12 +92,12 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        // A channel without options is a test's.
+        // Only test channels have no options.
         try? context.channel.syncOptions?.setOption(.writeBufferWaterMark, value: RelayConfiguration.writeWaterMark)
         clock.add(self)
         guard case .new = state else { return }
         if let door { write(SocketIOPacket.text(door.open).bytes) }
-        // Its request came while the server was told to stop.
+        // The upgrade request arrived while the server began to stop.
         if relay.isGoingAway { context.eventLoop.assumeIsolated().execute { self.goAway() } }
     }
 
@@ -122,12 +123,12 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         } catch {
             discardsInput = true
             close(code: error.closeCode, reason: error.description)
-            // Nothing more is read, the peer's close frame included: it need not wait for ours to be answered.
+            // Nothing more is read, not even the peer's close frame, so the peer need not wait until ours is answered.
             context.close(mode: .output, promise: nil)
         }
     }
 
-    /// The next message that is not a frame for the room, which takes those itself.
+    /// The next message that is not a frame for the room. The room takes its frames itself.
     private func next() throws(WebSocketError) -> WebSocketMessage? {
         guard var reader = reader.take() else { return nil }
         defer { self.reader = reader }
@@ -152,7 +153,7 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
         while context.channel.isWritable, let bytes = outbox.next() {
             context.write(wrapOutboundOut(bytes), promise: nil)
             written += bytes.readableBytes
-            // TLS keeps what is not flushed to itself, and the channel would look writable for ever.
+            // TLS holds back what is not flushed, and the channel would always look writable.
             if written >= RelayConfiguration.writeWaterMark.low {
                 context.flush()
                 written = 0
@@ -164,12 +165,12 @@ final class PeerHandler: ChannelInboundHandler, Ticking {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // The listener allows half-closed connections, for HTTP. A peer that will never send again is gone.
+        // The listener allows half-closed connections, for HTTP. A peer that will never send again counts as gone.
         if event as? ChannelEvent == .inputClosed { return context.close(promise: nil) }
         if event is ChannelShouldQuiesceEvent {
-            // Rooms tell their peers when to come back; nobody else would tell one that is in none.
+            // Rooms tell their peers when to reconnect. A peer outside of a room must be told here.
             if case .new = state { goAway() }
-            // A session's last words are not waited for as long as otherwise.
+            // While the server stops, the last messages of a session get less time than otherwise.
             if case .closing(let cutAt?) = state {
                 state = .closing(cutAt: min(cutAt, .now() + RelayConfiguration.closeGrace))
             }

@@ -4,16 +4,16 @@ import Wire
 /// A room's handle on one connected peer. Room and peer are confined to the same event loop.
 struct PeerLink {
     let peer: PeerHandler
-    /// Number of the connection within its seat.
+    /// The number of the connection within its seat.
     let attachment: Int
 
     var dialect: PeerDialect { peer.dialect }
 
-    /// - Returns: whether the peer gets it.
+    /// - Returns: whether the message counts as delivered.
     @discardableResult
     func deliver(_ bytes: ByteBuffer, _ kind: PeerOutbox.Kind) -> Bool { peer.deliver(bytes, kind) }
 
-    /// Says something in the peer's own dialect.
+    /// Sends a message in the peer's own dialect.
     func say(_ message: ServerMessage) {
         if let framed = dialect.framed(message) { peer.deliver(framed.bytes, .control) }
     }
@@ -28,7 +28,7 @@ struct Seat {
     let attachment: Int
 }
 
-/// A room and the loop it lives on, for whoever is elsewhere.
+/// A room and its event loop, for use from other event loops.
 struct RoomReference: Sendable {
     let loop: any EventLoop
     private let room: NIOLoopBound<LiveRoom>
@@ -39,13 +39,13 @@ struct RoomReference: Sendable {
         self.room = NIOLoopBound(room, eventLoop: loop)
     }
 
-    /// The room itself, where it lives on the current loop.
+    /// The room itself; nil if it is not on the current event loop.
     var here: LiveRoom? { loop.inEventLoop ? room.value : nil }
 
     func run(_ body: @escaping @Sendable (LiveRoom) -> Void) {
         if loop.inEventLoop { body(room.value) } else { loop.execute { body(room.value) } }
     }
 
-    /// Not now, and so not in the middle of what the room does.
+    /// Runs a closure later, and so never in the middle of another operation of the room.
     func later(_ body: @escaping @Sendable (LiveRoom) -> Void) { loop.execute { body(room.value) } }
 }

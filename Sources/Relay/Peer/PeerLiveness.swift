@@ -1,7 +1,7 @@
 import NIOCore
 import Wire
 
-/// When to ping a silent peer and when to give it up. Any frame counts as a sign of life.
+/// Decides when to ping a silent peer and when to give it up. Any frame counts as a sign of life.
 struct PeerLiveness {
     enum Action: Equatable {
         case ping(nextCheckIn: TimeAmount)

@@ -1,28 +1,28 @@
 import NIOCore
 
-/// What waits for one peer because its socket is full: bounded by bytes, and the place where a slow guest loses its
-/// broadcasts instead of delaying anyone.
+/// Messages that are queued for one peer because its socket is full. The queue is bounded by bytes: a slow guest loses
+/// its broadcasts here instead of delaying other guests.
 ///
-/// Binary broadcasts make sense only from a snapshot on, so that a guest gets none until the host has sent it one
-/// (kind 3), and none after it fell behind until the next.
+/// Binary broadcasts are usable only after a snapshot. A guest therefore gets none until the host has sent it one (kind
+/// 3), and none from when it fell behind until the next.
 struct PeerOutbox {
     enum Kind: Sendable {
         /// Answers, events, pairwise frames: never dropped.
         case control
         /// A frame of the host's binary broadcast.
         case broadcast
-        /// The state from which broadcasts make sense again.
+        /// The state that later broadcasts build on.
         case snapshot
     }
 
     enum Verdict: Equatable {
-        /// Send it now: nothing waits and the socket takes more.
+        /// Send now: nothing is queued and the socket is writable.
         case send
         case queued
         case dropped
-        /// The waiting broadcasts are gone: tell the peer to ask the host for a snapshot.
+        /// The queued broadcasts were dropped: tell the peer to ask the host for a snapshot.
         case fellBehind
-        /// More control messages than the bound: the peer must go.
+        /// More control messages than the limit: close the peer.
         case overflowed
     }
 
@@ -43,7 +43,7 @@ struct PeerOutbox {
 
     /// - Parameters:
     ///   - socketTakesMore: whether the channel is writable.
-    ///   - capacity: less than its own where all peers together have too much waiting.
+    ///   - capacity: less than the outbox's own capacity if too much is queued for all peers together.
     mutating func offer(
         _ bytes: ByteBuffer, _ kind: Kind, socketTakesMore: Bool, capacity limit: @autoclosure () -> Int = .max
     ) -> Verdict {
@@ -60,7 +60,7 @@ struct PeerOutbox {
         return dropBroadcasts() && queuedBytes <= capacity ? .fellBehind : .overflowed
     }
 
-    /// Broadcasts make no sense any more until the next snapshot.
+    /// Drops broadcasts until the next snapshot.
     mutating func awaitSnapshot() { _ = dropBroadcasts() }
 
     mutating func next() -> ByteBuffer? {
@@ -69,8 +69,8 @@ struct PeerOutbox {
         return entry.bytes
     }
 
-    /// Everything that waits goes, and with it the right to broadcasts; control messages keep their order.
-    /// A waiting snapshot goes too: the broadcasts that would follow it are lost.
+    /// Removes all queued broadcasts and drops further ones until the next snapshot. Control messages keep their order.
+    /// A queued snapshot is removed too, because the broadcasts after it are lost.
     private mutating func dropBroadcasts() -> Bool {
         let before = entries.count
         entries = CircularBuffer(entries.filter { $0.kind == .control })

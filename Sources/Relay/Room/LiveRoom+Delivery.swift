@@ -2,16 +2,16 @@ import NIOCore
 import Telemetry
 import Wire
 
-/// How messages go out.
+/// Outbound messages of a room.
 ///
-/// Broadcast frames of one read batch are framed into one buffer, and every guest is handed that same buffer: one write
-/// and one flush per guest and batch.
+/// The broadcast frames of one read batch are framed into one buffer, and every guest is sent that same buffer: one
+/// write and one flush per guest and batch.
 extension LiveRoom {
-    /// Whoever gets broadcasts, so that a batch need not look through all seats.
+    /// The receivers of broadcasts, cached so that a batch need not look through all seats.
     struct Audience {
         /// Peers that take frames as they are.
         var direct: [PeerHandler] = []
-        /// Peers that do not.
+        /// Peers that need another form.
         var others: [Slot] = []
     }
 
@@ -25,7 +25,8 @@ extension LiveRoom {
         }
     }
 
-    /// Delivers what the organisation's account of usage counts. It is counted first: killed in between, it has been counted.
+    /// Delivers bytes that count towards the organisation's usage. They are counted before delivery, so that a kill in
+    /// between cannot lose them.
     private func hand(_ bytes: ByteBuffer, to peer: PeerHandler, _ kind: PeerOutbox.Kind) {
         byteCounter?.add(bytes.readableBytes)
         if peer.deliver(bytes, kind) {
@@ -70,7 +71,7 @@ extension LiveRoom {
     /// Subtracts bytes that were counted and not delivered.
     func uncount(_ bytes: Int) { byteCounter?.add(-bytes) }
 
-    /// As ``hand(_:to:_:)``, counted once for all.
+    /// Like ``hand(_:to:_:)`` for many peers, counted once.
     private func handOut(_ bytes: ByteBuffer, to peers: [PeerHandler]) {
         byteCounter?.add(bytes.readableBytes * peers.count)
         var missed = 0
@@ -92,16 +93,16 @@ extension LiveRoom {
         return found
     }
 
-    /// What the host sends again after a restart, from where this guest had heard it.
+    /// After a restart, delivers what the host sends again, from where this guest had stopped.
     private func catchUp(_ slot: Slot, _ link: PeerLink, _ frames: BroadcastBatch) {
         guard let last = behind[slot], let rest = frames.after(last) else { return }
         behind[slot] = nil
-        // The host has forgotten some of it: only a snapshot helps.
+        // The host no longer has some of it, so the guest needs a snapshot.
         guard rest.firstSequence == last + 1 else { return link.peer.fellBehind() }
         deliver(.frames(rest), to: link)
     }
 
-    /// Broadcasts in the form that a guest understands.
+    /// Delivers broadcasts in the form that a guest understands.
     func deliver(_ broadcasts: ResumeRing.Entry, to link: PeerLink) {
         switch broadcasts {
         case .text(let event, _):
@@ -128,7 +129,7 @@ extension LiveRoom {
             .relayData(header: header, payload: payload, userId: member.userId, peerId: member.peerId))?.bytes
     }
 
-    /// What a peer that speaks JSON sends to others, for whatever they speak.
+    /// Sends a message of a peer that speaks JSON to others, in the dialect of each.
     func pass(_ event: ServerMessage, to slots: [Slot]) {
         var message = SpokenMessage(event)
         for slot in slots {

@@ -2,9 +2,9 @@ import Model
 import NIOCore
 import Wire
 
-/// What ends a session or a seat from outside: the plan's time, and credentials that are revoked.
+/// Ends sessions and seats for external reasons: the plan's time limit, and revoked credentials.
 extension LiveRoom {
-    /// Milliseconds until the plan ends the session; nil where it does not.
+    /// Time until the plan ends the session; nil if it does not.
     private var timeLeft: TimeAmount? {
         timeLimit.map { .milliseconds($0.endsAtMilliseconds - ISOTime.millisecondsNow) }
     }
@@ -19,7 +19,7 @@ extension LiveRoom {
         after(max(left, .zero)) { $0.carryOut($0.room.end(.timeLimit)) }
     }
 
-    /// Tells one peer how long the session still lasts, if that is not long.
+    /// Warns one peer if the session ends soon.
     func warnOfEnd(_ peer: PeerHandler) {
         guard let left = timeLeft, left <= RelayConfiguration.endWarning + .seconds(1) else { return }
         let seconds = max(0, Int((left.nanoseconds + 500_000_000) / 1_000_000_000))

@@ -4,11 +4,11 @@ import Telemetry
 import WebSocket
 import Wire
 
-/// What a room does with what its peers say.
+/// Inbound messages of a room.
 extension LiveRoom {
-    /// Takes the frames that a read has brought, up to the first message that is none. Call ``readComplete()`` after the last of
-    /// a read.
-    /// - Returns: that message; nil where the read has no more.
+    /// Takes the frames of a read, up to the first message that is not a frame. Call ``readComplete()`` after the last
+    /// message of a read.
+    /// - Returns: that message; nil if the read has no more.
     /// - Throws: as the reader does.
     func receive(
         _ reader: inout WebSocketReader, from slot: Slot, attachment: Int
@@ -21,10 +21,11 @@ extension LiveRoom {
             }
             return nil
         }
-        // The hot path: what it changes is kept at hand, and looked up once for all frames of the read.
+        // Hot path: the state that it changes is kept in local variables, and looked up once for all frames of the
+        // read.
         var (batch, numbering) = borrow()
         defer { returnBorrowed(&batch, numbering) }
-        // Not tried again behind what is no broadcast: frames for one guest come in rows, too.
+        // Not tried again after a message that is no broadcast: frames for one guest also come in series.
         var isBroadcasting = true
         while true {
             if isBroadcasting {
@@ -32,7 +33,7 @@ extension LiveRoom {
             }
             guard let message = try reader.next() else { return nil }
             guard message.kind == .binary else { return message }
-            // What was cut between two reads, and what is no broadcast.
+            // Messages that were split between two reads, and messages that are no broadcast.
             let index = batch.stage(message)
             if let header = try? FrameHeader(peeking: batch.bytes, at: index), header.kind == .broadcast,
                 numbering.take(header.sequence)
@@ -46,7 +47,7 @@ extension LiveRoom {
             returnBorrowed(&batch, numbering)
             receive(frame, from: slot, attachment: attachment)
             (batch, numbering) = borrow()
-            // It may have been the last: a peer that breaks the protocol is not heard any more.
+            // The peer may have been closed: after a protocol violation nothing more is accepted from it.
             if links[slot]?.attachment != attachment { return try reader.next() }
         }
     }
@@ -62,7 +63,7 @@ extension LiveRoom {
         room.numbering = numbering
     }
 
-    /// A frame by itself.
+    /// Takes a single frame.
     func receive(_ frame: ByteBuffer, from slot: Slot, attachment: Int) {
         guard let link = links[slot], link.attachment == attachment else { return }
         let header: FrameHeader
@@ -85,8 +86,8 @@ extension LiveRoom {
         }
     }
 
-    /// Broadcasts leave at once after a pause, and then together: a host that sends without a pause costs as many writes as
-    /// there are joins, not as it makes messages. See ``BroadcastPacing``.
+    /// Sends broadcasts at once after a pause, and otherwise in batches. If the host sends continuously, the number of
+    /// writes depends on the batches and not on its messages. See ``BroadcastPacing``.
     func readComplete() {
         guard !batch.isEmpty else { return }
         let now = NIODeadline.now()
@@ -101,7 +102,7 @@ extension LiveRoom {
         }
     }
 
-    /// A text message of a seated peer.
+    /// Takes a text message of a seated peer.
     func receive(_ message: ClientMessage, ack: MessageId?, from slot: Slot, attachment: Int) {
         guard let link = links[slot], link.attachment == attachment, let sender = room.member(slot) else { return }
         flushBatch()
@@ -146,7 +147,7 @@ extension LiveRoom {
         event.encryptedData = data
         event.nonce = nonce
         guard sender.slot == FrameHeader.hostSlot else { return pass(event, to: [FrameHeader.hostSlot]) }
-        // It understands frames and sends text: it says nothing by frames about whom it knows.
+        // The host understands frames but sends text, so its frames do not show which guests it knows.
         room.hostSpeaksFrames = false
         if let target { return pass(event, to: guests(target)) }
         let sequence = room.numberTextBroadcast()
@@ -157,7 +158,7 @@ extension LiveRoom {
         pass(event, to: links.keys.filter { $0 != FrameHeader.hostSlot })
     }
 
-    /// Guests that send more than a person can type or paste are closed before they fill the host's queue.
+    /// Closes guests that send more than a person can type or paste, before they fill the host's queue.
     private func spend(_ bytes: Int, _ slot: Slot, _ link: PeerLink) -> Bool {
         var allowance =
             allowances[slot]

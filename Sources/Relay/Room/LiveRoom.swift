@@ -5,9 +5,9 @@ import Telemetry
 import WebSocket
 import Wire
 
-/// A room at work: carries out what ``Room`` decides. Confined to one event loop, as all its peers are.
+/// A running room: carries out what ``Room`` decides. Confined to one event loop, as all its peers are.
 ///
-/// How messages are taken is in LiveRoom+Messages, how they go out in LiveRoom+Delivery.
+/// LiveRoom+Messages contains the inbound messages, LiveRoom+Delivery the outbound ones.
 final class LiveRoom: Ticking {
     var room: Room
     let loop: any EventLoop
@@ -17,7 +17,7 @@ final class LiveRoom: Ticking {
     private(set) var links: [Slot: PeerLink] = [:] {
         didSet { audience = nil }
     }
-    /// Guests of a room that came back from the disk, and how far each has heard: they get no frame twice.
+    /// Guests of a room that was restored from disk, and the last sequence that each has: no guest gets a frame twice.
     var behind: [Slot: UInt64] = [:] {
         didSet { audience = nil }
     }
@@ -27,11 +27,11 @@ final class LiveRoom: Ticking {
     var pacing = BroadcastPacing()
     var isFlushScheduled = false
     var isFlushing = false
-    /// The host that asked for the end, which is told when that is durable.
+    /// The host that asked to end the session. It gets its acknowledgement once the end is durable.
     private var whoEnds: (link: PeerLink, ack: MessageId?)?
     /// When the plan ends the session.
     var timeLimit: TimeLimit?
-    /// Handed to peers so far, in bytes, for the ledger; nil once it has been settled, when its place is another room's.
+    /// Bytes sent to peers so far, for the ledger; nil once settled, because the slot may then belong to another room.
     private(set) var byteCounter: KeptCounters.Counter?
     /// Actions to run later: the end of a return window, the warning before the time limit, the time limit.
     private var scheduled: [(due: NIODeadline, body: (LiveRoom) -> Void)] = []
@@ -46,7 +46,7 @@ final class LiveRoom: Ticking {
 
     var reference: RoomReference { RoomReference(self, loop: loop) }
 
-    // MARK: Coming and going
+    // MARK: Joining and leaving
 
     func restore(_ stored: StoredRoom) {
         let (room, actions) = Room.restored(stored, ringBytes: relay.configuration.ringBytes)
@@ -128,8 +128,8 @@ final class LiveRoom: Ticking {
         for link in links.values { applyRevocationsAndShutdown(to: link.peer) }
     }
 
-    /// Called after every join and resume, and by ``goAway()`` for every peer: a credential may have been revoked, or the server told to stop,
-    /// while a join was under way.
+    /// Called after every join and resume, and by ``goAway()`` for every peer: while a join was in progress, a
+    /// credential may have been revoked, or the server may have been told to stop.
     private func applyRevocationsAndShutdown(to peer: PeerHandler) {
         for peers in relay.recentlyRevoked { revoke(peers) }
         if relay.isGoingAway { peer.goAway() }
@@ -151,7 +151,7 @@ final class LiveRoom: Ticking {
             case .send(let message, let slot): links[slot]?.say(dated(message, slot))
             case .sendToGuests(let message): tellGuests(dated(message, FrameHeader.hostSlot))
             case .close(let slot, let code, let reason):
-                // A seat that changed hands closes its old connection, not the one that has just taken it.
+                // If a seat changed hands, its old connection is closed, not the new one.
                 if let replaced {
                     replaced.close(code: code, reason: reason)
                 } else {
@@ -171,7 +171,7 @@ final class LiveRoom: Ticking {
         }
     }
 
-    /// The time by which somebody may return is known here and not to the rules.
+    /// Fills in the time by which somebody may return. The rules have no clock.
     private func dated(_ message: ServerMessage, _ slot: Slot) -> ServerMessage {
         guard message.mayReturnUntil != nil else { return message }
         var dated = message
@@ -192,13 +192,13 @@ final class LiveRoom: Ticking {
         due.forEach { $0.body(self) }
     }
 
-    /// The host asks for the end.
+    /// Ends the session at the host's request.
     func end(_ link: PeerLink, _ ack: MessageId?) {
         whoEnds = (link, ack)
         carryOut(room.end(.hostEnded))
     }
 
-    /// Durable first, then told.
+    /// Makes the end durable first, then announces it.
     private func end(_ reason: SessionEnd) {
         let (reference, authority, sessionId) = (self.reference, relay.authority, room.sessionId)
         relay.background.run(isEssential: true) {
@@ -225,7 +225,7 @@ final class LiveRoom: Ticking {
         relay.ended(sessionId: room.sessionId)
     }
 
-    /// A count that could not be written down stays where the next start finds it.
+    /// A count that could not be recorded stays in the file, where the next start finds it.
     private func settleByteCount() {
         let (authority, sessionId) = (relay.authority, room.sessionId)
         guard let counter = byteCounter else { return }

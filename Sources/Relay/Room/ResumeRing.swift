@@ -1,11 +1,11 @@
 import NIOCore
 import Wire
 
-/// The last broadcasts of a room, by sequence. Ciphertext only.
+/// The last broadcasts of a room, by sequence. It contains only ciphertext.
 struct ResumeRing {
     enum Entry {
         case frames(BroadcastBatch)
-        /// A broadcast that came as JSON, for whatever its receivers speak.
+        /// A broadcast that came as JSON. It is converted for receivers of any dialect.
         indirect case text(ServerMessage, sequence: UInt64)
 
         var firstSequence: UInt64 {
@@ -22,7 +22,7 @@ struct ResumeRing {
             }
         }
 
-        /// What is left of it behind a sequence.
+        /// The part of the entry after a sequence.
         fileprivate func after(_ last: UInt64) -> Entry? {
             switch self {
             case .frames(let batch): batch.after(last).map(Entry.frames)
@@ -33,19 +33,19 @@ struct ResumeRing {
 
     private let capacity: Int
     private var entries = CircularBuffer<Entry>(initialCapacity: 0)
-    /// What the entries hold in memory, in bytes.
+    /// Memory used by the entries, in bytes.
     private(set) var bytes = 0
 
-    /// The room came back from the disk without its frames.
+    /// Whether the room was restored from disk without its frames.
     private(set) var isIncomplete: Bool
 
-    /// - Parameter capacity: in bytes. So much is kept at least, and one batch more at most.
+    /// - Parameter capacity: in bytes. At least this much is kept, and at most one batch more.
     init(capacity: Int, isIncomplete: Bool = false) {
         self.capacity = capacity
         self.isIncomplete = isIncomplete
     }
 
-    /// What comes from now on does not build on earlier frames.
+    /// Called when the frames from now on do not build on earlier ones.
     mutating func beginAnew() { isIncomplete = false }
 
     mutating func append(_ entry: Entry) {
@@ -63,7 +63,7 @@ struct ResumeRing {
         bytes = 0
     }
 
-    /// Everything after `last`, or nil if some of that is no longer (or not yet) here.
+    /// Everything after `last`; nil if some of that is no longer (or not yet) in the ring.
     /// - Parameter newest: the sequence of the room's newest frame; 0 when there was none.
     func after(_ last: UInt64, newest: UInt64) -> [Entry]? {
         if last == newest { return [] }

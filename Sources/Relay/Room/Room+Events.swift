@@ -1,6 +1,6 @@
 import Wire
 
-/// What a room's people are told.
+/// The events that a room sends to its members.
 extension Room {
     func guestReplay() -> [Action] {
         guests.values.sorted { $0.slot < $1.slot }.map { .send(Self.joined($0), to: FrameHeader.hostSlot) }

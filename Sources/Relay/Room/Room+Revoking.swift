@@ -4,8 +4,8 @@ import Wire
 extension Room {
     private static let reason = "your sign-in or token was revoked"
 
-    /// Frees the seats of these peers; nobody can resume them. A host's session waits for its owner to come back with a
-    /// good credential, and ends otherwise.
+    /// Frees the seats of these peers, which can no longer be resumed. After a revoked host, the session waits for its
+    /// owner to return with a valid credential, and ends otherwise.
     mutating func revoke(_ peers: RevokedPeers) -> [Action] {
         if hasEnded { return [] }
         var actions: [Action] = []

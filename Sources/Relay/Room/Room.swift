@@ -2,29 +2,29 @@ public import Model
 import NIOCore
 public import Wire
 
-/// The rules of a room, as a pure state machine: who is in it, what each may do, what follows from each event.
-/// ``LiveRoom`` carries the actions out.
+/// The rules of a room, as a pure state machine: who is in it, what each member may do, and what follows from each
+/// event. ``LiveRoom`` carries out the actions.
 public struct Room {
     public enum Action: Equatable {
         case send(ServerMessage, to: Slot)
-        /// To every guest that is connected.
+        /// Sends to every connected guest.
         case sendToGuests(ServerMessage)
-        /// The peer's connection is closed; what is queued for it goes out first.
+        /// Closes the peer's connection. What is queued for it is sent first.
         case close(Slot, code: UInt16, reason: String)
-        /// After this time call ``hostWindowPassed(waiting:)`` with the number.
+        /// After the return window, call ``hostWindowPassed(waiting:)`` with the number.
         case waitForHost(waiting: Int)
-        /// After this time call ``guestWindowPassed(slot:attachment:)``.
+        /// After the return window, call ``guestWindowPassed(slot:attachment:)``.
         case waitForGuest(Slot, attachment: Int)
         case giveUpSeat(peerId: String, reason: KickReason?)
-        /// The room is over: write it, tell everybody, close everything.
+        /// The room is over: store that, tell every peer, close every connection.
         case end(SessionEnd)
     }
 
-    /// Somebody who is in the room, connected or expected back.
+    /// Somebody who is in the room, either connected or expected back.
     struct Member {
         let slot: Slot
         let peerId: String
-        /// A guest without an account has its peer id here: clients address people by it.
+        /// For a guest without an account, this is its peer id: clients address people by it.
         let userId: String
         var hasAccount = true
         let username: String
@@ -34,33 +34,34 @@ public struct Room {
         var credentialId: String?
         var organisationId: String?
         var isConnected = true
-        /// The host has sent this guest a frame: it has shown that it knows the secret.
+        /// Whether the host has sent this guest a frame, which shows that the guest knows the secret.
         var isProved = false
         /// Counts the member's connections, so that the end of an old one is not taken for the end of the new one.
         var attachment = 0
     }
 
     public let sessionId: String
-    /// The host's seat, and whether the room goes on.
+    /// The host's seat, and whether the room is still open.
     private enum Stage {
-        /// The host is expected: for the first time (nil), or back. The room ends when the wait with this number has passed.
+        /// The host is expected, either for the first time (nil) or back. The room ends when the wait with this number
+        /// has passed.
         case waiting(Member?, wait: Int)
         case hosted(Member)
         case ended(Member?)
     }
 
     private var stage = Stage.waiting(nil, wait: 0)
-    /// Counts waits, so that the timer of an earlier one means nothing.
+    /// Counts waits, so that the timer of an earlier one has no effect.
     private var waits = 0
-    /// Counts the host's connections, also over hosts whose sign-in was revoked.
+    /// Counts the host's connections, including those of hosts whose sign-in was revoked.
     private var hostAttachments = 0
     var guests: [Slot: Member] = [:]
     var numbering = BroadcastNumbering()
-    /// The host encrypts in frames, and so says by them which guests it knows.
+    /// Whether the host encrypts in frames. Its frames then show which guests it knows.
     var hostSpeaksFrames = false
     var ring: ResumeRing
 
-    /// Whoever has the host's seat, connected or expected back.
+    /// The member that has the host's seat, either connected or expected back.
     var host: Member? {
         switch stage {
         case .waiting(let host, _), .ended(let host): host
@@ -87,13 +88,13 @@ public struct Room {
         ring = ResumeRing(capacity: ringBytes)
     }
 
-    /// The room as it was when the server stopped: everybody's seat is kept for a while, nobody is connected.
-    /// - Returns: the room and what follows.
+    /// Restores the room as it was when the server stopped. Every seat is kept for a while, and nobody is connected.
+    /// - Returns: the room and the resulting actions.
     static func restored(
         _ stored: StoredRoom, ringBytes: Int = RelayConfiguration().ringBytes
     ) -> (Room, [Action]) {
         var room = Room(sessionId: stored.sessionId, ringBytes: ringBytes)
-        // The frames are gone: the host is asked to send them again.
+        // The frames are lost: the host is asked to send them again.
         room.ring = ResumeRing(capacity: ringBytes, isIncomplete: true)
         let host = stored.host.map(Member.init(away:))
         room.hostAttachments = host?.attachment ?? 0
@@ -106,18 +107,18 @@ public struct Room {
         return (room, actions)
     }
 
-    /// Nobody has been here yet.
+    /// Whether nobody has joined yet.
     var isUntouched: Bool { host == nil && guests.isEmpty && !hasEnded }
 
-    // MARK: Coming
+    // MARK: Joining
 
-    /// A room that nobody is in waits for its host from the start.
+    /// Makes an empty room wait for its host.
     public mutating func expectHost() -> [Action] {
         return [.waitForHost(waiting: expect(host))]
     }
 
-    /// A host that joins anew takes the seat from whoever held it; its broadcasts start a new numbering.
-    /// - Returns: the connection's number, and what follows.
+    /// A host that joins takes the seat from the previous host. Its broadcasts start a new numbering.
+    /// - Returns: the connection's number, and the resulting actions.
     mutating func hostJoined(_ admission: HostAdmission, resumeToken: String, ack: MessageId?) -> (Int, [Action]) {
         var actions: [Action] = []
         if case .hosted(let host) = stage {
@@ -138,12 +139,12 @@ public struct Room {
         answer.resumeToken = resumeToken
         actions.append(.send(answer, to: FrameHeader.hostSlot))
         actions += guestReplay()
-        // Also the first time: guests may have been here before their host.
+        // Also for the first host: guests may have joined before it.
         actions.append(.sendToGuests(peerReturned(isHost: true, admission.peerId, admission.userId)))
         return (hostAttachments, actions)
     }
 
-    /// - Returns: the new guest's slot, and what follows; nil when every slot is taken.
+    /// - Returns: the new guest's slot and the resulting actions; nil if the slot is taken or is the host's.
     mutating func guestJoined(
         _ admission: GuestAdmission, publicKey: String, resumeToken: String, ack: MessageId?
     ) -> (Slot, [Action])? {
@@ -169,23 +170,23 @@ public struct Room {
         return (slot, actions)
     }
 
-    /// What a peer that resumes is to get: its seat, and the frames it missed.
+    /// What a resuming peer gets: its seat, and the frames it missed.
     struct Resumption {
         let slot: Slot
         let attachment: Int
         let actions: [Action]
         /// To send after the acknowledgement.
         let replay: [ResumeRing.Entry]
-        /// True when the guest asked for its seat only, and waits for a snapshot.
+        /// True if the guest asked only for its seat, and waits for a snapshot.
         let awaitsSnapshot: Bool
-        /// In a room that came back from the disk: the guest has everything up to here, and gets the host's frames from then
-        /// on when the host has sent them again.
+        /// In a room that was restored from disk: the guest has everything up to this sequence. It gets the host's
+        /// later frames when the host has sent them again.
         var skipsTo: UInt64?
     }
 
-    /// - Returns: nil when the token or the sequence is not (or no longer) good.
+    /// - Returns: nil if the token or the sequence is not (or no longer) valid.
     mutating func resume(token: String, lastSequence: UInt64?, ack: MessageId?) -> Resumption? {
-        // Digests of 256 random bits: how long a comparison takes tells nobody anything.
+        // These are digests of 256 random bits, so the timing of the comparison reveals nothing.
         let digest = ResumeToken.digest(token)
         if let host, host.resumeDigest == digest { return resumeHost(ack) }
         guard let guest = guests.values.first(where: { $0.resumeDigest == digest }) else { return nil }
@@ -231,7 +232,7 @@ public struct Room {
         returning.attachment = hostAttachments
         stage = .hosted(returning)
         var answer = ServerMessage.ack(ack)
-        // 0: the relay has nothing any more, and takes whatever the host still has.
+        // 0: the relay has no frames left, and accepts everything that the host still has.
         answer.fromSequence = ring.isIncomplete && !numbering.hasBegun ? 0 : newestSequence + 1
         actions.append(.send(answer, to: FrameHeader.hostSlot))
         actions += guestReplay()
@@ -240,10 +241,11 @@ public struct Room {
             slot: returning.slot, attachment: returning.attachment, actions: actions, replay: [], awaitsSnapshot: false)
     }
 
-    // MARK: Going
+    // MARK: Leaving
 
     /// A connection ended.
-    /// - Parameter deliberate: the peer closed with code 1000: a guest's seat is freed at once; a host may still come back.
+    /// - Parameter deliberate: the peer closed with code 1000. A guest's seat is then freed at once; a host may still
+    ///   return.
     public mutating func disconnected(slot: Slot, attachment: Int, deliberate: Bool) -> [Action] {
         if hasEnded { return [] }
         if slot == FrameHeader.hostSlot {
@@ -267,7 +269,7 @@ public struct Room {
         return guestLeft(guest)
     }
 
-    /// - Returns: nil when there is no such guest.
+    /// - Returns: nil if there is no such guest.
     mutating func kick(peerId: String, reason: KickReason? = nil) -> [Action]? {
         guard let guest = guests.values.first(where: { $0.peerId == peerId }) else { return nil }
         var actions: [Action] = []
@@ -283,8 +285,8 @@ public struct Room {
         return [.end(reason)]
     }
 
-    /// Takes the host's seat away.
-    /// - Returns: the number of the wait that begins where it was connected.
+    /// Takes the seat away from the host.
+    /// - Returns: the number of the wait that begins if the host was connected.
     mutating func unseatHost() -> Int? {
         switch stage {
         case .hosted: return expect(nil)
@@ -298,7 +300,8 @@ public struct Room {
     mutating func guestLeft(_ guest: Member, _ reason: KickReason? = nil) -> [Action] {
         guests[guest.slot] = nil
         // A guest that leaves on its own before it has proved the secret also counts: repeated joins could keep other guests out.
-        // A host that speaks JSON proves nothing to the relay. Without an account, whoever leaves before the host is there has tried, too.
+        // A host that speaks JSON proves nothing to the relay. A guest without an account that leaves before the host
+        // is there counts too.
         let isUnproved = !guest.isProved && (isHosted ? hostSpeaksFrames : !guest.hasAccount)
         return toHost(peerDisconnected(guest, mayReturn: false))
             + [.giveUpSeat(peerId: guest.peerId, reason: reason ?? (isUnproved ? .unproved : nil))]
@@ -306,12 +309,12 @@ public struct Room {
 
     // MARK: Frames
 
-    /// What becomes of a binary frame.
+    /// What to do with a binary frame.
     public enum FrameVerdict: Equatable {
         case broadcast
         case toGuest(Slot)
         case toHost
-        /// The receiver is not there (any more); nothing is wrong.
+        /// The receiver is not connected (any more). This is not an error.
         case drop
         case refuse(String)
         /// The sender broke the protocol and is closed with 4400.
@@ -347,14 +350,14 @@ public struct Room {
         return numbering.count()
     }
 
-    /// The number of the last broadcast; 0 when there was none.
+    /// The number of the last broadcast; 0 if there was none.
     var newestSequence: UInt64 { numbering.newest }
 
     func member(_ slot: Slot) -> Member? { slot == FrameHeader.hostSlot ? host : guests[slot] }
 }
 
 extension Room.Member {
-    /// Somebody who is expected back.
+    /// A member that is expected back.
     init(away seat: SeatRecord) {
         self.init(
             slot: Slot(clamping: seat.slot), peerId: seat.peerId, userId: seat.userId ?? seat.peerId,
@@ -366,18 +369,18 @@ extension Room.Member {
     }
 }
 
-/// How a host's broadcasts follow each other: one by one, from whatever number it begins with.
+/// The numbering of a host's broadcasts: consecutive, starting with any number.
 struct BroadcastNumbering {
-    /// Broadcasts are numbered below this, which leaves room to count on for ever.
+    /// Broadcasts are numbered below this, which leaves enough numbers to count on indefinitely.
     static let limit: UInt64 = 1 << 62
 
     private(set) var newest: UInt64 = 0
     /// False until the host's first broadcast after `joinAsHost`.
     private(set) var hasBegun = false
 
-    /// - Returns: false where this number does not follow, or is none.
+    /// - Returns: false if this number is not the next one, or is not valid.
     mutating func take(_ sequence: UInt64) -> Bool {
-        // 0 is "nothing yet".
+        // 0 means that there was no broadcast yet.
         guard sequence > 0, sequence < Self.limit, !hasBegun || sequence == newest + 1 else { return false }
         hasBegun = true
         newest = sequence

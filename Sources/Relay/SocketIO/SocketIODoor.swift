@@ -1,18 +1,18 @@
 import NIOCore
 import Wire
 
-/// A Socket.IO connection's way to the relay: what its packets mean, as a pure state machine.
+/// A Socket.IO connection to the relay: interprets its packets, as a pure state machine.
 struct SocketIODoor {
     enum Action: Equatable {
         case send(String)
         case message(ClientMessage, ack: MessageId?)
-        /// The event is not what the protocol allows.
+        /// The protocol does not allow the event.
         case refuse(ack: MessageId?, String)
         /// The peer disconnects deliberately.
         case leave
     }
 
-    /// Engine.IO pings by its own means and expects one in this interval, in milliseconds.
+    /// Engine.IO has its own pings and expects one in this interval, in milliseconds.
     static let pingMilliseconds = WireLimits.pingAfterSeconds * 1000
     private static let timeoutMilliseconds = WireLimits.goneAfterPingSeconds * 1000
     static let ping = "2"
@@ -20,10 +20,10 @@ struct SocketIODoor {
     private let sid: String
     private var isConnected = false
 
-    /// - Parameter sid: names the connection to the client; it is good for nothing else.
+    /// - Parameter sid: names the connection to the client. It has no other use.
     init(sid: String) { self.sid = sid }
 
-    /// The first packet, before the client has said anything.
+    /// The first packet, sent before the client sends anything.
     var open: String {
         """
         0{"sid":"\(sid)","upgrades":[],"pingInterval":\(Self.pingMilliseconds),\
@@ -31,10 +31,10 @@ struct SocketIODoor {
         """
     }
 
-    /// The last packet of a connection whose client is not to come back by itself.
+    /// The last packet of a connection whose client must not reconnect by itself.
     static let disconnect = "41\(SocketIOPacket.namespace),"
 
-    /// - Throws: ``MessageError`` when this is no Socket.IO.
+    /// - Throws: ``MessageError`` if the text is not Socket.IO.
     mutating func receive(_ text: ByteBuffer) throws(MessageError) -> Action? {
         switch try SocketIOPacket.parse(text) {
         case .close, .disconnect(SocketIOPacket.namespace): return .leave
@@ -61,7 +61,7 @@ struct SocketIODoor {
         }
     }
 
-    /// `["name", {payload}]`; an event without a payload is one with nothing in it.
+    /// `["name", {payload}]`. An event without a payload counts as one with an empty payload.
     private struct Event: Decodable {
         let name: String
         let payload: ClientMessageText

@@ -1,7 +1,7 @@
 import NIOCore
 import Wire
 
-/// Socket.IO protocol 5 over Engine.IO protocol 4, as far as the desktop client in the field speaks it: text packets of one
+/// Socket.IO protocol 5 over Engine.IO protocol 4, as far as the current desktop client uses it: text packets of one
 /// namespace. https://socket.io/docs/v4/socket-io-protocol/
 ///
 ///     4 2 /relay, 12 ["joinAsHost",{…}]
@@ -19,15 +19,15 @@ enum SocketIOPacket: Equatable {
     case disconnect(namespace: String)
     /// `json` is the array of name and payload.
     case event(namespace: String, ack: Int?, json: ByteBuffer)
-    /// Valid, and nothing to us: an acknowledgement of something that we never ask to be acknowledged.
+    /// Valid but ignored: an acknowledgement, which the relay never asks for.
     case other
 
     static let namespace = "/relay"
     /// Digits of an acknowledgement's number: more than a client can count to.
     private static let ackDigits = 15
-    /// What a ping may carry, which comes back with its pong, in bytes: as with WebSocket's own.
+    /// Maximum payload of a ping, which its pong repeats, in bytes: the same as for WebSocket's own.
     private static let pingBytes = 125
-    /// Length of a namespace, in bytes.
+    /// Maximum length of a namespace, in bytes.
     private static let namespaceBytes = 64
 
     /// - Throws: ``MessageError``.
@@ -76,9 +76,9 @@ enum SocketIOPacket: Equatable {
         }
     }
 
-    // MARK: What the server says
+    // MARK: Server packets
 
-    /// An event, or the acknowledgement of one. Nil for the acknowledgement that nobody asked for.
+    /// An event, or an acknowledgement; nil for an acknowledgement that the client did not ask for.
     static func framed(_ message: ServerMessage) -> FramedMessage? {
         var body = message
         body.id = nil

@@ -4,7 +4,7 @@ import Wire
 
 /// Frames from the host: to this guest alone, and to all.
 extension GuestEngine {
-    /// Acknowledgements are sent at least this often, in bytes shown: a sixteenth of the host's window.
+    /// An acknowledgement is sent at least after this many shown bytes: a sixteenth of the host's window.
     private static let acknowledgeEvery = 64 << 10
 
     package func received(_ frame: ByteBuffer) -> [Action] {
@@ -16,8 +16,8 @@ extension GuestEngine {
         } catch EndToEndError.staleGeneration {
             return []
         } catch EndToEndError.gap {
-            // The relay drops what waits for a slow guest, a snapshot among it, so that this need not be an attack. New keys, and
-            // a snapshot, put everything right.
+            // The relay drops what is queued for a slow guest, including snapshots, so a gap is not necessarily an
+            // attack. New keys and a snapshot recover from it.
             admitted?.screen = .awaited
             return startRekey()
         } catch {
@@ -34,18 +34,18 @@ extension GuestEngine {
                 let opener = try BroadcastOpener(sessionId: sessionId, signingKey: welcome.signingKey)
                 paired.admitted = GuestLink.Admitted(welcome, opener)
             }
-            // What was typed while the host let this guest in again.
+            // Sends what was typed while the host admitted this guest again.
             return sendInput()
         case .epochKey(let epoch, let key):
             admitted?.opener.addEpoch(epoch, key: key)
             return try retryWaiting() + (keyCanStillArrive ? [] : askForSnapshot())
         case .snapshot(let snapshot):
-            // The host sends it behind its welcome.
+            // The host sends the snapshot after its welcome.
             guard let admitted = paired.admitted else { return [] }
             admitted.opener.reset(to: snapshot)
             if admitted.screen.isAwaited { admitted.screen = .live(WaitingFrames()) }
             admitted.unacknowledged = 0
-            // Only now is there a screen to look at before one types into it.
+            // Not earlier: the person needs to see a screen before typing into it.
             let joined: [Action] = [.status(hasScreen ? .back : .joined(title: title))]
             hasScreen = true
             return joined + [.restart(rows: Int(snapshot.rows), columns: Int(snapshot.columns))]
@@ -74,7 +74,7 @@ extension GuestEngine {
         }
     }
 
-    /// Frames of an epoch whose key is on its way are kept; too many mean that it will not come.
+    /// Keeps frames of an epoch whose key is still expected. If there are too many, the key is not coming.
     private func wait(_ frame: ByteBuffer, _ admitted: GuestLink.Admitted) -> [Action] {
         guard case .live(var waiting) = admitted.screen else { return [] }
         waiting.append(frame)
@@ -82,8 +82,8 @@ extension GuestEngine {
         return waiting.bytes > WaitingFrames.limit || !keyCanStillArrive ? askForSnapshot() : []
     }
 
-    /// False if the first waiting frame can never be opened: its epoch is not newer than the newest known key, or a later frame has an older
-    /// epoch. Then its header was modified. True if nothing waits.
+    /// False if the first waiting frame can never be opened: its epoch is not newer than the newest known key, or a
+    /// later frame has an older epoch. Then its header was modified. True if nothing waits.
     private var keyCanStillArrive: Bool {
         guard let admitted, case .live(let waiting) = admitted.screen,
             let first = waiting.frames.first.flatMap({ try? FrameHeader(peeking: $0) })
@@ -113,7 +113,7 @@ extension GuestEngine {
         case .exited(let status): return end(.exited(status))
         case .stopped: return end(.stopped)
         case .skipped:
-            // The host sends one right behind; if that is lost, the guest asks when it is back.
+            // The host sends a snapshot next. If it is lost, the guest asks for one after it reconnects.
             admitted.screen = .awaited
             return []
         }
@@ -126,7 +126,7 @@ extension GuestEngine {
 
     // MARK: Acknowledging
 
-    /// Everything given out so far has reached the screen (or the pipe).
+    /// Called when everything returned so far has reached the screen (or the pipe).
     package func shown() -> [Action] {
         (admitted?.unacknowledged ?? 0) >= Self.acknowledgeEvery ? acknowledge() : []
     }

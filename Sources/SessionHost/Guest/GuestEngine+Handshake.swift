@@ -9,7 +9,7 @@ extension GuestEngine {
         return [exchange("hello", handshake.hello)]
     }
 
-    /// The host is there: it is told who comes, or asked for new keys.
+    /// The host is connected: start a handshake, or ask for new keys.
     func greetHost() -> [Action] { link.paired == nil ? hello() : startRekey() }
 
     func startRekey() -> [Action] {
@@ -20,7 +20,7 @@ extension GuestEngine {
         return [exchange("rekey", paired.pairing.rekeyRequest(own))]
     }
 
-    /// The host knows this guest no more.
+    /// The host no longer knows this guest.
     func unpair() -> [Action] {
         link = .joining
         return lose(input.reset())
@@ -54,7 +54,7 @@ extension GuestEngine {
             unconfirmedProofs += 1
             guard unconfirmedProofs <= GuestHandshake.unconfirmedProofsAllowed else { return [.finish(.impostor)] }
             return [exchange("proof", proof)]
-        // An answer to a proof on an earlier connection comes to this one; the proof to this handshake is still to be made.
+        // This answers a proof on an earlier connection. The proof of the current handshake was not sent yet.
         case (.accept, .proving(let handshake)) where !handshake.hasProved: return []
         case (.accept(let confirmation), .proving(let handshake)):
             let pairing = try handshake.receive(confirmation: confirmation)
@@ -63,16 +63,17 @@ extension GuestEngine {
             link = .paired(GuestLink.Paired(pairing, channel))
             return [.frame(channel.seal(.name(name)))]
         case (.reject(.notPaired), .paired): return unpair() + hello()
-        // The answer to a second rekey that was under way.
+        // The answer to a second rekey that was in flight.
         case (.reject(.notPaired), _): return []
         case (.reject(let reason), _): return [.finish(.rejected(reason))]
         case (.rekeyed(let generation, let key, let tag), .paired(let paired)):
-            // An answer to an earlier request (both sides came back at once) fits no longer; the right one follows.
+            // This answers an earlier request (both sides reconnected at once) and no longer matches. The right answer
+            // follows.
             guard case .rekeying(let rekey) = paired.keys,
                 let channel = try? paired.pairing.finishRekey(rekey, generation: generation, key: key, tag: tag)
             else { return [] }
             paired.keys = .channel(channel)
-            // Said again: it may have been lost with the connection, and the host asks its person by name.
+            // Sent again: it may have been lost with the connection, and the host shows the name to its person.
             return [.frame(channel.seal(.name(name)))]
                 + (paired.admitted?.screen.isAwaited ?? true ? askForSnapshot() : acknowledge()) + [.status(.back)]
         default: return []

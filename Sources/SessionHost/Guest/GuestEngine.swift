@@ -5,33 +5,34 @@ package import Wire
 
 /// The guest's side of a share as a state machine: events in, actions out, no socket, no terminal, no clock.
 ///
-/// A join goes: `joinAsGuest`, acknowledged with a seat; the handshake (``GuestEngine+Handshake``); the host's welcome, an epoch's key and
-/// a snapshot; from then on broadcasts (``GuestEngine+Frames``). A connection that comes back resumes its seat and asks for new keys.
+/// The sequence of a join: `joinAsGuest`, which is acknowledged with a seat; the handshake (``GuestEngine+Handshake``);
+/// the host's welcome, an epoch's key and a snapshot; then broadcasts (``GuestEngine+Frames``). A new connection
+/// resumes the seat and asks for new keys.
 package final class GuestEngine {
     package enum Action: Equatable {
         case text(ClientMessageText)
         case frame(ByteBuffer)
         /// Terminal output that the host has signed.
         case show([UInt8])
-        /// The host's window has this size now; everything shown before is void: a snapshot follows.
+        /// The host's window now has this size, and everything shown before is void. A snapshot follows.
         case restart(rows: Int, columns: Int)
         case resize(rows: Int, columns: Int)
         /// One line for the person.
         case status(GuestStatus)
         /// Drop the connection and resume.
         case reconnect
-        /// Stop or go on reading what the person types, so that it is not kept here.
+        /// Pause or resume reading of the person's input, so that it does not accumulate here.
         case pace(reading: Bool)
         case finish(GuestEnding)
     }
 
-    /// What the host has signed about the end.
+    /// The end of the share, as signed by the host.
     enum SignedEnd: Equatable { case exited(UInt32), stopped }
 
-    /// A place in the room that a new connection can take again.
+    /// A seat in the room that a new connection can resume.
     private struct Seat {
         let resumeToken: String
-        /// What was missed is not in the relay's ring any more: the seat is asked for without it.
+        /// The missed frames are no longer in the relay's ring, so only the seat is requested.
         var isForSeatOnly = false
     }
 
@@ -44,9 +45,9 @@ package final class GuestEngine {
     var link = GuestLink.joining
     /// Proofs that the host did not confirm, over all handshakes since the last pairing.
     var unconfirmedProofs = 0
-    /// Whether the person has seen a screen, in whichever pairing.
+    /// Whether the person has seen a screen, in any pairing.
     var hasScreen = false
-    /// How the host says that the share ended; believed because it signed it.
+    /// How the share ended according to the host. It is trusted because the host signed it.
     var signedEnd: SignedEnd?
     var input = GuestInput()
     package private(set) var permission = Permission.read
@@ -65,7 +66,7 @@ package final class GuestEngine {
 
     package func opened() -> [Action] {
         link.paired?.keys = .awaitingRekey
-        // What waited for a key on the last connection comes again, or is part of a snapshot.
+        // Frames that waited for a key on the last connection are sent again, or are part of a snapshot.
         if let admitted, !admitted.screen.isAwaited { admitted.screen = .live(WaitingFrames()) }
         if let seat {
             var message = ClientMessageText(type: "resume")
@@ -82,7 +83,7 @@ package final class GuestEngine {
         message.id = .text("join")
         message.token = token
         message.code = invitation.code.description
-        // The contract wants a key; the handshake makes its own, which the relay cannot exchange.
+        // The protocol requires a key. The handshake uses its own, which the relay cannot replace.
         message.guestPublicKey = "cpace"
         message.binary = true
         return [.text(message)]
@@ -92,7 +93,7 @@ package final class GuestEngine {
         switch code {
         case CloseCode.notAllowed, CloseCode.notSignedIn, CloseCode.noSuchSession, CloseCode.replaced,
             CloseCode.badMessage:
-            // What the host signed counts more than how the connection ends.
+            // What the host signed takes precedence over how the connection ended.
             return [.finish(signedEnd == nil ? .removed(reason) : ending(nil))]
         default:
             interrupt()
@@ -116,7 +117,7 @@ package final class GuestEngine {
         }
     }
 
-    /// What the relay says about the end is not signed: without the host's word something may be missing.
+    /// The relay's reason for the end is not signed. Without the host's signature, output may be missing.
     private func ending(_ reason: String?) -> GuestEnding {
         switch signedEnd {
         case .exited(let status): .ended(status: status)
@@ -130,7 +131,7 @@ package final class GuestEngine {
         switch ack.id {
         case .text("join"):
             guard ack.success == true, let session = ack.sessionId else {
-                // The share has ended while this guest was away, and the host had signed that.
+                // The share ended while this guest was disconnected, and the host had signed its end.
                 return [.finish(signedEnd == nil ? .refused(error) : ending(nil))]
             }
             sessionId = session
@@ -143,12 +144,12 @@ package final class GuestEngine {
                 return greetHost()
             }
             if let seat, !seat.isForSeatOnly, error == "Resume window passed" {
-                // First without what was missed; if the seat is gone, by joining again.
+                // First resume without the missed frames. If the seat is lost, join again.
                 self.seat?.isForSeatOnly = true
                 admitted?.screen = .awaited
                 return opened()
             }
-            // The relay lost the seat, and with it the host knows this guest no more.
+            // The relay lost the seat, and therefore the host no longer knows this guest.
             seat = nil
             return unpair() + opened()
         case .text("hello"), .text("rekey"):
@@ -162,7 +163,7 @@ package final class GuestEngine {
         return [.status(.waitingForHost)]
     }
 
-    /// Nobody takes what would be sent now. The rekey that ends this is answered with the host's count.
+    /// Input that is sent now would be lost. The next rekey is answered with the host's count.
     func interrupt() { if link.paired != nil { input.interrupt() } }
 
     // MARK: The person
@@ -174,7 +175,7 @@ package final class GuestEngine {
         return lose(dropped) + sendInput()
     }
 
-    /// Sends what the host's credit allows. Before the welcome the host takes nothing.
+    /// Sends what the host's credit allows. The host accepts nothing before its welcome.
     func sendInput() -> [Action] {
         var actions: [Action] = []
         while let paired = link.paired, paired.admitted != nil, let channel = paired.channel, let bytes = input.next(),
@@ -202,14 +203,15 @@ package final class GuestEngine {
     /// Bytes that the host has not confirmed yet.
     package var unconfirmedInput: Int { input.unconfirmedBytes }
 
-    /// Bytes that were typed and did not arrive, and that the person has not been seen to know of. Until then nothing more is typed.
+    /// Typed bytes that did not arrive and that the person has not confirmed to know of. Until then, no more input is
+    /// accepted.
     package private(set) var lostInput = 0
 
     package var inputIsHeld: Bool { lostInput > 0 }
 
-    /// The person has seen that input was lost, and goes on.
+    /// The person has seen that input was lost, and continues.
     package func continueInput() { lostInput = 0 }
 
-    /// Once the host has let this guest in, also while it is away or lets it in again.
+    /// True once the host has admitted this guest, also while the host is away or admits the guest again.
     package var canType: Bool { permission == .control && (admitted != nil || hasScreen) && !inputIsHeld }
 }

@@ -1,34 +1,36 @@
-/// What a guest types, on its way to the shared command: sent within the host's credit, and remembered until the host confirms it.
+/// The input of a guest on its way to the shared command. It is sent within the host's credit, and counted until the
+/// host confirms it.
 ///
-/// Counts bytes from the pairing on. After a reconnect the host says how many it has accepted. Nothing is sent before that: whoever makes
-/// a connection drop must not choose which keystrokes are left out.
+/// Bytes are counted from the pairing on. After a reconnect the host reports how many it has accepted. Nothing is sent
+/// before that: an attacker who makes a connection drop must not choose which keystrokes are lost.
 package struct GuestInput {
-    /// Bytes that may be unconfirmed. The host confirms every 20 ms, so that this is 0.8 MiB/s, below what the relay lets a guest send.
+    /// Maximum number of unconfirmed bytes. The host confirms every 20 ms, so this is 0.8 MiB/s, which is less than the
+    /// relay lets a guest send.
     package static let credit = 16 << 10
-    /// Above this much waiting, nothing more is read from the person's terminal or pipe.
+    /// Above this many queued bytes, the person's terminal or pipe is not read.
     package static let waitingBytes = 64 << 10
-    /// A terminal is read while nothing moves, because its person must be able to leave. What is typed beyond so many bytes waiting is dropped,
-    /// and said.
+    /// A terminal is read even while input is stalled, because its person must be able to leave. Input beyond this many
+    /// queued bytes is dropped and reported.
     package static let waitingLimit = 1 << 20
 
     private var waiting: [UInt8] = []
     private var sent: UInt64 = 0
     package private(set) var confirmed: UInt64 = 0
-    /// Between a rekey and the host's word about the generations before it.
+    /// Whether a rekey was started and the host has not yet reported its count for the earlier generations.
     private var awaitsCount = false
     private var isReading = true
 
-    /// Bytes that were typed and that the host has not confirmed.
+    /// Bytes that were typed and not yet confirmed by the host.
     package var unconfirmedBytes: Int { Int(clamping: sent - confirmed) + waiting.count }
 
-    /// - Returns: bytes at the end that there was no room for.
+    /// - Returns: the number of bytes at the end that did not fit.
     package mutating func typed(_ bytes: [UInt8]) -> Int {
         let kept = min(bytes.count, Self.waitingLimit - waiting.count)
         waiting += bytes.prefix(kept)
         return bytes.count - kept
     }
 
-    /// The next piece to send, or nil when nothing waits, or nothing may be sent now.
+    /// The next piece to send; nil if nothing is queued, or nothing may be sent now.
     package mutating func next() -> [UInt8]? {
         let count = min(waiting.count, Self.credit - Int(clamping: sent - confirmed))
         guard !awaitsCount, count > 0 else { return nil }
@@ -38,13 +40,15 @@ package struct GuestInput {
         return piece
     }
 
-    /// The connection is lost, the host is away, or keys are replaced: what is under way may be lost. A rekey follows, and then the count.
+    /// The connection is lost, the host is away, or keys are replaced: input in flight may be lost. A rekey follows,
+    /// and then the host's count.
     package mutating func interrupt() { awaitsCount = true }
 
-    /// The host has taken so many bytes since the pairing.
-    /// - Returns: bytes that did not arrive, and what waited behind them: it is dropped, because it would follow a hole.
+    /// The host has accepted this many bytes since the pairing.
+    /// - Returns: bytes that did not arrive, including the bytes queued after them. Those are dropped, because they
+    ///   would follow a gap.
     package mutating func taken(_ total: UInt64) -> Int {
-        // A host that confirms more than was sent confirms all of it.
+        // If the host confirms more than was sent, everything counts as confirmed.
         let total = min(total, sent)
         guard awaitsCount else {
             confirmed = max(confirmed, total)
@@ -57,7 +61,7 @@ package struct GuestInput {
         return lost
     }
 
-    /// The pairing is over, and with it the host's count.
+    /// The pairing has ended, and with it the host's count.
     /// - Returns: bytes that nobody will confirm any more.
     package mutating func reset() -> Int {
         let lost = unconfirmedBytes
@@ -65,7 +69,7 @@ package struct GuestInput {
         return lost
     }
 
-    /// - Returns: whether to read more from the person, where that changes.
+    /// - Returns: whether to read more from the person; nil if that does not change.
     package mutating func changedPace() -> Bool? {
         let wanted = waiting.count < Self.waitingBytes
         guard wanted != isReading else { return nil }

@@ -1,22 +1,22 @@
 import EndToEnd
 import NIOCore
 
-/// How far a guest has come with the host. What exists only from a stage on stands in that stage.
+/// The progress of a guest with the host. State that exists only from a stage on is stored in that stage.
 enum GuestLink {
-    /// The relay has not answered the join.
+    /// The relay has not answered the join yet.
     case joining
-    /// In the room; the host is not there yet.
+    /// In the room, while the host is not connected yet.
     case waitingForHost
     case proving(GuestHandshake)
     case paired(Paired)
 
     var paired: Paired? { if case .paired(let paired) = self { paired } else { nil } }
 
-    /// Both sides know the secret.
+    /// Both sides have proved that they know the secret.
     final class Paired {
         let pairing: Pairing
         var keys: Keys
-        /// From the host's welcome on: the host has let the guest in.
+        /// Set by the host's welcome: the host has admitted the guest.
         var admitted: Admitted?
 
         init(_ pairing: Pairing, _ channel: PairwiseChannel) {
@@ -31,12 +31,12 @@ enum GuestLink {
     enum Keys {
         /// The channel's keys belonged to an earlier connection. A rekey follows.
         case awaitingRekey
-        /// New ones were asked for.
+        /// New keys were requested.
         case rekeying(Pairing.Rekey)
         case channel(PairwiseChannel)
     }
 
-    /// What the host has told a guest that it let in.
+    /// What the host has sent to a guest that it admitted.
     final class Admitted {
         var welcome: DirectMessage.Welcome
         var opener: BroadcastOpener
@@ -51,7 +51,7 @@ enum GuestLink {
     }
 
     enum Screen {
-        /// Broadcasts make no sense before the next snapshot.
+        /// Broadcasts are not usable before the next snapshot.
         case awaited
         case live(WaitingFrames)
 
@@ -59,9 +59,9 @@ enum GuestLink {
     }
 }
 
-/// Frames of an epoch whose key is still on its way, in their order.
+/// Frames of an epoch whose key has not arrived yet, in their order.
 struct WaitingFrames {
-    /// In bytes: a key is two messages away.
+    /// Maximum size, in bytes. The key arrives within two messages.
     static let limit = 4 << 20
 
     private(set) var frames: [ByteBuffer] = []

@@ -1,6 +1,6 @@
 package import EndToEnd
 
-/// What a guest's person is told while it goes on.
+/// What the guest's person is told during the session.
 package enum GuestStatus: Sendable, Equatable {
     case joined(title: String)
     case waitingForHost
@@ -9,28 +9,29 @@ package enum GuestStatus: Sendable, Equatable {
     case disconnected
     case back
     case skipped
-    /// What was typed last before the connection dropped did not reach the shared command.
+    /// The last input before the connection dropped did not reach the shared command.
     case inputLost(bytes: Int)
-    /// The host has not confirmed for a while what was typed.
+    /// The host has not confirmed the input for some time.
     case inputUnconfirmed
 }
 
-/// How it ended.
+/// How the session ended for the guest.
 package enum GuestEnding: Sendable, Equatable {
-    /// The session is over, and the host has signed that this was all; the shared command's exit status where it has ended.
+    /// The session is over, and the host has signed that the output is complete. Contains the shared command's exit
+    /// status if it has ended.
     case ended(status: UInt32?)
-    /// The server says that the session is over, and the host did not: output may be missing.
+    /// The server reports that the session is over, but the host did not: output may be missing.
     case cutShort(reason: String)
-    /// What was piped in did not arrive completely.
+    /// The piped input did not arrive completely.
     case inputLost(bytes: Int)
     case left
     case refused(String)
     case removed(String)
     case rejected(HandshakeMessage.Rejection)
-    /// Whoever answered does not know the secret.
+    /// The peer that answered does not know the secret.
     case impostor
     case tampering(String)
-    /// The server is not the one that is expected.
+    /// The server is not the expected one.
     case untrusted(String)
     case unreachable(String)
 }

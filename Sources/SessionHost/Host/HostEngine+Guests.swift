@@ -3,7 +3,7 @@ import Model
 package import NIOCore
 package import Wire
 
-/// How guests come, prove themselves, rekey, speak and go.
+/// How guests join, prove the secret, rekey, send messages and leave.
 extension HostEngine {
     // MARK: Events of the relay
 
@@ -26,13 +26,13 @@ extension HostEngine {
     package func joined(_ message: ServerMessage) -> [Action] {
         guard let peerId = message.peerId, let slot = message.slot else { return [] }
         unannounced.remove(peerId)
-        // Removed while the relay was away, or by one that does not listen.
+        // The guest was removed while the relay was away, or the relay did not remove it.
         if removed.contains(peerId) { return kick(peerId) }
         if let known = guests[peerId] {
             known.isConnected = true
             return known.pairing == nil ? awaitProof(of: known) : []
         }
-        // A relay that started anew hands slots out anew; frames for the slot's old guest must not reach the new one.
+        // A restarted relay assigns slots again. Frames for the slot's old guest must not reach the new one.
         let gone = guests.values.filter { $0.slot == slot }.flatMap { forget($0.peerId) }
         guests[peerId] = HostGuest(
             peerId: peerId, slot: slot, username: VisibleText.escaped(message.username ?? "somebody"),
@@ -40,12 +40,13 @@ extension HostEngine {
         return gone + (guests[peerId].map(awaitProof) ?? [])
     }
 
-    /// A guest has to prove itself within this connection's time: while the host was away nobody could.
+    /// A guest must prove the secret within a time limit on this connection, because it could not while the host was
+    /// away.
     private func awaitProof(of guest: HostGuest) -> [Action] {
         start(.pairing(peerId: guest.peerId, connection: connection), Self.pairingTime)
     }
 
-    /// Somebody who has a code and not its words must not keep the seat of somebody who has both.
+    /// A guest that has a code without its words must not keep the seat of a guest that has both.
     package func giveBackSeat(of guest: HostGuest) -> [Action] {
         [.notify(.neverProved(name: guest.title))] + kick(guest.peerId, reason: .unproved)
     }
@@ -85,14 +86,14 @@ extension HostEngine {
         guard let proof = guest.proof else { return [] }
         guest.proof = nil
         let name = proof.code
-        // Proofs that were under way when the code died are not looked at: each would be one more guess.
+        // A proof that was in flight when the code died is not checked: it would be one more guess.
         if codes[name]?.isDead(kind: proof.secretKind) != false { return [reply(guest, .reject(.codeDead))] }
         guard let (pairing, accept) = try? proof.handshake.receive(point: point, confirmation: confirmation) else {
             return [reply(guest, .reject(.wrongSecret)), .notify(.wrongSecret(name: guest.title, code: name))]
                 + proofFailed(proof) + giveUpOn(guest)
         }
         let channel = guest.pair(pairing)
-        // Keys of this connection, whatever the host's own has been through since the guest was first announced.
+        // The keys belong to this connection, even if the host has reconnected since the guest was first announced.
         (guest.isConnected, guest.hasRekeyed) = (true, true)
         if options.approve {
             let wasAdmitted = guest.isAdmitted
@@ -107,11 +108,12 @@ extension HostEngine {
         let wasDead = codes[proof.code]?.isDead(kind: proof.secretKind) ?? true
         codes[proof.code]?.proofFailed(kind: proof.secretKind)
         let isDead = codes[proof.code]?.isDead(kind: proof.secretKind) ?? true
-        // Not at the server: who has the link still comes in.
+        // The code is not revoked on the server: guests with the link may still join.
         return isDead && !wasDead ? [.notify(.codeDied(proof.code))] : []
     }
 
-    /// A guest that has never proved anything and goes on trying loses its seat: the server limits how soon it may take another.
+    /// A guest that has never proved anything and keeps trying loses its seat. The server limits how soon it may take
+    /// another.
     private func giveUpOn(_ guest: HostGuest) -> [Action] {
         guest.failedProofs += 1
         let allowed = guest.hasAccount ? CodeSecrets.failuresAllowed : 1
@@ -119,13 +121,13 @@ extension HostEngine {
         return giveBackSeat(of: guest)
     }
 
-    /// The host's person said yes or no to a guest that waits.
+    /// The host's person admitted or refused a waiting guest.
     package func decide(peerId: String, admit yes: Bool) -> [Action] {
         guard let guest = guests[peerId], case .waiting = guest.stage else { return [] }
         return yes ? admit(guest) : [reply(guest, .reject(.notApproved))] + kick(peerId)
     }
 
-    /// Removes a guest for good, here and now; the relay is asked to do the same, but not trusted to.
+    /// Removes a guest permanently and at once. The relay is asked to do the same, but is not relied upon.
     package func kick(_ peerId: String, reason: KickReason? = nil) -> [Action] {
         removed.insert(peerId)
         var message = ClientMessageText(type: "kick")
@@ -134,7 +136,7 @@ extension HostEngine {
         return [.text(message)] + forget(peerId)
     }
 
-    /// A guest is gone: what comes after is not for it.
+    /// Removes a guest that is gone. It gets nothing that follows.
     package func forget(_ peerId: String) -> [Action] {
         guard let guest = guests.removeValue(forKey: peerId) else { return [] }
         var actions: [Action] = []
@@ -143,20 +145,20 @@ extension HostEngine {
         return guest.isAdmitted ? actions + readsNoMore() : actions
     }
 
-    /// One that was admitted is not any more: it has no part in the keys of what comes, and nobody waits for it.
+    /// A guest is no longer admitted: it gets none of the later keys, and is not waited for.
     private func readsNoMore() -> [Action] { start(.rotation, Self.rotationDelay) + pace() + endWhenConfirmed() }
 
     package func admit(_ guest: HostGuest) -> [Action] {
         guest.stage = .admitted
         guest.needsSnapshot = true
-        // The epoch that its arrival starts; nothing sealed before opens for it.
+        // The epoch that starts with this guest's arrival. The guest cannot open frames that were sealed before.
         guest.firstEpoch = sealer.epoch + 1
         guest.acknowledged = sealer.lastSequence
         return welcome(guest) + start(.rotation, Self.rotationDelay)
     }
 
     package func rekey(_ guest: HostGuest, _ key: [UInt8], _ tag: [UInt8]) -> [Action] {
-        // Forgotten here while it was away: it has to show again what it knows.
+        // The host dropped this guest while it was away. It has to prove the secret again.
         guard let pairing = guest.pairing else { return [reply(guest, .reject(.notPaired))] }
         guard
             let (channel, answer) = try? pairing.answerRekey(key: key, tag: tag, generation: guest.generation + 1)
@@ -165,7 +167,7 @@ extension HostEngine {
         guest.channel = channel
         guest.isConnected = true
         guest.hasRekeyed = true
-        // What is missing was lost with the connection; the guest tells its person.
+        // Bytes missing from the count were lost with the connection. The guest tells its person.
         let count = Action.frame(channel.seal(.inputTaken(total: guest.acceptedInput), to: guest.slot))
         guest.acknowledgedInput = guest.acceptedInput
         if case .waiting = guest.stage {
@@ -199,7 +201,8 @@ extension HostEngine {
         guard let header = try? FrameHeader(peeking: frame),
             let guest = guests.values.first(where: { $0.slot == header.slot }), let channel = guest.channel
         else { return [] }
-        // Sent before the host was back, while the relay had nobody to give the frames before it to. The guest rekeys.
+        // The frame was sent before the host reconnected, and the relay could not deliver the frames before it. The
+        // guest rekeys.
         guard guest.hasRekeyed else { return [] }
         do {
             switch try channel.openFromGuest(frame) {
@@ -211,10 +214,11 @@ extension HostEngine {
             case .feedback(let message): return feedback(guest, message)
             }
         } catch EndToEndError.staleGeneration {
-            // On its way when the keys changed; the guest will say it again or not.
+            // The frame was in flight when the keys changed. The guest decides whether to send it again.
             return []
         } catch EndToEndError.gap {
-            // Whoever removes keystrokes chooses what is left. This guest is out: its person decides whether to come back.
+            // An attacker who removes keystrokes controls what remains. The guest is removed, and its person decides
+            // whether to join again.
             let notice = HostNotice.tampering(name: guest.title, what: EndToEndError.gap.description)
             return [.notify(notice), reply(guest, .reject(.tampered))] + kick(guest.peerId)
         } catch {

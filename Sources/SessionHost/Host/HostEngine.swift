@@ -6,17 +6,17 @@ package import Wire
 /// The host's side of a share as a state machine: events in, actions out, no socket, no terminal, no clock.
 package final class HostEngine {
     package enum Timer: Hashable {
-        /// Start the epoch that joins and leaves have asked for.
+        /// Start the epoch that joins and leaves require.
         case rotation
-        /// Sign what has come since the last signature.
+        /// Sign what was sent since the last signature.
         case signature
-        /// Send the snapshots that guests have asked for.
+        /// Send the snapshots that guests have requested.
         case snapshots
         /// Forget guests that the relay has not announced on this connection.
         case forget(connection: Int)
-        /// A guest's proof must be complete by then.
+        /// The deadline of a guest's proof.
         case proof(peerId: String, number: Int)
-        /// A guest that was announced on this connection must have proved that it knows a secret by then.
+        /// The deadline by which a guest that was announced on this connection must have proved a secret.
         case pairing(peerId: String, connection: Int)
         /// Tell guests how much of their input was taken.
         case inputAcknowledgement
@@ -25,16 +25,16 @@ package final class HostEngine {
     package enum Action {
         case text(ClientMessageText)
         case frame(ByteBuffer)
-        /// Bytes for the shared command; call ``HostEngine/taken(_:)`` when they are written to it.
+        /// Bytes for the shared command. Call ``HostEngine/taken(_:)`` once they are written to it.
         case type([UInt8], InputReceipt)
         case start(Timer, milliseconds: Int64)
         case revoke(ShareCodeId)
-        /// Stop or go on reading the command's output (`--lossless`).
+        /// Pause or resume reading of the command's output (`--lossless`).
         case pace(reading: Bool)
         case notify(HostNotice)
     }
 
-    /// Whose input was typed, and how much of it.
+    /// The guest whose input was typed, and the number of bytes.
     package struct InputReceipt: Equatable {
         package let peerId: String
         package let pairing: Int
@@ -59,16 +59,18 @@ package final class HostEngine {
     package static let signEvery: Int64 = 5
     /// A guest gets at most one snapshot in this time, in milliseconds.
     package static let snapshotDelay: Int64 = 100
-    /// A person has typed the words before the proof starts: what remains is two round trips, in milliseconds.
+    /// The time for a proof. The person has typed the words before it starts, so it takes two round trips. In
+    /// milliseconds.
     package static let proofTime: Int64 = 30_000
-    /// A guest that has a seat and does not prove within this time gives it back, in milliseconds: a client proves at once, over a
-    /// line that may be bad.
+    /// A guest with a seat that does not prove a secret within this time loses the seat, in milliseconds. Clients prove
+    /// at once, but the connection may be bad.
     package static let pairingTime: Int64 = 30_000
     /// Acknowledgements of input within this time are one message, in milliseconds: below what a person notices.
     package static let inputAcknowledgementDelay: Int64 = 20
-    /// The relay announces everybody right behind its answer; far more than that takes, in milliseconds.
+    /// The time for the relay's announcements, in milliseconds. It sends them right after its answer, so this is ample.
     package static let announceTime: Int64 = 2000
-    /// A snapshot's output, in bytes; only a screen of pure noise needs more, and then loses scrollback and everything but its characters.
+    /// Maximum size of a snapshot's output, in bytes. Only a screen of pure noise needs more; it then loses its
+    /// scrollback and everything but its characters.
     package static let snapshotBytes = 256 << 10
     /// Epoch keys kept for guests that were away.
     package static let epochsKept = 64
@@ -86,17 +88,19 @@ package final class HostEngine {
     /// True while the host is seated and the socket is writable. While false, output is skipped unless the share is lossless; guests get a
     /// snapshot later.
     package var canSend = false
-    /// The relay has given the seat (back). Before that nothing is sent: it would arrive in front of what is sent again.
+    /// Whether the relay has given the seat (back). Before that nothing is sent, because it would arrive before the
+    /// frames that are sent again.
     private var isSeated = false
     package var hasSkipped = false
-    /// Known guests that the relay has not announced yet on this connection.
+    /// Known guests that the relay has not announced on this connection yet.
     package var unannounced: Set<String> = []
-    /// Counts connections, so that the deadline of one's announcements is not taken for that of the next.
+    /// Counts connections, so that the announcement deadline of one is not mistaken for that of the next.
     package private(set) var connection = 0
     /// Set by `exited`: the sequence that guests of a lossless share acknowledge before the session ends. Nil before that.
     package private(set) var endSequence: UInt64?
     private var end: BroadcastMessage?
-    /// Guests that were removed; they never come back. A few bytes each, and a person removes them by hand.
+    /// Removed guests, which can never return. Each takes a few bytes, and only a person removes guests, so there are
+    /// few.
     package var removed: Set<String> = []
 
     package init(sessionId: String, codes: [CodeSecrets], options: Options, rows: Int, columns: Int) {
@@ -108,18 +112,18 @@ package final class HostEngine {
         screen = Screen(rows: rows, columns: columns)
     }
 
-    /// From now on only these let anybody in. Whoever is here stays.
+    /// From now on only these codes admit guests. Guests that have joined stay.
     package func replaceCodes(_ new: [CodeSecrets]) {
         codes = Dictionary(uniqueKeysWithValues: new.map { ($0.code, $0) })
     }
 
-    /// Everybody who has proved a secret, by the order of arrival.
+    /// Everybody who has proved a secret, in order of arrival.
     package var people: [HostGuest] { guests.values.filter { $0.pairing != nil }.sorted { $0.slot < $1.slot } }
 
     package var admitted: [HostGuest] { guests.values.filter(\.isAdmitted) }
 
-    /// The host's terminal starts with lines that guests must not see (the codes). Their screens start as many lines
-    /// lower, so that every row stands where the shared programs think it is.
+    /// The host's terminal starts with lines that guests must not see (the codes). The guests' screens start the same
+    /// number of lines lower, so that every row is where the shared programs expect it.
     package func reserveLines(for banner: String) {
         var measured = Screen(rows: screen.rows, columns: screen.columns)
         measured.feed(Array(banner.utf8))
@@ -145,8 +149,9 @@ package final class HostEngine {
         return actions + pace()
     }
 
-    /// The burst is over: what was sent is signed, so that guests show it. At once after a pause, as when somebody types;
-    /// within ``signEvery`` when one burst follows the other: checking a signature costs a guest more than opening 4 KiB.
+    /// Called when a burst is over. Signs what was sent, so that guests show it. This happens at once after a pause,
+    /// for example when somebody types, and within ``signEvery`` during consecutive bursts: checking a signature costs
+    /// a guest more than opening 4 KiB.
     package func outputPaused() -> [Action] {
         guard sealer.hasUnsigned, !timers.contains(.signature) else { return [] }
         return sign() + start(.signature, Self.signEvery)
@@ -177,7 +182,8 @@ package final class HostEngine {
         return last + [.text(ClientMessageText(type: "endSession"))]
     }
 
-    /// The end makes sense to guests that have what came before it: snapshots that are due are sent now, and missing output is said.
+    /// The end is usable only for guests that have everything before it. Sends the snapshots that are due, and reports
+    /// missing output.
     private func bringUpToDate() -> [Action] {
         let rotated = timers.remove(.rotation) == nil ? [] : rotate()
         return rotated + catchUp() + sendSnapshots(evenIfFull: true)
@@ -189,14 +195,14 @@ package final class HostEngine {
         return last
     }
 
-    /// Whether guests of a lossless share have yet to say that they have the end.
+    /// Whether guests of a lossless share have not yet confirmed the end.
     package var awaitsConfirmation: Bool {
         guard options.lossless, let endSequence else { return false }
         // A guest that came after the end has nothing to acknowledge before it has a screen.
         return admitted.contains { $0.needsSnapshot || $0.acknowledged < endSequence }
     }
 
-    /// Ends the session; a lossless one when every guest has acknowledged everything.
+    /// Ends the session; for a lossless share, once every guest has acknowledged everything.
     package func endWhenConfirmed() -> [Action] {
         guard endSequence != nil, !awaitsConfirmation else { return [] }
         return [.text(ClientMessageText(type: "endSession"))]
@@ -204,9 +210,9 @@ package final class HostEngine {
 
     // MARK: The connection
 
-    /// The relay gave the seat back. Whoever is in the room is announced again, and rekeys.
-    /// - Parameter fromSequence: the next broadcast that the relay expects; 0 when it has none left and takes all that are
-    ///   still here; nil when the numbering starts anew.
+    /// The relay gave the seat back. Guests in the room are announced again, and rekey.
+    /// - Parameter fromSequence: the next broadcast that the relay expects; 0 if it has none left and accepts all that
+    ///   the host still has; nil if the numbering restarts.
     package func connected(fromSequence: UInt64?) -> [Action] {
         canSend = true
         isSeated = true
@@ -214,19 +220,19 @@ package final class HostEngine {
         for guest in guests.values {
             guest.isConnected = false
             guest.hasRekeyed = false
-            // A proof that the connection interrupted is begun again by the guest, and is no failed one.
+            // If the connection interrupted a proof, the guest starts it again. It does not count as failed.
             if guest.proof != nil {
                 guest.proof = nil
                 guest.proofs += 1
             }
         }
-        // Who is not announced again has gone while nobody could tell.
+        // A guest that is not announced again has left while the host was away.
         unannounced = Set(guests.keys)
         let announcements = unannounced.isEmpty ? [] : start(.forget(connection: connection), Self.announceTime)
         guard let fromSequence,
             let missing = fromSequence == 0 ? sent.all : sent.from(fromSequence, next: sealer.lastSequence + 1)
         else {
-            // The relay knows none of the old frames: everybody goes on from a snapshot.
+            // The relay has none of the old frames, so every guest continues from a snapshot.
             sent.removeAll()
             admitted.forEach { $0.needsSnapshot = true }
             return announcements + pace() + endWhenConfirmed()
@@ -240,19 +246,19 @@ package final class HostEngine {
     package func disconnected() -> [Action] {
         canSend = false
         isSeated = false
-        // The announcements were not complete; they begin anew with the next connection.
+        // The announcements were incomplete. They restart with the next connection.
         unannounced.removeAll()
         return pace()
     }
 
     package func uplink(takesMore: Bool) -> [Action] {
         canSend = takesMore && isSeated
-        // The last acknowledgement may have come while the socket was full: nothing else would start the command again.
+        // The last acknowledgement may have arrived while the socket was full. Nothing else would resume the command.
         return (canSend ? catchUp() : []) + pace()
     }
 
-    /// After output was skipped everybody needs a snapshot. The stream says so itself: a snapshot can be lost, or come under keys
-    /// that its guest has just replaced, and then nothing else would tell the guest that something is missing.
+    /// After skipped output every guest needs a snapshot. The stream itself announces this: if a snapshot is lost, or
+    /// arrives under keys that its guest has just replaced, nothing else would tell the guest that output is missing.
     package func catchUp() -> [Action] {
         var actions: [Action] = []
         if hasSkipped, !admitted.isEmpty {
@@ -260,7 +266,7 @@ package final class HostEngine {
             actions = broadcast(.skipped) + sign()
         }
         hasSkipped = false
-        // Also to who joined while nothing could be sent.
+        // Also to guests that joined while nothing could be sent.
         return actions + sendSnapshots()
     }
 
@@ -279,13 +285,13 @@ package final class HostEngine {
             return gone.flatMap { forget($0) }
         case .proof(let peerId, let number):
             guard let guest = guests[peerId], let proof = guest.proof, guest.proofs == number else { return [] }
-            // Abandoned: it counts as a failure (see `forget`), and the seat goes to somebody else.
+            // The proof was abandoned: it counts as a failure (see `forget`), and the seat becomes free.
             guard guest.pairing != nil else { return giveBackSeat(of: guest) }
-            // One that proved before keeps what it has.
+            // A guest that has proved a secret before stays paired.
             guest.proof = nil
             return proofFailed(proof)
         case .pairing(let peerId, let connection):
-            // Announced again on the next connection, a guest has its time anew.
+            // A guest that is announced again on the next connection gets the full time again.
             guard isSeated, connection == self.connection, let guest = guests[peerId], guest.pairing == nil else {
                 return []
             }
@@ -302,7 +308,7 @@ package final class HostEngine {
         var actions = frames(sealer.startEpoch())
         epochs.append((sealer.epoch, sealer.epochKey))
         if epochs.count > Self.epochsKept { epochs.removeFirst() }
-        // Whoever has no keys yet gets all of them when it rekeys.
+        // Guests without current keys get all epoch keys when they rekey.
         for guest in admitted where guest.hasRekeyed && isSeated {
             guard let channel = guest.channel else { continue }
             actions.append(
@@ -311,9 +317,9 @@ package final class HostEngine {
         return actions + sendSnapshots()
     }
 
-    /// - Parameter evenIfFull: also while the connection takes no more: the share ends.
+    /// - Parameter evenIfFull: also send while the socket is full, because the share ends.
     package func sendSnapshots(evenIfFull: Bool = false) -> [Action] {
-        // A guest whose epoch has not begun gets its snapshot when it does.
+        // A guest whose epoch has not started gets its snapshot when it does.
         let waiting = admitted.filter { $0.needsSnapshot && $0.hasRekeyed && $0.firstEpoch <= sealer.epoch }
         guard !waiting.isEmpty, isSeated, canSend || options.lossless || evenIfFull else {
             return []
@@ -328,7 +334,7 @@ package final class HostEngine {
             guest.acknowledged = max(guest.acknowledged, sealer.lastSequence)
             if let channel = guest.channel { actions.append(.frame(channel.seal(.snapshot(snapshot), to: guest.slot))) }
         }
-        // Whoever gets its screen after the end was said has not heard it.
+        // Guests that get their screen after the end was announced have not received the end.
         if let end, endSequence != nil { actions += sayEnd(end) }
         return actions + pace()
     }

@@ -5,8 +5,8 @@ package import Wire
 /// What the host's person (or a program reading `--json`) is told.
 package enum HostNotice: Sendable, Equatable {
     /// - Parameters:
-    ///   - account: as the server knows it; nil for a guest without one.
-    ///   - name: what the guest calls itself, where that is something else.
+    ///   - account: as the server knows it; nil for a guest without an account.
+    ///   - name: the guest's own name, if it differs.
     case guestAsks(peerId: String, account: String?, name: String?, permission: Permission)
     case guestJoined(peerId: String, name: String, permission: Permission)
     case guestLeft(peerId: String, name: String)

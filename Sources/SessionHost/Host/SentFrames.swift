@@ -1,8 +1,8 @@
 package import NIOCore
 
-/// Broadcasts the relay may not have received when the connection drops: sent again when it comes back.
+/// Broadcasts that the relay may not have received when the connection dropped. They are sent again on the next one.
 package struct SentFrames {
-    /// In bytes: what can be under way in both sockets' buffers, and more than `--lossless` leaves unacknowledged.
+    /// In bytes: the contents of both sockets' buffers, and more than `--lossless` leaves unacknowledged.
     private static let capacity = 8 << 20
 
     private var frames = CircularBuffer<ByteBuffer>()
@@ -19,11 +19,11 @@ package struct SentFrames {
         bytes = 0
     }
 
-    /// Everything that is still here.
+    /// All frames that are still stored.
     package var all: [ByteBuffer] { Array(frames) }
 
-    /// Frames from `sequence` on, or nil if one of them is gone.
-    /// - Parameter next: the number that the next new frame will have.
+    /// The frames from `sequence` on; nil if one of them is no longer stored.
+    /// - Parameter next: the number of the next new frame.
     package func from(_ sequence: UInt64, next: UInt64) -> [ByteBuffer]? {
         guard sequence <= next, Int(clamping: next - sequence) <= frames.count else { return nil }
         return Array(frames.suffix(Int(next - sequence)))
@@ -32,8 +32,8 @@ package struct SentFrames {
 
 /// `--lossless`: how far the command may run ahead of the slowest guest.
 package struct Pacing {
-    /// Above this the command waits, below half of it it goes on, in bytes. Less than the relay's ring (2 MiB), so that a
-    /// guest that comes back always finds what it missed.
+    /// Above this many bytes the command is paused, below half of it it continues. It is less than the relay's ring (2
+    /// MiB), so that a guest that reconnects always finds what it missed.
     package static let window = 1 << 20
 
     private var sizes = CircularBuffer<Int>()
@@ -45,7 +45,7 @@ package struct Pacing {
         outstanding += bytes
     }
 
-    /// - Returns: whether to read the command's output, where that changes.
+    /// - Returns: whether to read the command's output; nil if that does not change.
     package mutating func update(slowest: UInt64, newest: UInt64, connected: Bool) -> Bool? {
         let unsettled = Int(clamping: newest - min(slowest, newest))
         while sizes.count > unsettled, let size = sizes.popFirst() { outstanding -= size }

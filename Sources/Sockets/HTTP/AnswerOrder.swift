@@ -2,60 +2,61 @@
 /// addition to an answer to the same request (RFC 9112, sections 9.3.2 and 9.6). ``RequestGuardHandler`` carries out what it says, and
 /// passes one request at a time.
 struct AnswerOrder {
-    /// What becomes of a request, or of a part of one.
+    /// What to do with a request or a part of one.
     enum Incoming: Equatable {
         case pass
         /// Discard the part. The application never sees it.
         case ignore
-        /// Nobody hears it, and its refusal goes out behind answers that are still owed.
+        /// Discard the part. The refusal is sent after the responses that are still owed.
         case ignoreAndRefuseLater
-        /// Nobody hears it; its refusal goes out now and the connection ends.
+        /// Discard the part. The refusal is sent now and the connection ends.
         case refuse
     }
 
-    /// What becomes of an answer, or of a part of one.
+    /// What to do with a response or a part of one.
     enum Outgoing: Equatable {
         case pass
-        /// It is the last of this connection.
+        /// Pass the part. It is the last response of this connection.
         case passAndClose
-        /// The next one's refusal goes out behind it, and the connection ends.
+        /// Pass the part. The refusal of the next request follows, and the connection ends.
         case passAndRefuse
-        /// Discard: the connection is over, or no answer is owed.
+        /// Discard the part: the connection is over, or no response is owed.
         case drop
-        /// The peer asked for the head alone.
+        /// Discard the part: the peer asked only for the head.
         case skip
     }
 
-    /// How the connection ends, as far as that is known.
+    /// How the connection will end, if that is known.
     private enum Ending: Equatable {
         case none
-        /// With the answer to the last request that was passed: it asked for that, or nothing behind it can be read.
+        /// After the response to the last passed request: the peer asked for it, or nothing after the request can be
+        /// read.
         case withLastAnswer
-        /// With a refusal, behind so many answers.
+        /// With a refusal, after this number of responses.
         case withRefusal(after: Int)
         /// Nothing more is written.
         case over
     }
 
-    /// Requests passed on and not fully answered, oldest first; true if the answer has no body.
+    /// Requests that were passed and not fully answered, oldest first. True if the response has no body.
     private var requests: [Bool] = []
     private var owed: Int { requests.count }
-    /// The last request that was passed is still arriving, answered or not.
+    /// The last passed request is still arriving, answered or not.
     private(set) var isArriving = false
-    /// The answer that goes out now has begun.
+    /// The current response has begun.
     private var isAnswering = false
     private var ending = Ending.none
 
-    /// Every request that has begun is whole and answered: the next one may begin.
+    /// Every request that has begun is complete and answered: the next one may begin.
     var isIdle: Bool { requests.isEmpty && !isArriving }
 
-    /// What is answered now is the connection's last answer.
+    /// Whether the current response is the last of the connection.
     var answersLast: Bool { ending == .withLastAnswer && owed == 1 }
 
     /// - Parameters:
-    ///   - isUnambiguous: every server reads it alike.
-    ///   - isLast: its sender wants the connection to end with its answer.
-    ///   - wantsHeadAlone: the answer has no body (RFC 9110, section 9.3.2).
+    ///   - isUnambiguous: every server parses the request in the same way.
+    ///   - isLast: the client wants the connection to end after the response.
+    ///   - wantsHeadAlone: the response has no body (RFC 9110, section 9.3.2).
     mutating func head(isUnambiguous: Bool, isLast: Bool, wantsHeadAlone: Bool = false) -> Incoming {
         guard ending == .none else { return .ignore }
         guard isUnambiguous else { return refuse(behind: owed) }
@@ -73,27 +74,27 @@ struct AnswerOrder {
         return .pass
     }
 
-    /// What comes now cannot be read as a request, and nothing behind it can.
+    /// The input cannot be parsed as a request, and neither can the bytes after it.
     mutating func broken() -> Incoming {
         switch ending {
         case .over, .withRefusal: return .ignore
-        // Bytes behind a last request mean nothing (RFC 9112, section 9.6).
+        // Bytes after a last request have no meaning (RFC 9112, section 9.6).
         case .withLastAnswer where !isArriving: return .ignore
         case .none, .withLastAnswer: break
         }
         guard isArriving else { return refuse(behind: owed) }
         isArriving = false
         if owed == 0 {
-            // It was answered before it was whole.
+            // The request was answered before it was complete.
             ending = .over
             return .ignore
         }
         if owed == 1 && isAnswering {
-            // Too late for another answer: this one ends, and the connection with it.
+            // Another response is no longer possible: this response ends, and then the connection.
             ending = .withLastAnswer
             return .ignore
         }
-        // The refusal is its answer.
+        // The refusal is the response to this request.
         return refuse(behind: owed - 1)
     }
 
@@ -102,14 +103,14 @@ struct AnswerOrder {
         return answers > 0 ? .ignoreAndRefuseLater : .refuse
     }
 
-    /// - Parameter isInterim: 1xx, which is followed by the answer itself.
+    /// - Parameter isInterim: 1xx. The final response follows.
     mutating func answerHead(isInterim: Bool) -> Outgoing {
         if ending == .over || owed == 0 { return .drop }
         if !isInterim { isAnswering = true }
         return .pass
     }
 
-    /// The answer that goes out now says that the connection ends with it.
+    /// The current response says that the connection ends after it.
     mutating func endsWithThisAnswer() {
         if owed == 1, ending == .none { ending = .withLastAnswer }
     }

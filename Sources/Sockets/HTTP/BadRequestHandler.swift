@@ -1,7 +1,7 @@
 import NIOCore
 import NIOHTTP1
 
-/// Ends a connection whose first bytes were no HTTP.
+/// Closes a connection whose first bytes are not HTTP.
 final class BadRequestHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = Any
     typealias OutboundOut = HTTPServerResponsePart

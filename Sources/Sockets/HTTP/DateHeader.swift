@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// The time for a `Date` header (RFC 9110, section 5.6.7), put into words once a second.
+/// The time for a `Date` header (RFC 9110, section 5.6.7), formatted once a second.
 public enum DateHeader {
     private static let cache = Mutex<(second: Int, text: String)>((0, ""))
 

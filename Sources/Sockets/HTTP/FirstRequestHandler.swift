@@ -1,8 +1,8 @@
 import NIOCore
 
-/// Holds a new connection to its deadline until its first request is whole, TLS handshake included.
+/// Applies a timeout to a new connection until its first request is complete. The time includes the TLS handshake.
 ///
-/// A silent client must neither live for ever nor hold a shutdown open.
+/// A silent client must not stay connected without limit and must not delay a shutdown.
 final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -10,7 +10,7 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
     private let events: ConnectionEvents
     private let isDraining: Bool
     private var deadline: Scheduled<Void>?
-    /// By us: the other side did not end it.
+    /// True if we closed the connection, not the peer.
     private var wasCut = false
 
     init(events: ConnectionEvents, isDraining: Bool) {
@@ -45,7 +45,7 @@ final class FirstRequestHandler: ChannelInboundHandler, RemovableChannelHandler 
             let (handler, context) = bound.value
             handler.wasCut = true
             if isSlow { handler.events.slow() }
-            // Not `close` through TLS: that would wait for the peer's close_notify.
+            // Do not `close` through TLS: that would wait for the peer's close_notify.
             context.close(promise: nil)
         }
     }

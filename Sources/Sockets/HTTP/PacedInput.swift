@@ -1,11 +1,11 @@
 import NIOCore
 
-/// Bytes that were read from a connection and not yet given to the HTTP decoder, in order.
+/// Bytes that were read from a connection and not yet passed to the HTTP decoder, in order.
 ///
-/// The decoder turns everything that it gets into requests at once: 64 KiB of pipelined requests are more than 2,000 of them, and take
-/// twenty times their size. Handed out in small slices, at most a slice's worth of requests waits decoded.
+/// The decoder turns all of its input into requests at once: 64 KiB of pipelined requests are more than 2,000 requests
+/// and need twenty times their size in memory. With small slices, at most one slice of requests is decoded and waiting.
 struct PacedInput {
-    /// What the decoder gets at once, in bytes: holds about forty of the shortest requests, and a typical request whole.
+    /// The size of a slice, in bytes: about forty of the shortest requests, or one complete typical request.
     static let sliceBytes = 1 << 10
 
     private var held = CircularBuffer<ByteBuffer>(initialCapacity: 0)
@@ -16,7 +16,7 @@ struct PacedInput {
         if bytes.readableBytes > 0 { held.append(bytes) }
     }
 
-    /// The next slice, or nil where nothing is held.
+    /// The next slice. Nil if no bytes are held.
     mutating func next(atMost bytes: Int = sliceBytes) -> ByteBuffer? {
         guard var first = held.popFirst() else { return nil }
         guard first.readableBytes > bytes, let slice = first.readSlice(length: bytes) else { return first }

@@ -1,10 +1,10 @@
 public import NIOCore
 
-/// What one request may take: its body's length, and the time for all of it to arrive.
+/// The limits of one request: the length of its body, and the time for all of it to arrive.
 public struct RequestBounds: Sendable, Equatable {
-    /// In bytes.
+    /// The maximum length of the body, in bytes.
     public var bodyBytes: Int
-    /// From the request's head to the end of its body; nil where the route watches the time itself.
+    /// The time from the request's head to the end of its body. Nil if the route enforces its own timeout.
     public var deadline: TimeAmount?
 
     public init(bodyBytes: Int, deadline: TimeAmount?) {
@@ -16,7 +16,7 @@ public struct RequestBounds: Sendable, Equatable {
     /// - Parameter contentLength: the header's text.
     public func isExceeded(byContentLength contentLength: String?) -> Bool {
         guard let contentLength else { return false }
-        // Text that is no number is refused elsewhere.
+        // Text that is not a number is refused elsewhere.
         return contentLength.utf8.count > 18 || (Int(contentLength) ?? 0) > bodyBytes
     }
 }

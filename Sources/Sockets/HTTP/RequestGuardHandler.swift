@@ -2,23 +2,25 @@ import NIOCore
 import NIOHTTP1
 import TransportSecurity
 
-/// A request ended before it was whole, or in a way that cannot be read: whoever waits for the rest of it hears this.
+/// A request ended before it was complete, or cannot be parsed. Sent to the code that waits for the rest of the
+/// request.
 public struct BrokenRequest: Error {}
 
-/// The first to see each request: refuses requests whose meaning is ambiguous, cuts those that take too long to arrive, lets one request
-/// at a time through, and sees to it that each gets one answer, in order (``AnswerOrder``).
+/// The first handler that sees each request. It refuses ambiguous requests, ends requests that take too long to arrive,
+/// passes one request at a time, and makes sure that each gets one response, in order (``AnswerOrder``).
 ///
-/// A pipelined request waits until the answer before it has gone to a socket that takes more. Until then nothing more is decoded or read
-/// (``RequestPacingHandler``), so that a peer which does not read costs one answer and no more.
+/// A pipelined request waits until the previous response was written to a socket that accepts more. Until then nothing
+/// more is decoded or read (``RequestPacingHandler``), so a peer that does not read costs the memory of one response.
 ///
-/// A body whose length two programs could read differently is how requests are smuggled past a proxy (RFC 9112, section 11.2).
+/// If two programs could read a body's length differently, a request can be smuggled past a proxy (RFC 9112, section
+/// 11.2).
 final class RequestGuardHandler: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
-    /// What came behind a request that is not answered yet.
+    /// Input that arrived after a request that is not answered yet.
     private enum Held {
         case part(HTTPServerRequestPart)
         case failure(any Error)
@@ -33,7 +35,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     private let overhead: RequestOverhead
     private let bounds: RequestBoundsLookup
     private var order = AnswerOrder()
-    /// At most what one slice of input decodes to.
+    /// At most the decoded parts of one slice of input.
     private var held = CircularBuffer<Held>(initialCapacity: 0)
     private var readIsWanted = false
     private var deadline: Scheduled<Void>?
@@ -65,7 +67,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if !held.isEmpty {
             if case ChannelEvent.inputClosed = event { return held.append(.inputClosed) }
-            // Said again behind the head of the next request.
+            // Sent again after the head of the next request.
             if event is ChannelShouldQuiesceEvent { return }
         }
         context.fireUserInboundEventTriggered(event)
@@ -79,7 +81,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         !next.isHead || order.isIdle && context.channel.isWritable
     }
 
-    /// Lets what is held go on, up to the next request that has to wait.
+    /// Passes held parts on, up to the next request that has to wait.
     private func release(_ context: ChannelHandlerContext) {
         var hasReleased = false
         while let next = held.first, mayReceive(next, context) {
@@ -117,7 +119,8 @@ final class RequestGuardHandler: ChannelDuplexHandler {
             startDeadline(context, bounds.deadline)
             inviteBody(head, bounds, context)
             context.fireChannelRead(wrapInboundOut(part))
-            // Behind the head: a handler that gets the event between requests closes the connection, and this request must still be answered.
+            // After the head: a handler that gets the event between requests closes the connection, and this request
+            // must still be answered.
             if draining.isUnderWay { context.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
         case .body(let bytes):
             overhead.bytes = max(0, overhead.bytes - bytes.readableBytes)
@@ -142,7 +145,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
     }
 
     private func fail(_ error: any Error, _ context: ChannelHandlerContext) {
-        // What comes behind something unreadable.
+        // Input after unreadable bytes.
         if error is ByteToMessageDecoderError { return }
         guard let unread = error as? HTTPParserError else {
             events.failed(error)
@@ -150,12 +153,12 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         }
         let wasArriving = order.isArriving
         let verdict = order.broken()
-        // A connection that just ends was no attack.
+        // A connection that just ends was not an attack.
         if verdict != .ignore, unread != .invalidEOFState, unread != .closedConnection { events.malformed() }
         _ = take(verdict, context)
         guard wasArriving else { return }
         deadline?.cancel()
-        // Otherwise the end of the connection would be taken for the end of the body.
+        // Otherwise the end of the connection would look like the end of the body.
         context.fireErrorCaught(BrokenRequest())
     }
 
@@ -164,8 +167,8 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         return verdict == .pass
     }
 
-    /// One coding at most, the one that every HTTP/1.1 program knows, and no length beside it (RFC 9112, section 6.1); one host
-    /// (section 3.2); and a target that this server could be asked for (section 3.2.1 and 3.2.2).
+    /// At most one transfer coding, which must be the one that every HTTP/1.1 program supports, without a length (RFC
+    /// 9112, section 6.1). One host (section 3.2). A target that is valid for this server (section 3.2.1 and 3.2.2).
     static func isUnambiguous(_ request: HTTPRequestHead) -> Bool {
         let isOld = request.version == .http0_9 || request.version == .http1_0
         let hosts = request.headers["Host"]
@@ -177,7 +180,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         return codings.count == 1 && codings[0].lowercased() == "chunked" && lengths.isEmpty && !isOld
     }
 
-    /// A name or an address, with a port or without (RFC 3986, section 3.2, without user information).
+    /// A name or an address, with or without a port (RFC 3986, section 3.2, without user information).
     private static func isAuthority(_ host: String) -> Bool {
         (1...255).contains(host.utf8.count)
             && host.utf8.allSatisfy { byte in
@@ -191,20 +194,21 @@ final class RequestGuardHandler: ChannelDuplexHandler {
             }
     }
 
-    /// A path, `*`, or the absolute form of either of our schemes.
+    /// A path, `*`, or the absolute form with one of our schemes.
     private static func isOurTarget(_ request: HTTPRequestHead) -> Bool {
         let target = request.uri.lowercased()
         return target.hasPrefix("/") || target.hasPrefix("http://") || target.hasPrefix("https://")
             || request.method == .OPTIONS && target == "*" || request.method == .CONNECT
     }
 
-    /// Whether its sender wants the connection to end, or its parser reads nothing behind it: it takes what follows for another
-    /// protocol, and would keep all of it.
+    /// Whether the client wants the connection to end, or the parser reads nothing after the request: it takes the
+    /// following bytes for another protocol and would keep all of them.
     static func isLast(_ request: HTTPRequestHead) -> Bool {
         let isUpgrade =
             request.headers.contains(name: "Upgrade")
             && request.headers[canonicalForm: "Connection"].contains { $0.lowercased() == "upgrade" }
-        // What HTTP/1.0 says of keeping alive is not spoken here (RFC 9112, section 9.3): its client waits for the end.
+        // Keep-alive of HTTP/1.0 is not supported here (RFC 9112, section 9.3): its client waits for the end of the
+        // connection.
         return request.version.major < 1 || request.version == .http1_0 || !request.isKeepAlive || isUpgrade
             || request.method == .CONNECT
     }
@@ -249,7 +253,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
 
     // MARK: Time
 
-    /// A peer that does not read its answer holds a connection, and a shutdown.
+    /// A peer that does not read its response keeps a connection open and delays a shutdown.
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         stalled?.cancel()
         if context.channel.isWritable {
@@ -257,7 +261,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
             releaseSoon(context)
         } else {
             stalled = cut(context, after: ConnectionLimits.stalledAnswer)
-            // Every socket channel knows how much waits.
+            // Every socket channel knows the number of pending bytes.
             let waiting = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
             unread.stall(context.channel, bytes: waiting)
         }
@@ -282,7 +286,7 @@ final class RequestGuardHandler: ChannelDuplexHandler {
         return context.eventLoop.scheduleTask(in: time) {
             let (handler, context) = bound.value
             handler.events.slow()
-            // At once: a graceful close would wait behind what the peer does not read.
+            // Close at once: a graceful close would wait behind the bytes that the peer does not read.
             context.triggerUserOutboundEvent(ImmediateClose(), promise: nil)
         }
     }
@@ -295,8 +299,9 @@ extension HTTPResponseHead {
 }
 
 extension ChannelHandlerContext {
-    /// Closes our half when the last answer has left, and the rest soon after: closing with unread bytes would make TCP throw the
-    /// answer away. A peer that does not take it is not waited for any longer than in the middle of one.
+    /// Closes our half after the last response is sent, and the rest soon after: if the socket is closed with unread
+    /// bytes, TCP discards the response. A peer that does not read it gets no more time than in the middle of a
+    /// response.
     func closeGracefully() {
         let (channel, loop) = (channel, eventLoop)
         let sent = loop.makePromise(of: Void.self)

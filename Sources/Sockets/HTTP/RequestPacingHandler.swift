@@ -2,10 +2,11 @@ import NIOCore
 import NIOHTTP1
 import TransportSecurity
 
-/// Stands in front of the HTTP decoder and gives it one slice of bytes per read (``PacedInput``), so that a handler behind the decoder
-/// stops the decoding, and not only the reading, by holding `read` back. ``RequestGuardHandler`` does so while a request is answered.
+/// Placed in front of the HTTP decoder. Gives it one slice of bytes per read (``PacedInput``). A handler behind the
+/// decoder can then stop decoding as well as reading by holding back `read`. ``RequestGuardHandler`` does so while a
+/// request is answered.
 ///
-/// Also ends connections whose framing (chunk headers and extensions) is out of proportion to their content.
+/// Also closes connections whose framing (chunk headers and extensions) is out of proportion to their content.
 final class RequestPacingHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -16,7 +17,7 @@ final class RequestPacingHandler: ChannelDuplexHandler, RemovableChannelHandler 
     private var input = PacedInput()
     private var readIsWanted = false
     private var isDelivering = false
-    /// The peer's end of the stream, behind what is held.
+    /// The peer closed its side. Delivered after the held bytes.
     private var inputHasEnded = false
 
     init(overhead: RequestOverhead) { self.overhead = overhead }
@@ -24,7 +25,7 @@ final class RequestPacingHandler: ChannelDuplexHandler, RemovableChannelHandler 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let isNext = input.isEmpty && !isDelivering
         input.receive(unwrapInboundIn(data))
-        // Somebody asked for this read. What comes with it waits for the next one.
+        // This read was requested. The bytes that arrive with it wait for the next one.
         if isNext, let slice = input.next() { give(slice, context) }
     }
 
@@ -40,7 +41,7 @@ final class RequestPacingHandler: ChannelDuplexHandler, RemovableChannelHandler 
             readIsWanted = false
             give(slice, context)
             context.fireChannelReadComplete()
-            // As a socket does after each read. A handler that has enough holds it back, and asks later.
+            // A socket does the same after each read. A handler that has enough holds the read back and asks later.
             context.channel.read()
         }
         isDelivering = false
@@ -76,12 +77,12 @@ final class RequestPacingHandler: ChannelDuplexHandler, RemovableChannelHandler 
 
     func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
         guard event is ImmediateClose else { return context.triggerUserOutboundEvent(event, promise: promise) }
-        // TLS gives its connection up without a close_notify; without TLS there is nobody else to close it.
+        // TLS drops its connection without a close_notify. Without TLS no other handler would close it.
         context.triggerUserOutboundEvent(event, promise: nil)
         context.close(promise: promise)
     }
 
-    /// The connection speaks another protocol from here on: what is held is the beginning of it.
+    /// The connection uses another protocol from here on. The held bytes are the start of it.
     func removeHandler(context: ChannelHandlerContext, removalToken: ChannelHandlerContext.RemovalToken) {
         while let bytes = input.next(atMost: .max) {
             context.fireChannelRead(wrapInboundOut(bytes))
@@ -93,11 +94,11 @@ final class RequestPacingHandler: ChannelDuplexHandler, RemovableChannelHandler 
     }
 }
 
-/// Bytes of the request that is arriving which are not its content; shared by the handlers in front of and behind the decoder, on one
-/// event loop.
+/// The number of bytes of the current request that are not its content. Shared by the handlers in front of and behind
+/// the decoder, on one event loop.
 final class RequestOverhead {
     var bytes = 0
-    /// Until the head is read it bounds the head. Then a whole body in chunks of a few bytes is allowed, whose chunk headers are as long as
-    /// the body.
+    /// Limits the head until the head is read. After that it allows a whole body in chunks of a few bytes, whose chunk
+    /// headers are as long as the body.
     var limit = 2 * ConnectionLimits.headerBytes
 }

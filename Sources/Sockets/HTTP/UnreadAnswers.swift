@@ -3,22 +3,22 @@ import Synchronization
 import Telemetry
 import TransportSecurity
 
-/// Answers that peers do not read, for the whole server: when they take more than a bound, the connection that has been stalled for
-/// longest is closed. A peer that reads slowly stays; one that does not read makes room first.
+/// Tracks responses that peers do not read, for the whole server. If they exceed a limit, the connection that has been
+/// stalled for longest is closed. A peer that reads slowly stays connected. A peer that does not read is closed first.
 final class UnreadAnswers: Sendable {
-    /// For all connections together, in bytes. Half of the unit's MemoryMax is left for everything else.
+    /// The limit for all connections together, in bytes. Half of the unit's MemoryMax is left for everything else.
     static let limit = 64 << 20
 
     private struct Stalled {
         let bytes: Int
-        /// Tells this stall from an earlier one of the same connection.
+        /// Distinguishes this stall from an earlier one of the same connection.
         let number: Int
         let channel: any Channel
     }
 
     private struct State {
         var stalled: [ObjectIdentifier: Stalled] = [:]
-        /// In the order in which they stalled; holds also those that have gone on since.
+        /// In the order in which connections stalled. Also contains connections that have continued since.
         var order = CircularBuffer<(id: ObjectIdentifier, number: Int)>()
         var bytes = 0
         var newest = 0
@@ -33,7 +33,7 @@ final class UnreadAnswers: Sendable {
         self.metrics = metrics
     }
 
-    /// The channel's socket takes no more; so many bytes wait for it.
+    /// The channel's socket accepts no more bytes. `bytes` are pending.
     func stall(_ channel: any Channel, bytes: Int) {
         let id = ObjectIdentifier(channel)
         let evicted = state.withLock { state -> [any Channel] in
@@ -48,7 +48,7 @@ final class UnreadAnswers: Sendable {
                 state.bytes -= found.bytes
                 evicted.append(found.channel)
             }
-            // Connections that stall and go on again and again must not fill the queue.
+            // Connections that stall and continue repeatedly must not fill the queue.
             if state.order.count > 2 * state.stalled.count + 64 {
                 let stalled = state.stalled
                 state.order = CircularBuffer(state.order.filter { stalled[$0.id]?.number == $0.number })
@@ -62,7 +62,7 @@ final class UnreadAnswers: Sendable {
         }
     }
 
-    /// The channel's socket takes more again, or has closed.
+    /// The channel's socket accepts bytes again, or has closed.
     func clear(_ channel: any Channel) {
         state.withLock { state in
             guard let found = state.stalled.removeValue(forKey: ObjectIdentifier(channel)) else { return }

@@ -1,8 +1,8 @@
 import NIOCore
 import NIOHTTP1
 
-/// Takes the wish for a protocol that is not spoken here out of a first request (curl asks for `h2c` by itself): it is answered as if
-/// nobody had asked (RFC 9110, section 7.8). The library would wait for ever with it.
+/// Removes an upgrade to an unsupported protocol from a first request (curl asks for `h2c` by default). The request is
+/// answered as if it had no upgrade (RFC 9110, section 7.8). Otherwise the library would wait without limit.
 final class UpgradeFilter: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
@@ -13,13 +13,13 @@ final class UpgradeFilter: ChannelInboundHandler, RemovableChannelHandler {
     init(spoken: Set<String>) { self.spoken = spoken }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // Behind the first request there may be bytes of another protocol, which are none of these parts.
+        // After the first request there may be bytes of another protocol. They are none of these parts.
         if isDone { return context.fireChannelRead(data) }
         isDone = true
         guard case .head(var head) = unwrapInboundIn(data), Self.asksForAnother(head, than: spoken) else {
             return context.fireChannelRead(data)
         }
-        // Its parser takes what follows for that protocol and reads none of it: this request is the last.
+        // The parser takes the following bytes for that protocol and reads none of them: this request is the last.
         head.headers.remove(name: "Upgrade")
         head.headers.replaceOrAdd(name: "Connection", value: "close")
         context.fireChannelRead(wrapInboundOut(.head(head)))

@@ -1,10 +1,11 @@
 public import NIOCore
 
-/// What a TLS client hello says about where the connection wants to go, read before TLS answers (RFC 8446, section 4.1.2).
+/// The contents of a TLS client hello that decide how the connection is handled, read before TLS answers (RFC 8446,
+/// section 4.1.2).
 public struct ClientHello: Sendable, Equatable {
-    /// The server name (RFC 6066, section 3), in lower case; nil without one.
+    /// The server name (RFC 6066, section 3), in lower case. Nil if there is none.
     public var serverName: String?
-    /// Protocols the client speaks, in its order of preference (RFC 7301, section 3.1).
+    /// The protocols that the client supports, in its order of preference (RFC 7301, section 3.1).
     public var protocols: [String]
 
     public init(serverName: String?, protocols: [String]) {
@@ -12,21 +13,22 @@ public struct ClientHello: Sendable, Equatable {
         self.protocols = protocols
     }
 
-    /// A client hello with the records around it, in bytes: clients send under 2 KiB, with post-quantum key shares under 4.
+    /// The maximum size of a client hello with its records, in bytes. Clients send under 2 KiB, with post-quantum key
+    /// shares under 4.
     public static let sizeLimit = 16 << 10
 
     public enum Result: Sendable, Equatable {
         case hello(ClientHello)
         case needsMore
-        /// Not TLS, or no client hello: TLS answers it with an alert.
+        /// Not TLS, or not a client hello: TLS answers it with an alert.
         case other
     }
 
-    /// Reads a client hello from the first bytes of a connection, without taking them.
+    /// Parses a client hello from the first bytes of a connection, without consuming them.
     public static func read(_ bytes: ByteBuffer) -> Result {
         var records = bytes
         var message = ByteBuffer()
-        // A hello may be cut into several records (RFC 8446, section 5.1).
+        // A hello may be split over several records (RFC 8446, section 5.1).
         while true {
             guard let header = records.getBytes(at: records.readerIndex, length: min(5, records.readableBytes)) else {
                 return .needsMore
@@ -36,7 +38,7 @@ public struct ClientHello: Sendable, Equatable {
             if header.count > 1, header[1] != 3 { return .other }
             guard header.count == 5 else { return .needsMore }
             let length = Int(header[3]) << 8 | Int(header[4])
-            // An empty record is forbidden for handshakes, and a longer one than 2^14 for all (RFC 8446, section 5.1).
+            // A handshake record must not be empty, and no record may be longer than 2^14 (RFC 8446, section 5.1).
             guard (1...1 << 14).contains(length) else { return .other }
             records.moveReaderIndex(forwardBy: 5)
             guard let part = records.readSlice(length: min(length, records.readableBytes)) else { return .needsMore }
@@ -48,7 +50,7 @@ public struct ClientHello: Sendable, Equatable {
         }
     }
 
-    /// - Returns: nil until the message is whole.
+    /// - Returns: nil until the message is complete.
     private static func handshake(_ message: ByteBuffer) -> Result? {
         var message = message
         guard let type = message.readInteger(as: UInt8.self) else { return nil }
@@ -94,7 +96,7 @@ public struct ClientHello: Sendable, Equatable {
         guard var list = data.readVector(UInt16.self), data.readableBytes == 0 else { return nil }
         while let type = list.readInteger(as: UInt8.self) {
             guard let name = list.readVector(UInt16.self) else { return nil }
-            // host_name: ASCII without a dot at its end. One of each type is allowed.
+            // host_name: ASCII without a trailing dot. At most one of each type is allowed.
             if type == 0 {
                 let bytes = name.readableBytesView
                 guard (1...255).contains(bytes.count), bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return nil }
@@ -116,7 +118,7 @@ public struct ClientHello: Sendable, Equatable {
 }
 
 extension ByteBuffer {
-    /// Bytes behind their length.
+    /// Reads bytes that follow their length.
     fileprivate mutating func readVector<Length: FixedWidthInteger>(_ length: Length.Type) -> ByteBuffer? {
         readLengthPrefixedSlice(as: length)
     }

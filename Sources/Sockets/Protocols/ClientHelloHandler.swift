@@ -1,9 +1,11 @@
 import NIOCore
 import TransportSecurity
 
-/// Holds a new connection's bytes until its client hello is whole, and then lets somebody decide what is spoken on the connection.
+/// Holds a new connection's bytes until its client hello is complete. Then the `decide` closure chooses the protocol of
+/// the connection.
 ///
-/// It stands first in the pipeline. After the decision it gives the bytes to the handlers that were added and leaves.
+/// This handler is first in the pipeline. After the decision it passes the bytes to the handlers that were added and
+/// removes itself.
 final class ClientHelloHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -15,8 +17,8 @@ final class ClientHelloHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var deadline: Scheduled<Void>?
 
     /// - Parameters:
-    ///   - onTimeout: the hello did not come in time, and the connection is closed.
-    ///   - decide: adds handlers behind this one; nil where the bytes are no client hello.
+    ///   - onTimeout: called if the hello did not arrive in time and the connection is closed.
+    ///   - decide: adds handlers behind this one. Its argument is nil if the bytes are not a client hello.
     init(onTimeout: @escaping () -> Void = {}, decide: @escaping (ClientHello?) -> Void) {
         self.onTimeout = onTimeout
         self.decide = decide
@@ -49,7 +51,7 @@ final class ClientHelloHandler: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    /// A peer that ends its side first has no protocol: TLS decides what becomes of it.
+    /// If a peer closes its side first, no protocol is chosen: TLS handles the end of the connection.
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case ChannelEvent.inputClosed = event, !isDecided { pass(nil, context) }
         context.fireUserInboundEventTriggered(event)

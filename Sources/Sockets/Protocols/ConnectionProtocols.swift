@@ -1,20 +1,20 @@
 public import NIOCore
 public import NIOHTTP1
 
-/// What a connection has become.
+/// The protocol that a connection uses after setup.
 public enum ConnectionOutcome: Sendable {
-    /// HTTP/1.1; requests go to the listener's responder.
+    /// HTTP/1.1. Requests go to the listener's responder.
     case http(HTTPConnection)
-    /// Another protocol, whose handlers do everything on the event loop.
+    /// Another protocol, whose handlers do all work on the event loop.
     case taken
 }
 
-/// A protocol that takes a connection over from HTTP/1.1 by an upgrade request (RFC 9110, section 7.8).
+/// A protocol that takes over a connection from HTTP/1.1 by an upgrade request (RFC 9110, section 7.8).
 public protocol UpgradeProtocol: Sendable {
-    /// As the `Upgrade` header names it, in lower case.
+    /// The name in the `Upgrade` header, in lower case.
     var name: String { get }
 
-    /// - Parameter connection: takes the connection to another event loop, if the protocol wants that.
+    /// - Parameter connection: moves the connection to another event loop, if the protocol wants that.
     func upgrader(
         for connection: ConnectionTransfer
     ) -> any NIOTypedHTTPServerProtocolUpgrader<ConnectionOutcome>
@@ -22,14 +22,14 @@ public protocol UpgradeProtocol: Sendable {
 
 /// A protocol that is chosen by the TLS client hello, before TLS answers: by server name or by ALPN.
 ///
-/// It gets the connection with all bytes from the client hello on, and brings its own TLS, or passes the bytes through.
+/// It gets the connection with all bytes from the client hello on. It uses its own TLS or passes the bytes through.
 public protocol ClientHelloProtocol: Sendable {
     /// Whether a client hello is for this protocol. Called on the connection's event loop.
     func takes(_ hello: ClientHello) -> Bool
 
     /// Adds the protocol's handlers. Bytes arrive after this returns.
     /// - Parameters:
-    ///   - connection: takes the connection to another event loop, if the protocol wants that.
-    ///   - hello: what this connection asked for.
+    ///   - connection: moves the connection to another event loop, if the protocol wants that.
+    ///   - hello: the client hello of this connection.
     func install(on channel: any Channel, for connection: ConnectionTransfer, hello: ClientHello) throws
 }

@@ -1,12 +1,12 @@
 public import Database
 public import Model
 
-/// What stopped being valid, in order, for the part of the server that keeps connections open.
+/// Revocations, in order, for the part of the server that keeps connections open.
 ///
-/// Every request looks its credential up, so that revoking needs no list there. A WebSocket was let in before: the server
-/// reads here whom to cut off, also when another process (`postern token revoke`) did it.
+/// Every request looks its credential up, so revoking needs no list for requests. A WebSocket is admitted once: the
+/// server reads here which connections to close, also if another process (`postern token revoke`) added the revocation.
 public struct Revocation: Sendable, Equatable {
-    /// A day, in seconds: far longer than the server takes to read them.
+    /// How long revocations are kept, in seconds: a day, far longer than the server needs to read them.
     private static let keptSeconds: Int64 = 86_400
 
     public enum Subject: Sendable, Equatable {
@@ -14,7 +14,7 @@ public struct Revocation: Sendable, Equatable {
         case user(String)
         /// One sign-in or API token.
         case credential(String)
-        /// A person's part in one organisation.
+        /// A person's membership in one organisation.
         case member(_ userId: String, _ organisationId: String)
     }
 
@@ -44,27 +44,27 @@ public struct Revocation: Sendable, Equatable {
         }
     }
 
-    /// The account is good again; its credentials that ended stay so.
+    /// The account is valid again. Its credentials that ended stay ended.
     static func takeBack(userId: String, in database: Transaction) throws {
         try database.run(
             "DELETE FROM revocations WHERE user_id = ? AND credential_id IS NULL AND organisation_id IS NULL", userId)
     }
 
-    /// The credential is good again. A server that starts reads what is kept from the beginning.
+    /// The credential is valid again. A server that starts reads all stored revocations.
     static func takeBack(credential id: String, in database: Transaction) throws {
         try database.run("DELETE FROM revocations WHERE credential_id = ?", id)
     }
 
-    /// The person may host in this organisation again. A server that starts reads what is kept from the beginning, and would cut the
-    /// person's session off otherwise.
+    /// The person may host in this organisation again. A server that starts reads all stored revocations and would
+    /// otherwise close the person's session.
     static func takeBack(memberId: String, in scope: TenantScope) throws {
         try scope.run(
             "DELETE FROM revocations WHERE organisation_id = :organisation AND user_id = ? AND credential_id IS NULL",
             memberId)
     }
 
-    /// Credentials that end by themselves, for the connections they opened.
-    /// - Parameter since: when this was asked last.
+    /// Adds credentials that have expired, for the connections they opened.
+    /// - Parameter since: the time of the last call.
     public static func addExpired(since: Timestamp, now: Timestamp, in database: Transaction) throws {
         let ids = try database.rows(
             """

@@ -7,11 +7,11 @@ public struct User: Sendable, Equatable {
     public let username: String
     /// In lower case.
     public let email: String?
-    /// When the address was proved by a link in a mail.
+    /// When the address was verified by a link in a mail.
     public let emailVerifiedAt: Timestamp?
-    /// Administers this server.
+    /// Whether the account administers this server.
     public let isAdmin: Bool
-    /// From then on nothing of the account works.
+    /// If set, the account cannot be used from this time on.
     public let disabledAt: Timestamp?
     public let createdAt: Timestamp
 
@@ -25,7 +25,7 @@ public struct User: Sendable, Equatable {
         createdAt = try row.time("created_at")
     }
 
-    /// Whether an account has this name, in any case: Admin beside admin would be taken for the same person.
+    /// Whether an account has this name, ignoring case: Admin and admin would be taken for the same person.
     static func isTaken(_ username: String, in database: Transaction) throws -> Bool {
         try database.first("SELECT 1 AS found FROM users WHERE username = ? COLLATE NOCASE LIMIT 1", username) {
             try $0.integer("found")
@@ -36,14 +36,15 @@ public struct User: Sendable, Equatable {
         try database.first("SELECT * FROM users WHERE id = ?", id, decode: User.init)
     }
 
-    /// In any case, as phones write names. Where an older version has let two names differ in it alone, each is found as it is spelled.
+    /// Finds an account by name, ignoring case, as phones change the case of names. If an older version allowed two
+    /// names that differ only in case, each is found by its exact spelling.
     public static func find(username: String, in database: Transaction) throws -> User? {
         try database.first(
             "SELECT * FROM users WHERE username = ? COLLATE NOCASE ORDER BY username = ? DESC LIMIT 1", username,
             username, decode: User.init)
     }
 
-    /// Names that an older version has let differ in case alone.
+    /// Names from an older version that differ only in case.
     static func clashes(in database: Transaction) throws -> [String] {
         try database.rows(
             """
@@ -53,20 +54,20 @@ public struct User: Sendable, Equatable {
         ) { try $0.text("names") }
     }
 
-    /// The account that has proved this address.
+    /// The account with this verified address.
     public static func find(verifiedEmail: String, in database: Transaction) throws -> User? {
         try database.first(
             "SELECT * FROM users WHERE email = ? AND email_verified_at IS NOT NULL", verifiedEmail.lowercased(),
             decode: User.init)
     }
 
-    /// By name, or by an address that was proved: what people type when they sign in.
+    /// Finds an account by name or by a verified address: what people type when they sign in.
     public static func find(login: String, in database: Transaction) throws -> User? {
         login.contains("@")
             ? try find(verifiedEmail: login, in: database) : try find(username: login, in: database)
     }
 
-    /// Whether anybody administers this server.
+    /// Whether this server has an administrator.
     public static func hasAdministrator(in database: Transaction) throws -> Bool {
         let found = try database.first(
             "SELECT 1 AS found FROM users WHERE is_admin = 1 AND disabled_at IS NULL LIMIT 1"
@@ -74,18 +75,18 @@ public struct User: Sendable, Equatable {
         return found != nil
     }
 
-    /// More are not told of an alert.
+    /// The maximum number of administrators that are notified of an alert.
     private static let administratorsTold = 20
 
-    /// Those who administer this server, by name.
+    /// The administrators of this server, by name.
     public static func administrators(in database: Transaction) throws -> [User] {
         try database.rows(
             "SELECT * FROM users WHERE is_admin = 1 AND disabled_at IS NULL ORDER BY username LIMIT ?",
             administratorsTold, decode: User.init)
     }
 
-    /// By name.
-    /// - Parameter after: the last name of the page before, or empty.
+    /// Accounts by name.
+    /// - Parameter after: the last name of the previous page, or empty.
     public static func list(after: String, limit: Int, in database: Transaction) throws -> [User] {
         try database.rows(
             "SELECT * FROM users WHERE username > ? ORDER BY username LIMIT ?", after, limit, decode: User.init)

@@ -1,18 +1,18 @@
 public import Database
 import Model
 
-/// Finding what somebody did to a log.
+/// Detects manipulation of a log.
 extension Audit {
-    /// What was found in one log.
+    /// The result of verifying one log.
     public struct Verdict: Sendable {
         public let organisationId: String
         public let head: Head?
         public let count: Int
-        /// Each a sentence that names the event; empty where the log is whole.
+        /// The problems, each a sentence that names the event. Empty if the log is intact.
         public let problems: [String]
     }
 
-    /// All logs that there are, or should be.
+    /// All logs that exist or should exist.
     public static func logs(in database: Transaction) throws -> [String] {
         try database.across(.upkeep).rows(
             """
@@ -22,7 +22,7 @@ extension Audit {
         ) { try $0.text("organisation_id") }
     }
 
-    /// Reads a log through, in pages.
+    /// Verifies a whole log, page by page.
     /// - Throws: ``StorageError``.
     public static func verify(in scope: TenantScope) throws -> Verdict {
         let head = try head(in: scope)

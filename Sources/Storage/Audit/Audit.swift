@@ -5,25 +5,26 @@ public import Model
 /// The append-only log of one organisation, or of the appliance: each event's digest covers the one before it.
 ///
 /// The digest is SHA-256 over the previous digest and every field with its length. The newest digest is signed with the
-/// audit key, which is not in the database, in the transaction that appends: whoever can write to the database and does not
-/// have the key can change, remove, reorder or insert nothing unseen, the newest event included. A head that is not signed
-/// is never signed over: the log stays broken for everybody to see.
+/// audit key, in the transaction that appends. The key is not in the database. An attacker who can write to the
+/// database but does not have the key cannot change, remove, reorder or insert an event undetected, including the
+/// newest one. A head without a valid signature is never replaced by a signed one: the log stays visibly broken.
 ///
-/// The appliance's own log holds an anchor for each organisation's: its number and digest, from its first event on and then
-/// every hour. A log that was removed whole, or cut back to an older signed head, does not fit its anchors.
+/// The appliance's own log holds an anchor for each organisation's log: its number and digest, from its first event on
+/// and then every hour. A log that was removed completely, or cut back to an older signed head, does not match its
+/// anchors.
 public enum Audit {
-    /// The log of what belongs to no organisation.
+    /// The log of events that belong to no organisation.
     public static let appliance = Vault.appliance
-    /// A page of events.
+    /// The number of events on a page.
     public static let pageSize = 100
-    /// Of a free text in an event, in Unicode scalars.
+    /// The maximum length of a free text in an event, in Unicode scalars.
     private static let textLimit = 200
 
     public struct Event: Sendable, Equatable {
         public let number: Int
         public let at: Timestamp
         public let actorId, actorName, action, target, address, credential, result, detail: String
-        /// What the program called itself, as its owner may have written it; empty where none was asked over HTTP.
+        /// The program's name for itself. Its user may have chosen the text. Empty if the event was not caused over HTTP.
         public let userAgent: String
         public let digest: [UInt8]
 
@@ -63,7 +64,7 @@ public enum Audit {
                 userAgent)
         }
 
-        /// By scalars: one character may be a letter with thousands of marks.
+        /// Limits the number of scalars: one character may be a letter with thousands of combining marks.
         private static func bounded(_ text: String) -> String {
             String(String.UnicodeScalarView(text.unicodeScalars.prefix(textLimit)))
         }
@@ -79,12 +80,12 @@ public enum Audit {
             _ previous: [UInt8], _ organisationId: String, _ number: Int, _ at: Timestamp, _ fields: [String],
             _ userAgent: String
         ) -> [UInt8] {
-            // Events of before 0.4.0 have none, and their digests stay good.
+            // Events from before 0.4.0 have none, and their digests stay valid.
             let fields = userAgent.isEmpty ? fields : fields + [userAgent]
             var hash = SHA256()
             hash.update(data: previous)
             for field in [organisationId, String(number), String(at.milliseconds)] + fields {
-                // With its length: no two lists of fields are the same bytes.
+                // Hashed with its length: no two lists of fields give the same bytes.
                 withUnsafeBytes(of: UInt32(field.utf8.count).bigEndian) { hash.update(bufferPointer: $0) }
                 hash.update(data: Array(field.utf8))
             }
@@ -92,7 +93,7 @@ public enum Audit {
         }
     }
 
-    /// Who did it, also where nobody is signed in.
+    /// Who caused an event, also if nobody is signed in.
     public struct Actor: Sendable {
         public let id, name, credential, address, userAgent: String
 
@@ -104,7 +105,7 @@ public enum Audit {
             self.address = address
         }
 
-        /// What the server does by itself.
+        /// Actions of the server itself.
         public static let server = Actor(id: "", name: "server", credential: "none", address: "local")
 
         /// A guest of a share session that has no account.
@@ -122,10 +123,10 @@ public enum Audit {
         _ action: AuditAction, target: String, detail: String = "", result: AuditResult = .done, actor: Actor,
         now: Timestamp, in scope: TenantScope
     ) throws {
-        // Numbers follow each other.
+        // Event numbers are consecutive.
         scope.lock()
         let (head, last) = (try head(in: scope), try newest(in: scope))
-        // What somebody has put in place of the chain must not be made good by the next event.
+        // If the chain was manipulated, the next event must not make it valid again.
         let mayBeSigned = try isWhole(head, last, in: scope)
         let event = Event(
             number: max(head?.number ?? 0, last?.number ?? 0) + 1, at: now, actor: actor, action: action,
@@ -157,7 +158,7 @@ public enum Audit {
             decode: Event.init)
     }
 
-    /// Whether the chain ends as its signed head says, or has not begun yet.
+    /// Whether the chain ends with its signed head, or has no events yet.
     private static func isWhole(_ head: Head?, _ last: Event?, in scope: TenantScope) throws -> Bool {
         guard let head else {
             return try last == nil && newestAnchor(of: scope.organisationId, in: scope.transaction) == 0
@@ -176,7 +177,7 @@ public enum Audit {
             now: now, in: database.tenant(appliance))
     }
 
-    /// Writes the heads of all logs that have grown into the appliance's own.
+    /// Writes the heads of all logs that have grown to the appliance's own log.
     public static func anchorAll(now: Timestamp, in database: Transaction) throws {
         let heads = try database.across(.upkeep).rows("SELECT organisation_id, number, digest FROM audit_chains") {
             (try $0.text("organisation_id"), try $0.integer("number"), try $0.blob("digest"))
@@ -188,7 +189,7 @@ public enum Audit {
         }
     }
 
-    /// The number that was anchored last, or 0.
+    /// The last anchored number, or 0.
     private static func newestAnchor(of organisationId: String, in database: Transaction) throws -> Int {
         let detail = try database.tenant(appliance).first(
             """
@@ -217,15 +218,15 @@ public enum Audit {
 
     // MARK: Reading
 
-    /// What to look for; nil does not matter.
+    /// The search conditions. Nil matches everything.
     public struct Filter: Sendable {
         public var actor: String?
-        /// A whole action, or its first word: `member`.
+        /// A complete action, or its first word: `member`.
         public var action: String?
-        /// What it was done to: an id or a name.
+        /// The object of the action: an id or a name.
         public var target: String?
         public var result: String?
-        /// Older than this number: the page behind.
+        /// Only events with a lower number: the next page.
         public var before: Int?
 
         public init(
@@ -255,7 +256,7 @@ public enum Audit {
             filter.target, filter.action, filter.action, filter.action, limit, decode: Event.init)
     }
 
-    /// The newest event as the chain has it, with its signature.
+    /// The newest event according to the chain, with its signature.
     public struct Head: Sendable {
         public let number: Int
         public let digest: [UInt8]
@@ -287,7 +288,7 @@ public enum Audit {
         try scope.first("SELECT * FROM audit_chains WHERE organisation_id = :organisation", decode: Head.init)
     }
 
-    /// The heads that were signed last.
+    /// The newest signed heads.
     static func heads(
         atMost count: Int, in database: Transaction
     ) throws -> [(organisationId: String, head: Head)] {

@@ -1,16 +1,16 @@
-/// What the audit log speaks of: who did what to what. Each feature declares its own.
+/// An action in the audit log. Each feature declares its own.
 public struct AuditAction: Sendable, Hashable {
-    /// As the log has it: `account.signed_in`.
+    /// The spelling in the log: `account.signed_in`.
     public let rawValue: String
 
     init(_ rawValue: String) { self.rawValue = rawValue }
 
     public static let auditAnchored = AuditAction("audit.anchored")
-    /// Something was asked that the asker may not.
+    /// The caller was not allowed to do this.
     public static let refused = AuditAction("refused")
-    /// The administrators were told of something that looks like an attack.
+    /// The administrators were notified of a possible attack.
     public static let alertRaised = AuditAction("alert.raised")
 }
 
-/// How it went.
+/// The result of an action.
 public enum AuditResult: String, Sendable { case done, failed, refused }

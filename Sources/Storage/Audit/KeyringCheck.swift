@@ -1,13 +1,15 @@
 import Database
 import Glibc
 
-/// Whether keys and database belong together. A wrong key that is found later makes every sign-in fail, or every audit log look forged.
+/// Checks that keys and database belong together. A wrong key that is found later makes every sign-in fail, or makes
+/// every audit log look forged.
 extension Keyring {
-    /// Heads and data keys that are looked at: one is enough to tell a key from another; several tell a key from one changed row.
+    /// The number of heads and data keys that are checked: one is enough to tell keys apart, and several tell a wrong
+    /// key from one changed row.
     private static let samples = 20
 
-    /// An empty or missing database beside the keys of one is an accident, and not a new server: its owner would be asked to set it up
-    /// again, and its scheduled backups would push the good ones out.
+    /// An empty or missing database next to existing keys is an accident, not a new server. Otherwise its owner would
+    /// be asked to set it up again, and its scheduled backups would replace the good ones.
     /// - Throws: ``StorageError``.
     static func refuseToBeginAnew(stateDirectory: String) throws {
         let database = "\(stateDirectory)/\(Database.fileName)"
@@ -21,8 +23,8 @@ extension Keyring {
                 + "backup with 'postern restore', or move the keys away to begin with a new server")
     }
 
-    /// A key that is missing beside a database that was used with one is lost: a new one in its place would only hide that.
-    /// - Parameter credential: a file that systemd hands over in place of the master key.
+    /// If a key is missing next to a database that was used with one, the key is lost. Creating a new key would only hide that.
+    /// - Parameter credential: a file from systemd that replaces the master key.
     /// - Throws: ``StorageError`` `.unavailable` naming the file.
     static func refuseToReplace(
         stateDirectory: String, credential: String?, usedBy connection: Transaction
@@ -49,9 +51,9 @@ extension Keyring {
         }
     }
 
-    /// What is wrong with the keys of a state directory, for `postern doctor`. Makes nothing.
-    /// - Parameter credential: a file that systemd hands over.
-    /// - Returns: a sentence, or nil when they belong to the database.
+    /// Finds a problem with the keys of a state directory, for `postern doctor`. Creates nothing.
+    /// - Parameter credential: a file from systemd.
+    /// - Returns: a sentence, or nil if the keys belong to the database.
     public static func problem(stateDirectory: String, credential: String? = nil) -> String? {
         do {
             try refuseToBeginAnew(stateDirectory: stateDirectory)

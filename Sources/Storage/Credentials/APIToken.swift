@@ -1,24 +1,24 @@
 public import Database
 public import Model
 
-/// A long-lived credential of a person in one organisation. The database holds its SHA-256 only; the token is shown once.
+/// A long-lived credential of a person in one organisation. The database stores only its SHA-256. The token is shown once.
 public struct APIToken: Sendable {
-    /// Says what a string is when it turns up in a log or a repository.
+    /// Identifies a token that appears in a log or a repository.
     public static let prefix = "pst_"
-    /// A person has few tokens; this bounds what one answer may hold.
+    /// The maximum number of tokens in one response. A person has few tokens.
     private static let listLimit = 1000
-    /// How exactly the last use is written down, in seconds: a write for each request would be too many.
+    /// The resolution of the last use, in seconds: one write per request would be too many.
     private static let useResolution: Int64 = 60
 
     public let id: String
-    /// The token as its owner keeps it.
+    /// The token's text, as its owner stores it.
     public let secret: String
 
-    /// Makes a token and stores its digest.
+    /// Creates a token and stores its digest.
     /// - Parameters:
     ///   - organisationId: nil for the account's own.
     ///   - scopes: nil for everything that its owner may do.
-    ///   - isStrong: whoever makes it has shown a second factor, or owns the machine.
+    ///   - isStrong: the creator has used a second factor, or owns the machine.
     /// - Throws: ``Refusal`` `.limit`, `.invalid`; ``StorageError``.
     public static func create(
         name: String, userId: String, organisationId: String? = nil, scopes: Set<PermissionKey>? = nil,
@@ -35,7 +35,7 @@ public struct APIToken: Sendable {
                 .limit, "One account has at most \(listLimit) tokens; revoke some first.", limit: listLimit,
                 current: count)
         }
-        // 256 bits: guessing is hopeless, so that a fast hash at rest is enough.
+        // 256 random bits cannot be guessed, so a fast hash is enough.
         let secret = prefix + RandomText.make(letters: 43)
         let id = Identifier.make(now: now)
         try database.run(
@@ -47,7 +47,7 @@ public struct APIToken: Sendable {
         return APIToken(id: id, secret: secret)
     }
 
-    /// Who a token belongs to, or nil when it is unknown, revoked or expired.
+    /// The caller for a token. Nil if the token is unknown, revoked or expired.
     public static func caller(
         of secret: String, address: String, now: Timestamp, in database: Transaction
     ) throws -> Caller? {
@@ -70,7 +70,7 @@ public struct APIToken: Sendable {
         return found
     }
 
-    /// Whether a use is worth writing down.
+    /// Whether the time of a use must be stored.
     public static func needsMark(id: String, now: Timestamp, in database: Transaction) throws -> Bool {
         try database.first(
             "SELECT 1 AS found FROM api_tokens WHERE id = ? AND (last_used_at IS NULL OR last_used_at <= ?)", id,
@@ -82,7 +82,7 @@ public struct APIToken: Sendable {
         try database.run("UPDATE api_tokens SET last_used_at = ? WHERE id = ?", now, id)
     }
 
-    /// A token as it can be shown later.
+    /// A token without its secret.
     public struct Listed: Sendable {
         public let id, userId, name, organisationId: String
         /// Nil for everything that its owner may do.
@@ -110,16 +110,16 @@ public struct APIToken: Sendable {
             decode: Listed.init)
     }
 
-    /// All that people made for one organisation, oldest first.
-    /// - Parameter after: the last id of the page before, or empty.
+    /// All tokens that people created for one organisation, oldest first.
+    /// - Parameter after: the last id of the previous page, or empty.
     public static func list(after: String, in scope: TenantScope) throws -> [Listed] {
         try scope.rows(
             "SELECT * FROM api_tokens WHERE organisation_id = :organisation AND id > ? ORDER BY id LIMIT ?", after,
             listLimit, decode: Listed.init)
     }
 
-    /// Revoking twice changes nothing.
-    /// - Parameter owner: nil for whoever it is: the command line's.
+    /// Revokes a token. Revoking it twice changes nothing.
+    /// - Parameter owner: nil for any owner, as for the command line.
     /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
     /// - Returns: the owner's id.
     @discardableResult

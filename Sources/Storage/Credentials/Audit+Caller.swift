@@ -10,7 +10,7 @@ extension Audit.Actor {
 }
 
 extension Audit {
-    /// Writes down what a caller did.
+    /// Records an action of a caller.
     /// - Throws: ``StorageError``.
     public static func record(
         _ action: AuditAction, target: String, detail: String = "", result: AuditResult = .done, by caller: Caller,

@@ -1,12 +1,12 @@
 public import Database
 public import Model
 
-/// Who asks: an account, through which credential, in which organisation, and with what restrictions.
+/// The caller of a request: an account, its credential, its organisation, and its restrictions.
 ///
-/// Made from a credential that was found good. What it may do is looked up again in the transaction that does it, so that
-/// a role, a plan or a membership that has just changed counts at once.
+/// Created from a valid credential. Its permissions are looked up again in the transaction of each action, so that a
+/// change of a role, a plan or a membership takes effect at once.
 public struct Caller: Sendable, Equatable {
-    /// By what somebody is known. The text stands in the audit log.
+    /// How the caller is authenticated. The text is stored in the audit log.
     public enum Credential: Sendable, Equatable {
         case signIn(String)
         case apiToken(String)
@@ -24,7 +24,7 @@ public struct Caller: Sendable, Equatable {
             }
         }
 
-        /// Whether a person has shown who they are, and no program acts in their name.
+        /// Whether a person has authenticated, and no program acts in their name.
         public var isPersons: Bool {
             switch self {
             case .signIn, .command: true
@@ -32,7 +32,7 @@ public struct Caller: Sendable, Equatable {
             }
         }
 
-        /// What a revocation names; nil for the command line, which nothing revokes.
+        /// The id that a revocation uses. Nil for the command line, which cannot be revoked.
         public var id: String? {
             switch self {
             case .signIn(let id), .apiToken(let id), .machine(let id): id
@@ -41,11 +41,11 @@ public struct Caller: Sendable, Equatable {
         }
     }
 
-    /// What an access token says about its organisation's plan at the time it was made.
+    /// What an access token says about its organisation's plan at the time the token was created.
     public struct Claims: Sendable, Equatable {
         public let plan: Plan
         public let limits: PlanLimits
-        /// When the token that says so ends.
+        /// The expiry of that token.
         public let endsAt: Timestamp?
 
         public init(plan: Plan, limits: PlanLimits, endsAt: Timestamp? = nil) {
@@ -56,17 +56,17 @@ public struct Caller: Sendable, Equatable {
     }
 
     public let user: User
-    /// The organisation that a request is about if it names none.
+    /// The default organisation of a request.
     public let organisationId: String
     public let credential: Credential
-    /// What the credential is good for; nil for everything its owner may do.
+    /// The permissions of the credential. Nil for everything its owner may do.
     public let scopes: Set<PermissionKey>?
     public let claims: Claims?
-    /// A second factor was shown.
+    /// Whether a second factor was used.
     public let isStrong: Bool
-    /// Where from, as rate limits count addresses.
+    /// The caller's address, as rate limits count addresses.
     public let address: String
-    /// What the program that asks calls itself; empty where nobody asked over HTTP.
+    /// The name that the calling program gives itself. Empty if the request did not come over HTTP.
     public var userAgent = ""
 
     public init(
@@ -82,22 +82,22 @@ public struct Caller: Sendable, Equatable {
         self.address = address
     }
 
-    /// The command line acts as root of the machine does: as the account itself, with everything.
+    /// The command line acts like root on the machine: as the account itself, without restrictions.
     public static func command(as user: User) -> Caller {
         Caller(user: user, organisationId: user.id, credential: .command, isStrong: true, address: "local")
     }
 
-    /// This caller as a member who may do something there.
+    /// Returns this caller as a member with a permission in the organisation.
     /// - Parameters:
     ///   - organisationId: nil for the credential's own organisation.
-    ///   - whileDeleted: also in an organisation that is deleted and can still be brought back.
+    ///   - whileDeleted: also for an organisation that is deleted and can still be restored.
     /// - Throws: ``Refusal`` `.notFound` for strangers, `.notAllowed`, `.secondFactor`; ``StorageError``.
     public func member(
         of organisationId: String? = nil, may key: PermissionKey, whileDeleted: Bool = false,
         in database: Transaction
     ) throws -> Member {
         let id = organisationId ?? self.organisationId
-        // A token, or a machine, is for one organisation: elsewhere its owner is a stranger.
+        // A token or a machine is for one organisation. In other organisations its owner is a stranger.
         if !credential.isPersons, id != self.organisationId { throw Self.stranger }
         guard let member = try Member.find(userId: user.id, organisationId: id, in: database) else {
             throw Self.stranger
@@ -119,16 +119,16 @@ public struct Caller: Sendable, Equatable {
         return scopes.map(member.limited) ?? member
     }
 
-    /// Whether the credential has not been revoked since it was looked at: asked again in the transaction that admits somebody.
+    /// Whether the credential is still not revoked. Checked again in the transaction that admits the caller.
     public func isStillGood(now: Timestamp, in database: Transaction) throws -> Bool {
         guard let user = try User.find(id: user.id, in: database), user.disabledAt == nil else { return false }
         return try credential.isGood(now: now, in: database)
     }
 
-    /// Whether the credential is good for this, whatever its owner may do.
+    /// Whether the credential includes this permission, whatever its owner may do.
     public func hasScope(_ key: PermissionKey) -> Bool { scopes?.contains(key) ?? true }
 
-    /// What changes how an account signs in is for somebody who has signed in, not for a program with a token.
+    /// Requires a signed-in person. A program with a token must not change how an account signs in.
     /// - Throws: ``Refusal`` `.signInNeeded`.
     public func requirePerson() throws {
         guard credential.isPersons else {
@@ -136,14 +136,14 @@ public struct Caller: Sendable, Equatable {
         }
     }
 
-    /// - Throws: ``Refusal`` `.notAllowed` for a token that was made for less than everything.
+    /// - Throws: ``Refusal`` `.notAllowed` for a token with restricted permissions.
     public func requireUnrestricted() throws {
         if scopes != nil {
             throw Refusal(.notAllowed, "This token was made for less; use one without scopes, or sign in.")
         }
     }
 
-    /// Throws unless the caller administers the server and the token allows it.
+    /// Requires that the caller administers the server and that the token allows it.
     /// - Throws: ``Refusal`` `.notAllowed`.
     public func requireAdministrator() throws {
         guard user.isAdmin else { throw Refusal(.notAllowed, "This is for administrators of this server.") }
@@ -156,8 +156,8 @@ public struct Caller: Sendable, Equatable {
 
     // MARK: Plans
 
-    /// What binds this caller in an organisation: its plan, and the token's claims where they are stricter. A lower plan
-    /// counts at once for what is new; a higher one from the next token on.
+    /// The limits for this caller in an organisation: its plan, and the token's claims if they are stricter. A lower
+    /// plan applies to new things at once. A higher plan applies from the next token on.
     public func allowance(in organisation: Organisation, _ database: Transaction) -> Allowance {
         Allowance(
             plan: organisation.plan, limits: database.keysAndPlans.plans[organisation.plan],
@@ -165,7 +165,7 @@ public struct Caller: Sendable, Equatable {
     }
 }
 
-/// What may be used, and which plan says so.
+/// The limits that apply, and the plans that set them.
 public struct Allowance: Sendable {
     public let plan: Plan
     public let limits: PlanLimits
@@ -177,7 +177,7 @@ public struct Allowance: Sendable {
         self.claims = claims
     }
 
-    /// The limit that binds and the plan that it is from; nil where nothing does.
+    /// The value of a limit and the plan that sets it. Nil if there is no limit.
     subscript(limit: PlanLimit) -> (value: Int, plan: Plan)? {
         let current = limits[limit].map { ($0, plan) }
         guard let claims, let claimed = claims.limits[limit] else { return current }

@@ -1,7 +1,7 @@
 import Database
 
 extension StorageFeature {
-    /// Accounts and what they sign in with.
+    /// Accounts and their credentials.
     static let accounts = StorageFeature(
         name: "accounts",
         migrations: [.firstTables, .applianceTables, .peopleTables, .credentialsView, .namesInAnyCase],
@@ -15,7 +15,7 @@ extension StorageFeature {
 extension PermissionKey {
     public static let tokenCreate = PermissionKey(
         "token:create", "make API tokens for oneself", [.owner, .admin, .member])
-    /// The appliance's own: no organisation's role has it.
+    /// The appliance's own permission: no organisation's role has it.
     public static let applianceManage = PermissionKey(
         "appliance:manage", "administer this server: plans, accounts, metrics", [])
 }
@@ -48,9 +48,9 @@ extension Refusal.Code {
     public static let lastAdministrator = Self("last_administrator", .conflict)
     public static let secondFactor = Self("second_factor_required", .forbidden)
     public static let link = Self("link_invalid", .gone)
-    /// A second factor's code, of somebody who is signed in.
+    /// The code of a second factor is wrong, for a signed-in person.
     public static let code = Self("code_wrong", .forbidden)
-    /// The same while signing in.
+    /// The same error during sign-in.
     public static let signInCode = Self("code_wrong", .unauthenticated)
     public static let registration = Self("registration_closed", .forbidden)
     public static let signInFailed = Self("sign_in_failed", .unauthenticated)
@@ -62,7 +62,7 @@ extension Refusal.Code {
 }
 
 extension Migration {
-    /// A name is found in whatever case it is typed.
+    /// A name is found regardless of case.
     static let namesInAnyCase = Migration(
         number: 8, script: "CREATE INDEX users_by_name ON users (username COLLATE NOCASE);")
 }

@@ -2,7 +2,7 @@ public import Database
 public import Model
 
 extension Migration {
-    /// One list of credentials, whatever their kind. Its rule for what is good stands in ``Caller/Credential/isGood(now:in:)``.
+    /// One list of all kinds of credentials. ``Caller/Credential/isGood(now:in:)`` contains the rule for their validity.
     static let credentialsView = Migration(
         number: 4,
         script: """
@@ -13,7 +13,7 @@ extension Migration {
 }
 
 extension Caller.Credential {
-    /// Whether it has neither been revoked nor ended by itself. The command line is always good.
+    /// Whether it is neither revoked nor expired. The command line is always valid.
     /// - Throws: ``StorageError``.
     public func isGood(now: Timestamp, in database: Transaction) throws -> Bool {
         guard let id else { return true }
@@ -28,8 +28,8 @@ extension Caller.Credential {
         return found != nil
     }
 
-    /// As an access token names it (`cred`): `s:` or `t:` and the id; empty for the others, which no
-    /// access token is made from.
+    /// The spelling in an access token (`cred`): `s:` or `t:` and the id. Empty for the other kinds, from which no
+    /// access token is created.
     public var claim: String {
         switch self {
         case .signIn(let id): "s:\(id)"

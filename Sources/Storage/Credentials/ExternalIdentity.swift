@@ -1,16 +1,16 @@
 public import Database
 public import Model
 
-/// An account's name with somebody else: GitHub, Google, or any OpenID provider.
+/// An account's identity at another provider: GitHub, Google, or any OpenID provider.
 public struct ExternalIdentity: Sendable {
     /// The provider's address, or its issuer.
     public let provider: String
-    /// The provider's own name for the person, which never changes.
+    /// The provider's own id for the person. It never changes.
     public let subject: String
     public let email: String?
-    /// The provider says that the address was proved.
+    /// Whether the provider says that the address was verified.
     public let isEmailVerified: Bool
-    /// What the person is called there, as a wish for the account's name.
+    /// The person's name at the provider, used as a suggestion for the account's name.
     public let suggestedName: String
 
     public init(provider: String, subject: String, email: String?, isEmailVerified: Bool, suggestedName: String) {
@@ -21,7 +21,7 @@ public struct ExternalIdentity: Sendable {
         self.suggestedName = suggestedName
     }
 
-    /// The account of this identity.
+    /// The account with this identity.
     public func user(in database: Transaction) throws -> User? {
         let id = try database.first(
             "SELECT user_id FROM identities WHERE provider = ? AND subject = ?", provider, subject
@@ -29,8 +29,8 @@ public struct ExternalIdentity: Sendable {
         return try id.flatMap { try User.find(id: $0, in: database) }
     }
 
-    /// The account of this identity, which is made where there is none. An account that has proved the same address is
-    /// this person's, if the provider has proved it too.
+    /// Returns the account with this identity, and creates it if there is none. An account with the same verified
+    /// address belongs to this person, if the provider has verified the address too.
     /// - Parameter mayRegister: whether strangers get an account.
     /// - Throws: ``Refusal`` `.registration`; ``StorageError``.
     public func signIn(mayRegister: Bool, now: Timestamp, in database: Transaction) throws -> User {
@@ -58,7 +58,7 @@ public struct ExternalIdentity: Sendable {
             subject, user.id, email, now)
     }
 
-    /// The wish, or the wish with the first number behind it that nobody has.
+    /// The suggested name, or the suggested name with the first free number appended.
     private func freeName(in database: Transaction) throws -> String {
         let letters = suggestedName.unicodeScalars.filter {
             $0.isASCII
@@ -74,14 +74,14 @@ public struct ExternalIdentity: Sendable {
         return "\(base)-\(RandomText.makeReadable(letters: 7))"
     }
 
-    /// An identity as its account's owner sees it.
+    /// An identity as shown to the account's owner.
     public struct Listed: Sendable {
         public let provider, subject: String
         public let email: String?
         public let createdAt: Timestamp
     }
 
-    /// Those through which an account can sign in.
+    /// The identities through which an account can sign in.
     public static func list(of userId: String, in database: Transaction) throws -> [Listed] {
         try database.rows("SELECT * FROM identities WHERE user_id = ? ORDER BY created_at LIMIT 50", userId) {
             Listed(
@@ -90,7 +90,7 @@ public struct ExternalIdentity: Sendable {
         }
     }
 
-    /// Removing twice changes nothing.
+    /// Removes an identity. Removing it twice changes nothing.
     public static func remove(
         provider: String, subject: String, of userId: String, in database: Transaction
     ) throws {

@@ -1,13 +1,13 @@
 public import Database
 public import Model
 
-/// A secret in a link that does one thing for one account, once.
+/// A secret in a link that performs one action for one account, once.
 public enum OneTimeLink {
     public enum Purpose: String, Sendable {
         case resetPassword = "reset_password"
         case verifyEmail = "verify_email"
 
-        /// In seconds: long enough for slow mail.
+        /// The lifetime in seconds: long enough for slow mail.
         public var lifetimeSeconds: Int64 {
             switch self {
             case .resetPassword: 3600
@@ -16,7 +16,7 @@ public enum OneTimeLink {
         }
     }
 
-    /// Makes a link; earlier ones of the same purpose stop working.
+    /// Creates a link. Earlier ones of the same purpose stop working.
     /// - Returns: its secret.
     public static func create(
         _ purpose: Purpose, userId: String, email: String? = nil, now: Timestamp, in database: Transaction
@@ -29,7 +29,7 @@ public enum OneTimeLink {
         return secret
     }
 
-    /// The account and the address of a link that would work now.
+    /// The account and the address of a link that is still valid.
     /// - Throws: ``Refusal`` `.link`; ``StorageError``.
     public static func find(
         _ purpose: Purpose, secret: String, now: Timestamp, in database: Transaction
@@ -46,7 +46,7 @@ public enum OneTimeLink {
         return (user, email)
     }
 
-    /// Uses a link up.
+    /// Uses a link, which cannot be used again.
     /// - Throws: as ``find(_:secret:now:in:)``.
     public static func use(
         _ purpose: Purpose, secret: String, now: Timestamp, in database: Transaction
@@ -56,7 +56,7 @@ public enum OneTimeLink {
         return found
     }
 
-    /// Links that are out stop working, whatever they are for.
+    /// Cancels all unused links, whatever their purpose.
     public static func cancelPending(userId: String, now: Timestamp, in database: Transaction) throws {
         for purpose in [Purpose.resetPassword, .verifyEmail] {
             try cancelAll(purpose, userId: userId, now: now, in: database)

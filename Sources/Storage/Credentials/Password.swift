@@ -1,21 +1,21 @@
 public import Database
 public import Model
 
-/// An account's password, as its hash in the PHC string format; making and checking hashes is not done here.
+/// An account's password, as its hash in the PHC string format. Hashes are created and verified elsewhere.
 public enum Password {
-    /// Nil for accounts that sign in in other ways only.
+    /// Nil for accounts that only sign in in other ways.
     public static func hash(userId: String, in database: Transaction) throws -> String? {
         try database.first("SELECT hash FROM passwords WHERE user_id = ?", userId) { try $0.text("hash") }
     }
 
     /// Sets a password and ends all other sign-ins.
-    /// - Parameter kept: the sign-in that asks.
+    /// - Parameter kept: the sign-in of the caller.
     public static func set(
         hash: String, userId: String, keeping kept: String?, now: Timestamp, in database: Transaction
     ) throws {
         try store(hash, userId: userId, now: now, in: database)
         try SignIn.endAll(userId: userId, except: kept, .passwordChanged, now: now, in: database)
-        // Nor does a link that somebody else asked for change the address afterwards.
+        // A link that was requested by somebody else must not change the address afterwards either.
         for purpose in [OneTimeLink.Purpose.resetPassword, .verifyEmail] {
             try OneTimeLink.cancelAll(purpose, userId: userId, now: now, in: database)
         }

@@ -1,9 +1,9 @@
 public import Database
 public import Model
 
-/// What an account shows beside its password: codes of an authenticator app, or one of ten codes kept for its loss.
+/// The second factor of an account: codes of an authenticator app, or one of ten recovery codes.
 public enum SecondFactor {
-    /// As many as fit on a small paper.
+    /// The number of recovery codes: as many as fit on a small paper.
     public static let recoveryCodeCount = 10
 
     private static func place(_ userId: String) -> Vault.Place {
@@ -16,8 +16,8 @@ public enum SecondFactor {
         ) { try $0.integer("found") } != nil
     }
 
-    /// Makes a seed that counts once a code of it was shown; one that was never confirmed is replaced.
-    /// - Throws: ``Refusal`` `.invalid` when there is one; ``StorageError``.
+    /// Creates a seed. It is active after one of its codes was entered. A seed that was never confirmed is replaced.
+    /// - Throws: ``Refusal`` `.invalid` if there is one; ``StorageError``.
     public static func begin(userId: String, now: Timestamp, in database: Transaction) throws -> [UInt8] {
         guard try !isOn(userId: userId, in: database) else {
             throw Refusal(.notPossible, "There is a second factor already; turn it off first.")
@@ -32,7 +32,7 @@ public enum SecondFactor {
         return seed
     }
 
-    /// The seed that waits for its first code, to be shown once more.
+    /// The seed that is not confirmed yet, to be shown again.
     public static func pending(userId: String, in database: Transaction) throws -> [UInt8]? {
         let sealed = try database.first(
             "SELECT seed FROM second_factors WHERE user_id = ? AND confirmed_at IS NULL", userId
@@ -40,8 +40,8 @@ public enum SecondFactor {
         return try sealed.map { try Vault.open($0, at: place(userId), in: database.tenant(userId)) }
     }
 
-    /// Turns the second factor on with a first code.
-    /// - Returns: the recovery codes, this once.
+    /// Activates the second factor with a first code.
+    /// - Returns: the recovery codes. They are not shown again.
     /// - Throws: ``Refusal`` `.code`; ``StorageError``.
     public static func confirm(
         code: String, userId: String, now: Timestamp, in database: Transaction
@@ -54,8 +54,8 @@ public enum SecondFactor {
         return try renewRecoveryCodes(userId: userId, in: database)
     }
 
-    /// Takes a code of the app or a recovery code; each works once.
-    /// - Returns: whether it was one.
+    /// Accepts a code of the app or a recovery code. Each works once.
+    /// - Returns: whether the code was valid.
     public static func take(
         _ code: String, userId: String, now: Timestamp, in database: Transaction
     ) throws -> Bool {
@@ -66,12 +66,12 @@ public enum SecondFactor {
             digest(plain, userId), userId) > 0
     }
 
-    /// As apps and phones write codes, `123 456` and `6u88-jqsd-7u82`, and as an input method for full-width letters does.
+    /// Normalises codes: apps and phones write `123 456` and `6u88-jqsd-7u82`, and some input methods write full-width letters.
     private static func plain(_ code: String) -> String {
         FullWidth.narrowed(code).filter { !$0.isWhitespace && $0 != "-" }
     }
 
-    /// Ten new codes in place of all older ones.
+    /// Creates ten new codes, which replace all older ones.
     public static func renewRecoveryCodes(userId: String, in database: Transaction) throws -> [String] {
         try database.run("DELETE FROM recovery_codes WHERE user_id = ?", userId)
         return try (0..<recoveryCodeCount).map { _ in
@@ -91,7 +91,7 @@ public enum SecondFactor {
     public static func turnOff(userId: String, in database: Transaction) throws {
         try database.run("DELETE FROM second_factors WHERE user_id = ?", userId)
         try database.run("DELETE FROM recovery_codes WHERE user_id = ?", userId)
-        // What was shown with it is shown no more.
+        // Sign-ins that used the second factor no longer count as strong.
         try database.run("UPDATE sign_ins SET strong = 0 WHERE user_id = ?", userId)
     }
 
@@ -108,7 +108,7 @@ public enum SecondFactor {
         return true
     }
 
-    /// 60 random bits and the account's id: a fast hash is enough where guesses are counted.
+    /// 60 random bits and the account's id. A fast hash is enough because the number of guesses is limited.
     private static func digest(_ code: String, _ userId: String) -> [UInt8] {
         Digest.of("\(userId) \(code.lowercased())")
     }

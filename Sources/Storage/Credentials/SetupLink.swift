@@ -1,20 +1,20 @@
 public import Database
 public import Model
 
-/// The way in for the first administrator: a secret that works once, for a while.
+/// The link for the first administrator: a secret that works once, for a limited time.
 public struct SetupLink: Sendable {
-    /// Where the owner finds the link, in the state directory.
+    /// The name of the file in the state directory in which the owner finds the link.
     public static let fileName = "setup-link"
 
-    /// Long enough to walk to another machine, too short to be found in a log, in seconds.
+    /// The lifetime in seconds: long enough to walk to another machine, too short for the link to be found in a log.
     public static let lifetimeSeconds: Int64 = 30 * 60
 
-    /// 256 random bits, as they stand in the link.
+    /// 256 random bits, as text in the link.
     public let secret: String
     public let expiresAt: Timestamp
 
-    /// Makes a link; links made before stop working.
-    /// - Throws: ``Refusal`` `.setUp` when there is an administrator; ``StorageError``.
+    /// Creates a link. Earlier links stop working.
+    /// - Throws: ``Refusal`` `.setUp` if there is an administrator; ``StorageError``.
     public static func create(now: Timestamp, in database: Transaction) throws -> SetupLink {
         guard try !User.hasAdministrator(in: database) else { throw refusal }
         let link = SetupLink(
@@ -25,8 +25,8 @@ public struct SetupLink: Sendable {
         return link
     }
 
-    /// A link that was made before and would work now.
-    /// - Parameter secret: what its owner has kept.
+    /// An earlier link that is still valid.
+    /// - Parameter secret: the secret that its owner has kept.
     /// - Throws: ``StorageError``.
     public static func kept(_ secret: String, now: Timestamp, in database: Transaction) throws -> SetupLink? {
         guard try isGood(secret, now: now, in: database) else { return nil }
@@ -35,7 +35,7 @@ public struct SetupLink: Sendable {
         }
     }
 
-    /// Whether the secret would work now.
+    /// Whether the secret is still valid.
     public static func isGood(_ secret: String, now: Timestamp, in database: Transaction) throws -> Bool {
         let found = try database.first(
             "SELECT 1 AS found FROM setup_links WHERE digest = ? AND used_at IS NULL AND expires_at > ?",
@@ -44,8 +44,8 @@ public struct SetupLink: Sendable {
         return try found != nil && !User.hasAdministrator(in: database)
     }
 
-    /// Uses the link up and makes the first administrator with a token, in one transaction.
-    /// - Parameter passwordHash: nil makes an account without a password.
+    /// Uses the link and creates the first administrator with a token, in one transaction.
+    /// - Parameter passwordHash: nil creates an account without a password.
     /// - Throws: ``Refusal`` `.setUp`, `.nameTaken`; ``StorageError``.
     public static func use(
         _ secret: String, username: String, passwordHash: String? = nil, now: Timestamp, in database: Transaction

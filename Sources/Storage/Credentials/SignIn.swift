@@ -1,17 +1,17 @@
 public import Database
 public import Model
 
-/// Somebody who signed in, on one browser or one machine, until it ends.
+/// A sign-in of a person on one browser or one machine.
 public struct SignIn: Sendable, Equatable {
     public enum Kind: String, Sendable {
-        /// A cookie holds the secret.
+        /// A browser. A cookie holds the secret.
         case browser
-        /// Short access tokens, renewed with rotating refresh tokens.
+        /// Short-lived access tokens, renewed with rotating refresh tokens.
         case client
-        /// The desktop client in the field: one access token of seven days, and nothing to renew it with.
+        /// The desktop client already in use: one access token of seven days, without renewal.
         case desktop
 
-        /// How long it lasts without being used, in seconds.
+        /// The lifetime without use, in seconds.
         public var lifetimeSeconds: Int64 {
             switch self {
             case .browser: 30 * 86_400
@@ -25,9 +25,9 @@ public struct SignIn: Sendable, Equatable {
         case signedOut = "signed_out"
         case everywhere
         case passwordChanged = "password_changed"
-        /// A refresh token came twice: one of the two was stolen.
+        /// A refresh token was used twice: one of the two was stolen.
         case reused
-        /// An administrator put the account out of use.
+        /// An administrator disabled the account.
         case disabled
     }
 
@@ -35,18 +35,18 @@ public struct SignIn: Sendable, Equatable {
     public let userId: String
     public let organisationId: String
     public let kind: Kind
-    /// What the client says it is, as far as a person needs it.
+    /// The client's description of itself, for people.
     public let client: String
     public let address: String
-    /// A second factor was shown.
+    /// Whether a second factor was used.
     public let isStrong: Bool
     public let createdAt: Timestamp
     public let lastSeenAt: Timestamp
     public let expiresAt: Timestamp
 
-    /// How exactly the last use is written down, in seconds.
+    /// The resolution of the last use, in seconds.
     private static let useResolution: Int64 = 60
-    /// Sign-ins at once of one account: the oldest ends when one more begins.
+    /// The maximum number of sign-ins of one account. If one more begins, the oldest ends.
     static let perUser = 100
 
     init(_ row: Row) throws {
@@ -62,8 +62,8 @@ public struct SignIn: Sendable, Equatable {
         expiresAt = try row.time("expires_at")
     }
 
-    /// Begins a sign-in in the account's own organisation.
-    /// - Returns: it, and the secret of the browser's cookie or the first refresh token; none for the desktop client.
+    /// Creates a sign-in in the account's own organisation.
+    /// - Returns: the sign-in, and the secret of the browser's cookie or the first refresh token. The desktop client gets none.
     /// - Throws: ``StorageError``.
     public static func begin(
         user: User, kind: Kind, client: String, address: String, isStrong: Bool, now: Timestamp,
@@ -93,7 +93,7 @@ public struct SignIn: Sendable, Equatable {
             decode: SignIn.init)
     }
 
-    /// The sign-in of a browser's cookie.
+    /// The sign-in for a browser's cookie.
     public static func find(
         cookie secret: String, now: Timestamp, in database: Transaction
     ) throws -> SignIn? {
@@ -102,8 +102,8 @@ public struct SignIn: Sendable, Equatable {
             decode: SignIn.init)
     }
 
-    /// The one who signed in. A membership that is gone leads back to the account's own organisation; a token for that
-    /// organisation is worth nothing any more.
+    /// The signed-in caller. If the membership no longer exists, the caller is in the account's own organisation, and a
+    /// token for that organisation is no longer valid.
     public func caller(
         claims: Caller.Claims? = nil, organisationId: String? = nil, address: String, in database: Transaction
     ) throws -> Caller? {
@@ -118,21 +118,21 @@ public struct SignIn: Sendable, Equatable {
 
     public func needsMark(now: Timestamp) -> Bool { lastSeenAt <= now.advanced(bySeconds: -Self.useResolution) }
 
-    /// Used again: lasts longer.
+    /// Records a use, which extends the sign-in.
     public func markUsed(address: String, now: Timestamp, in database: Transaction) throws {
-        // The desktop client's token ends when it ends.
+        // The desktop client's sign-in expires with its token.
         let end = kind == .desktop ? expiresAt : now.advanced(bySeconds: kind.lifetimeSeconds)
         try database.run(
             "UPDATE sign_ins SET last_seen_at = ?, address = ?, expires_at = ? WHERE id = ? AND ended_at IS NULL",
             now, address, end, id)
     }
 
-    /// Goes on in another organisation. The caller has checked the membership.
+    /// Switches to another organisation. The caller has checked the membership.
     public func switchTo(_ organisationId: String, in database: Transaction) throws {
         try database.run("UPDATE sign_ins SET organisation_id = ? WHERE id = ?", organisationId, id)
     }
 
-    /// A second factor was shown after the sign-in began.
+    /// A second factor was used after the sign-in began.
     public func strengthen(in database: Transaction) throws {
         try database.run("UPDATE sign_ins SET strong = 1 WHERE id = ?", id)
     }
@@ -146,7 +146,7 @@ public struct SignIn: Sendable, Equatable {
             """, userId, now, perUser + 1, decode: SignIn.init)
     }
 
-    /// Ending twice changes nothing.
+    /// Ends the sign-in. Ending it twice changes nothing.
     public func end(_ reason: EndReason, now: Timestamp, in database: Transaction) throws {
         try database.run(
             "UPDATE sign_ins SET ended_at = ?, end_reason = ?, digest = NULL WHERE id = ? AND ended_at IS NULL", now,
@@ -154,8 +154,8 @@ public struct SignIn: Sendable, Equatable {
         try Revocation.add(.credential(id), now: now, in: database)
     }
 
-    /// Ends all of an account's, but for the one that asks.
-    /// - Returns: how many.
+    /// Ends all sign-ins of an account, except the caller's.
+    /// - Returns: the number of ended sign-ins.
     @discardableResult
     public static func endAll(
         userId: String, except kept: String?, _ reason: EndReason, now: Timestamp, in database: Transaction
@@ -165,7 +165,7 @@ public struct SignIn: Sendable, Equatable {
         return all.count
     }
 
-    /// Forgets sign-ins that ended or expired more than a month ago.
+    /// Deletes sign-ins that ended or expired more than a month ago.
     public static func clearAway(now: Timestamp, in database: Transaction) throws {
         let month = now.advanced(bySeconds: -30 * 86_400)
         try database.run("DELETE FROM sign_ins WHERE ended_at < ? OR expires_at < ?", month, month)
@@ -173,21 +173,21 @@ public struct SignIn: Sendable, Equatable {
 
     // MARK: Refresh tokens
 
-    /// How long a used refresh token is remembered, so that its second use is recognised as theft, in seconds: a week. A client that
-    /// refreshes every 15 minutes leaves 672 rows. Later uses are refused like those of any unknown token.
+    /// How long a used refresh token is remembered, so that its second use is detected as theft, in seconds: a week. A
+    /// client that refreshes every 15 minutes leaves 672 rows. Later uses are refused like those of any unknown token.
     static let reuseWindowSeconds: Int64 = 7 * 86_400
 
     public enum Refreshed: Sendable {
-        /// The sign-in goes on; this is its next refresh token.
+        /// The sign-in was extended, with its next refresh token.
         case renewed(SignIn, next: String)
-        /// The token was used before: the sign-in has been ended.
+        /// The token was used before: the sign-in was ended.
         case reused(SignIn)
         case unknown
     }
 
-    /// Uses a refresh token up and makes the next one.
+    /// Uses a refresh token and creates the next one.
     ///
-    /// An outcome and not an error: ending the family must stay when the caller is told no.
+    /// Returns an outcome instead of throwing: the end of the sign-in must be committed even if the caller is refused.
     /// - Throws: ``StorageError``.
     public static func refresh(_ secret: String, now: Timestamp, in database: Transaction) throws -> Refreshed {
         let found = try database.first(

@@ -1,20 +1,20 @@
 public import Database
 public import Model
 
-/// Changes of an account that its credentials follow.
+/// Changes of an account that affect its credentials.
 extension User {
-    /// Sets the address; a new one counts only when it has been proved.
+    /// Sets the address. A new address is used only after it was verified.
     public func setEmail(_ email: String?, verifiedAt: Timestamp?, in database: Transaction) throws {
         if let email, verifiedAt != nil, let other = try User.find(verifiedEmail: email, in: database), other.id != id {
             throw Refusal(.nameTaken, "Another account has the address \(email).")
         }
-        // Links in the old mailbox are worth nothing any more.
+        // Links in the old mailbox are no longer valid.
         if verifiedAt != nil { try OneTimeLink.cancelAll(.resetPassword, userId: id, now: .now(), in: database) }
         try database.run(
             "UPDATE users SET email = ?, email_verified_at = ? WHERE id = ?", email?.lowercased(), verifiedAt, id)
     }
 
-    /// Puts the account out of use: its sign-ins end, its tokens are refused, its connections are cut. Nothing is lost.
+    /// Disables the account: its sign-ins end, its tokens are refused, its connections are closed. No data is lost.
     /// - Throws: ``Refusal`` `.lastAdministrator`; ``StorageError``.
     public func disable(now: Timestamp, in database: Transaction) throws {
         database.lock(.appliance)
@@ -24,10 +24,10 @@ extension User {
         try mustLeaveAnAdministrator(in: database)
     }
 
-    /// Takes ``disable(now:in:)`` back. Sign-ins stay ended.
+    /// Reverses ``disable(now:in:)``. Sign-ins stay ended.
     public func enable(in database: Transaction) throws {
         try database.run("UPDATE users SET disabled_at = NULL WHERE id = ?", id)
-        // A server that starts reads what is revoked from the beginning.
+        // A server that starts reads all stored revocations.
         try Revocation.takeBack(userId: id, in: database)
     }
 

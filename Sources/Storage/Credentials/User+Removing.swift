@@ -19,7 +19,7 @@ extension User {
                 .lastOwner,
                 "\(username) is the last owner of the organisation \(orphan); hand it on or delete it first.")
         }
-        // Also in other people's organisations: what was used is written down before the rows go.
+        // Also in other organisations: usage is recorded before the rows are deleted.
         let now = Timestamp.now()
         for feature in StorageFeature.all { try feature.endAccount(id, now, database) }
         try Revocation.add(.user(id), now: now, in: database)

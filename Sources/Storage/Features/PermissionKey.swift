@@ -1,15 +1,15 @@
-/// What a member of an organisation may do. Roles are sets of these; tokens may carry fewer than their owner has.
+/// A permission of a member of an organisation. Roles are sets of permissions. A token may have fewer permissions than its owner.
 ///
 /// Each feature declares its own (``StorageFeature/permissions``).
 public struct PermissionKey: Sendable, Hashable, Comparable {
     /// The roles that every organisation has.
     public enum BuiltInRole: String, Sendable, CaseIterable { case owner, admin, support, member }
 
-    /// As the API, roles and tokens spell it: `session:create`.
+    /// The spelling in the API, in roles and in tokens: `session:create`.
     public let rawValue: String
-    /// One sentence for people who make a role.
+    /// One sentence for people who create a role.
     public let explanation: String
-    /// The built-in roles that have it; empty for what is the appliance's own.
+    /// The built-in roles that have it. Empty for the appliance's own permissions.
     let roles: Set<BuiltInRole>
 
     init(_ rawValue: String, _ explanation: String, _ roles: Set<BuiltInRole>) {
@@ -24,10 +24,10 @@ public struct PermissionKey: Sendable, Hashable, Comparable {
         self = known
     }
 
-    /// Those of all features, in the features' order.
+    /// The permissions of all features, in the features' order.
     public static let allCases = StorageFeature.all.flatMap(\.permissions)
 
-    /// Those that an organisation's role can hold.
+    /// The permissions that an organisation's role can have.
     public static let ofOrganisations = allCases.filter { !$0.roles.isEmpty }
 
     private static let byWord = Dictionary(uniqueKeysWithValues: allCases.map { ($0.rawValue, $0) })
@@ -38,7 +38,7 @@ public struct PermissionKey: Sendable, Hashable, Comparable {
 
     public static func < (left: PermissionKey, right: PermissionKey) -> Bool { left.rawValue < right.rawValue }
 
-    /// Words separated by spaces; words that this version does not know are dropped: they allow nothing here.
+    /// Parses words separated by spaces. Unknown words are dropped: they allow nothing in this version.
     static func parse(_ text: String) -> Set<PermissionKey> {
         Set(text.split(separator: " ").compactMap { PermissionKey(rawValue: String($0)) })
     }

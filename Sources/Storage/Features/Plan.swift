@@ -1,15 +1,15 @@
-/// What an organisation may use. What each plan allows stands in the ``PlanCatalogue``.
+/// What an organisation may use. The ``PlanCatalogue`` contains the limits of each plan.
 public enum Plan: String, Sendable, CaseIterable, Comparable {
     case free, pro, team, enterprise
-    /// No limits: the appliance's own people.
+    /// No limits: for the appliance's own people.
     case admin
 
-    /// In the order of what they allow.
+    /// Ordered by what the plans allow.
     public static func < (left: Plan, right: Plan) -> Bool {
         let all = allCases
         return (all.firstIndex(of: left) ?? 0) < (all.firstIndex(of: right) ?? 0)
     }
 
-    /// As a sentence names it: "Upgrade to Pro".
+    /// The name in a sentence: "Upgrade to Pro".
     public var title: String { rawValue.prefix(1).uppercased() + rawValue.dropFirst() }
 }

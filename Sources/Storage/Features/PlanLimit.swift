@@ -1,12 +1,12 @@
-/// What a plan can limit. Each feature declares its own (``StorageFeature/limits``).
+/// A limit that a plan can set. Each feature declares its own (``StorageFeature/limits``).
 public struct PlanLimit: Sendable, Hashable {
-    /// The API's, the configuration's and the tokens' name: `maxShares`.
+    /// The name in the API, the configuration and tokens: `maxShares`.
     public let rawValue: String
-    /// As a page names it.
+    /// The name on a page.
     public let title: String
-    /// Whether what it limits can be used yet; if not, pages do not name it.
+    /// Whether the limited feature is available. If not, pages do not show the limit.
     public let isOffered: Bool
-    /// What each plan allows before the owner's configuration; a plan that is absent does not limit it.
+    /// Each plan's default value. A plan that is absent has no limit.
     let defaults: [Plan: Int]
 
     init(_ rawValue: String, _ title: String, _ defaults: [Plan: Int], isOffered: Bool = true) {
@@ -22,7 +22,7 @@ public struct PlanLimit: Sendable, Hashable {
         self = known
     }
 
-    /// Those of all features, in the features' order.
+    /// The limits of all features, in the features' order.
     public static let allCases = StorageFeature.all.flatMap(\.limits)
 
     private static let byWord = Dictionary(uniqueKeysWithValues: allCases.map { ($0.rawValue, $0) })
@@ -32,13 +32,13 @@ public struct PlanLimit: Sendable, Hashable {
     public func hash(into hasher: inout Hasher) { hasher.combine(rawValue) }
 }
 
-/// A plan's numbers; a limit that is absent does not bind.
+/// A plan's values. A limit that is absent does not apply.
 public struct PlanLimits: Sendable, Equatable {
     private var values: [PlanLimit: Int]
 
     init(_ values: [PlanLimit: Int]) { self.values = values }
 
-    /// From the API's form, where -1 means no limit.
+    /// Parses the API's form, in which -1 means no limit.
     public init(named: [String: Int]) {
         values = [:]
         for (name, value) in named where value >= 0 {
@@ -48,7 +48,7 @@ public struct PlanLimits: Sendable, Equatable {
 
     public static let unlimited = PlanLimits([:])
 
-    /// Nil: no limit.
+    /// Nil for no limit.
     public subscript(limit: PlanLimit) -> Int? { values[limit] }
 
     /// The API's form: every limit, -1 for none.
@@ -56,7 +56,7 @@ public struct PlanLimits: Sendable, Equatable {
         Dictionary(uniqueKeysWithValues: PlanLimit.allCases.map { ($0.rawValue, values[$0] ?? -1) })
     }
 
-    /// The stricter of two in each limit.
+    /// The stricter value for each limit.
     func stricter(_ other: PlanLimits) -> PlanLimits { PlanLimits(values.merging(other.values) { min($0, $1) }) }
 
     mutating func set(_ limit: PlanLimit, to value: Int?) { values[limit] = value }

@@ -1,29 +1,29 @@
 import Database
 import Model
 
-/// What one capability adds to the database and to the rules over it. ``all`` is the only list of them.
+/// What one feature adds to the database and its rules. ``all`` is the only list of features.
 struct StorageFeature: Sendable {
-    /// The capability's word, as ARCHITECTURE.md lists it.
+    /// The feature's name, as listed in ARCHITECTURE.md.
     let name: String
-    /// Every row of these belongs to exactly one organisation.
+    /// Every row of these tables belongs to exactly one organisation.
     var tenantTables: Set<String> = []
-    /// Numbered over all features, in the order in which they shipped.
+    /// Numbered across all features, in the order in which they were released.
     var migrations: [Migration] = []
     var permissions: [PermissionKey] = []
     var limits: [PlanLimit] = []
-    /// Ends what an account has running, anywhere, before its rows go.
+    /// Ends everything that an account has running, in any organisation, before its rows are deleted.
     var endAccount: @Sendable (_ userId: String, _ now: Timestamp, Transaction) throws -> Void = { _, _, _ in }
-    /// Removes one batch of rows that are kept only because something happened. A batch is a transaction: other writers wait for it.
-    /// - Returns: how many rows that are counted were removed; called again until it is 0.
+    /// Removes one batch of rows that only record past events. Each batch is a transaction: other writers wait for it.
+    /// - Returns: the number of removed rows of the counted kinds. Called again until it is 0.
     var clearAway: @Sendable (RetentionCutoffs, Transaction) throws -> Int = { _, _ in 0 }
 }
 
-/// What is old enough to be removed.
+/// The age at which rows are removed.
 struct RetentionCutoffs: Sendable {
-    /// What ended before this; nil keeps all history.
+    /// Removes rows that ended before this time. Nil keeps all history.
     let history: Timestamp?
-    /// One-time links and invitations that ended before this.
+    /// Removes one-time links and invitations that ended before this time.
     let links: Timestamp
-    /// Names and ports that were released before this.
+    /// Removes names and ports that were released before this time.
     let names: Timestamp
 }

@@ -4,10 +4,10 @@ import Glibc
 
 /// A key of 32 random bytes in a file that only we can read.
 public enum KeyFile {
-    /// In bytes: AES-256, Ed25519 seeds and HMAC-SHA-256 keys are all of this size.
+    /// The size in bytes: AES-256, Ed25519 seeds and HMAC-SHA-256 keys all have this size.
     public static let size = 32
 
-    /// Reads a key, or makes it where there is none yet.
+    /// Reads a key, or creates it if there is none yet.
     /// - Throws: ``StorageError`` that names the file.
     public static func load(_ path: String) throws -> [UInt8] {
         if let key = try read(path) { return key }
@@ -17,7 +17,7 @@ public enum KeyFile {
         {
             throw failure("write", path, error)
         }
-        // Another process may have been faster; the file decides.
+        // Another process may have created the file first. Its key is used.
         guard let stored = try read(path) else {
             throw StorageError(.unavailable, "\(path) was removed while it was created; start again")
         }

@@ -4,12 +4,12 @@ import Glibc
 import Model
 import Synchronization
 
-/// The keys that are not in the database: the master key, which everything sealed depends on, and the audit log's.
+/// The keys that are not in the database: the master key, on which all sealed values depend, and the audit log's key.
 public final class Keyring: Sendable {
-    /// File names in the state directory.
+    /// The names of files in the state directory.
     public static let masterName = "master.key"
     public static let auditName = "audit.key"
-    /// A rotation that has not ended yet leaves the new key here.
+    /// The suffix of the file with the new key during a rotation.
     public static let nextSuffix = ".next"
 
     let audit: Curve25519.Signing.PrivateKey
@@ -18,7 +18,7 @@ public final class Keyring: Sendable {
 
     struct MasterKey: Sendable {
         let key: SymmetricKey
-        /// Tells which master key wrapped a data key: the beginning of its SHA-256, in hexadecimal.
+        /// Identifies the master key that wrapped a data key: the beginning of its SHA-256, in hexadecimal.
         let id: String
 
         init(_ bytes: [UInt8]) {
@@ -27,8 +27,8 @@ public final class Keyring: Sendable {
         }
     }
 
-    /// Reads the keys of a state directory, or makes them.
-    /// - Parameter credential: a file that systemd hands over; it wins over the state directory's master key.
+    /// Reads the keys of a state directory, or creates them.
+    /// - Parameter credential: a file from systemd. It has priority over the state directory's master key.
     /// - Throws: ``StorageError`` that names the file.
     public init(stateDirectory: String, credential: String? = nil) throws {
         let seed = try KeyFile.load("\(stateDirectory)/\(Self.auditName)")
@@ -45,8 +45,8 @@ public final class Keyring: Sendable {
         }
     }
 
-    /// What wraps data keys now: the files are looked at again, because another process may be rotating or have rotated.
-    /// A key on its way in wins: the one that it replaces will be gone.
+    /// The key that wraps data keys now. The files are read again, because another process may be rotating the key or
+    /// may have rotated it. During a rotation the new key is used: the old one will be removed.
     /// - Throws: ``StorageError``.
     func newestMaster() throws -> MasterKey {
         if let path {
@@ -56,7 +56,7 @@ public final class Keyring: Sendable {
         return masters.withLock { $0[0] }
     }
 
-    /// The master key of this id; the file is looked at again, because another process may have rotated it.
+    /// The master key with this id. The file is read again, because another process may have rotated the key.
     /// - Throws: ``StorageError``.
     func master(id: String) throws -> MasterKey {
         if let known = masters.withLock({ $0.first { $0.id == id } }) { return known }
@@ -72,15 +72,16 @@ public final class Keyring: Sendable {
     }
 
     private static func masters(at path: String) throws -> [MasterKey] {
-        // In this order: a rotation that ends in between has made the second file the first one.
+        // The order matters: a rotation that ends in between has renamed the second file to the first one.
         let next = try KeyFile.read(path + nextSuffix)
         let key = try KeyFile.load(path)
         return (next.map { [MasterKey($0)] } ?? []) + [MasterKey(key)]
     }
 
-    /// Makes a new master key and hands it to `rewrap`, whose success decides. A crash at any moment leaves a key that
-    /// opens everything: the new one gets its name only after all data keys are wrapped with it.
-    /// - Throws: ``Refusal`` where the key is a credential; ``StorageError``; what `rewrap` throws.
+    /// Creates a new master key and passes it to `rewrap`. The rotation succeeds only if `rewrap` does. A crash at any
+    /// moment leaves a key that opens everything: the new key gets its final name only after all data keys are wrapped
+    /// with it.
+    /// - Throws: ``Refusal`` if the key is a credential; ``StorageError``; errors of `rewrap`.
     func rotate<Success: Sendable>(_ rewrap: () async throws -> Success) async throws -> Success {
         guard let path else {
             throw Refusal(.invalid, "The master key is a systemd credential; change it where it is kept.")

@@ -1,8 +1,8 @@
 import Database
 
-/// The keys outside of the database, and what plans allow: for rules inside a transaction.
+/// The keys outside of the database and the limits of plans, for rules inside a transaction.
 public final class KeysAndPlans: Sendable {
-    /// For files that are only looked at: backups, migrations.
+    /// For files that are only read: backups, migrations.
     static let none = KeysAndPlans(keys: nil, plans: PlanCatalogue())
 
     private let keys: Keyring?

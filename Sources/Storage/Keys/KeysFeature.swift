@@ -1,4 +1,4 @@
 extension StorageFeature {
-    /// What seals and signs.
+    /// Keys that seal and sign.
     static let keys = StorageFeature(name: "keys", tenantTables: ["data_keys"])
 }

@@ -2,14 +2,14 @@ import Crypto
 public import Database
 public import Model
 
-/// A key that signs access tokens; sealed in the database, so that every process and every restart has the same ones.
+/// A key that signs access tokens. It is stored sealed in the database, so that every process has the same keys after every restart.
 public struct SigningKey: Sendable, Equatable {
-    /// A new key signs after this time, in seconds: 30 days.
+    /// The age in seconds after which a new key is created: 30 days.
     public static let rotationSeconds: Int64 = 30 * 86_400
-    /// How long an old key is still believed: the longest token (7 days) and a day, in seconds.
+    /// How long an old key is still accepted, in seconds: the longest token (7 days) plus a day.
     public static let overlapSeconds: Int64 = 8 * 86_400
 
-    /// Stands in a token's header (`kid`).
+    /// The id in a token's header (`kid`).
     public let id: String
     public let secret: [UInt8]
     public let createdAt: Timestamp
@@ -18,20 +18,20 @@ public struct SigningKey: Sendable, Equatable {
         Vault.Place(table: "signing_keys", row: id, column: "secret")
     }
 
-    /// Whether another one should sign.
+    /// Whether a new key should sign instead.
     public func isOld(now: Timestamp) -> Bool { createdAt < now.advanced(bySeconds: -Self.rotationSeconds) }
 
     private static func oldestBelieved(_ now: Timestamp) -> Timestamp {
         now.advanced(bySeconds: -(rotationSeconds + overlapSeconds))
     }
 
-    /// The keys that are believed, the one that signs first.
+    /// The accepted keys. The first is the key that signs.
     /// - Throws: ``StorageError``.
     public static func valid(now: Timestamp, in database: Transaction) throws -> [SigningKey] {
         try list(in: database).filter { $0.createdAt >= oldestBelieved(now) }
     }
 
-    /// Deletes expired keys. Makes a new key if there is none or the newest is old.
+    /// Deletes expired keys. Creates a new key if there is none or if the newest is old.
     /// - Returns: the valid keys, newest first.
     /// - Throws: ``StorageError``.
     public static func rotateIfDue(now: Timestamp, in database: Transaction) throws -> [SigningKey] {
@@ -40,7 +40,7 @@ public struct SigningKey: Sendable, Equatable {
         return try list(in: database)
     }
 
-    /// Makes a new key; the older ones are believed until their tokens have ended.
+    /// Creates a new key. The older ones are accepted until their tokens have expired.
     public static func add(now: Timestamp, in database: Transaction) throws -> String {
         let id = Identifier.make(now: now)
         let sealed = try Vault.seal(KeyFile.random(), at: place(id), in: database.tenant(Vault.appliance))
@@ -60,6 +60,6 @@ public struct SigningKey: Sendable, Equatable {
         }
     }
 
-    /// Wraps all data keys with the master key that is newest. Returns how many there are.
+    /// Wraps all data keys with the newest master key. Returns the number of data keys.
     public static func rewrapAll(in database: Transaction) throws -> Int { try Vault.rewrap(in: database) }
 }

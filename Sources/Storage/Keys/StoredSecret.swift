@@ -1,7 +1,7 @@
 public import Database
 public import Model
 
-/// A secret of the owner's configuration that stands sealed in the database instead of in a file.
+/// A secret of the owner's configuration that is stored sealed in the database instead of in a file.
 public enum StoredSecret {
     private static func place(_ name: String) -> Vault.Place {
         Vault.Place(table: "secrets", row: name, column: "sealed")
@@ -21,7 +21,7 @@ public enum StoredSecret {
         try database.run("DELETE FROM secrets WHERE name = ?", name) > 0
     }
 
-    /// All of them, opened, by name.
+    /// All secrets, decrypted, by name.
     public static func all(in database: Transaction) throws -> [String: String] {
         let stored = try database.rows("SELECT name, sealed FROM secrets LIMIT 100") {
             (try $0.text("name"), try $0.blob("sealed"))
@@ -34,15 +34,15 @@ public enum StoredSecret {
         return found
     }
 
-    /// The names alone, from a database that nothing is to be made in or brought forward; empty where there is none, and where it is
-    /// older than sealed secrets.
+    /// Only the names. Reads the database without creating or migrating anything. Empty if there is no database, or if
+    /// it is older than sealed secrets.
     public static func names(stateDirectory: String) -> Set<String> {
         let path = "\(stateDirectory)/\(Database.fileName)"
         let stored = try? SQLiteConnection(path: path, mode: .readOnly).read { try list(in: $0) }
         return Set((stored ?? []).map(\.name))
     }
 
-    /// Names and when each was set; not the secrets.
+    /// The names and the time of each change, without the secrets.
     public static func list(in database: Transaction) throws -> [(name: String, changedAt: Timestamp)] {
         try database.rows("SELECT name, changed_at FROM secrets ORDER BY name LIMIT 100") {
             (try $0.text("name"), try $0.time("changed_at"))

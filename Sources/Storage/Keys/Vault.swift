@@ -2,17 +2,17 @@ import Crypto
 import Database
 import Model
 
-/// Secrets at rest: AES-256-GCM with a data key for each organisation, which the master key wraps.
+/// Encrypts stored secrets: AES-256-GCM with a data key for each organisation, which the master key wraps.
 ///
 /// A sealed value is one byte of version (1), 12 of nonce, the ciphertext and 16 of tag. The associated data names
-/// organisation, table, row and column, so that a value that is moved to another place does not open there.
-/// Rotating the master key rewraps the data keys and touches no secret.
+/// organisation, table, row and column, so that a value that is moved to another place cannot be opened there. Rotating
+/// the master key rewraps the data keys and does not change the secrets.
 enum Vault {
-    /// The organisation of what belongs to the appliance itself.
+    /// The organisation for values that belong to the appliance itself.
     static let appliance = "appliance"
     private static let version: UInt8 = 1
 
-    /// Where a secret stands.
+    /// The place where a secret is stored.
     struct Place {
         let table, row, column: String
 
@@ -26,12 +26,12 @@ enum Vault {
         try seal(secret, with: dataKey(in: scope), binding: place.data(scope.organisationId))
     }
 
-    /// - Throws: ``StorageError`` when the value was not sealed here.
+    /// - Throws: ``StorageError`` if the value was not sealed for this place.
     static func open(_ sealed: [UInt8], at place: Place, in scope: TenantScope) throws -> [UInt8] {
         try open(sealed, with: dataKey(in: scope), binding: place.data(scope.organisationId))
     }
 
-    /// Wraps every data key anew. Returns how many there are.
+    /// Wraps every data key again. Returns the number of data keys.
     static func rewrap(in connection: Transaction) throws -> Int {
         let keys = try connection.keysAndPlans.keyring()
         let stored = try connection.across(.upkeep).rows("SELECT organisation_id, master, wrapped FROM data_keys") {
@@ -49,7 +49,7 @@ enum Vault {
     }
 
     /// Opens some of the data keys.
-    /// - Throws: ``StorageError`` when the master key is not the one that wrapped them.
+    /// - Throws: ``StorageError`` if they were wrapped with a different master key.
     static func check(in connection: Transaction, samples: Int) throws {
         let keys = try connection.keysAndPlans.keyring()
         let stored = try connection.across(.upkeep).rows(
@@ -60,14 +60,14 @@ enum Vault {
             do {
                 _ = try open(
                     wrapped, with: keys.master(id: master).key, binding: Array("data_keys\u{0}\(organisation)".utf8))
-                // One damaged row is no wrong key.
+                // One damaged row does not mean that the key is wrong.
                 return
             } catch { failure = failure ?? error }
         }
         if let failure { throw failure }
     }
 
-    /// Whether anything was ever sealed.
+    /// Whether any value was ever sealed.
     static func isUsed(in connection: Transaction) throws -> Bool {
         try connection.across(.upkeep).first("SELECT 1 AS found FROM data_keys LIMIT 1") {
             try $0.integer("found")
@@ -92,7 +92,7 @@ enum Vault {
     }
 
     private static func seal(_ plain: [UInt8], with key: SymmetricKey, binding: [UInt8]) throws -> [UInt8] {
-        // Only an invalid key size fails, and there is one size.
+        // This fails only for an invalid key size, and the size is constant.
         guard let box = try? AES.GCM.seal(plain, using: key, authenticating: binding).combined else {
             throw StorageError(.failed, "a secret cannot be sealed")
         }

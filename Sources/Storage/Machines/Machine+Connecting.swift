@@ -3,16 +3,16 @@ public import Model
 
 // `maxHosts`: machines that are connected at once, counted by the account that enrolled them.
 //
-// A machine that was let in has a place, and may always come back to it: a lower plan cuts nobody off, also not across a restart of the
-// server. The place of a machine that is away counts for newcomers for a minute more, and at once no more where the machine has said that
-// it stops; it is given up only when somebody else takes it.
+// A machine that was admitted has a place and may always reconnect to it: a lower plan disconnects no machine, also not
+// after a restart of the server. The place of a disconnected machine counts for newcomers for one more minute, or not
+// at all if the machine announced that it stops. The place is released only when another machine takes it.
 extension Machine {
-    /// How long the place of a machine that was lost is kept for it, in seconds: longer than its longest wait between two tries.
+    /// How long the place of a lost machine is kept for it, in seconds: longer than the longest delay between two retries.
     private static let keptSeconds: Int64 = 60
 
-    /// Lets a machine in by its key. Check and registration are this one transaction.
-    /// - Parameter link: the id of the link; the place is its, and only its end gives the place up.
-    /// - Returns: the machine, and whom it acts for.
+    /// Admits a machine by its key. Check and registration are one transaction.
+    /// - Parameter link: the id of the link. The place belongs to this link, and only its end releases the place.
+    /// - Returns: the machine, and the account it acts for.
     /// - Throws: ``Refusal`` `.machineUnknown`, `.machineRevoked`, `.hostLimit`, and those of
     ///   ``Caller/member(of:may:whileDeleted:in:)``; ``StorageError``.
     public static func connect(
@@ -62,19 +62,19 @@ extension Machine {
             """, now, link, now, address, plain(software), machine.id)
         if machine.placedAt == nil {
             try giveUpPlaces(of: userId, except: machine.id, allowance, now: now, in: database)
-            // A link that comes back after a network failure is nobody's deed; one that begins is.
+            // A link that reconnects after a network failure is not an action of a person. A new link is.
             try Audit.record(
                 .machineConnected, target: machine.id, detail: machine.name, by: caller, now: now, in: scope)
         }
         return (machine, caller)
     }
 
-    /// What it may do in the name of whoever enrolled it.
+    /// The permissions of the machine in the name of the person who enrolled it.
     private var scopes: Set<PermissionKey> {
         allows.contains(.tunnels) ? [.machineEnroll, .tunnelCreate] : [.machineEnroll]
     }
 
-    /// The sentence that a person would get has no meaning for a machine.
+    /// The message for a person has no meaning for a machine.
     private static func admitted(_ caller: Caller, _ machine: Machine, in database: Transaction) throws -> Member {
         do { return try caller.member(may: .machineEnroll, in: database) } catch let refusal as Refusal {
             let why =
@@ -91,11 +91,11 @@ extension Machine {
         }
     }
 
-    /// A link has ended, or was not let in after all.
+    /// A link has ended, or was not admitted after all.
     /// - Parameters:
-    ///   - link: of the machine's links, the one that ended.
-    ///   - isFinal: the machine said that it stops, and needs no place for now.
-    ///   - other: another link of the machine, which goes on.
+    ///   - link: the machine's link that ended.
+    ///   - isFinal: the machine announced that it stops and needs no place for now.
+    ///   - other: another link of the machine that stays open.
     public static func disconnected(
         id: String, link: String, isFinal: Bool, other: String?, now: Timestamp, in database: Transaction
     ) throws {
@@ -112,12 +112,12 @@ extension Machine {
             """, now, isFinal, now, isFinal, id, link)
     }
 
-    /// After a start of the server: no link is up, and every machine that was let in gets its time to come back.
+    /// Called after a start of the server: no link is open, and every admitted machine gets its time to reconnect.
     public static func markAllLost(now: Timestamp, in database: Transaction) throws {
         try database.across(.upkeep).run("UPDATE machines SET lost_at = ? WHERE placed_at IS NOT NULL", now)
     }
 
-    /// - Parameter id: the machine that asks; nil for one that is not enrolled yet. It does not count.
+    /// - Parameter id: the machine that asks, which is not counted. Nil for one that is not enrolled yet.
     /// - Throws: ``Refusal`` `.hostLimit`.
     static func checkPlace(
         of id: String?, for userId: String, _ allowance: Allowance, now: Timestamp, in database: Transaction
@@ -137,7 +137,7 @@ extension Machine {
             current: current, plan: plan)
     }
 
-    /// Somebody else has taken the place of machines that are away: above the limit, those that have been away longest lose theirs.
+    /// Another machine has taken a place. If the limit is exceeded, the machines that have been disconnected longest lose their places.
     private static func giveUpPlaces(
         of userId: String, except id: String, _ allowance: Allowance, now: Timestamp, in database: Transaction
     ) throws {

@@ -2,9 +2,9 @@ public import Database
 public import Model
 
 extension Machine {
-    /// What a machine says of itself when it is enrolled.
+    /// The data that a machine sends when it is enrolled.
     public struct Enrolment: Sendable {
-        /// Nil for its host name.
+        /// Nil to use its host name.
         public var name: String?
         public var hostName: String
         /// SHA-256 of its public key, 64 hexadecimal digits.
@@ -26,24 +26,24 @@ extension Machine {
         }
     }
 
-    /// Bytes that are kept of what a machine says of itself.
+    /// The maximum length of each text that a machine sends about itself, in bytes.
     static let textLimit = 100
 
-    /// Enrols a machine for its user, or, where the key is enrolled there already, gives it what it says now.
+    /// Enrols a machine for its user. If the key is already enrolled there, updates the machine with the new data.
     /// - Throws: ``Refusal`` `.hostLimit`, `.enrolment`, `.nameTaken`, `.invalid`, and those of
     ///   ``Caller/member(of:may:whileDeleted:in:)``; ``StorageError``.
     public static func enrol(
         _ enrolment: Enrolment, by caller: Caller, now: Timestamp, in database: Transaction
     ) throws -> Machine {
         let member = try caller.member(may: .machineEnroll, in: database)
-        // A token gives no more away than it has.
+        // A token cannot grant more than it has.
         if enrolment.allows.contains(.tunnels) { _ = try caller.member(may: .tunnelCreate, in: database) }
         return try enrol(
             enrolment, for: member, allowance: caller.allowance(in: member.organisation, database),
             isStrong: caller.isStrong, actor: .init(caller), now: now, in: database)
     }
 
-    /// - Parameter allowance: what binds whoever enrols it.
+    /// - Parameter allowance: the limits of the person who enrols it.
     static func enrol(
         _ enrolment: Enrolment, for member: Member, allowance: Allowance, isStrong: Bool, actor: Audit.Actor,
         now: Timestamp, in database: Transaction
@@ -83,7 +83,7 @@ extension Machine {
         }
         guard let made else { throw StorageError(.failed, "the machine was not returned") }
         if known != nil {
-            // Its tunnels go on under whoever enrolled it now, and an old revocation is not this enrolment's.
+            // Its tunnels now belong to the person who enrolled it, and an old revocation does not apply to this enrolment.
             try scope.run(
                 "UPDATE tunnels SET user_id = ? WHERE organisation_id = :organisation AND machine_id = ?",
                 member.user.id, made.id)
@@ -93,7 +93,7 @@ extension Machine {
         return made
     }
 
-    /// Whoever has a machine's key may enrol it anew; whose it is then, is for its owner or for an admin to change.
+    /// The holder of a machine's key may enrol it again. Only its owner or an admin may change whose machine it is.
     private static func checkOwner(of known: Machine, _ member: Member, in database: Transaction) throws {
         guard known.revokedAt == nil, known.userId != member.user.id, !member.may(.machineManage),
             let owner = try known.userId.flatMap({ try User.find(id: $0, in: database) }), owner.disabledAt == nil,
@@ -116,14 +116,14 @@ extension Machine {
         }
     }
 
-    /// Safe to show, and short: one character may be any number of bytes.
+    /// Makes the text safe to show and short: one character may have any number of bytes.
     static func plain(_ text: String, bytes: Int = textLimit) -> String {
         var short = VisibleText.escaped(text)
         while short.utf8.count > bytes { short.removeLast() }
         return short
     }
 
-    /// Tries for a name that nobody chose.
+    /// The number of attempts to find a generated name.
     private static let nameTries = 1000
 
     private static func freeName(_ enrolment: Enrolment, _ known: Machine?, in scope: TenantScope) throws -> String {
@@ -139,11 +139,11 @@ extension Machine {
     }
 }
 
-/// A short code that enrols one machine, once, for whoever made it. The database holds its SHA-256 only.
+/// A short code that enrols one machine, once, for the person who created it. The database stores only its SHA-256.
 public struct EnrolmentCode: Sendable, Equatable {
-    /// In seconds.
+    /// The lifetime in seconds.
     public static let lifetimeSeconds: Int64 = 30 * 60
-    /// Codes of one person that can still be used.
+    /// The maximum number of unused codes of one person.
     private static let openLimit = 100
 
     public let id: String
@@ -183,15 +183,15 @@ public struct EnrolmentCode: Sendable, Equatable {
         return (made, secret)
     }
 
-    /// Enrols a machine and uses the code up, in one transaction. A refusal uses up nothing.
-    /// - Parameter address: of the machine, for the audit log.
+    /// Enrols a machine and uses the code, in one transaction. A refusal does not use the code.
+    /// - Parameter address: the machine's address, for the audit log.
     /// - Throws: as ``Machine/enrol(_:by:now:in:)``.
     public static func enrol(
         _ enrolment: Machine.Enrolment, code: String, from address: String, now: Timestamp, in database: Transaction
     ) throws -> Machine {
         let found = try find(code, in: database)
         let used = try found.machineId.flatMap { try Machine.find(id: $0, in: database.tenant(found.organisationId)) }
-        // The answer was lost, and the machine asks again.
+        // The response was lost, and the machine asks again.
         if let used, used.fingerprint == enrolment.fingerprint, used.revokedAt == nil, found.expiresAt > now {
             return used
         }
@@ -222,7 +222,7 @@ public struct EnrolmentCode: Sendable, Equatable {
         return machine
     }
 
-    /// The code and the organisation that a text leads to, for the audit log of a refusal.
+    /// The code and the organisation for a text, for the audit log of a refusal.
     public static func known(_ code: String, in database: Transaction) throws -> (id: String, organisationId: String)? {
         (try? find(code, in: database)).map { ($0.id, $0.organisationId) }
     }
@@ -230,7 +230,7 @@ public struct EnrolmentCode: Sendable, Equatable {
     private struct Found {
         let id, organisationId, userId: String
         let isStrong: Bool
-        /// What made it, as an access token names it; empty for the command line.
+        /// The credential that created it, as an access token names it. Empty for the command line.
         let credential: String
         let expiresAt: Timestamp
         let usedAt: Timestamp?
@@ -238,7 +238,7 @@ public struct EnrolmentCode: Sendable, Equatable {
     }
 
     private static func find(_ code: String, in database: Transaction) throws -> Found {
-        // As people type it: in capitals, with spaces. Words behind the second hyphen are for the two machines alone.
+        // People may type capitals and spaces. Words after the second hyphen are used only by the two machines.
         let letters = code.lowercased().filter { !$0.isWhitespace }
         let secret = letters.split(separator: "-").prefix(2).joined(separator: "-")
         let found = try database.across(.secretLeadsToTenant).first(

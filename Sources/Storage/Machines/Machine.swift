@@ -1,29 +1,29 @@
 public import Database
 public import Model
 
-/// A computer that holds on to this server with a key of its own, for an organisation. Whether its link is up now, the edge knows.
+/// A computer that connects to this server with its own key, for an organisation. The edge knows whether its link is open.
 public struct Machine: Sendable, Equatable {
-    /// An organisation's machines on one page.
+    /// The maximum number of an organisation's machines on one page.
     static let listLimit = 1000
 
     public let id: String
     public let organisationId: String
-    /// Who enrolled it, and for whom it acts; nil where the account is gone.
+    /// The person who enrolled it and for whom it acts. Nil if the account no longer exists.
     public let userId: String?
     public let name: String
     /// SHA-256 of its public key, 64 hexadecimal digits.
     public let fingerprint: String
-    /// Of the key that takes over as soon as it is used; nil where none is waiting.
+    /// The fingerprint of the key that replaces the current one as soon as it is used. Nil if there is none.
     public let nextFingerprint: String?
     public let allows: [MachineAllowance]
-    /// Name and version of the program that runs on it, as it says itself.
+    /// Name and version of the program on the machine, as reported by the machine.
     public let software: String
-    /// Operating system and architecture, as it says itself.
+    /// Operating system and architecture, as reported by the machine.
     public let platform: String
-    /// Whoever enrolled it had shown a second factor.
+    /// Whether the person who enrolled it had used a second factor.
     let isStrong: Bool
     public let enrolledAt: Timestamp
-    /// When its link was last up; nil where it never was.
+    /// When its link was last open. Nil if it never was.
     public let seenAt: Timestamp?
     public let seenFrom: String?
     /// Since when it counts towards the plan's machines.
@@ -37,7 +37,7 @@ public struct Machine: Sendable, Equatable {
         name = try row.text("name")
         fingerprint = try row.text("fingerprint")
         nextFingerprint = try row.optionalText("next_fingerprint")
-        // Words of a newer version allow nothing here.
+        // Words of a newer version allow nothing in this version.
         allows = try row.text("allows").split(separator: " ").compactMap { MachineAllowance(rawValue: String($0)) }
         software = try row.text("software")
         platform = try row.text("platform")
@@ -53,13 +53,13 @@ public struct Machine: Sendable, Equatable {
 
     // MARK: Looking
 
-    /// By its id, revoked or not.
+    /// Finds a machine by its id, revoked or not.
     public static func find(id: String, in scope: TenantScope) throws -> Machine? {
         try scope.first(
             "SELECT * FROM machines WHERE organisation_id = :organisation AND id = ?", id, decode: Machine.init)
     }
 
-    /// One that is not revoked, by its id or its name.
+    /// Finds a machine that is not revoked, by its id or its name.
     public static func find(named text: String, in scope: TenantScope) throws -> Machine? {
         try scope.first(
             """
@@ -68,7 +68,7 @@ public struct Machine: Sendable, Equatable {
             """, text, text, text, decode: Machine.init)
     }
 
-    /// Those that are not revoked, by name.
+    /// The machines that are not revoked, by name.
     /// - Parameter userId: nil for everybody's.
     public static func list(enrolledBy userId: String?, in scope: TenantScope) throws -> [Machine] {
         try scope.rows(
@@ -79,19 +79,19 @@ public struct Machine: Sendable, Equatable {
     }
 
     /// All machines that an organisation ever had, oldest first.
-    /// - Parameter after: the last id of the page before, or empty.
+    /// - Parameter after: the last id of the previous page, or empty.
     public static func history(after: String, in scope: TenantScope) throws -> [Machine] {
         try scope.rows(
             "SELECT * FROM machines WHERE organisation_id = :organisation AND id > ? ORDER BY id LIMIT ?", after,
             listLimit, decode: Machine.init)
     }
 
-    /// Whose key this is, for the audit log of a refusal.
+    /// The machine with this key, for the audit log of a refusal.
     public static func known(key fingerprint: String, in database: Transaction) throws -> Machine? {
         try find(key: fingerprint, in: database)
     }
 
-    /// Whose key this is, revoked or not.
+    /// The machine with this key, revoked or not.
     static func find(key fingerprint: String, in database: Transaction) throws -> Machine? {
         try database.across(.secretLeadsToTenant).first(
             "SELECT * FROM machines WHERE fingerprint = ? OR next_fingerprint = ?", fingerprint, fingerprint,
@@ -115,8 +115,8 @@ public struct Machine: Sendable, Equatable {
 
     static func checkName(_ name: String) throws { try NameRule.check(name, "A machine's name") }
 
-    /// Lets it in no more. Its tunnels stay with the organisation, and are served by nothing.
-    /// - Returns: false where it was revoked before.
+    /// Revokes the machine: it is no longer admitted. Its tunnels stay with the organisation, and nothing serves them.
+    /// - Returns: false if it was already revoked.
     @discardableResult
     public static func revoke(id: String, now: Timestamp, in scope: TenantScope) throws -> Bool {
         let count = try scope.run(
@@ -130,7 +130,8 @@ public struct Machine: Sendable, Equatable {
         return true
     }
 
-    /// Another key takes over when it is used for the first time; until then both are good, so that an answer that gets lost locks nobody out.
+    /// Announces a new key, which replaces the current key when it is used for the first time. Until then both are
+    /// valid, so that a lost response does not lock the machine out.
     /// - Throws: ``Refusal`` `.enrolment`; ``StorageError``.
     public static func announceKey(_ fingerprint: String, id: String, in scope: TenantScope) throws {
         if let known = try find(key: fingerprint, in: scope.transaction),
@@ -143,7 +144,7 @@ public struct Machine: Sendable, Equatable {
         )
     }
 
-    /// Links of these are up now, and have their places, whatever was written before.
+    /// The links of these machines are open now, and they have their places, whatever was stored before.
     public static func markSeen(_ ids: [String], now: Timestamp, in database: Transaction) throws {
         for id in ids {
             try database.across(.upkeep).run(

@@ -2,12 +2,12 @@ import Database
 import Model
 
 extension StorageFeature {
-    /// Machines that hold on to the server with a key of their own.
+    /// Machines that connect to the server with their own key.
     static let machines = StorageFeature(
         name: "machines", tenantTables: ["machines", "enrolment_codes"], migrations: [.machines],
         permissions: [.machineEnroll, .machineRead, .machineManage], limits: [.hosts],
         endAccount: { userId, now, database in
-            // In others' organisations too: a machine acts for whoever enrolled it.
+            // Also in other organisations: a machine acts for the person who enrolled it.
             let owned = try database.across(.upkeep).rows(
                 "SELECT id, organisation_id FROM machines WHERE user_id = ? AND revoked_at IS NULL", userId
             ) { (try $0.text("id"), try $0.text("organisation_id")) }
@@ -21,12 +21,12 @@ extension StorageFeature {
                 cutoffs.links, batch)
         })
 
-    /// Rows that one transaction removes.
+    /// The number of rows that one transaction removes.
     private static let batch = 500
 }
 
 extension Migration {
-    /// A key's fingerprint is here once, whatever became of its machine: nobody else can enrol a key that was revoked.
+    /// A key's fingerprint is stored once, whatever happened to its machine: nobody else can enrol a key that was revoked.
     static let machines = Migration(
         number: 7,
         script: """
@@ -93,7 +93,7 @@ extension AuditAction {
     public static let machineRenamed = AuditAction("machine.renamed")
     public static let machineRekeyed = AuditAction("machine.rekeyed")
     public static let machineRevoked = AuditAction("machine.revoked")
-    /// Its key is on two machines.
+    /// Two machines have the same key.
     public static let machineDuplicated = AuditAction("machine.duplicated")
 }
 
@@ -104,7 +104,7 @@ extension Refusal {
 
 extension Refusal.Code {
     public static let hostLimit = Self("host_limit_reached", .forbidden)
-    /// A code that is not good, or a key that is enrolled elsewhere.
+    /// A code that is not valid, or a key that is enrolled elsewhere.
     public static let enrolment = Self("enrolment_refused", .forbidden)
     /// No machine has this key.
     public static let machineUnknown = Self("machine_unknown", .unauthenticated)

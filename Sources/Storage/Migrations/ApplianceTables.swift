@@ -1,7 +1,7 @@
 import Database
 
 extension Migration {
-    /// What an owner does with the appliance, and seats that outlive a restart.
+    /// Actions of an owner on the appliance, and seats that survive a restart.
     static let applianceTables = Migration(
         number: 2,
         script: """

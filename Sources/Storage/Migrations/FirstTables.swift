@@ -1,10 +1,10 @@
 import Database
 
 extension Migration {
-    /// Users, their tokens, and what sharing needs.
+    /// Users, their tokens, and the tables for sharing.
     ///
-    /// The subset of SQL that PostgreSQL shares: text keys, integer milliseconds, no implicit types. `STRICT` is the one
-    /// word another engine would drop.
+    /// The SQL is a subset that PostgreSQL also supports: text keys, integer milliseconds, no implicit types. `STRICT`
+    /// is the only word another engine would not accept.
     static let firstTables = Migration(
         number: 1,
         script: """

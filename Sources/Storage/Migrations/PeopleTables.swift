@@ -1,9 +1,9 @@
 import Database
 
 extension Migration {
-    /// Organisations that own everything, how people sign in, what they used, and who did what.
+    /// Organisations that own all data, how people sign in, their usage, and the audit log.
     ///
-    /// Each account that was there gets its personal organisation, of the same id, with the plan that the account had.
+    /// Each existing account gets its personal organisation, with the same id and with the account's plan.
     static let peopleTables = Migration(
         number: 3,
         script: """

@@ -1,18 +1,18 @@
 public import Database
 public import Model
 
-/// A way into an organisation for one person: a secret that works once, for a while.
+/// An invitation for one person to an organisation: a secret that works once, for a limited time.
 public struct Invitation: Sendable, Equatable {
-    /// A week, in seconds: an e-mail may lie over a weekend.
+    /// The lifetime in seconds: a week, because an e-mail may stay unread over a weekend.
     public static let lifetimeSeconds: Int64 = 7 * 86_400
-    /// Open at once in one organisation.
+    /// The maximum number of open invitations in one organisation.
     private static let openLimit = 200
 
     public let id: String
     public let organisationId: String
     public let email: String?
     public let roleId: String
-    /// The name of the member who made it; empty when that account is removed.
+    /// The name of the member who created it. Empty if that account was removed.
     public let invitedBy: String
     private let inviterId: String
     public let createdAt: Timestamp
@@ -29,7 +29,7 @@ public struct Invitation: Sendable, Equatable {
         expiresAt = try row.time("expires_at")
     }
 
-    /// Makes an invitation. Its secret is returned this once; only the digest is kept.
+    /// Creates an invitation. Its secret is returned only now: only the digest is stored.
     /// - Throws: ``Refusal`` `.notAllowed`, `.limit`, `.invalid`; ``StorageError``.
     public static func create(
         email: String?, role: Role, by inviter: Member, lifetimeSeconds: Int64 = lifetimeSeconds, now: Timestamp,
@@ -58,7 +58,7 @@ public struct Invitation: Sendable, Equatable {
         return (made, secret)
     }
 
-    /// Those that can still be accepted, newest first.
+    /// The invitations that can still be accepted, newest first.
     public static func list(now: Timestamp, in scope: TenantScope) throws -> [Invitation] {
         try scope.rows(
             """
@@ -67,7 +67,7 @@ public struct Invitation: Sendable, Equatable {
             """, now, openLimit, decode: Invitation.init)
     }
 
-    /// Open ones of all organisations, for administrators of the server; the newest first.
+    /// The open invitations of all organisations, for administrators of the server, newest first.
     public static func listEverywhere(
         now: Timestamp, in database: Transaction
     ) throws -> [(invitation: Invitation, organisation: String)] {
@@ -81,7 +81,7 @@ public struct Invitation: Sendable, Equatable {
         ) { (try Invitation($0), try $0.text("organisation_name")) }
     }
 
-    /// Revoking twice changes nothing.
+    /// Revokes an invitation. Revoking it twice changes nothing.
     /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
     public static func revoke(id: String, now: Timestamp, in scope: TenantScope) throws {
         let found = try scope.run(
@@ -92,7 +92,7 @@ public struct Invitation: Sendable, Equatable {
         if found == 0 { throw Refusal(.notFound, "There is no such open invitation.") }
     }
 
-    /// What a secret leads to, for the page that asks whether to accept.
+    /// The invitation for a secret, for the page that asks whether to accept it.
     /// - Throws: ``Refusal`` `.invitation`; ``StorageError``.
     public static func find(
         secret: String, now: Timestamp, in database: Transaction
@@ -108,9 +108,9 @@ public struct Invitation: Sendable, Equatable {
         return (found, organisation)
     }
 
-    /// Uses an invitation up and makes the user a member, in one transaction.
+    /// Uses an invitation and makes the user a member, in one transaction.
     ///
-    /// One that names an e-mail address is for the account that has proved this address.
+    /// An invitation that names an e-mail address is only for the account with this verified address.
     /// - Throws: ``Refusal`` `.invitation`, `.notAllowed`; ``StorageError``.
     public static func accept(
         secret: String, user: User, now: Timestamp, in database: Transaction
@@ -121,8 +121,8 @@ public struct Invitation: Sendable, Equatable {
                 .notAllowed, "This invitation is for \(email); sign in with the account that has this address.")
         }
         let scope = database.tenant(organisation.id)
-        // An invitation is worth what its maker may grant now: a member who was removed or demoted invites nobody, and a role that was
-        // removed has no permissions.
+        // An invitation grants only what its creator may grant now: a member who was removed or demoted can invite
+        // nobody, and a role that was removed has no permissions.
         guard let role = try Role.find(id: invitation.roleId, in: scope),
             let inviter = try Member.find(userId: invitation.inviterId, organisationId: organisation.id, in: database),
             inviter.may(.tenantManageMembers), (try? inviter.mayGrant(role)) != nil

@@ -1,7 +1,7 @@
 public import Database
 public import Model
 
-/// A person in an organisation: who, where, and what that allows.
+/// A person in an organisation: the person, the organisation, and the permissions.
 public struct Member: Sendable, Equatable {
     public let user: User
     public let organisation: Organisation
@@ -10,7 +10,7 @@ public struct Member: Sendable, Equatable {
 
     public func may(_ key: PermissionKey) -> Bool { role.permissions.contains(key) }
 
-    /// The same with no more than these: what a token that was made for less may do, and grant.
+    /// The same member with at most these permissions: what a restricted token may do and grant.
     func limited(to scopes: Set<PermissionKey>) -> Member {
         Member(user: user, organisation: organisation, role: role.limited(to: scopes), since: since)
     }
@@ -33,15 +33,15 @@ public struct Member: Sendable, Equatable {
             "SELECT role, created_at FROM memberships WHERE organisation_id = :organisation AND user_id = ?", userId
         ) { (try $0.text("role"), try $0.time("created_at")) }
         guard let (id, since) = found else { return nil }
-        // A role that is gone allows nothing.
+        // A role that no longer exists allows nothing.
         return (try Role.find(id: id, in: scope) ?? Role(.member).powerless, since)
     }
 
-    /// A person has few organisations; an organisation has as many members as this, at most, on one page.
+    /// The maximum number of members on one page. A person has few organisations.
     public static let pageSize = 500
 
     /// An organisation's members by name.
-    /// - Parameter after: the last name of the page before, or empty.
+    /// - Parameter after: the last name of the previous page, or empty.
     public static func list(after: String = "", in scope: TenantScope) throws -> [Member] {
         guard let organisation = try Organisation.find(id: scope.organisationId, in: scope.transaction) else {
             return []
@@ -60,7 +60,7 @@ public struct Member: Sendable, Equatable {
         }
     }
 
-    /// A person's organisations, the own one first, then by name.
+    /// A person's organisations: the person's own first, then by name.
     public static func organisations(of userId: String, in database: Transaction) throws -> [Member] {
         let ids = try database.rows(
             """
@@ -71,7 +71,7 @@ public struct Member: Sendable, Equatable {
         return try ids.compactMap { try find(userId: userId, organisationId: $0, in: database) }
     }
 
-    /// How many members organisations have, by id.
+    /// The number of members of organisations, by id.
     public static func counts(of organisations: [String], in database: Transaction) throws -> [String: Int] {
         try organisations.reduce(into: [:]) { counts, id in
             counts[id] =
@@ -87,7 +87,7 @@ public struct Member: Sendable, Equatable {
         try add(userId: userId, roleId: role.rawValue, now: now, in: scope)
     }
 
-    /// Joining twice changes nothing: the role stays what it was.
+    /// Adds a member. Adding one twice changes nothing: the role stays the same.
     static func add(userId: String, roleId: String, now: Timestamp, in scope: TenantScope) throws {
         try scope.run(
             """
@@ -99,8 +99,8 @@ public struct Member: Sendable, Equatable {
         }
     }
 
-    /// Gives a member another role.
-    /// - Throws: ``Refusal`` `.notFound`, `.notAllowed` when the giver lacks what either role allows, `.lastOwner`.
+    /// Changes a member's role.
+    /// - Throws: ``Refusal`` `.notFound`, `.notAllowed` if the caller lacks permissions of either role, `.lastOwner`.
     public static func setRole(
         of userId: String, to role: Role, by giver: Member, in scope: TenantScope
     ) throws -> Member {
@@ -115,13 +115,13 @@ public struct Member: Sendable, Equatable {
         if changed.may(.sessionCreate) {
             try Revocation.takeBack(memberId: userId, in: scope)
         } else {
-            // Who may not share any more stops sharing.
+            // A member who may no longer share stops sharing.
             try Revocation.add(.member(userId, scope.organisationId), now: .now(), in: scope.transaction)
         }
         return changed
     }
 
-    /// Takes a member out; leaving is taking oneself out.
+    /// Removes a member. A member who leaves removes themselves.
     /// - Throws: ``Refusal`` `.notFound`, `.notAllowed`, `.lastOwner`, `.invalid`; ``StorageError``.
     public static func remove(_ userId: String, by remover: Member, in scope: TenantScope) throws -> Member {
         scope.lock()
@@ -143,7 +143,7 @@ public struct Member: Sendable, Equatable {
         return member
     }
 
-    /// Makes another member the owner and the giver an admin.
+    /// Makes another member the owner and the current owner an admin.
     /// - Throws: ``Refusal`` `.notFound`, `.notAllowed`; ``StorageError``.
     public static func transfer(to userId: String, from owner: Member, in scope: TenantScope) throws -> Member {
         guard owner.role.isOwner else { throw Refusal(.notAllowed, "Only an owner hands an organisation on.") }
@@ -167,7 +167,7 @@ public struct Member: Sendable, Equatable {
         return found
     }
 
-    /// Looked at after the change and inside its transaction, so that two owners who leave at once do not both get away.
+    /// Checked after the change and inside its transaction, so that two owners cannot both leave at the same time.
     private static func keepAnOwner(in scope: TenantScope) throws {
         let owner = try scope.first(
             "SELECT 1 AS found FROM memberships WHERE organisation_id = :organisation AND role = ? LIMIT 1",
@@ -180,7 +180,7 @@ public struct Member: Sendable, Equatable {
 
     // MARK: Granting
 
-    /// - Throws: ``Refusal`` `.notAllowed` when this member lacks what the role allows.
+    /// - Throws: ``Refusal`` `.notAllowed` if this member lacks permissions of the role.
     func mayGrant(_ role: Role) throws {
         if role.isOwner && !self.role.isOwner { throw Refusal(.notAllowed, "Only an owner makes or unmakes owners.") }
         try mayGrant(role.permissions)

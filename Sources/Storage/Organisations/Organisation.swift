@@ -3,24 +3,24 @@ public import Model
 
 /// Owns share sessions, roles, API tokens and an audit log. Each account has a personal organisation; people can create shared ones.
 public struct Organisation: Sendable, Equatable {
-    /// Long enough to notice a mistake, in seconds.
+    /// How long a deleted organisation can be restored, in seconds: long enough to notice a mistake.
     public static let graceSeconds: Int64 = 30 * 86_400
-    /// Organisations of one person: far above what anybody needs, and a bound on what one account can fill.
+    /// The maximum number of organisations of one person: far above what anybody needs, but it limits what one account can store.
     static let perPerson = 100
 
     public let id: String
     public let name: String
-    /// Its short name, which no other organisation has: for addresses and commands.
+    /// Its unique short name, for addresses and commands.
     public let slug: String
-    /// The account whose own it is; nil for one of several people.
+    /// The account whose personal organisation it is. Nil for a shared one.
     public let personalOf: String?
     public let plan: Plan
-    /// Members sign in with a second factor or see nothing of it.
+    /// Whether members must sign in with a second factor to see anything of it.
     public let requiresSecondFactor: Bool
-    /// Its share sessions take guests without an account, where the plan allows it.
+    /// Whether its share sessions accept guests without an account, if the plan allows it.
     public let takesGuestsWithoutAccount: Bool
     public let createdAt: Timestamp
-    /// When it will be removed for good; nil where nobody deleted it.
+    /// When it will be removed permanently. Nil if it is not deleted.
     public let deleteAfter: Timestamp?
 
     init(_ row: Row) throws {
@@ -39,7 +39,7 @@ public struct Organisation: Sendable, Equatable {
         try database.first("SELECT * FROM organisations WHERE id = ?", id, decode: Organisation.init)
     }
 
-    /// An account's own, of the account's id.
+    /// Creates an account's own organisation, with the account's id.
     static func createPersonal(
         of user: User, plan: Plan, now: Timestamp, in database: Transaction
     ) throws {
@@ -50,7 +50,7 @@ public struct Organisation: Sendable, Equatable {
         try Member.add(userId: user.id, role: .owner, now: now, in: database.tenant(user.id))
     }
 
-    /// One of several people, with its maker as owner.
+    /// Creates a shared organisation, with its creator as owner.
     /// - Throws: ``Refusal`` `.invalid`, `.limit`; ``StorageError``.
     public static func create(
         name: String, owner: User, now: Timestamp, in database: Transaction
@@ -63,7 +63,7 @@ public struct Organisation: Sendable, Equatable {
                 .limit, "One account has at most \(perPerson) organisations; leave one first.", limit: perPerson,
                 current: count)
         }
-        // A person whose plan was lowered does not get around it with a new organisation.
+        // A person whose plan was lowered cannot avoid that with a new organisation.
         let own = try owner.personalOrganisation(in: database).plan
         let plan = min(own, database.keysAndPlans.plans.standard)
         let made = try database.first(
@@ -75,7 +75,7 @@ public struct Organisation: Sendable, Equatable {
         return made
     }
 
-    /// What a member may change of an organisation; nil leaves it as it is.
+    /// The properties of an organisation that a member may change. Nil leaves a property unchanged.
     public struct Change: Sendable {
         public var name: String?
         public var slug: String?
@@ -104,7 +104,7 @@ public struct Organisation: Sendable, Equatable {
         return try Self.find(id: id, in: database) ?? self
     }
 
-    /// Changes the plan, and writes that down in the organisation's audit log and in the server's own.
+    /// Changes the plan and records that in the organisation's audit log and in the server's own.
     public func setPlan(
         _ plan: Plan, by actor: Audit.Actor, now: Timestamp, in database: Transaction
     ) throws {
@@ -116,7 +116,7 @@ public struct Organisation: Sendable, Equatable {
         }
     }
 
-    /// Takes it out of use; it can be brought back for ``graceSeconds``.
+    /// Deletes the organisation. It can be restored for ``graceSeconds``.
     /// - Throws: ``Refusal`` `.invalid` for a personal one; ``StorageError``.
     public func delete(now: Timestamp, in database: Transaction) throws -> Timestamp {
         guard personalOf == nil else {
@@ -131,12 +131,12 @@ public struct Organisation: Sendable, Equatable {
         try database.run("UPDATE organisations SET delete_after = NULL WHERE id = ?", id)
     }
 
-    /// Removes what was deleted long enough ago, with everything it owned. Its audit log and its usage stay: they are
-    /// append-only. Returns the names.
+    /// Removes organisations whose grace period has ended, with everything they owned. Their audit logs and usage are
+    /// kept: they are append-only. Returns the names.
     public static func purge(now: Timestamp, in database: Transaction) throws -> [String] {
         let due = try database.rows("SELECT id FROM organisations WHERE delete_after <= ?", now) { try $0.text("id") }
         for id in due {
-            // People go on in their own; what was let in by the organisation's tokens does not.
+            // People continue in their own organisation. Connections that were admitted by the organisation's tokens end.
             try database.run("UPDATE sign_ins SET organisation_id = user_id WHERE organisation_id = ?", id)
             let tokens = try database.rows(
                 "SELECT id FROM api_tokens WHERE organisation_id = ? AND revoked_at IS NULL", id
@@ -157,8 +157,8 @@ public struct Organisation: Sendable, Equatable {
         return gone.map(\.1)
     }
 
-    /// All of the appliance's, by name.
-    /// - Parameter after: the last name and id of the page before, or empty.
+    /// All organisations of the appliance, by name.
+    /// - Parameter after: the last name and id of the previous page, or empty.
     public static func list(
         after: (name: String, id: String), limit: Int, in database: Transaction
     ) throws -> [Organisation] {
@@ -167,8 +167,8 @@ public struct Organisation: Sendable, Equatable {
             limit, decode: Organisation.init)
     }
 
-    /// By id or by name, for the command line.
-    /// - Throws: ``Refusal`` `.notFound`, `.invalid` when several have the name.
+    /// Finds an organisation by id or by name, for the command line.
+    /// - Throws: ``Refusal`` `.notFound`, `.invalid` if several have the name.
     public static func named(_ word: String, in database: Transaction) throws -> Organisation {
         if let found = try find(id: word, in: database) { return found }
         let found = try database.rows(

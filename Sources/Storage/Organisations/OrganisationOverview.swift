@@ -1,11 +1,11 @@
 public import Database
 
-/// How much goes on in an organisation at this moment.
+/// The current activity in an organisation.
 public struct OrganisationOverview: Sendable, Equatable {
     public let members: Int
     /// Share sessions that have not ended.
     public let openSessions: Int
-    /// Guests with a seat in them.
+    /// The number of guests with a seat in them.
     public let guests: Int
 
     /// - Throws: ``StorageError``.

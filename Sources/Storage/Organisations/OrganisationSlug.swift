@@ -1,10 +1,10 @@
 import Database
 import Model
 
-/// An organisation's short name: lower-case letters, digits, `.`, `-` and `_`, and nobody else's.
+/// An organisation's short name: lower-case letters, digits, `.`, `-` and `_`. It is unique.
 enum OrganisationSlug {
     private static let lengths = 1...40
-    /// Of one name, that are told apart by numbers.
+    /// The maximum number of equal names that are distinguished by numbers.
     private static let numbered = 9
     private static let rule =
         "1 to \(lengths.upperBound) lower-case letters, digits, '.', '-' and '_', a letter or digit first"
@@ -31,7 +31,7 @@ enum OrganisationSlug {
         }
     }
 
-    /// One that is like a name and not taken.
+    /// A free short name that resembles a name.
     static func free(for name: String, in database: Transaction) throws -> String {
         let letters = name.lowercased().utf8.map { isAllowed($0) ? $0 : UInt8(ascii: "-") }
         let words = String(decoding: letters, as: UTF8.self).split(separator: "-", omittingEmptySubsequences: true)
@@ -41,7 +41,7 @@ enum OrganisationSlug {
             let slug = number == 1 ? base : "\(base)-\(number)"
             if try !isTaken(slug, in: database) { return slug }
         }
-        // Many of one name: nobody would tell them apart by a number.
+        // With many equal names, numbers would not help people to tell them apart.
         return "\(base.prefix(20))-\(RandomText.make(letters: 12).lowercased())"
     }
 

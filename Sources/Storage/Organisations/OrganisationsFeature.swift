@@ -15,7 +15,8 @@ extension StorageFeature {
 }
 
 extension Migration {
-    /// An account's own organisation gets the account's name, which no other account has; others get one that their members may change.
+    /// An account's own organisation gets the account's name, which no other account has. Other organisations get a
+    /// short name that their members may change.
     static let organisationSlugs = Migration(
         number: 9,
         script: """

@@ -1,12 +1,12 @@
 public import Database
 public import Model
 
-/// A named set of permissions: built in, or made by an organisation for itself.
+/// A named set of permissions: built in, or created by an organisation for itself.
 public struct Role: Sendable, Equatable {
-    /// The built-in ones, the same in every organisation.
+    /// The built-in roles, the same in every organisation.
     public typealias BuiltIn = PermissionKey.BuiltInRole
 
-    /// A built-in role's word, or the id of an organisation's own.
+    /// A built-in role's word, or the id of an organisation's own role.
     public let id: String
     public let name: String
     public let permissions: Set<PermissionKey>
@@ -26,10 +26,10 @@ public struct Role: Sendable, Equatable {
         self.permissions = permissions
     }
 
-    /// Stands for a role that was deleted: it has no permissions.
+    /// Replaces a role that was deleted: it has no permissions.
     var powerless: Role { Role(id: "", name: "removed role", permissions: []) }
 
-    /// No more than these, and nobody's owner.
+    /// The same role with at most these permissions. It is never an owner.
     func limited(to scopes: Set<PermissionKey>) -> Role {
         Role(id: "limited", name: name, permissions: permissions.intersection(scopes))
     }
@@ -40,7 +40,7 @@ public struct Role: Sendable, Equatable {
         permissions = PermissionKey.parse(try row.text("permissions"))
     }
 
-    /// An organisation has few roles of its own; this bounds what one answer may hold.
+    /// The maximum number of an organisation's own roles. An organisation has few.
     private static let ownLimit = 50
 
     /// - Throws: ``StorageError``.
@@ -50,7 +50,7 @@ public struct Role: Sendable, Equatable {
             "SELECT * FROM roles WHERE organisation_id = :organisation AND id = ?", id, decode: Role.init)
     }
 
-    /// Built-in ones first, then the organisation's own by name.
+    /// Built-in roles first, then the organisation's own by name.
     public static func list(in scope: TenantScope) throws -> [Role] {
         let own = try scope.rows(
             "SELECT * FROM roles WHERE organisation_id = :organisation ORDER BY name LIMIT ?", ownLimit,
@@ -58,14 +58,14 @@ public struct Role: Sendable, Equatable {
         return BuiltIn.allCases.map(Role.init) + own
     }
 
-    /// By its id, or by its name.
+    /// Finds a role by its id or its name.
     /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
     public static func named(_ word: String, in scope: TenantScope) throws -> Role {
         if let found = try list(in: scope).first(where: { $0.id == word || $0.name == word }) { return found }
         throw Refusal(.notFound, "There is no role '\(word)' in this organisation.")
     }
 
-    /// - Throws: ``Refusal`` `.notAllowed` when the maker lacks one of the permissions, `.nameTaken`, `.invalid`.
+    /// - Throws: ``Refusal`` `.notAllowed` if the creator lacks one of the permissions, `.nameTaken`, `.invalid`.
     public static func create(
         name: String, permissions: Set<PermissionKey>, by maker: Member, now: Timestamp, in scope: TenantScope
     ) throws -> Role {
@@ -85,7 +85,7 @@ public struct Role: Sendable, Equatable {
         return made
     }
 
-    /// Gives an organisation's own role other permissions, at once for everybody who has it.
+    /// Changes the permissions of an organisation's own role, with immediate effect for everybody who has it.
     /// - Throws: as ``create(name:permissions:by:now:in:)``, and `.notFound`.
     public static func change(
         id: String, permissions: Set<PermissionKey>, by maker: Member, in scope: TenantScope

@@ -2,7 +2,7 @@ public import Database
 public import Model
 
 extension User {
-    /// Makes an account with its personal organisation.
+    /// Creates an account with its personal organisation.
     /// - Throws: ``Refusal`` `.nameTaken`; ``StorageError``.
     public static func create(
         username: String, email: String? = nil, plan: Plan? = nil, isAdmin: Bool = false, now: Timestamp,

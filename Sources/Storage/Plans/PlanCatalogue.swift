@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What each plan allows: the built-in numbers, and what the owner's configuration says instead.
+/// The limits of each plan: the built-in values, and the values of the owner's configuration that replace them.
 public final class PlanCatalogue: Sendable {
     private struct State {
         var limits: [Plan: PlanLimits]
@@ -18,23 +18,23 @@ public final class PlanCatalogue: Sendable {
 
     public subscript(plan: Plan) -> PlanLimits { state.withLock { $0.limits[plan] ?? .unlimited } }
 
-    /// The next higher plan that allows more of this than the given one; nil where none does. `admin` is never offered.
+    /// The next higher plan that allows more of this than the given one. Nil if there is none. `admin` is never offered.
     public func upgrade(from plan: Plan, for limit: PlanLimit) -> Plan? {
         guard let now = self[plan][limit] else { return nil }
         return Plan.allCases.filter { $0 > plan && $0 != .admin }.first { (self[$0][limit] ?? .max) > now }
     }
 
-    /// The sentence that follows "… limit reached.": which plan allows more, or that none does.
+    /// The sentence after "… limit reached.": which plan allows more, or that none does.
     func advice(from plan: Plan, for limit: PlanLimit, whoUpgrades: String) -> String {
         guard let next = upgrade(from: plan, for: limit) else { return "No plan of this server allows more." }
         return "\(whoUpgrades) \(next.title) for \(self[next][limit] == nil ? "unlimited" : "more")."
     }
 
-    /// What a new account gets. With no billing provider nobody who installed this for himself is told to upgrade.
+    /// The plan of a new account. Without a billing provider, nobody who installed this for himself is told to upgrade.
     public var standard: Plan { state.withLock { $0.standard } }
 
-    /// Takes the owner's changes, each `plan.limit=number` with -1 or `unlimited` for no limit, in place of all earlier ones.
-    /// - Returns: what is wrong with them, a sentence each; then nothing is changed.
+    /// Replaces all earlier changes with the owner's changes, each `plan.limit=number` with -1 or `unlimited` for no limit.
+    /// - Returns: the problems with them, a sentence each. If there are any, nothing is changed.
     @discardableResult
     public func configure(standard: String?, changes: [String]) -> [String] {
         var problems: [String] = []

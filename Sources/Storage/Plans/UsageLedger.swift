@@ -1,24 +1,25 @@
 public import Database
 public import Model
 
-/// What organisations used, in whole units, by hour: entries are added and never changed. Billing reads it.
+/// The usage of organisations, in whole units, by hour. Entries are added and never changed. Billing reads it.
 ///
-/// A minute counts once it has begun. Sessions and seats carry `metered_until`, which moves on in the transaction that adds
-/// their minutes: nothing is lost or counted twice, whenever the server is killed. Bytes are counted by session from its first
-/// to its last in memory that outlives a kill (`KeptCounters`); `bytes_relayed` is how many of them are in the ledger.
+/// A minute counts once it has begun. Sessions and seats have `metered_until`, which advances in the transaction that
+/// adds their minutes: nothing is lost or counted twice, whenever the server is killed. Bytes are counted by session
+/// from its first to its last in memory that survives a killed process (`KeptCounters`). `bytes_relayed` is the number
+/// of them already in the ledger.
 public enum UsageLedger {
     public enum Unit: String, Sendable, CaseIterable {
         /// Minutes that share sessions were open.
         case sessionMinutes = "session_minutes"
         /// Minutes that guests had a seat.
         case guestMinutes = "guest_minutes"
-        /// Bytes of what peers sent each other that went out to their connections, with the headers of WebSocket.
+        /// Bytes that peers sent each other and that were written to their connections, including WebSocket headers.
         case bytesRelayed = "bytes_relayed"
-        /// The most hosts and guests at once within the hour.
+        /// The maximum number of hosts and guests at once within the hour.
         case peakPeers = "peak_peers"
-        /// Requests to HTTP tunnels that were answered.
+        /// Answered requests to HTTP tunnels.
         case tunnelRequests = "tunnel_requests"
-        /// Bytes between visitors and tunnels, both ways, without TLS.
+        /// Bytes between visitors and tunnels, in both directions, without TLS.
         case tunnelBytes = "tunnel_bytes"
         /// Visitors' connections to tunnels.
         case tunnelConnections = "tunnel_connections"
@@ -26,7 +27,7 @@ public enum UsageLedger {
 
     static let minute: Int64 = 60_000
     static let hour: Int64 = 3_600_000
-    /// A server that was away for longer charges nobody for that time, in milliseconds.
+    /// If the server was stopped for longer than this, nobody is charged for that time. In milliseconds.
     private static let longestGap: Int64 = 2 * minute
 
     /// One hour's sum of one unit.
@@ -55,9 +56,9 @@ public enum UsageLedger {
 
     // MARK: Metering
 
-    /// Adds the whole minutes that all open sessions and taken seats have had since the last time, and peaks of a new hour.
-    /// - Parameter pausedSince: when the pause before this call began. A machine that slept meanwhile, or whose clock was set,
-    ///   was away as a server that was stopped.
+    /// Adds the whole minutes of all open sessions and taken seats since the last call, and the peaks of a new hour.
+    /// - Parameter pausedSince: when the pause before this call began. A machine that slept meanwhile, or whose clock
+    ///   was set, counts as a stopped server.
     /// - Throws: ``StorageError``.
     public static func meter(
         pausedSince: Timestamp? = nil, now: Timestamp, in database: Transaction
@@ -86,8 +87,8 @@ public enum UsageLedger {
         }
     }
 
-    /// Writes down what rooms carried; what is in the ledger already is not added again.
-    /// - Parameter bytes: all that a session's room ever carried, by session.
+    /// Records the traffic of rooms. Bytes that are already in the ledger are not added again.
+    /// - Parameter bytes: the total bytes that a session's room ever carried, by session.
     /// - Throws: ``StorageError``.
     public static func settleBytes(_ bytes: [String: Int], now: Timestamp, in database: Transaction) throws {
         var sums: [String: Int] = [:]
@@ -106,7 +107,7 @@ public enum UsageLedger {
         }
     }
 
-    /// After a start: nobody is charged for a long absence of the server.
+    /// Called after a start: nobody is charged for a long downtime of the server.
     static func resume(now: Timestamp, in database: Transaction) throws {
         let all = database.across(.upkeep)
         let oldest = Timestamp(milliseconds: now.milliseconds - longestGap)
@@ -115,7 +116,7 @@ public enum UsageLedger {
         try all.run("UPDATE connections SET metered_until = ? WHERE left_at IS NULL AND metered_until < ?", now, oldest)
     }
 
-    /// The last minutes of a session or a seat that ends now; one that has begun counts.
+    /// Adds the last minutes of a session or a seat that ends now. A minute that has begun counts.
     static func close(_ unit: Unit, from: Timestamp?, now: Timestamp, in scope: TenantScope) throws {
         guard let from, now > from else { return }
         let minutes = (now.milliseconds - from.milliseconds + minute - 1) / minute
@@ -124,7 +125,7 @@ public enum UsageLedger {
         }
     }
 
-    /// How many peers there are now, if that is the most of this hour.
+    /// Records the current number of peers, if it is the maximum of this hour.
     static func notePeers(now: Timestamp, in scope: TenantScope) throws {
         scope.lock()
         let hour = hour(of: now)
@@ -177,7 +178,7 @@ public enum UsageLedger {
         }
     }
 
-    /// Minutes by the hour in which each begins.
+    /// The minutes, grouped by the hour in which each begins.
     static func split(from: Timestamp, minutes: Int64) -> [(hour: Int64, count: Int)] {
         var left = minutes
         var start = from.milliseconds

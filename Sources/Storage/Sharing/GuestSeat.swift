@@ -7,7 +7,7 @@ public struct OpenCode: Sendable {
     public let session: ShareSession
     public let host: User
 
-    /// Looks a code up and checks every rule that does not depend on who asks.
+    /// Looks a code up and checks every rule that does not depend on the caller.
     /// - Throws: ``Refusal`` with the sentence that the public API shows; ``StorageError``.
     public static func find(code: String, now: Timestamp, in database: Transaction) throws -> OpenCode {
         let all = database.across(.secretLeadsToTenant)
@@ -30,21 +30,21 @@ public struct OpenCode: Sendable {
 
 /// A guest's seat in a share session.
 public struct GuestSeat: Sendable {
-    /// The peer's id on the wire is the connection's id here.
+    /// The peer's id in the protocol is the connection's id here.
     public let id: String
     public let opened: OpenCode
-    /// The guest's place in the room: 1 to 65,535, its own for as long as the session lasts.
+    /// The guest's place in the room: 1 to 65,535. It stays the guest's for as long as the session lasts.
     public let slot: Int
 
-    /// Who takes a seat.
+    /// The guest who takes a seat.
     public enum Guest: Sendable {
         case account(User, credentialId: String?)
-        /// Somebody without an account, from this address.
+        /// A guest without an account, from this address.
         case withoutAccount(address: String)
     }
 
-    /// Takes a seat: checks the code, the organisation's rule and the plan's limits, counts the use and records the guest, in one
-    /// transaction.
+    /// Takes a seat: checks the code, the organisation's rule and the plan's limits, counts the use and records the
+    /// guest, in one transaction.
     /// - Throws: ``Refusal``; ``StorageError``.
     public static func admit(
         guest: Guest, code: String, publicKey: String, resumeDigest: (String) -> [UInt8], now: Timestamp,
@@ -75,7 +75,7 @@ public struct GuestSeat: Sendable {
         return GuestSeat(id: id, opened: opened, slot: slot)
     }
 
-    /// A seat as an export holds it.
+    /// A seat in an export.
     public struct Taken: Sendable {
         public let id, sessionId: String
         /// Nil for a guest without an account.
@@ -85,11 +85,11 @@ public struct GuestSeat: Sendable {
         public let leftAt: Timestamp?
     }
 
-    /// Seats that an export reads at once.
+    /// The number of seats that an export reads at once.
     private static let historyPage = 1000
 
     /// All seats that were ever taken in an organisation's sessions, oldest first.
-    /// - Parameter after: the last id of the page before, or empty.
+    /// - Parameter after: the last id of the previous page, or empty.
     public static func history(after: String, in scope: TenantScope) throws -> [Taken] {
         try scope.rows(
             "SELECT * FROM connections WHERE organisation_id = :organisation AND id > ? ORDER BY id LIMIT ?", after,
@@ -102,9 +102,9 @@ public struct GuestSeat: Sendable {
         }
     }
 
-    /// Slots are handed out in order and used again only after all others, so that a late frame finds nobody.
+    /// Slots are assigned in order and reused only after all others, so that a late frame reaches nobody.
     private static func freeSlot(sessionId: String, in scope: TenantScope) throws -> Int {
-        // Counted in the session and not by its guests: one whose account is removed may still sit in the room.
+        // Counted in the session and not by its guests: a guest whose account was removed may still be in the room.
         let next =
             try scope.first(
                 """
@@ -125,19 +125,19 @@ public struct GuestSeat: Sendable {
         return next
     }
 
-    /// Slots are 16 bits on the wire, and 0 is the host.
+    /// Slots have 16 bits in the protocol, and 0 is the host.
     private static let lastSlot = 65_535
 
     /// The guest and the host of a seat whose guest left without proving that they know the words.
     public struct UnprovedSeat: Sendable {
-        /// The guest's account; nil for one without.
+        /// The guest's account. Nil for a guest without one.
         public let guestId: String?
         public let hostId, code: String
     }
 
-    /// Gives the seat up. Leaving twice changes nothing.
-    /// - Parameter isUnproved: the guest never showed that it knows the words: the use of the code is given back.
-    /// - Returns: who took the seat, where it was not proved.
+    /// Releases the seat. Leaving twice changes nothing.
+    /// - Parameter isUnproved: the guest never proved that it knows the words: the use of the code is given back.
+    /// - Returns: who took the seat, if it was not proved.
     @discardableResult
     public static func leave(
         id: String, isUnproved: Bool = false, now: Timestamp, in database: Transaction
@@ -168,8 +168,8 @@ public struct GuestSeat: Sendable {
         return host.map { UnprovedSeat(guestId: left.guest, hostId: $0, code: left.code) }
     }
 
-    /// Closes the seats that nobody can come back to: those of ended sessions, of versions that kept no token, and of
-    /// accounts, credentials and memberships that are not good any more.
+    /// Closes the seats to which nobody can return: those of ended sessions, of versions that stored no token, and of
+    /// accounts, credentials and memberships that are no longer valid.
     static func leaveLost(now: Timestamp, in database: Transaction) throws {
         let all = database.across(.upkeep)
         try all.run(
@@ -212,7 +212,7 @@ public struct GuestSeat: Sendable {
         try check(limit, .viewers, "Viewer limit", of: session, plan, in: scope)
     }
 
-    /// - Throws: ``Refusal`` `.viewerLimit` where the session has as many guests of this kind as its plan allows.
+    /// - Throws: ``Refusal`` `.viewerLimit` if the session has as many guests of this kind as its plan allows.
     private static func check(
         _ limit: Int, _ which: PlanLimit, _ what: String, of session: ShareSession, _ plan: Plan, in scope: TenantScope
     ) throws {

@@ -1,10 +1,10 @@
 import Database
 
 extension Migration {
-    /// Guests without an account: a seat need not belong to one, and an organisation says whether its shares take such guests.
+    /// Guests without an account: a seat need not belong to an account, and an organisation decides whether its shares accept such guests.
     ///
-    /// SQLite cannot drop NOT NULL from a column, so the table is made anew (https://www.sqlite.org/lang_altertable.html, section 7).
-    /// Nothing refers to it.
+    /// SQLite cannot drop NOT NULL from a column, so the table is created again
+    /// (https://www.sqlite.org/lang_altertable.html, section 7). No other table refers to it.
     static let guestsWithoutAccount = Migration(
         number: 5,
         script: """

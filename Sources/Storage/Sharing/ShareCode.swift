@@ -23,7 +23,7 @@ public struct ShareCode: Sendable, Equatable {
         createdAt = try row.time("created_at")
     }
 
-    /// What the owner asks of a new code.
+    /// The owner's options for a new code.
     public struct Request: Sendable {
         public let permission: Permission
         public let maxUses: Int?
@@ -37,8 +37,8 @@ public struct ShareCode: Sendable, Equatable {
         }
     }
 
-    /// Makes a code for a session that belongs to `owner`, within the plan.
-    /// - Parameter candidates: random codes to try in turn; the first that is free is taken.
+    /// Creates a code for a session that belongs to `owner`, within the plan.
+    /// - Parameter candidates: random codes to try in turn. The first free one is used.
     /// - Throws: ``Refusal`` `.notFound`, `.codeLimit`, `.codeDuration`; ``StorageError``.
     public static func create(
         _ request: Request, sessionId: String, owner: Caller, candidates: [String], now: Timestamp,
@@ -67,7 +67,8 @@ public struct ShareCode: Sendable, Equatable {
         throw StorageError(.failed, "no free share code among \(candidates.count) random ones; try again")
     }
 
-    /// Revokes a code of a session that belongs to this caller: no new joins. Others' codes and unknown ones change nothing.
+    /// Revokes a code of a session that belongs to this caller: nobody can join with it any more. Other people's codes
+    /// and unknown codes are not changed.
     public static func revoke(code: String, by owner: Caller, now: Timestamp, in scope: TenantScope) throws {
         let session = try scope.first(
             """
@@ -77,7 +78,7 @@ public struct ShareCode: Sendable, Equatable {
             """, now, code, owner.user.id
         ) { try $0.text("session_id") }
         if let session { return try Audit.record(.codeRevoked, target: session, by: owner, now: now, in: scope) }
-        // Revoking twice changes nothing; a code of somebody else is as unknown as one that does not exist.
+        // Revoking twice changes nothing. Another person's code is treated like one that does not exist.
         let isOwn = try scope.first(
             """
             SELECT 1 AS found FROM share_codes WHERE organisation_id = :organisation AND code = ?
@@ -97,7 +98,7 @@ public struct ShareCode: Sendable, Equatable {
     }
 
     /// All codes that an organisation ever had, oldest first.
-    /// - Parameter after: the last time and code of the page before.
+    /// - Parameter after: the last time and code of the previous page.
     public static func history(
         after: (createdAt: Timestamp, code: String), in scope: TenantScope
     ) throws -> [ShareCode] {
@@ -108,7 +109,7 @@ public struct ShareCode: Sendable, Equatable {
             """, after.createdAt, after.code, listLimit, decode: ShareCode.init)
     }
 
-    /// Plans without a limit still answer in bounded space.
+    /// The maximum number of codes in one response, for plans without a limit.
     private static let listLimit = 1000
 
     private static func checkCount(

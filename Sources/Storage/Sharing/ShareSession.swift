@@ -3,7 +3,7 @@ public import Model
 
 /// One terminal that its owner shares, from the moment it is opened until it ends.
 public struct ShareSession: Sendable, Equatable {
-    /// A person has few sessions; this bounds what one answer may hold.
+    /// The maximum number of sessions in one response. A person has few sessions.
     private static let listLimit = 500
 
     public let id: String
@@ -13,7 +13,7 @@ public struct ShareSession: Sendable, Equatable {
     public let sessionName: String?
     public let startedAt: Timestamp
     public let endedAt: Timestamp?
-    /// When the plan ends it; nil where the plan does not. What was promised at the start stays.
+    /// When the plan ends the session. Nil if the plan does not limit it. The value is fixed at the start.
     public let endsAt: Timestamp?
 
     init(_ row: Row) throws {
@@ -67,7 +67,7 @@ public struct ShareSession: Sendable, Equatable {
             decode: ShareSession.init)
     }
 
-    /// An active session, for those whom a secret led to it.
+    /// An active session, for a caller who found it by a secret.
     static func active(id: String, across database: CrossTenantScope) throws -> ShareSession? {
         try database.first(
             "SELECT * FROM share_sessions WHERE id = ? AND ended_at IS NULL", id, decode: ShareSession.init)
@@ -92,7 +92,7 @@ public struct ShareSession: Sendable, Equatable {
             """, userId, userId, listLimit, decode: ShareSession.init)
     }
 
-    /// Keeps the host's seat, so that the host can come back to it after a restart.
+    /// Stores the host's seat, so that the host can return to it after a restart.
     public static func seatHost(
         id: String, peerId: String, resumeDigest: [UInt8], credentialId: String? = nil, now: Timestamp,
         in scope: TenantScope
@@ -105,8 +105,8 @@ public struct ShareSession: Sendable, Equatable {
         try UsageLedger.notePeers(now: now, in: scope)
     }
 
-    /// Ends a session and closes its connections. Ending twice changes nothing.
-    /// - Returns: its organisation, where this call ended it.
+    /// Ends a session and closes its connections. Ending it twice changes nothing.
+    /// - Returns: its organisation, if this call ended it.
     @discardableResult
     public static func end(
         id: String, reason: SessionEnd, now: Timestamp, in database: Transaction
@@ -139,11 +139,11 @@ public struct ShareSession: Sendable, Equatable {
 }
 
 extension ShareSession {
-    /// Sessions that an export reads at once.
+    /// The number of sessions that an export reads at once.
     private static let historyPage = 1000
 
-    /// All sessions of an organisation, ended ones too, oldest first.
-    /// - Parameter after: the last id of the page before, or empty.
+    /// All sessions of an organisation, including ended ones, oldest first.
+    /// - Parameter after: the last id of the previous page, or empty.
     public static func history(after: String, in scope: TenantScope) throws -> [ShareSession] {
         try scope.rows(
             "SELECT * FROM share_sessions WHERE organisation_id = :organisation AND id > ? ORDER BY id LIMIT ?", after,

@@ -9,7 +9,7 @@ extension StorageFeature {
         permissions: [.sessionCreate, .sessionReadAll, .sessionEndAny],
         limits: [.shares, .codes, .codeMinutes, .viewers, .guestsWithoutAccount, .sessionMinutes],
         endAccount: { userId, now, database in
-            // Also in other people's organisations: what was used is written down before the rows go.
+            // Also in other organisations: usage is recorded before the rows are deleted.
             let sessions = try database.across(.upkeep).rows(
                 "SELECT id FROM share_sessions WHERE host_user_id = ? AND ended_at IS NULL", userId
             ) { try $0.text("id") }
@@ -21,7 +21,7 @@ extension StorageFeature {
         },
         clearAway: { cutoffs, database in
             guard let history = cutoffs.history else { return 0 }
-            // Codes and seats go with their session.
+            // Codes and seats are deleted with their session.
             return try database.across(.upkeep).run(
                 """
                 DELETE FROM share_sessions WHERE id IN (
@@ -29,7 +29,7 @@ extension StorageFeature {
                 """, history, batch)
         })
 
-    /// Sessions that one transaction removes.
+    /// The number of sessions that one transaction removes.
     private static let batch = 200
 }
 
@@ -49,15 +49,16 @@ extension PlanLimit {
     public static let shares = PlanLimit("maxShares", "Share sessions at once, per person", [.free: 1, .pro: 5])
     /// Live codes per share session.
     public static let codes = PlanLimit("maxCodes", "Live codes per share session", [.free: 2])
-    /// A code's longest life, in minutes.
+    /// The maximum lifetime of a code, in minutes.
     public static let codeMinutes = PlanLimit("maxCodeMinutes", "A code's longest life, minutes", [.free: 30])
     /// Guests at once per share session.
     public static let viewers = PlanLimit(
         "maxViewers", "Guests at once per share session", [.free: 2, .pro: 10, .team: 50])
-    /// Those of them that have no account; 0 takes none.
+    /// The maximum number of guests without an account. With 0 none are accepted.
     public static let guestsWithoutAccount = PlanLimit(
         "maxGuestsWithoutAccount", "Guests without an account at once, per share session", [:])
-    /// An interactive session's longest life, in minutes: share sessions are such; a machine's own connection is not.
+    /// The maximum duration of an interactive session, in minutes. Share sessions are interactive sessions. A machine's
+    /// own connection is not.
     public static let sessionMinutes = PlanLimit(
         "sessionTimeoutMinutes", "A session's longest life, minutes", [.free: 15])
 }
@@ -76,7 +77,7 @@ extension Refusal.Code {
     public static let codeLimit = Self("code_limit_reached", .forbidden)
     public static let codeDuration = Self("code_duration_limit", .forbidden)
     public static let viewerLimit = Self("viewer_limit_reached", .forbidden)
-    /// The session takes guests with an account only.
+    /// The session accepts only guests with an account.
     public static let accountNeeded = Self("account_required", .forbidden)
     public static let codeNotFound = Self("code_not_found", .forbidden)
     public static let codeRevoked = Self("code_revoked", .forbidden)

@@ -1,22 +1,22 @@
 public import Database
 public import Model
 
-/// Who sat where in an active session when the server stopped, so that everybody may come back.
+/// The seats in an active session when the server stopped, so that all peers can return.
 public struct StoredSeats: Sendable {
     public let sessionId: String
     /// When the plan ends the session, and which plan that is.
     public let endsAt: Timestamp?
     public let plan: Plan
-    /// All that its room has carried so far: the last run's count has been settled.
+    /// The total bytes of its room so far. The last run's count is already included.
     public let bytesRelayed: Int
-    /// Nil where the host had not come yet.
+    /// Nil if the host had not connected yet.
     public let host: SeatRecord?
     public let guests: [SeatRecord]
 
-    /// All active sessions. Seats that nobody can come back to are given up first.
+    /// All active sessions. Seats to which nobody can return are released first.
     /// - Throws: ``StorageError``.
     public static func takeOver(now: Timestamp, in database: Transaction) throws -> [StoredSeats] {
-        // First of all: nobody is charged for the time that the server was away.
+        // This comes first: nobody is charged for the time that the server was stopped.
         try UsageLedger.resume(now: now, in: database)
         try GuestSeat.leaveLost(now: now, in: database)
         let active = try database.across(.upkeep).rows(

@@ -2,14 +2,14 @@ public import Database
 public import Model
 
 extension Tunnel {
-    /// What somebody asks for.
+    /// The options of a request for a tunnel.
     public struct Request: Sendable {
         public var kind: TunnelKind
         /// Nil for random words.
         public var name: String?
-        /// Nil for a free one.
+        /// Nil for any free port.
         public var port: Int?
-        /// For an enrolled machine: the same label of the same machine is the same tunnel, whatever its name.
+        /// For an enrolled machine: the same label on the same machine is the same tunnel, whatever its name.
         public var declared: (machineId: String, label: String)?
 
         public init(
@@ -21,14 +21,14 @@ extension Tunnel {
             self.declared = declared
         }
 
-        /// Stays when nothing serves it.
+        /// Whether the tunnel is kept when nothing serves it.
         var isKept: Bool { isNamed || declared != nil }
     }
 
-    /// Takes a name or a port for the caller's organisation, within the plan. A name that the caller has already is the same tunnel.
+    /// Claims a name or a port for the caller's organisation, within the plan. A name that the caller already has is the same tunnel.
     /// - Parameters:
     ///   - candidates: random names to try in turn.
-    ///   - ports: what the server's owner lets tunnels use.
+    ///   - ports: the ports that the server's owner allows for tunnels.
     /// - Throws: ``Refusal`` `.tunnelLimit`, `.nameTaken`, `.invalid`; ``StorageError``.
     public static func claim(
         _ request: Request, by caller: Caller, candidates: [String], ports: ClosedRange<Int>?, now: Timestamp,
@@ -54,7 +54,7 @@ extension Tunnel {
         return try declare(made, request, in: scope)
     }
 
-    /// Labels of a machine's tunnels: letters, digits, `.`, `_` and `-`.
+    /// Checks the label of a machine's tunnel: letters, digits, `.`, `_` and `-`.
     public static func isLabel(_ text: String) -> Bool {
         (1...63).contains(text.utf8.count)
             && text.utf8.allSatisfy { byte in
@@ -65,10 +65,10 @@ extension Tunnel {
             }
     }
 
-    /// Remembers which machine declares it; what the machine called by this label before stays its own, without one.
+    /// Stores which machine declares the tunnel. The machine's previous tunnel with this label stays the machine's, without the label.
     private static func declare(_ tunnel: Tunnel, _ request: Request, in scope: TenantScope) throws -> Tunnel {
         guard let (machine, label) = request.declared else {
-            // A command took it over: the machine that declared it gives it up no more.
+            // A command took the tunnel over: the machine that declared it no longer releases it.
             if tunnel.machineId == nil { return tunnel }
             return try scope.first(
                 """
@@ -96,7 +96,7 @@ extension Tunnel {
     /// The name or the port, for the audit log and for people.
     public var place: String { name ?? port.map { "port \($0)" } ?? "" }
 
-    /// The row that is meant: the one of this name or port, or, where none is named, the caller's last one that is free again.
+    /// The requested row: the one with this name or port, or, if none is named, the caller's last one that is free again.
     private static func known(
         _ request: Request, by caller: Caller, _ member: Member, in scope: TenantScope, _ ports: ClosedRange<Int>?
     ) throws -> Tunnel? {
@@ -105,7 +105,7 @@ extension Tunnel {
                 "SELECT * FROM tunnels WHERE organisation_id = :organisation AND machine_id = ? AND label = ?",
                 machine, label, decode: Tunnel.init)
             guard let declared, declared.kind == request.kind else { return nil }
-            // The server's owner has taken the port back.
+            // The server's owner no longer allows the port.
             if let port = declared.port, ports?.contains(port) != true { return nil }
             return declared
         }
@@ -145,7 +145,7 @@ extension Tunnel {
         return taken
     }
 
-    /// A name that its owner asks for by name stays theirs.
+    /// Keeps a name that its owner requests explicitly.
     private static func keep(_ known: Tunnel, in scope: TenantScope) throws -> Tunnel {
         guard !known.isKept else { return known }
         return try scope.first(
@@ -206,14 +206,14 @@ extension Tunnel {
         }
     }
 
-    /// Ports that are tried for one that is free.
+    /// The number of attempts to find a free port.
     private static let portTries = 64
 
     private static func insertPort(
         _ request: Request, _ caller: Caller, _ ports: ClosedRange<Int>?, _ now: Timestamp, in scope: TenantScope
     ) throws -> Tunnel {
         guard let ports else { throw noPorts }
-        // From a random place: a port that was just given up is not the next one that is handed out.
+        // Start at a random port: a port that was just released is not assigned next.
         let start = Int.random(in: ports)
         let tried = (0..<min(ports.count, portTries)).map {
             ports.lowerBound + (start - ports.lowerBound + $0) % ports.count

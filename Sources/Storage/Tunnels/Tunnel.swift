@@ -1,24 +1,24 @@
 public import Database
 public import Model
 
-/// A name or a port on this server that leads to a machine. Its row says whose it is; whether a machine serves it now, the edge knows.
+/// A name or a port on this server that leads to a machine. Its row says who owns it. The edge knows whether a machine serves it now.
 public struct Tunnel: Sendable, Equatable {
-    /// An organisation has few tunnels; this bounds what one answer may hold.
+    /// The maximum number of tunnels in one response. An organisation has few tunnels.
     static let listLimit = 1000
-    /// How long a released name or port stays with its organisation, in seconds: senders of webhooks and people with bookmarks need
-    /// that long to notice.
+    /// How long a released name or port stays with its organisation, in seconds: senders of webhooks and people with
+    /// bookmarks need that long to notice.
     public static let reservedSeconds: Int64 = 90 * 86_400
 
     public let id: String
     public let organisationId: String
-    /// Whose it is; nil where the account is gone.
+    /// The owner. Nil if the account no longer exists.
     public let userId: String?
     public let kind: TunnelKind
-    /// Below the tunnel domain: `http` and `tls`.
+    /// The name below the tunnel domain, for `http` and `tls`.
     public let name: String?
-    /// Of `tcp`.
+    /// The port, for `tcp`.
     public let port: Int?
-    /// Stays when its command ends.
+    /// Whether the tunnel is kept when its command ends.
     public let isKept: Bool
     public let createdAt: Timestamp
     /// When a machine last served it.
@@ -27,11 +27,11 @@ public struct Tunnel: Sendable, Equatable {
     /// Paused by an administrator of the server: its owner cannot resume it.
     public let isBlocked: Bool
     public let releasedAt: Timestamp?
-    /// The enrolled machine that declares it; nil where a command opened it.
+    /// The enrolled machine that declares it. Nil if a command opened it.
     public let machineId: String?
-    /// What that machine calls it.
+    /// The machine's label for it.
     public let label: String?
-    /// What is in the usage ledger, of all time.
+    /// The total usage in the ledger.
     public let usage: TunnelUsage
 
     init(_ row: Row) throws {
@@ -63,7 +63,7 @@ public struct Tunnel: Sendable, Equatable {
             decode: Tunnel.init)
     }
 
-    /// By its id, its name or its port, as people name it.
+    /// Finds a tunnel by its id, its name or its port, as people name it.
     public static func find(named text: String, in scope: TenantScope) throws -> Tunnel? {
         try scope.first(
             """
@@ -82,27 +82,27 @@ public struct Tunnel: Sendable, Equatable {
             """, userId, userId, listLimit, decode: Tunnel.init)
     }
 
-    /// All tunnels of an organisation, released ones too, oldest first.
-    /// - Parameter after: the last id of the page before, or empty.
+    /// All tunnels of an organisation, including released ones, oldest first.
+    /// - Parameter after: the last id of the previous page, or empty.
     public static func history(after: String, in scope: TenantScope) throws -> [Tunnel] {
         try scope.rows(
             "SELECT * FROM tunnels WHERE organisation_id = :organisation AND id > ? ORDER BY id LIMIT ?", after,
             listLimit, decode: Tunnel.init)
     }
 
-    /// Of all organisations, for the server itself: what it must know of names whose machine is away, and administrators' list.
+    /// The tunnels of all organisations, for the server itself: the names whose machine is away, and the administrators' list.
     public static func all(in database: Transaction) throws -> [Tunnel] {
         try database.across(.upkeep).rows(
             "SELECT * FROM tunnels WHERE released_at IS NULL ORDER BY created_at DESC, id DESC", decode: Tunnel.init)
     }
 
-    /// A tunnel of whatever organisation, for administrators of the server.
+    /// Finds a tunnel of any organisation, for administrators of the server.
     public static func findAnywhere(id: String, in database: Transaction) throws -> Tunnel? {
         try database.across(.upkeep).first(
             "SELECT * FROM tunnels WHERE id = ? AND released_at IS NULL", id, decode: Tunnel.init)
     }
 
-    /// Those that a machine has declared, by label.
+    /// The tunnels that a machine has declared, by label.
     public static func list(of machineId: String, in scope: TenantScope) throws -> [Tunnel] {
         try scope.rows(
             """
@@ -111,8 +111,8 @@ public struct Tunnel: Sendable, Equatable {
             """, machineId, listLimit, decode: Tunnel.init)
     }
 
-    /// The same by id, a page at a time.
-    /// - Parameter after: the last id of the page before, or empty.
+    /// The same by id, one page at a time.
+    /// - Parameter after: the last id of the previous page, or empty.
     public static func page(of machineId: String, after: String, limit: Int, in scope: TenantScope) throws -> [Tunnel] {
         try scope.rows(
             """
@@ -123,8 +123,8 @@ public struct Tunnel: Sendable, Equatable {
 
     // MARK: Its life
 
-    /// Gives the name or port up. It stays reserved for the organisation.
-    /// - Returns: false where it was released before.
+    /// Releases the name or port. It stays reserved for the organisation.
+    /// - Returns: false if it was already released.
     @discardableResult
     public static func release(id: String, now: Timestamp, in scope: TenantScope) throws -> Bool {
         try scope.run(
@@ -139,23 +139,23 @@ public struct Tunnel: Sendable, Equatable {
         try scope.run("UPDATE tunnels SET paused_at = ? WHERE organisation_id = :organisation AND id = ?", pausedAt, id)
     }
 
-    /// For administrators of the server; what its owner has said stays as it is.
+    /// For administrators of the server. The owner's own setting is not changed.
     public static func setBlocked(id: String, _ isBlocked: Bool, in scope: TenantScope) throws {
         try scope.run(
             "UPDATE tunnels SET is_blocked = ? WHERE organisation_id = :organisation AND id = ?", isBlocked, id)
     }
 
-    /// Whether nobody is let in.
+    /// Whether visitors are refused.
     public var isPaused: Bool { pausedAt != nil || isBlocked }
 
-    /// Why nobody is let in, with whoever can change that.
+    /// The reason why visitors are refused, and who can change that.
     public var pausedRefusal: Refusal {
         isBlocked
             ? Refusal(.tunnelPaused, "An administrator of the server has paused \(place); ask them.")
             : Refusal(.tunnelPaused, "\(place) is paused; run 'postern tunnel resume \(name ?? "\(port ?? 0)")' first.")
     }
 
-    /// - Throws: ``Refusal`` `.addressLists` where the plan allows none.
+    /// - Throws: ``Refusal`` `.addressLists` if the plan allows none.
     public static func checkAddressLists(_ allowance: Allowance, in database: Transaction) throws {
         guard let (limit, plan) = allowance[.ipAllowlist], limit == 0 else { return }
         let advice = database.keysAndPlans.plans.advice(from: plan, for: .ipAllowlist, whoUpgrades: "Upgrade to")
@@ -165,7 +165,7 @@ public struct Tunnel: Sendable, Equatable {
             plan: plan)
     }
 
-    /// Visitors at once, with the plan that says so.
+    /// The maximum number of visitors at once, with the plan that sets it.
     public static func connectionLimit(_ allowance: Allowance) throws -> (value: Int, plan: String)? {
         allowance[.connections].map { ($0.value, $0.plan.rawValue) }
     }
@@ -175,9 +175,9 @@ public struct Tunnel: Sendable, Equatable {
         for id in ids { try database.across(.upkeep).run("UPDATE tunnels SET seen_at = ? WHERE id = ?", now, id) }
     }
 
-    /// Releases what no command serves any more: names that nobody chose end with their command, also when it could not say so.
-    /// - Parameter before: what was seen since is left.
-    /// - Returns: the tunnels.
+    /// Releases tunnels that no command serves any more: generated names end with their command, even if it could not announce its end.
+    /// - Parameter before: tunnels that were served since this time are kept.
+    /// - Returns: the released tunnels.
     public static func releaseAbandoned(before: Timestamp, now: Timestamp, in database: Transaction) throws -> [Tunnel]
     {
         let abandoned = try database.across(.upkeep).rows(
@@ -189,10 +189,10 @@ public struct Tunnel: Sendable, Equatable {
     }
 }
 
-/// What visitors of a tunnel used.
+/// The usage of a tunnel's visitors.
 public struct TunnelUsage: Sendable, Equatable {
     public var requests: Int
-    /// Both ways, as the visitor's side counts them without TLS.
+    /// Both directions, as counted on the visitor's side without TLS.
     public var bytes: Int
     public var connections: Int
 

@@ -2,7 +2,7 @@ public import Database
 public import Model
 
 extension UsageLedger {
-    /// Writes down what tunnels carried; what is in the ledger already is not added again.
+    /// Records the traffic of tunnels. Traffic that is already in the ledger is not added again.
     /// - Parameter totals: all that a tunnel ever carried, by its id.
     /// - Throws: ``StorageError``.
     public static func settleTunnels(_ totals: [String: TunnelUsage], now: Timestamp, in database: Transaction) throws {

@@ -1,6 +1,6 @@
 public import Model
 
-/// What a tunnel may be called: one label of a host name.
+/// The rules for a tunnel's name: one label of a host name.
 public enum TunnelName {
     /// Names that visitors would take for the server's own, or that mail and certificate authorities treat specially (RFC 2142).
     private static let reserved: Set<String> = [
@@ -19,14 +19,14 @@ public enum TunnelName {
         "www",
     ]
 
-    /// Words that a phishing page would carry in its name.
+    /// Words that phishing sites use in their names.
     private static let brands = [
         "amazon", "apple", "binance", "coinbase", "facebook", "github", "google", "icloud", "instagram", "microsoft",
         "netflix",
         "office365", "outlook", "paypal", "whatsapp",
     ]
 
-    /// - Throws: ``Refusal`` `.invalid` with the rule that is broken.
+    /// - Throws: ``Refusal`` `.invalid` that names the violated rule.
     static func check(_ name: String) throws(Refusal) {
         guard isLabel(name) else {
             throw Refusal(
@@ -34,7 +34,7 @@ public enum TunnelName {
                 "A tunnel's name is 3 to 63 characters long: lower-case letters, digits and hyphens, with none of these at an end."
             )
         }
-        // A number would be taken for a port.
+        // A number would look like a port.
         guard !reserved.contains(name), !name.hasPrefix("xn--"), !name.allSatisfy(\.isNumber) else {
             throw Refusal(.nameTaken, "The name \(name) is reserved; choose another one.")
         }

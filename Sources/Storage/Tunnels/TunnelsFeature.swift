@@ -7,7 +7,7 @@ extension StorageFeature {
         name: "tunnels", tenantTables: ["tunnels"], migrations: [.tunnels],
         permissions: [.tunnelCreate, .tunnelRead, .tunnelManage], limits: [.tunnels, .connections],
         endAccount: { userId, now, database in
-            // Of others' organisations too; an account's own go with it.
+            // Also those of other organisations. An account's own tunnels are deleted with it.
             let owned = try database.across(.upkeep).rows(
                 "SELECT id, organisation_id FROM tunnels WHERE user_id = ? AND released_at IS NULL", userId
             ) { (try $0.text("id"), try $0.text("organisation_id")) }
@@ -21,12 +21,12 @@ extension StorageFeature {
                 cutoffs.names, batch)
         })
 
-    /// Rows that one transaction removes.
+    /// The number of rows that one transaction removes.
     private static let batch = 500
 }
 
 extension Migration {
-    /// Names are unique on the whole server, released ones too: for 90 days they belong to whoever had them.
+    /// Names are unique on the whole server, including released ones: for 90 days they stay with their former owner.
     static let tunnels = Migration(
         number: 6,
         script: """
@@ -74,9 +74,9 @@ extension AuditAction {
     public static let tunnelConnected = AuditAction("tunnel.connected")
     public static let tunnelPaused = AuditAction("tunnel.paused")
     public static let tunnelResumed = AuditAction("tunnel.resumed")
-    /// Its command was told to end.
+    /// Its command was told to stop.
     public static let tunnelStopped = AuditAction("tunnel.stopped")
-    /// Its name or port was given up.
+    /// Its name or port was released.
     public static let tunnelReleased = AuditAction("tunnel.released")
 }
 
@@ -91,6 +91,6 @@ extension Refusal.Code {
     /// The plan allows no lists of addresses.
     public static let addressLists = Self("ip_allowlist_not_allowed", .forbidden)
     public static let tunnelPaused = Self("tunnel_paused", .forbidden)
-    /// The server's owner has set no domain or no ports for tunnels.
+    /// The server's owner has configured no domain or no ports for tunnels.
     public static let tunnelsOff = Self("tunnels_off", .conflict)
 }

@@ -1,6 +1,6 @@
 public import Database
 
-/// How many there are of what a server has.
+/// The number of objects of each kind on a server.
 public struct ApplianceOverview: Sendable, Equatable {
     public let people, organisations: Int
 

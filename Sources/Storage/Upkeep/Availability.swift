@@ -1,9 +1,9 @@
 public import Database
 public import Model
 
-/// How long each day the server could serve, for the bars of the status page.
+/// How long the server could serve on each day, for the bars of the status page.
 public struct Availability: Sendable, Equatable {
-    /// Days that are shown and kept.
+    /// The number of days that are shown and kept.
     public static let days = 90
     private static let daySeconds: Int64 = 86400
 
@@ -18,7 +18,7 @@ public struct Availability: Sendable, Equatable {
         degradedSeconds = try row.integer("degraded_seconds")
     }
 
-    /// Adds a stretch of time to today.
+    /// Adds a duration to the current day.
     public static func record(seconds: Int, isReady: Bool, now: Timestamp, in database: Transaction) throws {
         let day = Int(now.milliseconds / 1000 / daySeconds)
         try database.run(

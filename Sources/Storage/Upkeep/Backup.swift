@@ -2,21 +2,21 @@ import Database
 import Files
 import Glibc
 
-/// Whole copies of a database, made while it is in use.
+/// Complete copies of a database, made while it is in use.
 public enum Backup {
-    /// What a file that is to be restored turned out to be.
+    /// The result of checking a file before it is restored.
     public struct Checked: Sendable {
-        /// The version of its shape, as migrations count.
+        /// The version of its schema, as counted by migrations.
         public let version: Int
         public let users: Int
-        /// Accounts whose names differ in case alone: `Mia and mia`.
+        /// Accounts whose names differ only in case: `Mia and mia`.
         public let clashes: [String]
     }
 
     /// Copies the database of a state directory to a new file that only we can read, and checks the copy.
     ///
-    /// Everything that was answered before this began is in it.
-    /// - Throws: ``StorageError``; then there is no file.
+    /// The copy contains everything that was committed before this began.
+    /// - Throws: ``StorageError``. Then no file is left.
     public static func make(stateDirectory: String, to path: String) throws {
         let source = "\(stateDirectory)/\(Database.fileName)"
         guard access(source, F_OK) == 0 else {
@@ -62,8 +62,8 @@ public enum Backup {
         }
     }
 
-    /// Reads a copy through, every page and index.
-    /// - Throws: ``StorageError``: `.corrupt`, or `.newer` when this Postern is too old for it.
+    /// Verifies a copy: every page and every index.
+    /// - Throws: ``StorageError``: `.corrupt`, or `.newer` if this Postern is too old for it.
     public static func check(_ path: String) throws -> Checked {
         let connection = try SQLiteConnection(path: path, mode: .readOnly)
         let verdict = try connection.first("PRAGMA integrity_check(1)") { try $0.text("integrity_check") }
@@ -84,8 +84,8 @@ public enum Backup {
         return Checked(version: version, users: users, clashes: clashes)
     }
 
-    /// Puts a checked copy in the place of the database, and the old files beside it. Nobody may serve meanwhile.
-    /// - Returns: where the old database is now, if there was one.
+    /// Replaces the database with a checked copy, and keeps the old files next to it. No server may run meanwhile.
+    /// - Returns: the path of the old database, if there was one.
     /// - Throws: ``StorageError``.
     public static func restore(_ path: String, stateDirectory: String, now: String) throws -> String? {
         let target = "\(stateDirectory)/\(Database.fileName)"
@@ -93,12 +93,12 @@ public enum Backup {
         unlink(partial)
         let kept: String?
         do {
-            // VACUUM INTO once more: a whole new file on the right disk, whatever the backup lies on.
+            // Run VACUUM INTO again: it creates a complete new file on the right disk, wherever the backup is stored.
             try copy(path, partial)
             _ = try check(partial)
             try sync(partial)
             kept = try setAside(target, now: now)
-            // One step: at every moment there is a whole database under the name.
+            // An atomic rename: at every moment there is a complete database with this name.
             try rename(partial, to: target)
         } catch {
             unlink(partial)
@@ -110,7 +110,7 @@ public enum Backup {
         return kept
     }
 
-    /// Gives the database a second name, after its log has gone into it: a log beside another database would be read as its own.
+    /// Gives the database a second name, after its log was merged into it: a log next to another database would be read as part of it.
     private static func setAside(_ target: String, now: String) throws -> String? {
         guard access(target, F_OK) == 0 else { return nil }
         let beside = "\(target).before-restore-\(now)"
@@ -120,7 +120,7 @@ public enum Backup {
             try connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
         } catch { isWhole = false }
         for suffix in ["-wal", "-shm"] where access(target + suffix, F_OK) == 0 {
-            // Too damaged to take its log in: the log is kept beside it, for whoever wants to save something.
+            // The database is too damaged to merge its log. The log is kept next to it, so that data can be recovered.
             guard isWhole ? unlink(target + suffix) == 0 : Glibc.rename(target + suffix, beside + suffix) == 0 else {
                 throw StorageError(.failed, "cannot move \(target): \(String(cString: strerror(errno)))")
             }

@@ -1,16 +1,16 @@
 public import Database
 public import Model
 
-/// What is kept only because it happened: ended share sessions with their codes and seats, used links and invitations.
+/// Rows that only record past events: ended share sessions with their codes and seats, used links and invitations.
 ///
-/// Sums of what was used are in the ledger, and who did what is in the audit log; both stay.
+/// The sums of usage are in the ledger, and all actions are in the audit log. Both are kept.
 public enum History {
-    /// Links and invitations that are used or too old are shown to nobody, in seconds: a month.
+    /// How long used or expired links and invitations are kept, in seconds: a month. They are not shown to anybody.
     private static let linkSeconds: Int64 = 30 * 86_400
 
-    /// Removes a batch of what ended longer ago.
+    /// Removes a batch of rows that ended longer ago than this.
     /// - Parameter days: 0 keeps everything.
-    /// - Returns: how many rows were removed; call again until it is 0.
+    /// - Returns: the number of removed rows. Call again until it is 0.
     public static func clearAway(olderThan days: Int, now: Timestamp, in database: Transaction) throws -> Int {
         let cutoffs = RetentionCutoffs(
             history: days > 0 ? now.advanced(bySeconds: -Int64(days) * 86_400) : nil,

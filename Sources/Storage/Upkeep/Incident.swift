@@ -1,11 +1,11 @@
 public import Database
 public import Model
 
-/// What an administrator tells people about a problem, on the status page.
+/// A message of an administrator about a problem, shown on the status page.
 public struct Incident: Sendable, Equatable {
-    /// Shown at once; more would be a novel.
+    /// The maximum number that is shown at once.
     private static let listLimit = 50
-    /// The text, in bytes of UTF-8.
+    /// The maximum length of the text, in bytes of UTF-8.
     public static let textLimit = 500
 
     public let id: String
@@ -34,7 +34,7 @@ public struct Incident: Sendable, Equatable {
     }
 
     /// Ends an incident.
-    /// - Parameter id: its id, or the end of it.
+    /// - Parameter id: its id, or its last characters.
     /// - Throws: ``Refusal`` `.notFound`; ``StorageError``.
     public static func resolve(id: String, now: Timestamp, in database: Transaction) throws -> Incident {
         let open = try list(includingResolved: false, in: database).filter { $0.id.hasSuffix(id) }

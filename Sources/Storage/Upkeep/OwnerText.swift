@@ -1,12 +1,12 @@
 public import Database
 public import Model
 
-/// What the server's owner says on its public pages.
+/// The owner's texts on the public pages.
 public enum OwnerText: String, Sendable, CaseIterable {
     /// The page "About this server".
     case about
 
-    /// Of a text, in Unicode scalars: some screens. A form of 64 KiB carries as many emoji, at 12 bytes each.
+    /// The maximum length of a text, in Unicode scalars: several screens. A form of 64 KiB holds this many emoji, at 12 bytes each.
     public static let greatest = 5_000
 
     /// - Throws: ``StorageError``.

@@ -3,7 +3,7 @@ import Glibc
 
 /// An X.509 certificate (RFC 5280).
 ///
-/// `@unchecked Sendable`: the X509 is never changed after it was made; OpenSSL locks what it caches inside.
+/// `@unchecked Sendable`: the X509 does not change after it was created. OpenSSL locks its internal caches.
 public final class Certificate: @unchecked Sendable {
     let pointer: OpaquePointer
 
@@ -11,8 +11,8 @@ public final class Certificate: @unchecked Sendable {
 
     deinit { X509_free(pointer) }
 
-    /// All certificates of a PEM text, in its order.
-    /// - Throws: ``TLSError`` when there is none, or more than a chain ever has.
+    /// All certificates in a PEM text, in the order of the text.
+    /// - Throws: ``TLSError`` if there is none, or if there are more than a chain may have.
     public static func chain(pem: String) throws(TLSError) -> [Certificate] {
         let found = PEM.read(pem) { bio in
             var found: [Certificate] = []
@@ -28,7 +28,7 @@ public final class Certificate: @unchecked Sendable {
         return found
     }
 
-    /// Certificates in one chain: public ones have three or four.
+    /// The maximum number of certificates in one chain. Public chains have three or four.
     private static let longestChain = 10
 
     public var fingerprint: Fingerprint { Fingerprint(of: pointer) }
@@ -41,7 +41,7 @@ public final class Certificate: @unchecked Sendable {
 
     public var isSelfIssued: Bool { X509_NAME_cmp(X509_get_issuer_name(pointer), X509_get_subject_name(pointer)) == 0 }
 
-    /// Whether its signature is of the key in it: whoever made it had that key.
+    /// Whether the certificate is signed with the key it contains: its creator had that key.
     public var isSignedWithItsOwnKey: Bool {
         defer { ERR_clear_error() }
         return X509_self_signed(pointer, 1) == 1
@@ -52,7 +52,7 @@ public final class Certificate: @unchecked Sendable {
         PEM.write { postern_X509_NAME_print($0, X509_get_issuer_name(pointer)) > 0 ? 1 : 0 } ?? ""
     }
 
-    /// Host names and addresses it is for (subjectAltName).
+    /// The host names and addresses that the certificate is valid for (subjectAltName).
     public var names: [String] {
         guard let raw = X509_get_ext_d2i(pointer, NID_subject_alt_name, nil, nil) else { return [] }
         let list = OpaquePointer(raw)
@@ -71,16 +71,16 @@ public final class Certificate: @unchecked Sendable {
         }
     }
 
-    /// Of its public key, which outlives it.
+    /// The fingerprint of the public key. The key may be used for longer than the certificate.
     public var keyFingerprint: Fingerprint { Fingerprint(ofKeyIn: pointer) }
 
-    /// Whether it is for a host name (RFC 6125; wildcards in the leftmost label) or an address.
+    /// Whether the certificate is valid for a host name (RFC 6125; wildcards in the leftmost label) or an address.
     public func matches(name: String) -> Bool {
         IPAddressText.isAddress(name)
             ? X509_check_ip_asc(pointer, name, 0) == 1 : X509_check_host(pointer, name, name.utf8.count, 0, nil) == 1
     }
 
-    /// In PEM.
+    /// The certificate in PEM.
     public func pem() throws(TLSError) -> String {
         guard let text = PEM.write({ PEM_write_bio_X509($0, pointer) }) else {
             throw .last(.failed, "the certificate cannot be written")
@@ -88,7 +88,7 @@ public final class Certificate: @unchecked Sendable {
         return text
     }
 
-    /// Serial number, big-endian, as DER has it (a zero in front where the first bit is set).
+    /// The serial number, big-endian, as encoded in DER (with a leading zero if the first bit is set).
     public var serial: [UInt8] {
         guard let number = X509_get0_serialNumber(pointer) else { return [] }
         let bytes = Array(
@@ -96,7 +96,7 @@ public final class Certificate: @unchecked Sendable {
         return bytes.first.map { $0 >= 0x80 } == true ? [0] + bytes : bytes
     }
 
-    /// The issuing key's identifier, or empty.
+    /// The issuing key's identifier. Empty if the certificate has none.
     public var authorityKeyIdentifier: [UInt8] {
         guard let identifier = X509_get0_authority_key_id(pointer) else { return [] }
         return Array(

@@ -1,5 +1,5 @@
-/// What a certificate says of itself, as far as its owner wants to know; also on the disk, where the running server's verbs read
-/// what it shows.
+/// The facts of a certificate that its owner needs. Also stored on disk, where the owner's commands read what the running
+/// server presents.
 public struct CertificateFacts: Codable, Sendable, Equatable {
     public let names: [String]
     public let fingerprint: Fingerprint
@@ -23,15 +23,15 @@ public struct CertificateFacts: Codable, Sendable, Equatable {
     }
 }
 
-/// How a certificate stands, for the status page, `/ready`, metrics and `cert status`.
+/// The state of a certificate, for the status page, `/ready`, metrics and `cert status`.
 public struct CertificateReport: Sendable {
     /// `self-signed`, `files` or `acme`.
     public let mode: String
     public let facts: CertificateFacts
     public let urgency: RenewalSchedule.Urgency
-    /// With acme: what is going on.
+    /// With acme: the state of the renewal.
     public let renewal: RenewalStatus?
-    /// What went wrong last, in words, if anything did.
+    /// The last problem, as text. Nil if there was none.
     public let problem: String?
 
     public init(mode: String, _ facts: CertificateFacts, renewal: RenewalStatus?, problem: String?, now: Int) {
@@ -42,11 +42,11 @@ public struct CertificateReport: Sendable {
         self.problem = problem ?? renewal?.problem
     }
 
-    /// The one to speak of where there are several: the most urgent, and of those the one that ends first.
+    /// The report to show if there are several: the most urgent. Among equally urgent ones, the one that expires first.
     public static func foremost(_ reports: [CertificateReport]) -> CertificateReport? {
         reports.min { ($1.urgency, $0.facts.notAfter) < ($0.urgency, $1.facts.notAfter) }
     }
 
-    /// Whole days until it ends; negative afterwards.
+    /// Whole days until the certificate expires. Negative afterwards.
     public func daysLeft(now: Int) -> Int { (facts.notAfter - now) / 86400 - (facts.notAfter < now ? 1 : 0) }
 }

@@ -1,7 +1,7 @@
 import COpenSSL
 import Model
 
-/// A certificate's SHA-256: what a client pins, and what two people compare.
+/// The SHA-256 of a certificate. Clients pin it, and people compare it.
 public struct Fingerprint: Sendable, Equatable, Codable, CustomStringConvertible {
     /// 32 bytes.
     let bytes: [UInt8]
@@ -20,7 +20,7 @@ public struct Fingerprint: Sendable, Equatable, Codable, CustomStringConvertible
         self.bytes = bytes
     }
 
-    /// No certificate's: with it as a pin, a handshake fails and tells what was found.
+    /// Matches no certificate. If it is used as a pin, the handshake fails and reports the fingerprint it found.
     public static let none = Fingerprint(bytes: [UInt8](repeating: 0, count: 32))
 
     private init(bytes: [UInt8]) { self.bytes = bytes }
@@ -45,12 +45,13 @@ public struct Fingerprint: Sendable, Equatable, Codable, CustomStringConvertible
         bytes = digest
     }
 
-    /// Of the public key in a certificate (its SubjectPublicKeyInfo, RFC 5280, section 4.1.2.7), which outlives the certificate.
+    /// The fingerprint of the public key in a certificate (its SubjectPublicKeyInfo, RFC 5280, section 4.1.2.7). The
+    /// key may be used for longer than the certificate.
     init(ofKeyIn certificate: OpaquePointer) {
         var encoded: UnsafeMutablePointer<UInt8>?
         let count = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &encoded)
         guard count > 0, let encoded else {
-            // A certificate without a key matches nobody's.
+            // A certificate without a key matches no fingerprint.
             bytes = [UInt8](repeating: 0, count: 32)
             return
         }

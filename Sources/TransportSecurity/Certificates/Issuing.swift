@@ -1,14 +1,15 @@
 import COpenSSL
 import Model
 
-/// Certificates and requests made here.
+/// Creates certificates and certificate requests.
 public enum Issuing {
-    /// A pinned certificate has nobody who renews it for its clients, so that it lives long, in seconds: ten years.
+    /// The lifetime of a self-signed certificate, in seconds: ten years. Clients pin it and nobody renews it for them,
+    /// so it is long.
     private static let selfSignedLife = 10 * 365 * 86400
-    /// Clocks differ: valid since an hour ago, in seconds.
+    /// How far in the past a certificate becomes valid, in seconds: one hour. Clocks differ.
     private static let clockTolerance = 3600
 
-    /// A self-signed certificate.
+    /// Creates a self-signed certificate.
     /// - Parameter names: host names and addresses.
     /// - Throws: ``TLSError``.
     public static func selfSigned(names: [String], now: Int) throws(TLSError) -> CertificatePair {
@@ -20,7 +21,7 @@ public enum Issuing {
             ])
     }
 
-    /// What answers a tls-alpn-01 check (RFC 8737, section 3).
+    /// Creates the certificate that answers a tls-alpn-01 check (RFC 8737, section 3).
     /// - Parameter digest: SHA-256 of the key authorization, 32 bytes.
     /// - Throws: ``TLSError``.
     public static func challenge(name: String, digest: [UInt8], now: Int) throws(TLSError) -> CertificatePair {
@@ -30,7 +31,7 @@ public enum Issuing {
             extensions: [], acmeIdentifier: "critical,DER:0420\(octets)")
     }
 
-    /// A certificate signing request (RFC 2986) in DER.
+    /// Creates a certificate signing request (RFC 2986) in DER.
     /// - Throws: ``TLSError``.
     public static func request(names: [String], key: PrivateKey) throws(TLSError) -> [UInt8] {
         guard let request = X509_REQ_new(), let list = postern_extensions_new() else {
@@ -70,7 +71,7 @@ public enum Issuing {
         ASN1_TIME_set(X509_getm_notBefore(pointer), from)
         ASN1_TIME_set(X509_getm_notAfter(pointer), until)
         let subject = X509_get_subject_name(pointer)
-        // A common name has at most 64 characters; the names that count stand in the extension.
+        // A common name has at most 64 characters. Clients check the names in the extension.
         let common = Array((names.first ?? "postern").prefix(64).utf8)
         X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8, common, CInt(common.count), -1, 0)
         X509_set_issuer_name(pointer, subject)
@@ -90,7 +91,7 @@ public enum Issuing {
     }
 
     private static func makeExtension(_ identifier: CInt, _ value: String) -> OpaquePointer? {
-        // OpenSSL may know the ACME identifier's object by number only.
+        // OpenSSL may know the object of the ACME identifier by number only.
         identifier == 0
             ? X509V3_EXT_nconf(nil, nil, "1.3.6.1.5.5.7.1.31", value) : X509V3_EXT_conf_nid(nil, nil, identifier, value)
     }

@@ -1,20 +1,20 @@
 import COpenSSL
 
-/// Asking a certificate's issuer whether it still stands (RFC 6960), as far as stapling needs it.
+/// Asks a certificate's issuer whether the certificate is still valid (RFC 6960), as far as stapling needs it.
 public enum OCSP {
     /// How far clocks may differ, in seconds.
     private static let clockTolerance = 300
-    /// Longest address of a responder, in bytes.
+    /// The maximum length of a responder's address, in bytes.
     private static let addressLimit = 1024
 
-    /// The responder that a certificate names; nil where it names none, and then nothing is stapled.
+    /// The responder that a certificate names. Nil if it names none: then nothing is stapled.
     public static func responder(of certificate: Certificate) -> String? {
         var text = [CChar](repeating: 0, count: addressLimit)
         guard postern_ocsp_url(certificate.pointer, &text, text.count) == 1 else { return nil }
         return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    /// The question, in DER.
+    /// The OCSP request, in DER.
     /// - Throws: ``TLSError``.
     public static func request(_ leaf: Certificate, issuer: Certificate) throws(TLSError) -> [UInt8] {
         guard let request = OCSP_REQUEST_new() else { throw .last(.failed, "no OCSP request") }
@@ -33,8 +33,8 @@ public enum OCSP {
         return Array(UnsafeBufferPointer(start: encoded, count: Int(count)))
     }
 
-    /// Whether an answer is genuine, of now, and says that the certificate stands.
-    /// - Throws: ``TLSError`` that says what it is instead.
+    /// Checks that a response is genuine and current, and that it says the certificate is valid.
+    /// - Throws: ``TLSError`` that says what the response is instead.
     public static func check(_ answer: [UInt8], _ leaf: Certificate, issuer: Certificate) throws(TLSError) {
         let parsed = answer.withUnsafeBufferPointer { bytes -> OpaquePointer? in
             var start = bytes.baseAddress
@@ -75,7 +75,8 @@ public enum OCSP {
         }
         _ = postern_certificates_push(chain, issuer.pointer)
         X509_STORE_add_cert(store, issuer.pointer)
-        // The issuer itself, or whom it has named, has signed; it is trusted for this because it issued the certificate.
+        // The response is signed by the issuer itself or by a responder it has named. It is trusted because it issued
+        // the certificate.
         X509_STORE_set_flags(store, UInt(X509_V_FLAG_PARTIAL_CHAIN))
         guard OCSP_basic_verify(basic, chain, store, 0) == 1 else {
             throw .last(.failed, "the OCSP answer is not signed by the issuer")

@@ -1,6 +1,6 @@
 import COpenSSL
 
-/// Text in and out of OpenSSL by way of a memory BIO.
+/// Reads and writes OpenSSL objects as text with a memory BIO.
 enum PEM {
     static func read<Value>(_ text: String, _ body: (OpaquePointer) -> Value?) -> Value? {
         let bytes = Array(text.utf8)

@@ -2,7 +2,7 @@ import COpenSSL
 
 /// A certificate's private key.
 ///
-/// `@unchecked Sendable`: the EVP_PKEY is never changed after it was made, and OpenSSL counts its references atomically.
+/// `@unchecked Sendable`: the EVP_PKEY does not change after it was created. OpenSSL counts its references atomically.
 public final class PrivateKey: @unchecked Sendable {
     let pointer: OpaquePointer
 
@@ -10,14 +10,15 @@ public final class PrivateKey: @unchecked Sendable {
 
     deinit { EVP_PKEY_free(pointer) }
 
-    /// A new ECDSA key on P-256: small handshakes, and every client knows it.
+    /// Generates an ECDSA key on P-256: handshakes are small, and every client supports it.
     /// - Throws: ``TLSError``.
     public static func generate() throws(TLSError) -> PrivateKey {
         guard let key = postern_EVP_EC_gen_P256() else { throw .last(.failed, "no key can be made") }
         return PrivateKey(key)
     }
 
-    /// Reads a PEM file's text. Keys with a passphrase are not supported: somebody would have to type it at every start.
+    /// Reads the text of a PEM file. Keys with a passphrase are not supported: a person would have to type it at every
+    /// start.
     /// - Throws: ``TLSError``.
     public convenience init(pem: String) throws(TLSError) {
         // The callback keeps OpenSSL from asking for a passphrase on the terminal.

@@ -1,6 +1,7 @@
-/// When the next certificate is due, as a pure rule: times in, a time out. All in epoch seconds.
+/// Computes when the next certificate is due. A pure function of times. All times are in epoch seconds.
 public struct RenewalSchedule: Sendable, Equatable {
-    /// Waits after a failure, in seconds: a slip, a restart, a longer outage; then daily, for ever.
+    /// The delays after a failure, in seconds. The short ones cover a brief error, a restart and a longer outage. After
+    /// that the delay is one day, without end.
     static let backoff = [60, 600, 6000, 86400]
 
     /// A certificate's validity period.
@@ -13,11 +14,11 @@ public struct RenewalSchedule: Sendable, Equatable {
         }
     }
 
-    /// How many attempts have failed since the last success.
+    /// The number of failed attempts since the last success.
     public private(set) var failures = 0
-    /// No attempt before this.
+    /// The earliest time of the next attempt.
     public private(set) var earliestAttempt = 0
-    /// The moment that renewal information picked, where there is any (RFC 9773).
+    /// The time chosen from renewal information. Nil if there is none (RFC 9773).
     public private(set) var suggested: Int?
 
     public init(failures: Int = 0, earliestAttempt: Int = 0) {
@@ -31,7 +32,7 @@ public struct RenewalSchedule: Sendable, Equatable {
         return max(earliestAttempt, suggested ?? Self.thirdLeft(of: certificate))
     }
 
-    /// When a third of the lifetime is left.
+    /// The time at which a third of the lifetime is left.
     static func thirdLeft(of certificate: Lifetime) -> Int {
         certificate.notAfter - (certificate.notAfter - certificate.notBefore) / 3
     }
@@ -39,7 +40,7 @@ public struct RenewalSchedule: Sendable, Equatable {
     public mutating func failed(now: Int, retryAfter: Int?) {
         let wait = Self.backoff[min(failures, Self.backoff.count - 1)]
         failures += 1
-        // The authority may ask for more patience, not for less; nor for more than a week.
+        // The authority may ask for a longer delay, not for a shorter one, and for a week at most.
         earliestAttempt = now + min(max(wait, retryAfter ?? 0), 7 * 86400)
     }
 
@@ -51,24 +52,24 @@ public struct RenewalSchedule: Sendable, Equatable {
         suggested = 0
     }
 
-    /// A window from the authority: a moment in it at random, so that not everybody comes at its start.
+    /// Picks a random time in the window that the authority gave, so that not all clients renew at its start.
     /// - Parameter random: 0 up to 1.
     public mutating func suggest(start: Int, end: Int, random: Double) {
         guard end >= start else { return }
         suggested = start + Int(Double(end - start) * random)
     }
 
-    /// How near the end is.
+    /// How close a certificate is to its expiry.
     public enum Urgency: String, Sendable, Codable, Comparable, CaseIterable {
         case good, warning, alarm
 
         public static func < (left: Urgency, right: Urgency) -> Bool {
-            // In the order in which they stand above.
+            // The order of the cases above.
             allCases.firstIndex(of: left) ?? 0 < allCases.firstIndex(of: right) ?? 0
         }
     }
 
-    /// Warn at a quarter of the lifetime left, alarm at a tenth.
+    /// Warns when a quarter of the lifetime is left, alarms at a tenth.
     public static func urgency(of certificate: Lifetime, now: Int) -> Urgency {
         let lifetime = max(1, certificate.notAfter - certificate.notBefore)
         let left = certificate.notAfter - now

@@ -1,6 +1,6 @@
-/// How ACME stands, for `cert status`, the status page and the next start.
+/// The state of ACME, for `cert status`, the status page and the next start.
 public struct RenewalStatus: Sendable, Codable, Equatable {
-    /// What is being done, or was done last.
+    /// The current or last step.
     public var doing: String
     /// Why the last attempt failed; nil after a success.
     public var problem: String?
@@ -9,7 +9,7 @@ public struct RenewalStatus: Sendable, Codable, Equatable {
     /// Epoch seconds.
     public var nextAttempt: Int
     public var failures: Int
-    /// What the attempts were for; nil in files of before 0.3.
+    /// The names that the attempts were for. Nil in files from before 0.3.
     public var names: [String]?
 
     public init(

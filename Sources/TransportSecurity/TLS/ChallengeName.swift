@@ -1,8 +1,8 @@
 import Glibc
 
-/// What a certificate authority asks for (SNI) when it checks a name by tls-alpn-01.
+/// The name (SNI) that a certificate authority sends when it checks a name by tls-alpn-01.
 enum ChallengeName {
-    /// Host names as they are; addresses by their name in the reverse tree of DNS (RFC 8738, section 6).
+    /// A host name is returned unchanged. For an address, its name in the reverse tree of DNS (RFC 8738, section 6).
     static func text(of name: String) -> String {
         var four = in_addr()
         if inet_pton(AF_INET, name, &four) == 1 {

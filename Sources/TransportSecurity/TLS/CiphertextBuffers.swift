@@ -1,17 +1,18 @@
 import COpenSSL
 import NIOCore
 
-/// What lies between OpenSSL and the socket: a BIO that reads from one `ByteBuffer` and appends to another.
+/// The buffers between OpenSSL and the socket: a BIO that reads from one `ByteBuffer` and appends to another.
 ///
-/// OpenSSL's own memory BIO would copy everything once more on either way.
+/// OpenSSL's own memory BIO would copy all bytes once more in both directions.
 final class CiphertextBuffers {
-    /// Received and not yet read by OpenSSL.
+    /// Bytes received and not yet read by OpenSSL.
     private var inbound = ByteBuffer()
-    /// Written by OpenSSL and not yet sent.
+    /// Bytes written by OpenSSL and not yet sent.
     private var outbound = ByteBuffer()
 
-    /// A BIO over these buffers. It holds no reference: the owner keeps both, and frees the BIO (by freeing its SSL) first.
-    /// - Throws: ``TLSError`` when there is no memory.
+    /// Creates a BIO over these buffers. It holds no reference: the owner keeps both, and frees the BIO first (by
+    /// freeing its SSL).
+    /// - Throws: ``TLSError`` if memory allocation fails.
     func makeBIO() throws(TLSError) -> OpaquePointer {
         guard let method = Self.method.pointer, let bio = BIO_new(method) else { throw .last(.failed, "no BIO") }
         BIO_set_data(bio, Unmanaged.passUnretained(self).toOpaque())
@@ -23,15 +24,15 @@ final class CiphertextBuffers {
         if inbound.readableBytes == 0 { inbound = bytes } else { inbound.writeImmutableBuffer(bytes) }
     }
 
-    /// Bytes received that OpenSSL has not read, which is less than one record after it said that it wants more.
+    /// The number of received bytes that OpenSSL has not read. Less than one record after OpenSSL has asked for more.
     var waitingBytes: Int { inbound.readableBytes }
 
-    /// Gives up the storage of what was read.
+    /// Releases the storage of bytes that were read.
     func releaseRead() {
         if inbound.readableBytes == 0 { inbound = ByteBuffer() }
     }
 
-    /// Makes room before a known amount is sealed, in bytes.
+    /// Reserves capacity before a known number of bytes is encrypted.
     func reserve(_ bytes: Int) { outbound.reserveCapacity(minimumWritableBytes: bytes) }
 
     func takeOutbound() -> ByteBuffer? {
@@ -44,7 +45,7 @@ final class CiphertextBuffers {
         BIO_get_data(bio).map { Unmanaged<CiphertextBuffers>.fromOpaque($0).takeUnretainedValue() }
     }
 
-    /// Made once and never changed afterwards, which is all that sending a pointer between threads asks for.
+    /// Created once and never changed afterwards. Sending the pointer between threads needs no more than that.
     private struct Method: @unchecked Sendable { let pointer: OpaquePointer? }
 
     private static let method: Method = {
@@ -54,7 +55,7 @@ final class CiphertextBuffers {
             let take = min(Int(count), buffers.inbound.readableBytes)
             guard take > 0 else { return postern_BIO_should_retry_read(bio) }
             buffers.inbound.readWithUnsafeReadableBytes { source in
-                // `take` is at most what is readable, so there is a base address.
+                // `take` is at most the number of readable bytes, so there is a base address.
                 if let base = source.baseAddress {
                     target.update(from: base.assumingMemoryBound(to: CChar.self), count: take)
                 }

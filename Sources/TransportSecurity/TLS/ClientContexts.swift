@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Client contexts made once each: reading the system's authorities takes some 20 ms and a megabyte.
+/// Creates each client context once: reading the system's authorities takes about 20 ms and a megabyte.
 public enum ClientContexts {
     private static let made = Mutex<[(trust: TLSContext.Trust, context: TLSContext)]>([])
 

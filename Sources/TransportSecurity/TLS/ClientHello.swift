@@ -1,8 +1,8 @@
 import COpenSSL
 
-/// The two things a server needs to know of a ClientHello before it picks a certificate.
+/// The two facts a server needs from a ClientHello before it picks a certificate.
 struct ClientHello {
-    /// The host name asked for (RFC 6066, section 3), in lower case; nil where none is, or it is unreadable.
+    /// The requested host name (RFC 6066, section 3), in lower case. Nil if there is none or if it is unreadable.
     let serverName: String?
     /// True when the connection is a certificate authority's tls-alpn-01 check (RFC 8737, section 3).
     let isChallenge: Bool
@@ -12,7 +12,7 @@ struct ClientHello {
         self.isChallenge = isChallenge
     }
 
-    /// - Parameter ssl: inside its client-hello callback.
+    /// - Parameter ssl: the connection. Valid inside its client-hello callback.
     init(_ ssl: OpaquePointer) {
         serverName = Self.serverName(in: Self.extensionBytes(ssl, type: UInt32(TLSEXT_TYPE_server_name)))
         let wanted = [UInt8(TLSContext.challengeProtocol.utf8.count)] + Array(TLSContext.challengeProtocol.utf8)
@@ -33,7 +33,7 @@ struct ClientHello {
     static func serverName(in bytes: [UInt8]) -> String? {
         guard bytes.count > 5, bytes[2] == 0 else { return nil }
         let length = Int(bytes[3]) << 8 | Int(bytes[4])
-        // 255: the longest name that DNS knows (RFC 1035, section 2.3.4).
+        // 255 is the maximum length of a DNS name (RFC 1035, section 2.3.4).
         guard (1...255).contains(length), bytes.count >= 5 + length else { return nil }
         let name = bytes[5..<5 + length]
         guard name.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return nil }

@@ -1,10 +1,10 @@
 import COpenSSL
 import Synchronization
 
-/// The issuer's word that a certificate stands, as handshakes hand it on (RFC 6066, section 8).
+/// The issuer's response that a certificate is valid, as sent in handshakes (RFC 6066, section 8).
 ///
-/// OpenSSL is given a number and not a pointer: a handshake that waits while the certificate is swapped outlives the Swift
-/// object, and then simply finds nothing.
+/// OpenSSL gets a number and not a pointer. A handshake that waits while the certificate is replaced lives longer than
+/// the Swift object: it then finds nothing.
 final class Staple: Sendable {
     private static let living = Mutex<(next: Int, answers: [Int: [UInt8]])>((1, [:]))
 
@@ -19,13 +19,13 @@ final class Staple: Sendable {
 
     deinit { set(nil) }
 
-    /// Nil staples nothing.
+    /// Sets the response. Nil staples nothing.
     func set(_ bytes: [UInt8]?) { Self.living.withLock { $0.answers[number] = bytes } }
 
     static func bytes(of number: Int) -> [UInt8]? { living.withLock { $0.answers[number] } }
 }
 
-/// OpenSSL asks for it where the client did.
+/// OpenSSL calls this if the client asked for a stapled response.
 let stapleCallback: @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> CInt = { ssl, number in
     guard let bytes = Staple.bytes(of: Int(bitPattern: number)),
         postern_SSL_set_status(ssl, bytes, bytes.count) == 1

@@ -1,14 +1,14 @@
 import COpenSSL
 public import NIOCore
 
-/// One TLS connection without a socket: ciphertext in, plaintext out, and the other way round.
+/// One TLS connection without a socket: converts ciphertext to plaintext and plaintext to ciphertext.
 ///
 /// Not `Sendable`: it belongs to one event loop.
 final class TLSConnection {
     enum Progress: Equatable {
         case done
         case wantsMore
-        /// The peer's close_notify has come.
+        /// The peer's close_notify was received.
         case closed
         case failed(TLSError)
     }
@@ -18,14 +18,14 @@ final class TLSConnection {
     /// Keeps the callbacks' arguments alive.
     private let context: TLSContext
 
-    /// - Throws: ``TLSError`` when there is no memory.
+    /// - Throws: ``TLSError`` if memory allocation fails.
     init(context: TLSContext, isServer: Bool, serverName: String?) throws(TLSError) {
         guard let ssl = SSL_new(context.pointer) else { throw .last(.failed, "no TLS connection") }
         self.ssl = ssl
         self.context = context
-        // Everything is set by now: whatever throws below, `deinit` frees the connection.
+        // All properties are set here: if the code below throws, `deinit` frees the connection.
         let bio = try buffers.makeBIO()
-        // One BIO for both ways: SSL_set_bio takes one reference when they are the same.
+        // One BIO for both directions: SSL_set_bio takes one reference if they are the same.
         SSL_set_bio(ssl, bio, bio)
         if isServer { SSL_set_accept_state(ssl) } else { SSL_set_connect_state(ssl) }
         if let serverName { try expect(serverName) }
@@ -33,7 +33,7 @@ final class TLSConnection {
 
     deinit { SSL_free(ssl) }
 
-    /// Asks for a name (SNI, RFC 6066, section 3) and, unless a pin decides, holds the certificate to it.
+    /// Sends a name (SNI, RFC 6066, section 3) and, unless a pin is used, requires the certificate to match it.
     private func expect(_ name: String) throws(TLSError) {
         let isAddress = IPAddressText.isAddress(name)
         if !isAddress { _ = postern_SSL_set_tlsext_host_name(ssl, name) }
@@ -63,7 +63,7 @@ final class TLSConnection {
         return progress(result, "the TLS handshake failed", .handshakeFailed)
     }
 
-    /// What ALPN (RFC 7301) settled on, or nil.
+    /// The protocol negotiated by ALPN (RFC 7301), or nil.
     var negotiatedProtocol: String? {
         var name: UnsafePointer<UInt8>?
         var length: UInt32 = 0
@@ -72,7 +72,8 @@ final class TLSConnection {
         return String(decoding: UnsafeBufferPointer(start: name, count: Int(length)), as: UTF8.self)
     }
 
-    /// Of the public key in the certificate that the peer has shown, and whose key it has proved to have; nil where it has shown none.
+    /// The fingerprint of the public key in the peer's certificate. The peer has proved that it has the private key.
+    /// Nil if it sent no certificate.
     var peerKey: Fingerprint? {
         guard let certificate = SSL_get1_peer_certificate(ssl) else { return nil }
         defer { X509_free(certificate) }
@@ -90,7 +91,8 @@ final class TLSConnection {
 
     // MARK: Plaintext
 
-    /// Everything that can be read now. Its storage fits what came: plaintext is never longer than its ciphertext.
+    /// Reads all available plaintext. The storage fits the received bytes: plaintext is never longer than its
+    /// ciphertext.
     func read() -> (ByteBuffer?, Progress) {
         ERR_clear_error()
         var plaintext = ByteBuffer()
@@ -110,10 +112,10 @@ final class TLSConnection {
         return (plaintext.readableBytes > 0 ? plaintext : nil, last)
     }
 
-    /// Room for a read that nothing is known about, in bytes: a keystroke's frame fits.
+    /// The initial capacity of a read of unknown size, in bytes: a keystroke's frame fits.
     private static let smallestRead = 64
 
-    /// Seals bytes into records of at most 16 KiB.
+    /// Encrypts bytes into records of at most 16 KiB.
     /// - Throws: ``TLSError``.
     func write(_ bytes: UnsafeRawBufferPointer) throws(TLSError) {
         guard bytes.count > 0 else { return }
@@ -121,7 +123,7 @@ final class TLSConnection {
         let records = (bytes.count + TLSLimits.recordBytes - 1) / TLSLimits.recordBytes
         buffers.reserve(bytes.count + records * TLSLimits.recordOverheadBytes)
         var written = 0
-        // Our BIO takes everything, so one call writes all of it, but OpenSSL counts in `Int32`.
+        // Our BIO accepts all bytes, so one call writes all of them. OpenSSL counts in `Int32`.
         while written < bytes.count {
             let part = CInt(clamping: bytes.count - written)
             let result = SSL_write(ssl, bytes.baseAddress?.advanced(by: written), part)
@@ -150,18 +152,19 @@ extension CInt {
     fileprivate var isTrue: Bool { self != 0 }
 }
 
-/// Bounds of a TLS connection.
+/// The limits of a TLS connection.
 public enum TLSLimits {
-    /// Plaintext in one record (RFC 8446, section 5.1), in bytes.
+    /// The maximum plaintext in one record (RFC 8446, section 5.1), in bytes.
     static let recordBytes = 16384
     /// Header, type byte and tag of a record, in bytes; TLS 1.2 adds an explicit nonce.
     static let recordOverheadBytes = 32
-    /// What may wait for the end of a handshake, in bytes: a request with its body, no more.
+    /// The maximum number of bytes held until the handshake is complete: a request with its body.
     static let heldBytes = 1 << 20
-    /// From the first packet to the finished handshake: three lost packets' worth of retries, far below a person's patience.
+    /// The time from the first packet to the completed handshake: enough for three lost packets' retries, far below a
+    /// person's patience.
     public static let handshakeDeadline = TimeAmount.seconds(10)
-    /// Answers to key updates in a row without data between them: what BoringSSL allows.
+    /// The maximum number of responses to key updates in a row without data between them. BoringSSL has the same limit.
     static let unaskedAnswers = 32
-    /// How long the peer gets to answer our close_notify before the socket is closed.
+    /// The time the peer has to answer our close_notify before the socket is closed.
     static let closeNotifyTimeout = TimeAmount.seconds(2)
 }

@@ -1,14 +1,16 @@
 import COpenSSL
 
 extension TLSContext {
-    /// The name of the link's protocol in ALPN.
+    /// The link protocol's name in ALPN.
     public static let linkProtocol = "postern-link/1"
 
-    /// How the server's end of a link does TLS: 1.3 alone, no tickets, no resumption, no early data. A client certificate is asked for and
-    /// not demanded; whose it is is for the link to look up, so that every one is let through here.
+    /// The TLS settings for the server's end of a link: only TLS 1.3, no tickets, no resumption, no early data. A
+    /// client certificate is requested but not required. Every certificate is accepted here: the link looks up whose it
+    /// is.
     ///
-    /// A context of its own, because OpenSSL copies neither these settings nor the session id context when a handshake changes its context.
-    /// A ticket of the HTTP listener is not taken here: no context of the link opens tickets.
+    /// This is a separate context, because OpenSSL copies neither these settings nor the session id context when a
+    /// handshake changes its context. A ticket from the HTTP listener is not accepted here: no context of the link
+    /// opens tickets.
     /// - Parameter identity: the key that machines know the appliance by.
     /// - Throws: ``TLSError``.
     public static func linkServer(_ identity: CertificatePair) throws(TLSError) -> TLSContext {
@@ -40,10 +42,10 @@ extension TLSContext {
 
     private static let linkSessionContext = Array("postern-link".utf8)
 
-    /// How a machine's end of a link does TLS.
+    /// The TLS settings for a machine's end of a link.
     /// - Parameters:
-    ///   - key: of the appliance's identity.
-    ///   - machine: the key of an enrolled machine, in a certificate that is only an envelope for it; nil shows none.
+    ///   - key: the fingerprint of the appliance's identity key.
+    ///   - machine: the key of an enrolled machine, in a certificate that only carries it. Nil sends none.
     /// - Throws: ``TLSError``.
     public static func linkClient(
         pinning key: Fingerprint, as machine: CertificatePair? = nil

@@ -1,28 +1,29 @@
 import COpenSSL
 
-/// How a side does TLS: versions, ciphers, certificate, trust. Set up once, then shared by its connections.
+/// The TLS settings of one side: versions, ciphers, certificate, trust. Created once, then shared by its connections.
 ///
-/// `@unchecked Sendable`: the SSL_CTX is changed in the initializers only; afterwards OpenSSL itself reads it and counts its
+/// `@unchecked Sendable`: the SSL_CTX is changed in the initializers only. Afterwards OpenSSL reads it and counts its
 /// references atomically ("SSL_CTX objects may be used from several threads once they are set up").
 public final class TLSContext: @unchecked Sendable {
-    /// Whom a client believes.
+    /// Which certificates a client trusts.
     public enum Trust: Sendable, Equatable {
-        /// The system's certificate authorities, and the name must match.
+        /// Certificates from the system's certificate authorities. The name must match.
         case system
-        /// This one certificate, whatever it says of itself.
+        /// Only this certificate, whatever names it contains.
         case pinned(Fingerprint)
-        /// Whatever certificate carries this public key: certificates are renewed, a pinned key stays.
+        /// Any certificate with this public key. Certificates are renewed while the pinned key stays the same.
         case pinnedKey(Fingerprint)
-        /// Anybody. Only where a person has asked for it.
+        /// Any certificate. Used only if a person has asked for it.
         case anyone
-        /// The certificates in a file (PEM), and the name must match.
+        /// The certificates in a file (PEM). The name must match.
         case authorities(file: String)
     }
 
-    /// TLS 1.2 ciphers: forward secrecy and authenticated encryption only, ECDHE only. TLS 1.3 has its own, all good.
+    /// TLS 1.2 ciphers: only forward secrecy, authenticated encryption and ECDHE. TLS 1.3 has its own list, and all of
+    /// its ciphers are good.
     private static let ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20"
     private static let groups = "X25519:P-256:P-384"
-    /// What ALPN (RFC 7301) offers. `h2` goes in front of it on the day there is a handler for it.
+    /// The protocol offered by ALPN (RFC 7301). Add `h2` in front of it once there is a handler for it.
     static let httpProtocol = "http/1.1"
     static let challengeProtocol = "acme-tls/1"
 
@@ -50,9 +51,9 @@ public final class TLSContext: @unchecked Sendable {
         self.store = store
         self.staple = staple
         _ = postern_SSL_CTX_set_min_proto_version(pointer, TLS1_2_VERSION)
-        // An idle connection holds no record buffers (saves about 34 KiB each).
+        // An idle connection holds no record buffers. This saves about 34 KiB each.
         _ = postern_SSL_CTX_set_mode(pointer, Int(SSL_MODE_RELEASE_BUFFERS))
-        // Nothing needs renegotiation and compression; attacks do.
+        // Renegotiation and compression are not needed, and attacks use them.
         SSL_CTX_set_options(pointer, postern_SSL_options_always())
         guard SSL_CTX_set_cipher_list(pointer, Self.ciphers) == 1,
             postern_SSL_CTX_set1_groups_list(pointer, Self.groups) == 1
@@ -72,7 +73,7 @@ public final class TLSContext: @unchecked Sendable {
         case .pinned, .pinnedKey, .anyone: SSL_CTX_set_verify(context.pointer, SSL_VERIFY_NONE, nil)
         case .system:
             SSL_CTX_set_default_verify_paths(context.pointer)
-            // Where the static library's own default is not this system's.
+            // The static library's default path may differ from this system's.
             for file in systemAuthorities { SSL_CTX_load_verify_file(context.pointer, file) }
             ERR_clear_error()
             SSL_CTX_set_verify(context.pointer, SSL_VERIFY_PEER, nil)
@@ -86,7 +87,7 @@ public final class TLSContext: @unchecked Sendable {
         return context
     }
 
-    /// Debian and its relatives; Fedora and its relatives.
+    /// Debian and its derivatives. Fedora and its derivatives.
     private static let systemAuthorities = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"]
 
     private func offer(_ protocols: [String]) throws(TLSError) {
@@ -96,7 +97,7 @@ public final class TLSContext: @unchecked Sendable {
         }
     }
 
-    /// After the handshake and before a byte of ours is sent: is it the certificate that we were told?
+    /// Checks after the handshake, before any of our bytes is sent, that the certificate is the pinned one.
     func checkPin(of ssl: OpaquePointer) -> TLSError? {
         let expected: Fingerprint
         switch trust {
@@ -128,7 +129,7 @@ public final class TLSContext: @unchecked Sendable {
 
     // MARK: Server
 
-    /// What a listener uses: it picks the certificate by the name that each client asks for.
+    /// The context of a listener: it picks the certificate by the name that each client sends.
     /// - Throws: ``TLSError``.
     public static func listener(_ store: ServerCertificates) throws(TLSError) -> TLSContext {
         let context = try TLSContext(TLS_server_method(), trust: nil, store: store)
@@ -150,8 +151,8 @@ public final class TLSContext: @unchecked Sendable {
         return context
     }
 
-    /// One certificate with its key, as the store keeps it.
-    /// - Throws: ``TLSError`` when they do not belong together.
+    /// The context of one certificate with its key, as the store keeps it.
+    /// - Throws: ``TLSError`` if they do not belong together.
     static func certificate(_ pair: CertificatePair, staple: Staple? = nil) throws(TLSError) -> TLSContext {
         let context = try TLSContext(TLS_server_method(), trust: nil, store: nil, staple: staple)
         if let staple {
@@ -174,9 +175,9 @@ public final class TLSContext: @unchecked Sendable {
     }
 
     private func serve() {
-        // Our order, but a phone without AES in hardware gets ChaCha20.
+        // The server's preference applies, but a phone without AES in hardware gets ChaCha20.
         SSL_CTX_set_options(pointer, postern_SSL_options_server())
-        // Resumption by ticket: the server remembers nothing.
+        // Sessions are resumed by ticket: the server stores nothing.
         _ = postern_SSL_CTX_set_session_cache_mode(pointer, Int(SSL_SESS_CACHE_OFF))
         _ = postern_SSL_CTX_set_ticket_keys(pointer, ticketKeyCallback)
         SSL_CTX_set_session_id_context(pointer, Self.sessionContext, UInt32(Self.sessionContext.count))
@@ -190,7 +191,7 @@ public final class TLSContext: @unchecked Sendable {
                     let length = Int(offered[index])
                     guard index + 1 + length <= count else { break }
                     let name = UnsafeBufferPointer(start: offered + index + 1, count: length)
-                    // RFC 8737: only a connection that offers nothing else is a check.
+                    // RFC 8737: a connection is a check only if it offers no other protocol.
                     let isCheck =
                         index == 0 && length + 1 == count && name.elementsEqual(TLSContext.challengeProtocol.utf8)
                     if isCheck || name.elementsEqual(TLSContext.httpProtocol.utf8) {
@@ -200,7 +201,7 @@ public final class TLSContext: @unchecked Sendable {
                     }
                     index += 1 + length
                 }
-                // RFC 7301, section 3.2: no protocol in common is an error, not a guess.
+                // RFC 7301, section 3.2: it is an error if there is no common protocol.
                 return SSL_TLSEXT_ERR_ALERT_FATAL
             }, nil)
     }

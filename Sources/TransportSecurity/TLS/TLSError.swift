@@ -1,29 +1,29 @@
 import COpenSSL
 
-/// What went wrong with TLS or a certificate: a stable code, and a sentence that names the remedy where there is one.
+/// An error of TLS or of a certificate: a stable code, and a message that names the remedy if there is one.
 public struct TLSError: Error, Equatable, CustomStringConvertible {
     public enum Code: Sendable {
-        /// The peer broke the handshake off, or speaks something else.
+        /// The peer aborted the handshake, or does not speak TLS.
         case handshakeFailed
-        /// Plain HTTP came to a TLS port.
+        /// The peer sent plain HTTP to a TLS port.
         case plainHTTP
-        /// No handshake within its deadline.
+        /// The handshake was not complete within its deadline.
         case handshakeTimeout
         /// The peer's certificate is not trusted, or is not the pinned one.
         case untrusted
-        /// The connection ended without close_notify: what was received may be truncated.
+        /// The connection ended without close_notify: the received data may be truncated.
         case truncated
-        /// A bound was passed.
+        /// A limit was exceeded.
         case overflow
         /// A certificate, key or configuration is unusable.
         case badCertificate
-        /// OpenSSL failed where it should not.
+        /// OpenSSL failed unexpectedly.
         case failed
     }
 
     public let code: Code
     public let message: String
-    /// The certificate that was shown, where it is not the pinned one.
+    /// The fingerprint of the presented certificate, if it is not the pinned one.
     public let found: Fingerprint?
 
     public init(_ code: Code, _ message: String, found: Fingerprint? = nil) {
@@ -34,7 +34,7 @@ public struct TLSError: Error, Equatable, CustomStringConvertible {
 
     public var description: String { message }
 
-    /// The oldest error of this thread's queue, which is emptied.
+    /// Returns the oldest error of this thread's error queue and clears the queue.
     static func last(_ code: Code, _ what: String) -> TLSError {
         let first = ERR_get_error()
         defer { ERR_clear_error() }

@@ -1,35 +1,37 @@
 public import NIOCore
 import NIOTLS
 
-/// An outbound user event: closes a connection at once, without a close_notify that the peer would have to read first. What waits to be
-/// sent is dropped.
+/// An outbound user event that closes a connection at once, without a close_notify that the peer would have to read
+/// first. Pending writes are dropped.
 public struct ImmediateClose: Sendable {
     public init() {}
 }
 
-/// TLS in a channel's pipeline, on libssl: behaves towards its neighbours as swift-nio-ssl's handler does.
+/// Implements TLS in a channel's pipeline with libssl. Its neighbours see the same behaviour as with swift-nio-ssl's
+/// handler.
 ///
-/// Starts the handshake when the channel is active, holds writes until it is done, fires `TLSUserEvent.handshakeCompleted`,
-/// turns the peer's close_notify into `ChannelEvent.inputClosed`, and takes the end of the stream inside a handshake for an
-/// error. Writes between two flushes are sealed into full records, and leave in one write.
+/// Starts the handshake when the channel is active, holds writes until it is complete, fires
+/// `TLSUserEvent.handshakeCompleted`, and turns the peer's close_notify into `ChannelEvent.inputClosed`. The end of the
+/// stream inside a handshake is an error. Writes between two flushes are encrypted into full records and sent in one
+/// write.
 public final class TLSHandler: ChannelDuplexHandler {
     public typealias InboundIn = ByteBuffer
     public typealias InboundOut = ByteBuffer
     public typealias OutboundIn = ByteBuffer
     public typealias OutboundOut = ByteBuffer
 
-    /// How a handshake ended, for metrics.
+    /// The result of a handshake, for metrics.
     public enum Outcome: Sendable { case full, resumed, failed(TLSError) }
 
     private enum State {
         case idle, handshaking, active
-        /// Our close_notify is sent, and the peer may still say something.
+        /// Our close_notify is sent. The peer may still send data.
         case outputClosed
         /// Our close_notify is sent.
         case closing
         case closed
 
-        /// Whether the neighbour is still to get what comes.
+        /// Whether received data is still passed to the next handler.
         var delivers: Bool {
             switch self {
             case .active, .outputClosed: true
@@ -47,19 +49,19 @@ public final class TLSHandler: ChannelDuplexHandler {
     private var timer: Scheduled<Void>?
     private var closePromise: EventLoopPromise<Void>?
     private var isWaitingForCloseNotify = false
-    /// Records sent in a row because the peer asked for them and not we for anything.
+    /// The number of records sent in a row only because the peer asked for them.
     private var unaskedAnswers = 0
-    /// The peer's close_notify has come.
+    /// The peer's close_notify was received.
     private var inputClosed = false
 
-    /// - Throws: ``TLSError`` when there is no memory.
+    /// - Throws: ``TLSError`` if memory allocation fails.
     public static func server(
         _ context: TLSContext, onHandshake: (@Sendable (Outcome) -> Void)? = nil
     ) throws(TLSError) -> TLSHandler {
         TLSHandler(try TLSConnection(context: context, isServer: true, serverName: nil), isServer: true, onHandshake)
     }
 
-    /// - Parameter serverName: the name or address that the certificate must carry.
+    /// - Parameter serverName: the name or address that the certificate must contain.
     /// - Throws: ``TLSError``.
     public static func client(_ context: TLSContext, serverName: String) throws(TLSError) -> TLSHandler {
         TLSHandler(try TLSConnection(context: context, isServer: false, serverName: serverName), isServer: false, nil)
@@ -71,7 +73,8 @@ public final class TLSHandler: ChannelDuplexHandler {
         self.onHandshake = onHandshake
     }
 
-    /// SHA-256 of the public key that the peer has proved to have; nil before the handshake is done, and where the peer has shown none.
+    /// SHA-256 of the public key that the peer has proved to have. Nil before the handshake is complete, and if the
+    /// peer sent no certificate.
     public var peerKey: Fingerprint? {
         if case .handshaking = state { return nil }
         return connection.peerKey
@@ -79,25 +82,25 @@ public final class TLSHandler: ChannelDuplexHandler {
 
     // MARK: Moving
 
-    /// An established connection on its way from one event loop to another.
+    /// An established connection that moves from one event loop to another.
     ///
-    /// `@unchecked`: only ``detach()`` makes one, and the handler it comes from never touches the connection again; whoever
-    /// takes it into a new handler is its only owner.
+    /// `@unchecked`: only ``detach()`` creates one, and its handler never uses the connection again. The new handler is
+    /// its only owner.
     public struct Session: @unchecked Sendable {
         fileprivate let connection: TLSConnection
         fileprivate let isServer: Bool
     }
 
-    /// Takes the connection out of this handler. Afterwards the handler drops reads, fails writes, sends no close_notify and forwards `close`.
-    /// Not to be called from inside a read.
-    /// - Returns: nil where the connection is not established, or on its way down, or has something left to send.
+    /// Takes the connection out of this handler. Afterwards the handler drops reads, fails writes, sends no
+    /// close_notify and forwards `close`. Do not call this inside a read.
+    /// - Returns: nil if the connection is not established, is closing, or has something left to send.
     public func detach() -> Session? {
         guard case .active = state, !inputClosed, writes.isEmpty else { return nil }
         finish(ChannelError.ioOnClosedChannel)
         return Session(connection: connection, isServer: isServer)
     }
 
-    /// Goes on with a connection where ``detach()`` left it. A session is good for one handler.
+    /// Continues a connection that was detached with ``detach()``. A session can be used for one handler.
     public static func continuing(_ session: Session) -> TLSHandler {
         let handler = TLSHandler(session.connection, isServer: session.isServer, nil)
         handler.state = .active
@@ -156,7 +159,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     // MARK: In
 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // Bytes after close_notify are dropped.
+        // Drop bytes after close_notify.
         if inputClosed { return }
         switch state {
         case .handshaking:
@@ -173,7 +176,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         guard case ChannelEvent.inputClosed = event else { return context.fireUserInboundEventTriggered(event) }
         switch state {
         case .handshaking: fail(context, TLSError(.handshakeFailed, "the peer hung up inside the TLS handshake"))
-        // TCP ended without close_notify: nothing more can come, and the peer does not wait for ours.
+        // TCP ended without close_notify: no more data can arrive, and the peer does not wait for our close_notify.
         case .active where !inputClosed:
             context.fireErrorCaught(TLSError(.truncated, "the connection closed without a TLS close_notify"))
             context.close(promise: nil)
@@ -201,7 +204,7 @@ public final class TLSHandler: ChannelDuplexHandler {
 
     private func decrypt(_ context: ChannelHandlerContext) {
         let (plaintext, progress) = connection.read()
-        // A key update may have to be answered; a peer that sends nothing else wants our time and memory.
+        // A key update may need a response. A peer that sends only key updates wastes our time and memory.
         let answered = sendCiphertext(context)
         unaskedAnswers = plaintext == nil && answered ? unaskedAnswers + 1 : 0
         if unaskedAnswers > TLSLimits.unaskedAnswers {
@@ -222,7 +225,7 @@ public final class TLSHandler: ChannelDuplexHandler {
             context.close(promise: nil)
         case .active where !inputClosed:
             inputClosed = true
-            // Half-open where the channel allows it, as with a TCP FIN; closed altogether where it does not.
+            // Closes one half if the channel allows it, as with a TCP FIN. Otherwise closes the connection.
             let halfClosure = (try? context.channel.syncOptions?.getOption(.allowRemoteHalfClosure)) ?? false
             if halfClosure {
                 context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
@@ -258,7 +261,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         context.flush()
     }
 
-    /// Seals what is marked: long writes as they are, short ones gathered into full records.
+    /// Encrypts the flushed writes: long writes as they are, short ones combined into full records.
     private func seal(_ context: ChannelHandlerContext) {
         guard writes.hasMark else { return }
         var promises: [EventLoopPromise<Void>] = []
@@ -287,7 +290,7 @@ public final class TLSHandler: ChannelDuplexHandler {
             try gathered.withUnsafeReadableBytes { bytes throws(TLSError) in try connection.write(bytes) }
             gathered.clear()
         }
-        // Whole records, and a last write, need no gathering: no copy.
+        // Whole records and a last write are encrypted without a copy.
         let direct = isLast ? rest.readableBytes : rest.readableBytes / TLSLimits.recordBytes * TLSLimits.recordBytes
         if direct > 0, let whole = rest.readSlice(length: direct) {
             try whole.withUnsafeReadableBytes { bytes throws(TLSError) in try connection.write(bytes) }
@@ -307,7 +310,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         return promise
     }
 
-    /// - Returns: whether there was any.
+    /// - Returns: whether there was any ciphertext.
     @discardableResult
     private func sendCiphertext(_ context: ChannelHandlerContext) -> Bool {
         guard let ciphertext = connection.takeCiphertext() else { return false }
@@ -351,7 +354,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         sendCiphertext(context)
     }
 
-    /// Closing at once with unread bytes would make TCP throw away what the peer has not read yet.
+    /// If the socket is closed at once with unread bytes, TCP discards what the peer has not read yet.
     private func waitForCloseNotify(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
         if case .closed = state { return context.close(promise: promise) }
         if inputClosed { return context.close(promise: promise) }
@@ -369,7 +372,7 @@ public final class TLSHandler: ChannelDuplexHandler {
     private func fail(_ context: ChannelHandlerContext, _ error: TLSError) {
         if case .closed = state { return }
         let wasHandshaking = if case .handshaking = state { true } else { false }
-        // The alert that OpenSSL has written tells the peer why.
+        // The alert that OpenSSL has written tells the peer the reason.
         sendCiphertext(context)
         if error.code == .plainHTTP {
             context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: Self.plainHTTPAnswer)), promise: nil)

@@ -1,16 +1,17 @@
 import COpenSSL
 import Synchronization
 
-/// The keys that seal session tickets (RFC 5077), made anew every hour; a stolen key opens no older or younger connections.
+/// The keys that encrypt session tickets (RFC 5077). A new key is created every hour. A stolen key opens no older or
+/// newer connections.
 ///
-/// One set for the process: a ticket must work whichever certificate its connection was made with. They are never stored, so
-/// a restart costs each client one full handshake.
+/// There is one set per process: a ticket must work with every certificate, not only the one its connection used. The
+/// keys are never stored, so a restart costs each client one full handshake.
 final class TicketKeys: Sendable {
     static let shared = TicketKeys()
 
-    /// How long a key seals new tickets, in seconds.
+    /// How long a key encrypts new tickets, in seconds.
     private static let sealingSeconds = 3600
-    /// How many older keys still open tickets: two hours, which is the life OpenSSL gives a ticket.
+    /// The number of older keys that still open tickets: two hours, the lifetime OpenSSL gives a ticket.
     private static let olderKeys = 2
 
     struct Key: Sendable {
@@ -32,7 +33,7 @@ final class TicketKeys: Sendable {
         }
     }
 
-    /// - Returns: the key of that name with whether it is still the newest.
+    /// - Returns: the key with that name, and whether it is still the newest.
     func opening(name: [UInt8], now: Int) -> (key: Key, isNewest: Bool)? {
         keys.withLock { keys in
             guard let index = keys.firstIndex(where: { $0.name == name }),
@@ -44,13 +45,14 @@ final class TicketKeys: Sendable {
 
     private static func random(_ count: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
-        // Fails only when the system has no randomness, and then no key is better than a bad one.
+        // This fails only if the system has no randomness. Then no key is better than a bad one.
         precondition(RAND_bytes(&bytes, CInt(count)) == 1, "no randomness")
         return bytes
     }
 }
 
-/// OpenSSL asks for a key to seal (`encrypting` 1) or open (0) a ticket with. Answers 1 yes, 2 yes and make a new one, 0 none, -1 failed.
+/// OpenSSL asks for a key to encrypt (`encrypting` 1) or open (0) a ticket. Returns 1 for yes, 2 for yes and create a
+/// new ticket, 0 for none, -1 for a failure.
 let ticketKeyCallback:
     @convention(c) (
         OpaquePointer?, UnsafeMutablePointer<UInt8>?, UnsafeMutablePointer<UInt8>?, OpaquePointer?, OpaquePointer?, CInt

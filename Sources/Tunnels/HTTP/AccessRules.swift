@@ -4,8 +4,8 @@ import HTTP1
 import Limits
 import Wire
 
-/// Who may use a tunnel, asked for every request and every connection. It fails closed: options that cannot be read are refused when
-/// the tunnel starts.
+/// Decides who may use a tunnel, for every request and every connection. It fails closed: options that cannot be parsed
+/// are refused when the tunnel starts.
 struct AccessRules: Sendable {
     private let allow: [AddressRange]?
     private let deny: [AddressRange]
@@ -13,10 +13,10 @@ struct AccessRules: Sendable {
     private let passwords: [[UInt8]]
     private let path: String?
 
-    /// Why options cannot be used, in a sentence.
+    /// The reason why options cannot be used, as a sentence.
     struct Problem: Error { let message: String }
 
-    /// Entries of one list.
+    /// The maximum number of entries in one list.
     private static let listLimit = 1000
 
     init(_ options: TunnelOptions) throws(Problem) {
@@ -74,23 +74,23 @@ struct AccessRules: Sendable {
             let decoded = Data(base64Encoded: String(authorization.dropFirst(6).trimmingSpaces()))
         else { return false }
         let digest = Array(SHA256.hash(data: decoded))
-        // All are compared, each in constant time.
+        // All entries are compared, each in constant time.
         return passwords.reduce(false) { found, known in
             zip(known, digest).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0 || found
         }
     }
 
-    /// - Parameter target: as the request has it.
+    /// - Parameter target: the target as sent in the request.
     func covers(_ target: String) -> Bool {
         guard let path else { return true }
-        // By bytes: letters that Swift takes together with a question mark or a slash must not hide it.
+        // Compare bytes: a character that Swift combines with a question mark or a slash must not hide it.
         let asked = Array(target.utf8.prefix { $0 != UInt8(ascii: "?") })
         let allowed = Array(path.utf8)
         guard asked == allowed || asked.starts(with: allowed + [UInt8(ascii: "/")]) else { return false }
         return !Self.leads(upwards: asked)
     }
 
-    /// Whether a service could read a part of the path as `.` or `..`: percent-encoded, with backslashes, or with parameters behind it.
+    /// Whether a service could read a part of the path as `.` or `..`: percent-encoded, with backslashes, or followed by parameters.
     private static func leads(upwards path: [UInt8]) -> Bool {
         let plain = decoded(path).map { $0 == UInt8(ascii: "\\") ? UInt8(ascii: "/") : $0 }
         return plain.split(separator: UInt8(ascii: "/")).contains { part in

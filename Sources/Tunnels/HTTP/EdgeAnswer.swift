@@ -4,14 +4,14 @@ import Model
 import NIOCore
 import Wire
 
-/// What the edge answers by itself. Each has a stable code, which docs/tunnel-errors.md explains.
+/// The responses that the edge sends itself. Each has a stable code, which docs/tunnel-errors.md explains.
 struct EdgeAnswer {
     let status: Int
     /// `POSTERN-…`
     let code: String
     let title: String
     let message: String
-    /// Further header lines, each with its end.
+    /// Additional header lines, each with its line ending.
     var headers = ""
     var limit: Int?
     var plan: String?
@@ -77,7 +77,7 @@ struct EdgeAnswer {
         return answer
     }
 
-    /// - Parameter lastSeen: in words; nil where no machine ever served it.
+    /// - Parameter lastSeen: the time as text. Nil if no machine ever served the tunnel.
     static func offline(lastSeen: String?) -> EdgeAnswer {
         EdgeAnswer(
             503, "OFFLINE", "The machine behind this tunnel is away",
@@ -103,7 +103,7 @@ struct EdgeAnswer {
         504: "Gateway Timeout", 505: "HTTP Version Not Supported",
     ]
 
-    /// The whole answer: HTML for browsers, JSON for programs.
+    /// The complete response: HTML for browsers, JSON for programs.
     func bytes(to head: RequestHead?, configuration: TunnelConfiguration, closes: Bool) -> ByteBuffer {
         let wantsHTML = head?.block[.accept]?.lowercased().contains("text/html") ?? false
         let body = wantsHTML ? html(configuration) : json(head?.host)

@@ -1,10 +1,10 @@
 import Model
 import NIOCore
 
-/// Pages that the edge shows on a tunnel's host: they load nothing, because the host is its service's.
+/// Pages that the edge shows on a tunnel's host. They load no resources, because the host belongs to its service.
 enum EdgePage {
     static let abusePath = "/.well-known/postern-abuse"
-    /// Where the warning's button leads.
+    /// The target of the warning's button.
     static let continuePath = "/.well-known/postern-continue"
 
     private static let style = """
@@ -27,7 +27,7 @@ enum EdgePage {
         return ByteBuffer(string: page.text)
     }
 
-    /// Who answers for what is behind an address of this server.
+    /// Names who is responsible for the content behind an address of this server.
     static func abuse(_ configuration: TunnelConfiguration, host: String) -> ByteBuffer {
         let contact = configuration.abuseContact.map { contact -> HTML in
             "<p>Write to <strong>\(contact)</strong> and say which address it is and what you saw.</p>"
@@ -43,7 +43,7 @@ enum EdgePage {
             """)
     }
 
-    /// What a browser shows once before the pages of an owner nobody has vouched for.
+    /// The page that a browser shows once before the pages of an owner whom nobody has vouched for.
     static func warning(host: String, target: String) -> ByteBuffer {
         html(
             title: "Before you go on",

@@ -1,15 +1,15 @@
 import HTTP1
 import NIOCore
 
-/// A visitor's request on its way to the service: written anew, never copied as bytes.
+/// Forwards a visitor's request to the service. The request is written anew and never copied as bytes.
 struct RequestForwarding {
-    /// What the edge knows of the visitor.
+    /// The edge's information about the visitor.
     struct Visitor {
         /// Numeric.
         var address: String
-        /// The host that the request is for.
+        /// The host of the request.
         var host: String
-        /// What a trusted proxy has said before, in order; empty where the visitor itself is connected.
+        /// The addresses that trusted proxies have forwarded, in order. Empty if the visitor is connected directly.
         var forwardedFor: [String] = []
     }
 
@@ -18,11 +18,11 @@ struct RequestForwarding {
     private(set) var headBytes = ByteBuffer()
     private var reader: BodyReader
     private let isChunked: Bool
-    /// The whole request has been read.
+    /// The complete request has been read.
     private(set) var isEnded = false
 
     /// - Parameters:
-    ///   - hostHeader: what the service gets as `Host`.
+    ///   - hostHeader: the `Host` header that the service gets.
     ///   - dropsAuthorization: the visitor's `Authorization` was for the edge.
     init(_ head: RequestHead, from visitor: Visitor, hostHeader: String?, dropsAuthorization: Bool) {
         self.head = head
@@ -34,7 +34,7 @@ struct RequestForwarding {
         headBytes.writeString("\(head.method) \(head.target) HTTP/1.1\r\nHost: ")
         headBytes.writeString(hostHeader ?? head.block[.host] ?? visitor.host)
         headBytes.writeStaticString("\r\n")
-        // Fields that `Connection` names are about the visitor's connection (RFC 9110, section 7.6.1).
+        // Fields named by `Connection` apply only to the visitor's connection (RFC 9110, section 7.6.1).
         let named = Set(head.block.words(.connection))
         for field in head.fields where Self.passes(field.name) {
             if field.name == .authorization && dropsAuthorization { continue }
@@ -55,7 +55,7 @@ struct RequestForwarding {
         headBytes.writeStaticString("\r\n")
     }
 
-    /// A handshake as RFC 6455, section 4.1, has it. Every other `Upgrade` is removed.
+    /// Whether the request is a handshake as defined in RFC 6455, section 4.1. Every other `Upgrade` is removed.
     static func isWebSocket(_ head: RequestHead) -> Bool {
         head.upgrade == "websocket" && head.method == "GET" && head.body == .none && head.block.has(.secWebSocketKey)
             && !head.isVersion10
@@ -69,7 +69,7 @@ struct RequestForwarding {
         }
     }
 
-    /// Our own cookies are not the service's to see. Everything else of the field passes byte for byte.
+    /// Our own cookies are not sent to the service. The rest of the field is passed byte for byte.
     private mutating func write(cookie field: FieldBlock.Field) {
         let prefix = Array(EdgeCookie.prefix.utf8)
         let value = head.block.bytes(of: field)
@@ -93,7 +93,7 @@ struct RequestForwarding {
         headBytes.writeString("Forwarded: for=\(node);host=\(visitor.host);proto=https\r\n")
     }
 
-    /// Takes the request's content out of what the visitor sent, as the service is to get it.
+    /// Extracts the request's content from the visitor's bytes, in the form that the service gets.
     /// - Throws: `HTTPMessageError`.
     mutating func content(_ input: inout ByteBuffer, into out: inout [ByteBuffer]) throws(HTTPMessageError) {
         while !isEnded, let part = try reader.next(&input) {
@@ -114,7 +114,7 @@ struct RequestForwarding {
         return chunk
     }
 
-    /// The end of chunked content with its trailer fields, without those that frame or route a message (RFC 9110, section 6.5.1).
+    /// The end of chunked content with its trailer fields, without fields that frame or route a message (RFC 9110, section 6.5.1).
     static func lastChunk(_ trailers: FieldBlock?) -> ByteBuffer {
         var end = ByteBuffer(string: "0\r\n")
         for field in trailers?.fields ?? [] where field.name == .other { trailers?.write(field, into: &end) }

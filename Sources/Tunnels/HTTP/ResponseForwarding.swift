@@ -3,25 +3,25 @@ import FoundationEssentials
 import HTTP1
 import NIOCore
 
-/// A service's answer on its way to the visitor: bytes of the service in, bytes for the visitor out. Pure.
+/// Forwards a service's response to the visitor. A pure function: bytes of the service in, bytes for the visitor out.
 struct ResponseForwarding {
     enum Step: Equatable {
-        /// The answer's head has been written.
+        /// The response's head has been written.
         case head(status: Int)
-        /// Bytes pass both ways from here on.
+        /// From here on bytes are passed in both directions.
         case switched
         case ended
     }
 
-    /// A head, in bytes: some services send large cookies and policies.
+    /// The maximum size of a head, in bytes: some services send large cookies and policies.
     private static let headBytes = 64 << 10
-    /// Heads before the last one (1xx).
+    /// The maximum number of heads before the last one (1xx).
     private static let informationalLimit = 16
 
     private let method: String
     private let host: String
     private let isVersion10: Bool
-    /// What the service must answer to a WebSocket's handshake; nil where none is asked for.
+    /// The value with which the service must accept a WebSocket handshake. Nil if none was requested.
     private let expectedAccept: String?
     private var reader = HeadReader(limit: Self.headBytes)
     private var body: BodyReader?
@@ -33,15 +33,15 @@ struct ResponseForwarding {
     private(set) var hasHead = false
     private(set) var isEnded = false
     private(set) var status = 0
-    /// The visitor's connection can carry another request, as far as the visitor and this answer say.
+    /// Whether the visitor's connection can carry another request, according to the visitor and this response.
     private(set) var keepsVisitor: Bool
     /// The service's connection can carry another request.
     private(set) var keepsService = false
-    /// The service knows its visitor by the connection (NTLM, Negotiate).
+    /// The service identifies its visitor by the connection (NTLM, Negotiate).
     private(set) var isBound = false
-    /// Cookies that were dropped.
+    /// The number of dropped cookies.
     private(set) var droppedCookies = 0
-    /// Bytes of content for the visitor.
+    /// The number of content bytes for the visitor.
     private(set) var contentBytes = 0
 
     init(to head: RequestHead, host: String) {
@@ -59,7 +59,7 @@ struct ResponseForwarding {
         return Data(digest).base64EncodedString()
     }
 
-    /// - Throws: `HTTPMessageError`: the answer cannot be forwarded (any further).
+    /// - Throws: `HTTPMessageError`: the response cannot be forwarded, or not any further.
     mutating func receive(_ bytes: ByteBuffer, into out: inout [ByteBuffer]) throws(HTTPMessageError) -> [Step] {
         if input.readableBytes == 0 {
             input = bytes
@@ -85,7 +85,7 @@ struct ResponseForwarding {
                 guard informational <= Self.informationalLimit else {
                     throw HTTPMessageError(.malformed, "too many heads before the answer")
                 }
-                // HTTP/1.0 does not know them.
+                // HTTP/1.0 does not support them.
                 if !isVersion10 { out.append(line(of: head, fields: passing(head), more: "")) }
                 continue
             }
@@ -97,7 +97,7 @@ struct ResponseForwarding {
         return steps
     }
 
-    /// Bytes behind the end of the answer.
+    /// Whether there are bytes after the end of the response.
     var hasRest: Bool { input.readableBytes > 0 }
 
     mutating func takeRest() -> ByteBuffer {
@@ -106,7 +106,7 @@ struct ResponseForwarding {
     }
 
     /// The service has sent its last byte.
-    /// - Returns: whether the answer is whole.
+    /// - Returns: whether the response is complete.
     mutating func finish(into out: inout [ByteBuffer]) -> Bool {
         guard !isEnded else { return true }
         guard let body, body.isUntilClose else { return false }
@@ -156,7 +156,7 @@ struct ResponseForwarding {
             line(of: head, fields: passing(head), more: "Connection: Upgrade\r\nUpgrade: websocket\r\n"))
     }
 
-    /// Fields for the visitor. A cookie that names a domain other than this host would reach other tunnels.
+    /// The fields for the visitor. A cookie that names a domain other than this host would reach other tunnels.
     private mutating func passing(_ head: ResponseHead) -> [FieldBlock.Field] {
         let named = Set(head.block.words(.connection))
         return head.fields.filter { field in
@@ -186,10 +186,10 @@ struct ResponseForwarding {
 
 /// Cookies that services set.
 enum ServiceCookie {
-    /// Whether a cookie stays with the host that set it: one with a wider `Domain` would be sent to siblings, and could be set by them
-    /// (RFC 6265, section 4.1.2.3). Our own names are not for services.
+    /// Whether a cookie is sent only to the host that set it. A cookie with a wider `Domain` would be sent to sibling
+    /// hosts, and they could set it (RFC 6265, section 4.1.2.3). Services may not use our own cookie names.
     static func isForOneHost(_ value: String, host: String) -> Bool {
-        // By bytes, as browsers do: letters that Swift takes together with a semicolon must not hide it.
+        // Compare bytes, as browsers do: a character that Swift combines with a semicolon must not hide it.
         let parts = value.utf8.split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false)
         if let first = parts.first, text(first).hasPrefix(EdgeCookie.prefix.lowercased()) { return false }
         for attribute in parts.dropFirst() {
@@ -202,7 +202,7 @@ enum ServiceCookie {
         return true
     }
 
-    /// Without blanks around it, in lower case.
+    /// The text without surrounding blanks, in lower case.
     private static func text(_ bytes: Substring.UTF8View) -> String {
         let isBlank = { (byte: UInt8) in byte == 0x20 || byte == 0x09 }
         let rest = bytes.drop(while: isBlank)

@@ -4,7 +4,7 @@ import Model
 import NIOCore
 import Wire
 
-/// What an enrolled machine asks of its server.
+/// The requests of an enrolled machine to its server.
 extension LinkConnection {
     func machineCalled(_ call: LinkCall, _ number: UInt32) {
         guard let machine else {
@@ -15,7 +15,7 @@ extension LinkConnection {
         let server = self.server
         switch call.call {
         case .report:
-            // The page shows what came last; an answer says that it came.
+            // The page shows the last report. The response confirms that it arrived.
             if let report = call.report, report.isPlausible {
                 server.reported(report, by: machine.machineId, link: id)
             }
@@ -28,7 +28,7 @@ extension LinkConnection {
             }
             inBackground(number) {
                 await machine.declare(label, wanted).map { tunnel, known in
-                    // Visitors are told that its machine is away, until it is served.
+                    // Visitors are told that the machine is away until the tunnel is served.
                     if let name = tunnel.name { server.know(name, known) }
                     return [server.completed(tunnel)]
                 }
@@ -81,7 +81,7 @@ extension LinkConnection {
 }
 
 extension TunnelServer {
-    /// With the address that visitors open.
+    /// Adds the address that visitors open.
     func completed(_ tunnel: DeclaredTunnel) -> DeclaredTunnel {
         var tunnel = tunnel
         tunnel.url = url(name: tunnel.name, port: tunnel.port, isHTTP: tunnel.kind == .http)

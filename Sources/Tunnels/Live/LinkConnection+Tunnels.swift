@@ -5,7 +5,7 @@ import NIOCore
 import Telemetry
 import Wire
 
-/// The tunnels of one link: from the machine's call to their end.
+/// The tunnels of one link, from the machine's request to their end.
 extension LinkConnection {
     // MARK: Calls
 
@@ -58,7 +58,7 @@ extension LinkConnection {
         }
     }
 
-    /// Of a tunnel that this link serves: other options from now on, where its plan allows them. The newest ones win.
+    /// Changes the options of a tunnel that this link serves, if its plan allows them. The newest options win.
     private func change(
         _ id: String, _ options: TunnelOptions, _ rules: AccessRules, _ session: any LinkSession, _ number: UInt32
     ) {
@@ -105,7 +105,7 @@ extension LinkConnection {
                     "\(name) is served from \(from) since \(since.readable); 'postern tunnel stop \(name)' ends that."
                 ))
         case .replaces(let before):
-            // When the old link has given up its port and its counts.
+            // Continues after the old link has released its port and its counters.
             let (bound, loop) = (self.bound, self.loop)
             before.loop.flatSubmit { before.connection.value.replaced(grant.id) }.hop(to: loop).whenComplete { result in
                 let totals = (try? result.get()) ?? grant.totals
@@ -135,7 +135,7 @@ extension LinkConnection {
         }
     }
 
-    /// Asks once more, now that whoever stops, pauses or removes the tunnel finds it here: what was done before is in the row.
+    /// Checks the tunnel once more, now that a stop, pause or removal finds it here. Earlier changes are in the row.
     fileprivate func check(_ handle: TunnelHandle, from totals: TunnelTotals, port: PortListener?, _ number: UInt32) {
         guard let session else { return }
         let (bound, loop, id) = (self.bound, self.loop, handle.grant.id)
@@ -174,7 +174,7 @@ extension LinkConnection {
 
     // MARK: The end of tunnels
 
-    /// - Parameter reason: why the server ends it, in a sentence; nil where the command does.
+    /// - Parameter reason: why the server ends it, as a sentence. Nil if the command ends it.
     func end(tunnel id: String, reason: String?) {
         if starting.contains(id) { cancelled.insert(id) }
         guard let served = tunnels.removeValue(forKey: id) else { return }
@@ -188,8 +188,8 @@ extension LinkConnection {
         close(served, isStopped: reason == nil)
     }
 
-    /// A newer link of the same command serves it.
-    /// - Returns: what it has carried, when its port is free.
+    /// A newer link of the same command serves the tunnel.
+    /// - Returns: the tunnel's totals, once its port is free.
     func replaced(_ id: String) -> EventLoopFuture<TunnelTotals> {
         if starting.contains(id) { cancelled.insert(id) }
         guard let served = tunnels.removeValue(forKey: id) else {
@@ -210,7 +210,7 @@ extension LinkConnection {
         stopped(served, isStopped: isStopped)
     }
 
-    /// Writes down what it carried, and then gives the counts' places back.
+    /// Stores the tunnel's totals and then releases the counters' places.
     @discardableResult
     func stopped(_ served: Served, isStopped: Bool) -> TunnelTotals {
         let grant = served.live.grant

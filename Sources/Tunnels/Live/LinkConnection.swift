@@ -7,10 +7,10 @@ import Telemetry
 import TransportSecurity
 import Wire
 
-/// The server's side of one machine's link: who it is, and which tunnels it serves. It belongs to the link's event loop.
+/// The server's side of one machine's link: the machine's identity and the tunnels it serves. It belongs to the link's event loop.
 final class LinkConnection: LinkOwner {
     let server: TunnelServer
-    /// Random; `WELCOME` carries it.
+    /// Random. Sent in `WELCOME`.
     let id = RandomText.make(letters: 22)
     let loop: any EventLoop
     let address: String
@@ -18,28 +18,28 @@ final class LinkConnection: LinkOwner {
     var session: (any LinkSession)?
     /// The session of an enrolled machine.
     var machine: (any MachineSession)?
-    /// The peer's key, once TLS is done.
+    /// The peer's key, once the TLS handshake is complete.
     private let peerKey: () -> Fingerprint?
-    /// The machine has said that it stops.
+    /// The machine has announced that it stops.
     private var machineStops = false
     var instance = ""
     /// By the tunnel's id.
     var tunnels: [String: Served] = [:]
     var starting: Set<String> = []
-    /// Those of them that somebody has ended meanwhile.
+    /// Tunnels of this link that were ended in the meantime.
     var cancelled: Set<String> = []
     var isEnded = false
     private var isDraining = false
-    /// Of options of tunnels, in the order in which the machine sent them.
+    /// The number of changes to tunnel options, in the order in which the machine sent them.
     var changes = 0
 
     struct Served {
         let live: LiveTunnel
-        /// Of a `tcp` tunnel.
+        /// The listener of a `tcp` tunnel.
         let port: PortListener?
     }
 
-    /// - Parameter peerKey: the key that the machine has shown in TLS, if it has.
+    /// - Parameter peerKey: the key that the machine presented in TLS, if any.
     init(server: TunnelServer, loop: any EventLoop, address: String, peerKey: @escaping () -> Fingerprint?) {
         self.peerKey = peerKey
         self.server = server
@@ -56,7 +56,7 @@ final class LinkConnection: LinkOwner {
         instance = hello.instance
         let (authority, address, bound, loop, id) = (server.authority, self.address, self.bound, self.loop, self.id)
         let isTaken: Bool
-        // Who it is stands in the database.
+        // The database knows the machine with this key.
         if let key = peerKey()?.hexadecimal {
             isTaken = server.background.run {
                 let admitted = await authority.admit(
@@ -120,7 +120,7 @@ final class LinkConnection: LinkOwner {
         }
         self.machine = machine
         welcome(machine, hello, by: link)
-        // Whoever revoked it before it stood here did not find it.
+        // If the link was revoked before it was registered here, the revocation did not find it.
         let bound = self.bound
         server.background.run(isEssential: true) { [loop] in
             guard await !machine.isStillGood() else { return }
@@ -144,7 +144,7 @@ final class LinkConnection: LinkOwner {
                 nextKey: server.configuration.nextLinkKey), to: hello)
     }
 
-    /// Nobody waits for it. A server that stops writes nothing: what it finds at its next start says as much.
+    /// Nobody waits for this. A server that is stopping stores nothing: its next start finds the same state.
     private func left(_ machine: any MachineSession) {
         guard !server.isStopping else { return }
         let isFinal = machineStops
@@ -164,17 +164,17 @@ final class LinkConnection: LinkOwner {
 
     // MARK: Streams
 
-    /// Machines open none in this version; `WELCOME` says so.
+    /// Machines open no streams in this version. `WELCOME` says so.
     func linkOpened(_ stream: LinkStream, by link: LinkHandler) {
         link.reject(stream, LinkRejection(code: "unknown", message: "A machine's streams are for a newer server."))
     }
 
     // MARK: The end of the link
 
-    /// Cuts the link now, and says why.
+    /// Closes the link now and sends the reason.
     func cut(_ error: LinkError) { link?.end(error) }
 
-    /// The server is stopping: what goes on may end, nothing new begins.
+    /// The server is stopping: current work may finish, and nothing new begins.
     func drain(reconnectIn milliseconds: Int) {
         guard !isDraining, let link else { return }
         isDraining = true
@@ -189,7 +189,7 @@ final class LinkConnection: LinkOwner {
         }
     }
 
-    /// How long requests under way get when the server stops.
+    /// How long current requests have to finish when the server stops.
     private static let drainTime = TimeAmount.seconds(3)
 
     func linkFailed(_ error: any Error, by link: LinkHandler) {}

@@ -3,11 +3,11 @@ import NIOCore
 import Telemetry
 import Wire
 
-/// A tunnel that a machine serves now. It belongs to the event loop of its machine's link, and so do its visitors.
+/// A tunnel that a machine serves now. The tunnel and its visitors belong to the event loop of the machine's link.
 final class LiveTunnel {
-    /// Unused connections to the service that are kept.
+    /// The maximum number of idle connections to the service.
     private static let idleLimit = 64
-    /// Requests that wait to be reported to the machine's console.
+    /// The maximum number of requests that wait to be reported to the machine's console.
     private static let reportLimit = 256
     private static let reportPause = TimeAmount.milliseconds(100)
 
@@ -18,7 +18,7 @@ final class LiveTunnel {
     let loop: any EventLoop
     let metrics: TunnelMetrics
     private var counters: TunnelCounters?
-    /// Connections of visitors, to be closed when the tunnel ends.
+    /// Connections of visitors. They are closed when the tunnel ends.
     private var visitors: [ObjectIdentifier: any Channel] = [:]
     private var idle: [ServiceStream] = []
     private var idleTimer: Scheduled<Void>?
@@ -41,8 +41,8 @@ final class LiveTunnel {
         self.metrics = metrics
     }
 
-    /// From now on. Who is in stays in.
-    /// - Parameter number: an older change that comes late is dropped.
+    /// Applies new options from now on. Existing connections stay.
+    /// - Parameter number: an older change that arrives late is dropped.
     func change(_ options: TunnelOptions, _ rules: AccessRules, number: Int) {
         guard number > changeNumber else { return }
         changeNumber = number
@@ -53,7 +53,7 @@ final class LiveTunnel {
     // MARK: Visitors
 
     /// Counts a visitor's connection until ``leave(_:)``.
-    /// - Returns: false where the tunnel has as many as its plan allows.
+    /// - Returns: false if the tunnel already has as many connections as its plan allows.
     func enter(_ channel: any Channel) -> Bool {
         if let limit = grant.connectionLimit, visitors.count >= limit {
             metrics.visitorsTooMany.add()
@@ -66,7 +66,7 @@ final class LiveTunnel {
         return true
     }
 
-    /// A visitor's connection has closed, or went on to another tunnel.
+    /// A visitor's connection has closed, or moved to another tunnel.
     func leave(_ id: ObjectIdentifier) {
         guard visitors.removeValue(forKey: id) != nil else { return }
         metrics.connections.add(-1)
@@ -83,10 +83,10 @@ final class LiveTunnel {
     /// Nil before ``begin(_:)`` and after ``takeCounters()``.
     var totals: TunnelTotals? { counters?.totals }
 
-    /// Counts from here on, beginning with what the last link of the tunnel has counted.
+    /// Starts counting. The counters start with the values of the tunnel's last link.
     func begin(_ counters: TunnelCounters) { self.counters = counters }
 
-    /// The counts belong to the caller from now on.
+    /// Passes the counters to the caller.
     func takeCounters() -> TunnelCounters? {
         defer { counters = nil }
         return counters
@@ -94,16 +94,16 @@ final class LiveTunnel {
 
     private func count(_ body: (TunnelCounters) -> Void) { if let counters { body(counters) } }
 
-    /// Whether visitors are let in: it counts, and nobody has ended or paused it.
+    /// Whether visitors are admitted: the tunnel is counting, and is neither ended nor paused.
     var isOpen: Bool { counters != nil && !isEnded && !isPaused }
 
-    /// Counts a request. Before a byte of its answer leaves, so that whoever has an answer was counted.
+    /// Counts a request before a byte of its response is sent. Every visitor with a response was therefore counted.
     func countRequest() {
         count { $0.requests.add(1) }
         metrics.requests.add()
     }
 
-    /// A request is over.
+    /// A request has ended.
     func answered(_ request: TunnelRequest) {
         guard options.reportsRequests == true else { return }
         if reports.count < Self.reportLimit { reports.append(request) } else { droppedReports += 1 }
@@ -119,7 +119,7 @@ final class LiveTunnel {
         call.requests = reports
         call.dropped = droppedReports
         if link.call(JSONText.encode(call)) == nil {
-            // The machine is slow to answer: what it has not heard of is only counted.
+            // The machine reads reports too slowly: the rest is only counted.
             droppedReports += reports.count
         } else {
             droppedReports = 0
@@ -129,7 +129,7 @@ final class LiveTunnel {
 
     // MARK: Connections to the service
 
-    /// A connection to the service that was used before, or a fresh one.
+    /// An idle connection to the service, or a new one.
     /// - Throws: ``LinkRejection``.
     func service(peer: String, host: String, fresh: Bool) throws(LinkRejection) -> ServiceStream {
         if !fresh, let known = idle.popLast() { return known }
@@ -149,7 +149,7 @@ final class LiveTunnel {
         scheduleIdle()
     }
 
-    /// Node closes its own after 5 s; a request must not meet that.
+    /// Node closes its idle connections after 5 s. A request must not be sent at that moment.
     private var keepAlive: TimeAmount { .seconds(Int64(min(max(options.keepAlive ?? 4, 0), 300))) }
 
     private func scheduleIdle() {
@@ -197,10 +197,10 @@ final class LiveTunnel {
     }
 }
 
-/// Tells a visitor's handlers that their tunnel is served no more.
+/// Tells a visitor's handlers that their tunnel is no longer served.
 struct TunnelEnded: Sendable {}
 
-/// What one tunnel has carried, in memory that outlives a kill.
+/// The traffic of one tunnel, counted in memory that survives a killed process.
 struct TunnelCounters {
     let requests, bytes, connections: KeptCounters.Counter
     private let file: KeptCounters
@@ -216,13 +216,13 @@ struct TunnelCounters {
         TunnelTotals(requests: requests.value, bytes: bytes.value, connections: connections.value)
     }
 
-    /// What was counted is written down elsewhere.
+    /// The counts are stored elsewhere.
     func close() { for counter in [requests, bytes, connections] { file.close(counter.place) } }
 }
 
 extension TunnelTotals {
-    /// What the last process left, by tunnel.
-    /// - Parameter counts: by the names that ``TunnelCounters`` gives.
+    /// The counts that the last process left, by tunnel.
+    /// - Parameter counts: by the names that ``TunnelCounters`` uses.
     public static func left(in counts: [String: Int]) -> [String: TunnelTotals] {
         var found: [String: TunnelTotals] = [:]
         for (name, value) in counts {

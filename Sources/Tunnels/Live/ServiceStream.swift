@@ -1,19 +1,19 @@
 import Link
 import NIOCore
 
-/// A connection to the service behind a tunnel, which carries one request after the other.
+/// A connection to the service behind a tunnel. It carries one request after another.
 final class ServiceStream: LinkStreamOwner {
-    /// Set right after it is made.
+    /// Set right after creation.
     var stream: LinkStream?
     private let tunnel: LiveTunnel
-    /// Whose request is on it; nil while it is idle.
+    /// The user of the current request. Nil while the connection is idle.
     weak var user: (any ServiceStreamUser)?
-    /// It has carried a whole exchange before.
+    /// The connection has carried a complete exchange before.
     var wasUsed = false
     var idleSince = NIODeadline.now()
-    /// The service knows its visitor by the connection (NTLM, Negotiate): no other visitor may have it, ever.
+    /// The service identifies its visitor by the connection (NTLM, Negotiate): it must never be used for another visitor.
     var isBound = false
-    /// What becomes of it when the last visitor has taken everything.
+    /// What to do with the connection after the last visitor has read everything.
     private var afterwards: Afterwards?
 
     enum Afterwards { case keep, end }
@@ -38,7 +38,8 @@ final class ServiceStream: LinkStreamOwner {
     /// Whether a request can be written to it.
     var isUsable: Bool { stream.map { !$0.isClosed && !$0.isFinished } ?? false }
 
-    /// The exchange is over. What the visitor has not taken yet still counts against the tunnel's memory, and holds up no other visitor.
+    /// The exchange is over. Bytes that the visitor has not read yet still count against the tunnel's memory, but do
+    /// not delay other visitors.
     func release(_ afterwards: Afterwards) {
         user = nil
         self.afterwards = afterwards
@@ -54,7 +55,7 @@ final class ServiceStream: LinkStreamOwner {
         }
     }
 
-    /// Gives the connection up.
+    /// Closes the connection.
     func end(_ code: ResetCode) {
         user = nil
         if let stream { tunnel.link.reset(stream, code) }
@@ -66,7 +67,7 @@ final class ServiceStream: LinkStreamOwner {
 
     func streamReceived(_ bytes: ByteBuffer) {
         if let user { return user.serviceReceived(bytes) }
-        // Nobody asked: whatever it is must not be taken for the next answer.
+        // No request is waiting: these bytes must not be taken for the next response.
         afterwards = nil
         consume(bytes.readableBytes)
         leave()
@@ -88,7 +89,7 @@ final class ServiceStream: LinkStreamOwner {
     }
 }
 
-/// Whoever has a request on a connection to the service.
+/// The owner of a request on a connection to the service.
 protocol ServiceStreamUser: AnyObject {
     func serviceReceived(_ bytes: ByteBuffer)
     func serviceFinished()

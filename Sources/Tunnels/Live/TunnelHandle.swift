@@ -1,19 +1,19 @@
 import NIOCore
 public import Model
 
-/// A live tunnel as all threads know it.
+/// A live tunnel, as all threads may use it.
 public struct TunnelHandle: Sendable {
     let grant: TunnelGrant
-    /// Where the machine's link is, and everything else of the tunnel.
+    /// The event loop of the machine's link. All other state of the tunnel belongs to it.
     let loop: any EventLoop
     let live: NIOLoopBound<LiveTunnel>
     /// The link that serves it.
     let connection: NIOLoopBound<LinkConnection>
     /// The link's id.
     let link: String
-    /// The command behind the link: one that comes back may take its tunnels over.
+    /// The command behind the link. A command that reconnects may take over its tunnels.
     let instance: String
-    /// The enrolled machine behind it; nil for a command.
+    /// The enrolled machine behind it. Nil for a command.
     let machineId: String?
     let since: Timestamp
     /// The command's address.
@@ -33,13 +33,13 @@ public struct KnownTunnel: Sendable, Equatable {
     }
 }
 
-/// What the edge knows of a tunnel that is served now.
+/// The edge's information about a tunnel that is served now.
 public struct TunnelStatus: Sendable {
     public let connections: Int
     public let totals: TunnelTotals
-    /// Since when this link has served it.
+    /// When this link started to serve it.
     public let since: Timestamp
     public let from: String
-    /// Of the link.
+    /// The round trip of the link.
     public let roundTripMilliseconds: Double?
 }

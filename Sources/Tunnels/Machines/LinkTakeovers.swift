@@ -1,15 +1,16 @@
 import NIOCore
 
-/// Which link of a machine counts when there are two of one key: the newer one, unless two machines with the same key throw each other out.
+/// Decides which link of a machine is used if two links have the same key: the newer one, unless two machines with the
+/// same key keep replacing each other.
 struct LinkTakeovers {
-    /// Replacements within ``window`` that a machine with a bad network may cause.
+    /// The maximum number of replacements within ``window`` that a machine with a bad network may cause.
     private static let limit = 5
     private static let window = TimeAmount.seconds(60)
-    /// How long both are held back then.
+    /// How long both are then held back.
     private static let holdTime = TimeAmount.seconds(60)
 
     private struct History {
-        /// The runs of the agent that replaced another, oldest first: at most ``limit`` and one more.
+        /// The runs of the agent that replaced another, oldest first: at most ``limit`` plus one.
         var replacements: [(at: NIODeadline, instance: String, before: String)] = []
         var heldUntil: NIODeadline?
     }
@@ -18,9 +19,9 @@ struct LinkTakeovers {
 
     enum Decision: Equatable {
         case takeOver
-        /// Nobody is let in for so long.
+        /// No link is admitted for this time.
         case hold(TimeAmount)
-        /// The same, and the owner is to be told now.
+        /// The same, and the owner must be notified now.
         case holdAndTell(TimeAmount)
     }
 
@@ -30,10 +31,10 @@ struct LinkTakeovers {
         return until - now
     }
 
-    /// A link of a machine comes while another one of it is open.
+    /// A link of a machine arrives while another link of it is open.
     /// - Parameters:
-    ///   - instance: the run of the agent behind the new link.
-    ///   - before: the one behind the old link.
+    ///   - instance: the agent's run behind the new link.
+    ///   - before: the agent's run behind the old link.
     mutating func replace(machine: String, instance: String, before: String, now: NIODeadline) -> Decision {
         if let hold = hold(of: machine, now: now) { return .hold(hold) }
         var history = histories[machine] ?? History()
@@ -41,7 +42,8 @@ struct LinkTakeovers {
         history.replacements.removeAll { $0.at + Self.window < now }
         history.replacements.append((now, instance, before))
         if history.replacements.count > Self.limit + 1 { history.replacements.removeFirst() }
-        // One agent never comes back as the run that it was before; two that take turns do. An address says less: both may be behind one.
+        // One agent never reconnects as an earlier run of itself. Two agents that alternate do. The address is less
+        // reliable: both may have the same one.
         let isTwo = history.replacements.contains { one in
             history.replacements.contains { $0.instance == one.before && $0.before == one.instance && $0.at >= one.at }
                 && one.instance != one.before
@@ -56,7 +58,7 @@ struct LinkTakeovers {
         return .holdAndTell(Self.holdTime)
     }
 
-    /// Forgets what is over.
+    /// Removes entries that have expired.
     mutating func clearAway(now: NIODeadline) {
         histories = histories.filter { _, history in
             history.heldUntil.map { $0 > now } == true || history.replacements.contains { $0.at + Self.window >= now }

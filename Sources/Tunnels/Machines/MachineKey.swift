@@ -1,11 +1,12 @@
 import TransportSecurity
 
-/// A machine's key, as it comes: in a certificate that the machine has made itself, which is only an envelope for the key.
+/// A machine's key. It is sent in a certificate that the machine has created itself. The certificate only carries the key.
 public enum MachineKey {
-    /// Bytes of PEM that a certificate of one key needs at most.
+    /// The maximum size of the PEM of a certificate with one key, in bytes.
     private static let limit = 4096
 
-    /// - Returns: SHA-256 of the public key, 64 hexadecimal digits; nil where it is no certificate, or not signed with the key in it.
+    /// - Returns: SHA-256 of the public key, 64 hexadecimal digits. Nil if the text is not a certificate, or is not
+    ///   signed with its own key.
     public static func fingerprint(certificate pem: String) -> String? {
         guard pem.utf8.count <= limit, let chain = try? Certificate.chain(pem: pem), chain.count == 1,
             let leaf = chain.first, leaf.isSignedWithItsOwnKey

@@ -15,7 +15,7 @@ struct LiveMachine: Sendable {
     var name: String
 }
 
-/// What the edge knows of a machine whose link is open.
+/// The edge's information about a machine whose link is open.
 public struct MachineStatus: Sendable {
     public let since: Timestamp
     public let from: String
@@ -26,13 +26,13 @@ public struct MachineStatus: Sendable {
 extension TunnelServer {
     enum Entry {
         case enters
-        /// This link is to be cut: the new one stands in its place.
+        /// The new link replaces this link, which must be closed.
         case replaces(LinkHandle)
         case isHeld(TimeAmount, isNew: Bool, LinkHandle?)
         case isStopping
     }
 
-    /// A machine's link was let in.
+    /// A machine's link was admitted.
     func enter(_ machine: String, _ live: LiveMachine) -> Entry {
         defer { changes.changed(.machines, in: live.link.session.organisationId) }
         return state.withLock { state in
@@ -58,7 +58,7 @@ extension TunnelServer {
         }
     }
 
-    /// - Returns: whether the link was the machine's, and no newer one stands in its place.
+    /// - Returns: whether the link was the machine's current one, with no newer link in its place.
     func leave(_ machine: String, link: String) -> Bool {
         let left = state.withLock { state -> LinkHandle? in
             guard state.machines[machine]?.link.id == link else { return nil }
@@ -79,7 +79,7 @@ extension TunnelServer {
         if let session { changes.changed(.machines, in: session.organisationId) }
     }
 
-    /// What is known of one machine; nil where its link is not open.
+    /// The status of one machine. Nil if its link is not open.
     public func machine(_ id: String) async -> MachineStatus? {
         guard let live = state.withLock({ $0.machines[id] }) else { return nil }
         let measured = try? await live.link.loop.submit { live.link.connection.value.link?.engine.roundTrip }.get()
@@ -89,7 +89,7 @@ extension TunnelServer {
             roundTripMilliseconds: roundTrip.map { Double($0.nanoseconds) / 1_000_000 })
     }
 
-    /// Machines whose links are open, without their round trips.
+    /// The machines whose links are open, without their round trips.
     public func machines() -> [String: MachineStatus] {
         state.withLock { state in
             state.machines.mapValues {
@@ -98,29 +98,29 @@ extension TunnelServer {
         }
     }
 
-    /// Why a machine is held back; nil where it is not.
+    /// The reason why a machine is held back. Nil if it is not.
     public func problem(of machine: String) -> String? {
         state.withLock { $0.takeovers.hold(of: machine, now: .now()) }.map { _ in LinkConnection.duplicatedText }
     }
 
     func name(of machine: String) -> String? { state.withLock { $0.machines[machine]?.name } }
 
-    /// A machine has another name now.
+    /// A machine was renamed.
     public func renamed(machine: String, to name: String) { state.withLock { $0.machines[machine]?.name = name } }
 
-    /// The link that counts for a machine.
+    /// The link that is used for a machine.
     func link(of machine: String) -> String? { state.withLock { $0.machines[machine]?.link.id } }
 
-    /// Milliseconds within which machines try again after a loss, so that not all come back at once: 500 a second.
+    /// The time, in milliseconds, within which machines retry after a loss, so that not all of them reconnect at once: 500 a second.
     var spread: Int { state.withLock(\.links.count) * 2 }
 
-    /// Ends a machine's link; it comes back at once.
+    /// Ends a machine's link. The machine reconnects at once.
     public func replace(machine id: String, reason: String) {
         guard let link = state.withLock({ $0.machines[id]?.link }) else { return }
         link.loop.execute { link.connection.value.cut(LinkError(.replaced, reason)) }
     }
 
-    /// Cuts a machine's link.
+    /// Closes a machine's link.
     public func cut(machine id: String, reason: String) {
         guard let link = state.withLock({ $0.machines[id]?.link }) else { return }
         link.loop.execute { link.connection.value.cut(LinkError(.unauthorized, reason)) }

@@ -5,11 +5,11 @@ import NIOCore
 import Telemetry
 import Wire
 
-/// One request of a visitor and its answer.
+/// One request of a visitor and its response.
 final class Exchange {
-    /// A request that may be sent again is kept up to this many bytes.
+    /// The maximum number of bytes that are kept of a request that may be sent again.
     private static let retainedBytes = 64 << 10
-    /// Doing them twice is doing them once (RFC 9110, section 9.2.2).
+    /// Methods that have the same effect if they are sent twice (RFC 9110, section 9.2.2).
     private static let idempotent: Set<String> = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"]
 
     private let head: RequestHead
@@ -19,7 +19,7 @@ final class Exchange {
     private var request: RequestForwarding
     private var response: ResponseForwarding
     private var service: ServiceStream?
-    /// All that was sent of the request; nil where it cannot be sent again.
+    /// All bytes of the request sent so far. Nil if it cannot be sent again.
     private var sent: ByteBuffer?
     private var isSecondTry = false
     private var hasAnswer = false
@@ -48,7 +48,7 @@ final class Exchange {
     // MARK: Request
 
     func begin() {
-        // As it passes, so that a kill loses none of it.
+        // Counted immediately, so that nothing is lost if the process is killed.
         tunnel.count(bytesIn: head.block.bytes.readableBytes, bytesOut: 0)
         guard connect(fresh: false) else { return }
         send(request.headBytes)
@@ -90,14 +90,14 @@ final class Exchange {
         service?.write(bytes)
     }
 
-    /// Passes on what has arrived of the request's content. What lies behind it is the next request.
+    /// Passes on the received part of the request's content. The bytes after it are the next request.
     func forwardContent(_ input: inout ByteBuffer) {
         guard !isOver, !request.isEnded, input.readableBytes > 0 || head.body == .none else { return }
         let before = input.readableBytes
         var out: [ByteBuffer] = []
         do throws(HTTPMessageError) { try request.content(&input, into: &out) } catch {
             tunnel.metrics.requestsMalformed.add()
-            // The service must not take half of it for a whole one.
+            // The service must not take an incomplete request for a complete one.
             service?.end(.cancelled)
             return hasAnswer ? finish { visitor.abort() } : answer(.badRequest(error), closes: true)
         }
@@ -128,7 +128,7 @@ final class Exchange {
         hasAnswer ? finish { visitor.abort() } : answer(.ended, closes: true)
     }
 
-    /// The visitor has gone.
+    /// The visitor has disconnected.
     func cancel() {
         guard !isOver else { return }
         isOver = true
@@ -143,7 +143,7 @@ final class Exchange {
         then()
     }
 
-    /// The edge answers in the service's place.
+    /// The edge answers in place of the service.
     private func answer(_ answer: EdgeAnswer, closes: Bool? = nil) {
         guard !isOver else { return }
         isOver = true
@@ -176,7 +176,7 @@ extension Exchange: ServiceStreamUser {
     func serviceReceived(_ bytes: ByteBuffer) {
         guard !isOver, let service else { return }
         let count = bytes.readableBytes
-        // Whatever it has said, the service has begun with the request.
+        // The service has started to process the request, whatever it has sent.
         sent = nil
         var out: [ByteBuffer] = []
         let steps: [ResponseForwarding.Step]
@@ -219,7 +219,7 @@ extension Exchange: ServiceStreamUser {
 
     private func ended(_ service: ServiceStream) {
         let isClean = request.isEnded && !response.hasRest && !service.isFinished && response.keepsService
-        // A connection that is signed in stays with its visitor, also when the last answer does not say so any more.
+        // An authenticated connection stays with its visitor, even if the last response no longer says so.
         service.isBound = service.isBound || response.isBound || head.signsConnectionIn
         if isClean && service.isBound {
             service.user = nil
@@ -256,7 +256,7 @@ extension Exchange: ServiceStreamUser {
         answer(.broken)
     }
 
-    /// A service closes a connection that is kept at any time, also while a request is on its way to it.
+    /// A service may close an idle connection at any time, also while a request is on its way to it.
     private func tryAgain() -> Bool {
         guard let service, service.wasUsed, !isSecondTry, let again = sent else { return false }
         service.end(.cancelled)
@@ -273,7 +273,7 @@ extension Exchange: ServiceStreamUser {
 }
 
 extension RequestHead {
-    /// Its credentials are for the connection (RFC 4559, and NTLM in its way).
+    /// The credentials apply to the connection (RFC 4559, and NTLM in a similar way).
     fileprivate var signsConnectionIn: Bool {
         guard let text = block[.authorization]?.lowercased() else { return false }
         return text.hasPrefix("ntlm") || text.hasPrefix("negotiate")

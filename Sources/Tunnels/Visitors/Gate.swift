@@ -4,9 +4,9 @@ import Model
 import NIOCore
 import Telemetry
 
-/// What stands between a request and its tunnel. Every request is asked, not only the first of a connection.
+/// The checks between a request and its tunnel. They apply to every request, not only to the first of a connection.
 enum Gate {
-    /// - Returns: nil where the request may go on.
+    /// - Returns: nil if the request may continue.
     static func refusal(of head: RequestHead, from client: ClientAddress, by tunnel: LiveTunnel) -> EdgeAnswer? {
         guard tunnel.rules.admits(client) else {
             tunnel.metrics.addressesRefused.add()
@@ -21,11 +21,11 @@ enum Gate {
         return nil
     }
 
-    /// What a browser shows once, before the pages of an owner whom nobody has vouched for.
+    /// The page that a browser shows once, before the pages of an owner whom nobody has vouched for.
     static func warning(for head: RequestHead, by tunnel: LiveTunnel) -> ByteBuffer? {
         guard tunnel.grant.warns, let host = head.host else { return nil }
         if isContinue(head) { return accepted(head) }
-        // Another page can send a form here: every navigation is warned of, whatever its method.
+        // Another page can send a form here: every navigation is warned about, whatever its method.
         let isPage = (head.block[.accept]?.lowercased().contains("text/html") ?? false)
         let cookies = head.block.values(.cookie).joined(separator: ";").split(separator: ";").map {
             $0.trimmingSpaces()
@@ -36,13 +36,13 @@ enum Gate {
             isHead: false, closes: !head.keepsAlive)
     }
 
-    /// Only the warning's own button: no other page can press it for the visitor.
+    /// Only the warning's own button is accepted: no other page can press it for the visitor.
     private static func isContinue(_ head: RequestHead) -> Bool {
         head.method == "POST" && head.target.hasPrefix(EdgePage.continuePath)
             && head.block[.secFetchSite]?.lowercased() == "same-origin"
     }
 
-    /// The button was pressed: the browser goes back to the page that it asked for, on this host and on no other.
+    /// The button was pressed: the browser returns to the page it asked for, on this host only.
     private static func accepted(_ head: RequestHead) -> ByteBuffer {
         let asked = head.target.split(separator: "?to=", maxSplits: 1).dropFirst().first.map(String.init)
         let decoded = asked.flatMap { PercentEncoding.decoded($0) } ?? "/"

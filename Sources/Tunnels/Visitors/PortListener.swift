@@ -4,7 +4,7 @@ import NIOCore
 import NIOPosix
 import Telemetry
 
-/// The listening socket of a `tcp` tunnel. Its visitors are accepted on the event loop of the machine's link.
+/// The listening socket of a `tcp` tunnel. Visitors are accepted on the event loop of the machine's link.
 struct PortListener: Sendable {
     private let channel: any Channel
 
@@ -12,7 +12,7 @@ struct PortListener: Sendable {
 
     private struct TooManyConnections: Error {}
 
-    /// - Returns: what the system says where the port cannot be opened.
+    /// - Returns: the system's error if the port cannot be opened.
     static func open(
         _ port: Int, server: TunnelServer, loop: any EventLoop, for handle: TunnelHandle
     ) -> EventLoopFuture<PortListener> {
@@ -49,7 +49,7 @@ struct PortListener: Sendable {
     private static func bind(_ bootstrap: ServerBootstrap, _ host: String, _ port: Int) -> EventLoopFuture<any Channel>
     {
         guard host == "*" else { return bootstrap.bind(host: host, port: port) }
-        // Both families on one socket where the system has IPv6; IPv4 alone where it does not.
+        // Both address families on one socket if the system has IPv6, otherwise IPv4 only.
         return bootstrap.bind(host: "::", port: port).flatMapError { error in
             guard let error = error as? IOError, error.errnoCode == EAFNOSUPPORT || error.errnoCode == EADDRNOTAVAIL
             else {
@@ -59,7 +59,7 @@ struct PortListener: Sendable {
         }
     }
 
-    /// - Returns: when the port is free.
+    /// - Returns: completes when the port is free.
     @discardableResult
     func close() -> EventLoopFuture<Void> {
         channel.close(promise: nil)
@@ -67,7 +67,7 @@ struct PortListener: Sendable {
     }
 }
 
-/// A visitor's connection whose bytes go to the machine as they are: asks whether it may, opens the stream, and joins both.
+/// A visitor's connection whose bytes go to the machine unchanged. Checks whether it is allowed, opens the stream, and connects both.
 final class PipeEntrance: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -113,7 +113,7 @@ final class PipeEntrance: ChannelInboundHandler, RemovableChannelHandler {
             })
     }
 
-    /// TCP has no words for it.
+    /// TCP has no message for a refusal.
     private func refuse(_ context: ChannelHandlerContext) {
         context.channel.resetsWhenClosed()
         context.close(promise: nil)

@@ -1,8 +1,8 @@
 import Model
 import NIOCore
 
-/// One deadline of a visitor's connection at a time. It changes several times in a request; the timer behind it is set anew only when it
-/// fires too early.
+/// One deadline of a visitor's connection at a time. It changes several times per request. The timer is set again only
+/// if it fires too early.
 struct VisitorClock {
     enum Kind: Equatable {
         /// From the connection to the first byte of a request.
@@ -31,13 +31,13 @@ struct VisitorClock {
     enum Fired { case nothing, again(NIODeadline), passed(Kind) }
 
     private var current: (deadline: NIODeadline, kind: Kind)?
-    /// Whoever starts it, sets it.
+    /// Set by the code that starts it.
     var timer: Scheduled<Void>?
     private var timerDeadline: NIODeadline?
 
     var isReadingHead: Bool { current?.kind == .head }
 
-    /// - Returns: when a timer is to be started; nil where one is under way that fires early enough.
+    /// - Returns: the time at which a new timer must fire. Nil if a running timer fires early enough.
     mutating func set(_ kind: Kind, now: NIODeadline) -> NIODeadline? {
         let deadline = now + kind.time
         current = (deadline, kind)

@@ -7,7 +7,7 @@ import TransportSecurity
 extension VisitorHandler {
     // MARK: Answers
 
-    /// Whether the next request begins where this one's head ends.
+    /// Whether the next request begins right after this head.
     func endsCleanly(_ head: RequestHead) -> Bool {
         head.keepsAlive && head.body == .none && !isStopping && !inputIsFinished
     }
@@ -25,8 +25,8 @@ extension VisitorHandler {
         process()
     }
 
-    /// A promise for a write, which counts until it has left.
-    /// - Parameter then: runs when it has, or never will.
+    /// A promise for a write. The write is counted as pending until it has been sent.
+    /// - Parameter then: runs when the write was sent, or never will be.
     func written(_ then: @escaping () -> Void) -> EventLoopPromise<Void>? {
         guard let context else { return nil }
         pendingWrites += 1
@@ -52,7 +52,7 @@ extension VisitorHandler {
         setDeadline(.idle)
     }
 
-    /// An answer is whole.
+    /// A response is complete.
     /// - Parameter keeps: another request may follow.
     func exchangeEnded(keeps: Bool) {
         guard keeps, !isStopping, !inputIsFinished else { return close() }
@@ -60,7 +60,7 @@ extension VisitorHandler {
         process()
     }
 
-    /// Closes when everything has been sent.
+    /// Closes the connection after everything has been sent.
     func close() {
         state = .closing
         setDeadline(.flush)
@@ -68,7 +68,7 @@ extension VisitorHandler {
         closeIfFlushed()
     }
 
-    /// An answer that was begun cannot be finished. The visitor must not take it for whole: no last chunk, no close_notify, and RST.
+    /// A response that has begun cannot be finished. The visitor must not take it for complete: no last chunk, no close_notify, and RST.
     func abort() {
         guard let context else { return }
         state = .closing
@@ -77,7 +77,7 @@ extension VisitorHandler {
         context.channel.triggerUserOutboundEvent(ImmediateClose(), promise: nil)
     }
 
-    // MARK: Bytes both ways
+    // MARK: Both directions
 
     func splice(_ service: ServiceStream) {
         state = .spliced(service)
@@ -117,7 +117,7 @@ extension VisitorHandler {
         }
     }
 
-    /// A visitor that takes something now and then gets all of its answer; one that takes nothing is cut off.
+    /// A visitor that reads something from time to time gets its whole response. A visitor that reads nothing is disconnected.
     func waitForFlush(_ kind: VisitorClock.Kind) {
         guard NIODeadline.now() - flushedAt < kind.time else {
             server.metrics.visitorsSlow.add()
@@ -137,7 +137,7 @@ extension VisitorHandler {
             server.metrics.visitorsSlow.add()
             answer(.slow, to: nil, closes: true)
         case .content:
-            // It is the service that does not keep up.
+            // The delay is caused by the service.
             if isReadHeld { return setDeadline(.content) }
             server.metrics.visitorsSlow.add()
             if case .exchange(let exchange) = state { exchange.visitorIsSlow() }

@@ -6,27 +6,28 @@ import Sockets
 import Telemetry
 import TransportSecurity
 
-/// A visitor's HTTP/1.1 connection to names below the tunnel domain: reads requests, decides where each goes, and carries it there.
+/// A visitor's HTTP/1.1 connection to names below the tunnel domain. Reads requests, decides where each one goes, and forwards it.
 ///
-/// Everything is on one event loop, that of the machine's link: a connection that is accepted elsewhere moves before its request goes on.
+/// All work is on the event loop of the machine's link. A connection that is accepted on another loop moves before its
+/// request is forwarded.
 final class VisitorHandler: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     enum State {
-        /// Waits for a request.
+        /// Waiting for a request.
         case head
         case exchange(Exchange)
-        /// Bytes pass both ways (WebSocket).
+        /// Bytes are passed in both directions (WebSocket).
         case spliced(ServiceStream)
-        /// On its way to another event loop.
+        /// Moving to another event loop.
         case moving
-        /// Answered for the last time: what still comes is dropped.
+        /// The last response was sent: further input is dropped.
         case closing
     }
 
-    /// What may wait here while a request is answered, in bytes.
+    /// The maximum number of bytes that may wait here while a request is answered.
     private static let inputBytes = 64 << 10
     private static let headBytes = 16 << 10
 
@@ -39,21 +40,21 @@ final class VisitorHandler: ChannelDuplexHandler {
     private(set) var context: ChannelHandlerContext?
     /// The tunnel that counts this connection.
     var attached: LiveTunnel?
-    /// A connection to the service that knows this visitor by it.
+    /// A connection to the service that identifies this visitor.
     var bound: ServiceStream?
     var isReadHeld = false
     private var isProcessing = false
     var inputIsFinished = false
     var isStopping = false
     var clock = VisitorClock()
-    /// Writes that have not left.
+    /// The number of writes that have not been sent.
     var pendingWrites = 0
-    /// When the last one has.
+    /// When the last write was sent.
     var flushedAt = NIODeadline.now()
-    /// What is to be closed when all of them have.
+    /// What to close after all writes have been sent.
     var closesWhenFlushed: CloseMode?
 
-    /// - Parameter input: what was received before this handler.
+    /// - Parameter input: bytes received before this handler was added.
     init(server: TunnelServer, visitor: VisitorName, connection: ConnectionTransfer, input: ByteBuffer = ByteBuffer()) {
         self.server = server
         self.visitor = visitor
@@ -84,7 +85,7 @@ final class VisitorHandler: ChannelDuplexHandler {
         state = .closing
         switch last {
         case .exchange(let exchange): exchange.cancel()
-        // Where both ways have ended well, what is still on its way to the service goes on.
+        // If both directions ended normally, bytes that are still on their way to the service are sent.
         case .spliced(let service): if !(inputIsFinished && service.isFinished) { service.end(.broken) }
         case .head, .moving, .closing: break
         }
@@ -106,14 +107,14 @@ final class VisitorHandler: ChannelDuplexHandler {
         if input.readableBytes == 0 {
             input = bytes
         } else {
-            // What was read is given up first, however long the connection lives.
+            // The bytes that were read are released first, however long the connection lives.
             input.discardReadBytes()
             input.writeBuffer(&bytes)
         }
         process()
     }
 
-    /// While the service, or the requests before, do not keep up, the visitor waits.
+    /// The visitor's reads are paused while the service or earlier requests do not keep up.
     func read(context: ChannelHandlerContext) {
         if mayRead { context.read() } else { isReadHeld = true }
     }
@@ -153,7 +154,7 @@ final class VisitorHandler: ChannelDuplexHandler {
         case .spliced(let service):
             service.finish()
             if service.isFinished { serviceFinished() }
-        // The answer is still wanted; a request that is not whole gets none.
+        // The response is still needed. An incomplete request gets none.
         case .exchange(let exchange): if !exchange.isRequestEnded { context.close(promise: nil) }
         case .moving: break
         }
@@ -209,7 +210,7 @@ final class VisitorHandler: ChannelDuplexHandler {
         }
     }
 
-    /// RFC 9112, section 2.2: one empty line before a request is left over from an older client's last one.
+    /// RFC 9112, section 2.2: older clients may send one empty line after a request. Skip it.
     private func skipEmptyLine() {
         if input.getInteger(at: input.readerIndex, as: UInt16.self) == 0x0D0A { input.moveReaderIndex(forwardBy: 2) }
     }
@@ -228,7 +229,7 @@ final class VisitorHandler: ChannelDuplexHandler {
     private func serve(_ head: RequestHead, _ tunnel: LiveTunnel) {
         guard let context else { return }
         let client = server.proxies.client(visitor.address, head.block.values(.xForwardedFor))
-        // Whoever is not let in takes nobody's place.
+        // A refused visitor does not use up a connection slot.
         if let refusal = Gate.refusal(of: head, from: client, by: tunnel) { return answer(refusal, to: head) }
         guard attach(tunnel, context.channel) else {
             return answer(.tooMany(limit: tunnel.grant.connectionLimit ?? 0, plan: tunnel.grant.plan), to: head)
@@ -251,7 +252,7 @@ final class VisitorHandler: ChannelDuplexHandler {
         return true
     }
 
-    /// The machine's link is on another event loop: the connection goes there with what it has sent.
+    /// The machine's link is on another event loop: the connection moves there with the bytes it has sent.
     private func move(to handle: TunnelHandle, _ head: ByteBuffer) {
         guard let context else { return }
         state = .moving
@@ -259,10 +260,10 @@ final class VisitorHandler: ChannelDuplexHandler {
         attached = nil
         let bound = NIOLoopBound((self, context.channel, head), eventLoop: context.eventLoop)
         let (server, visitor, connection) = (self.server, self.visitor, self.connection)
-        // Not from inside a read: TLS is in the middle of one.
+        // Not inside a read: TLS is still processing it.
         context.eventLoop.execute {
             let (handler, channel, head) = bound.value
-            // With what has been read since.
+            // Includes the bytes that were read since.
             var held = head
             held.writeImmutableBuffer(handler.input)
             handler.input = ByteBuffer()

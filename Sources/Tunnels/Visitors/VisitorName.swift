@@ -2,20 +2,20 @@ import Limits
 import NIOCore
 import Sockets
 
-/// Who a visitor is on the network.
+/// A visitor's network address.
 struct VisitorName: Sendable {
     /// Numeric.
     let address: String
     let client: ClientAddress
     /// The peer's address with its port.
     let peer: String
-    /// Its word about where a request comes from is taken.
+    /// Whether its forwarded addresses are trusted.
     let isTrustedProxy: Bool
 
     init(_ channel: any Channel, proxies: TrustedProxies) {
         let remote = channel.remoteAddress
         var text = remote?.ipAddress ?? "0.0.0.0"
-        // An IPv4 client on a socket for both families.
+        // An IPv4 client on a socket for both address families.
         if text.hasPrefix("::ffff:"), text.contains(".") { text = String(text.dropFirst("::ffff:".count)) }
         address = text
         client = ClientAddress(text) ?? .local

@@ -6,7 +6,7 @@ import Operations
 import Storage
 import Wire
 
-/// The pages of somebody's own account: name, password, address, and who else signs in to it.
+/// The pages of a person's own account: name, password, address, and the identities that sign in to it.
 struct AccountPages: Sendable {
     let database: Database
     let accounts: AccountOperations

@@ -3,14 +3,14 @@ import Operations
 import Storage
 import Wire
 
-// What the API says of accounts and takes from them. Times are ISO 8601 in UTC.
+// The API's input and output types for accounts. Times are ISO 8601 in UTC.
 
 struct NewSignIn: Decodable {
     let username: String
     let password: String
-    /// Of the authenticator app, or a recovery code; where the account has a second factor.
+    /// A code of the authenticator app, or a recovery code. Required if the account has a second factor.
     let code: String?
-    /// What the list of sign-ins calls this client.
+    /// The client's name in the list of sign-ins.
     let client: String?
 }
 
@@ -31,12 +31,12 @@ struct EmailChange: Decodable { let email: String; let password: String? }
 
 struct NewToken: Decodable {
     let name: String
-    /// Nil for everything that the account may do there.
+    /// Nil for all permissions that the account has there.
     let scopes: [String]?
     let expiresInDays: Int?
 }
 
-/// Tokens of a sign-in; `expiresIn` in seconds.
+/// The tokens of a sign-in. `expiresIn` is in seconds.
 struct SignedInResource: Encodable {
     let accessToken: String
     let tokenType = "Bearer"
@@ -62,7 +62,7 @@ struct SignInResource: Encodable {
 
 struct TokenResource: Encodable {
     let id, name, organisationId, createdAt: String
-    /// The token itself, only in the answer that makes it.
+    /// The token itself. Only in the response to its creation.
     var token: String?
     let scopes: [String]?
     let expiresAt, lastUsedAt, revokedAt: String?
@@ -89,7 +89,7 @@ struct SecondFactorResource: Encodable {
     }
 }
 
-/// What an authenticator app is given.
+/// The seed for an authenticator app.
 struct SeedResource: Encodable {
     let secret: String
     let uri: String

@@ -6,7 +6,7 @@ import Operations
 import Storage
 import Wire
 
-/// `/account/…` of the API: second factor, sign-ins and tokens of the one who asks.
+/// `/account/…` of the API: second factor, sign-ins and tokens of the caller.
 struct AccountRoutes: Sendable {
     let database: Database
     let accounts: AccountOperations
@@ -149,6 +149,6 @@ struct AccountRoutes: Sendable {
 }
 
 extension WebContext {
-    /// What people call this server, for an authenticator app.
+    /// The name of this server, for an authenticator app.
     func host(_ request: Request) -> String { request.head.authority ?? "postern" }
 }

@@ -6,7 +6,7 @@ import Operations
 import Storage
 import Wire
 
-/// `/auth/…`: signing in and out, and who one is.
+/// `/auth/…`: signing in and out, and the current caller.
 struct AuthenticationRoutes: Sendable {
     let database: Database
     let accounts: AccountOperations
@@ -64,7 +64,7 @@ struct AuthenticationRoutes: Sendable {
                 .accepted(nil, "A mail is on its way.")), use: changeEmail)
     }
 
-    /// An API token becomes an access token; an access token does not renew itself.
+    /// An API token can be exchanged for an access token. An access token cannot renew itself.
     @Sendable private func exchange(_ request: Request, _ context: WebContext) async throws -> Response {
         let header = request.headers[.authorization] ?? ""
         let token = String(header.dropFirst("bearer ".count))

@@ -10,9 +10,9 @@ import Storage
 import Synchronization
 import Wire
 
-/// `/auth/github`, `/auth/google`, `/auth/oidc` and their callbacks: signing in with somebody else's word.
+/// `/auth/github`, `/auth/google`, `/auth/oidc` and their callbacks: sign-in with another provider.
 struct ProviderRoutes: Sendable {
-    /// A client's own state is echoed if it is no longer than this, in bytes.
+    /// The maximum length of a client's own state, in bytes. Longer state is not echoed.
     private static let clientStateBytes = 512
 
     let database: Database
@@ -62,9 +62,9 @@ struct ProviderRoutes: Sendable {
         throw APIError(.notFound, "provider_off", "Signing in with \(name) is not set up on this server.")
     }
 
-    // MARK: There
+    // MARK: Redirect to the provider
 
-    /// `?state=` is the client's own; `?to=browser` signs this browser in instead of giving a program a token;
+    /// `?state=` is the client's own. `?to=browser` signs this browser in instead of giving a program a token.
     /// `?redirect=` chooses one of the allowed programs.
     private func begin(_ name: String, _ request: Request, _ context: WebContext) async throws -> Response {
         let provider = try provider(name)
@@ -87,13 +87,13 @@ struct ProviderRoutes: Sendable {
         } catch let error as IdentityError { throw failed(error, name) }
     }
 
-    /// A cookie that no other sign-in of this browser uses; where all are in use, one of them goes.
+    /// A cookie that no other sign-in of this browser uses. If all are in use, one of them is replaced.
     private static func freeAttempt(_ request: Request) -> String {
         Cookies.attempts.first { Cookies.value($0, of: request) == nil }
             ?? Cookies.attempts.randomElement() ?? Cookies.pending
     }
 
-    /// The sign-in of this browser that a provider speaks of, and the cookie that holds it.
+    /// The sign-in of this browser to which a provider's response belongs, and the cookie that stores it.
     private func begun(
         _ name: String, _ request: Request
     ) async throws -> (cookie: String, data: [String: String])? {
@@ -127,12 +127,12 @@ struct ProviderRoutes: Sendable {
             redirectURL: "\(base)/auth/\(data["provider"] ?? "")/callback")
     }
 
-    // MARK: And back
+    // MARK: Redirect back
 
     private func finish(_ name: String, _ request: Request, _ context: WebContext) async throws -> Response {
         let provider = try provider(name)
         let query = request.uri.queryParameters
-        // Bound to the browser that began, and used once, whatever becomes of it.
+        // Bound to the browser that began it, and used only once, whatever the result.
         guard let (cookie, data) = try await begun(name, request) else {
             return ErrorPage(
                 APIError(.badRequest, "state_wrong", "This sign-in was begun elsewhere or too long ago; begin again."),
@@ -160,7 +160,7 @@ struct ProviderRoutes: Sendable {
     private func enter(
         _ user: User, _ provider: any Provider, _ data: [String: String], _ request: Request, _ context: WebContext
     ) async throws -> Response {
-        // The provider's word stands for the password, and not for the second factor.
+        // The provider's response replaces the password, but not the second factor.
         if try await accounts.hasSecondFactor(user) {
             let step = try await accounts.tokens.makeStep(.secondFactor, subject: user.id, data: data, now: .now())
             return Response.redirect(to: "/sign-in/code", type: .normal)
@@ -170,7 +170,7 @@ struct ProviderRoutes: Sendable {
             user, isStrong: false, how: provider.title, data, accounts, request, context)
     }
 
-    /// Signs the browser in, or gives a program its token, as the sign-in began.
+    /// Signs the browser in, or gives a program its token, depending on how the sign-in began.
     static func enter(
         _ user: User, isStrong: Bool, how: String, _ data: [String: String], _ accounts: AccountOperations,
         _ request: Request, _ context: WebContext
@@ -185,12 +185,12 @@ struct ProviderRoutes: Sendable {
             kind: .desktop, client: "desktop client, by \(BrowserName.of(request))", address: context.address)
         let made = try await accounts.startSignIn(user, isStrong: isStrong, how: how, from: source)
         let token = try await accounts.accessToken(for: made.caller).text
-        // Exactly as it came, or not at all.
+        // Return the state exactly as received, or not at all.
         let state = data["clientState"].map { "&state=\(FormText.encoded($0))" } ?? ""
         let target = "\(frontend)auth?token=\(token)\(state)"
         guard isStrong else { return Response.redirect(to: target, type: .found) }
-        // The second-factor form was posted, and its `form-action` policy also applies to redirects: a page that refreshes to the target
-        // is not a redirect.
+        // The second-factor form was posted, and its `form-action` policy also applies to redirects. A page that
+        // refreshes to the target is not a redirect.
         var page = Page(
             title: "Signed in",
             body: Page.alone(
@@ -207,17 +207,17 @@ struct ProviderRoutes: Sendable {
 }
 
 extension HTTPField.Name {
-    // A valid field name; only an invalid one would give nil.
+    // A valid field name: only an invalid one returns nil.
     static let refresh = Self("Refresh")!
 }
 
-/// States that were used, for as long as they could be used again.
+/// States that were used. Each is stored for as long as it could be used again.
 private final class UsedOnce: Sendable {
-    /// Sign-ins by a provider within ten minutes, at most; each is about 100 bytes.
+    /// The maximum number of sign-ins by a provider within ten minutes. Each needs about 100 bytes.
     private static let capacity = 10_000
     private let seen = Mutex<[String: NIODeadline]>([:])
 
-    /// False when it was taken before.
+    /// Returns false if the state was already used.
     func take(_ state: String, now: NIODeadline = .now()) -> Bool {
         seen.withLock { seen in
             if seen.count >= Self.capacity { seen = seen.filter { $0.value > now } }

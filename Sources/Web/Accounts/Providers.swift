@@ -1,6 +1,6 @@
 import Model
 
-/// The others that people can sign in with here.
+/// The providers that people can sign in with here.
 struct Providers: Sendable {
     struct Provider: Sendable {
         let path: String
@@ -9,7 +9,7 @@ struct Providers: Sendable {
 
     var all: [Provider] = []
 
-    /// Links for the page on which people sign in.
+    /// Links for the sign-in page.
     func links(next: String) -> HTML {
         if all.isEmpty { return "" }
         let items = all.map { one -> HTML in

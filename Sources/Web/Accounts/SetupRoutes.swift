@@ -9,10 +9,10 @@ import Storage
 import TransportSecurity
 import Wire
 
-/// `/setup/SECRET`: the one-time page that makes the first administrator.
+/// `/setup/SECRET`: the one-time page that creates the first administrator.
 struct SetupRoutes: Sendable {
     let accounts: AccountOperations
-    /// Where the link stands for the owner.
+    /// The path of the file that contains the link for the owner.
     let setupLinkPath: String
     /// The server's certificate.
     let certificate: @Sendable () -> CertificateReport?
@@ -30,7 +30,7 @@ struct SetupRoutes: Sendable {
         return question(request.uri.path).response
     }
 
-    /// - Parameter returned: the form that was just sent and not taken.
+    /// - Parameter returned: the form that was just sent and refused.
     private func question(_ path: String, _ returned: ReturnedForm? = nil) -> Page {
         let shortest = AccountSettings.passwordLength.lowerBound
         let form = FormView(path, nil, returned)
@@ -63,7 +63,7 @@ struct SetupRoutes: Sendable {
         } catch let refusal as Refusal where refusal.code == .setUp {
             return used.response
         } catch {
-            // A name that is taken or a password that is too short: the person goes on where it was.
+            // If a name is taken or a password is too short, the person can correct the form.
             let answer = APIError(error)
             guard answer.status.kind == .clientError else { throw error }
             let path = request.uri.path
@@ -72,7 +72,7 @@ struct SetupRoutes: Sendable {
             return response
         }
         let (user, token) = made
-        // The file has done its work; the link in it is dead.
+        // The file is no longer needed: its link cannot be used again.
         unlink(setupLinkPath)
         let source = AccountOperations.Source(
             kind: .browser, client: BrowserName.of(request), address: context.address)
@@ -91,12 +91,12 @@ struct SetupRoutes: Sendable {
             cookie: Cookies.set(Cookies.signIn, signedIn.secret ?? "", seconds: SignIn.Kind.browser.lifetimeSeconds))
     }
 
-    /// What a person's machine signs in to: where this page was opened, unless the configuration says it.
+    /// The address for signing in from a machine: the address of this page, unless the configuration sets one.
     private func address(of request: Request) -> String {
         accounts.settings.publicURL ?? request.head.authority.map { "https://\($0)" } ?? "this server's address"
     }
 
-    /// What a self-signed certificate is known by.
+    /// The fingerprint of a self-signed certificate.
     private var pin: String {
         guard let facts = certificate()?.facts, facts.isSelfSigned else { return "" }
         return " --fingerprint \(facts.fingerprint)"

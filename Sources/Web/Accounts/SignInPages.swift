@@ -6,7 +6,7 @@ import Operations
 import Storage
 import Wire
 
-/// The pages of people who are not signed in (yet): sign in, second factor, register, a new password, an invitation.
+/// The pages for people who are not signed in: sign in, second factor, register, a new password, an invitation.
 struct SignInPages: Sendable {
     let database: Database
     let accounts: AccountOperations
@@ -30,12 +30,12 @@ struct SignInPages: Sendable {
 
     private typealias FormPage = @Sendable (Request, WebContext, Visitor) async throws -> Response
 
-    /// A page with a form for somebody who is not signed in.
+    /// A page with a form for a person who is not signed in.
     private func shown(_ page: @escaping FormPage) -> Routes.OpenHandler {
         { request, context in try await page(request, context, Visitor(request)) }
     }
 
-    /// A form of a visitor: read and checked. Where it is not taken, its page is shown again with what was typed.
+    /// Reads and checks a form of a visitor. If it is refused, its page is shown again with the entered values.
     private func guarded(
         in page: @escaping FormPage,
         _ handler: @escaping @Sendable (Request, WebContext, Visitor, Form) async throws -> Response
@@ -59,7 +59,7 @@ struct SignInPages: Sendable {
         }
     }
 
-    /// Whether the person goes on where they were; a link that is used up, or somebody else's form, does not come back.
+    /// Whether the person can correct the form. A used link or a forged form is not shown again.
     private static func isTypingMistake(_ error: APIError) -> Bool {
         switch error.status {
         case .badRequest, .unauthorized, .conflict, .tooManyRequests: true
@@ -134,7 +134,7 @@ struct SignInPages: Sendable {
             .with(cookie: Cookies.set(Cookies.pending, "", seconds: 0))
     }
 
-    /// The account whose password was shown in this browser within the last ten minutes, and where the browser goes next.
+    /// The account whose password was entered in this browser within the last ten minutes, and the page to which the browser goes next.
     private func pending(_ request: Request) async throws -> (User, [String: String])? {
         guard let text = Cookies.value(Cookies.pending, of: request),
             let step = try await accounts.tokens.step(.secondFactor, text, now: .now())
@@ -155,7 +155,7 @@ struct SignInPages: Sendable {
             .with(cookie: Cookies.set(Cookies.signIn, made.secret ?? "", seconds: SignIn.Kind.browser.lifetimeSeconds))
     }
 
-    /// Only a path of this server: a link must not lead people elsewhere by way of us.
+    /// Only a path of this server is allowed: a link must not redirect people to other sites.
     static func safe(_ next: String?) -> String {
         guard let next, next.hasPrefix("/"), !next.hasPrefix("//"), !next.contains("\\"),
             next.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
@@ -267,7 +267,7 @@ struct SignInPages: Sendable {
         return visitor.page("Your password is set", "<p><a href=\"/sign-in\">Sign in</a> with it.</p>")
     }
 
-    /// A button and not the link itself: mail programs follow links to look at them.
+    /// The page shows a button because mail programs follow links to inspect them.
     @Sendable private func verifyForm(_ page: PageRequest) async throws -> Response {
         let secret = try page.context.parameters.require("secret")
         let (user, email) = try await database.read {

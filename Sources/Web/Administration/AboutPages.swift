@@ -5,7 +5,7 @@ import Model
 import Operations
 import Storage
 
-/// `/about`: the owner's own words about this server, for everybody; and the form that they are written in.
+/// `/about`: the owner's text about this server, for everybody, and the form to edit it.
 struct AboutPages: Sendable {
     let database: Database
     let authenticator: Authenticator
@@ -33,7 +33,7 @@ struct AboutPages: Sendable {
         ).response
     }
 
-    /// An empty line makes a paragraph; an address that stands alone in a line becomes a link.
+    /// An empty line separates paragraphs. An address that is alone on a line becomes a link.
     static func paragraphs(_ text: String) -> HTML {
         // Browsers send CR LF.
         let lines = text.split(omittingEmptySubsequences: false) { $0.isNewline }

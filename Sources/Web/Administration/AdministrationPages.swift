@@ -8,7 +8,7 @@ import Storage
 import Telemetry
 import Tunnels
 
-/// `/administration`: how the server is, and what needs its owner.
+/// `/administration`: the state of the server, and what needs the owner's attention.
 struct AdministrationPages: Sendable {
     let services: WebServices
 

@@ -6,12 +6,12 @@ import Operations
 import Storage
 import Wire
 
-/// What administrators of the server see of its organisations.
+/// The API for administrators of the server about its organisations.
 struct AdministrationRoutes: Sendable {
     let database: Database
     let service: OrganisationOperations
 
-    /// A page of the appliance's organisations.
+    /// The number of organisations on one page.
     private static let pageSize = 200
 
     func add(to routes: Routes) {

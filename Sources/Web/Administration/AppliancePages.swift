@@ -5,7 +5,7 @@ import Operations
 import Storage
 import TransportSecurity
 
-/// What the server runs with: certificate, backups, settings.
+/// The server's certificate, backups and settings.
 struct AppliancePages: Sendable {
     let parts: WebParts
 
@@ -110,7 +110,7 @@ struct AppliancePages: Sendable {
 /// A setting as `postern config show` prints it.
 public struct SettingInForce: Sendable {
     public let key: String
-    /// Nil where it is not set; secrets say so and no more.
+    /// Nil if it is not set. For a secret, only says that it is set.
     public let value: String?
     public let source, help: String
 

@@ -3,7 +3,7 @@ import Hummingbird
 import Model
 import Storage
 
-/// `/administration/components`: every part that pages are made of, in each of its states. In debug builds.
+/// `/administration/components`: every component of the pages, in each of its states. Only in debug builds.
 struct ComponentsPage: Sendable {
     func add(to routes: Routes) {
         routes.page(.get, "/administration/components", for: .administrator, in: nil, use: show)

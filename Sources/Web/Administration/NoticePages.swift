@@ -5,7 +5,7 @@ import Model
 import Operations
 import Storage
 
-/// `/administration/notices`: what the status page tells people; `postern incident` does the same.
+/// `/administration/notices`: messages on the status page. `postern incident` does the same.
 struct NoticePages: Sendable {
     let database: Database
 

@@ -5,9 +5,9 @@ import Model
 import Operations
 import Storage
 
-/// Every organisation of the server: what it is, what it may use and what it uses.
+/// All organisations of the server: their properties, limits and usage.
 struct OrganisationListPages: Sendable {
-    /// Organisations on one page.
+    /// The number of organisations on one page.
     private static let pageSize = 100
 
     let database: Database

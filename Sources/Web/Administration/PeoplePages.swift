@@ -7,7 +7,7 @@ import Storage
 
 /// `/administration/people`: every account, and open invitations.
 struct PeoplePages: Sendable {
-    /// Accounts on one page.
+    /// The number of accounts on one page.
     private static let pageSize = 100
 
     let database: Database

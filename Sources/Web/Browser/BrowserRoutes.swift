@@ -2,9 +2,9 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 
-/// `/web/…`: the files that pages load; and the two that browsers and search engines look for by themselves.
+/// `/web/…`: the files that pages load, and the two files that browsers and search engines request on their own.
 struct BrowserRoutes: Sendable {
-    /// A year, in seconds: an address belongs to one content for good.
+    /// A year, in seconds: the content of an address never changes.
     private static let cacheSeconds = 31_536_000
 
     func add(to routes: Routes) {
@@ -15,7 +15,7 @@ struct BrowserRoutes: Sendable {
             else { throw APIError.notFound }
             return Self.response(file, for: request)
         }
-        // Browsers and feed readers that look for it there; pages have it in themselves.
+        // For browsers and feed readers that look for it there. Pages contain the icon themselves.
         routes.openPage(.get, "/favicon.ico", limit: .none) { request, _ in
             guard let icon = BrowserFiles.all["icon.svg"] else { throw APIError.notFound }
             var response = Self.response(icon, for: request)
@@ -30,7 +30,7 @@ struct BrowserRoutes: Sendable {
         }
     }
 
-    /// What is for everybody may be found: the status, the owner's own page, the documentation.
+    /// Search engines may index public pages: the status, the owner's page, the documentation.
     private static let robots = """
         User-agent: *
         Allow: /$
@@ -55,7 +55,7 @@ struct BrowserRoutes: Sendable {
 }
 
 extension WebFeature {
-    /// What pages load.
+    /// The files that pages load.
     static let browser = WebFeature(
         name: "browser", routes: { _, routes in BrowserRoutes().add(to: routes) })
 }

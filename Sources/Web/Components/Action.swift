@@ -1,12 +1,12 @@
 import Model
 
-/// A button that posts by itself.
+/// A button that posts its own form.
 struct Action {
     let path: String
     let label: String
     let token: FormToken
     var fields: [String: String] = [:]
-    /// The one thing that the page is about.
+    /// The main action of the page.
     var isMain = false
 
     init(_ path: String, _ label: String, _ token: FormToken, _ fields: [String: String] = [:], isMain: Bool = false) {
@@ -19,7 +19,8 @@ struct Action {
 
     var html: HTML { form(style: isMain ? "main" : "") }
 
-    /// Opens a question, and posts with the question's own button: for what cannot be undone. Without scripts, too: the browser opens it.
+    /// Opens a confirmation, which contains the button that posts: for actions that cannot be undone. The browser opens
+    /// it without scripts, too.
     /// - Parameter question: what happens, and whether it can be undone.
     func asks(_ question: HTML) -> HTML {
         """

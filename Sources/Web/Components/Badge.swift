@@ -1,6 +1,6 @@
 import Model
 
-/// A word about the state of something, with a colour that says how good it is.
+/// A word for a state, with a colour that shows how good it is.
 enum Badge {
     enum Tone: String, Sendable {
         case ok, warning, bad

@@ -5,14 +5,14 @@ import NIOCore
 
 /// The scripts, style sheets and WebAssembly that pages load: compiled into the binary (`scripts/browser`).
 ///
-/// Their addresses carry a digest of all of them, so that browsers keep them for good and an upgrade never mixes two versions.
+/// Their addresses contain a digest of all of them, so that browsers can cache them without limit and an upgrade never mixes two versions.
 public struct BrowserFiles: Sendable {
     public struct File: Sendable {
         public let name: String
         let contentType: String
-        /// As it is, and by gzip.
+        /// Uncompressed, and compressed with gzip.
         let plain, packed: ByteBuffer
-        /// SHA-256 of the plain file, in hexadecimal: `postern version --web` prints it, so that a guest can compare.
+        /// SHA-256 of the uncompressed file, in hexadecimal. `postern version --web` prints it, so that a guest can compare.
         public let digest: String
     }
 
@@ -40,10 +40,10 @@ public struct BrowserFiles: Sendable {
 
     subscript(name: String) -> File? { byName[name] }
 
-    /// Whether this build has the terminal; one that was made without `scripts/browser` has not.
+    /// Whether this build contains the terminal. A build without `scripts/browser` does not.
     var hasTerminal: Bool { byName["terminal.wasm"] != nil }
 
-    /// Where a browser finds a file.
+    /// The address of a file for browsers.
     func path(_ name: String) -> String { "/web/\(version)/\(name)" }
 
     private static func contentType(_ name: String) -> String {

@@ -1,4 +1,4 @@
-/// Numbers of bytes as people read them.
+/// Formats numbers of bytes for people.
 enum ByteText {
     static func text(_ bytes: Int) -> String {
         var value = Double(bytes)

@@ -1,23 +1,23 @@
 import Model
 
-/// A chart of bars as SVG, made here: it needs no script. Each bar has its words for those who do not see it.
+/// A bar chart as SVG. It needs no script. Each bar has a text for people who cannot see it.
 struct Chart {
     struct Bar {
-        /// What the bar is about: a day, an hour.
+        /// The label of the bar: a day, an hour.
         let label: String
         let value: Double
-        /// Its value as people read it.
+        /// The value as text.
         let text: String
         /// A class of the style sheet: `ok`, `warning`, `failed`, `none`.
         var tone = ""
     }
 
-    /// What the chart shows, for those who do not see it.
+    /// A description for people who cannot see the chart.
     let title: String
     let bars: [Bar]
-    /// What a full bar means; nil for the greatest value.
+    /// The value of a full bar. Nil for the greatest value.
     var greatest: Double?
-    /// Below the chart, at its left and right.
+    /// Shown below the chart, at its left and right.
     var from = ""
     var to = ""
 
@@ -29,7 +29,7 @@ struct Chart {
         let top = max(greatest ?? bars.map(\.value).max() ?? 0, .leastNonzeroMagnitude)
         let width = max(1, bars.count) * Self.step
         let drawn = bars.enumerated().map { index, bar -> HTML in
-            // What is there at all is seen.
+            // A value above zero is always visible.
             let share = bar.value <= 0 ? 0 : max(0.03, min(1, bar.value / top))
             let height = Int((share * Self.height).rounded())
             return """

@@ -1,6 +1,6 @@
 import Model
 
-/// Text that people take elsewhere: a command, a token, a link. The page's script shows the button.
+/// Text for copying: a command, a token, a link. The page's script shows the button.
 enum Copyable {
     static func html(_ text: String) -> HTML {
         """

@@ -1,10 +1,10 @@
 import Crypto
 import Model
 
-/// What ties a form to the browser that it was made for: without the browser's cookie nobody can make one.
+/// Binds a form to the browser it was created for: it cannot be created without the browser's cookie.
 ///
-/// Each page has its own text of the same token, exclusive-or with random bytes: pages are compressed, and a text that is the same in each of
-/// them could be guessed from their lengths (BREACH).
+/// On each page the token is exclusive-ored with different random bytes: pages are compressed, and a text that is the
+/// same on all of them could be guessed from their lengths (BREACH).
 struct FormToken: Sendable {
     private let code: [UInt8]
     let text: String

@@ -1,33 +1,33 @@
 import Model
 import Storage
 
-/// A form that was not taken: what was typed, and why it was not.
+/// A form that was refused: the entered values and the reason.
 struct ReturnedForm: Sendable {
-    /// Where it was sent.
+    /// The address to which it was sent.
     let action: String
     let values: [String: [String]]
     let message: String
-    /// The field that the message is about, where it names one.
+    /// The field that the message is about, if it names one.
     let field: String?
 }
 
-/// A form. After a mistake it comes back with what was typed, and the mistake beside its field.
+/// A form. After a mistake it is shown again with the entered values and with the message next to its field.
 struct FormView {
     let action: String
     private let token: FormToken?
     private let returned: ReturnedForm?
 
     /// - Parameters:
-    ///   - token: nil where the page's address is a secret.
-    ///   - returned: what came back to this page, of whichever form.
+    ///   - token: nil if the page's address is a secret.
+    ///   - returned: the refused form of this page, whichever form it is.
     init(_ action: String, _ token: FormToken?, _ returned: ReturnedForm? = nil) {
         self.action = action
         self.token = token
         self.returned = returned?.action == action ? returned : nil
     }
 
-    /// The whole form.
-    /// - Parameter submit: what its button says.
+    /// The complete form.
+    /// - Parameter submit: the text of its button.
     func html(_ submit: String, isDanger: Bool = false, _ fields: HTML = "") -> HTML {
         """
         <form method="post" action="\(action)">\(token?.field ?? "")\(fields)\
@@ -35,19 +35,19 @@ struct FormView {
         """
     }
 
-    /// What was typed into a field; nil where the form is new.
+    /// The value that was entered in a field. Nil if the form is new.
     private func typed(_ name: String) -> String? { returned.map { $0.values[name]?.first ?? "" } }
 
     /// - Parameters:
     ///   - hint: a sentence below the field.
-    ///   - more: further attributes.
-    ///   - id: where two forms of a page have a field of this name.
+    ///   - more: additional attributes.
+    ///   - id: required if two forms of a page have a field with this name.
     func text(
         _ name: String, _ label: String, value: String = "", type: String = "text", autocomplete: String = "off",
         isRequired: Bool = true, hint: String? = nil, more: HTML = "", id: String? = nil
     ) -> HTML {
         let id = id ?? name
-        // Passwords are typed again: they do not stand in pages.
+        // Passwords must be entered again: pages do not contain them.
         let shown = type == "password" ? "" : typed(name) ?? value
         return """
             <div class="field"><label for="\(id)">\(label)</label><input id="\(id)" name="\(name)" type="\(type)" \
@@ -56,7 +56,7 @@ struct FormView {
             """
     }
 
-    /// Several lines.
+    /// A field with several lines.
     func lines(
         _ name: String, _ label: String, value: String = "", isRequired: Bool = true, hint: String? = nil,
         more: HTML = ""
@@ -68,7 +68,7 @@ struct FormView {
         """
     }
 
-    /// The attributes that tie a field to the sentences below it.
+    /// The attributes that connect a field with the sentences below it.
     private func about(_ name: String, _ id: String, _ hint: String?) -> HTML {
         let isWrong = returned?.field == name
         let ids = [isWrong ? "\(id)-mistake" : nil, hint == nil ? nil : "\(id)-hint"].compactMap { $0 }
@@ -84,7 +84,7 @@ struct FormView {
         return mistake + sentence
     }
 
-    /// - Parameter options: what is sent, and what is shown.
+    /// - Parameter options: the value that is sent, and the text that is shown.
     func select(
         _ name: String, _ label: String, _ options: [(String, String)], chosen: String = "", id: String? = nil
     ) -> HTML {
@@ -92,7 +92,7 @@ struct FormView {
             + Self.choice(name, options, chosen: typed(name) ?? chosen, " id=\"\(id ?? name)\"") + "</div>"
     }
 
-    /// A choice that stands in a row of a table, where its label is not seen.
+    /// A selection in a row of a table, where its label is not visible.
     func choice(_ name: String, _ label: String, _ options: [(String, String)], chosen: String) -> HTML {
         Self.choice(name, options, chosen: chosen, " aria-label=\"\(label)\"")
     }
@@ -112,7 +112,7 @@ struct FormView {
             """
     }
 
-    /// A box for each permission.
+    /// A checkbox for each permission.
     func permissions(
         _ name: String, _ legend: String, _ keys: [PermissionKey], checked: Set<PermissionKey> = []
     ) -> HTML {

@@ -1,14 +1,14 @@
 import Model
 
-/// How much of something is used: the numbers as text, and a bar below them.
+/// Shows how much of something is used: the numbers as text, and a bar below them.
 enum Meter {
-    /// From this part on a meter warns, and from the second one it is bad.
+    /// The share at which a meter warns. The second share is critical.
     private static let warns = 0.8
     private static let isBad = 0.95
 
     /// - Parameters:
-    ///   - limit: nil where there is none; then there is no bar.
-    ///   - text: writes an amount.
+    ///   - limit: nil if there is none. Then no bar is shown.
+    ///   - text: formats an amount.
     static func html(_ value: Int, of limit: Int?, text: (Int) -> String = { "\($0)" }) -> HTML {
         guard let limit, limit > 0 else { return "\(text(value))" }
         let share = min(1, max(0, Double(value) / Double(limit)))

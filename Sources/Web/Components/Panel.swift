@@ -1,6 +1,6 @@
 import Model
 
-/// The boxes that a page is made of.
+/// The boxes of a page.
 enum Panel {
     /// A box with a heading.
     static func html(_ title: String? = nil, _ body: HTML, isDanger: Bool = false) -> HTML {
@@ -8,15 +8,15 @@ enum Panel {
         return "<section class=\"panel\(" danger", if: isDanger)\">\(heading)\(body)</section>"
     }
 
-    /// Boxes beside each other, where there is room.
+    /// Boxes next to each other, if there is room.
     static func columns(_ panels: [HTML]) -> HTML { "<div class=\"columns\">\(panels.joined())</div>" }
 
-    /// What is known about one thing, by name.
+    /// Named facts about one object.
     static func facts(_ facts: [(String, HTML)]) -> HTML {
         "<dl class=\"facts\">\(facts.map { "<dt>\($0.0)</dt><dd>\($0.1)</dd>" as HTML }.joined())</dl>"
     }
 
-    /// A figure with its name, which may lead to a page about it.
+    /// A number with its name, which may link to a page about it.
     struct Figure {
         let value: String
         let name: String
@@ -31,12 +31,12 @@ enum Panel {
         return "<ul class=\"figures\">\(items.joined())</ul>"
     }
 
-    /// A sentence that needs to be seen.
+    /// A sentence that must be seen.
     static func notice(_ body: HTML, _ tone: Badge.Tone = .plain, role: String = "status") -> HTML {
         "<div class=\"notice \(tone.rawValue)\" role=\"\(role)\">\(body)</div>"
     }
 
-    /// What a page says when there is nothing yet, and what to do next.
+    /// The text of a page without content, and the next step.
     static func empty(_ title: String, _ body: HTML) -> HTML {
         "<section class=\"panel empty\"><h2>\(title)</h2>\(body)</section>"
     }

@@ -1,6 +1,6 @@
 import Model
 
-/// Below each public page: where else a visitor may want to go.
+/// The links below each public page.
 enum PublicLinks {
     static let html: HTML = """
         <footer class="footer"><a href="/status">Status</a><a href="/about">About this server</a>\

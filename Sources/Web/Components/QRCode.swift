@@ -1,14 +1,14 @@
 import CQRCode
 import Model
 
-/// A QR code as SVG, dark on white in every colour scheme: cameras want it so.
+/// A QR code as SVG, dark on white in every colour scheme, as cameras need it.
 enum QRCode {
-    /// Modules of white around it, as ISO/IEC 18004 asks for.
+    /// The white margin in modules, as required by ISO/IEC 18004.
     private static let margin = 4
 
     /// - Parameters:
-    ///   - text: at most 666 bytes; longer text gives nothing.
-    ///   - label: what it is, for those who do not see it.
+    ///   - text: at most 666 bytes. Longer text gives no code.
+    ///   - label: a description for people who cannot see it.
     static func html(_ text: String, label: String) -> HTML {
         var code = [UInt8](repeating: 0, count: Int(postern_qr_bytes))
         var space = code

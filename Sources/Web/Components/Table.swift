@@ -1,6 +1,6 @@
 import Model
 
-/// A table. On a narrow screen each row stands alone, and each cell says what it is.
+/// A table. On a narrow screen each row is a separate block, and each cell shows its label.
 struct Table {
     struct Column: ExpressibleByStringLiteral {
         let title: String
@@ -16,19 +16,19 @@ struct Table {
 
         static func number(_ title: String) -> Column { Column(title, style: "number") }
 
-        /// A word or a time that is never broken in two lines.
+        /// A word or a time that is never split over two lines.
         static func short(_ title: String) -> Column { Column(title, style: "short") }
 
         /// The row's buttons.
         static let actions = Column("", style: "actions")
     }
 
-    /// For those who do not see it.
+    /// A description for people who cannot see the table.
     let caption: String
     let columns: [Column]
-    /// The first cell of each names the row.
+    /// The first cell of each row names the row.
     let rows: [[HTML]]
-    /// What stands there without rows.
+    /// Shown if there are no rows.
     var empty: HTML = "<p class=\"muted\">None.</p>"
 
     init(_ caption: String, _ columns: [Column], _ rows: [[HTML]], empty: HTML? = nil) {
@@ -38,7 +38,7 @@ struct Table {
         if let empty { self.empty = empty }
     }
 
-    /// Above so many columns a table stands in rows of cells on screens of middle width, too.
+    /// With more columns than this, a table is also shown as blocks on screens of medium width.
     private static let many = 6
 
     var html: HTML {

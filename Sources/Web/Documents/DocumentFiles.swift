@@ -2,8 +2,8 @@ import CDocumentFiles
 import Model
 import NIOCore
 
-/// The documentation: pages of `docs/` as HTML, their pictures, and their sections for the search. Compiled into the binary
-/// (`scripts/documents`).
+/// The documentation: pages of `docs/` as HTML, their pictures, and their sections for the search. Compiled into the
+/// binary (`scripts/documents`).
 struct DocumentFiles: Sendable {
     static let all = DocumentFiles()
 
@@ -37,9 +37,9 @@ struct DocumentFiles: Sendable {
         titles = Dictionary(sections.map { ($0.page, $0.pageTitle) }) { first, _ in first }
     }
 
-    /// A page's HTML.
+    /// The HTML of a page.
     func page(_ name: String) -> HTML? {
-        // The build made it of our own pages, and drops markup that stands in them.
+        // The build created it from our own pages, and drops markup in them.
         contents["\(name).html"].map { HTML(trusted: String(buffer: $0)) }
     }
 
@@ -50,8 +50,8 @@ struct DocumentFiles: Sendable {
         return (content, type)
     }
 
-    /// Sections that have all of the words, best first: a word in a heading counts more than one in the text.
-    /// - Parameter limit: how many at most.
+    /// Sections that contain all of the words, best first. A word in a heading counts more than a word in the text.
+    /// - Parameter limit: the maximum number of sections.
     func search(_ text: String, limit: Int = 20) -> [Section] {
         let words = text.lowercased().split { !$0.isLetter && !$0.isNumber && $0 != "-" && $0 != "_" }
         if words.isEmpty { return [] }
@@ -60,7 +60,7 @@ struct DocumentFiles: Sendable {
             let (heading, title) = (section.heading.lowercased(), section.pageTitle.lowercased())
             let inHeading = words.count { heading.contains($0) }
             let inTitle = words.count { title.contains($0) }
-            // The beginning of a page about it says most.
+            // The beginning of a page about the topic is the best result.
             let isPage = heading == title && inTitle > 0 ? 3 : 0
             return (2 * inHeading + 2 * inTitle + isPage, -index, section)
         }

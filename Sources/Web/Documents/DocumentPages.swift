@@ -3,11 +3,11 @@ import Hummingbird
 import Model
 import NIOCore
 
-/// `/docs`: the documentation of this very version, with a search. For everybody.
+/// `/docs`: the documentation of this version, with a search. For everybody.
 struct DocumentPages: Sendable {
-    /// Of what somebody looks for, in characters.
+    /// The maximum length of a query, in characters.
     private static let greatestQuery = 100
-    /// Around the first word that was found, in characters.
+    /// The length of the text around the first match, in characters.
     private static let excerpt = 220
 
     private let files = DocumentFiles.all
@@ -47,7 +47,7 @@ struct DocumentPages: Sendable {
             """
         let about = "\(title): documentation of Postern, terminal sharing and tunnels on a server of your own."
         var response = Page(title: title, body: body, hasForm: true, description: about).response
-        // An upgrade brings other pages.
+        // After an upgrade the pages may differ.
         response.headers[.cacheControl] = "no-cache"
         return response
     }

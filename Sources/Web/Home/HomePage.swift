@@ -6,7 +6,7 @@ import Storage
 import Telemetry
 import Tunnels
 
-/// `/home`: what is going on now, what needs this person, and what to do next.
+/// `/home`: current activity, what needs this person's attention, and what to do next.
 struct HomePage: Sendable {
     let services: WebServices
 
@@ -46,7 +46,7 @@ struct HomePage: Sendable {
             "Overview", Panel.figures(figures) + attention + Self.start, live: [.sessions, .tunnels, .machines])
     }
 
-    /// What somebody's role or second factor does not let them see is left out.
+    /// Leaves out what the person's role or missing second factor does not allow.
     private func seen<Value>(_ page: PageRequest, _ read: (Caller) async throws -> Value) async throws -> Value? {
         do { return try await read(page.caller) } catch is Refusal { return nil }
     }
@@ -94,7 +94,7 @@ struct HomePage: Sendable {
 }
 
 extension WebFeature {
-    /// The first page of somebody who is signed in.
+    /// The first page of a signed-in person.
     static let home = WebFeature(
         name: "home", routes: { services, routes in HomePage(services: services).add(to: routes) })
 }

@@ -4,7 +4,7 @@ import Model
 import NIOCore
 import NIOPosix
 
-/// Programs that this server hands out: its own, and those for other machines that its owner has put beside it.
+/// Programs that this server offers for download: its own, and those for other platforms that its owner has added.
 actor InstallPrograms {
     struct Program: Sendable {
         let path: String
@@ -13,19 +13,19 @@ actor InstallPrograms {
         let digest: String
     }
 
-    /// Platforms that there are builds for.
+    /// The platforms with builds.
     static let platforms = ["linux-amd64", "linux-arm64"]
-    /// A program is read in pieces of this size, in bytes.
+    /// The size of the pieces in which a program is read, in bytes.
     static let pieceBytes = 256 << 10
 
-    /// Where the owner puts programs for other platforms.
+    /// The directory in which the owner puts programs for other platforms.
     private let directory: String
-    /// By path, with the size and time that the digest is of.
+    /// By path, with the size and the modification time for which the digest was computed.
     private var known: [String: (size: Int, changed: Int, digest: Task<String?, any Error>)] = [:]
 
     init(stateDirectory: String) { directory = "\(stateDirectory)/programs" }
 
-    /// - Returns: nil where there is none.
+    /// - Returns: nil if there is none.
     func program(_ platform: String) async -> Program? {
         guard Self.platforms.contains(platform) else { return nil }
         let path = platform == Self.own ? "/proc/self/exe" : "\(directory)/postern-\(platform)"
@@ -36,7 +36,7 @@ actor InstallPrograms {
         if let one = known[path], one.size == size, one.changed == changed {
             digest = one.digest
         } else {
-            // Once, however many ask meanwhile.
+            // Computed once, however many requests wait for it.
             digest = Task { try await NIOThreadPool.singleton.runIfActive { Self.digest(path) } }
             known[path] = (size, changed, digest)
         }

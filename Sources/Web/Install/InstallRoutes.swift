@@ -8,12 +8,13 @@ import NIOPosix
 import Operations
 import Storage
 
-/// `/install.sh` and the programs that it fetches: a machine gets this server's own, and checks it.
+/// `/install.sh` and the programs that it downloads: a machine gets this server's own program and verifies it.
 struct InstallRoutes: Sendable {
     let programs: InstallPrograms
-    /// Where people reach the server; nil where its owner has not said.
+    /// The public address of the server. Nil if its owner has not set it.
     let publicURL: String?
-    /// What one address may fetch in a minute: a rollout behind one router, and not the budget of its sign-ins.
+    /// The number of downloads that one address may start in a minute: enough for a rollout behind one router. Separate
+    /// from the limit for sign-ins.
     private let limiter = RateLimiter(perMinute: 60)
 
     func add(to routes: Routes) {
@@ -69,7 +70,7 @@ struct InstallRoutes: Sendable {
             body: body)
     }
 
-    /// A piece at a time, read where waiting for the disk holds nobody up.
+    /// Sends one piece at a time. Pieces are read on a thread that may block.
     private static func send(_ program: InstallPrograms.Program, to writer: inout any ResponseBodyWriter) async throws {
         let descriptor = open(program.path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw APIError.notFound }
@@ -84,7 +85,7 @@ struct InstallRoutes: Sendable {
                 }
                 return buffer
             }
-            // A program that became shorter meanwhile must not look whole.
+            // If the program became shorter, the download must not look complete.
             guard piece.readableBytes > 0 else { throw ChannelError.eof }
             offset += piece.readableBytes
             try await writer.write(piece)

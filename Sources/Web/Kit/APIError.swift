@@ -8,7 +8,7 @@ import Sockets
 import Storage
 import Wire
 
-/// The one error of the API: a status, a stable word and a sentence that names the remedy.
+/// The API's only error type: a status, a stable code and a sentence that names the remedy.
 struct APIError: Error {
     let status: HTTPResponse.Status
     var body: ErrorResource
@@ -21,12 +21,12 @@ struct APIError: Error {
 
     static let notFound = APIError(.notFound, "not_found", "There is nothing here; see docs/api.md for what there is.")
 
-    /// - Parameter bytes: what the route takes.
+    /// - Parameter bytes: the limit of the route.
     static func tooLarge(_ bytes: Int) -> APIError {
         APIError(.contentTooLarge, "too_large", "A body is at most \(bytes) bytes long.")
     }
 
-    /// - Parameter allow: the methods that the path knows, as RFC 9110, section 10.2.1 lists them.
+    /// - Parameter allow: the methods that the path supports, as listed in RFC 9110, section 10.2.1.
     static func methodNotAllowed(_ allow: String) -> APIError {
         var error = APIError(.methodNotAllowed, "method_not_allowed", "This path takes \(allow).")
         error.headers[.allow] = allow
@@ -35,7 +35,7 @@ struct APIError: Error {
 
     static func badRequest(_ message: String) -> APIError { APIError(Refusal.badRequest(message)) }
 
-    /// Any error a handler throws, as the API answers it. What is not meant for the client says so and no more.
+    /// Converts any error of a handler to the API's response. An internal error only says that it is internal.
     init(_ error: any Error) {
         switch error {
         case let error as APIError: self = error
@@ -65,7 +65,7 @@ struct APIError: Error {
         body.plan = refusal.plan?.rawValue
     }
 
-    /// Hummingbird's own refusals: no such route, a body beyond the bound, and the like.
+    /// Hummingbird's own errors: no such route, a body beyond the limit, and similar.
     private init(_ error: HTTPError) {
         switch error.status {
         case .notFound: self = .notFound

@@ -1,16 +1,16 @@
 import Storage
 
-/// Who may use a route. Each route says it once; the router enforces it, and docs/permissions.md is made from it.
+/// Who may use a route. Each route declares it once. The router enforces it, and docs/permissions.md is generated from it.
 enum Access: Sendable, Equatable {
     /// Everybody, signed in or not.
     case anyone
-    /// Every account, with whatever credential; what a token's scopes allow is looked at further in.
+    /// Every account, with any credential. A token's scopes are checked by the handler.
     case credential
-    /// Every account, but not by a token that was made for less than everything.
+    /// Every account, but not with a token that has restricted permissions.
     case account
-    /// Members of the organisation that the path names, or else of the credential's own, whose role has this permission.
+    /// Members of the organisation in the path, or otherwise of the credential's own, whose role has this permission.
     case member(PermissionKey)
-    /// Like `.member`, and also while the organisation is deleted and not yet purged.
+    /// Like `.member`, but also while the organisation is deleted and not yet purged.
     case memberEvenIfDeleted(PermissionKey)
     /// Administrators of this server.
     case administrator
@@ -26,21 +26,21 @@ enum Access: Sendable, Equatable {
     }
 }
 
-/// How often one address may call a route; the router enforces it.
+/// How often one address may call a route. The router enforces it.
 enum RouteLimit: Sendable, Equatable {
-    /// As often as it likes: the route is cheap, or has a limit of its own further in.
+    /// Unlimited: the route is cheap, or its handler has its own limit.
     case none
-    /// `public-calls-per-minute`: what checks a secret that could be guessed.
+    /// `public-calls-per-minute`: for routes that check a secret which could be guessed.
     case publicCalls
 }
 
-/// A route as the permission matrix lists it.
+/// A route in the permission matrix.
 struct RouteDescription: Sendable {
     let method: String
     let path: String
     let access: Access
-    /// A page in a browser, known by its cookie; everything else is the API, known by a bearer token.
+    /// True for a page in a browser, which authenticates with a cookie. All other routes are the API, which uses a bearer token.
     let isPage: Bool
-    /// For the API's description; nil for pages.
+    /// For the API's description. Nil for pages.
     let about: RouteText?
 }

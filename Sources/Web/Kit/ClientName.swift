@@ -2,7 +2,7 @@ import HTTPTypes
 import Hummingbird
 import Model
 
-/// What the list of sign-ins calls a client: what it says it is, cut short.
+/// The client's name in the list of sign-ins: its own name for itself, truncated.
 enum ClientName {
     private static let length = 80
 
@@ -12,11 +12,11 @@ enum ClientName {
     }
 }
 
-/// "Firefox on Linux": what the list of sign-ins calls a browser.
+/// "Firefox on Linux": the browser's name in the list of sign-ins.
 enum BrowserName {
     static func of(_ request: Request) -> String {
         let agent = request.headers[.userAgent] ?? ""
-        // In this order: most browsers claim to be the others, too.
+        // The order matters: most browsers also claim to be the others.
         let browsers = [
             ("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
         ]

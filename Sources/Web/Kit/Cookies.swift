@@ -3,33 +3,33 @@ import Hummingbird
 import Model
 import Storage
 
-/// The browser's cookies. `__Host-`: over HTTPS, from this host alone, for all paths (RFC 6265bis, section 4.1.3.2).
+/// The browser's cookies. `__Host-`: over HTTPS, only from this host, for all paths (RFC 6265bis, section 4.1.3.2).
 enum Cookies {
-    /// Holds the secret of a sign-in.
+    /// Contains the secret of a sign-in.
     static let signIn = "__Host-postern"
-    /// Ties forms of people who are not signed in to their browser.
+    /// Binds forms of people who are not signed in to their browser.
     static let visitor = "__Host-postern-visitor"
-    /// Holds a sign-in between the password and the second factor.
+    /// Contains a sign-in between the password and the second factor.
     static let pending = "__Host-postern-pending"
-    /// Each holds a sign-in between here and a provider: several may be under way in one browser, in as many tabs. A browser sends all of
-    /// them with every request, 700 bytes each.
+    /// Each contains a sign-in during the redirect to a provider. One browser may have several at once, in different
+    /// tabs. A browser sends all of them with every request, 700 bytes each.
     static let attempts = (1...6).map { "__Host-postern-provider-\($0)" }
 
-    /// What was just done, for the next page to show.
+    /// The result of the last action, for the next page to show.
     static let notice = "__Host-postern-notice"
 
     static func value(_ name: String, of request: Request) -> String? {
         request.headers[.cookie].flatMap { value(name, in: $0) }
     }
 
-    /// However many cookies a neighbour below the same domain has set, ours is found among them: nobody else can set a `__Host-` name
-    /// here. The length is that of a request's head at most.
+    /// Finds our cookie, however many cookies a neighbour below the same domain has set: nobody else can set a
+    /// `__Host-` name here. The header is at most as long as a request's head.
     /// - Parameters:
-    ///   - name: one of ours.
+    ///   - name: one of our cookies.
     ///   - header: the value of `Cookie` (RFC 6265, section 4.2.1).
     static func value(_ name: String, in header: String) -> String? {
         let wanted = Array("\(name)=".utf8)
-        // By bytes, as browsers write it.
+        // Compare bytes, as browsers write them.
         for pair in header.utf8.split(separator: UInt8(ascii: ";")) {
             let trimmed = pair.drop { $0 == UInt8(ascii: " ") }
             guard trimmed.starts(with: wanted) else { continue }
@@ -39,7 +39,7 @@ enum Cookies {
         return nil
     }
 
-    /// - Parameter seconds: how long the browser keeps it; 0 removes it.
+    /// - Parameter seconds: how long the browser keeps it. 0 removes it.
     static func set(_ name: String, _ value: String, seconds: Int64) -> String {
         "\(name)=\(value); Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=\(seconds)"
     }

@@ -1,4 +1,4 @@
-/// A duration as pages write it.
+/// Formats a duration for pages.
 enum DurationText {
     /// "3 d 4 h", "5 min", "12 s".
     static func text(_ seconds: Int) -> String {

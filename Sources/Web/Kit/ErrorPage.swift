@@ -2,7 +2,7 @@ import Hummingbird
 import Model
 import Wire
 
-/// An error as a page: the sentence that the API would answer, and a way back.
+/// An error as a page: the API's message, and a link back.
 struct ErrorPage {
     let error: APIError
     let requestId: String
@@ -12,7 +12,7 @@ struct ErrorPage {
         requestId = context.id
     }
 
-    /// For a browser, where nobody knows whose it is: the address is wrong, or is a form's and was loaded again.
+    /// For a browser whose user is unknown: the address is wrong, or it belongs to a form and was loaded again.
     func responseToBrowser() -> Response {
         let (title, sentence): (String, HTML) =
             switch error.status {
@@ -34,7 +34,7 @@ struct ErrorPage {
                     """)))
     }
 
-    /// For somebody who is not signed in.
+    /// For a person who is not signed in.
     func response() -> Response {
         answer(
             Page(
@@ -46,7 +46,7 @@ struct ErrorPage {
                     """)))
     }
 
-    /// For somebody who is signed in.
+    /// For a person who is signed in.
     func response(in navigation: Navigation) -> Response {
         let body: HTML = """
             <p role="alert">\(error.body.message)</p><p><a class="button" href="/home">Overview</a></p>\(footnote)

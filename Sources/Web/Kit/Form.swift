@@ -6,21 +6,21 @@ import NIOCore
 import Telemetry
 import TransportSecurity
 
-/// A browser's form (`application/x-www-form-urlencoded`), read whole.
+/// A browser's form (`application/x-www-form-urlencoded`), read completely.
 struct Form: Sendable {
-    /// The largest form is the owner's page "About this server", in bytes; see ``OwnerText/greatest``.
+    /// The maximum size in bytes. The largest form is the owner's page "About this server", see ``OwnerText/greatest``.
     private static let bodyBytes = WebConfiguration.bodyBytes
 
     private var fields: [(name: String, value: String)] = []
 
-    /// The first field of a name, without white space at its ends; nil when it is missing or empty.
+    /// The first field with a name, without surrounding white space. Nil if it is missing or empty.
     subscript(name: String) -> String? {
         let value = fields.first { $0.name == name }?.value ?? ""
         let trimmed = String(value.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
         return trimmed.isEmpty ? nil : trimmed
     }
 
-    /// As it was typed: for passwords.
+    /// The value as entered, for passwords.
     func raw(_ name: String) -> String? { fields.first { $0.name == name }?.value }
 
     /// All fields by name.
@@ -34,18 +34,18 @@ struct Form: Sendable {
         return value
     }
 
-    /// Reads a form that this server made for this browser.
-    /// - Throws: ``APIError`` `forged` when it was not.
+    /// Reads a form that this server created for this browser.
+    /// - Throws: ``APIError`` `forged` if it was not.
     static func read(_ request: Request, _ context: WebContext, _ token: FormToken) async throws -> Form {
         let form = try await read(request, context)
         guard token.matches(form.raw("form")) else { throw forged }
         return form
     }
 
-    /// Reads a form without a token: for pages whose address is a secret already.
-    /// - Throws: ``APIError`` `forged` when the browser says that another site sent it.
+    /// Reads a form without a token, for pages whose address is already a secret.
+    /// - Throws: ``APIError`` `forged` if the browser says that another site sent it.
     static func read(_ request: Request, _ context: WebContext) async throws -> Form {
-        // Browsers say where a form was sent from; programs do not.
+        // Browsers send the origin of a form. Programs do not.
         if let site = request.headers[.secFetchSite], site != "same-origin" && site != "none" { throw forged }
         if let origin = request.headers[.origin]?.lowercased(), !isOurs(origin, request, context) {
             refused.log(
@@ -59,14 +59,14 @@ struct Form: Sendable {
         return Form(String(buffer: try await request.body.collect(upTo: bodyBytes)))
     }
 
-    /// What people type counts, and `public-url` says what that is: a web server in front may write another `Host`, or none.
+    /// Compared with the address that people use, which `public-url` sets: a web server in front may send another `Host`, or none.
     private static func isOurs(_ origin: String, _ request: Request, _ context: WebContext) -> Bool {
         if origin == context.publicOrigin { return true }
         guard let host = request.head.authority?.lowercased() else { return false }
         return origin == "https://\(host)" || origin == "http://\(host)"
     }
 
-    /// - Parameter body: as browsers send it.
+    /// - Parameter body: encoded as browsers send it.
     init(_ body: String) {
         fields = body.split(separator: "&").map { pair in
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -74,7 +74,7 @@ struct Form: Sendable {
         }
     }
 
-    /// Anybody can send such forms, in any number.
+    /// Anybody can send such forms without limit.
     private static let refused = RateLimitedLog("a form was refused: its page has another origin than this server")
 
     private static let forged = APIError(
@@ -82,11 +82,12 @@ struct Form: Sendable {
 }
 
 extension Request {
-    /// The query as browsers send a form by GET; not `uri.queryParameters`, which leaves a plus sign for a blank as it is.
+    /// The query, parsed as a form that browsers send by GET. `uri.queryParameters` is not used, because it does not
+    /// convert a plus sign to a blank.
     var sentForm: Form { Form(uri.query ?? "") }
 }
 
-/// The text of forms and queries.
+/// Encodes text for forms and queries.
 enum FormText {
     static func decoded(_ text: Substring) -> String {
         var bytes: [UInt8] = []
@@ -108,11 +109,11 @@ enum FormText {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// For a query or a form; paths stay readable.
+    /// For a query or a form. Paths stay readable.
     static func encoded(_ text: String) -> String { PercentEncoding.encoded(text, keeping: "/") }
 }
 
 extension HTTPField.Name {
-    // Valid field names; only an invalid one would give nil.
+    // Valid field names: only an invalid one returns nil.
     static let secFetchSite = Self("Sec-Fetch-Site")!
 }

@@ -1,9 +1,9 @@
 import Model
 import Storage
 
-/// A page that stands in the navigation of people who are signed in.
+/// A page in the navigation of signed-in people.
 struct NavigationLink: Sendable {
-    /// What the page is about; the navigation has a list of each.
+    /// The topic of a page. The navigation has a list for each.
     enum Group: CaseIterable, Sendable {
         case organisation, account, server
     }
@@ -11,24 +11,24 @@ struct NavigationLink: Sendable {
     let path: String
     let title: String
     let group: Group
-    /// Shown to those whose role in the organisation has it.
+    /// Shown only if the person's role in the organisation has it.
     var permission: PermissionKey?
-    /// Not shown in the organisation that each account has for itself.
+    /// Not shown in an account's personal organisation.
     var isForTeams = false
 }
 
-/// What is around the content of a page of somebody who is signed in.
+/// The navigation around the content of a signed-in person's page.
 struct Navigation {
     private static let links = WebFeature.all.flatMap(\.navigation)
 
     let visit: Visit
-    /// What the person is in the organisation that this browser is in; nil where the page has to do without: an error, a deleted organisation.
+    /// The person's membership in the browser's current organisation. Nil on pages without one: an error, a deleted organisation.
     let member: Member?
     /// The path of the page.
     let path: String
 
     /// - Parameters:
-    ///   - live: attributes that say what the page follows while it is open.
+    ///   - live: attributes that name the changes for which the open page updates itself.
     func wrapped(title: String, _ content: HTML, above: HTML = "", live: HTML? = nil) -> HTML {
         let inside: HTML = live.map { "<div id=\"live\" \($0)>\(content)</div>" } ?? content
         return """
@@ -71,7 +71,7 @@ struct Navigation {
         "<li><a href=\"\(path)\"\(" aria-current=\"page\"", if: path == current)>\(title)</a></li>"
     }
 
-    /// The longest link that the page stands below.
+    /// The longest navigation link that contains the page's path.
     private var current: String? {
         (Self.links.map(\.path) + ["/home", "/docs", "/status"])
             .filter { path == $0 || path.hasPrefix($0 + "/") }.max { $0.utf8.count < $1.utf8.count }

@@ -3,27 +3,27 @@ import Hummingbird
 import Model
 import NIOCore
 
-/// An HTML page: one style sheet and one script from here, nothing from elsewhere, readable without either.
+/// An HTML page with one style sheet and one script from this server. It loads nothing from other servers and is readable without either.
 struct Page {
     let title: String
-    /// What stands in `body`: see ``alone(_:isWide:)`` and ``Navigation``.
+    /// The content of `body`: see ``alone(_:isWide:)`` and ``Navigation``.
     let body: HTML
-    /// Whether it may send its own form back here.
+    /// Whether the page may send its own form to this server.
     var hasForm = false
-    /// What a search engine and a chat that shows a link say of it; nil for pages that are not public.
+    /// The description for search engines and for previews of links. Nil for pages that are not public.
     var description: String?
     enum Refresh {
         case never
-        /// Where the page's script does not run.
+        /// Only if the page's script does not run.
         case withoutScript
-        /// A page that has no fields.
+        /// Always: for a page without fields.
         case always
     }
 
-    /// Whether the browser loads it again every few seconds.
+    /// Whether the browser reloads the page every few seconds.
     var refresh = Refresh.never
 
-    /// In the page itself: it is small, and saves a request. The same picture is in ``brand``.
+    /// Included in the page: it is small and saves a request. The same picture is in ``brand``.
     private static let icon: HTML = """
         data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='3' \
         fill='%230b5cad'/%3E%3Cpath d='M4 5l3 3-3 3M8.5 11.5H12' fill='none' stroke='%23fff' stroke-width='1.6'/%3E%3C/svg%3E
@@ -34,15 +34,15 @@ struct Page {
         <path d="M4 5l3 3-3 3M8.5 11.5H12" fill="none" stroke="#fff" stroke-width="1.6"/></svg>
         """
 
-    /// The product's name, which leads to its first page.
+    /// The product's name, as a link to its first page.
     static func brand(_ path: String = "/") -> HTML { "<p class=\"brand\"><a href=\"\(path)\">\(mark)Postern</a></p>" }
 
-    /// A page without navigation: for people who are not signed in.
+    /// A page without navigation, for people who are not signed in.
     static func alone(_ content: HTML, isWide: Bool = false) -> HTML {
         "<div class=\"alone\(" wide", if: isWide)\"><header>\(brand())</header><main>\(content)</main></div>"
     }
 
-    /// No longer than a page that shows what goes on may be old, in seconds.
+    /// The maximum age of a page that shows current activity, in seconds.
     private static let refreshSeconds = 10
 
     var response: Response {
@@ -73,7 +73,7 @@ struct Page {
             .contentType: "text/html; charset=utf-8",
             .contentSecurityPolicy: "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
                 + "img-src 'self' data:; form-action \(form); frame-ancestors 'none'; base-uri 'none'",
-            // With a form, the browser says to us alone where the form stood; a secret in an address goes nowhere else.
+            // With a form, the browser sends the form's address only to this server. A secret in an address is not sent to other servers.
             .referrerPolicy: hasForm ? "same-origin" : "no-referrer",
         ]
         return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: html.text)))

@@ -10,13 +10,13 @@ struct PageRequest: Sendable {
     let request: Request
     let context: WebContext
     let visit: Visit
-    /// What the person is in the organisation that this browser is in; nil where it is deleted.
+    /// The person's membership in the browser's current organisation. Nil if the organisation is deleted.
     let member: Member?
-    /// Empty but for POST.
+    /// Empty except for POST.
     let form: Form
-    /// How far the feed of changes was before anything of the page was read; see ``ChangeFeed/position``.
+    /// The position in the feed of changes before any data of the page was read. See ``ChangeFeed/position``.
     let seen: String
-    /// A form of this page that was not taken.
+    /// A form of this page that was refused.
     var returned: ReturnedForm?
 
     var caller: Caller { visit.caller }
@@ -27,8 +27,8 @@ struct PageRequest: Sendable {
     /// A form of this page.
     func form(_ action: String) -> FormView { FormView(action, visit.formToken, returned) }
 
-    /// A form that stands on this page once for each of several things.
-    /// - Parameter id: what its field `id` says.
+    /// A form that appears several times on this page, once for each object.
+    /// - Parameter id: the value of its field `id`.
     func form(_ action: String, of id: String) -> FormView {
         FormView(action, visit.formToken, returned?.values["id"]?.first == id ? returned : nil)
     }
@@ -38,14 +38,14 @@ struct PageRequest: Sendable {
         request.sentForm[name]
     }
 
-    /// A page with the person's navigation. It shows the notice of the page before, once.
-    /// - Parameter live: what the page follows while it is open; see ``ChangeTopic``.
+    /// A page with the person's navigation. It shows the notice of the previous action, once.
+    /// - Parameter live: the changes for which the open page updates itself. See ``ChangeTopic``.
     func page(_ title: String, _ body: HTML, lead: String? = nil, live: [ChangeTopic] = []) -> Response {
         let left = Cookies.value(Cookies.notice, of: request).map { FormText.decoded($0[...]) }
         let word: HTML = left.map { Panel.notice("<p>\($0)</p>", .ok) } ?? ""
         let mistake: HTML = returned.map { Panel.notice("<p>\($0.message)</p>", .bad, role: "alert") } ?? ""
         let sentence: HTML = lead.map { "<p class=\"lead\">\($0)</p>" } ?? ""
-        // A form that came back has an address that is no page.
+        // A refused form has an address that is not a page.
         let live = returned == nil ? live : []
         let topics: HTML? =
             live.isEmpty
@@ -57,22 +57,22 @@ struct PageRequest: Sendable {
         return left == nil ? response : response.with(cookie: Cookies.set(Cookies.notice, "", seconds: 0))
     }
 
-    /// Back to a page after something was done, with a notice about it. The notice is in a cookie and not in the address: a link that
-    /// somebody sends must not put words into a page of ours.
+    /// Redirects to a page after an action, with a notice. The notice is in a cookie and not in the address: a link
+    /// that somebody sends must not be able to put text on our pages.
     func back(to path: String, _ notice: String) -> Response {
         .redirect(to: path, type: .normal)
             .with(cookie: Cookies.set(Cookies.notice, FormText.encoded(notice), seconds: Self.noticeSeconds))
     }
 
-    /// A browser follows the redirect at once; a page opened much later has nothing to do with the notice.
+    /// A browser follows the redirect at once. The notice is not meant for a page that is opened much later.
     private static let noticeSeconds: Int64 = 60
 }
 
 extension ReturnedForm {
-    /// - Parameter refusal: why it was not taken.
+    /// - Parameter refusal: the reason why it was refused.
     init(_ form: Form, to action: String, _ refusal: APIError) {
         let message = refusal.body.message
-        // Messages about one field begin with its name, as the API's do.
+        // A message about one field begins with its name, as in the API.
         let named = message.prefix { $0 != ":" }
         let isAboutField = named.count < message.count && form.raw(String(named)) != nil
         let sentence = isAboutField ? String(message.dropFirst(named.count + 1).drop { $0 == " " }) : message

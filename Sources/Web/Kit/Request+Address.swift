@@ -1,8 +1,8 @@
 import Hummingbird
 
 extension Request {
-    /// Where the caller reaches this server, by the request's own `Host`; nil where that is no host. It stands in scripts and commands, so
-    /// nothing but a host may be in it.
+    /// The address at which the caller reaches this server, from the request's own `Host`. Nil if that is not a host.
+    /// It is used in scripts and commands, so it must not contain anything but a host.
     var ownURL: String? {
         guard let host = head.authority, !host.isEmpty, host.utf8.count <= 255,
             host.utf8.allSatisfy({ byte in

@@ -1,7 +1,7 @@
 import Hummingbird
 
 extension Request {
-    /// A number in the query; nil where it is missing.
+    /// A number in the query. Nil if it is missing.
     /// - Throws: ``APIError`` naming the parameter.
     func number(_ name: String, in range: ClosedRange<Int64>) throws -> Int64? {
         guard let text = try once(name) else { return nil }
@@ -11,7 +11,7 @@ extension Request {
         return number
     }
 
-    /// `yes` in the query; false where it is missing, or `no`.
+    /// `yes` in the query. False if it is missing or `no`.
     /// - Throws: ``APIError`` naming the parameter.
     func yesOrNo(_ name: String) throws -> Bool {
         switch try once(name) {
@@ -21,7 +21,7 @@ extension Request {
         }
     }
 
-    /// A parameter that may be there once.
+    /// A parameter that may appear once.
     /// - Throws: ``APIError`` naming the parameter.
     private func once(_ name: String) throws -> Substring? {
         let all = uri.queryParameters[values: Substring(name)]

@@ -5,7 +5,7 @@ import Operations
 import Storage
 
 extension Authenticator {
-    /// The caller behind a request of the API.
+    /// The caller of an API request.
     /// - Throws: ``Refusal/unauthorized``; ``StorageError``.
     func caller(of request: Request, _ context: WebContext) async throws -> Caller {
         let header = request.headers[.authorization] ?? ""
@@ -16,7 +16,7 @@ extension Authenticator {
         return caller
     }
 
-    /// The signed-in browser behind a request, or nil.
+    /// The signed-in browser that sent a request, or nil.
     /// - Throws: ``StorageError``.
     func visit(of request: Request, _ context: WebContext) async throws -> Visit? {
         guard let secret = Cookies.value(Cookies.signIn, of: request),
@@ -36,7 +36,7 @@ struct Visit: Sendable {
 }
 
 extension Request {
-    /// What the program calls itself, without what could move a cursor; at most 200 characters.
+    /// The program's name for itself, at most 200 characters, without characters that could move a cursor.
     fileprivate var userAgent: String {
         String(String.UnicodeScalarView(VisibleText.escaped(headers[.userAgent] ?? "").unicodeScalars.prefix(200)))
     }

@@ -1,8 +1,8 @@
 public import Telemetry
 
-/// What the web server counts of the requests that it answers.
+/// The metrics of the requests that the web server answers.
 public final class RequestMetrics: Sendable {
-    /// By the first digit of an answer's status.
+    /// By the first digit of the response's status.
     private let responses: [Counter] = (0..<6).map { _ in Counter() }
     private let seconds = Histogram(bounds: Histogram.latencySeconds)
 

@@ -1,19 +1,19 @@
 import Sockets
 import Synchronization
 
-/// Which methods each path knows, whether it is a page, and what a request to it may take: for answers that no handler gives (405,
-/// OPTIONS), for headers that depend on who asks, and for the connection that reads the request.
+/// The methods of each path, whether it is a page, and the limits of a request. Used for responses without a handler
+/// (405, OPTIONS), for headers that depend on the caller, and for the connection that reads the request.
 ///
-/// Filled while routes are added, before the server takes its first request.
+/// Filled while routes are added, before the server accepts its first request.
 final class RouteTable: Sendable {
-    /// What is known of a path.
+    /// The properties of a path.
     struct Entry: Equatable {
         var methods: Set<String>
         var isPage: Bool
-        /// By method, where they are not ``RequestBounds/standard``.
+        /// By method, if they differ from ``RequestBounds/standard``.
         var bounds: [String: RequestBounds] = [:]
 
-        /// As the `Allow` header lists them.
+        /// The value of the `Allow` header.
         var allow: String { methods.sorted().joined(separator: ", ") }
 
         fileprivate mutating func add(_ other: Entry) {
@@ -31,7 +31,7 @@ final class RouteTable: Sendable {
     private let known = Mutex<[Int: [Known]]>([:])
 
     func add(_ method: String, _ path: String, isPage: Bool, bounds: RequestBounds) {
-        // A GET is answered without its body to HEAD, and every path answers OPTIONS.
+        // HEAD is answered like GET without a body, and every path answers OPTIONS.
         let methods: Set<String> = method == "GET" ? ["GET", "HEAD", "OPTIONS"] : [method, "OPTIONS"]
         let segments = Self.segments(path)
         let entry = Entry(methods: methods, isPage: isPage, bounds: bounds == .standard ? [:] : [method: bounds])
@@ -44,25 +44,25 @@ final class RouteTable: Sendable {
         }
     }
 
-    /// What the path of a request can be asked for; nil where there is nothing.
+    /// The entry for the path of a request. Nil if there is none.
     func entry(for path: String) -> Entry? {
         let asked = Self.segments(path)
         return known.withLock { known in
             let matching = (known[asked.count] ?? []).filter { Self.matches($0.segments, asked) }
-            // The router takes a literal segment before a parameter, from left to right, whatever the method.
+            // The router prefers a literal segment to a parameter, from left to right, for all methods.
             guard let best = matching.map({ Self.shape($0.segments) }).min() else { return nil }
             let same = matching.filter { Self.shape($0.segments) == best }
             return same.dropFirst().reduce(into: same.first?.entry) { $0?.add($1.entry) }
         }
     }
 
-    /// A character for each segment: `a` a literal, `b` a parameter.
+    /// One character for each segment: `a` for a literal, `b` for a parameter.
     private static func shape(_ pattern: [Substring]) -> String {
         String(pattern.map { $0.hasPrefix(":") ? "b" : "a" })
     }
 
-    /// What a request may take.
-    /// - Parameter target: as the request line has it.
+    /// The limits of a request.
+    /// - Parameter target: the target in the request line.
     func bounds(_ method: String, _ target: String) -> RequestBounds {
         entry(for: String(target.prefix { $0 != "?" }))?.bounds[method] ?? .standard
     }

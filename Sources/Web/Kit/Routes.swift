@@ -9,9 +9,9 @@ import Storage
 import Telemetry
 import Wire
 
-/// The one way to write a route: a method, a path, who may use it, and what it does.
+/// Declares routes: a method, a path, who may use it, and its handler. There is no other way to add a route.
 ///
-/// A route for members names its organisation as `:organisation` in the path, or is about the credential's own one.
+/// A route for members names its organisation as `:organisation` in the path, or uses the credential's own one.
 final class Routes {
     typealias OpenHandler = @Sendable (Request, WebContext) async throws -> Response
     typealias Handler = @Sendable (Request, WebContext, Caller) async throws -> Response
@@ -45,7 +45,7 @@ final class Routes {
         table.add(method.rawValue, path, isPage: isPage, bounds: bounds)
     }
 
-    /// A route of the API for everybody. Each says how often one address may call it.
+    /// A route of the API for everybody. Each declares how often one address may call it.
     func open(
         _ method: HTTPRequest.Method, _ path: String, limit: RouteLimit, bounds: RequestBounds = .standard,
         about: RouteText, use handler: @escaping OpenHandler
@@ -72,7 +72,7 @@ final class Routes {
         }
     }
 
-    /// A route of the API for those who send a good bearer token.
+    /// A route of the API that requires a valid bearer token.
     func on(
         _ method: HTTPRequest.Method, _ path: String, for access: Access, limit: RouteLimit = .none,
         bounds: RequestBounds = .standard, about: RouteText, use handler: @escaping Handler
@@ -91,8 +91,8 @@ final class Routes {
 
     typealias PageHandler = @Sendable (PageRequest) async throws -> Response
 
-    /// A page for those whose browser is signed in; others are sent to sign in first.
-    /// - Parameter page: for a form: the page that it stands in, which is shown again when the form is not taken.
+    /// A page for signed-in browsers. Others are redirected to the sign-in page first.
+    /// - Parameter page: for a form: the page that contains it, which is shown again if the form is refused.
     func page(
         _ method: HTTPRequest.Method, _ path: String, for access: Access, in page: PageHandler? = nil,
         use handler: @escaping PageHandler
@@ -105,7 +105,7 @@ final class Routes {
             }
             let member = try await database.member(visit.caller)
             let seen = changes.position
-            // Nil until the person is let in and the form is read: only then is it given back.
+            // Nil until the person is admitted and the form is read. Only then can it be shown again.
             var taken: Form?
             do {
                 return try await database.recordingDenials(visit.caller, access, context) {
@@ -130,7 +130,7 @@ final class Routes {
         }
     }
 
-    /// The page of a form that was not taken, with what was typed; nil where the mistake is not the person's, or the page cannot be shown.
+    /// The page of a refused form, with the entered values. Nil if the person did not make the mistake, or if the page cannot be shown.
     private static func shown(
         _ page: PageHandler, _ request: PageRequest, _ refusal: APIError
     ) async throws -> Response? {
@@ -141,14 +141,14 @@ final class Routes {
             for field in refusal.headers { response.headers[field.name] = field.value }
             return response
         } catch let error where APIError(error).status.kind == .clientError {
-            // What it is about is gone, or not theirs to see.
+            // The object of the page no longer exists, or the person may not see it.
             return nil
         }
     }
 }
 
 extension Database {
-    /// What the caller is in the organisation of their sign-in; nil where that is deleted.
+    /// The caller's membership in the sign-in's organisation. Nil if the organisation is deleted.
     /// - Throws: ``StorageError``.
     fileprivate func member(_ caller: Caller) async throws -> Member? {
         let found = try await read {
@@ -157,8 +157,7 @@ extension Database {
         return found?.organisation.deleteAfter == nil ? found : nil
     }
 
-    /// Whether the caller may use a route, asked before anything of the request is read. What the route then does asks again
-    /// in its own transaction.
+    /// Whether the caller may use a route. Checked before the request's body is read. The handler checks again in its own transaction.
     /// - Throws: ``Refusal``; ``StorageError``.
     fileprivate func admit(_ caller: Caller, to access: Access, _ context: WebContext) async throws {
         let organisation = context.parameters.get("organisation")
@@ -172,7 +171,7 @@ extension Database {
         }
     }
 
-    /// Runs `body`. Records a `.notAllowed` refusal in the audit log and throws it again.
+    /// Runs `body`. Records a `.notAllowed` refusal in the audit log and rethrows it.
     fileprivate func recordingDenials(
         _ caller: Caller, _ access: Access, _ context: WebContext, _ body: () async throws -> Response
     ) async throws -> Response {
@@ -184,7 +183,7 @@ extension Database {
                 access == .administrator
                 ? Audit.appliance : context.parameters.get("organisation") ?? caller.organisationId
             try await write {
-                // A stranger's questions are not the organisation's events.
+                // Requests of strangers are not events of the organisation.
                 let isMember = try Member.find(userId: caller.user.id, organisationId: log, in: $0) != nil
                 try Audit.record(
                     .refused, target: route, detail: refusal.message, result: .refused, by: caller, now: .now(),
@@ -203,6 +202,6 @@ extension RateLimiter {
 }
 
 extension Response {
-    /// Answers without a body.
+    /// A response without a body.
     static var done: Response { Response(status: .noContent) }
 }

@@ -1,22 +1,22 @@
-/// How a value of the API looks, as OpenAPI 3.1 describes it (JSON Schema, draft 2020-12).
+/// The schema of an API value for OpenAPI 3.1 (JSON Schema, draft 2020-12).
 indirect enum Schema: Sendable {
     case string, integer, number, boolean
     /// ISO 8601 in UTC.
     case time
-    /// Null, and nothing else.
+    /// Only null.
     case null
     /// One of these words.
     case words([String])
     case list(Schema)
-    /// An object of any keys.
+    /// An object with any keys.
     case map(Schema)
-    /// The same within bounds.
+    /// The same within limits.
     case bounded(Schema, SchemaBounds)
     /// One of several.
     case either([Schema])
-    /// An object that nothing else refers to.
+    /// An object without a name, used in one place.
     case object([SchemaField])
-    /// An object with a name, which stands once in the description.
+    /// An object with a name, which is described once.
     case named(String, [SchemaField])
     /// Text that is not JSON.
     case text
@@ -51,7 +51,7 @@ struct SchemaField: Sendable {
     }
 }
 
-/// A type of the API that says how it looks.
+/// An API type that has a schema.
 protocol Described {
     static var schema: Schema { get }
 }
@@ -60,7 +60,7 @@ extension Array: Described where Element: Described {
     static var schema: Schema { .list(Element.schema) }
 }
 
-/// What the API's description says of a route.
+/// The API description of a route.
 struct RouteText: Sendable {
     /// A parameter of the query.
     struct Query: Sendable {
@@ -75,7 +75,7 @@ struct RouteText: Sendable {
         }
     }
 
-    /// An answer other than an error.
+    /// A successful response.
     struct Answer: Sendable {
         let status: Int
         let note: String
@@ -110,7 +110,7 @@ struct RouteText: Sendable {
     let query: [Query]
     let body: Schema?
     let answers: [Answer]
-    /// A bearer token may be sent, and is not always needed.
+    /// A bearer token is accepted, but not always required.
     var isBearerOptional = false
 
     init(

@@ -2,9 +2,9 @@ import Model
 import Operations
 import Storage
 
-/// What of a type's values the API takes; nil does not bind.
+/// The values of a type that the API accepts. Nil means no limit.
 struct SchemaBounds: Sendable {
-    /// Of text, in Unicode scalars.
+    /// The length of text, in Unicode scalars.
     var length: ClosedRange<Int>?
     /// A regular expression (ECMA-262) for the whole text.
     var pattern: String?
@@ -21,7 +21,7 @@ extension Schema {
     /// An account's name (``AccountRules/isUsername(_:)``).
     static let username = text(1...64, pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
-    /// What people call things: on one line, and not of blanks alone (``NameRule``).
+    /// A name that people choose: on one line, and not only blanks (``NameRule``).
     static func name(_ length: ClosedRange<Int> = 1...64) -> Schema {
         // ``VisibleText/isControl(_:)``, and Unicode's White_Space.
         let controls = #"\u0000-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069"#
@@ -37,7 +37,7 @@ extension Schema {
 
     static let newPassword = text(AccountSettings.passwordLength)
 
-    /// Permissions as the API spells them.
+    /// Permissions in the spelling of the API.
     static let permissions = Schema.list(.words(PermissionKey.allCases.map(\.rawValue)))
 
     static let plan = Schema.words(Plan.allCases.map(\.rawValue))

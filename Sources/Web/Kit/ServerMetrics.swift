@@ -4,14 +4,14 @@ public import Sockets
 public import Telemetry
 public import Tunnels
 
-/// What each part of a server counts about itself, made once at the start. Each part exposes its own.
+/// The metrics of all parts of a server, created once at the start. Each part exports its own.
 public struct ServerMetrics: Sendable {
     public let connections = ConnectionMetrics()
     public let requests = RequestMetrics()
     public let relay = RelayMetrics()
     public let database = DatabaseMetrics()
     public let tunnels = TunnelMetrics()
-    /// How long an event loop takes to answer.
+    /// How long an event loop takes to respond.
     public let loopLagSeconds = Histogram(bounds: Histogram.latencySeconds)
     private let started = ContinuousClock.now
 

@@ -3,7 +3,7 @@ import Hummingbird
 import Model
 import Storage
 
-/// A browser that is not signed in: a cookie of its own ties the forms it gets to it.
+/// A browser that is not signed in. Its forms are bound to it with a cookie.
 struct Visitor: Sendable {
     /// A day, in seconds.
     private static let seconds: Int64 = 86_400
@@ -11,7 +11,7 @@ struct Visitor: Sendable {
     let secret: String
     private let isNew: Bool
     let formToken: FormToken
-    /// A form of this page that was not taken.
+    /// A form of this page that was refused.
     var returned: ReturnedForm?
 
     init(_ request: Request) {

@@ -3,14 +3,14 @@ import Limits
 import Logging
 import NIOCore
 
-/// What a route knows of a request beside the request itself.
+/// Additional data of a request for its route.
 struct WebContext: RequestContext {
     var coreContext: CoreRequestContextStorage
-    /// The client's network address, for rate limits; logged only where its owner wants that.
+    /// The client's network address, for rate limits. Logged only if the owner wants that.
     var address: String
-    /// The client is a program on this machine.
+    /// Whether the client is a program on this machine.
     var isLoopback: Bool
-    /// What browsers call this server, as `Origin` has it; nil where its owner has not said.
+    /// The server's origin for browsers, as in `Origin`. Nil if its owner has not set it.
     var publicOrigin: String?
 
     init(source: ApplicationRequestContextSource) {

@@ -2,13 +2,13 @@ import Database
 import Storage
 import Telemetry
 
-/// What one capability adds to the server's HTTP side. ``all`` is the only list of them.
+/// What one feature adds to the server's HTTP interface. ``all`` is the only list of features.
 struct WebFeature: Sendable {
-    /// The capability's word, as ARCHITECTURE.md lists it.
+    /// The feature's name, as listed in ARCHITECTURE.md.
     let name: String
-    /// In the order of the features, and in each in this order.
+    /// Ordered by feature, and within a feature in this order.
     var navigation: [NavigationLink] = []
-    /// What an organisation takes along in its export.
+    /// The data in an organisation's export.
     var exports: [ExportPart] = []
     /// Adds the feature's samples to `/metrics`.
     var metrics: @Sendable (WebServices, inout Exposition) -> Void = { _, _ in }
@@ -16,18 +16,18 @@ struct WebFeature: Sendable {
     let routes: @Sendable (WebServices, Routes) -> Void
 }
 
-/// One kind of row in an organisation's export, read in pages so that its size costs no memory.
+/// One kind of row in an organisation's export. Read in pages, so that memory use does not depend on its size.
 struct ExportPart: Sendable {
-    /// Each line's `kind`.
+    /// The `kind` of each line.
     let kind: String
     /// Reads one page.
-    /// - Parameter after: where the page before ended; empty for the first.
+    /// - Parameter after: the end of the previous page. Empty for the first page.
     /// - Returns: nil at the end.
     let page: @Sendable (_ after: String, TenantScope) throws -> Page?
 
     struct Page {
         let values: [any Encodable]
-        /// Where the next page begins; nil where there is none.
+        /// The start of the next page. Nil if there is none.
         let next: String?
     }
 }

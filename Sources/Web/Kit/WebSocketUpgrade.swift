@@ -9,12 +9,12 @@ import Tunnels
 import WebSocket
 import Wire
 
-/// WebSocket upgrades: to the relay, on its own path and on Socket.IO's, and to links of machines whose networks let nothing else out.
+/// WebSocket upgrades: to the relay, on its own path and on Socket.IO's, and to links of machines whose networks allow no other protocol.
 struct WebSocketUpgrade: UpgradeProtocol {
     let name = WebSocketUpgrader.name
     let relay: RelayServer
     let tunnels: TunnelServer
-    /// Of the server's end of links; nil where it has none.
+    /// The TLS settings of the server's end of links. Nil if it has none.
     let link: TLSContext?
     let events: ConnectionEvents
     /// Proxies whose X-Forwarded-For is trusted.
@@ -27,18 +27,18 @@ struct WebSocketUpgrade: UpgradeProtocol {
     }
 }
 
-/// The relay's rooms take connections to their own event loops.
+/// The relay's rooms move connections to their own event loops.
 extension ConnectionTransfer: PeerTransport {}
 
-/// Turns a request into a peer of the relay, or into a link. NIO's upgrader checks the request and answers it (RFC 6455, section 4.2);
-/// from then on our own framing reads the socket.
+/// Turns a request into a peer of the relay or into a link. NIO's upgrader checks the request and answers it (RFC 6455,
+/// section 4.2). After that our own framing reads the socket.
 private struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     typealias UpgradeResult = ConnectionOutcome
 
-    /// Where Socket.IO clients come.
+    /// The path of Socket.IO clients.
     static let socketIOPath = "/socket.io/"
 
-    /// As `Upgrade` names it.
+    /// The name in `Upgrade`.
     static let name = "websocket"
 
     let supportedProtocol = name
@@ -47,7 +47,7 @@ private struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     private let transport: any PeerTransport
     private let handshake: NIOTypedWebSocketServerUpgrader<ConnectionOutcome>
 
-    /// - Parameter transport: takes the connection to its room.
+    /// - Parameter transport: moves the connection to its room.
     init(upgrade: WebSocketUpgrade, transport: any PeerTransport) {
         self.upgrade = upgrade
         self.transport = transport
@@ -55,7 +55,7 @@ private struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
             shouldUpgrade: { channel, head in
                 channel.eventLoop.makeSucceededFuture(Self.headers(head))
             },
-            // Never called: `upgrade` below is ours.
+            // Never called: `upgrade` below replaces it.
             upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(.taken) })
     }
 
@@ -77,21 +77,21 @@ private struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
                 return .taken
             }
             let isSocketIO = upgradeRequest.path != relayPath
-            // A host sends much more than requests are long.
+            // A host sends much more data than a request contains.
             try channel.syncOptions?.setOption(.recvAllocator, value: ConnectionTransfer.receiveAllocator)
             try upgrade.relay.addPeer(to: channel, address: client.key, isSocketIO: isSocketIO, transport: transport)
             return .taken
         }
     }
 
-    /// - Returns: nil where this is no upgrade of ours.
+    /// - Returns: nil if this is not one of our upgrades.
     private static func headers(_ head: HTTPRequestHead) -> HTTPHeaders? {
         // RFC 6455, section 4.2.1: GET, and a key of 16 bytes.
         guard head.method == .GET, isKey(head.headers["Sec-WebSocket-Key"]) else { return nil }
         switch head.path {
         case relayPath:
             let offered = head.headers[canonicalForm: "Sec-WebSocket-Protocol"]
-            // A client that names protocols must name ours (RFC 6455, section 4.1).
+            // If a client lists protocols, the list must contain ours (RFC 6455, section 4.1).
             if offered.isEmpty { return [:] }
             return offered.contains(Substring(relaySubprotocol)) ? ["Sec-WebSocket-Protocol": relaySubprotocol] : nil
         case linkPath:

@@ -8,35 +8,35 @@ import Synchronization
 import Telemetry
 import Tunnels
 
-/// `/events`: tells an open page that something on it has changed, by server-sent events (WHATWG HTML, section 9.2).
+/// `/events`: tells an open page that some of its data has changed, with server-sent events (WHATWG HTML, section 9.2).
 ///
-/// An event says what has changed and nothing of it; the page asks for itself again. `Last-Event-ID` brings what was missed, or `reset`
-/// where that is too long ago or the server was started anew.
+/// An event names what has changed but contains none of the data. The page requests the data itself. With
+/// `Last-Event-ID` the server sends the missed events, or `reset` if they are too old or the server was restarted.
 struct EventRoutes: Sendable {
     let changes: ChangeFeed
     private let streams = OpenStreams()
 
     init(changes: ChangeFeed) { self.changes = changes }
 
-    /// How often something is sent, so that proxies keep the connection and a closed one is noticed.
+    /// How often something is sent, so that proxies keep the connection and a closed one is detected.
     private static let tick = Duration.seconds(5)
-    /// Ticks after which a stream ends: the browser comes back, and is asked again who it is.
+    /// The number of ticks after which a stream ends: the browser reconnects and must authenticate again.
     private static let ticks = 60
-    /// What a browser waits before it comes back, in milliseconds.
+    /// The delay before a browser reconnects, in milliseconds.
     private static let retry = 2_000
-    /// The same for a page that made room for a newer one of the same browser.
+    /// The delay for a page that was replaced by a newer one of the same browser.
     private static let longRetry = 60_000
 
     func add(to routes: Routes) { routes.page(.get, "/events", for: .account, use: follow) }
 
     @Sendable private func follow(_ page: PageRequest) async throws -> Response {
         let topics = try topics(page)
-        // A browser names the last event that it has read; a new page, what was there when it was made.
+        // A browser sends the last event that it has read. A new page sends the position at its creation.
         let read = page.request.headers[.lastEventId] ?? page.query("seen")
         let number = read.flatMap { changes.number(of: $0) }
         let headers: HTTPFields = [
             .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store",
-            // Web servers in front pass each event on at once (nginx).
+            // Makes proxies pass each event on at once (nginx).
             .accelBuffering: "no",
         ]
         if page.request.method == .head { return Response(status: .ok, headers: headers) }
@@ -45,7 +45,7 @@ struct EventRoutes: Sendable {
             throw Refusal(.rateLimited, "Too many pages are followed on this server at once.")
         }
         let (missed, last, next) = changes.follow(since: number)
-        // The browser keeps the number without telling the page.
+        // The browser stores the number without telling the page.
         var first = "retry: \(Self.retry)\nid: \(changes.position(last))\n\n"
         if missed == nil || (read != nil && number == nil) { first += "event: reset\ndata: all\n\n" }
         let organisation = page.caller.organisationId
@@ -54,7 +54,7 @@ struct EventRoutes: Sendable {
         return Response(
             status: .ok, headers: headers,
             body: .init { writer in
-                // Held for as long as the body may be written, and given back whatever becomes of it.
+                // Held as long as the body may be written, and released in any case.
                 defer { _ = place }
                 try await writer.write(ByteBuffer(string: start))
                 try await send(next, signals, continuation, topics, organisation, to: &writer)
@@ -68,7 +68,7 @@ struct EventRoutes: Sendable {
         case makesRoom
     }
 
-    /// Until the server stops, the browser goes, or it is time to ask again.
+    /// Sends until the server stops, the browser disconnects, or the caller must be checked again.
     private func send(
         _ next: AsyncStream<ChangeFeed.Change>, _ signals: AsyncStream<Signal>,
         _ continuation: AsyncStream<Signal>.Continuation, _ topics: Set<ChangeTopic>, _ organisation: String,
@@ -89,7 +89,7 @@ struct EventRoutes: Sendable {
             feeding.cancel()
             ticking.cancel()
         }
-        // Numbers that grow all the time are no change of their own: they are shown anew at each tick.
+        // Counters that change all the time cause no events: they are updated at each tick.
         let counts = !topics.isDisjoint(with: [.tunnels, .server])
         for await signal in signals {
             switch signal {
@@ -109,7 +109,7 @@ struct EventRoutes: Sendable {
         "id: \(changes.position(change.number))\nevent: changed\ndata: \(change.topic.rawValue)\n\n"
     }
 
-    /// - Throws: ``APIError`` for a topic that there is not; ``Refusal`` for one that is not theirs.
+    /// - Throws: ``APIError`` for an unknown topic; ``Refusal`` for one that the person may not see.
     private func topics(_ page: PageRequest) throws -> Set<ChangeTopic> {
         let words = (page.query("topics") ?? "").split(separator: ",")
         let topics = Set(words.compactMap { ChangeTopic(rawValue: String($0)) })
@@ -121,13 +121,13 @@ struct EventRoutes: Sendable {
     }
 }
 
-/// The streams that are open. A browser that opens one too many gets it, and its oldest ends: that may be one of a page that is
-/// closed, which a server notices late.
+/// The open streams. If a browser opens one too many, the new one is accepted and its oldest ends: the oldest may
+/// belong to a closed page, which a server detects late.
 private final class OpenStreams: Sendable {
-    /// Of one sign-in: browsers have six connections for one server, and need some for the pages themselves. Pages that nobody looks at
-    /// follow nothing.
+    /// The maximum for one sign-in: browsers open six connections to one server, and need some for the pages
+    /// themselves. Hidden pages have no stream.
     private static let perSignIn = 4
-    /// Altogether: each costs a connection and two tasks.
+    /// The maximum for all sign-ins: each stream needs a connection and two tasks.
     private static let total = 2_000
 
     private struct State {
@@ -138,7 +138,7 @@ private final class OpenStreams: Sendable {
 
     private let state = Mutex(State())
 
-    /// A stream's place; gives itself back when nothing holds it any more: also where the response was never written.
+    /// The place of a stream. It is released when it is no longer referenced, also if the response was never written.
     final class Place: Sendable {
         private let streams: OpenStreams
         private let id: Int
@@ -153,7 +153,7 @@ private final class OpenStreams: Sendable {
         deinit { streams.end(id, of: signIn) }
     }
 
-    /// - Returns: nil where the server has as many as it takes.
+    /// - Returns: nil if the server has no free place.
     func begin(_ signIn: String, _ makeRoom: @escaping @Sendable () -> Void) -> Place? {
         let (id, oldest) = state.withLock { state -> (Int?, (@Sendable () -> Void)?) in
             guard state.all < Self.total else { return (nil, nil) }
@@ -179,13 +179,13 @@ private final class OpenStreams: Sendable {
 }
 
 extension HTTPField.Name {
-    // Valid field names; only an invalid one would give nil.
+    // Valid field names: only an invalid one returns nil.
     fileprivate static let lastEventId = Self("Last-Event-ID")!
     fileprivate static let accelBuffering = Self("X-Accel-Buffering")!
 }
 
 extension WebFeature {
-    /// Pages that follow what goes on.
+    /// Pages that update themselves.
     static let live = WebFeature(
         name: "live",
         routes: { services, routes in EventRoutes(changes: services.tunnels.server.changes).add(to: routes) })

@@ -5,18 +5,18 @@ import Storage
 import Tunnels
 import Wire
 
-/// Machines as the API and the pages show them.
+/// Machines in the format of the API and the pages.
 struct MachineResources: Sendable {
-    /// Where people reach the server; nil where its owner has not said.
+    /// The public address of the server. Nil if its owner has not set it.
     let publicURL: String?
-    /// Of the certificate that a machine must be told to believe; nil where systems trust it.
+    /// The fingerprint of the certificate that a machine must be told to trust. Nil if systems trust it already.
     let fingerprint: @Sendable () -> String?
 
     func resource(_ listed: MachineOperations.Listed) -> MachineResource {
         resource(listed.machine, owner: listed.owner ?? "", listed.status, problem: listed.problem)
     }
 
-    /// One that was enrolled just now.
+    /// A machine that was just enrolled.
     func resource(_ machine: Machine, owner: String = "") -> MachineResource {
         resource(machine, owner: owner, nil, problem: nil)
     }
@@ -37,10 +37,10 @@ struct MachineResources: Sendable {
         MachineInvitation(code: secret, expiresAt: code.expiresAt.iso, command: command(secret, request))
     }
 
-    /// Where machines reach this server: `public-url`, or as whoever asks has reached it.
+    /// The address of this server for machines: `public-url`, or the address that the caller used.
     func url(_ request: Request) -> String { publicURL ?? request.ownURL ?? "https://localhost" }
 
-    /// For a machine that has Postern.
+    /// The command for a machine that already has Postern.
     func command(_ code: String, _ request: Request) -> String {
         let pin = fingerprint().map { " --fingerprint \($0)" } ?? ""
         return "sudo postern machine enroll \(url(request)) \(code)\(pin)"

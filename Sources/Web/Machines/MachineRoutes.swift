@@ -6,7 +6,7 @@ import Storage
 import Tunnels
 import Wire
 
-/// `/machines…`: computers that hold on to this server with a key of their own.
+/// `/machines…`: computers that connect to this server with their own key.
 struct MachineRoutes: Sendable {
     let machines: MachineOperations
     let authenticator: Authenticator
@@ -42,7 +42,7 @@ struct MachineRoutes: Sendable {
             about: RouteText("Revokes a machine: its link ends now", .done("It is revoked.")), use: revoke)
     }
 
-    /// `?all=yes` for everybody's, where the role allows it.
+    /// `?all=yes` for all machines, if the role allows it.
     @Sendable private func list(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
         let all = try await machines.list(all: try request.yesOrNo("all"), by: caller)
         return .json(all.map(resources.resource))

@@ -6,7 +6,7 @@ import Tunnels
 import Wire
 
 extension WebFeature {
-    /// Computers that hold on to this server with a key of their own.
+    /// Computers that connect to this server with their own key.
     static let machines = WebFeature(
         name: "machines",
         navigation: [

@@ -1,4 +1,4 @@
-/// A JSON document that is written by hand and printed with sorted keys.
+/// A JSON document, built in code and printed with sorted keys.
 enum JSONValue: Sendable, ExpressibleByStringLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral,
     ExpressibleByDictionaryLiteral
 {
@@ -15,7 +15,7 @@ enum JSONValue: Sendable, ExpressibleByStringLiteral, ExpressibleByBooleanLitera
         self = .object(Dictionary(elements) { _, last in last })
     }
 
-    /// The properties of an object; nil for anything else.
+    /// The properties of an object. Nil for any other value.
     var fields: [String: JSONValue]? { if case .object(let fields) = self { fields } else { nil } }
 
     var text: String {

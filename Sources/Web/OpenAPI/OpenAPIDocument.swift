@@ -1,11 +1,11 @@
 import Wire
 
-/// The API's description, made from its routes and the types that they take and answer. Pages are not in it.
+/// The API's description, generated from its routes and their types. It does not contain pages.
 struct OpenAPIDocument {
     let version: String
     let routes: [RouteDescription]
 
-    /// JSON in its canonical order, so that two builds describe the same routes by the same bytes.
+    /// JSON in canonical order, so that two builds describe the same routes with the same bytes.
     var text: String {
         var names: [String: JSONValue] = [:]
         collect(errorSchema, into: &names)
@@ -51,7 +51,7 @@ struct OpenAPIDocument {
 
     private let errorSchema = ErrorResource.schema
 
-    /// OpenAPI writes {id} where the router writes :id.
+    /// OpenAPI uses {id} for the router's :id.
     private static func path(_ path: String) -> String {
         "/"
             + path.split(separator: "/").map { $0.hasPrefix(":") ? "{\($0.dropFirst())}" : String($0) }.joined(
@@ -102,7 +102,7 @@ struct OpenAPIDocument {
 
     // MARK: Schemas
 
-    /// A schema where it is used: named ones by their name.
+    /// A reference to a schema. Named schemas are referenced by name.
     private func reference(_ schema: Schema) -> JSONValue {
         switch schema {
         case .string, .text: ["type": "string"]
@@ -155,7 +155,7 @@ struct OpenAPIDocument {
         return .object(object)
     }
 
-    /// Named schemas inside one, each described once.
+    /// Collects the named schemas inside a schema. Each is described once.
     private func collect(_ schema: Schema, into names: inout [String: JSONValue]) {
         switch schema {
         case .list(let inner), .map(let inner), .bounded(let inner, _): collect(inner, into: &names)

@@ -2,7 +2,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 
-/// `/openapi.json`: the API's description, for programs. Added behind all other routes, which it describes.
+/// `/openapi.json`: the API's description, for programs. Added after all other routes, which it describes.
 struct OpenAPIRoutes: Sendable {
     let version: String
 
@@ -10,7 +10,7 @@ struct OpenAPIRoutes: Sendable {
         let about = RouteText("This description", .json(200, .object([]), "OpenAPI 3.1."))
         let own = RouteDescription(
             method: "GET", path: "/openapi.json", access: .anyone, isPage: false, about: about)
-        // One buffer for all answers.
+        // One buffer for all responses.
         let document = OpenAPIDocument(version: version, routes: routes.descriptions + [own])
         let text = ByteBuffer(string: document.text)
         routes.open(.get, own.path, limit: .none, about: about) { _, _ in

@@ -1,7 +1,7 @@
 import Model
 import Storage
 
-/// Events of an audit log and their filter.
+/// Events of an audit log, with a filter.
 struct AuditTable {
     let events: [Audit.Event]
     let filter: Audit.Filter

@@ -6,7 +6,7 @@ import Operations
 import Storage
 import Wire
 
-/// The pages about an organisation's people: members, invitations, and accepting one.
+/// The pages about an organisation's people: members, invitations, and accepting an invitation.
 struct MemberPages: Sendable {
     let database: Database
     let service: OrganisationOperations
@@ -50,7 +50,7 @@ struct MemberPages: Sendable {
         return page.page("Members", made + Panel.html(nil, people) + invitations(lists, page))
     }
 
-    /// A link to the next page, where there may be one.
+    /// A link to the next page, if there may be one.
     private func more(after members: [Member]) -> HTML {
         guard members.count == Member.pageSize, let last = members.last else { return "" }
         return

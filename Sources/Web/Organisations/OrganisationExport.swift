@@ -7,9 +7,9 @@ import Operations
 import Storage
 import Wire
 
-/// All of an organisation's data as one archive: one JSON object a line, each with its `kind`, in a file of its own name.
+/// All data of an organisation in one archive: one JSON object per line, each with its `kind`, in a file with its own name.
 ///
-/// It is read and written in pages while it is sent, so that its size costs no memory.
+/// The data is read and written in pages while it is sent, so that memory use does not depend on its size.
 struct OrganisationExport: Sendable {
     let organisations: OrganisationOperations
     private var database: Database { organisations.database }

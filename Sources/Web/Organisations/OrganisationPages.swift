@@ -6,7 +6,7 @@ import Operations
 import Storage
 import Wire
 
-/// The pages of the organisation that a sign-in is in. `/organisation` is always that one.
+/// The pages of the sign-in's current organisation. `/organisation` is always that one.
 struct OrganisationPages: Sendable {
     let database: Database
     let service: OrganisationOperations
@@ -77,7 +77,7 @@ struct OrganisationPages: Sendable {
         return Panel.html("Settings of \(organisation.name)", form.html("Save", fields))
     }
 
-    /// Taking data out, leaving, deleting.
+    /// Exporting data, leaving, deleting.
     private func ways(_ member: Member, _ page: PageRequest) -> HTML {
         let organisation = member.organisation
         guard organisation.deleteAfter == nil else { return "" }

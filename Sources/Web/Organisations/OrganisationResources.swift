@@ -3,7 +3,7 @@ import Operations
 import Storage
 import Wire
 
-// What the API says of organisations and takes for them.
+// The API's input and output types for organisations.
 
 struct NewOrganisation: Decodable { let name: String }
 struct OrganisationChange: Decodable {
@@ -26,12 +26,12 @@ struct PlanChange: Decodable { let plan: String }
 
 struct OrganisationResource: Encodable {
     let id, slug, name, plan, createdAt: String
-    /// `active`, or `deleted` while it can be brought back.
+    /// `active`, or `deleted` while it can be restored.
     let status: String
-    /// In lists.
+    /// Only in lists.
     var memberCount: Int?
     let isPersonal, requiresSecondFactor, takesGuestsWithoutAccount: Bool
-    /// The caller's own; absent for administrators of the server who are no members.
+    /// The caller's own role. Absent for administrators of the server who are not members.
     let role: String?
     let permissions: [String]?
     let deleteAfter: String?
@@ -73,7 +73,7 @@ struct MemberResource: Encodable {
 struct InvitationResource: Encodable {
     let id, role, invitedBy, createdAt, expiresAt: String
     let email: String?
-    /// Only in the answer that makes it.
+    /// Only in the response to its creation.
     var secret: String?
     var path: String?
 
@@ -102,7 +102,7 @@ struct RoleResource: Encodable {
     }
 }
 
-/// A plan's numbers and what is used of them now; -1 is no limit.
+/// The limits of a plan and their current use. -1 is no limit.
 struct PlanResource: Encodable {
     let plan: String
     let limits: [String: Int]
@@ -115,12 +115,12 @@ struct PlanResource: Encodable {
     }
 }
 
-/// An organisation as administrators of the server see it.
+/// An organisation for administrators of the server.
 struct OverviewResource: Encodable {
     let organisation: OrganisationResource
     let limits: [String: Int]
     let members, openSessions, guests: Int
-    /// Of the last 24 hours.
+    /// The usage of the last 24 hours.
     let usage: [UsageResource]
 
     init(_ found: OrganisationOperations.Overview) {

@@ -56,7 +56,7 @@ struct OrganisationRoutes: Sendable {
     private func id(_ context: WebContext) throws -> String { try context.parameters.require("organisation") }
 
     @Sendable private func list(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
-        // A token knows its own organisation only.
+        // A token can only see its own organisation.
         let isToken = if case .apiToken = caller.credential { true } else { false }
         let listed = try await database.read { transaction in
             let all = try Member.organisations(of: caller.user.id, in: transaction)

@@ -3,7 +3,7 @@ import Model
 import Storage
 
 extension WebFeature {
-    /// Organisations with their members, roles, plan and audit log, and what administrators see of them.
+    /// Organisations with their members, roles, plan and audit log, and the pages for administrators about them.
     static let organisations = WebFeature(
         name: "organisations",
         navigation: [
@@ -51,12 +51,12 @@ extension WebFeature {
             RolePages(service: organisations).add(to: routes)
         })
 
-    /// Hours since 1970 of the year 2286.
+    /// The hours from 1970 to the year 2286.
     private static let endOfLedger: Int64 = 2_777_777
 }
 
 extension ExportPart {
-    /// A kind of which there are few rows, in one page.
+    /// A kind with few rows, exported in one page.
     static func once(
         _ kind: String, _ values: @escaping @Sendable (TenantScope) throws -> [any Encodable]
     ) -> ExportPart {

@@ -4,7 +4,7 @@ import Model
 import Operations
 import Storage
 
-/// The page of what an organisation may use, and has used.
+/// The page with an organisation's plan and usage.
 struct PlanPages: Sendable {
     let service: OrganisationOperations
 
@@ -38,10 +38,10 @@ struct PlanPages: Sendable {
     }
 }
 
-/// The usage of the last 24 hours, a chart for each unit that was used.
+/// The usage of the last 24 hours, with a chart for each unit that was used.
 struct UsageCharts {
     let sums: [UsageLedger.Sum]
-    /// The running hour since 1970.
+    /// The current hour since 1970.
     let now: Int64
 
     private static let hours: Int64 = 24
@@ -64,7 +64,7 @@ struct UsageCharts {
                 text: unit.text(amount))
         }
         let all = amounts.values
-        // The most at once is no sum.
+        // Peaks must not be added.
         let total = unit == .peakPeers ? all.max() ?? 0 : all.reduce(0, +)
         let chart = Chart(title: "\(unit.title), by hour", bars: bars, from: "24 hours ago", to: "now")
         return Panel.html(unit.title, "<p><strong>\(unit.text(total))</strong></p>\(chart.html)")

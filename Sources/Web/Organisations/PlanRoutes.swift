@@ -10,7 +10,7 @@ import Wire
 struct PlanRoutes: Sendable {
     let service: OrganisationOperations
 
-    /// Hours of usage in one answer: a month.
+    /// The maximum number of hours in one usage response: a month.
     private static let longestUsage: Int64 = 31 * 24
 
     func add(to routes: Routes) {

@@ -5,7 +5,7 @@ import Model
 import Operations
 import Storage
 
-/// The page of an organisation's roles: the built-in ones, and its own.
+/// The page of an organisation's roles: the built-in roles and its own.
 struct RolePages: Sendable {
     let service: OrganisationOperations
 
@@ -53,7 +53,7 @@ struct RolePages: Sendable {
         "<ul>\(keys.map { "<li>\($0.explanation) <code>\($0.rawValue)</code></li>" as HTML }.joined())</ul>"
     }
 
-    /// Only what the maker has: nobody can grant what they lack.
+    /// Only permissions of the creator: nobody can grant permissions they lack.
     private func boxes(_ form: FormView, checked: Set<PermissionKey>, offered member: Member) -> HTML {
         let all = PermissionKey.ofOrganisations.filter { member.may($0) || checked.contains($0) }
         return form.permissions("permission", "May", all, checked: checked)

@@ -4,7 +4,7 @@ import Operations
 import Storage
 import Wire
 
-/// `/codes/…`: what anybody may ask about a code, and revoking one's own.
+/// `/codes/…`: looking up a code, which anybody may do, and revoking one's own code.
 struct CodeRoutes: Sendable {
     let shares: ShareOperations
 
@@ -59,7 +59,7 @@ extension CodeResource {
 }
 
 extension ShareCode.Request {
-    /// Longest life that can be asked for, in minutes: ten years, so that the sum with any clock stays a date.
+    /// The maximum lifetime in minutes: ten years, so that adding it to any time gives a valid date.
     static let longestMinutes = 10 * 366 * 24 * 60
 
     /// - Throws: ``APIError`` naming the field.

@@ -4,14 +4,14 @@ import Model
 import NIOCore
 import Wire
 
-/// `/j/…`: the shared terminal, for somebody who follows an invitation in a browser.
+/// `/j/…`: the shared terminal, for a person who opens an invitation in a browser.
 struct InvitationPage: Sendable {
-    /// What the page's script imports, so that a browser fetches all of it at once.
+    /// The modules that the page's script imports, so that a browser loads all of them at once.
     private static let modules = [
         "bytes.js", "connection.js", "cryptography.js", "engine.js", "frames.js", "handshake.js", "input.js", "keys.js",
         "screen.js", "view.js",
     ]
-    /// The row of keys that a phone's own keyboard does not have: what a button shows, what it is called, and the key.
+    /// The row of keys that a phone's keyboard does not have: the button's text, its name, and the key.
     private static let keys = [
         ("Esc", "Escape", "Escape"), ("Tab", "Tab", "Tab"), ("Ctrl", "Control, for the next key", "Control"),
         ("←", "Left", "ArrowLeft"), ("↓", "Down", "ArrowDown"), ("↑", "Up", "ArrowUp"), ("→", "Right", "ArrowRight"),
@@ -21,7 +21,7 @@ struct InvitationPage: Sendable {
 
     func add(to routes: Routes) {
         routes.openPage(.get, "/j/:code", limit: .none) { _, context in
-            // The secret stands in the fragment, which browsers keep to themselves: this page cannot show the whole link.
+            // The secret is in the fragment, which browsers do not send: this page cannot show the complete link.
             guard let code = ShareCodeId(try context.parameters.require("code")) else {
                 throw APIError(
                     .notFound, "code_not_found", "This is not a share code; ask the host for the link again.")
@@ -105,7 +105,7 @@ struct InvitationPage: Sendable {
         <button id="leave" class="danger">Leave</button></div></form></dialog>
         """
 
-    /// Where this build has no terminal for the browser.
+    /// The page if this build has no terminal for browsers.
     private static func commandLine(_ code: ShareCodeId) -> Page {
         Page(
             title: "You are invited to a terminal",

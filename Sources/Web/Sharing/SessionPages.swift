@@ -5,7 +5,7 @@ import Operations
 import Storage
 import Telemetry
 
-/// The page of an organisation's open share sessions: one's own, and everybody's where the role allows it.
+/// The page of an organisation's open share sessions: the person's own, or all of them if the role allows it.
 struct SessionPages: Sendable {
     let shares: ShareOperations
 

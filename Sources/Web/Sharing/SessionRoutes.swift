@@ -45,7 +45,7 @@ struct SessionRoutes: Sendable {
         return .json(SessionResource(session), status: .created)
     }
 
-    /// `?all=yes` for everybody's, where the role allows it.
+    /// `?all=yes` for all sessions, if the role allows it.
     @Sendable private func list(_ request: Request, _ context: WebContext, _ host: Caller) async throws -> Response {
         let wantsAll = try request.yesOrNo("all")
         let sessions = try await shares.list(all: wantsAll, by: host)
@@ -74,7 +74,7 @@ struct SessionRoutes: Sendable {
         return .json(codes.map(CodeResource.init))
     }
 
-    /// Keys are written in printable ASCII.
+    /// Checks a key: keys are written in printable ASCII.
     private static func checkKey(_ text: String) throws {
         guard (1...WireLimits.shortTextBytes).contains(text.utf8.count),
             text.utf8.allSatisfy({ (0x20...0x7E).contains($0) })

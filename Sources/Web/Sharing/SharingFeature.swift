@@ -4,7 +4,7 @@ import Storage
 import Wire
 
 extension WebFeature {
-    /// Share sessions, their codes, invitations, and the relay's ways in.
+    /// Share sessions, their codes, invitations, and the routes to the relay.
     static let sharing = WebFeature(
         name: "sharing",
         navigation: [
@@ -34,7 +34,7 @@ extension WebFeature {
             InvitationPage().add(to: routes)
         })
 
-    /// Where a page of codes ends: by time, then by code.
+    /// The end of a page of codes: by time, then by code.
     private struct CodePlace {
         let pair: (Timestamp, String)
 
@@ -50,7 +50,7 @@ extension WebFeature {
         var text: String { "\(pair.0.milliseconds) \(pair.1)" }
     }
 
-    /// Without the code itself: while it lives it lets people in.
+    /// Without the code itself: a valid code admits people.
     private struct ExportedCode: Encodable {
         let sessionId, permission, createdAt: String
         let currentUses: Int

@@ -2,7 +2,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 
-/// What Socket.IO clients get that come without a WebSocket: the protocol's own word that this transport is not offered.
+/// The response to Socket.IO clients that do not use WebSocket: the protocol's error for an unsupported transport.
 struct SocketIORoutes: Sendable {
     func add(to routes: Routes) {
         for method in [HTTPRequest.Method.get, .post] {

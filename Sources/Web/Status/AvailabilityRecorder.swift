@@ -4,7 +4,7 @@ import Model
 import ServiceLifecycle
 import Storage
 
-/// Writes down every minute whether the server could serve, for the bars of the status page.
+/// Records every minute whether the server could serve, for the bars of the status page.
 struct AvailabilityRecorder: Service {
     private static let intervalSeconds = 60
 

@@ -1,8 +1,8 @@
-/// One part of the server as the status page, `/ready` and `doctor` see it.
+/// The state of one part of the server, for the status page, `/ready` and `doctor`.
 struct Component: Sendable, Encodable {
     enum State: String, Sendable, Encodable, Comparable {
         case ok, warning
-        /// It works, and will not for long.
+        /// It works, but will fail soon.
         case alarm
         case failed
 
@@ -13,7 +13,7 @@ struct Component: Sendable, Encodable {
     /// `database`, `relay`, `certificate`, `disk`, `backups`.
     let name: String
     let state: State
-    /// One sentence for a person; where something is wrong it names the remedy.
+    /// One sentence for a person. If something is wrong, it names the remedy.
     let text: String
 
     init(_ name: String, _ state: State, _ text: String) {
@@ -25,13 +25,13 @@ struct Component: Sendable, Encodable {
     private enum CodingKeys: String, CodingKey { case name, state, text }
 }
 
-/// All parts at one moment.
+/// The state of all parts at one time.
 struct StatusReport: Sendable {
     let components: [Component]
     let checkedAt: ContinuousClock.Instant
 
     var worst: Component.State { components.map(\.state).max() ?? .ok }
 
-    /// Whether requests can be served: warnings and alarms are things to do, no outage.
+    /// Whether requests can be served. Warnings and alarms require action, but are not an outage.
     var isReady: Bool { worst != .failed }
 }

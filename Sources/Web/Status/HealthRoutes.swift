@@ -9,15 +9,15 @@ import Storage
 import Telemetry
 import Wire
 
-/// `/health`: is the process up, and does its database answer? `/ready`: can it serve, and if not, why?
+/// `/health`: whether the process runs and its database answers. `/ready`: whether it can serve, and the reason if not.
 struct HealthRoutes: Sendable {
     struct Healthy: Encodable {
-        /// `ok`, or `degraded` where something is refused while the rest goes on.
+        /// `ok`, or `degraded` if some requests are refused while others are served.
         let status: String
         let timestamp: String
         let version: String
         let uptimeSeconds: Int
-        /// With `degraded`: what is wrong.
+        /// With `degraded`: the problem.
         var message: String?
 
         private enum CodingKeys: String, CodingKey { case status, timestamp, version, uptimeSeconds, message }

@@ -1,13 +1,13 @@
 import NIOCore
 import Synchronization
 
-/// Asks every event loop whether it answers.
+/// Checks whether every event loop responds.
 struct LoopProbe: Sendable {
     private let loops: [any EventLoop]
 
     init(_ group: any EventLoopGroup) { loops = Array(group.makeIterator()) }
 
-    /// - Returns: false where one did not answer in time. Does not wait for it any longer.
+    /// - Returns: false if one did not respond in time. Does not wait any longer for it.
     func answer(within time: TimeAmount) async -> Bool {
         let outcome = Outcome(waitingFor: loops.count)
         for loop in loops { loop.execute { outcome.answered() } }
@@ -19,7 +19,7 @@ struct LoopProbe: Sendable {
         return await outcome.value
     }
 
-    /// The first of two things that happen: all have answered, or the time is over.
+    /// The result of a race: all loops have responded, or the timeout has expired.
     private final class Outcome: Sendable {
         private struct State {
             var missing: Int

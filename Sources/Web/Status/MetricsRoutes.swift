@@ -5,7 +5,7 @@ import Operations
 import Storage
 import Telemetry
 
-/// `/metrics`: Prometheus text, for this machine and for administrators.
+/// `/metrics`: Prometheus text, for programs on this machine and for administrators.
 struct MetricsRoutes: Sendable {
     let services: WebServices
 

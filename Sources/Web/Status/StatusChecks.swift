@@ -8,13 +8,13 @@ import Telemetry
 import TransportSecurity
 import Tunnels
 
-/// What the newest backup is; for the status page.
+/// The state of the backups, for the status page.
 public struct BackupReport: Sendable {
-    /// Epoch seconds of the newest one; nil where there is none.
+    /// The time of the newest backup in epoch seconds. Nil if there is none.
     public let newest: Int?
-    /// Seconds between two; nil where none are made.
+    /// The interval between two backups in seconds. Nil if none are made.
     public let interval: Int?
-    /// What went wrong last time.
+    /// The error of the last attempt.
     public let problem: String?
     public let directory: String
     /// Newest first.
@@ -29,7 +29,7 @@ public struct BackupReport: Sendable {
     }
 }
 
-/// A backup on the disk.
+/// A backup on disk.
 public struct BackupFile: Sendable {
     public let name: String
     /// Epoch seconds.
@@ -43,14 +43,15 @@ public struct BackupFile: Sendable {
     }
 }
 
-/// Checks every part of the server, at most once in a few seconds however many ask: for `/ready`, the status page and its history.
+/// Checks all parts of the server, for `/ready`, the status page and its history. A result is reused for a few seconds,
+/// however many callers there are.
 final class StatusChecks: Sendable {
     /// How long a result is reused.
     private static let freshness = Duration.seconds(5)
-    /// Free space of which a warning is due: twice what is kept in reserve.
+    /// Warns if the free space is below this multiple of the reserve.
     private static let warningFactor = 2
 
-    /// How long an event loop may take to answer: a hundred times what it takes under load.
+    /// The maximum time for an event loop to respond: a hundred times the time it needs under load.
     private static let loopPatience = TimeAmount.seconds(1)
 
     private let parts: WebParts
@@ -67,7 +68,7 @@ final class StatusChecks: Sendable {
     func report() async -> StatusReport {
         if let known = fresh { return known }
         return await check.run {
-            // Another check may have ended while this one waited.
+            // Another check may have ended while this caller waited.
             if let known = self.fresh { return known }
             let components = [
                 await self.database(), await self.relay(), self.certificate(), self.acme(), self.disk(),
@@ -83,7 +84,7 @@ final class StatusChecks: Sendable {
         last.withLock { $0 }.flatMap { ContinuousClock.now - $0.checkedAt < Self.freshness ? $0 : nil }
     }
 
-    /// Nil where the owner has set no tunnels.
+    /// Nil if the owner has not enabled tunnels.
     private func tunnels() -> Component? {
         let metrics = parts.metrics.tunnels
         return parts.tunnelCertificate()?.component(tunnels: metrics.tunnels.value, now: time(nil))
@@ -98,7 +99,7 @@ final class StatusChecks: Sendable {
             let milliseconds = elapsed.seconds * 1000 + elapsed.attoseconds / 1_000_000_000_000_000
             return Component("database", .ok, "Reads and writes, in \(max(1, milliseconds)) ms.")
         } catch let error as StorageError where error.code == .full {
-            // Paths are the owner's business: the log and 'postern doctor' name them.
+            // Only the owner may see paths: the log and 'postern doctor' name them.
             return Component("database", .warning, "Reads; writes are refused until its disk has more room.")
         } catch let error as StorageError where error.code == .busy {
             return Component("database", .warning, "Busy: \(error.message).")
@@ -107,7 +108,7 @@ final class StatusChecks: Sendable {
         }
     }
 
-    /// Its rooms live on the event loops: one that does not answer holds up all of its rooms.
+    /// Rooms run on the event loops: a loop that does not respond blocks all of its rooms.
     private func relay() async -> Component {
         await loops.answer(within: Self.loopPatience)
             ? Component("relay", .ok, "Working.")
@@ -134,7 +135,7 @@ final class StatusChecks: Sendable {
         }
     }
 
-    /// With tls-mode acme: what is going on with the authority, in its own words where it refuses.
+    /// With tls-mode acme: the state of the certificate order, with the authority's own error text if it refused.
     private func acme() -> Component? {
         guard let renewal = parts.certificate()?.renewal else { return nil }
         let wait = max(0, renewal.nextAttempt - Int(time(nil)))
@@ -145,7 +146,7 @@ final class StatusChecks: Sendable {
 
     private func disk() -> Component? {
         guard let space = DiskSpace(of: parts.stateDirectory) else { return nil }
-        // How much exactly is for signed-in people.
+        // Only signed-in people may see the exact number.
         if space.freeBytes < parts.reserveBytes {
             return Component("disk", .failed, "Too full to write; free some space.")
         }

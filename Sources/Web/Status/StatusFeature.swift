@@ -5,7 +5,7 @@ import Telemetry
 import TransportSecurity
 
 extension WebFeature {
-    /// How the server is: for people, for load balancers, for Prometheus.
+    /// The server's status: for people, for load balancers, for Prometheus.
     static let status = WebFeature(
         name: "status",
         metrics: { services, out in

@@ -3,7 +3,7 @@ import Model
 import Storage
 import Wire
 
-/// The status page, as a pure value: what is known in, HTML out.
+/// The status page as a pure function: data in, HTML out.
 struct StatusPage {
     let report: StatusReport
     let incidents: [Incident]
@@ -12,7 +12,7 @@ struct StatusPage {
     let version: String
     let uptime: String
     let now: Timestamp
-    /// Private figures; empty for strangers.
+    /// Private figures. Empty for people who are not signed in.
     let numbers: [(String, String)]
 
     /// Whether the reader is signed in.
@@ -70,7 +70,7 @@ struct StatusPage {
         DurationText.text(Int((ContinuousClock.now - report.checkedAt).components.seconds))
     }
 
-    /// Incidents that the page shows: it stays below 20 KB however long they are.
+    /// The maximum number of incidents on the page: it stays below 20 KB however long they are.
     private static let noticesShown = 3
 
     private var notices: HTML {
@@ -86,11 +86,11 @@ struct StatusPage {
             """, .warning)
     }
 
-    /// One bar a day, the newest at the right; each has its words for those who do not see it.
+    /// One bar for each day, the newest at the right. Each has a text for people who cannot see it.
     private var history: HTML {
         let today = Int(now.milliseconds / 86_400_000)
         let known = Dictionary(days.map { ($0.day, $0) }) { $1 }
-        // Before the first record there was nothing to measure.
+        // There is no data before the first record.
         let first = days.first?.day ?? today
         var measured: [Double] = []
         let bars = (today - Availability.days + 1...today).map { day -> Chart.Bar in
@@ -116,13 +116,13 @@ struct StatusPage {
 
     private static func percent(_ share: Double) -> String { String((share * 1000).rounded(.down) / 10) }
 
-    /// The part of a day in which the server was there and worked. The first and the last day are not whole.
+    /// The share of a day in which the server was running and working. The first and the last day are not complete.
     static func share(_ day: Availability?, isFirst: Bool, isToday: Bool, now: Timestamp) -> Double {
-        // The first minute of a day has not been written down yet.
+        // The first minute of a day has not been recorded yet.
         guard let day else { return isToday ? 1 : 0 }
         let measured = day.readySeconds + day.degradedSeconds
         let elapsed = isFirst ? measured : isToday ? Int(now.milliseconds / 1000 % 86400) : 86400
-        // Records come once a minute: the minute that is not over yet is nobody's fault.
+        // Records are written once a minute: the current minute does not count as downtime.
         let expected = max(measured, elapsed - 120)
         return expected <= 0 ? 1 : min(1, Double(day.readySeconds) / Double(expected))
     }

@@ -10,7 +10,7 @@ import Telemetry
 import TransportSecurity
 import Wire
 
-/// `/` and `/status`: how the server is, for people.
+/// `/` and `/status`: the server's status, for people.
 struct StatusRoutes: Sendable {
     let parts: WebParts
     let board: StatusChecks
@@ -24,7 +24,7 @@ struct StatusRoutes: Sendable {
 
     @Sendable private func page(_ request: Request, _ context: WebContext) async throws -> Response {
         let report = await board.report()
-        // A database that does not answer is said in the report; the page shows that instead of failing with it.
+        // If the database does not answer, the report says so, and the page is still shown.
         let (incidents, days) =
             (try? await parts.database.read {
                 (try Incident.list(includingResolved: false, in: $0), try Availability.all(in: $0))

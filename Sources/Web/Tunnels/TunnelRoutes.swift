@@ -11,7 +11,7 @@ import Wire
 struct TunnelRoutes: Sendable {
     let tunnels: TunnelOperations
     let resources: TunnelResources
-    /// Of the link's identity; nil where the server speaks no HTTPS.
+    /// The public key of the link's identity. Nil if the server has no HTTPS.
     let linkKey: String?
 
     func add(to routes: Routes) {
@@ -77,7 +77,7 @@ struct TunnelRoutes: Sendable {
         return .json(resources.resource(made), status: .created)
     }
 
-    /// `?all=yes` for everybody's, where the role allows it.
+    /// `?all=yes` for all tunnels, if the role allows it.
     @Sendable private func list(_ request: Request, _ context: WebContext, _ caller: Caller) async throws -> Response {
         let all = try await tunnels.list(all: try request.yesOrNo("all"), by: caller)
         return .json(all.map(resources.resource))
@@ -120,10 +120,10 @@ struct TunnelRoutes: Sendable {
     }
 }
 
-/// Tunnels as the API and the pages show them.
+/// Tunnels in the format of the API and the pages.
 struct TunnelResources: Sendable {
     let server: TunnelServer
-    /// Whether browsers trust the certificate that a host's visitors are shown.
+    /// Whether browsers trust the certificate presented for a host.
     let isTrusted: @Sendable (String) -> Bool
 
     func resource(_ listed: TunnelOperations.Listed) -> TunnelResource {

@@ -1,13 +1,13 @@
 import Glibc
 
-/// How the certificate of the tunnel domain stands.
+/// The state of the tunnel domain's certificate.
 public struct TunnelCertificateReport: Sendable {
     let domain: String
-    /// Whether browsers take it.
+    /// Whether browsers trust it.
     let isTrusted: Bool
-    /// What went wrong last with ordering it.
+    /// The last error when it was ordered.
     let problem: String?
-    /// Epoch seconds; nil where there is none.
+    /// Epoch seconds. Nil if there is none.
     let notAfter: Int?
 
     public init(domain: String, isTrusted: Bool, problem: String?, notAfter: Int?) {
@@ -17,10 +17,10 @@ public struct TunnelCertificateReport: Sendable {
         self.notAfter = notAfter
     }
 
-    /// Two weeks: long enough to find out why it was not renewed. In seconds.
+    /// Two weeks, in seconds: long enough to find out why it was not renewed.
     private static let warningSeconds = 14 * 86_400
 
-    /// As the status page shows it.
+    /// The component for the status page.
     func component(tunnels: Int, now: Int) -> Component {
         let count = "\(tunnels) \(tunnels == 1 ? "tunnel" : "tunnels") connected"
         guard let notAfter, isTrusted else {

@@ -1,7 +1,7 @@
 import CertificateAuthorities
 
 extension Settings {
-    /// Where the certificate comes from.
+    /// The source of the certificate.
     static let certificatesGroup: [any AnyTypedSetting] = [
         tlsMode, tlsNames, tlsCertificate, tlsKey, acmeDirectory, acmeEmail, acmeAgree, acmeChallenge, acmeCAFile,
         acmeEABKeyId, acmeEABHMACKey,
@@ -37,7 +37,7 @@ extension Settings {
         "acme-eab-hmac-key", .text, "External account binding: the key, base64url.", isSecret: true)
 }
 
-/// How this server proves its own names.
+/// How this server proves that it controls its own names.
 enum OwnNameChallenge: String, Sendable, CaseIterable {
     case http = "http-01"
     case tlsALPN = "tls-alpn-01"
@@ -50,11 +50,11 @@ enum OwnNameChallenge: String, Sendable, CaseIterable {
     }
 }
 
-/// Where the certificate comes from.
+/// The source of the certificate.
 enum TLSMode: String, Sendable, CaseIterable {
-    /// Made here, and pinned by clients.
+    /// Created here and pinned by clients.
     case selfSigned = "self-signed"
-    /// Files that somebody else keeps fresh.
+    /// Files that another program renews.
     case files
     case acme
 }

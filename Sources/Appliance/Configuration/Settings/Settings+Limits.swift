@@ -1,5 +1,5 @@
 extension Settings {
-    /// How often an address may do something.
+    /// Rate limits of an address.
     static let limitsGroup: [any AnyTypedSetting] = [
         joinsPerMinute, publicCallsPerMinute, connectionsPerAddress,
     ]

@@ -1,5 +1,5 @@
 extension Settings {
-    /// Where the server listens, and how people reach it.
+    /// The server's listeners and its public address.
     static let listeningGroup: [any AnyTypedSetting] = [
         https, http, publicURL, trustedProxies,
     ]

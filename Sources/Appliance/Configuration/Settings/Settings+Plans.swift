@@ -2,7 +2,7 @@ import Operations
 import Storage
 
 extension Settings {
-    /// What organisations may use.
+    /// The limits of organisations.
     static let plansGroup: [any AnyTypedSetting] = [
         planDefault, planLimits, upgradeURL,
     ]

@@ -1,7 +1,7 @@
 import Logging
 
 extension Settings {
-    /// Where the server keeps its files, and what it logs.
+    /// The server's files and its log.
     static let serverGroup: [any AnyTypedSetting] = [
         logLevel, logFormat, logAddresses, eventLoops,
     ]
@@ -20,7 +20,7 @@ extension Settings {
         "Threads that serve connections, each its share of the rooms; one for each processor if it is not set.")
 }
 
-/// How much is logged.
+/// The log level.
 enum LogLevel: String, Sendable, CaseIterable {
     case debug, info, warning, error
 }

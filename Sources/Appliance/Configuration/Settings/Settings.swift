@@ -1,6 +1,7 @@
-/// Every setting, written once: its line in the file, its variable, its flag and its text in the documentation are made from here.
+/// All settings, each defined once: its line in the file, its variable, its flag and its text in the documentation are
+/// generated from here.
 ///
-/// A feature's settings stand together in a file of its name; a new feature adds its group to ``all``.
+/// The settings of a feature are in a file with its name. A new feature adds its group to ``all``.
 enum Settings {
     /// In the order of the configuration file.
     static let all: [any AnyTypedSetting] =
