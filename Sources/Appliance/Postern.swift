@@ -7,7 +7,7 @@ import Model
 import Storage
 import TransportSecurity
 
-/// The command line. Exit statuses: 0 done, 1 refused or failed, 2 wrong usage, 75 try again; `share` exits as its command does.
+/// The command line. Exit statuses: 0 done, 1 refused or failed, 2 wrong usage, 75 try again; `share` exits with its command's status.
 @main
 struct Postern: AsyncParsableCommand {
     static let version = "0.3.1"
@@ -28,7 +28,7 @@ struct Postern: AsyncParsableCommand {
         version: "postern \(version)",
         subcommands: [
             ShareCommand.self, JoinCommand.self, HTTPCommand.self, TCPCommand.self, TLSCommand.self, TunnelCommand.self,
-            MachineCommand.self, AgentCommand.self,
+            MachineCommand.self, AgentCommand.self, DomainCommand.self,
             LoginCommand.self, BenchCommand.self, DemoCommand.self,
             ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, OrganisationCommand.self,
             AuditCommand.self,
@@ -38,7 +38,7 @@ struct Postern: AsyncParsableCommand {
         ])
 
     static func main() async {
-        // A crash must not write keys to a disk.
+        // A crash must not write keys to disk.
         postern_forbid_core_dumps()
         signal(SIGPIPE, SIG_IGN)
         let outcome = await run(nil)
@@ -46,7 +46,7 @@ struct Postern: AsyncParsableCommand {
         Glibc.exit(outcome.status)
     }
 
-    /// How a command ended: what is said last, where, and the exit status.
+    /// The result of a command: its last output, where to write it, and the exit status.
     struct Outcome {
         var text: TerminalText = ""
         var descriptor: CInt = 2
@@ -70,7 +70,7 @@ struct Postern: AsyncParsableCommand {
         }
     }
 
-    /// The parser calls a command that it does not know an unexpected argument, and shows the whole help for `help` and such a word.
+    /// The parser reports an unknown command as an unexpected argument, and shows the whole help for `help` with an unknown word.
     private static func unknownCommand(_ arguments: [String]) -> Outcome? {
         let words = arguments.first == "help" ? arguments.dropFirst() : arguments[...]
         let known = configuration.subcommands.flatMap {
@@ -92,9 +92,9 @@ struct Postern: AsyncParsableCommand {
         case let error as ExitCode: return Outcome(status: error.rawValue)
         default: break
         }
-        // What the parser throws: help and versions are no errors, everything else is wrong usage.
+        // Errors of the parser: help and versions are not errors, everything else is wrong usage.
         let code = exitCode(for: error)
-        // Help and usage, and words of this command line.
+        // Help and usage, and words from this command line.
         let text = TerminalText(trusted: fullMessage(for: error))
         if code == .success { return Outcome(text: text, descriptor: 1) }
         return Outcome(text: text, status: code == .validationFailure ? 2 : 1)

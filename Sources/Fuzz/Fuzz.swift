@@ -33,6 +33,17 @@ private enum Parsers {
         linkEngine,
         request,
         response,
+        { bytes in
+            for kind in [DNSQuery.Kind.text, .address, .authorization] {
+                guard
+                    case .records(let records, _) = DNSQuery(id: 0, name: "a", kind: kind).answer(
+                        ByteBuffer(bytes: bytes))
+                else { continue }
+                for record in records {
+                    _ = (DNSQuery.text(record), DNSQuery.address(record), DNSQuery.authorization(record))
+                }
+            }
+        },
         { if let asked = DNSQuestion(ByteBuffer(bytes: $0)) { _ = DNSZone(name: "a", server: "b").answer(asked) } },
     ]
 

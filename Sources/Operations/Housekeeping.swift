@@ -8,30 +8,32 @@ public import Storage
 import Telemetry
 import Tunnels
 
-/// What the server does by itself while it runs: it cuts off revoked peers, and keeps the usage ledger.
+/// Background work of the server: closes connections of revoked peers and updates the usage ledger.
 public struct Housekeeping: Service {
-    /// How soon another process's revocation takes effect here.
+    /// The interval after which another process's revocation takes effect here.
     private static let revocationPause = Duration.milliseconds(500)
-    /// The ledger's step.
+    /// The interval between two updates of the ledger.
     private static let meterPause = Duration.seconds(60)
-    /// Rounds of metering between clearing away what is old: an hour.
+    /// The number of metering rounds between two removals of old rows: an hour.
     private static let roundsBetweenClearing = 60
 
     public let database: Database
     public let relay: RelayServer
-    /// Nil where the server has no tunnels.
+    /// Nil if the server has no tunnels.
     private let tunnels: TunnelOperations?
     private let machines: MachineOperations?
+    private let domains: DomainOperations?
     private let historyDays: Int
     public let logger: Logger
-    /// A database that fails is said once in a while, not with each of two looks a second.
+    /// A failing database is logged at intervals, not for each of the two checks per second.
     private let unread = RateLimitedLog("revocations cannot be read", level: .error)
 
-    /// - Parameter historyDays: how long ended share sessions are kept; 0 for ever.
+    /// - Parameter historyDays: how long ended share sessions are kept. 0 keeps them without limit.
     public init(
         database: Database, relay: RelayServer, tunnels: TunnelOperations?, machines: MachineOperations?,
-        historyDays: Int, logger: Logger
+        domains: DomainOperations? = nil, historyDays: Int, logger: Logger
     ) {
+        self.domains = domains
         self.machines = machines
         self.tunnels = tunnels
         self.database = database
@@ -44,13 +46,14 @@ public struct Housekeeping: Service {
         await withDiscardingTaskGroup { group in
             group.addTask { await cancelWhenGracefulShutdown { await watchRevocations() } }
             group.addTask { await cancelWhenGracefulShutdown { await meter() } }
+            if let domains { group.addTask { await cancelWhenGracefulShutdown { await prove(domains) } } }
         }
         await writeUsage()
     }
 
     private func watchRevocations() async {
-        // From the beginning of what is kept: one that came while the server started is not overlooked, and one that came before
-        // finds nobody.
+        // Starts with the oldest stored revocation: one that was added while the server started is not missed, and one
+        // that was added earlier matches no connection.
         var last = 0
         while !Task.isCancelled {
             let known = last
@@ -62,6 +65,18 @@ public struct Housekeeping: Service {
                 }
             } catch { unread.log(to: logger, metadata: ["error": "\(error)"]) }
             try? await Task.sleep(for: Self.revocationPause)
+        }
+    }
+
+    /// Verifies the proofs of domains again. Name servers may be slow: no other work waits for them.
+    private func prove(_ domains: DomainOperations) async {
+        while !Task.isCancelled {
+            do {
+                try await Task.sleep(for: Self.meterPause)
+                try await domains.upkeep()
+            } catch is CancellationError { return } catch {
+                logger.error("cannot verify domains", metadata: ["error": "\(error)"])
+            }
         }
     }
 
@@ -78,7 +93,7 @@ public struct Housekeeping: Service {
         }
     }
 
-    /// - Returns: the time up to which credentials that ended by themselves are on the list.
+    /// - Returns: the time up to which expired credentials have been added to the list.
     private func revokeExpired(since: Timestamp) async -> Timestamp {
         let now = Timestamp.now()
         do {
@@ -90,7 +105,7 @@ public struct Housekeeping: Service {
         }
     }
 
-    /// What cannot be written down now is part of the next round's numbers.
+    /// Numbers that cannot be stored now are included in the next round.
     private func writeUsage(pausedSince: Timestamp? = nil) async {
         let bytes = await relay.bytesRelayed()
         do {
@@ -110,11 +125,11 @@ public struct Housekeeping: Service {
                 try Audit.anchorAll(now: .now(), in: connection)
                 return try Organisation.purge(now: .now(), in: connection)
             }
-            // Each batch is a transaction of its own.
+            // Each batch is a separate transaction.
             while try await database.write({ try History.clearAway(olderThan: historyDays, now: .now(), in: $0) }) > 0 {
             }
             for name in gone { logger.notice("a deleted organisation was removed", metadata: ["name": "\(name)"]) }
-            // Outside of the database, so that an older copy in its place can be detected.
+            // Stored outside of the database, so that an older copy of the database can be detected.
             let head = try await database.read { try Audit.head(in: $0.tenant(Audit.appliance)) }
             if let head {
                 logger.info(

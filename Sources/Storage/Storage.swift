@@ -6,16 +6,15 @@ extension Database {
     /// The file's name inside the state directory.
     public static let fileName = "postern.db"
 
-    /// Every row of these belongs to exactly one organisation.
+    /// Every row of these tables belongs to exactly one organisation.
     static let tenantTables = StorageFeature.all.reduce(into: Set<String>()) { $0.formUnion($1.tenantTables) }
 
-    /// Opens, and where necessary creates or migrates, the database in a state directory.
+    /// Opens the database in a state directory. Creates or migrates it if necessary.
     /// - Parameters:
     ///   - reserveBytes: free disk space below which writes are refused, in bytes; 0 never refuses.
-    ///   - masterKey: a file that systemd hands over; it wins over the one in the state directory.
-    ///   - plans: what plans allow.
-    /// - Throws: ``StorageError``; `.newer` when a newer version of Postern wrote the file; `.unavailable` when the keys do not belong
-    ///   to it.
+    ///   - masterKey: a file from systemd. It has priority over the one in the state directory.
+    ///   - plans: the limits of the plans.
+    /// - Throws: ``StorageError``; `.newer` if a newer version of Postern wrote the file; `.unavailable` if the keys do not belong to it.
     public convenience init(
         stateDirectory: String, metrics: DatabaseMetrics = DatabaseMetrics(), reserveBytes: Int = 0,
         masterKey: String? = nil, plans: PlanCatalogue = PlanCatalogue()
@@ -25,7 +24,7 @@ extension Database {
             directory: stateDirectory, name: Self.fileName, migrations: Migration.all, tenantTables: Self.tenantTables,
             metrics: metrics, reserveBytes: reserveBytes
         ) { path in
-            // Behind the migrations: a start that ends in between leaves a database, and no keys without one.
+            // After the migrations: if a start is interrupted here, it leaves a database without keys, but never keys without a database.
             try SQLiteConnection(path: path, mode: .readOnly).read {
                 try Keyring.refuseToReplace(stateDirectory: stateDirectory, credential: masterKey, usedBy: $0)
             }
@@ -39,9 +38,9 @@ extension Database {
     /// Keys and plans that rules inside transactions use.
     public var keysAndPlans: KeysAndPlans { extras as? KeysAndPlans ?? .none }
 
-    /// Makes a new master key and wraps all data keys with it; `note` runs in the same transaction.
-    /// - Returns: how many data keys there are.
-    /// - Throws: ``Refusal`` where the master key is a credential; ``StorageError``.
+    /// Creates a new master key and wraps all data keys with it. `note` runs in the same transaction.
+    /// - Returns: the number of data keys.
+    /// - Throws: ``Refusal`` if the master key is a credential; ``StorageError``.
     public func rotateMasterKey(
         note: @escaping @Sendable (Transaction, Int) throws -> Void
     ) async throws -> Int {
@@ -56,14 +55,14 @@ extension Database {
 }
 
 extension Transaction {
-    /// Keys and plans, which rules inside a transaction need.
+    /// Keys and plans, for rules inside a transaction.
     public var keysAndPlans: KeysAndPlans { extras as? KeysAndPlans ?? .none }
 }
 
 extension StorageFeature {
-    /// A new capability is one more name here.
+    /// Add each new feature here.
     static let all: [StorageFeature] = [
-        .sharing, .tunnels, .machines, .organisations, .plans, .audit, .accounts, .keys, .upkeep,
+        .sharing, .tunnels, .machines, .domains, .organisations, .plans, .audit, .accounts, .keys, .upkeep,
     ]
 }
 

@@ -10,14 +10,16 @@ import Synchronization
 public import Telemetry
 public import TransportSecurity
 
-/// The edge: links of machines, the tunnels that they serve, and their visitors. It knows no table and no account.
+/// The edge: the machines' links, the tunnels they serve, and their visitors. It uses no tables and no accounts.
 public final class TunnelServer: Sendable {
     struct State {
         /// By name.
         var names: [String: TunnelHandle] = [:]
         var tunnels: [String: TunnelHandle] = [:]
-        /// Names of tunnels that nobody serves at the moment.
+        /// The names of tunnels that are not served at the moment.
         var known: [String: KnownTunnel] = [:]
+        /// The host names of organisations, each with its tunnel.
+        var domains: [String: DomainTarget] = [:]
         /// By the link's id.
         var links: [String: LinkHandle] = [:]
         /// By the machine's id.
@@ -26,7 +28,7 @@ public final class TunnelServer: Sendable {
         var isStopping = false
     }
 
-    /// A link as all threads know it.
+    /// A link, as all threads may use it.
     struct LinkHandle: Sendable {
         let id: String
         let loop: any EventLoop
@@ -36,7 +38,7 @@ public final class TunnelServer: Sendable {
     }
 
     public let configuration: TunnelConfiguration
-    /// Hears of tunnels and machines that come and go.
+    /// Notified when tunnels and machines start or end.
     public let changes: ChangeFeed
     let authority: any TunnelAuthority
     let metrics: TunnelMetrics
@@ -46,16 +48,16 @@ public final class TunnelServer: Sendable {
     let budget: CreditBudget
     let log: TunnelLog
     let proxies: TrustedProxies
-    /// Connections by address, those to ports included.
+    /// The number of connections by address, including those to ports.
     let connections: ConnectionCounter
     let state = Mutex(State())
-    /// Where HTTPS listens.
+    /// The port of the HTTPS listener.
     private let httpsPort = Atomic<Int>(443)
     private let budgets = Mutex<[String: CreditBudget]>([:])
 
     /// - Parameters:
-    ///   - counters: where tunnels count what they carry.
-    ///   - background: for what is written down after a tunnel has ended.
+    ///   - counters: where tunnels count their traffic.
+    ///   - background: stores the totals after a tunnel has ended.
     public init(
         authority: any TunnelAuthority, configuration: TunnelConfiguration, group: any EventLoopGroup,
         metrics: TunnelMetrics, counters: KeptCounters, background: BackgroundWork,
@@ -74,7 +76,7 @@ public final class TunnelServer: Sendable {
         budget = CreditBudget(limit: configuration.memoryBytes)
     }
 
-    /// Where HTTPS turned out to listen, for addresses of tunnels.
+    /// Sets the HTTPS listener's port, for the addresses of tunnels.
     public func listens(onHTTPS port: Int) { httpsPort.store(port, ordering: .relaxed) }
 
     /// The address that people open.
@@ -82,7 +84,7 @@ public final class TunnelServer: Sendable {
         configuration.url(name: name, port: port, isHTTP: isHTTP, standardPort: httpsPort.load(ordering: .relaxed))
     }
 
-    /// What all links of an organisation may hold in memory; kept for as long as the server runs.
+    /// The memory budget for all links of an organisation. Kept for as long as the server runs.
     func budget(of organisation: String) -> CreditBudget {
         budgets.withLock { budgets in
             if let known = budgets[organisation] { return known }
@@ -92,10 +94,10 @@ public final class TunnelServer: Sendable {
         }
     }
 
-    /// The ways in that are chosen by the TLS client hello.
+    /// The protocols that are chosen by the TLS client hello.
     /// - Parameters:
-    ///   - link: TLS of the server's end of links.
-    ///   - tls: TLS of visitors.
+    ///   - link: the TLS settings for the server's end of links.
+    ///   - tls: the TLS settings for visitors.
     public func entrances(
         link: TLSContext, tls: TLSContext, events: ConnectionEvents
     ) -> [any ClientHelloProtocol] {
@@ -109,16 +111,17 @@ public final class TunnelServer: Sendable {
 
     enum Route {
         case answer(EdgeAnswer)
-        /// A page of the edge's own.
+        /// A page of the edge itself.
         case page(ByteBuffer)
         case tunnel(TunnelHandle)
     }
 
-    /// Where a request goes: decided by its own host, whatever the connection's TLS name was.
+    /// Decides where a request goes. Uses the request's own host, not the connection's TLS name.
     func route(_ head: RequestHead) -> Route {
         guard let host = head.host else { return .answer(.badHost) }
         guard head.method != "CONNECT", head.method != "TRACE" else { return .answer(.method) }
-        guard let name = configuration.name(in: host) else { return .answer(.misdirected) }
+        guard let place = place(of: host) else { return .answer(.misdirected) }
+        let name = place.tunnelName
         if head.target == EdgePage.abusePath {
             return .page(
                 EdgeAnswer.message(
@@ -126,25 +129,45 @@ public final class TunnelServer: Sendable {
                     isHead: head.method == "HEAD", closes: !head.keepsAlive || head.body != .none))
         }
         let (live, known) = state.withLock { ($0.names[name], $0.known[name]) }
+        // The tunnel was removed, and another organisation may use its name now.
+        if let id = place.tunnelId, (live?.grant.id ?? known?.id) != id { return .answer(.unknown) }
         if known?.isPaused == true { return .answer(.paused) }
         guard let live else { return .answer(known.map { .offline(lastSeen: $0.lastSeen?.readable) } ?? .unknown) }
-        // The machine ends TLS itself; this connection's was ended here.
+        // The machine terminates TLS itself, but this connection's TLS was terminated here.
         guard live.grant.kind == .http else { return .answer(.misdirected) }
         return .tunnel(live)
     }
 
-    func live(name: String) -> TunnelHandle? { state.withLock { $0.names[name] } }
+    /// Whether the host belongs to a tunnel.
+    public func isTunnels(_ host: String) -> Bool { place(of: host) != nil }
 
-    // MARK: What Operations says
+    /// The tunnel of a host. Its id is nil for a name below the tunnel domain, which any tunnel with that name serves.
+    private func place(of host: String) -> (tunnelName: String, tunnelId: String?)? {
+        if let name = configuration.name(in: host) { return (name, nil) }
+        return state.withLock { $0.domains[host] }.map { ($0.tunnelName, $0.tunnelId) }
+    }
 
-    /// Names exist while their machine is away.
+    /// The tunnel that serves a host now.
+    func live(host: String) -> TunnelHandle? {
+        guard let place = place(of: host), let live = state.withLock({ $0.names[place.tunnelName] }),
+            place.tunnelId.map({ $0 == live.grant.id }) ?? true
+        else { return nil }
+        return live
+    }
+
+    // MARK: Changes by Operations
+
+    /// Names stay known while their machine is away.
     public func know(_ name: String, _ tunnel: KnownTunnel) {
         state.withLock { $0.known[name] = tunnel }
     }
 
+    /// Replaces all known hosts with these. The hosts are in lower case.
+    public func route(domains: [String: DomainTarget]) { state.withLock { $0.domains = domains } }
+
     public func forget(name: String) { state.withLock { $0.known[name] = nil } }
 
-    /// What is served now, by the tunnels' ids.
+    /// The tunnels that are served now, by their ids.
     public func statuses() async -> [String: TunnelStatus] {
         let handles = state.withLock { Array($0.tunnels.values) }
         var found: [String: TunnelStatus] = [:]
@@ -165,7 +188,7 @@ public final class TunnelServer: Sendable {
 
     public var liveIds: [String] { state.withLock { Array($0.tunnels.keys) } }
 
-    /// Ends a tunnel that is served now: its visitors' connections close, and its command is told why.
+    /// Ends a tunnel that is served now: its visitors' connections are closed, and its command gets the reason.
     /// - Returns: whether it was served.
     @discardableResult
     public func end(id: String, reason: String) -> Bool {
@@ -174,7 +197,7 @@ public final class TunnelServer: Sendable {
         return true
     }
 
-    /// Lets visitors of a tunnel in, or not, from now on; those who are in are cut off.
+    /// Admits visitors of a tunnel or refuses them from now on. If it is paused, existing connections are closed.
     public func setPaused(id: String, name: String?, _ isPaused: Bool) {
         let handle = state.withLock { state in
             if let name { state.known[name]?.isPaused = isPaused }
@@ -185,23 +208,23 @@ public final class TunnelServer: Sendable {
         changes.changed(.tunnels, in: handle.grant.organisationId)
     }
 
-    /// Ends the links of those who are let in no more.
+    /// Ends the links that are no longer admitted.
     public func revoke(_ revoked: RevokedLinks) async {
         let links = state.withLock { $0.links.values.filter { Self.isMeant($0.session, by: revoked) } }
         for link in links {
-            // A role may have lost something that has nothing to do with links.
+            // The member's role may have changed in a way that does not affect links.
             if case .member = revoked, await link.session.isStillGood() { continue }
             cut(link, "Your access was taken back; sign in again with 'postern login'.")
         }
     }
 
-    /// Cuts links whose people may not have them any more: looked at now and then, for what no revocation says.
+    /// Closes links whose owners may no longer have them. Called from time to time, for changes without a revocation.
     public func cutForgotten() async {
         forgetTakeovers()
         await cut(state.withLock { Array($0.links.values) })
     }
 
-    /// The same for one organisation, after something has changed there.
+    /// The same for one organisation, after a change there.
     public func cutForgotten(of organisation: String) async {
         await cut(state.withLock { $0.links.values.filter { $0.session.organisationId == organisation } })
     }
@@ -212,7 +235,7 @@ public final class TunnelServer: Sendable {
         }
     }
 
-    /// - Parameter person: what a person's command is told.
+    /// - Parameter person: the message for a person's command.
     private func cut(_ link: LinkHandle, _ person: String) {
         let name = (link.session as? any MachineSession)?.machineName
         let sentence = name.map {
@@ -229,8 +252,8 @@ public final class TunnelServer: Sendable {
         }
     }
 
-    /// Tells every machine to come back, and takes no more links.
-    /// - Parameter milliseconds: until it is worth coming back.
+    /// Tells every machine to reconnect, and accepts no more links.
+    /// - Parameter milliseconds: the delay before machines should reconnect.
     public func goAway(reconnectIn milliseconds: Int) {
         let links = state.withLock { state in
             state.isStopping = true
@@ -241,11 +264,11 @@ public final class TunnelServer: Sendable {
         }
     }
 
-    // MARK: What links say
+    // MARK: Link events
 
     func remove(link: String) { state.withLock { $0.links[link] = nil } }
 
-    /// - Returns: nil where the server is stopping.
+    /// - Returns: nil if the server is stopping.
     func add(_ link: LinkHandle) -> Bool {
         state.withLock { state in
             guard !state.isStopping else { return false }
@@ -256,9 +279,9 @@ public final class TunnelServer: Sendable {
 
     enum Start {
         case started
-        /// By another command.
+        /// Served by another command.
         case isServed(since: Timestamp, from: String)
-        /// The same command's link before this one, which is dead and does not know it yet.
+        /// The same command's previous link. It is dead and has not noticed it yet.
         case replaces(TunnelHandle)
     }
 
@@ -272,7 +295,7 @@ public final class TunnelServer: Sendable {
     private func enter(_ handle: TunnelHandle) -> Start {
         state.withLock { state in
             let before = state.tunnels[handle.grant.id]
-            // A machine's newer link stands in the place of its older one.
+            // A machine's newer link replaces its older one.
             let isSameMachine = before?.machineId != nil && before?.machineId == handle.machineId
             if let before, before.instance != handle.instance, !isSameMachine {
                 return .isServed(since: before.since, from: before.from)
@@ -288,17 +311,28 @@ public final class TunnelServer: Sendable {
         }
     }
 
-    /// A tunnel is served no more by this link.
+    /// This link no longer serves a tunnel.
     func ended(_ grant: TunnelGrant, by link: String, isForgotten: Bool) {
         defer { changes.changed(.tunnels, in: grant.organisationId) }
         state.withLock { state in
             guard state.tunnels[grant.id]?.link == link else { return }
             state.tunnels[grant.id] = nil
-            // The name may be somebody else's by now.
+            // The name may belong to another tunnel by now.
             guard let name = grant.name, state.names[name]?.grant.id == grant.id else { return }
             state.names[name] = nil
             guard state.known[name]?.id == grant.id else { return }
             if isForgotten { state.known[name] = nil } else { state.known[name]?.lastSeen = .now() }
         }
+    }
+}
+
+/// The tunnel that an organisation's host name leads to.
+public struct DomainTarget: Sendable, Equatable {
+    let tunnelName: String
+    let tunnelId: String
+
+    public init(tunnelName: String, tunnelId: String) {
+        self.tunnelName = tunnelName
+        self.tunnelId = tunnelId
     }
 }

@@ -18,7 +18,7 @@ public import Telemetry
 public import TransportSecurity
 import Tunnels
 
-/// The appliance seen from outside: REST, pages and the relay, on its listeners.
+/// The appliance's external interface: REST, pages and the relay, on its listeners.
 public struct WebServer: Service {
     private let configuration: WebConfiguration
     private let parts: WebParts
@@ -26,11 +26,12 @@ public struct WebServer: Service {
     private let relay: RelayServer
     private let tunnels: TunnelOperations
     private let machines: MachineOperations
+    private let domains: DomainOperations
     let responder: RouterResponder<WebContext>
     private let redirects: RouterResponder<WebContext>
     private let recorder: AvailabilityRecorder
     private let upkeep: Housekeeping
-    /// What the API's description and the permission matrix must name.
+    /// The routes for the API's description and the permission matrix.
     let descriptions: [RouteDescription]
     private let table: RouteTable
     private let events: ConnectionEvents
@@ -41,7 +42,7 @@ public struct WebServer: Service {
     private let onRunning: @Sendable ([BoundListener]) -> Void
     private var logger: Logger { parts.logger }
 
-    /// - Parameter onRunning: called once, with where it listens.
+    /// - Parameter onRunning: called once, with the bound addresses.
     public init(
         configuration: WebConfiguration, parts: WebParts, group: any EventLoopGroup,
         onRunning: @escaping @Sendable ([BoundListener]) -> Void
@@ -83,31 +84,35 @@ public struct WebServer: Service {
                 proxies: TrustedProxies(configuration.trustedProxies), connections: connections, changes: changes,
                 logger: parts.logger))
         machines = MachineOperations(database: database, server: tunnels.server)
-        // RFC 9110, section 9.1: HEAD is answered wherever GET is.
+        domains = DomainOperations(
+            database: database, server: tunnels.server, lookup: parts.lookup, certificates: parts.domainCertificates)
+        // RFC 9110, section 9.1: HEAD is supported wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
         table = RouteTable()
+        let edge = tunnels.server
+        let isTunnels: @Sendable (String) -> Bool = { edge.isTunnels($0) }
         router.add(
             middleware: EdgeMiddleware(
                 metrics: parts.metrics.requests, events: events, routes: table, hsts: configuration.hsts,
-                tunnels: configuration.tunnels, upgradeURL: configuration.accounts.upgradeURL))
+                isTunnels: isTunnels, upgradeURL: configuration.accounts.upgradeURL))
         let board = StatusChecks(parts, group: group)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
         upkeep = Housekeeping(
-            database: database, relay: relay, tunnels: tunnels, machines: machines,
+            database: database, relay: relay, tunnels: tunnels, machines: machines, domains: domains,
             historyDays: configuration.historyDays,
             logger: parts.logger)
         let routes = Routes(
             router: router, table: table, publicCalls: publicCalls, authenticator: authenticator, database: database,
             changes: changes)
         let services = Self.services(
-            configuration, parts, authenticator, tokens, board, relay, tunnels, machines, mail, events)
+            configuration, parts, authenticator, tokens, board, relay, tunnels, machines, domains, mail, events)
         for feature in WebFeature.all { feature.routes(services, routes) }
         descriptions = routes.descriptions
         responder = router.buildResponder()
         let redirects = Router(context: WebContext.self)
         RedirectRoutes(
             port: configuration.redirectPort, names: configuration.names, answers: parts.challenges,
-            tunnels: configuration.tunnels
+            isTunnels: isTunnels
         ).add(
             to: redirects)
         self.redirects = redirects.buildResponder()
@@ -116,7 +121,7 @@ public struct WebServer: Service {
     private static func services(
         _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator, _ tokens: AccessTokens,
         _ board: StatusChecks, _ relay: RelayServer, _ tunnels: TunnelOperations, _ machines: MachineOperations,
-        _ mail: AccountMail, _ events: ConnectionEvents
+        _ domains: DomainOperations, _ mail: AccountMail, _ events: ConnectionEvents
     ) -> WebServices {
         let database = parts.database
         let accounts = AccountOperations(
@@ -129,14 +134,15 @@ public struct WebServer: Service {
                 database: database, authenticator: authenticator, relay: relay, tunnels: tunnels.server, mail: mail),
             shares: ShareOperations(database: database, relay: relay, changes: tunnels.server.changes), relay: relay,
             tunnels: tunnels,
-            machines: machines, events: events, board: board)
+            machines: machines, domains: domains, events: events, board: board)
     }
 
-    /// Serves until a graceful shutdown, then tells every peer to come back and waits for connections to end.
+    /// Serves until a graceful shutdown, then tells every peer to reconnect and waits for connections to end.
     public func run() async throws {
         try await ShareOperations(database: parts.database, relay: relay).reopenRooms()
         try await tunnels.load()
         try await machines.load()
+        try await domains.load()
         let proxies = TrustedProxies(configuration.trustedProxies)
         let (events, relay, tunnels, known) = (self.events, self.relay, self.tunnels, self.table)
         var hellos: [any ClientHelloProtocol] = []
@@ -160,7 +166,7 @@ public struct WebServer: Service {
                     with: listener.role == .redirect ? redirects : responder, logger: logger, events: events,
                     proxies: proxies, publicOrigin: publicOrigin),
                 shared: shared, tls: listener.role == .https ? parts.tls : nil,
-                // A listener that redirects offers nothing else.
+                // A listener that redirects has no other function.
                 upgrades: listener.role == .redirect ? [] : [upgrade],
                 hellos: entrances,
                 bounds: { known.bounds($0, $1) })
@@ -179,7 +185,7 @@ public struct WebServer: Service {
         }
     }
 
-    /// Takes other limits from now on.
+    /// Applies other limits from now on.
     public func change(_ limits: WebLimits) {
         joins.change(perMinute: limits.joinsPerMinute)
         publicCalls.change(perMinute: limits.publicCallsPerMinute)
@@ -187,16 +193,17 @@ public struct WebServer: Service {
         events.logAddresses = limits.logAddresses
     }
 
-    /// Writes down every minute whether the server could serve; runs beside it.
+    /// Records every minute whether the server could serve. Runs next to the server.
     public var availability: any Service { recorder }
 
-    /// Finishes what was begun behind answers; runs beside the server, and stops after it.
+    /// Finishes work that continues after responses. Runs next to the server and stops after it.
     public var backgroundWork: any Service { BackgroundService(work: background) }
 
-    /// Keeps the ledger and cuts off whoever was revoked; runs beside it.
+    /// Updates the ledger and closes connections of revoked peers. Runs next to the server.
     public var housekeeping: any Service { upkeep }
 
-    /// A URL as browsers write its origin (RFC 6454, section 6.2): without a path, in lower case, without the scheme's own port.
+    /// The origin of a URL, as browsers write it (RFC 6454, section 6.2): without a path, in lower case, without the
+    /// scheme's default port.
     static func origin(of url: String) -> String? {
         let lower = url.lowercased()
         for (scheme, port) in [("https://", ":443"), ("http://", ":80")] where lower.hasPrefix(scheme) {
@@ -214,7 +221,7 @@ public struct WebServer: Service {
     ) -> HTTPChannelHandler.Responder {
         { request, writer, channel in
             var logger = logger
-            // Where the context keeps the request's id.
+            // The context stores the request's id here.
             logger[metadataKey: "hb.request.id"] = .stringConvertible(RequestID())
             let client = proxies.client(channel.remoteAddress?.ipAddress, request.headers[values: .forwardedFor])
             if events.logAddresses { logger[metadataKey: "address"] = "\(client.key)" }
@@ -222,7 +229,7 @@ public struct WebServer: Service {
             context.address = client.key
             context.isLoopback = client.isLoopback
             context.publicOrigin = publicOrigin
-            // The router's outermost middleware answers every error; nothing else throws.
+            // The router's outermost middleware answers every error: nothing else throws.
             var response = try await responder.respond(to: request, context: context)
             response.headers[.date] = DateHeader.now
             try await writer.write(response: response.head, body: response.body)
@@ -231,44 +238,48 @@ public struct WebServer: Service {
 }
 
 extension WebFeature {
-    /// A new capability is one more name here. ``openAPI`` is last: it describes the routes before it.
+    /// Add each new feature here. ``openAPI`` is last: it describes the routes before it.
     static let all: [WebFeature] = [
-        // The order is that of the navigation.
-        .home, .sharing, .tunnels, .machines, .organisations, .accounts, .administration, .install, .status,
+        // In the order of the navigation.
+        .home, .sharing, .tunnels, .domains, .machines, .organisations, .accounts, .administration, .install, .status,
         .documents, .live, .browser, .openAPI,
     ]
 }
 
-/// What the web server is put together from.
+/// The parts that the web server uses.
 public struct WebParts: Sendable {
     public var database: Database
     public var hasher: PasswordHasher
-    /// Nil where the owner has set no server for mail.
+    /// Nil if the owner has configured no mail server.
     public var mail: (any MailSender)?
     public var version: String
     public var metrics: ServerMetrics
-    /// Others whose word people can sign in with.
+    /// The providers that people can sign in with.
     public var providers: [any Provider] = []
-    /// Where rooms count what they carry.
+    /// The counters of the rooms' traffic.
     public var relayed = KeptCounters()
-    /// Where tunnels count what they carry.
+    /// The counters of the tunnels' traffic.
     public var tunnelCounters = KeptCounters()
-    /// For `https` listeners.
+    /// The TLS settings for `https` listeners.
     public var tls: TLSContext?
-    /// For links of machines on them.
+    /// The TLS settings for links of machines on them.
     public var link: TLSContext?
-    /// SHA-256 of the public key that links carry.
+    /// SHA-256 of the links' public key.
     public var linkKey: String?
-    /// Of the tunnel domain; nil where there is none.
+    /// The certificate of the tunnel domain. Nil if there is none.
     public var tunnelCertificate: @Sendable () -> TunnelCertificateReport? = { nil }
-    /// Whether browsers trust the certificate that is shown for a host.
+    /// Whether browsers trust the certificate presented for a host.
     public var trusts: @Sendable (String) -> Bool = { _ in false }
     public var challenges: ChallengeAnswers
     public var certificate: @Sendable () -> CertificateReport?
     public var backups: @Sendable () -> BackupReport
-    /// Makes one at once.
+    /// Looks names up. Nil if names are not looked up.
+    public var lookup: (any DomainLookup)?
+    /// Nil if this server terminates no TLS, or may not order certificates.
+    public var domainCertificates: (any DomainCertificateOrders)?
+    /// Makes a backup at once.
     public var backUp: @Sendable () async throws -> Void = {}
-    /// For administrators to look at.
+    /// Shown to administrators.
     public var settings: [SettingInForce] = []
     public var stateDirectory: String
     /// Free disk space below which writes are refused, in bytes.
@@ -296,7 +307,7 @@ public struct WebParts: Sendable {
     }
 }
 
-/// Waits for the background work at the end: the database is still open then.
+/// Waits for the background work at the end, while the database is still open.
 private struct BackgroundService: Service {
     let work: BackgroundWork
 

@@ -4,7 +4,7 @@ import Relay
 import Sockets
 import Telemetry
 
-/// What routes are made from; built once.
+/// The services that routes use, created once.
 struct WebServices: Sendable {
     let configuration: WebConfiguration
     let parts: WebParts
@@ -16,6 +16,7 @@ struct WebServices: Sendable {
     let relay: RelayServer
     let tunnels: TunnelOperations
     let machines: MachineOperations
+    let domains: DomainOperations
     let events: ConnectionEvents
     let board: StatusChecks
 

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not instal
 PUBLIC = ["/status", "/about", "/sign-in", "/register", "/forgotten", "/docs", "/docs/share", "/docs?q=tunnel", "/nowhere"]
 OWN = ["/home", "/account", "/account/second-factor", "/account/tokens", "/account/sign-ins", "/organisation",
        "/organisation/members", "/organisation/roles", "/organisation/plan", "/organisation/sessions", "/organisation/tunnels",
-       "/organisation/machines", "/organisation/audit"]
-ADMINISTRATION = ["/administration", "/administration/people", "/administration/organisations", "/administration/tunnels",
+       "/organisation/machines", "/organisation/domains", "/organisation/audit"]
+ADMINISTRATION = ["/administration", "/administration/people", "/administration/organisations", "/administration/tunnels", "/administration/domains",
                   "/administration/notices", "/administration/certificate", "/administration/backups", "/administration/settings",
                   "/administration/about", "/administration/audit"]
 SIZES = [(1280, 900), (768, 1000), (390, 800)]

@@ -19,16 +19,13 @@ import TransportSecurity
 import Tunnels
 import Web
 
-/// The server, put together from its configuration.
+/// The server, created from its configuration.
 final class ApplianceServer: Sendable {
     let services: [any Service]
     private let database: Database
     private let listeners: [ListenerConfiguration]
 
-    /// Opens and checks everything that can fail before the first connection is taken.
-    /// - Parameter reloaded: reads the configuration again.
-    /// - Throws: ``CommandFailure``, `StorageError`, `TLSError`.
-    /// Sockets that systemd handed over win over the settings.
+    /// The inherited sockets, by the setting that they override.
     private static func sockets(_ inherited: [ListenerConfiguration]) -> [String: (listens: String, unit: String)] {
         var found: [String: (listens: String, unit: String)] = [:]
         for listener in inherited {
@@ -38,12 +35,15 @@ final class ApplianceServer: Sendable {
         return found
     }
 
+    /// Opens and checks everything that can fail before the first connection is accepted.
+    /// - Parameter reloaded: reads the configuration again.
+    /// - Throws: ``CommandFailure``, `StorageError`, `TLSError`.
     init(
         _ configuration: Configuration, logger: Logger, reloaded: @escaping @Sendable () throws -> Configuration
     ) async throws {
         let metrics = ServerMetrics()
         let state = configuration.stateDirectory
-        // Before anything is opened: two servers on one directory would give each other's seats away.
+        // Before anything is opened: two servers on one directory would release each other's seats.
         try Database.makeDirectory(state)
         try ServeLock.take(stateDirectory: state)
         let reserve = configuration[Settings.diskReserveMiB] << 20
@@ -78,7 +78,8 @@ final class ApplianceServer: Sendable {
         parts.relayed = try await CountsOutlivingAKill.relayed(stateDirectory: state, database, logger)
         parts.tunnelCounters = try await CountsOutlivingAKill.tunnels(stateDirectory: state, database, logger)
         var tunnelCertificates: TunnelCertificates?
-        // Without HTTPS too: a web server in front carries links in WebSockets.
+        var domainCertificates: DomainCertificates?
+        // Also without HTTPS: a web server in front passes links on in WebSockets.
         let identity = try LinkIdentity.pair(stateDirectory: state)
         parts.link = try TLSContext.linkServer(identity)
         parts.linkKey = "\(identity.leaf.keyFingerprint)"
@@ -91,12 +92,17 @@ final class ApplianceServer: Sendable {
                 parts.tunnelCertificate = { certificates.report }
             }
             parts.trusts = { keeper.store.isTrusted(for: $0) }
+            let domains = try DomainCertificates(
+                configuration, store: keeper.store, answers: answers, client: client, logger: logger)
+            domainCertificates = domains
+            parts.domainCertificates = domains
         }
+        parts.lookup = try Self.lookup(configuration, group)
         try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration, keepsOlder: true)
         let summary: @Sendable () -> String = { Self.summary(metrics.relay, keeper) }
         let listening = listeners
-        // Said, and not refused: a server that does not start after a restore by hand helps nobody.
+        // Only logged: refusing to start after a manual restore would not help.
         for finding in Examination.files(configuration) where !finding.isGood {
             logger.warning("files", metadata: ["problem": "\(finding.text)"])
         }
@@ -114,26 +120,40 @@ final class ApplianceServer: Sendable {
         let reloader = Reloader(
             configuration: configuration, reload: reloaded, keeper: keeper, plans: plans, server: server,
             logger: logger, status: summary)
-        // Stopped from the last to the first: peers are sent away while everything behind the web server still works.
+        // Stopped from last to first: peers are disconnected while everything behind the web server still works.
         let behind: [any Service] =
             [
                 watchdog, reloader, backups, MemoryKeeper(), server.availability, server.housekeeping,
                 server.backgroundWork,
             ]
             + (keeper.map { [$0] } ?? []) + (tunnelCertificates.map { [$0] } ?? [])
+            + (domainCertificates.map { [$0] } ?? [])
         services = behind + [server, StopNotice()]
+    }
+
+    /// - Throws: ``CommandFailure`` for a resolver that is not a numeric address.
+    private static func lookup(_ configuration: Configuration, _ group: any EventLoopGroup) throws -> DomainNames {
+        var resolver: (host: String, port: Int)?
+        if case .at(let host, let port) = configuration[Settings.dnsResolver] { resolver = (host, port) }
+        let own = configuration[Settings.publicURL].flatMap { WebAddress($0, scheme: "https")?.host }
+        do {
+            return DomainNames(
+                lookup: try DNSLookup(resolver: resolver, group: group), ownHost: own,
+                authority: DomainNames.authority(of: configuration[Settings.acmeDirectory]))
+        } catch { throw CommandFailure("dns-resolver: \(resolver?.host ?? "") is no numeric address") }
     }
 
     func close() { database.close() }
 
-    /// Nanoseconds of a loop's turn on its core, the shortest that the kernel grants: where other processes, or another loop that
-    /// carries a session at full speed, keep every core busy, a session would wait for their turns of milliseconds to end.
+    /// The time slice of an event loop on its core, in nanoseconds: the shortest that the kernel allows. If other
+    /// processes, or another loop with a session at full speed, keep all cores busy, a session would otherwise wait for
+    /// time slices of milliseconds.
     private static let turn: UInt64 = 100_000
 
     private static func askForShortTurns(_ group: MultiThreadedEventLoopGroup, _ logger: Logger) {
         for (index, loop) in group.makeIterator().enumerated() {
             loop.execute {
-                // Said once for all of them.
+                // Logged once for all loops.
                 guard postern_ask_for_short_turns(turn) < 0, index == 0 else { return }
                 let reason = String(cString: strerror(errno))
                 logger.info(
@@ -142,7 +162,7 @@ final class ApplianceServer: Sendable {
         }
     }
 
-    /// Where it was to listen, for an error message.
+    /// The addresses of the listeners, for an error message.
     var addresses: String {
         listeners.map { listener in
             switch listener.source {
@@ -198,7 +218,7 @@ final class ApplianceServer: Sendable {
             "\(rooms) \(rooms == 1 ? "session" : "sessions"), \(guests) \(guests == 1 ? "guest" : "guests")\(certificate)"
     }
 
-    /// The lines that people read and scripts wait for.
+    /// The lines that people read and that scripts wait for.
     private static func announce(
         _ bound: [BoundListener], _ certificate: CertificateFacts?, _ setup: SetupLink?,
         _ configuration: Configuration, _ listeners: [ListenerConfiguration], _ logger: Logger
@@ -232,7 +252,7 @@ extension WebLimits {
     }
 }
 
-/// Tells systemd that the service is on its way down, and how long that may take.
+/// Tells systemd that the service is stopping, and how long that may take.
 private struct StopNotice: Service {
     func run() async throws {
         try? await gracefulShutdown()

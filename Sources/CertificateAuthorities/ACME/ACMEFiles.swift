@@ -3,23 +3,26 @@ import FoundationEssentials
 import Glibc
 public import TransportSecurity
 
-/// What ACME keeps on the disk, each file whole or not there, readable by us alone.
+/// The files that ACME stores on disk. Each file is either complete or missing, and only we can read it.
 ///
-/// `account.key`, `account.json`, and `account.next.key` during a key rollover; `order.json` and `order.key` while an order is under way;
-/// `certificate.pem` with its key in one file, so that the two cannot be of different ages; `status.json`; `renew.request` and
-/// `rollover.request`, which other processes leave for the server.
+/// `account.key`, `account.json`, and `account.next.key` during a key rollover. `order.json` and `order.key` while an
+/// order is in progress. `certificate.pem` with its key in one file, so that the two always match. `status.json`.
+/// `renew.request` and `rollover.request`, which other processes write for the server.
 public struct ACMEFiles: Sendable {
     private struct Account: Codable { let directory, url: String }
     private struct Order: Codable { let directory, url: String; let names: [String] }
 
-    /// Largest file that is read, in bytes. Real ones are a few KiB.
+    /// The maximum size of a file that is read, in bytes. Typical files are a few KiB.
     private static let limit = 1 << 20
 
     public let directory: String
+    private let accountDirectory: String
 
-    /// - Throws: ``TLSError`` when the directory cannot be made.
-    public init(directory: String) throws(TLSError) {
+    /// - Throws: ``TLSError`` if the directory cannot be created.
+    /// - Parameter accountDirectory: the directory of the account's files. Nil for the same directory.
+    public init(directory: String, accountDirectory: String? = nil) throws(TLSError) {
         self.directory = directory
+        self.accountDirectory = accountDirectory ?? directory
         guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
             throw TLSError(.failed, "cannot make \(directory): \(String(cString: strerror(errno)))")
         }
@@ -50,7 +53,7 @@ public struct ACMEFiles: Sendable {
 
     var isRolloverAsked: Bool { read("rollover.request") != nil }
 
-    /// Asks for a new account key at the next attempt.
+    /// Requests a new account key at the next attempt.
     public func askForRollover() throws { try write("", "rollover.request") }
 
     func nextAccountKey() throws -> ACMEAccountKey {
@@ -76,7 +79,7 @@ public struct ACMEFiles: Sendable {
         return order.url
     }
 
-    /// The key first: an order that is on the disk has one.
+    /// The key is written first: every order on disk has a key.
     func save(order: String, names: [String], directoryURL: String, key: PrivateKey) throws {
         try write(key.pem(), "order.key")
         try write(Order(directory: directoryURL, url: order, names: names), "order.json")
@@ -107,10 +110,10 @@ public struct ACMEFiles: Sendable {
 
     // MARK: Requests and status
 
-    /// Asks the running server for a renewal now.
+    /// Asks the running server to renew now.
     public func askForRenewal() throws { try write("", "renew.request") }
 
-    /// Whether one was asked for; asked once.
+    /// Whether a renewal was requested. Clears the request.
     public func takeRenewalRequest() -> Bool {
         let asked = read("renew.request") != nil
         if asked { remove("renew.request") }
@@ -123,12 +126,15 @@ public struct ACMEFiles: Sendable {
 
     // MARK: Files
 
-    private func path(_ name: String) -> String { "\(directory)/\(name)" }
+    private func path(_ name: String) -> String {
+        let isAccounts = name.hasPrefix("account.") || name == "rollover.request"
+        return "\(isAccounts ? accountDirectory : directory)/\(name)"
+    }
 
     private func remove(_ name: String) { unlink(path(name)) }
 
     private func json<Value: Decodable>(_ name: String, _ type: Value.Type) -> Value? {
-        // A file that cannot be read any more is as good as none: the work is done again.
+        // A file that can no longer be read is treated as missing: the work is done again.
         read(name).flatMap { try? JSONDecoder().decode(type, from: Data($0.utf8)) }
     }
 

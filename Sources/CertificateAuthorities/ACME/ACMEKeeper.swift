@@ -5,11 +5,13 @@ public import Outbound
 import Synchronization
 public import TransportSecurity
 
-/// Keeps an ACME certificate in force: orders when it is due, serves what comes, waits longer after each failure.
+/// Keeps an ACME certificate valid: orders a new one when it is due, serves it, and increases the delay after each
+/// failure.
 public final class ACMEKeeper: Sendable {
-    /// The longest sleep between two looks at the clock and at requests, in seconds.
+    /// The maximum interval between two checks of the clock and of requests, in seconds.
     private static let tickSeconds = 5
-    /// Between two questions for renewal information, in seconds (RFC 9773, section 4.3: six hours where none is named).
+    /// The interval between two requests for renewal information, in seconds (RFC 9773, section 4.3: six hours if none
+    /// is named).
     private static let renewalInfoSeconds = 6 * 3600
 
     private let settings: ACMESettings
@@ -21,8 +23,8 @@ public final class ACMEKeeper: Sendable {
     private let current: Mutex<RenewalStatus>
     private let serve: @Sendable (CertificatePair) throws -> Void
 
-    /// - Parameter serve: shows a new certificate.
-    /// - Throws: ``TLSError`` when the state directory cannot be used.
+    /// - Parameter serve: presents a new certificate.
+    /// - Throws: ``TLSError`` if the state directory cannot be used.
     public init(
         _ settings: ACMESettings, store: ServerCertificates, answers: ChallengeAnswers, client: HTTPClient,
         logger: Logger, serve: @escaping @Sendable (CertificatePair) throws -> Void
@@ -33,31 +35,31 @@ public final class ACMEKeeper: Sendable {
         self.store = store
         self.answers = answers
         self.logger = logger
-        files = try ACMEFiles(directory: settings.stateDirectory)
+        files = try ACMEFiles(directory: settings.stateDirectory, accountDirectory: settings.accountDirectory)
         let status = files.status() ?? RenewalStatus(doing: "starting", problem: nil, nextAttempt: 0, failures: 0)
         current = Mutex(status)
     }
 
     public var status: RenewalStatus { current.withLock { $0 } }
 
-    /// The certificate of the last run, if it is for any of today's names: a name that was added waits for its order, and the
-    /// others do not lose what they have.
+    /// The certificate of the last run, if it covers any of the current names. A name that was added waits for its
+    /// order, and the others keep their certificate.
     public func stored() -> CertificatePair? {
         guard let pair = files.certificate(), settings.names.contains(where: pair.leaf.matches) else { return nil }
         return pair
     }
 
-    /// The same, if it is for all of today's names; otherwise a new one is due.
+    /// The stored certificate, if it covers all current names. Otherwise a new one is due.
     private func complete() -> CertificatePair? {
         guard let pair = files.certificate(), settings.names.allSatisfy(pair.leaf.matches) else { return nil }
         return pair
     }
 
     /// Runs until its task is cancelled.
-    /// - Parameter onServed: called when another certificate is in force, before anybody hears of it.
+    /// - Parameter onServed: called when another certificate is in force, before the change is announced.
     public func run(onServed: @Sendable () -> Void) async throws {
         let known = status
-        // What failed for other names says nothing of today's.
+        // A failure for other names does not apply to the current names.
         let isForThese = known.names == nil || known.names == settings.names
         var schedule =
             isForThese && known.failures > 0
@@ -82,7 +84,9 @@ public final class ACMEKeeper: Sendable {
             }
             if files.takeRenewalRequest() { schedule.requestNow() }
             if now >= schedule.next(for: lifetime) {
-                await attempt(&schedule, replacing: pair?.leaf, onServed)
+                await settings.turn?.take()
+                if !Task.isCancelled { await attempt(&schedule, replacing: pair?.leaf, onServed) }
+                await settings.turn?.giveBack()
                 nextRenewalInfo = 0
             }
             announce(
@@ -99,7 +103,7 @@ public final class ACMEKeeper: Sendable {
         update {
             $0.lastAttempt = now
             $0.names = settings.names
-            // In the same breath: who waits for this attempt must not take the last one's outcome for its own.
+            // Set in the same step: a caller that waits for this attempt must not read the result of the last one.
             $0.doing = "asking the certificate authority"
         }
         let issuance = ACMEIssuance(
@@ -120,7 +124,7 @@ public final class ACMEKeeper: Sendable {
             }
             logger.info("acme: new certificate", metadata: ["fingerprint": "\(pair.leaf.fingerprint)"])
         } catch is CancellationError {
-            // The server stops; the order is taken up again at the next start, and nobody has failed.
+            // The server is stopping. This is not a failure: the order continues at the next start.
         } catch {
             schedule.failed(now: time(nil), retryAfter: (error as? ACMEError)?.retryAfter)
             let failures = schedule.failures
@@ -137,7 +141,8 @@ public final class ACMEKeeper: Sendable {
         }
     }
 
-    /// Asks when the authority would like to be asked (RFC 9773). No answer leaves the rule of the third.
+    /// Asks the authority when the certificate should be renewed (RFC 9773). Without a response, it is renewed when a
+    /// third of its lifetime is left.
     private func consult(about certificate: Certificate, _ schedule: inout RenewalSchedule, _ next: inout Int) async {
         do {
             let trust: TLSContext.Trust = settings.authorities.map { .authorities(file: $0) } ?? .system

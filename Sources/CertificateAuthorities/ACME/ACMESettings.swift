@@ -1,7 +1,7 @@
 import Model
 public import TransportSecurity
 
-/// What an owner decides about the certificate authority.
+/// The owner's settings for the certificate authority.
 public struct ACMESettings: Sendable {
     public enum Challenge: String, Sendable, CaseIterable {
         case http = "http-01", tlsALPN = "tls-alpn-01", dns = "dns-01"
@@ -11,12 +11,17 @@ public struct ACMESettings: Sendable {
     public var names: [String]
     public var email: String?
     public var challenge: Challenge
-    /// Root certificates of the directory's own HTTPS; nil trusts the system's.
+    /// The root certificates for the directory's own HTTPS. Nil trusts the system's.
     public var authorities: String?
     /// External account binding: the key's id and the key.
     public var binding: (keyId: String, hmacKey: [UInt8])?
-    /// Where keys, the order under way and the certificate are kept.
+    /// The directory for keys, the current order and the certificate.
     public var stateDirectory: String
+    /// The directory for the account. Nil for ``stateDirectory``. Several names share one account: authorities limit
+    /// new ones.
+    public var accountDirectory: String?
+    /// Shared by keepers whose orders run one after the other. Nil if there are no others.
+    public var turn: ACMETurn?
     /// For dns-01.
     public var prover: (any NameProver)?
 
@@ -32,7 +37,7 @@ public struct ACMESettings: Sendable {
         self.stateDirectory = stateDirectory
     }
 
-    /// - Parameter hmacKey: base64url, as authorities hand it out.
+    /// - Parameter hmacKey: base64url, as authorities issue it.
     public mutating func bind(keyId: String, hmacKey: String) throws(TLSError) {
         guard let key = Base64.urlBytes(hmacKey), !key.isEmpty else {
             throw TLSError(.failed, "the external account's HMAC key is not base64url")

@@ -1,15 +1,15 @@
 extension StorageFeature {
-    /// Plans, their limits, and the ledger of what is used.
+    /// Plans, their limits, and the usage ledger.
     static let plans = StorageFeature(
         name: "plans", tenantTables: ["usage_entries"], permissions: [.usageRead],
-        limits: [.sessions, .retentionHours, .customDomains, .ipAllowlist])
+        limits: [.sessions, .retentionHours, .ipAllowlist])
 }
 
 extension PermissionKey {
     public static let usageRead = PermissionKey("usage:read", "see what was used", [.owner, .admin, .support])
 }
 
-/// Limits that clients know already, and that nothing counts yet.
+/// Limits that clients already know, but that nothing counts yet.
 extension PlanLimit {
     /// Interactive sessions at once on those machines.
     public static let sessions = PlanLimit(
@@ -17,7 +17,5 @@ extension PlanLimit {
     public static let retentionHours = PlanLimit(
         "retentionHours", "Hours that inspections are kept", [.free: 24, .pro: 168, .team: 720, .enterprise: 720],
         isOffered: false)
-    /// 0 or no limit: whether custom domains may be used at all.
-    public static let customDomains = PlanLimit("customDomains", "Custom domains", [.free: 0], isOffered: false)
     public static let ipAllowlist = PlanLimit("ipAllowlist", "Lists of allowed addresses", [.free: 0])
 }

@@ -5,7 +5,7 @@ public import NIOCore
 public import Sockets
 public import TransportSecurity
 
-/// Links of machines: chosen by ALPN alone, before TLS answers.
+/// Links of machines. They are chosen by ALPN only, before TLS answers.
 struct LinkEntrance: ClientHelloProtocol {
     let server: TunnelServer
     let tls: TLSContext
@@ -20,9 +20,9 @@ struct LinkEntrance: ClientHelloProtocol {
 }
 
 extension TunnelServer {
-    /// Makes a link of a connection: the link's own TLS goes through it, whatever carries it.
-    /// - Parameter address: of the machine, as limits count it.
-    /// - Throws: what NIO says of a channel that is on its way down, and `TLSError`.
+    /// Creates a link on a connection. The link's own TLS runs inside it, whatever protocol carries it.
+    /// - Parameter address: the machine's address, as limits count it.
+    /// - Throws: NIO's error for a channel that is closing, and `TLSError`.
     public func addLink(
         to channel: any Channel, tls: TLSContext, events: ConnectionEvents, address: String
     ) throws {
@@ -38,22 +38,23 @@ extension TunnelServer {
     }
 }
 
-/// Names below the tunnel domain: by the TLS server name. HTTP tunnels end TLS here; `tls` tunnels get every byte as it is.
+/// Names below the tunnel domain and organisations' own names, chosen by the TLS server name. HTTP tunnels terminate
+/// TLS here. `tls` tunnels get every byte unchanged.
 struct NameEntrance: ClientHelloProtocol {
     let server: TunnelServer
     let tls: TLSContext
     let events: ConnectionEvents
 
     func takes(_ hello: ClientHello) -> Bool {
-        guard let host = hello.serverName, let name = server.configuration.name(in: host) else { return false }
-        // A certificate authority's check of a name whose certificate is ours is answered by the listener.
+        guard let host = hello.serverName, server.isTunnels(host) else { return false }
+        // If the certificate of a name is ours, the listener answers a certificate authority's check of the name.
         guard hello.protocols == ["acme-tls/1"] else { return true }
-        return server.live(name: name)?.grant.kind == .tls
+        return server.live(host: host)?.grant.kind == .tls
     }
 
     func install(on channel: any Channel, for connection: ConnectionTransfer, hello: ClientHello) throws {
         let visitor = VisitorName(channel, proxies: server.proxies)
-        let handle = hello.serverName.flatMap(server.configuration.name).flatMap(server.live)
+        let handle = hello.serverName.flatMap { server.live(host: $0) }
         let setUp = { @Sendable [self] (channel: any Channel) throws in
             if let handle, handle.grant.kind == .tls {
                 try channel.pipeline.syncOperations.addHandler(
@@ -65,13 +66,13 @@ struct NameEntrance: ClientHelloProtocol {
             }
         }
         guard let handle, !handle.loop.inEventLoop else { return try setUp(channel) }
-        // To the loop of the machine's link, before TLS has begun.
+        // Moves to the event loop of the machine's link, before TLS has begun.
         try channel.pipeline.syncOperations.addHandler(
             RelocationHandler(to: handle.loop, connection: connection, setUp: setUp))
     }
 }
 
-/// Takes a new connection to another event loop with the bytes that it has sent.
+/// Moves a new connection to another event loop, with the bytes it has sent.
 final class RelocationHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
@@ -98,7 +99,7 @@ final class RelocationHandler: ChannelInboundHandler {
     }
 }
 
-/// Gives a connection that has moved the bytes that were read before.
+/// Passes the bytes that were read earlier to a connection that has moved.
 final class HeldBytesHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer

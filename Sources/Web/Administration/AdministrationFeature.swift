@@ -2,7 +2,7 @@ import Operations
 import Storage
 
 extension WebFeature {
-    /// What the server's administrators see and do.
+    /// The pages and actions of the server's administrators.
     static let administration = WebFeature(
         name: "administration",
         navigation: [
@@ -10,6 +10,7 @@ extension WebFeature {
             NavigationLink(path: "/administration/people", title: "People", group: .server),
             NavigationLink(path: "/administration/organisations", title: "All organisations", group: .server),
             NavigationLink(path: "/administration/tunnels", title: "All tunnels", group: .server),
+            NavigationLink(path: "/administration/domains", title: "All domains", group: .server),
             NavigationLink(path: "/administration/notices", title: "Notices", group: .server),
             NavigationLink(path: "/administration/certificate", title: "Certificate", group: .server),
             NavigationLink(path: "/administration/backups", title: "Backups", group: .server),

@@ -4,24 +4,23 @@ import Logging
 import Model
 import Sockets
 import Telemetry
-import Tunnels
 import Wire
 
-/// The outermost layer of every request: gives it an id, turns errors into the API's one shape, logs server errors (5xx), and answers what no
-/// handler answers: other methods, OPTIONS, bodies that are too long.
+/// The outermost middleware of every request. It assigns an id, turns errors into the API's error format, logs server
+/// errors (5xx), and answers requests that no handler answers: other methods, OPTIONS, bodies that are too long.
 struct EdgeMiddleware: RouterMiddleware {
-    /// A year, in seconds: what browsers ask for.
+    /// A year, in seconds, as browsers recommend.
     private static let hstsSeconds = 31_536_000
-    /// How long a browser may remember the answer to a preflight, in seconds: a day.
+    /// How long a browser may cache the response to a preflight, in seconds: a day.
     private static let preflightSeconds = 86_400
 
     let metrics: RequestMetrics
     let events: ConnectionEvents
     let routes: RouteTable
     let hsts: Bool
-    /// Hosts below the tunnel domain are not this server's own.
-    let tunnels: TunnelConfiguration
-    /// Where people who reached a limit of their plan are sent; nil for the plan's page here.
+    /// Whether a host belongs to a tunnel and not to this server.
+    let isTunnels: @Sendable (String) -> Bool
+    /// The address for people who reached a limit of their plan. Nil for the plan's page on this server.
     let upgradeURL: String?
 
     func handle(
@@ -32,14 +31,14 @@ struct EdgeMiddleware: RouterMiddleware {
         var response: Response
         do {
             try refuseTunnels(request)
-            // Before anything of it is read; a client that waits for 100 never sends it.
+            // Checked before the body is read: a client that waits for 100 never sends it.
             let bounds = routes.bounds(request.method.rawValue, request.uri.path)
             if bounds.isExceeded(byContentLength: request.headers[.contentLength]) {
                 throw APIError.tooLarge(bounds.bodyBytes)
             }
             response = try await next(request, context)
         } catch let error as HTTPError where error.status == .notFound {
-            // The router's word: our own handlers refuse with other errors.
+            // Thrown by the router: our own handlers throw other errors.
             do { response = try unrouted(request) } catch { response = answer(to: error, request, context) }
         } catch {
             response = answer(to: error, request, context)
@@ -49,16 +48,17 @@ struct EdgeMiddleware: RouterMiddleware {
         return response
     }
 
-    /// A connection for this server's own name carries no requests for tunnels, and the other way round.
+    /// A connection for this server's own name carries no requests for tunnels, and a connection for a tunnel carries
+    /// none for this server.
     private func refuseTunnels(_ request: Request) throws {
         guard let authority = request.head.authority else { return }
         let host = authority.lowercased().prefix { $0 != ":" }
-        guard tunnels.name(in: String(host)) != nil else { return }
+        guard isTunnels(String(host)) else { return }
         throw APIError(
             .misdirectedRequest, "misdirected", "This connection is not for \(host); open a new one for that name.")
     }
 
-    /// A method that the path does not know, or a path that is not known.
+    /// The response for a method that the path does not support, or for an unknown path.
     private func unrouted(_ request: Request) throws -> Response {
         guard let entry = routes.entry(for: request.uri.path) else { throw APIError.notFound }
         guard request.method == .options else { throw APIError.methodNotAllowed(entry.allow) }
@@ -77,13 +77,13 @@ struct EdgeMiddleware: RouterMiddleware {
             events.requestFailed(
                 context.logger,
                 metadata: [
-                    // The route and not the path: a path may hold a secret.
+                    // Log the route, not the path: a path may contain a secret.
                     "route": "\(context.endpointPath ?? "-")", "error": "\(error)",
                 ])
         }
         if answer.status == .contentTooLarge {
             events.tooLarge()
-            // What is left of the body is not read.
+            // The rest of the body is not read.
             answer.headers[.connection] = "close"
         }
         answer.body.requestId = context.id
@@ -94,7 +94,7 @@ struct EdgeMiddleware: RouterMiddleware {
         return response
     }
 
-    /// A browser that shows the answer to a person: programs, and scripts in pages, do not ask for HTML.
+    /// Whether a browser shows the response to a person. Programs and scripts in pages do not ask for HTML.
     private func wantsPage(_ request: Request) -> Bool {
         guard request.headers[.accept]?.contains("text/html") == true else { return false }
         return routes.entry(for: request.uri.path)?.isPage ?? true
@@ -105,10 +105,10 @@ struct EdgeMiddleware: RouterMiddleware {
         response.headers[.contentTypeOptions] = "nosniff"
         if hsts { response.headers[.strictTransportSecurity] = "max-age=\(Self.hstsSeconds)" }
         metrics.answered(status: response.status.code)
-        // A handler that says how long its answer may be kept knows it best.
+        // If the handler sets how long its response may be cached, that value is used.
         if response.headers[.cacheControl] == nil { response.headers[.cacheControl] = "no-store" }
-        // The API is for programs in any page: they send a bearer token, and a browser adds nothing to it. Pages know their reader by a
-        // cookie, and no other site may read them.
+        // The API is for programs in any page: they send a bearer token, and a browser adds nothing to it. Pages
+        // identify their reader by a cookie, and no other site may read them.
         // No CORS on /metrics: it trusts local programs, and a local browser would show it to any page.
         if routes.entry(for: request.uri.path)?.isPage != true, request.uri.path != "/metrics" {
             response.headers[.accessControlAllowOrigin] = "*"
@@ -118,7 +118,7 @@ struct EdgeMiddleware: RouterMiddleware {
 }
 
 extension HTTPField.Name {
-    // These are valid field names; only an invalid one would give nil.
+    // These are valid field names: only an invalid one returns nil.
     static let requestId = Self("X-Request-Id")!
     static let forwardedFor = Self("X-Forwarded-For")!
     static let contentTypeOptions = Self("X-Content-Type-Options")!
@@ -138,7 +138,7 @@ extension Response {
 }
 
 extension Request {
-    /// The body as a value.
+    /// Decodes the body.
     /// - Throws: ``MessageError`` naming the field, or Hummingbird's "content too large".
     func value<Value: Decodable>(_ type: Value.Type) async throws -> Value {
         let bytes = try await body.collect(upTo: WebConfiguration.bodyBytes)

@@ -3,17 +3,16 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import TransportSecurity
-import Tunnels
 
-/// What port 80 does: answers certificate authorities, and sends everybody else to HTTPS.
+/// The routes of port 80: answers certificate authorities and redirects all other requests to HTTPS.
 struct RedirectRoutes: Sendable {
-    /// The port people reach HTTPS on; nil for the standard one.
+    /// The public HTTPS port. Nil for the standard port.
     let port: Int?
-    /// The names of this server's certificates; empty where it has one for any name.
+    /// The names in this server's certificates. Empty if the certificate is for any name.
     let names: [String]
     let answers: ChallengeAnswers
-    /// Names below the tunnel domain are people's too.
-    let tunnels: TunnelConfiguration
+    /// Whether a host is a name below the tunnel domain or an organisation's own domain. Requests for these are redirected, too.
+    let isTunnels: @Sendable (String) -> Bool
 
     func add(to router: Router<WebContext>) {
         let (port, answers) = (self.port, self.answers)
@@ -25,15 +24,15 @@ struct RedirectRoutes: Sendable {
                 status: .ok, headers: [.contentType: "application/octet-stream"],
                 body: .init(byteBuffer: ByteBuffer(string: answer)))
         }
-        router.add(middleware: RedirectMiddleware(port: port, names: names, tunnels: tunnels))
+        router.add(middleware: RedirectMiddleware(port: port, names: names, isTunnels: isTunnels))
     }
 }
 
-/// Sends what no route answers to the same path on HTTPS. 308: a POST stays a POST.
+/// Redirects requests without a route to the same path on HTTPS. 308: a POST stays a POST.
 private struct RedirectMiddleware: RouterMiddleware {
     let port: Int?
     let names: [String]
-    let tunnels: TunnelConfiguration
+    let isTunnels: @Sendable (String) -> Bool
 
     func handle(
         _ request: Request, context: WebContext, next: (Request, WebContext) async throws -> Response
@@ -42,16 +41,16 @@ private struct RedirectMiddleware: RouterMiddleware {
             do { return try await next(request, context) } catch { return Response(status: .notFound) }
         }
         guard let asked = Self.host(request.head.authority) else { return Response(status: .badRequest) }
-        // Not to whatever a stranger writes into Host, where it is known what this server is called.
+        // If the names of this server are known, do not redirect to any other name in Host.
         let isOurs =
             names.isEmpty || names.contains { $0.lowercased() == asked.lowercased() }
-            || tunnels.name(in: asked.lowercased()) != nil
+            || isTunnels(asked.lowercased())
         let host = isOurs ? String(asked) : names[0]
         let target = "https://\(host)\(port.map { ":\($0)" } ?? "")\(request.head.path ?? "/")"
         return Response(status: .permanentRedirect, headers: [.location: target, .connection: "close"])
     }
 
-    /// The host without its port; nil for anything that could break out of a header.
+    /// The host without its port. Nil if it contains characters that could break out of a header.
     private static func host(_ authority: String?) -> Substring? {
         guard let authority, authority.utf8.count <= 255 else { return nil }
         let end = authority.hasPrefix("[") ? authority.firstIndex(of: "]").map(authority.index(after:)) : nil

@@ -2,7 +2,7 @@ extension Settings {
     /// Tunnels of people's machines.
     static let tunnelsGroup: [any AnyTypedSetting] = [
         tunnelDomain, tunnelCertificate, tunnelKey, tunnelACME, tunnelDNSHook, tunnelDNS, tunnelPorts,
-        tunnelPortAddress, tunnelMemoryMiB, abuseContact,
+        tunnelPortAddress, tunnelMemoryMiB, abuseContact, dnsResolver,
     ]
 
     static let tunnelDomain = TypedSetting.optionalText(
@@ -33,12 +33,15 @@ extension Settings {
     static let tunnelMemoryMiB = TypedSetting.number(
         "tunnel-memory-mib", 16...1_000_000, standard: 256,
         "What all tunnels' connections together may hold in memory, in MiB.")
+    static let dnsResolver = TypedSetting.address(
+        "dns-resolver", standard: "off",
+        "Name server, as 192.0.2.53:53, that domains of organisations are looked up at; off for the system's.")
     static let abuseContact = TypedSetting.optionalText(
         "abuse-contact", .text,
         "Who takes reports about tunnels, as an address for mails; shown on every error page's report link.")
 }
 
-/// Where proofs for the tunnel domain's certificate are put.
+/// How proofs for the tunnel domain's certificate are added to DNS.
 enum TunnelACME: String, Sendable, CaseIterable { case off, hook, responder }
 
 extension TypedSetting where Value == ClosedRange<Int>? {

@@ -1,0 +1,173 @@
+import ArgumentParser
+import Client
+import Model
+import Wire
+
+/// `postern domain …`: host names of one's own that lead to tunnels.
+struct DomainCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "domain", abstract: "Adds host names of your own, and lets them lead to tunnels.",
+        discussion: """
+            Example: postern domain add app.example.org       (prints the DNS records to set)
+                     postern domain verify app.example.org
+                     postern domain route app.example.org demo
+            """,
+        subcommands: [
+            DomainAdd.self, DomainVerify.self, DomainRoute.self, DomainList.self, DomainShow.self, DomainRemove.self,
+        ], aliases: ["domains"])
+
+    /// The records to set, and what is left to do.
+    static func write(_ domain: DomainResource) {
+        Output.line("Name         \(domain.name)")
+        Output.line("State        \(domain.state)")
+        if let tunnel = domain.tunnel { Output.line("Leads to     \(tunnel) (\(domain.tlsMode ?? ""))") }
+        if domain.tlsMode == "termination" {
+            let end = domain.tlsNotAfter.map { ", until \($0)" } ?? ""
+            Output.line("Certificate  \(domain.tlsStatus)\(end)\(domain.tlsLastError.map { ": \($0)" } ?? "")")
+        }
+        Output.line("Looked up    \(domain.checkedAt ?? "never")")
+        writeRecords(domain)
+    }
+
+    static func writeRecords(_ domain: DomainResource) {
+        Output.line("")
+        TextTable.write(["TYPE", "NAME", "VALUE"], domain.records.map { [$0.type, $0.name, $0.value] })
+    }
+}
+
+struct DomainAdd: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "add", abstract: "Adds a host name and prints the DNS records to set.",
+        discussion: "Example: postern domain add app.example.org")
+
+    @Argument(help: "The host name.")
+    var name: String
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func run() async throws {
+        let made = try await TunnelCommand.api().add(domain: name)
+        if json { return Output.json(made) }
+        Output.line("Set these records where \(made.name)'s DNS is kept:")
+        DomainCommand.writeRecords(made)
+        Output.line("")
+        Output.line(
+            "A name at the top of its zone cannot have a CNAME: give it A and AAAA records with the server's addresses."
+        )
+        Output.line("Then: postern domain verify \(made.name)")
+    }
+}
+
+struct DomainVerify: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify", abstract: "Looks the records up, and says what is left to do.",
+        discussion: "Example: postern domain verify app.example.org")
+
+    @Argument(help: "The domain's name or id.")
+    var domain: String
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func run() async throws {
+        let found = try await TunnelCommand.api().verify(domain: domain)
+        if json {
+            Output.json(found)
+        } else {
+            for problem in found.problems ?? [] { Output.line("\(problem)") }
+            if found.state == "unverified" {
+                Output.line("Not proved yet.")
+            } else {
+                let next = found.tunnel == nil ? "; next: postern domain route \(found.name) TUNNEL" : ""
+                Output.line("\(found.name) is proved\(next)")
+            }
+        }
+        if found.state == "unverified" { throw ExitCode.failure }
+    }
+}
+
+struct DomainRoute: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "route", abstract: "Lets a domain lead to a tunnel, or nowhere.",
+        discussion: """
+            Example: postern domain route app.example.org demo
+                     postern domain route app.example.org --nowhere
+            """)
+
+    @Argument(help: "The domain's name or id.")
+    var domain: String
+
+    @Argument(help: "The tunnel's name or id.")
+    var tunnel: String?
+
+    @Flag(help: "Leads nowhere from now on.")
+    var nowhere = false
+
+    @Option(help: ArgumentHelp("termination or passthrough; whatever the tunnel is, if absent.", valueName: "mode"))
+    var tls: String?
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func validate() throws {
+        guard (tunnel == nil) == nowhere else { throw ValidationError("Name a tunnel, or say --nowhere.") }
+    }
+
+    func run() async throws {
+        let routed = try await TunnelCommand.api().route(
+            domain: domain, DomainRouteChange(tunnelId: tunnel, tlsMode: tls))
+        if json { return Output.json(routed) }
+        Output.line(routed.tunnel.map { "\(routed.name) leads to \($0)." } ?? "\(routed.name) leads nowhere now.")
+    }
+}
+
+struct DomainList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "Lists your organisation's domains.",
+        discussion: "Example: postern domain list --json")
+
+    @Flag(help: "Print one JSON object per line.")
+    var json = false
+
+    func run() async throws {
+        let all = try await TunnelCommand.api().domains()
+        if json { return all.forEach { Output.json($0) } }
+        guard !all.isEmpty else { return Output.line("No domains. 'postern domain add app.example.org' adds one.") }
+        TextTable.write(
+            ["NAME", "STATE", "TUNNEL", "CERTIFICATE", "UNTIL"],
+            all.map { [$0.name, $0.state, $0.tunnel ?? "", $0.tlsStatus, $0.tlsNotAfter ?? ""] })
+    }
+}
+
+struct DomainShow: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Shows one domain with its DNS records.",
+        discussion: "Example: postern domain show app.example.org")
+
+    @Argument(help: "The domain's name or id.")
+    var domain: String
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func run() async throws {
+        let found = try await TunnelCommand.api().domain(domain)
+        if json { return Output.json(found) }
+        DomainCommand.write(found)
+    }
+}
+
+struct DomainRemove: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove", abstract: "Gives a domain up; it stays reserved for your organisation for 90 days.",
+        discussion: "Example: postern domain remove app.example.org")
+
+    @Argument(help: "The domain's name or id.")
+    var domain: String
+
+    func run() async throws {
+        try await TunnelCommand.api().remove(domain: domain)
+        Output.line("Removed.")
+    }
+}
