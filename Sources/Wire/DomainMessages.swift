@@ -12,12 +12,12 @@ public struct DomainResource: Codable, Sendable, Equatable {
     }
 
     public var id, name: String
-    /// `unverified`, `verified` (it leads nowhere yet), `routed`, or `paused`: the proof is missing.
+    /// `unverified`, `verified` (it has no tunnel yet), `routed`, or `paused`: the proof is missing.
     public var state: String
     public var records: [Record]
-    /// The name of the tunnel that it leads to.
+    /// The name of the tunnel that it points to.
     @NullWhenAbsent public var tunnel: String?
-    /// `termination` or `passthrough`, as the tunnel's kind is; nil where it leads nowhere.
+    /// `termination` or `passthrough`, as the tunnel's kind is; nil without a tunnel.
     @NullWhenAbsent public var tlsMode: String?
     /// `none`, `ordering`, `issued` or `failed`.
     public var tlsStatus: String
@@ -60,7 +60,7 @@ public struct NewDomain: Codable, Sendable, Equatable {
     public init(name: String) { self.name = name }
 }
 
-/// Where a domain leads.
+/// The new tunnel of a domain.
 public struct DomainRouteChange: Codable, Sendable, Equatable {
     /// The tunnel's name or id; nil for nowhere.
     public var tunnelId: String?

@@ -123,24 +123,24 @@ def test_from_add_to_a_page_with_a_certificate_with_every_mistake_on_the_way(mak
     # The record is missing.
     done = postern(ana, "verify", HOST)
     assert done.returncode == 1 and f"There is no TXT record _postern-verify.{HOST} yet" in done.stdout and value in done.stdout
-    assert f"{HOST} leads nowhere yet; set its CNAME record to box.test" in done.stdout and "Not proved yet" in done.stdout
+    assert f"{HOST} has no address yet; set its CNAME record to box.test" in done.stdout and "Not verified yet" in done.stdout
     # Nothing leads there before it is proved.
     done = postern(ana, "route", HOST, "demo")
-    assert done.returncode == 1 and "is not proved yet" in done.stderr
+    assert done.returncode == 1 and "is not verified yet" in done.stderr
     # It is wrong, the name leads elsewhere, and another authority alone may issue.
     zone.set('_postern-verify.app TXT "old value"', "app A 192.0.2.7", 'app CAA 0 issue "elsewhere.test"')
     done = postern(ana, "verify", HOST)
     assert done.returncode == 1 and "says “old value”, and must say" in done.stdout and "for 1 s more" in done.stdout
-    assert f"{HOST} leads to 192.0.2.7, and this server is at 127.0.0.1" in done.stdout
+    assert f"{HOST} points to 192.0.2.7, and this server is at 127.0.0.1" in done.stdout
     assert "let only elsewhere.test issue certificates; add:" in done.stdout
     # All is well.
     zone.set(f'_postern-verify.app TXT "{value}"', "app A 127.0.0.1")
     done = postern(ana, "verify", HOST)
-    assert done.returncode == 0 and f"{HOST} is proved; next: postern domain route {HOST} TUNNEL" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and f"{HOST} is verified; next: postern domain route {HOST} TUNNEL" in done.stdout, done.stdout + done.stderr
     # A server with a certificate of its own making answers for any name, and shows its own page.
     assert "· Postern</title>" in visit(server, HOST)[1]
     done = postern(ana, "route", HOST, "demo")
-    assert done.returncode == 0 and f"{HOST} leads to demo." in done.stdout, done.stderr
+    assert done.returncode == 0 and f"{HOST} points to demo." in done.stdout, done.stderr
     wait_for(lambda: "Pebble" in shown(server, HOST), lambda: server.log.read_text()[-3000:])
     assert f"DNS:{HOST}" in shown(server, HOST)
     status, body = visit(server, HOST)
@@ -252,9 +252,9 @@ def test_the_pages_lead_from_a_name_to_a_tunnel(make_server, zone, services, tun
     page = browser.post("/organisation/domains", name=HOST).location
     shown = browser.get(page).text
     value = shown.split("postern-verify=")[1].split("<")[0]
-    assert "First prove the name" in shown and "box.test" in shown
+    assert "First verify the name" in shown and "box.test" in shown
     answer = browser.post(page + "/verify", page)
-    assert answer.status == 200 and "There is no TXT record" in answer.text and "leads nowhere yet" in answer.text
+    assert answer.status == 200 and "There is no TXT record" in answer.text and "has no address yet" in answer.text
     zone.set(f'_postern-verify.app TXT "postern-verify={value}"', "app A 127.0.0.1")
     assert browser.post(page + "/verify", page).status == 303
     assert "Everything is as it should be" in browser.get(page).text

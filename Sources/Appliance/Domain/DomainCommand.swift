@@ -3,10 +3,10 @@ import Client
 import Model
 import Wire
 
-/// `postern domain …`: host names of one's own that lead to tunnels.
+/// `postern domain …`: an organisation's own host names for tunnels.
 struct DomainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "domain", abstract: "Adds host names of your own, and lets them lead to tunnels.",
+        commandName: "domain", abstract: "Manages host names of your own for tunnels.",
         discussion: """
             Example: postern domain add app.example.org       (prints the DNS records to set)
                      postern domain verify app.example.org
@@ -20,12 +20,12 @@ struct DomainCommand: AsyncParsableCommand {
     static func write(_ domain: DomainResource) {
         Output.line("Name         \(domain.name)")
         Output.line("State        \(domain.state)")
-        if let tunnel = domain.tunnel { Output.line("Leads to     \(tunnel) (\(domain.tlsMode ?? ""))") }
+        if let tunnel = domain.tunnel { Output.line("Tunnel       \(tunnel) (\(domain.tlsMode ?? ""))") }
         if domain.tlsMode == "termination" {
             let end = domain.tlsNotAfter.map { ", until \($0)" } ?? ""
             Output.line("Certificate  \(domain.tlsStatus)\(end)\(domain.tlsLastError.map { ": \($0)" } ?? "")")
         }
-        Output.line("Looked up    \(domain.checkedAt ?? "never")")
+        Output.line("Checked      \(domain.checkedAt ?? "never")")
         writeRecords(domain)
     }
 
@@ -61,7 +61,7 @@ struct DomainAdd: AsyncParsableCommand {
 
 struct DomainVerify: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "verify", abstract: "Looks the records up, and says what is left to do.",
+        commandName: "verify", abstract: "Checks the DNS records, and lists what is still missing.",
         discussion: "Example: postern domain verify app.example.org")
 
     @Argument(help: "The domain's name or id.")
@@ -77,10 +77,10 @@ struct DomainVerify: AsyncParsableCommand {
         } else {
             for problem in found.problems ?? [] { Output.line("\(problem)") }
             if found.state == "unverified" {
-                Output.line("Not proved yet.")
+                Output.line("Not verified yet.")
             } else {
                 let next = found.tunnel == nil ? "; next: postern domain route \(found.name) TUNNEL" : ""
-                Output.line("\(found.name) is proved\(next)")
+                Output.line("\(found.name) is verified\(next)")
             }
         }
         if found.state == "unverified" { throw ExitCode.failure }
@@ -89,7 +89,7 @@ struct DomainVerify: AsyncParsableCommand {
 
 struct DomainRoute: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "route", abstract: "Lets a domain lead to a tunnel, or nowhere.",
+        commandName: "route", abstract: "Points a domain at a tunnel, or at nothing.",
         discussion: """
             Example: postern domain route app.example.org demo
                      postern domain route app.example.org --nowhere
@@ -101,7 +101,7 @@ struct DomainRoute: AsyncParsableCommand {
     @Argument(help: "The tunnel's name or id.")
     var tunnel: String?
 
-    @Flag(help: "Leads nowhere from now on.")
+    @Flag(help: "Remove the domain's tunnel.")
     var nowhere = false
 
     @Option(help: ArgumentHelp("termination or passthrough; whatever the tunnel is, if absent.", valueName: "mode"))
@@ -118,7 +118,7 @@ struct DomainRoute: AsyncParsableCommand {
         let routed = try await TunnelCommand.api().route(
             domain: domain, DomainRouteChange(tunnelId: tunnel, tlsMode: tls))
         if json { return Output.json(routed) }
-        Output.line(routed.tunnel.map { "\(routed.name) leads to \($0)." } ?? "\(routed.name) leads nowhere now.")
+        Output.line(routed.tunnel.map { "\(routed.name) points to \($0)." } ?? "\(routed.name) has no tunnel now.")
     }
 }
 

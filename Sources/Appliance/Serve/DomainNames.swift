@@ -3,7 +3,7 @@ import Model
 import Operations
 import Outbound
 
-/// Looks domains of organisations up: their proof, where they lead, and who may issue for them.
+/// Looks up the DNS records of organisations' domains: proof, addresses and CAA.
 struct DomainNames: DomainLookup {
     let lookup: DNSLookup
     /// The server's own host; nil where its owner has not said.
@@ -39,16 +39,16 @@ struct DomainNames: DomainLookup {
 
     private func address(of name: String) async -> String? {
         switch await lookup.addresses(of: name) {
-        case .unknown(let problem): return "Where \(name) leads is not known: \(problem)."
+        case .unknown(let problem): return "The addresses of \(name) are not known: \(problem)."
         case .none:
-            return "\(name) leads nowhere yet; set its CNAME record"
+            return "\(name) has no address yet; set its CNAME record"
                 + (ownHost.map { " to \($0)." } ?? ", or its A and AAAA records, to this server.")
         case .some(let there, let lifetime):
             guard let ownHost, case .some(let here, _) = await lookup.addresses(of: ownHost) else { return nil }
             // One family that leads elsewhere is enough for some visitors to get there.
             let elsewhere = there.filter { !here.contains($0) }
             guard !elsewhere.isEmpty else { return nil }
-            return "\(name) leads to \(elsewhere.joined(separator: ", ")), and this server is at "
+            return "\(name) points to \(elsewhere.joined(separator: ", ")), and this server is at "
                 + "\(here.joined(separator: ", ")); change its records. Old ones may be kept for \(lifetime) s more."
         }
     }

@@ -6,33 +6,33 @@ public import Storage
 import Synchronization
 public import Tunnels
 
-/// What can be learned of a name from outside.
+/// Looks up a domain's DNS records.
 public protocol DomainLookup: Sendable {
-    /// Whether a TXT record is there.
+    /// Looks up the TXT record.
     func proof(_ proof: String, at name: String) async -> DomainProof
-    /// What stands in the way of visitors and of a certificate, a sentence each.
+    /// What prevents visits or a certificate, one sentence each.
     func problems(of name: String) async -> [String]
 }
 
-/// What a look for the proof of a name found.
+/// The result of looking up a domain's proof.
 public enum DomainProof: Sendable, Equatable {
     case found
-    /// Why it does not count, with what to do.
+    /// What is wrong, and what to do.
     case missing(String)
-    /// Nobody could say; that is not the domain's fault.
+    /// The name server did not answer, or only with an error. The domain is not to blame.
     case unknown(String)
 }
 
-/// Orders certificates for names that are proved.
+/// Orders certificates for verified names.
 public protocol DomainCertificateOrders: Sendable {
-    /// Shows a certificate for each of these names and no others, and orders those that are missing.
-    /// - Parameter generation: grows; an older call that comes late changes nothing.
+    /// Serves a certificate for each of these names and no others, and orders missing ones.
+    /// - Parameter generation: grows with each change. A call with an older one is ignored.
     func want(_ names: [String], generation: Int)
-    /// How the certificate of a name is; nil for one that nobody wants.
+    /// The state of a name's certificate. Nil if none is wanted.
     func status(of name: String) -> DomainCertificate?
 }
 
-/// How the certificate of a name is.
+/// The state of a domain's certificate.
 public struct DomainCertificate: Sendable, Equatable {
     /// `issued`, `ordering`, `failed` or `none`.
     public let state: String
@@ -47,7 +47,7 @@ public struct DomainCertificate: Sendable, Equatable {
     }
 }
 
-/// What members of an organisation do with its domains.
+/// The domains of an organisation, as its members use them.
 public struct DomainOperations: Sendable {
     /// Between two looks at a proof, in milliseconds: a day.
     private static let recheck: Int64 = 86_400_000
@@ -58,13 +58,13 @@ public struct DomainOperations: Sendable {
     private let server: TunnelServer
     private let lookup: (any DomainLookup)?
     private let certificates: (any DomainCertificateOrders)?
-    /// Looks at DNS that one organisation may ask for.
+    /// Limits the DNS checks that an organisation starts.
     private let asked = AttemptLimiter(Self.looks, per: .minutes(1))
     private static let looks = 20
     private let generations = GenerationCounter()
 
     /// - Parameters:
-    ///   - lookup: nil where the server cannot look names up: then nothing can be proved.
+    ///   - lookup: nil if the server cannot look names up. Then no domain can be verified.
     ///   - certificates: nil where the server ends no TLS.
     public init(
         database: Database, server: TunnelServer, lookup: (any DomainLookup)?,
@@ -76,10 +76,10 @@ public struct DomainOperations: Sendable {
         self.certificates = certificates
     }
 
-    /// A domain with what is known of it beside its row.
+    /// A domain with its tunnel and the state of its certificate.
     public struct Listed: Sendable {
         public let domain: Domain
-        /// The tunnel that it leads to.
+        /// The tunnel that it points to.
         public let tunnel: Tunnel?
         public let certificate: DomainCertificate?
     }
@@ -146,7 +146,7 @@ public struct DomainOperations: Sendable {
         }
     }
 
-    /// Looks the proof up, and what else stands in the way.
+    /// Looks up the proof, and what else prevents visits or a certificate.
     /// - Returns: the domain as it is now, and a sentence for each thing that is left to do.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func verify(_ named: String, by caller: Caller) async throws -> (Listed, problems: [String]) {
@@ -180,7 +180,7 @@ public struct DomainOperations: Sendable {
         return (checked, (proof.map { [$0] } ?? []) + others)
     }
 
-    /// Lets a proved domain lead to a tunnel.
+    /// Points a verified domain at a tunnel.
     /// - Parameters:
     ///   - tunnel: its name, its port or its id; nil for nowhere.
     ///   - passesThrough: whether the machine ends TLS; nil for whatever the tunnel's kind is.
@@ -192,7 +192,8 @@ public struct DomainOperations: Sendable {
             let (domain, scope) = try Self.find(named, .domainManage, by: caller, in: database)
             guard domain.verifiedAt != nil else {
                 throw Refusal(
-                    .domainUnverified, "\(domain.name) is not proved yet; run 'postern domain verify \(domain.name)'.")
+                    .domainUnverified, "\(domain.name) is not verified yet; run 'postern domain verify \(domain.name)'."
+                )
             }
             let target = try tunnel.map { try Self.target($0, passesThrough: passesThrough, in: scope) }
             let routed = try domain.route(to: target?.id, in: scope)
@@ -223,7 +224,7 @@ public struct DomainOperations: Sendable {
         return tunnel
     }
 
-    /// Gives a name up. It stays reserved for the organisation for 90 days if it was proved.
+    /// Removes a domain. The name stays reserved for the organisation for 90 days if it was verified.
     /// - Throws: ``Refusal``; ``StorageError``.
     public func remove(_ named: String, by caller: Caller) async throws {
         try await database.write(essential: true) { database in
@@ -254,7 +255,7 @@ public struct DomainOperations: Sendable {
         certificates?.want(names, generation: generation)
     }
 
-    /// Looks proofs up again, those that were looked at longest ago first.
+    /// Verifies proofs again, the oldest check first.
     /// - Throws: ``StorageError``.
     public func upkeep() async throws {
         // Also for what ended elsewhere: accounts and organisations that are removed, tunnels that are given up.

@@ -1,7 +1,7 @@
 public import Database
 public import Model
 
-/// A host name that an organisation has: it leads to one of its tunnels once the organisation has proved that the name is its own.
+/// An organisation's own host name. It can point to a tunnel once the organisation has proved that it controls the name.
 public struct Domain: Sendable, Equatable {
     /// A removed name stays reserved for its organisation, in seconds: webhooks and old records go on leading here.
     private static let reservedSeconds: Int64 = 90 * 86_400
@@ -89,7 +89,7 @@ public struct Domain: Sendable, Equatable {
             .domainLimit, "\(sentence) Upgrade your plan for more domains.", limit: limit, current: current, plan: plan)
     }
 
-    /// A name that another organisation has proved, or had until lately, is not free.
+    /// Refuses a name that another organisation has verified, or has reserved.
     private static func checkFree(
         _ name: String, for organisation: String, now: Timestamp, in database: Transaction
     ) throws {
@@ -100,7 +100,8 @@ public struct Domain: Sendable, Equatable {
             """, name, organisation, now.advanced(bySeconds: -reservedSeconds)
         ) { try $0.integer("found") }
         guard other == nil else {
-            throw Refusal(.domainTaken, "\(name) belongs to another organisation of this server; ask its owner.")
+            throw Refusal(
+                .domainTaken, "\(name) belongs to another organisation of this server; ask the server's owner.")
         }
     }
 
@@ -132,7 +133,7 @@ public struct Domain: Sendable, Equatable {
         ) { (try Domain($0), try $0.text("organisation_name")) }
     }
 
-    /// Those that lead somewhere, with the name of the tunnel: what the edge needs.
+    /// The verified domains with a tunnel, for the edge.
     public static func routed(
         in database: Transaction
     ) throws -> [(domain: Domain, tunnelName: String, endsTLS: Bool)] {
@@ -146,7 +147,7 @@ public struct Domain: Sendable, Equatable {
         ) { (try Domain($0), try $0.text("tunnel_name"), try $0.text("tunnel_kind") == TunnelKind.http.rawValue) }
     }
 
-    /// Those that are proved, and whose proof was looked up longest ago.
+    /// The verified domains whose last check is before a time, the oldest check first.
     public static func due(before: Timestamp, limit: Int, in database: Transaction) throws -> [Domain] {
         try database.across(.upkeep).rows(
             """
@@ -163,7 +164,7 @@ public struct Domain: Sendable, Equatable {
 
     // MARK: Changing
 
-    /// Writes down what a check of the proof found.
+    /// Stores the result of checking the proof.
     /// - Parameter problem: nil where the proof is there.
     /// - Throws: ``Refusal`` `.domainTaken`; ``StorageError``.
     public func checked(problem: String?, now: Timestamp, in scope: TenantScope) throws -> Domain {
@@ -180,7 +181,7 @@ public struct Domain: Sendable, Equatable {
         return try Self.find(named: id, in: scope) ?? self
     }
 
-    /// Writes down that nobody could say: it is asked again after the others, and loses nothing by it.
+    /// Stores that the name server gave no answer. It does not count as missing.
     public func unanswered(problem: String, now: Timestamp, in scope: TenantScope) throws {
         try scope.run(
             "UPDATE domains SET checked_at = ?, problem = ? WHERE organisation_id = :organisation AND id = ?", now,
@@ -192,7 +193,7 @@ public struct Domain: Sendable, Equatable {
         return try Self.find(named: id, in: scope) ?? self
     }
 
-    /// Gives the name up. It stays reserved for the organisation if it was proved.
+    /// Removes the domain. The name stays reserved for the organisation if it was verified.
     public func remove(now: Timestamp, in scope: TenantScope) throws {
         // Decided by the row: it may have been verified after this value was read.
         try scope.run(

@@ -2,7 +2,7 @@ import Database
 import Model
 
 extension StorageFeature {
-    /// Host names of organisations' own that lead to their tunnels.
+    /// Organisations' own host names for their tunnels.
     static let domains = StorageFeature(
         name: "domains", tenantTables: ["domains"], migrations: [.domains], permissions: [.domainRead, .domainManage],
         limits: [.customDomains],
@@ -13,7 +13,7 @@ extension StorageFeature {
 }
 
 extension Migration {
-    /// Several organisations may add a name; one of them has proved it. A row that was released keeps the name reserved for a while.
+    /// Several organisations may add a name, and one of them can verify it. A released row keeps the name reserved.
     static let domains = Migration(
         number: 12,
         script: """
@@ -43,7 +43,7 @@ extension PermissionKey {
     public static let domainRead = PermissionKey(
         "domain:read", "see the organisation's domains", [.owner, .admin, .support, .member])
     public static let domainManage = PermissionKey(
-        "domain:manage", "add, prove, route and remove domains", [.owner, .admin])
+        "domain:manage", "add, verify, route and remove domains", [.owner, .admin])
 }
 
 extension PlanLimit {

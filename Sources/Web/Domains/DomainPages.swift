@@ -42,7 +42,7 @@ struct DomainPages: Sendable {
                 Panel.empty(
                     "No domains yet",
                     """
-                    <p>A host name of your own, such as <code>app.example.org</code>, leads to one of your tunnels. You set two DNS
+                    <p>A host name of your own, such as <code>app.example.org</code>, for one of your tunnels. You set two DNS
                     records, and this server gets the certificate. <a href="/docs/domains">How domains work</a></p>
                     """) + adding)
         }
@@ -60,9 +60,9 @@ struct DomainPages: Sendable {
     private static func badge(_ state: String) -> HTML {
         switch state {
         case "routed": Badge.html("routed", .ok)
-        case "verified": Badge.html("proved, leads nowhere")
+        case "verified": Badge.html("verified, no tunnel")
         case "paused": Badge.html("paused: the proof is missing", .bad)
-        default: Badge.html("to be proved", .warning)
+        default: Badge.html("not verified", .warning)
         }
     }
 
@@ -92,10 +92,10 @@ struct DomainPages: Sendable {
             ["\(record.type)", "<code>\(record.name)</code>", Copyable.html(record.value)]
         }
         var facts: [(String, HTML)] = [("State", Self.badge(one.state)), ("Certificate", Self.certificate(one))]
-        if let tunnel = one.tunnel { facts.append(("Leads to", "\(tunnel) (\(one.tlsMode ?? ""))")) }
-        facts.append(("Last looked up", TimeText.html(found.domain.checkedAt, missing: "never")))
+        if let tunnel = one.tunnel { facts.append(("Tunnel", "\(tunnel) (\(one.tlsMode ?? ""))")) }
+        facts.append(("Last checked", TimeText.html(found.domain.checkedAt, missing: "never")))
         let verify =
-            page.may(.domainManage) ? Action("\(path)/verify", "Look it up now", page.token, isMain: true).html : ""
+            page.may(.domainManage) ? Action("\(path)/verify", "Verify now", page.token, isMain: true).html : ""
         return page.page(
             one.name,
             left + Panel.html(nil, Panel.facts(facts) + "<br>" + verify)
@@ -118,15 +118,17 @@ struct DomainPages: Sendable {
         let form = page.form("\(path)/route")
         let routing =
             one.state == "unverified"
-            ? "<p>First prove the name: set the TXT record, and look it up.</p>"
+            ? "<p>First verify the name: set the TXT record, then choose “Verify now”.</p>"
             : form.html(
-                "Lead there", form.select("tunnel", "Tunnel", [("", "nowhere")] + open, chosen: one.tunnel ?? ""))
+                "Save", form.select("tunnel", "Tunnel", [("", "none")] + open, chosen: one.tunnel ?? ""))
         return Panel.columns([
-            Panel.html("Where it leads", routing),
+            Panel.html("Tunnel", routing),
             Panel.html(
                 "Remove it",
                 Action("\(path)/remove", "Remove it", page.token)
-                    .asks("Visitors are let in no more. The name stays yours for 90 days if it was proved.")),
+                    .asks(
+                        "Visitors are refused from now on. The name stays reserved for your organisation for 90 days if it was verified."
+                    )),
         ])
     }
 
@@ -152,7 +154,7 @@ struct DomainPages: Sendable {
             try page.context.parameters.require("id"), to: page.form["tunnel"], passesThrough: nil, by: page.caller)
         return page.back(
             to: "/organisation/domains/\(routed.domain.id)",
-            routed.tunnel.map { "It leads to \($0.name ?? "") now." } ?? "It leads nowhere now.")
+            routed.tunnel.map { "It points to \($0.name ?? "") now." } ?? "It has no tunnel now.")
     }
 
     @Sendable private func remove(_ page: PageRequest) async throws -> Response {

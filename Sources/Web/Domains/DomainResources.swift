@@ -11,7 +11,7 @@ struct DomainResources: Sendable {
     /// The names of the server's own certificate.
     let names: [String]
 
-    /// The server's own host, which domains lead to.
+    /// The server's own host, the target of domains' CNAME records.
     func host(_ request: Request) -> String {
         Self.host(of: publicURL ?? request.ownURL ?? "")
     }

@@ -19,25 +19,26 @@ struct DomainRoutes: Sendable {
             .post, "/domains", for: .member(.domainManage),
             about: RouteText(
                 "Adds a host name; the answer has the DNS records to set", takes: NewDomain.self,
-                .created(DomainResource.self, "It is to be proved.")), use: add)
+                .created(DomainResource.self, "It is not verified yet.")), use: add)
         routes.on(
             .get, "/domains/:id", for: .member(.domainRead),
             about: RouteText("One domain, by its name or id", .ok(DomainResource.self, "The domain.")), use: show)
         routes.on(
             .post, "/domains/:id/verify", for: .member(.domainManage), limit: .publicCalls,
             about: RouteText(
-                "Looks up the proof, and what else stands in the way",
+                "Verifies the proof, and checks the other DNS records",
                 .ok(DomainResource.self, "As it is now, with a sentence for each thing that is left to do.")),
             use: verify)
         routes.on(
             .post, "/domains/:id/route", for: .member(.domainManage),
             about: RouteText(
-                "Lets a proved domain lead to a tunnel, or nowhere", takes: DomainRouteChange.self,
+                "Points a verified domain at a tunnel, or at nothing", takes: DomainRouteChange.self,
                 .ok(DomainResource.self, "As it is now.")), use: route)
         routes.on(
             .delete, "/domains/:id", for: .member(.domainManage),
             about: RouteText(
-                "Gives a name up; it stays reserved for the organisation for 90 days if it was proved", .done()),
+                "Removes a domain; the name stays reserved for the organisation for 90 days if it was verified", .done()
+            ),
             use: remove)
         routes.on(
             .get, "/v1/admin/domains", for: .administrator,

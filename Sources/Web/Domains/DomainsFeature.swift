@@ -44,7 +44,7 @@ extension DomainResource: Described {
                 "records",
                 .list(.object([.field("type", .string), .field("name", .string), .field("value", .string)])),
                 "To set in the domain's DNS."),
-            .nullable("tunnel", .string, "Where it leads."),
+            .nullable("tunnel", .string, "The tunnel that it points to."),
             .nullable("tlsMode", .words(["termination", "passthrough"])),
             .field("tlsStatus", .words(["none", "ordering", "issued", "failed"])), .nullable("tlsNotAfter", .time),
             .nullable("tlsLastError", .string), .field("createdAt", .time), .nullable("verifiedAt", .time),

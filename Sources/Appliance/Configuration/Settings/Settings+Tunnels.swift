@@ -35,7 +35,7 @@ extension Settings {
         "What all tunnels' connections together may hold in memory, in MiB.")
     static let dnsResolver = TypedSetting.address(
         "dns-resolver", standard: "off",
-        "Name server, as 192.0.2.53:53, that domains of organisations are looked up at; off for the system's.")
+        "Name server for checking domains of organisations, as 192.0.2.53:53; off for the system's.")
     static let abuseContact = TypedSetting.optionalText(
         "abuse-contact", .text,
         "Who takes reports about tunnels, as an address for mails; shown on every error page's report link.")
