@@ -301,6 +301,8 @@ def test_the_settings_change_without_dropping_streams(edge, ana, machines, servi
     box = enrolled(edge, ana, machines()).start(both)
     host = box.online("slow")
     demo = box.online("web")
+    # The server keeps a connection to the service. It must not be used after the change.
+    assert get(edge, demo)[0] == 200 and quick.requests
     with connect(edge, host) as visitor:
         visitor.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         wait_for(lambda: "waiting" in slow.requests, "a request under way")

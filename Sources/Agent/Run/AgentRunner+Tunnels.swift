@@ -35,8 +35,8 @@ extension AgentRunner {
             tunnels[label]?.state = .waiting
             return declare(label)
         }
-        // The server does not need to know the target of a tunnel. It is told about changed options.
-        if before.wanted.options != wanted.options { start(label, known) }
+        // Also if only the target has changed: the server closes its idle connections to the old one.
+        start(label, known)
     }
 
     private func drop(_ label: String, _ tunnel: LiveDeclaration) {

@@ -26,7 +26,7 @@ final class LiveTunnel {
     private var droppedReports = 0
     private var reportTimer: Scheduled<Void>?
     private(set) var isEnded = false
-    private var changeNumber = 0
+    private(set) var changeNumber = 0
     private(set) var isPaused = false
 
     init(
@@ -41,13 +41,17 @@ final class LiveTunnel {
         self.metrics = metrics
     }
 
-    /// Applies new options from now on. Existing connections stay.
+    /// Applies new options from now on. Requests under way continue. Idle connections to the service are closed: the
+    /// machine may use another service from now on.
     /// - Parameter number: an older change that arrives late is dropped.
     func change(_ options: TunnelOptions, _ rules: AccessRules, number: Int) {
         guard number > changeNumber else { return }
         changeNumber = number
         self.options = options
         self.rules = rules
+        let unused = idle
+        idle = []
+        for service in unused { service.end(.cancelled) }
     }
 
     // MARK: Visitors
@@ -139,12 +143,14 @@ final class LiveTunnel {
         return service
     }
 
-    /// Keeps a connection to the service for the next request.
+    /// Keeps a connection to the service for the next request, unless the tunnel has changed since it was opened.
     func keep(_ service: ServiceStream) {
         service.user = nil
         service.wasUsed = true
         service.idleSince = .now()
-        guard !isEnded, keepAlive > .zero, Self.idleLimit > idle.count else { return service.end(.cancelled) }
+        guard !isEnded, keepAlive > .zero, Self.idleLimit > idle.count, service.changeNumber == changeNumber else {
+            return service.end(.cancelled)
+        }
         idle.append(service)
         scheduleIdle()
     }

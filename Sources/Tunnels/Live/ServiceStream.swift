@@ -18,7 +18,13 @@ final class ServiceStream: LinkStreamOwner {
 
     enum Afterwards { case keep, end }
 
-    init(tunnel: LiveTunnel) { self.tunnel = tunnel }
+    /// The tunnel's change number when the connection was opened.
+    let changeNumber: Int
+
+    init(tunnel: LiveTunnel) {
+        self.tunnel = tunnel
+        changeNumber = tunnel.changeNumber
+    }
 
     var isWritable: Bool { stream?.isWritable ?? false }
 
