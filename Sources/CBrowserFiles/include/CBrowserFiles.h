@@ -5,9 +5,9 @@
 
 struct postern_browser_file {
     const char *name;
-    // As it is, and by gzip.
-    const unsigned char *plain, *packed;
-    size_t plain_count, packed_count;
+    // Compressed with gzip.
+    const unsigned char *packed;
+    size_t packed_count;
 };
 
 // How many files there are; 0 where `scripts/browser` was not run.

@@ -5,8 +5,9 @@
 
 struct postern_document_file {
     const char *name;
-    const unsigned char *content;
-    size_t count;
+    // Compressed with gzip.
+    const unsigned char *packed;
+    size_t packed_count;
 };
 
 // How many files there are; 0 where `scripts/documents` was not run.

@@ -27,11 +27,11 @@ public struct BrowserFiles: Sendable {
         files = (0..<postern_browser_file_count()).map { index in
             let file = postern_browser_file(index)
             let name = String(cString: file.name)
-            let plain = UnsafeRawBufferPointer(start: file.plain, count: file.plain_count)
+            let packed = ByteBuffer(bytes: UnsafeRawBufferPointer(start: file.packed, count: file.packed_count))
+            guard let plain = Gzip.unpacked(packed) else { preconditionFailure("\(name) is damaged in the binary") }
             return File(
-                name: name, contentType: Self.contentType(name), plain: ByteBuffer(bytes: plain),
-                packed: ByteBuffer(bytes: UnsafeRawBufferPointer(start: file.packed, count: file.packed_count)),
-                digest: Hexadecimal.text(SHA256.hash(data: plain)))
+                name: name, contentType: Self.contentType(name), plain: plain, packed: packed,
+                digest: Hexadecimal.text(SHA256.hash(data: plain.readableBytesView)))
         }
         let summary = files.map { "\($0.name) \($0.digest)\n" }.joined()
         version = String(Hexadecimal.text(SHA256.hash(data: Array(summary.utf8))).prefix(16))

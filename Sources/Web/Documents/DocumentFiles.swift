@@ -22,8 +22,10 @@ struct DocumentFiles: Sendable {
     private init() {
         let files = (0..<postern_document_file_count()).map { index in
             let file = postern_document_file(index)
-            let bytes = UnsafeRawBufferPointer(start: file.content, count: file.count)
-            return (String(cString: file.name), ByteBuffer(bytes: bytes))
+            let name = String(cString: file.name)
+            let packed = ByteBuffer(bytes: UnsafeRawBufferPointer(start: file.packed, count: file.packed_count))
+            guard let content = Gzip.unpacked(packed) else { preconditionFailure("\(name) is damaged in the binary") }
+            return (name, content)
         }
         contents = Dictionary(files) { first, _ in first }
         let index = contents["sections.tsv"].map { String(buffer: $0) } ?? ""

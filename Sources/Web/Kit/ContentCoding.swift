@@ -1,4 +1,3 @@
-import CZlib
 import Crypto
 import HTTPTypes
 import Hummingbird
@@ -11,8 +10,6 @@ enum ContentCoding {
     private static let worthIt = 1_000
     /// The maximum size for compression. Complete responses are smaller than a mebibyte. Larger ones are sent uncompressed.
     private static let greatest = 1 << 20
-    /// zlib's default compromise between time and size.
-    private static let level: Int32 = 6
 
     /// - Parameter response: the response to a GET. A response whose body is written in pieces is not changed.
     static func apply(to response: inout Response, for request: Request) async throws {
@@ -38,7 +35,7 @@ enum ContentCoding {
             }
         }
         if isText(response) { response.headers[.vary] = "Accept-Encoding" }
-        if isPacked, let packed = packed(body) {
+        if isPacked, let packed = Gzip.packed(body) {
             response.headers[.contentEncoding] = "gzip"
             body = packed
         }
@@ -59,25 +56,6 @@ enum ContentCoding {
             let trimmed = one.drop { $0 == " " }.prefix { $0 != " " }
             return trimmed == "*" || opaque(trimmed) == opaque(tag[...])
         }
-    }
-
-    /// The body compressed with gzip (RFC 1952). Nil if compression fails.
-    static func packed(_ body: ByteBuffer) -> ByteBuffer? {
-        var stream = z_stream()
-        guard postern_gzip_begin(&stream, level) == Z_OK else { return nil }
-        defer { deflateEnd(&stream) }
-        var input = Array(body.readableBytesView)
-        var out = [UInt8](repeating: 0, count: Int(deflateBound(&stream, UInt(input.count))))
-        let written = input.withUnsafeMutableBufferPointer { input in
-            out.withUnsafeMutableBufferPointer { out -> Int? in
-                stream.next_in = input.baseAddress
-                stream.avail_in = UInt32(input.count)
-                stream.next_out = out.baseAddress
-                stream.avail_out = UInt32(out.count)
-                return deflate(&stream, Z_FINISH) == Z_STREAM_END ? out.count - Int(stream.avail_out) : nil
-            }
-        }
-        return written.map { ByteBuffer(bytes: out.prefix($0)) }
     }
 }
 
