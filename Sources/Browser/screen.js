@@ -18,6 +18,7 @@ const decoder = new TextDecoder();
  * @property {number} columns
  * @property {number} bells
  * @property {string} title
+ * @property {{index: number, text: string}[] | null} colours that a program has changed: all of them, or null if they are as before
  * @property {boolean} historyIsVoid
  * @property {Run[][]} history new lines that have scrolled off, oldest first
  * @property {{index: number, runs: Run[]}[]} changed
@@ -101,6 +102,7 @@ export class Screen {
     return {
       flags: next(), cursorRow: next(), cursorColumn: next(), cursorShape: next(), mouse: next(), mouseEncoding: next(),
       rows: next(), columns: next(), bells: next(), title: nextText(next()),
+      colours: next() === 0 ? null : Array.from({ length: next() }, () => ({ index: next(), text: nextText(next()) })),
       historyIsVoid: next() !== 0,
       history: Array.from({ length: next() }, line),
       changed: Array.from({ length: next() }, () => ({ index: next(), runs: line() })),

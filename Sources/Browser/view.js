@@ -15,15 +15,36 @@ const HIDDEN_PAUSE = 500;
 const SPEECH_DELAY = 700;
 
 /**
- * The 16 colours have names in the style sheet; the others of the 256 are computed (6 × 6 × 6, then greys).
+ * The first 16 colours are in the style sheet; the others of the 256 are computed (6 × 6 × 6, then greys). A program may change each.
  * @param {number} index
  */
 function paletteColor(index) {
-  if (index < 16) return `var(--color-${index})`;
+  return index < 16 ? `var(--color-${index})` : `var(--color-${index}, ${computedColor(index)})`;
+}
+
+/** @param {number} index */
+function computedColor(index) {
   if (index >= 232) return `rgb(${Array(3).fill(8 + 10 * (index - 232)).join(" ")})`;
   const level = (/** @type {number} */ part) => part === 0 ? 0 : 55 + 40 * part;
   const value = index - 16;
   return `rgb(${level(Math.floor(value / 36))} ${level(Math.floor(value / 6) % 6)} ${level(value % 6)})`;
+}
+
+/**
+ * A colour as programs write it (XParseColor): `rgb:ffff/80/0`, `#rgb` with one to four digits each, or a name.
+ * @param {string} text
+ * @returns {string | null} null for a name that the browser does not know
+ */
+export function programColor(text) {
+  const parts = /^rgb:([^/]+)\/([^/]+)\/([^/]+)$/.exec(text)?.slice(1);
+  // The digits of `rgb:` are a fraction of the greatest number with as many; those of `#` are the leading ones.
+  if (parts) return `rgb(${parts.map((part) => Math.round(parseInt(part, 16) * 255 / (16 ** part.length - 1))).join(" ")})`;
+  if (text.startsWith("#")) {
+    const size = (text.length - 1) / 3;
+    const leading = [0, 1, 2].map((part) => text.slice(1 + part * size, 1 + (part + 1) * size).padEnd(2, "0").slice(0, 2));
+    return `#${leading.join("")}`;
+  }
+  return CSS.supports("color", text) ? text : null;
 }
 
 /**
@@ -57,6 +78,16 @@ export class View {
   #rows = [];
   /** @type {number | undefined} */
   #speech;
+  /**
+   * Colours that a program has changed.
+   * @type {Map<number, string>}
+   */
+  #colours = new Map();
+  /**
+   * Properties that are set on the terminal for them.
+   * @type {string[]}
+   */
+  #colourProperties = [];
   /** @type {import("./screen.js").Painting | null} */
   state = null;
 
@@ -155,7 +186,13 @@ export class View {
    */
   #paintState(painting, previous) {
     const { terminal, cursor } = this.parts;
-    terminal.classList.toggle("reverse", (painting.flags & flags.reverse) !== 0);
+    const isReverse = (painting.flags & flags.reverse) !== 0;
+    terminal.classList.toggle("reverse", isReverse);
+    if (painting.colours) {
+      const known = painting.colours.map(({ index, text }) => /** @type {const} */ ([index, programColor(text)]));
+      this.#colours = new Map(known.flatMap(([index, color]) => color === null ? [] : [[index, color]]));
+    }
+    if (painting.colours || isReverse !== (((previous?.flags ?? 0) & flags.reverse) !== 0)) this.#paintColours(isReverse);
     cursor.hidden = (painting.flags & flags.cursorVisible) === 0;
     cursor.style.setProperty("--row", String(painting.cursorRow));
     cursor.style.setProperty("--column", String(painting.cursorColumn));
@@ -172,6 +209,23 @@ export class View {
       this.#title = painting.title;
       this.events.titled(painting.title);
     }
+  }
+
+  /**
+   * Sets the colours that a program has changed. Rows refer to them by name, so that those that are painted change too.
+   * @param {boolean} isReverse
+   */
+  #paintColours(isReverse) {
+    const { style } = this.parts.terminal;
+    for (const name of this.#colourProperties) style.removeProperty(name);
+    const [text, background] = isReverse ? ["--background", "--foreground"] : ["--foreground", "--background"];
+    /** @type {Record<number, string>} */
+    const names = { 266: text, 267: background, 268: "--cursor" };
+    this.#colourProperties = [...this.#colours].map(([index, color]) => {
+      const name = names[index] ?? `--color-${index}`;
+      style.setProperty(name, color);
+      return name;
+    });
   }
 
   /**

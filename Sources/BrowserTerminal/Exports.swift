@@ -4,6 +4,7 @@
 // Painted rows are runs of one style. All numbers are 32 bits, little-endian:
 //
 //   state   flags, cursor row, cursor column, cursor shape, mouse, mouse encoding, rows, columns, bells, title length, title (padded to 4)
+//   colours 1 if they have changed, then all: their number, each: index (266, 267, 268: text, background, cursor), text length, text (padded to 4)
 //   history lines that are void (1: all), number of new lines, lines
 //   rows    number of changed rows, each: index, line
 //   line    number of runs, each: foreground, background, attributes and kind << 16, columns, text length, text (padded to 4), length of
@@ -16,6 +17,7 @@
 private struct Terminal {
     var screen: Screen
     var painted: [[Cell]] = []
+    var paintedPalette = Palette()
     /// Lines of history that the page has.
     var paintedHistory = 0
     var input: UnsafeMutableBufferPointer<UInt8>
@@ -40,6 +42,7 @@ func terminalInput(_ count: Int32) -> UnsafeMutablePointer<UInt8>? {
 func terminalRestart(_ rows: Int32, _ columns: Int32) {
     terminal.screen = Screen(rows: Int(rows), columns: Int(columns))
     terminal.painted = []
+    terminal.paintedPalette = Palette()
     terminal.paintedHistory = -1
 }
 
@@ -59,6 +62,8 @@ func terminalPaint() -> UnsafePointer<UInt8>? {
     writer.bytes.removeAll(keepingCapacity: true)
     writer.put(0)
     writer.state(terminal.screen)
+    writer.colours(terminal.screen.modes.palette, painted: terminal.paintedPalette, isNew: terminal.paintedHistory < 0)
+    terminal.paintedPalette = terminal.screen.modes.palette
     terminal.paintedHistory = writer.history(terminal.screen, painted: terminal.paintedHistory)
     writer.rows(terminal.screen, painted: terminal.painted)
     terminal.painted = terminal.screen.lines
@@ -115,6 +120,21 @@ private struct PaintWriter {
         put(title.count)
         bytes += title
         pad()
+    }
+
+    /// - Parameter isNew: whether the page may show the colours of a previous screen.
+    mutating func colours(_ palette: Palette, painted: Palette, isNew: Bool) {
+        guard isNew || palette != painted else { return put(0) }
+        put(1)
+        let changed = palette.changed
+        put(changed.count)
+        for (index, colour) in changed {
+            put(index)
+            let text = Array(colour.utf8)
+            put(text.count)
+            bytes += text
+            pad()
+        }
     }
 
     /// - Returns: how many lines the page has now, counted from the first that ever scrolled off.

@@ -94,6 +94,11 @@ struct Palette: Sendable, Equatable {
 
     private func knows(_ index: Int) -> Bool { touched.contains(index) }
 
+    /// The colours that differ from a terminal's own, by index: 0 to 255, and 266, 267, 268 for text, background, cursor.
+    var changed: [(index: Int, colour: String)] {
+        colours.sorted { $0.key < $1.key }.map { (index: $0.key, colour: $0.value) }
+    }
+
     /// Resets everything that was changed.
     var off: String { touched.sorted().map(Self.resetting).joined() }
 

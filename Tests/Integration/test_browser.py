@@ -66,11 +66,11 @@ def css(color):
         return f"rgb({color[0]}, {color[1]}, {color[2]})"
     if color < 16:
         return f"var(--color-{color})"
-    if color >= 232:
-        return css((8 + 10 * (color - 232),) * 3)
     level = lambda part: 0 if part == 0 else 55 + 40 * part
     value = color - 16
-    return css((level(value // 36), level(value // 6 % 6), level(value % 6)))
+    parts = (8 + 10 * (color - 232),) * 3 if color >= 232 else (level(value // 36), level(value // 6 % 6), level(value % 6))
+    # A program may have changed it.
+    return f"var(--color-{color}, rgb({' '.join(map(str, parts))}))"
 
 
 def host_cells(pane):
@@ -226,6 +226,46 @@ print("\x1b]8;;https://box.example/x\x1b\\a link\x1b]8;;\x1b\\ and \x1b]8;;javas
     # What has scrolled off can be looked at above the screen.
     wait_for(lambda: "[2970/3000]" in page.value("document.getElementById('history').textContent"), "the history")
     assert page.value("document.querySelectorAll('#history > div').length") <= 1000
+    assert page.problems() == []
+
+
+def test_colours_that_a_program_changes(session, browser, tmp_path):
+    """OSC 4, 10 to 12 and their resets, also for what is painted already and for a guest that comes later."""
+    share = session()
+    page = browser.open(share.link)
+    page.wait("$")
+    color = lambda page, text, what="color": page.value(
+        "(() => { const found = [...document.querySelectorAll('#screen span')].find((one) => one.textContent === %s);"
+        " return found && getComputedStyle(found)[%s]; })()" % (json.dumps(text), json.dumps(what)))
+    ground = lambda page: page.value(
+        "((style) => [style.color, style.backgroundColor])(getComputedStyle(document.getElementById('terminal')))")
+    shown = tmp_path / "shown"
+    shown.write_text("\x1b[31mone\x1b[0m \x1b[38;5;100mhundred\x1b[0m \x1b[48;5;200mback\x1b[0m\n")
+    page.type(f"PS1='$ '; clear; cat {shown}\n")
+    page.wait("one hundred back")
+    own, plain = color(page, "one"), ground(page)
+    assert color(page, "hundred") == "rgb(135, 135, 0)" and color(page, "back", "backgroundColor") == "rgb(255, 0, 215)"
+    changed = tmp_path / "changed"
+    changed.write_text("\x1b]4;1;rgb:12/34/5678;100;#abc\x07\x1b]4;200;nosuchcolour\x07\x1b]10;#102030405060;rgb:f/0/8\x07\x1b]12;red\x07done\n")
+    page.type(f"cat {changed}\n")
+    page.wait("done")
+    wait_for(lambda: color(page, "one") == "rgb(18, 52, 86)", lambda: color(page, "one"))
+    late = browser.open(share.link)
+    late.wait("done")
+    for one in (page, late):
+        # `#abc` has the leading digits: a0 b0 c0. A name that browsers do not know changes nothing.
+        assert color(one, "hundred") == "rgb(160, 176, 192)" and color(one, "back", "backgroundColor") == "rgb(255, 0, 215)"
+        assert ground(one) == ["rgb(16, 48, 80)", "rgb(255, 0, 136)"]
+        assert one.value("document.getElementById('terminal').style.getPropertyValue('--cursor')") == "red"
+        # The page around the terminal keeps its own colours.
+        assert one.value("getComputedStyle(document.body).backgroundColor") == plain[1]
+    page.type("printf '\\033[?5hre''versed\\n'\n")
+    page.wait("\nreversed")
+    wait_for(lambda: ground(page) == ["rgb(255, 0, 136)", "rgb(16, 48, 80)"], lambda: ground(page))
+    page.type("printf '\\033[?5l\\033]104\\a\\033]110\\a\\033]111\\a\\033]112\\are''set\\n'\n")
+    page.wait("\nreset")
+    wait_for(lambda: (color(page, "one"), ground(page)) == (own, plain), lambda: (color(page, "one"), ground(page)))
+    assert color(page, "hundred") == "rgb(135, 135, 0)"
     assert page.problems() == []
 
 
