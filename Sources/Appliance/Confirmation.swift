@@ -7,7 +7,7 @@ enum Confirmation {
     /// - Throws: ``CommandFailure`` for every answer except yes, and if nobody can be asked.
     static func ask(_ question: String) throws {
         guard postern_is_terminal(0) == 1 else {
-            throw CommandFailure("this asks first, and there is no terminal; say --yes", status: 2)
+            throw CommandFailure("this needs confirmation, and there is no terminal; use --yes", status: 2)
         }
         Output.write("\(question) Type yes: ", 2)
         guard readLine()?.lowercased() == "yes" else { throw CommandFailure("nothing was changed") }

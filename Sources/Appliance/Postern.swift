@@ -20,7 +20,7 @@ struct Postern: AsyncParsableCommand {
 
             On the server:   postern serve --state /var/lib/postern
                              postern user add ana --state /var/lib/postern
-            Just looking:    postern demo \
+            To try it out:   postern demo \
             Then, anywhere:  postern login https://box.example
                              postern share
                              postern join SYCLX-7K2Q9M-cactus-violin
@@ -79,7 +79,7 @@ struct Postern: AsyncParsableCommand {
         guard let word = words.first, !word.hasPrefix("-"), !known.contains(word), word != "help" else { return nil }
         let near: TerminalText =
             Spelling.nearest(to: word, in: known, differing: 2).map { "; did you mean '\($0)'?" } ?? "."
-        return failed("there is no command '\(word)'\(near) 'postern --help' has all of them.", 2)
+        return failed("there is no command '\(word)'\(near) 'postern --help' lists all commands.", 2)
     }
 
     private static func outcome(of error: any Error) -> Outcome {

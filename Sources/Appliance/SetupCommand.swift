@@ -8,12 +8,12 @@ import Wire
 /// `postern setup`: shows the one-time link again.
 struct SetupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "setup", abstract: "Prints a one-time link that makes the first administrator.",
+        commandName: "setup", abstract: "Prints a one-time link that creates the first administrator.",
         discussion: """
             Example: sudo postern setup
 
-            The link works once and for 30 minutes; links printed before stop working. Where there is an administrator \
-            already, 'postern user add NAME --admin' makes another.
+            The link works once and for 30 minutes; links printed before stop working. If there is an administrator \
+            already, 'postern user add NAME --admin' creates another.
             """)
 
     private struct Shown: Encodable {
@@ -30,7 +30,7 @@ struct SetupCommand: AsyncParsableCommand {
         try await server.withDatabase { database, configuration in
             guard let link = try await SetupLink.offer(database: database, configuration) else {
                 throw CommandFailure(
-                    "this server has an administrator already; 'postern user add NAME --admin' makes another")
+                    "this server already has an administrator; 'postern user add NAME --admin' creates another")
             }
             let address = PublicAddress.known(configuration)
             try link.keep(configuration, address: address)
@@ -42,7 +42,7 @@ struct SetupCommand: AsyncParsableCommand {
             Output.line("\(address)\(link.path)")
             Output.line("Works once, for \(minutes) minutes.")
             if configuration[Settings.publicURL] == nil {
-                Output.line("If people reach this server by another address, put that in, or set public-url.")
+                Output.line("If users reach this server at another address, use that instead, or set public-url.")
             }
         }
     }

@@ -8,12 +8,12 @@ import Web
 /// `postern version`: the components of this binary. Security notices name the linked libraries.
 struct VersionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "version", abstract: "Prints the version, and those of the libraries inside.",
+        commandName: "version", abstract: "Prints the version, and those of the bundled libraries.",
         discussion: """
             Example: postern version --json
                      postern version --web
 
-            With --web it prints the SHA-256 of every file that this build gives to browsers, so that a guest can compare it with \
+            With --web it prints the SHA-256 of every file that this build serves to browsers, so that a guest can compare it with \
             what the server sent.
             """)
 
@@ -22,7 +22,7 @@ struct VersionCommand: ParsableCommand {
     @Flag(help: "Print one JSON object.")
     var json = false
 
-    @Flag(help: "Print the digests of the files that browsers get, instead.")
+    @Flag(help: "Print the digests of the files served to browsers instead.")
     var web = false
 
     private struct WebFiles: Encodable {

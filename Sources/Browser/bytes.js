@@ -100,7 +100,7 @@ export class Reader {
    * @returns {Bytes}
    */
   take(count) {
-    if (this.bytes.length - this.position < count) throw new ProtocolError("truncated", "a message was cut short");
+    if (this.bytes.length - this.position < count) throw new ProtocolError("truncated", "a message is truncated");
     this.position += count;
     return this.bytes.slice(this.position - count, this.position);
   }

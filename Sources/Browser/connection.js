@@ -188,7 +188,7 @@ export class Connection {
   #reconnect() {
     this.#lostAt ??= Date.now();
     if (Date.now() - this.#lostAt > PATIENCE) {
-      return this.#finish({ name: "unreachable", why: "The connection is lost. Open the link again when the server is back." });
+      return this.#finish({ name: "unreachable", why: "The connection was lost. Open the link again when the server is available." });
     }
     const base = BACKOFF[Math.min(this.#attempt++, BACKOFF.length - 1)];
     this.#retry = setTimeout(() => this.#connect(), base + Math.random() * base / 2);

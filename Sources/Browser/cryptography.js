@@ -182,7 +182,7 @@ export class FrameKey {
     try {
       return new Uint8Array(await subtle.decrypt(this.#parameters(header), this.key, frame.subarray(16)));
     } catch {
-      throw new ProtocolError("notAuthentic", "a message was changed on its way");
+      throw new ProtocolError("notAuthentic", "a message was changed in transit");
     }
   }
 }

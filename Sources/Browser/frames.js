@@ -44,7 +44,7 @@ export class Header {
     const epoch = reader.uint32();
     const sequence = reader.uint64();
     if (kind < 1 || kind > 5 || frame.length < HEADER_BYTES + TAG_BYTES) {
-      throw new ProtocolError("truncated", "a message was cut short");
+      throw new ProtocolError("truncated", "a message is truncated");
     }
     return new Header(kind, epoch, sequence);
   }
@@ -104,7 +104,7 @@ export class PairwiseChannel {
    * @param {Bytes} frame
    */
   async open(header, frame) {
-    if (header.epoch !== this.generation) throw new ProtocolError("staleGeneration", "a message was sealed under replaced keys");
+    if (header.epoch !== this.generation) throw new ProtocolError("staleGeneration", "a message was encrypted with replaced keys");
     if (header.kind !== kinds.direct && header.kind !== kinds.snapshot) {
       throw new ProtocolError("wrongDirection", "a message came from the wrong side");
     }
@@ -226,7 +226,7 @@ export class BroadcastOpener {
       const signed = concat(
         utf8("postern.v1 stream"), [0], utf8(this.sessionId), [0], uint32(header.epoch), header.sequenceBytes, this.hash);
       if (!await this.verifier.isValid(reader.take(64), signed)) {
-        throw new ProtocolError("forged", "output was forged by somebody who is not the host");
+        throw new ProtocolError("forged", "output was forged by somebody other than the host");
       }
     } else {
       this.pending.push(broadcastMessage(plaintext));

@@ -27,10 +27,10 @@ const code = body.dataset.code ?? "";
  * @type {Record<string, string>}
  */
 const sentences = {
-  waitingForHost: "The host is not there yet. Waiting for it.",
-  waitingForApproval: "Waiting for the host to let you in.",
-  hostAway: "The host is away. Waiting for it to return; what you see may be old.",
-  disconnected: "The connection is lost. Trying to come back; what you see may be old.",
+  waitingForHost: "The host is not connected yet. Waiting for it.",
+  waitingForApproval: "Waiting for the host to admit you.",
+  hostAway: "The host is disconnected. Waiting for it to reconnect; the screen may be out of date.",
+  disconnected: "The connection was lost. Reconnecting; the screen may be out of date.",
   unconfirmed: "The host has not confirmed what you typed.",
 };
 
@@ -132,7 +132,7 @@ class Guest {
       return;
     }
     const text = status.name === "inputLost"
-      ? `The last ${status.bytes} bytes you typed did not arrive. Look at the screen, and press Return to type on.`
+      ? `The last ${status.bytes} bytes you typed did not arrive. Check the screen, then press Return to continue.`
       : sentences[status.name] ?? "";
     show(this.#hasScreen ? "stale" : "waiting", text);
   }
@@ -391,7 +391,7 @@ function endingText(ending) {
   switch (ending.name) {
     case "ended": return [`The session has ended${ending.status === null ? "." : `; the command's exit status was ${ending.status}.`}`, false];
     case "left": return ["You left the session.", true];
-    case "impostor": return ["Whoever answered does not know the secret. Do not trust this server, and tell the host.", false];
+    case "impostor": return ["The other side does not know the secret. Do not trust this server, and tell the host.", false];
     case "cutShort": return [`The server ended the session (${ending.why}), and the host did not: output may be missing.`, true];
     case "removed": return [`Disconnected: ${ending.why || "the server closed the connection"}.`, true];
     case "refused": return [refusals(ending.why), ending.why.includes("try again")];
@@ -405,10 +405,10 @@ function endingText(ending) {
 const rejections = {
   wrongSecret: "The words, or the link, are wrong. Check them with the host; a code is disabled after five wrong tries.",
   codeDead: "This code was tried too often with wrong words. Ask the host for a new one.",
-  notApproved: "The host did not let you in.",
+  notApproved: "The host did not admit you.",
   wrongVersion: "The host runs another version of Postern than this server. Update the older one.",
   unknownCode: "The host does not know this code. Ask for a new one.",
-  tampered: "Some of what you typed was removed on its way. Do not trust this server, and tell the host.",
+  tampered: "Some of your input was removed in transit. Do not trust this server, and tell the host.",
 };
 
 /** @param {string} why the server's sentence */
@@ -417,7 +417,7 @@ function refusals(why) {
     "Code not found": "This code does not exist. Check the link, or ask the host for a new one.",
     "Code has been revoked": "This code has been revoked. Ask the host for a new one.",
     "Code has expired": "This code has expired. Ask the host for a new one.",
-    "Code usage limit reached": "This code has been used as often as it may be. Ask the host for a new one.",
+    "Code usage limit reached": "This code has been used up to its limit. Ask the host for a new one.",
     "Session has ended": "This session has ended.",
   }[why];
   if (known) return known;
@@ -447,7 +447,7 @@ function askForWords(then) {
     const two = words.slice(-2);
     const problem = element("words-problem");
     if (words.length < 2 || !two.every((word) => /^\p{L}+$/u.test(word))) {
-      problem.textContent = "There are two words, as in: cactus violin";
+      problem.textContent = "Enter two words, for example: cactus violin";
       return element("words").focus();
     }
     if (isJoining) return;

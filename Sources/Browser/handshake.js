@@ -223,7 +223,7 @@ export class Pairing {
   async finishRekey(own, answer) {
     const signed = concat(utf8(`rekeyed ${answer.generation}`), answer.key, own.publicKey);
     if (!await hmacIsValid(this.resumeKey, answer.tag, signed)) {
-      throw new ProtocolError("notAuthentic", "a message was changed on its way");
+      throw new ProtocolError("notAuthentic", "a message was changed in transit");
     }
     const shared = await own.multiply(answer.key);
     const context = concat(uint32(answer.generation), own.publicKey, answer.key);

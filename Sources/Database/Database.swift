@@ -131,7 +131,7 @@ public final class Database: Sendable {
     /// - Throws: ``StorageError``.
     public static func makeDirectory(_ directory: String) throws {
         guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
-            throw StorageError(.unavailable, "cannot make \(directory): \(String(cString: strerror(errno)))")
+            throw StorageError(.unavailable, "cannot create \(directory): \(String(cString: strerror(errno)))")
         }
     }
 

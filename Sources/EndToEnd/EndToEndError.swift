@@ -31,20 +31,20 @@ public enum EndToEndError: Error, Sendable, Equatable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .truncated: "a message was cut short"
+        case .truncated: "a message is truncated"
         case .malformed: "a message is malformed"
-        case .notAuthentic: "a message was changed on its way"
+        case .notAuthentic: "a message was changed in transit"
         case .replayed: "a message was replayed"
         case .gap: "messages are missing"
         case .wrongDirection: "a message came from the wrong side"
         case .unknownEpoch(let epoch): "there is no key for epoch \(epoch)"
-        case .staleGeneration: "a message was sealed under replaced keys"
+        case .staleGeneration: "a message was encrypted with replaced keys"
         case .inputNotAllowed: "input came from a guest that may only watch"
-        case .forged: "output was forged by somebody who is not the host"
+        case .forged: "output was forged by somebody other than the host"
         case .unsigned: "output was not signed in time"
         case .lowOrderPoint: "a key exchange used a point of small order"
         case .wrongSecret: "the words (or the link) are wrong"
-        case .wrongVersion: "the other side speaks another version of the protocol"
+        case .wrongVersion: "the other side uses another version of the protocol"
         }
     }
 }

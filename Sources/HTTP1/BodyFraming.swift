@@ -15,11 +15,11 @@ public enum BodyFraming: Sendable, Equatable {
         let codings = block.values(.transferEncoding)
         guard codings.isEmpty else {
             guard lengths.isEmpty else {
-                throw HTTPMessageError(.malformed, "Content-Length and Transfer-Encoding are both there")
+                throw HTTPMessageError(.malformed, "Content-Length and Transfer-Encoding are both present")
             }
             guard !isVersion10 else { throw HTTPMessageError(.malformed, "HTTP/1.0 has no Transfer-Encoding") }
             guard codings.count == 1, codings[0].lowercased() == "chunked" else {
-                throw HTTPMessageError(.coding, "the only transfer coding known here is chunked")
+                throw HTTPMessageError(.coding, "the only supported transfer coding is chunked")
             }
             self = .chunked
             return
@@ -31,7 +31,7 @@ public enum BodyFraming: Sendable, Equatable {
         // 18 digits fit into 64 bits.
         guard lengths.count == 1, (1...18).contains(text.utf8.count), text.utf8.allSatisfy({ 0x30...0x39 ~= $0 }),
             let length = Int(text)
-        else { throw HTTPMessageError(.malformed, "Content-Length is not one number") }
+        else { throw HTTPMessageError(.malformed, "Content-Length is not a single number") }
         self = length == 0 ? .none : .length(length)
     }
 }
@@ -109,7 +109,7 @@ public struct BodyReader: Sendable {
             case .chunkEnd:
                 guard input.readableBytes >= 2 else { return nil }
                 guard input.readInteger(as: UInt16.self) == 0x0D0A else {
-                    throw HTTPMessageError(.malformed, "a chunk is longer than it says")
+                    throw HTTPMessageError(.malformed, "a chunk is longer than its size")
                 }
                 state = .chunkLine
             case .trailers:
@@ -133,7 +133,9 @@ public struct BodyReader: Sendable {
     private static func chunkSize(_ input: inout ByteBuffer) throws(HTTPMessageError) -> Int? {
         let view = input.readableBytesView
         guard let end = view.prefix(chunkLineBytes).firstIndex(of: Byte.lf) else {
-            guard view.count < chunkLineBytes else { throw HTTPMessageError(.malformed, "a chunk's line has no end") }
+            guard view.count < chunkLineBytes else {
+                throw HTTPMessageError(.malformed, "a chunk's size line is too long")
+            }
             return nil
         }
         let line = view[view.startIndex..<end]
@@ -149,7 +151,7 @@ public struct BodyReader: Sendable {
         // 15 digits fit into 63 bits.
         guard (1...15).contains(digits) else { throw HTTPMessageError(.malformed, "a chunk has no size") }
         let isExtension = rest.first == UInt8(ascii: ";") && rest.allSatisfy(Byte.isValue)
-        guard rest.isEmpty || isExtension else { throw HTTPMessageError(.malformed, "a chunk's size is no number") }
+        guard rest.isEmpty || isExtension else { throw HTTPMessageError(.malformed, "a chunk's size is not a number") }
         input.moveReaderIndex(forwardBy: line.count + 1)
         return size
     }

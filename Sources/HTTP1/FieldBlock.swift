@@ -79,7 +79,7 @@ struct FieldParser {
         var index = start
         fields.reserveCapacity(16)
         while true {
-            guard index + 1 < source.count else { throw HTTPMessageError(.malformed, "the head has no end") }
+            guard index + 1 < source.count else { throw HTTPMessageError(.malformed, "the head is incomplete") }
             if source[index] == Byte.cr {
                 guard source[index + 1] == Byte.lf, index + 2 == source.count else {
                     throw HTTPMessageError(.malformed, "a line begins with CR")
@@ -92,7 +92,7 @@ struct FieldParser {
             let nameStart = index
             while source[index] != Byte.colon {
                 guard Byte.isToken(source[index]) else {
-                    throw HTTPMessageError(.malformed, "a header field's name has a character that it must not have")
+                    throw HTTPMessageError(.malformed, "a header field's name contains an invalid character")
                 }
                 index += 1
             }
@@ -103,12 +103,12 @@ struct FieldParser {
             let valueStart = index
             while source[index] != Byte.cr {
                 guard Byte.isValue(source[index]) else {
-                    throw HTTPMessageError(.malformed, "a header field's value has a character that it must not have")
+                    throw HTTPMessageError(.malformed, "a header field's value contains an invalid character")
                 }
                 index += 1
             }
             // The section ends with CR LF CR LF, so there is a byte after every CR.
-            guard source[index + 1] == Byte.lf else { throw HTTPMessageError(.malformed, "a line has a CR in it") }
+            guard source[index + 1] == Byte.lf else { throw HTTPMessageError(.malformed, "a line contains a CR") }
             var valueEnd = index
             while valueEnd > valueStart, source[valueEnd - 1] == Byte.space || source[valueEnd - 1] == Byte.tab {
                 valueEnd -= 1

@@ -73,7 +73,7 @@ public struct RequestHead: Sendable {
             target = String(decoding: source[start..<index], as: UTF8.self)
             // A target that is not UTF-8 would be changed by the conversion.
             guard target.utf8.count == index - start else {
-                throw HTTPMessageError(.malformed, "the target has bytes that must be percent-encoded")
+                throw HTTPMessageError(.malformed, "the target contains bytes that must be percent-encoded")
             }
             index += 1
             let rest = source[index...]
@@ -99,7 +99,7 @@ public struct RequestHead: Sendable {
             let path = rest[authority.endIndex...]
             return (path.hasPrefix("/") ? String(path) : "/\(path)", String(authority))
         }
-        throw HTTPMessageError(.malformed, "the target is no path")
+        throw HTTPMessageError(.malformed, "the target is not a path")
     }
 
     private static func host(
@@ -109,11 +109,11 @@ public struct RequestHead: Sendable {
         guard named.count <= 1 else { throw HTTPMessageError(.malformed, "there is more than one Host") }
         guard let text = authority ?? named.first else {
             if isVersion10 { return nil }
-            throw HTTPMessageError(.malformed, "there is no Host")
+            throw HTTPMessageError(.malformed, "Host is missing")
         }
-        guard let host = Self.hostName(text) else { throw HTTPMessageError(.malformed, "Host is no host name") }
+        guard let host = Self.hostName(text) else { throw HTTPMessageError(.malformed, "Host is not a host name") }
         if authority != nil, let other = named.first, Self.hostName(other) != host {
-            throw HTTPMessageError(.malformed, "the target and Host name two hosts")
+            throw HTTPMessageError(.malformed, "the target and Host name different hosts")
         }
         return host
     }

@@ -54,14 +54,14 @@ public struct ResponseHead: Sendable {
     ) throws(HTTPMessageError) -> Int {
         // At least "HTTP/1.1 200" and CR LF.
         guard source.count >= 14, source[8] == Byte.space else {
-            throw HTTPMessageError(.malformed, "there is no status line")
+            throw HTTPMessageError(.malformed, "the status line is missing")
         }
         isVersion10 = source.prefix(8).elementsEqual("HTTP/1.0".utf8)
         guard isVersion10 || source.prefix(8).elementsEqual("HTTP/1.1".utf8) else {
-            throw HTTPMessageError(.version, "the service does not speak HTTP/1.1")
+            throw HTTPMessageError(.version, "the service does not use HTTP/1.1")
         }
         for digit in source[9..<12] {
-            guard digit >= 0x30, digit <= 0x39 else { throw HTTPMessageError(.malformed, "the status is no number") }
+            guard digit >= 0x30, digit <= 0x39 else { throw HTTPMessageError(.malformed, "the status is not a number") }
             status = status * 10 + Int(digit - 0x30)
         }
         guard status >= 100 else { throw HTTPMessageError(.malformed, "the status is below 100") }
@@ -73,12 +73,12 @@ public struct ResponseHead: Sendable {
         let start = index
         while index + 1 < source.count, source[index] != Byte.cr {
             guard Byte.isValue(source[index]) else {
-                throw HTTPMessageError(.malformed, "the status line has a character that it must not have")
+                throw HTTPMessageError(.malformed, "the status line contains an invalid character")
             }
             index += 1
         }
         guard index + 1 < source.count, source[index + 1] == Byte.lf else {
-            throw HTTPMessageError(.malformed, "the status line has no end")
+            throw HTTPMessageError(.malformed, "the status line is incomplete")
         }
         reason = String(decoding: source[start..<index], as: UTF8.self)
         return index + 2

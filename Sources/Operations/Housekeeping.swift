@@ -26,7 +26,7 @@ public struct Housekeeping: Service {
     private let historyDays: Int
     public let logger: Logger
     /// A failing database is logged at intervals, not for each of the two checks per second.
-    private let unread = RateLimitedLog("revocations cannot be read", level: .error)
+    private let unread = RateLimitedLog("cannot read revocations", level: .error)
 
     /// - Parameter historyDays: how long ended share sessions are kept. 0 keeps them without limit.
     public init(
@@ -100,7 +100,7 @@ public struct Housekeeping: Service {
             try await database.write(essential: true) { try Revocation.addExpired(since: since, now: now, in: $0) }
             return now
         } catch {
-            logger.error("expired credentials cannot be revoked", metadata: ["error": "\(error)"])
+            logger.error("cannot revoke expired credentials", metadata: ["error": "\(error)"])
             return since
         }
     }
@@ -115,7 +115,7 @@ public struct Housekeeping: Service {
             }
             try await tunnels?.upkeep()
             try await machines?.upkeep()
-        } catch { logger.error("usage cannot be written", metadata: ["error": "\(error)"]) }
+        } catch { logger.error("cannot write usage", metadata: ["error": "\(error)"]) }
     }
 
     private func clearAway() async {
@@ -135,7 +135,7 @@ public struct Housekeeping: Service {
                 logger.info(
                     "audit head", metadata: ["number": "\(head.number)", "digest": "\(Hexadecimal.text(head.digest))"])
             }
-        } catch { logger.error("clearing away failed", metadata: ["error": "\(error)"]) }
+        } catch { logger.error("cleanup failed", metadata: ["error": "\(error)"]) }
     }
 }
 

@@ -6,7 +6,7 @@ extension StorageError {
         switch code {
         case .busy: "The server is overloaded; try again in a moment."
         case .full: "The server's disk is full; its owner must free space."
-        default: "Something went wrong here; the server's log says what."
+        default: "An internal error occurred; the server's log has the details."
         }
     }
 }

@@ -36,7 +36,7 @@ final class ConnectHandler<Value: Sendable>: ChannelInboundHandler, RemovableCha
         var bytes = unwrapInboundIn(data)
         answer.writeBuffer(&bytes)
         guard let end = answer.readableBytesView.firstRange(of: "\r\n\r\n".utf8) else {
-            if answer.readableBytes > Self.answerLimit { fail(OutboundError.proxy("a long answer"), context) }
+            if answer.readableBytes > Self.answerLimit { fail(OutboundError.proxy("an overlong response"), context) }
             return
         }
         let text = answer.readString(length: end.upperBound - answer.readerIndex) ?? ""

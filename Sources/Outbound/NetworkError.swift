@@ -9,16 +9,17 @@ public enum NetworkError {
         switch error {
         case let error as NIOConnectionError:
             if let first = error.connectionErrors.first { return sentence(first.error) }
-            return error.dnsAError != nil || error.dnsAAAAError != nil ? "the name is not known" : "no connection"
+            return error.dnsAError != nil || error.dnsAAAAError != nil
+                ? "the host name cannot be resolved" : "no connection"
         case let error as IOError: return String(cString: strerror(error.errnoCode)).lowercased()
         case let error as TLSError: return error.message
-        case OutboundError.timeout: return "no answer within 15 s"
-        case OutboundError.tooLong: return "the answer is too long"
-        case OutboundError.proxy(let line): return "the proxy answered: \(line)"
-        case is SocketAddressError: return "the name is not known"
+        case OutboundError.timeout: return "no response within 15 s"
+        case OutboundError.tooLong: return "the response is too long"
+        case OutboundError.proxy(let line): return "the proxy responded: \(line)"
+        case is SocketAddressError: return "the host name cannot be resolved"
         case let error as ChannelError where error == .inputClosed || error == .ioOnClosedChannel || error == .eof:
-            return "the connection was closed before an answer came"
-        case OutboundError.closed: return "the connection was closed before an answer came"
+            return "the connection was closed before a response arrived"
+        case OutboundError.closed: return "the connection was closed before a response arrived"
         case ChannelError.connectTimeout: return "the connection timed out"
         default: return "\(error)"
         }

@@ -42,6 +42,6 @@ public struct ProxyProblem: Error, CustomStringConvertible {
     let text: String
 
     public var description: String {
-        "HTTPS_PROXY is '\(text.prefix(100))'; write it as http://HOST:PORT, without a name or a password"
+        "HTTPS_PROXY is '\(text.prefix(100))'; set it to http://HOST:PORT, without a name or a password"
     }
 }

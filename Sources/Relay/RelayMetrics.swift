@@ -24,10 +24,11 @@ public final class RelayMetrics: Sendable {
         out.counter("postern_relay_frames_received_total", "Broadcast frames from hosts.", framesReceived.value)
         out.counter("postern_relay_bytes_received_total", "Bytes of broadcast frames from hosts.", bytesReceived.value)
         out.counter(
-            "postern_relay_bytes_delivered_total", "Bytes of broadcast frames handed to guests.", bytesDelivered.value)
+            "postern_relay_bytes_delivered_total", "Bytes of broadcast frames delivered to guests.",
+            bytesDelivered.value)
         out.histogram(
-            "postern_relay_delivery_seconds", "Time to hand one batch of broadcasts to all guests.", deliverySeconds)
-        out.gauge("postern_relay_queue_bytes", "Bytes that wait for slow guests.", Double(queueBytes.value))
+            "postern_relay_delivery_seconds", "Time to deliver one batch of broadcasts to all guests.", deliverySeconds)
+        out.gauge("postern_relay_queue_bytes", "Bytes queued for slow guests.", Double(queueBytes.value))
         out.counter(
             "postern_relay_slow_consumers_total", "Times that a guest fell behind and was skipped.",
             slowConsumers.value)

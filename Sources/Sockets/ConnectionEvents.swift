@@ -10,15 +10,15 @@ public final class ConnectionEvents: Sendable {
     private let metrics: ConnectionMetrics
     private let logger: Logger
     private let refusedLines = RateLimitedLog("connections refused: too many at once from one address")
-    private let slowLines = RateLimitedLog("connections cut: no whole request within the time for one")
+    private let slowLines = RateLimitedLog("connections closed: no complete request within the time limit")
     private let malformedLines = RateLimitedLog("connections closed: not valid HTTP")
     private let handshakeLines = RateLimitedLog("TLS handshakes failed")
-    private let unusedLines = RateLimitedLog("connections ended before they asked for anything", level: .info)
+    private let unusedLines = RateLimitedLog("connections ended before their first request", level: .info)
     private let acceptLines = RateLimitedLog("connections cannot be accepted", level: .error)
-    private let largeLines = RateLimitedLog("bodies refused: longer than a body may be")
+    private let largeLines = RateLimitedLog("bodies refused: too large")
     /// The owner should see each failure, but every request fails while the database is unavailable.
     private let failureLines = RateLimitedLog("request failed", level: .error, linesAtMost: 20)
-    private let databaseLines = RateLimitedLog("the database does not answer", level: .error)
+    private let databaseLines = RateLimitedLog("the database does not respond", level: .error)
 
     private let wantsAddresses: Atomic<Bool>
 

@@ -30,20 +30,21 @@ public final class ConnectionMetrics: Sendable {
         out.counter(
             "postern_connections_refused_total", "Connections refused: too many from one address.", refused.value)
         out.counter(
-            "postern_slow_requests_total", "Connections cut: no whole request within its deadline.", slowRequests.value)
+            "postern_slow_requests_total", "Connections closed: no complete request within its deadline.",
+            slowRequests.value)
         out.counter("postern_bad_requests_total", "Connections closed: not valid HTTP.", badRequests.value)
         out.counter(
-            "postern_unused_connections_total", "Connections that ended before their first request was whole.",
+            "postern_unused_connections_total", "Connections that ended before their first request was complete.",
             unused.value)
-        out.counter("postern_large_bodies_total", "Bodies refused for their length.", largeBodies.value)
+        out.counter("postern_large_bodies_total", "Bodies refused because they were too large.", largeBodies.value)
         out.gauge(
-            "postern_unread_answer_bytes", "Answers that wait for peers which do not read them.",
+            "postern_unread_answer_bytes", "Bytes of responses that peers have not read.",
             Double(unreadAnswerBytes.value))
         out.counter(
-            "postern_unread_answers_dropped_total", "Connections closed because unread answers took too much memory.",
+            "postern_unread_answers_dropped_total", "Connections closed because unread responses took too much memory.",
             unreadAnswersDropped.value)
         out.counter(
-            "postern_accept_failures_total", "Connections not accepted: no file descriptor or memory was left.",
+            "postern_accept_failures_total", "Connections not accepted: no file descriptor or memory was available.",
             acceptFailures.value)
         for (result, counter) in [
             ("full", handshakesFull), ("resumed", handshakesResumed), ("failed", handshakesFailed),

@@ -74,7 +74,7 @@ public final class Listeners: Sendable {
                     }
                 }
             } catch {
-                logger.error("a listener broke", metadata: ["error": "\(error)"])
+                logger.error("a listener failed", metadata: ["error": "\(error)"])
             }
         }
     }

@@ -14,7 +14,7 @@ enum NameRule {
         else {
             throw Refusal(
                 .invalid,
-                "\(what) is \(characters.lowerBound) to \(characters.upperBound) characters long, on one line, "
+                "\(what) must be \(characters.lowerBound) to \(characters.upperBound) characters long, on one line, "
                     + "without control characters.")
         }
     }

@@ -6,7 +6,7 @@ struct TunnelLog: Sendable {
     let logger: Logger
     private let refused = RateLimitedLog("links refused")
     private let broken = RateLimitedLog("links broke the protocol")
-    private let noPort = RateLimitedLog("a port for a tunnel cannot be opened", level: .error)
+    private let noPort = RateLimitedLog("cannot open a port for a tunnel", level: .error)
 
     init(logger: Logger) { self.logger = logger }
 

@@ -28,8 +28,8 @@ public final class TunnelMetrics: Sendable {
     public init() {}
 
     public func expose(to out: inout Exposition) {
-        out.gauge("postern_links", "Links of machines that are open.", Double(links.value))
-        out.gauge("postern_tunnels", "Tunnels that a machine serves.", Double(tunnels.value))
+        out.gauge("postern_links", "Open links of machines.", Double(links.value))
+        out.gauge("postern_tunnels", "Tunnels that are connected.", Double(tunnels.value))
         out.gauge("postern_tunnel_connections", "Visitors' connections to tunnels.", Double(connections.value))
         out.counter(
             "postern_tunnel_connections_total", "Visitors' connections to tunnels that were accepted.",
@@ -37,7 +37,7 @@ public final class TunnelMetrics: Sendable {
         out.counter("postern_tunnel_requests_total", "Requests to tunnels that were answered.", requests.value)
         for (direction, counter) in [("in", bytesIn), ("out", bytesOut)] {
             out.counter(
-                "postern_tunnel_bytes_total", "Bytes of visitors and to visitors, without TLS.", counter.value,
+                "postern_tunnel_bytes_total", "Bytes from and to visitors, without TLS.", counter.value,
                 labels: [("direction", direction)])
         }
         for (reason, counter) in [
@@ -49,18 +49,19 @@ public final class TunnelMetrics: Sendable {
                 "postern_tunnel_refusals_total", "Visitors' requests and connections that were refused, by reason.",
                 counter.value, labels: [("reason", reason)])
         }
-        out.counter("postern_links_refused_total", "Links that were not let in.", linksRefused.value)
-        out.counter("postern_link_violations_total", "Links that broke the protocol.", linkViolations.value)
+        out.counter("postern_links_refused_total", "Links refused.", linksRefused.value)
+        out.counter("postern_link_violations_total", "Links closed for protocol violations.", linkViolations.value)
         out.counter(
-            "postern_tunnel_streams_stalled_total", "Streams reset for standing still while memory was short.",
+            "postern_tunnel_streams_stalled_total", "Streams reset because they were stalled while memory was short.",
             streamsStalled.value)
         out.counter(
-            "postern_tunnel_cookies_dropped_total", "Cookies of services that were meant for other hosts too.",
+            "postern_tunnel_cookies_dropped_total",
+            "Cookies of services dropped because they also applied to other hosts.",
             cookiesDropped.value)
         out.counter(
             "postern_tunnel_retries_total", "Requests that were sent again on a fresh connection to the service.",
             retried.value)
         out.counter(
-            "postern_tunnel_truncated_total", "Answers that the service did not finish.", truncated.value)
+            "postern_tunnel_truncated_total", "Responses that the service did not finish.", truncated.value)
     }
 }

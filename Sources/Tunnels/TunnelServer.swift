@@ -214,7 +214,7 @@ public final class TunnelServer: Sendable {
         for link in links {
             // The member's role may have changed in a way that does not affect links.
             if case .member = revoked, await link.session.isStillGood() { continue }
-            cut(link, "Your access was taken back; sign in again with 'postern login'.")
+            cut(link, "Your access was revoked; sign in again with 'postern login'.")
         }
     }
 
@@ -231,7 +231,7 @@ public final class TunnelServer: Sendable {
 
     private func cut(_ links: [LinkHandle]) async {
         for link in links where await !link.session.isStillGood() {
-            cut(link, "You may not open tunnels here any more; ask an admin of your organisation.")
+            cut(link, "You are no longer allowed to open tunnels here; ask an admin of your organisation.")
         }
     }
 
@@ -239,7 +239,7 @@ public final class TunnelServer: Sendable {
     private func cut(_ link: LinkHandle, _ person: String) {
         let name = (link.session as? any MachineSession)?.machineName
         let sentence = name.map {
-            "\($0) may not connect any more: it was revoked, or the account that enrolled it has lost its access."
+            "\($0) is no longer allowed to connect: it was revoked, or the account that enrolled it has lost its access."
         }
         link.loop.execute { link.connection.value.cut(LinkError(.unauthorized, sentence ?? person)) }
     }

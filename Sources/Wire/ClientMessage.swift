@@ -128,7 +128,7 @@ public enum ClientMessage: Sendable, Equatable {
                 // An unknown reason from a newer client must not cause an error.
                 reason: text.reason.flatMap { KickReason(rawValue: $0) })
         case "endSession": self = .endSession
-        default: throw MessageError("type is not one of this protocol")
+        default: throw MessageError("type is not known to this protocol")
         }
     }
 

@@ -52,41 +52,41 @@ import Wire
     }
 
     @Test(arguments: [
-        ("web: 3000", "line 1: unknown key 'web'; there is only 'tunnels'"),
-        ("- a", "line 1: the file begins with 'tunnels:'"),
-        ("tunnels: [a]", "line 1: below 'tunnels' stand labels, each with its settings"),
+        ("web: 3000", "line 1: unknown key 'web'; only 'tunnels' is allowed"),
+        ("- a", "line 1: the file must begin with 'tunnels:'"),
+        ("tunnels: [a]", "line 1: 'tunnels' must contain labels, each with its settings"),
         ("tunnels:\n  web: 3000", "line 2: web: a tunnel needs http, directory, tcp or tls, as in 'http: 3000'"),
         ("tunnels:\n  web:\n    htpp: 3000", "line 3: web: unknown key 'htpp'; did you mean 'http'?"),
         (
             "tunnels:\n  web:\n    http: 3000\n    tcp: 22",
             "line 2: web: a tunnel needs one of http, directory, tcp and tls, and has several"
         ),
-        ("tunnels:\n  web:\n    http: 0", "line 3: web: '0' is no port and no address; write 3000 or 127.0.0.1:3000"),
-        ("tunnels:\n  web:\n    http: 1\n    allow: []", "line 4: web: 'allow' is a list of texts, and not empty"),
+        ("tunnels:\n  web:\n    http: 0", "line 3: web: '0' is not a port or an address; use 3000 or 127.0.0.1:3000"),
+        ("tunnels:\n  web:\n    http: 1\n    allow: []", "line 4: web: 'allow' must be a list of texts, and not empty"),
         (
             "tunnels:\n  web:\n    http: 1\n    basic-auth: secret",
-            "line 4: web: 'basic-auth': an entry is NAME:PASSWORD, with a password of at least 8 characters"
+            "line 4: web: 'basic-auth': an entry must be NAME:PASSWORD, with a password of at least 8 characters"
         ),
         (
             "tunnels:\n  web:\n    http: 1\n    basic-auth-file: /no/such/file",
             "line 4: web: /no/such/file: no such file or directory"
         ),
-        ("tunnels:\n  web:\n    http: 1\n    timeout: 0", "line 4: web: 'timeout' is 1 to 3600, not '0'"),
+        ("tunnels:\n  web:\n    http: 1\n    timeout: 0", "line 4: web: 'timeout' must be 1 to 3600, not '0'"),
         ("tunnels:\n  web:\n    http: 1\n    list: maybe", "line 4: web: 'list' goes with directory, not with http"),
-        ("tunnels:\n  web:\n    directory: site", "line 3: web: a directory is written from the root, as in /srv/site"),
+        ("tunnels:\n  web:\n    directory: site", "line 3: web: a directory must be an absolute path, as in /srv/site"),
         (
             "tunnels:\n  web:\n    tcp: 1\n    name: x",
             "line 4: web: 'name' goes with directory and http and tls, not with tcp"
         ),
-        ("tunnels:\n  web: {http: 1}\n  web: {http: 2}", "line 3: 'web' stands on line 2 already"),
+        ("tunnels:\n  web: {http: 1}\n  web: {http: 2}", "line 3: 'web' is already set on line 2"),
         (
             "tunnels:\n  we b: {http: 1}",
-            "line 2: we b: a label is 1 to 63 letters, digits, dots, hyphens and underscores"
+            "line 2: we b: a label must be 1 to 63 letters, digits, dots, hyphens and underscores"
         ),
-        ("tunnels: {}\n---\ntunnels: {}", "line 2: a second document begins here; the file has one"),
+        ("tunnels: {}\n---\ntunnels: {}", "line 2: a second document begins here; the file must have only one"),
         ("tunnels:\n  web:\n    http: 1\n    name: ~", "line 4: web: 'name' is empty"),
         ("a: &x 1\nb: *x", "line 2: anchors and aliases cannot be used here"),
-        ("tunnels: [[[[[[[[[[1]]]]]]]]]]", "line 1: this is nested too deep"),
+        ("tunnels: [[[[[[[[[[1]]]]]]]]]]", "line 1: this is nested too deeply"),
     ])
     func mistakesAreNamedWithTheirLines(yaml: String, sentence: String) {
         #expect(problems(yaml).contains(sentence), "\(problems(yaml))")
@@ -149,7 +149,7 @@ import Wire
         let changed = TunnelChanges.differences(
             running, try settings("tunnels: {web: {http: 2, basic-auth: 'a:87654321'}}"), known)
         #expect(changed.map(\.change) == [.change])
-        #expect(changed.first?.after == "http https://one.t -> 2 (other passwords)")
+        #expect(changed.first?.after == "http https://one.t -> 2 (different passwords)")
         let same = try settings("tunnels: {web: {http: 1, basic-auth: 'a:12345678'}}")
         #expect(TunnelChanges.differences(running, same, known).map(\.change) == [.none])
         // Without a link nothing is online, and that is no difference.

@@ -15,11 +15,12 @@ import Testing
     @Test func aNameBeyondASCIIIsRefusedWithTheFormToWrite() {
         let names = Setting.named("tls-names")
         #expect(
-            names?.problem(with: "box.example,bücher.example") == "has names in their ASCII form, xn--bcher-kva.example"
+            names?.problem(with: "box.example,bücher.example")
+                == "must have names in their ASCII form, xn--bcher-kva.example"
         )
         #expect(names?.problem(with: "box.example,xn--bcher-kva.example") == nil)
         #expect(
             Setting.named("tunnel-domain")?.problem(with: "t.bücher.example")
-                == "has its ASCII form, t.xn--bcher-kva.example")
+                == "must be in its ASCII form, t.xn--bcher-kva.example")
     }
 }

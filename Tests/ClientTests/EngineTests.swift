@@ -342,6 +342,6 @@ import Wire
         stage.settle()
         guard case .frame(var frame)? = stage.host.output(Array("x".utf8)).first else { return }
         frame.setInteger(frame.getInteger(at: 17, as: UInt8.self).map { $0 ^ 1 } ?? 0, at: 17)
-        #expect(stage.guests[guest].received(frame) == [.finish(.tampering("a message was changed on its way"))])
+        #expect(stage.guests[guest].received(frame) == [.finish(.tampering("a message was changed in transit"))])
     }
 }

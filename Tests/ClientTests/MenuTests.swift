@@ -96,7 +96,7 @@ import Testing
         let forged = "ben (ben) asks to watch.  y let in · n refuse” or “           "
         menu.ask(peerId: "p2", account: "cy", name: forged, canType: true)
         let line = try #require(menu.lines(people: []).first)
-        #expect(line.hasPrefix("postern  let in?  y yes · n no  cy asks to type, calling itself “ben"))
+        #expect(line.hasPrefix("postern  admit?  y yes · n no  cy asks to type, using the name “ben"))
         #expect(line.filter { $0 == "“" || $0 == "”" }.count == 2)
         // The keys and who asks are there in the narrowest window.
         #expect(String(line.prefix(60)).contains("y yes · n no  cy asks to type"))
@@ -140,7 +140,7 @@ import Testing
         for key in "lkce".utf8 {
             menu.open()
             #expect(
-                menu.lines(people: []) == ["postern  not shared any more · Ctrl-] type Ctrl-] · any other key: back"])
+                menu.lines(people: []) == ["postern  no longer shared · Ctrl-] type Ctrl-] · any other key: back"])
             #expect(menu.key(key, people: []) == .draw && !menu.isOpen)
         }
     }

@@ -167,7 +167,7 @@ def test_what_is_revoked_ends_at_once_also_on_open_connections(server, ana, how)
 def test_a_disabled_account_can_do_nothing_and_an_enabled_one_has_lost_nothing(server, ana):
     ana.sign_in()
     held = ana.access
-    assert run(server, "user", "disable", "ana").stdout.startswith("ana is out of use.")
+    assert run(server, "user", "disable", "ana").stdout.startswith("ana is disabled.")
     assert [server.call("GET", "/auth/me", token=one)[0] for one in (held, ana.pst)] == [401, 401]
     assert server.call("POST", "/auth/sign-in", {"username": "ana", "password": PASSWORD})[0] == 401
     assert '"isDisabled":true' in run(server, "user", "list", "--json").stdout
@@ -454,7 +454,7 @@ def test_a_team_is_made_invited_and_left_with_pages_alone(server, ana):
     assert "ben" not in re.sub(r"(?s).*<caption>Members", "", owner.get("/organisation/members").text).split("</table>")[0]
     assert owner.post("/organisation/delete", "/organisation", confirm="wrong").status == 400
     assert owner.post("/organisation/delete", "/organisation", confirm="Workshop").status == 303
-    assert "Bring it back" in owner.get("/organisation").text
+    assert "/organisation/restore" in owner.get("/organisation").text
 
 
 def test_all_members_of_a_large_team_are_on_its_pages(server, ana):
@@ -607,7 +607,7 @@ def test_the_audit_log_says_who_did_what_and_verifies(server, ana):
     assert events[0]["credential"].startswith("sign-in ") and events[1]["actor"] == "ben" and events[1]["result"] == "refused"
     assert ana.call("GET", f"/organisations/{organisation}/audit?action=member&actor=ana")[1][0]["number"] == 5
     done = run(server, "audit", "verify")
-    assert done.returncode == 0 and "all whole" in done.stdout, done.stdout
+    assert done.returncode == 0 and "all intact" in done.stdout, done.stdout
     with sqlite3.connect(f"{server.state}/postern.db") as database:
         database.execute("DROP TRIGGER audit_events_are_not_changed")
         database.execute("UPDATE audit_events SET target = 'nobody' WHERE action = 'member.removed'")
@@ -694,7 +694,7 @@ def test_administrators_see_what_an_organisation_uses(server, ana):
         browser = Browser(server)
         browser.sign_in(root)
         page = browser.get(f"/administration/organisation?id={ana.id}").text
-        assert "Open share sessions" in page and "Most people at once" in page
+        assert "Open share sessions" in page and "Peak participants" in page
     run_peers(body)
     assert ana.call("GET", f"/admin/organisations/{ana.id}")[0] == 403
     assert root.call("GET", "/admin/organisations/nothing")[0] == 404

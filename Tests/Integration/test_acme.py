@@ -115,11 +115,11 @@ def test_renew_waits_for_its_own_attempt_where_the_authority_takes_its_time(make
                                env=environment(server), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         # Before anything is heard of the authority, the last attempt's success is not this one's.
-        assert waiting.stderr.readline() == "asking the certificate authority …\n"
+        assert waiting.stderr.readline() == "contacting the certificate authority …\n"
     finally:
         pebble.process.send_signal(signal.SIGCONT)
     said, _ = waiting.communicate(timeout=PATIENCE * 3)
-    assert waiting.returncode == 0 and said == "A new certificate is in force.\n"
+    assert waiting.returncode == 0 and said == "A new certificate is in use.\n"
     assert status(server)["fingerprint"] != before
 
 
@@ -142,13 +142,13 @@ def test_a_crash_between_order_and_finalise_resumes_the_order(make_server, pebbl
     for attempt in range(8):
         pebble = pebbles(nonce_reject=0, sleep=3).start()
         server = start(make_server, pebble, name=f"state{attempt}")
-        wait_for(lambda: "proving box.test" in server.log.read_text(), "the proof")
+        wait_for(lambda: "validating box.test" in server.log.read_text(), "the proof")
         server.stop(signal.SIGKILL)
         server.start()
         wait_for(lambda: "new certificate" in server.log.read_text()
                  or status(server)["doing"] == "waiting after a failure", "the end of the order")
         log = server.log.read_text()
-        if "going on with the order of before" in log and log.count("ordering a certificate") == 1:
+        if "resuming the previous order" in log and log.count("ordering a certificate") == 1:
             return
         server.stop()
     raise AssertionError(f"no order was resumed: {log}")

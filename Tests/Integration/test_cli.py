@@ -88,7 +88,7 @@ def test_a_demo_shows_a_share_and_leaves_nothing(tmp_path):
 
 def test_a_demo_wants_a_terminal(tmp_path):
     status, _, error = run("demo", environment=empty(tmp_path))
-    assert status == 2 and "wants a terminal" in one_sentence(error)
+    assert status == 2 and "needs a terminal" in one_sentence(error)
 
 
 def test_version():
@@ -175,7 +175,7 @@ def test_wrong_addresses(server, ana):
     status, _, error = share("http://127.0.0.1:1")
     assert status == 75 and "is the server running?" in one_sentence(error)
     status, _, error = share("http://no-such-host.invalid")
-    assert status == 75 and "name is not known" in one_sentence(error)
+    assert status == 75 and "host name cannot be resolved" in one_sentence(error)
 
 
 def test_a_server_that_is_down(make_server):
@@ -216,7 +216,7 @@ def test_codes_that_let_nobody_in(server, ana, ben, shares):
     name, words = share.code("control")["code"], share.code("control")["secret"]
     for text in ("nonsense", name, f"{name}-one", "SYCLX-1-a-b"):
         status, _, error = join(text)
-        assert status == 2 and "is no invitation" in one_sentence(error)
+        assert status == 2 and "is not an invitation" in one_sentence(error)
     status, _, error = join("SYCLX-000000-a-b")
     assert status == 1 and "does not exist" in one_sentence(error)
     status, _, error = join(f"{name}-zebra-zebra")
@@ -235,7 +235,7 @@ def test_codes_that_let_nobody_in(server, ana, ben, shares):
         database.execute("UPDATE share_codes SET current_uses = 1 WHERE code = ?", (once,))
     database.close()
     status, _, error = join(f"{once}-a-b")
-    assert status == 1 and "used as often as it may be" in one_sentence(error)
+    assert status == 1 and "used up to its limit" in one_sentence(error)
     status, _, error = join(f"{late}-a-b")
     assert status == 1 and "has expired" in one_sentence(error)
     ana.call("DELETE", f"/codes/{name}")
@@ -286,7 +286,7 @@ def test_the_version_is_an_option_as_well():
 
 def test_what_is_no_backup_is_said_to_be_none(tmp_path):
     status, _, error = run("restore", "/etc/passwd", "--state", str(tmp_path / "state"))
-    assert status == 1 and one_sentence(error) == "postern: /etc/passwd is no backup of Postern\n"
+    assert status == 1 and one_sentence(error) == "postern: /etc/passwd is not a Postern backup\n"
 
 
 @pytest.mark.parametrize("words, near", [

@@ -130,7 +130,7 @@ def test_from_add_to_a_page_with_a_certificate_with_every_mistake_on_the_way(mak
     # It is wrong, the name leads elsewhere, and another authority alone may issue.
     zone.set('_postern-verify.app TXT "old value"', "app A 192.0.2.7", 'app CAA 0 issue "elsewhere.test"')
     done = postern(ana, "verify", HOST)
-    assert done.returncode == 1 and "says “old value”, and must say" in done.stdout and "for 1 s more" in done.stdout
+    assert done.returncode == 1 and "says “old value”, but must say" in done.stdout and "for 1 s more" in done.stdout
     assert f"{HOST} points to 192.0.2.7, and this server is at 127.0.0.1" in done.stdout
     assert "let only elsewhere.test issue certificates; add:" in done.stdout
     # All is well.
@@ -176,7 +176,7 @@ def test_a_tls_tunnel_is_passed_through(make_server, zone, services, tunnels, tm
         tunnels(ana, "tls", str(port), "--name", "vault").online()
         assert postern(ana, "verify", HOST).returncode == 0
         done = postern(ana, "route", HOST, "vault", "--tls", "termination")
-        assert done.returncode == 1 and "whose TLS ends at the machine" in done.stderr
+        assert done.returncode == 1 and "whose TLS is terminated at the machine" in done.stderr
         assert postern(ana, "route", HOST, "vault").returncode == 0
         assert "the machine's own" in shown(server, HOST)
         assert visit(server, HOST)[0] == 200
@@ -204,9 +204,9 @@ def test_a_name_belongs_to_whoever_has_proved_it(make_server, zone, services, tu
 
 
 @pytest.mark.parametrize("name,why", [
-    ("https://app.example.test", "write the name alone"), ("*.example.test", "a wildcard cannot be added"), ("app", "is no host name"),
-    ("192.0.2.7", "is no host name"), ("a..b", "is no host name"), (f"x.{DOMAIN}", "is this server's own"), ("box.test", "is this server's own"),
-    ("x.box.test", "is this server's own")])
+    ("https://app.example.test", "write the name alone"), ("*.example.test", "a wildcard cannot be added"), ("app", "is not a host name"),
+    ("192.0.2.7", "is not a host name"), ("a..b", "is not a host name"), (f"x.{DOMAIN}", "belongs to this server"), ("box.test", "belongs to this server"),
+    ("x.box.test", "belongs to this server")])
 def test_what_is_no_name_is_refused_with_the_reason(make_server, zone, name, why):
     server = start(make_server, zone)
     done = postern(server.user("ana"), "add", name)
@@ -237,7 +237,7 @@ def test_a_name_server_that_is_silent_is_not_the_domains_fault(make_server, zone
     proof(ana)
     zone.close()
     done = postern(ana, "verify", HOST)
-    assert done.returncode == 1 and "does not answer" in done.stderr and "try again in a minute" in done.stderr
+    assert done.returncode == 1 and "does not respond" in done.stderr and "try again in a minute" in done.stderr
 
 
 def test_the_pages_lead_from_a_name_to_a_tunnel(make_server, zone, services, tunnels):
@@ -257,7 +257,7 @@ def test_the_pages_lead_from_a_name_to_a_tunnel(make_server, zone, services, tun
     assert answer.status == 200 and "There is no TXT record" in answer.text and "has no address yet" in answer.text
     zone.set(f'_postern-verify.app TXT "postern-verify={value}"', "app A 127.0.0.1")
     assert browser.post(page + "/verify", page).status == 303
-    assert "Everything is as it should be" in browser.get(page).text
+    assert "All DNS records are correct" in browser.get(page).text
     assert browser.post(page + "/route", page, tunnel="demo").status == 303
     assert "demo (termination)" in browser.get(page).text and "routed" in browser.get("/organisation/domains").text
     assert visit(server, HOST)[0] == 200

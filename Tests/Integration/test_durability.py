@@ -118,5 +118,5 @@ def test_health_says_so_when_the_database_does_not_answer(make_server):
             file.write(b"\xff" * max(4096, os.path.getsize(file.name)))
     status, body = server.call("GET", "/health")
     assert status == 503 and body == {
-        "status": "error", "message": "The database does not answer; see the server's log."}
+        "status": "error", "message": "The database does not respond; see the server's log."}
     assert "level=error" in server.log.read_text()

@@ -72,7 +72,7 @@ def test_a_token_is_not_shown_to_another_server(secure, make_server, shares):
     done = subprocess.run([POSTERN, "join", share.code("control")["url"]], env=ben.environment, input=b"x\n",
                           capture_output=True, timeout=PATIENCE)
     assert b"got x" in done.stdout, done.stderr
-    assert share.wait("guest_joined")["name"] == "somebody without an account"
+    assert share.wait("guest_joined")["name"] == "a guest without an account"
 
 
 def test_the_host_is_asked_in_words_that_do_not_look_like_an_account(secure, tmux, stranger):
@@ -85,10 +85,10 @@ def test_the_host_is_asked_in_words_that_do_not_look_like_an_account(secure, tmu
     guest = subprocess.Popen([POSTERN, "join", "--name", "ana", link], env=stranger, stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        host.wait("somebody without an account asks to type, calling itself “ana”")
+        host.wait("a guest without an account asks to type, using the name “ana”")
         host.key("n")
         _, error = guest.communicate(timeout=PATIENCE)
-        assert b"the host did not let you in" in error
+        assert b"the host did not admit you" in error
     finally:
         guest.kill()
         guest.communicate()
@@ -186,4 +186,4 @@ def test_the_host_makes_new_codes_while_it_shares(server, ana, ben, tmux):
     guest.wait("\nhere")
     # Also by its new code a share cannot be joined from inside.
     host.type(f"{POSTERN} join --server {server.url} {new}\n")
-    host.wait("this terminal is the one that is shared")
+    host.wait("this is the terminal that is shared")

@@ -76,7 +76,7 @@ def test_a_token_enrols_as_well_and_one_of_too_little_scope_does_not(edge, ana, 
     assert status == 201, made
     weak = machines("weak", {**environment, "POSTERN_TOKEN": made["token"]})
     answer = weak.run("machine", "enroll")
-    assert answer.returncode == 1 and "This token was made without machine:enroll" in answer.stderr, answer
+    assert answer.returncode == 1 and "This token was created without machine:enroll" in answer.stderr, answer
     refused = ben.call("GET", f"/organisations/{ben.id}/audit?action=machine.enrolled")[1]
     assert refused[0]["result"] == "refused"
 
@@ -232,7 +232,7 @@ def test_disabling_whoever_enrolled_it_cuts_the_machine(edge, ana, machines, ser
     done = subprocess.run([POSTERN, "user", "disable", "ana", "--state", edge.state], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     wait_for(lambda: box.status().get("isOnline") is False, "a cut link")
-    assert "may not connect any more" in box.status()["reason"] or "disabled" in box.status()["reason"]
+    assert "is no longer allowed to connect" in box.status()["reason"] or "disabled" in box.status()["reason"]
 
 
 # Two machines with one key
@@ -337,15 +337,15 @@ def test_mistakes_in_the_settings_are_named_with_their_lines(edge, ana, machines
     box.settings.write_text("tunnels:\n  web:\n    htp: 3000\n  ssh:\n    tcp: nowhere\n    name: x\n  a b:\n    http: 1\n")
     answer = box.run("agent", "--settings", str(box.settings), "--check")
     assert answer.returncode == 2
-    for part in ("line 3: web: unknown key 'htp'; did you mean 'http'?", "line 5: ssh: 'nowhere' is no port",
-                 "line 6: ssh: 'name' goes with directory and http and tls, not with tcp", "line 7: a b: a label is"):
+    for part in ("line 3: web: unknown key 'htp'; did you mean 'http'?", "line 5: ssh: 'nowhere' is not a port",
+                 "line 6: ssh: 'name' goes with directory and http and tls, not with tcp", "line 7: a b: a label must be"):
         assert part in answer.stderr, answer.stderr
     service = services()
     box.start(web(service))
     box.online("web")
     box.settings.write_text("tunnels: [")
     box.agent.send_signal(signal.SIGHUP)
-    wait_for(lambda: "the settings stay as they were" in box.text(), "a line in the log")
+    wait_for(lambda: "reload failed; the previous settings stay in use" in box.text(), "a line in the log")
     assert box.tunnel("web")["state"] == "online"
     assert box.run("tunnels", "apply").returncode == 1
 
@@ -442,7 +442,7 @@ def test_another_key_of_the_appliance_is_announced_and_then_taken(edge, ana, mac
     said = subprocess.run(rotate, check=True, capture_output=True, text=True).stdout
     following = said.split("The next key is ")[1].split(". ")[0]
     again = subprocess.run(rotate, capture_output=True, text=True)
-    assert again.returncode == 1 and "announced already" in again.stderr, again
+    assert again.returncode == 1 and "already announced" in again.stderr, again
     edge.restart()
     wait_for(lambda: kept(box).get("nextLinkKey") == following, lambda: box.text())
     assert kept(box)["linkKey"] == first and get(edge, box.online("web"))[0] == 200
@@ -492,7 +492,7 @@ def test_list_show_rename_and_status(edge, ana, machines, services):
     assert other.returncode == 1 and "There is no machine nobody" in other.stderr
     box.stop()
     stopped = box.run("machine", "status")
-    assert stopped.returncode == 75 and "its agent does not run" in stopped.stderr
+    assert stopped.returncode == 75 and "its agent is not running" in stopped.stderr
     fresh = machines("fresh").run("machine", "status")
     assert fresh.returncode == 1 and "not enrolled" in fresh.stderr
 
@@ -540,7 +540,7 @@ def test_what_cannot_be_served_yet_is_served_when_it_is_there(edge, ana, machine
     assert get(edge, host)[0] == 200
     status = box.status()
     assert [one["state"] for one in status["tunnels"]] == ["failed", "online"] and "no such file" in status["tunnels"][0]["problem"]
-    assert any("wrong: 'nowhere' is no port" in one for one in status["problems"])
+    assert any("wrong: 'nowhere' is not a port" in one for one in status["problems"])
     # Not after a link that came back, either.
     edge.restart()
     wait_for(lambda: box.status().get("isOnline"), "the link")
@@ -598,7 +598,7 @@ def test_two_agents_on_one_directory_are_one(edge, ana, machines, services):
     box = enrolled(edge, ana, machines()).start(web(services()))
     host = box.online("web")
     second = box.run("agent", "--settings", str(box.settings))
-    assert second.returncode == 1 and "an agent runs on" in second.stderr
+    assert second.returncode == 1 and "an agent is already running on" in second.stderr
     assert box.tunnel("web")["state"] == "online" and get(edge, host)[0] == 200
 
 

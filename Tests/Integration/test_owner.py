@@ -34,9 +34,9 @@ def test_every_mistake_in_the_file_is_named_with_its_line(tmp_path):
     file.write_text("tls-mode: selfsigned\njoins-per-minut: 5\nhttps: nonsense\nhttp: \"127.0.0.1:1\"\nhttp: \"127.0.0.1:2\"\nstate: relative\n")
     done = run("config", "check", "--config", file)
     assert done.returncode == 1
-    for line, text in [(1, "'tls-mode' is one of self-signed, files, acme, not 'selfsigned'"),
-                       (2, "did you mean 'joins-per-minute'?"), (3, "'https' is HOST:PORT"),
-                       (5, "stands on line 4 already"), (6, "'state' is a path that starts with /")]:
+    for line, text in [(1, "'tls-mode' must be one of self-signed, files, acme, not 'selfsigned'"),
+                       (2, "did you mean 'joins-per-minute'?"), (3, "'https' must be HOST:PORT"),
+                       (5, "is already set on line 4"), (6, "'state' must be a path that starts with /")]:
         assert re.search(rf"line {line}: .*{re.escape(text)}", done.stderr), (text, done.stderr)
 
 
@@ -81,14 +81,14 @@ def test_the_example_has_every_setting_and_is_valid_as_it_is_and_uncommented(tmp
 
 @pytest.mark.parametrize("lines, text", [
     (["github-client-id: x"], "line 1: github-client-id is set, and github-client-secret is not; 'postern secret set"),
-    (["oidc-client-secret: y", "oidc-client-id: x"], "line 2: oidc-client-id is set, and oidc-issuer is not"),
-    (["smtp-host: mail.example"], "line 1: smtp-host is set, and smtp-from is no address"),
-    (["smtp-from: a@b.example", "smtp-host: mail.example", "smtp-security: none"], "line 3: smtp-security none is for"),
-    (["admin-password: correct horse battery", "admin-name: a b"], "line 2: admin-name 'a b' is no account name"),
-    (["public-url: not a url"], "line 1: 'public-url' is an address as in https://"),
-    (["acme-directory: http://plain.example/"], "line 1: 'acme-directory' is an address as in https://"),
-    (["tls-names: [a b]"], "line 1: 'tls-names' is a list of host names"),
-    (["trusted-proxies: [proxy.example]"], "line 1: 'trusted-proxies' is a list of numeric addresses"),
+    (["oidc-client-secret: y", "oidc-client-id: x"], "line 2: oidc-client-id is set, but oidc-issuer is not"),
+    (["smtp-host: mail.example"], "line 1: smtp-host is set, but smtp-from is not an address"),
+    (["smtp-from: a@b.example", "smtp-host: mail.example", "smtp-security: none"], "line 3: smtp-security none is only for"),
+    (["admin-password: correct horse battery", "admin-name: a b"], "line 2: admin-name 'a b' is not an account name"),
+    (["public-url: not a url"], "line 1: 'public-url' must be an address as in https://"),
+    (["acme-directory: http://plain.example/"], "line 1: 'acme-directory' must be an address as in https://"),
+    (["tls-names: [a b]"], "line 1: 'tls-names' must be a list of host names"),
+    (["trusted-proxies: [proxy.example]"], "line 1: 'trusted-proxies' must be a list of numeric addresses"),
     (["tls-certificate: /nowhere.pem", "tls-key: /nowhere.key", "tls-mode: files"], "line 1: cannot read /nowhere.pem"),
     (["tls-certificate: /a.pem", "tls-key: [/a.key, /b.key]", "tls-mode: files"], "line 2: tls-certificate and tls-key go together; there are 1 and 2"),
     (["tls-mode: acme", "tls-names: [a.example]"], "line 1: tls-mode is acme: read the authority's terms"),
@@ -248,9 +248,9 @@ def test_the_setup_link_makes_one_administrator_once(server):
     token = re.search(r"pst_\w+", page).group()
     assert server.call("GET", "/auth/me", token=token)[1]["tier"] == "admin"
     for again in ("eve", "olga"):
-        assert "does not work any more" in post_form(server, path, username=again, password=PASSWORD)[1]
+        assert "is no longer valid" in post_form(server, path, username=again, password=PASSWORD)[1]
     done = run("setup", "--state", server.state)
-    assert done.returncode == 1 and "has an administrator already" in done.stderr
+    assert done.returncode == 1 and "already has an administrator" in done.stderr
     server.restart()
     assert not os.path.exists(server.state + "/setup-link")
 
@@ -270,7 +270,7 @@ def test_setup_prints_a_new_link_and_the_old_one_stops_working(server):
     old = setup_path(server)
     new = urllib.parse.urlparse(run("setup", "--state", server.state).stdout.splitlines()[0]).path
     assert old != new and setup_path(server) == new
-    assert "does not work any more" in post_form(server, old, username="eve", password=PASSWORD)[1]
+    assert "is no longer valid" in post_form(server, old, username="eve", password=PASSWORD)[1]
     for name, password in (("\0", PASSWORD), ("olga", "short")):
         status, page = post_form(server, new, username=name, password=password)
         # The form again, and why.
@@ -324,7 +324,7 @@ def test_accounts_are_listed_changed_and_removed(server):
     (["token", "create", "nobody"], "There is no user named nobody"),
     (["token", "revoke", "nothing"], "There is no token nothing"),
     (["incident", "resolve", "nothing"], "No open incident, or more than one, ends in 'nothing'"),
-    (["incident", "post", ""], "An incident's text is 1 to 500 bytes"),
+    (["incident", "post", ""], "An incident's text must be 1 to 500 bytes"),
     (["backup", "/no/such/place/x"], "no/such"),
     (["restore", "/no/such/file"], "cannot read /no/such/file"),
     (["cert", "renew"], "only acme orders certificates"),
@@ -420,12 +420,12 @@ def test_damaged_foreign_and_newer_files_are_refused_and_change_nothing(make_ser
     with sqlite3.connect(foreign) as database:
         database.execute("CREATE TABLE x (y)")
     for name, content, text in [("damaged", bytes(damaged), "damaged"), ("text", b"hello", "damaged"),
-                                ("cut", good.read_bytes()[:5000], "damaged"), ("empty", b"", "no database of Postern's")]:
+                                ("cut", good.read_bytes()[:5000], "damaged"), ("empty", b"", "not a Postern database")]:
         (tmp_path / name).write_bytes(content)
         done = run("restore", tmp_path / name, "--state", server.state)
         assert done.returncode == 1 and text in done.stderr, (name, done.stderr)
     assert "install a newer Postern first" in run("restore", newer, "--state", server.state).stderr
-    assert "no database of Postern's" in run("restore", foreign, "--state", server.state).stderr
+    assert "not a Postern database" in run("restore", foreign, "--state", server.state).stderr
     server.start()
     assert ana.call("GET", "/auth/me")[0] == 200
 
@@ -635,7 +635,7 @@ def test_inherited_sockets_are_served_by_their_names(tmp_path, children):
 
 @pytest.mark.parametrize("names, text", [
     ("https:telnet", "a socket named 'telnet'; sockets are named http and https"),
-    ("datagram", "is no listening stream socket"),
+    ("datagram", "is not a listening stream socket"),
 ])
 def test_unexpected_descriptors_are_named_and_refused(tmp_path, children, names, text):
     server = activate(names, tmp_path / "s")
@@ -680,9 +680,9 @@ def test_doctor_says_what_is_well_and_what_is_not(make_server):
     environment = {"POSTERN_HTTPS": f"127.0.0.1:{port}"}
     done = run("doctor", "--state", server.state, environment=environment)
     assert done.returncode == 0, done.stdout
-    assert all(line.startswith("ok ") for line in done.stdout.splitlines()) and f"answers on port {port}" in done.stdout
+    assert all(line.startswith("ok ") for line in done.stdout.splitlines()) and f"responds on port {port}" in done.stdout
     # Flags that the server was started with are not known here; the address that it has kept is.
-    assert f"ok  server: answers on port {port}" in run("doctor", "--state", server.state).stdout
+    assert f"ok  server: responds on port {port}" in run("doctor", "--state", server.state).stdout
     os.chmod(server.state + "/master.key", 0o644)
     server.stop()
     done = run("doctor", "--state", server.state, environment=environment)

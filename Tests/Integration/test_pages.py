@@ -230,7 +230,7 @@ def test_without_scripts_every_page_is_there_and_forms_work(house, browser):
     loaded(page, "/organisation", house.url)
     page.click("#new-name")
     page.type("Paper kite\n")
-    wait_for(lambda: "Paper kite is made" in text(page), lambda: text(page))
+    wait_for(lambda: "Paper kite is created" in text(page), lambda: text(page))
     # The page that shows what goes on loads itself again.
     loaded(page, "/organisation/machines", house.url)
     assert page.value("document.querySelector('noscript meta, meta[http-equiv=refresh]') != null")

@@ -134,7 +134,7 @@ def test_every_page_lets_in_whom_the_matrix_says(world, who):
         answer = browser.request(method, concrete, {"form": token} if method == "POST" else None)
         wanted = expected(access, who, False)
         found = ("sign in" if answer.status == 303 and answer.location.startswith("/sign-in?next=")
-                 else "not allowed" if answer.status == 403 and ("does not have" in answer.text or "for administrators" in answer.text)
+                 else "not allowed" if answer.status == 403 and ("does not have" in answer.text or "Only administrators" in answer.text)
                  else "in")
         if found != wanted:
             wrong.append((method, path, access, answer.status))

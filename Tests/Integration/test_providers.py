@@ -132,7 +132,7 @@ def enter(server, liar):
     ({"aud": ["client", "other"]}, "has the azp"), ({"azp": "other"}, "has the azp"),
     ({"nonce": "other"}, "has the wrong nonce"), ({"nonce": None}, "has the wrong nonce"),
     ({"exp": 1}, "has expired"), ({"nbf": 99999999999}, "not valid yet"), ({"sub": ""}, "has an empty sub"),
-    ({"sub": None}, "wrong signature"), ({"exp": None}, "wrong signature")])
+    ({"sub": None}, "invalid signature"), ({"exp": None}, "invalid signature")])
 def test_an_id_token_that_cannot_be_true_lets_nobody_in(make_server, liar, change, says):
     server = with_oidc(make_server, liar.issuer)
     assert enter(server, liar).status == 303
@@ -154,7 +154,7 @@ def test_an_id_token_signed_by_nobody_or_with_what_everybody_has_is_refused(make
     for token, says in [
             (f"{encode({'alg': 'none'})}.{encode(claims)}.", "not signed with a key of the provider"),
             (f"{unsigned}.{mac}", "not signed with a key of the provider"),
-            (jwt.encode({"alg": "RS256", "kid": "one"}, claims, other), "wrong signature"),
+            (jwt.encode({"alg": "RS256", "kid": "one"}, claims, other), "invalid signature"),
             ("nonsense", "not signed"), ("a.b.c", "not signed")]:
         liar.token = token
         answer = enter(server, liar)
@@ -181,7 +181,7 @@ def test_a_provider_that_calls_itself_otherwise_is_not_believed(make_server, lia
     server = with_oidc(make_server, liar.issuer)
     liar.discovery = {"issuer": "https://evil.test"}
     answer = server.call("GET", "/auth/oidc?to=browser")
-    assert answer[0] == 502 and "calls itself" in answer[1]["message"]
+    assert answer[0] == 502 and "issuer is" in answer[1]["message"]
 
 
 def test_an_address_counts_only_when_the_provider_has_proved_it(make_server, liar):
@@ -218,7 +218,7 @@ def test_a_second_factor_here_is_asked_after_a_provider_too(make_server, liar):
 def test_strangers_from_a_provider_get_no_account_where_the_owner_wants_none(make_server, liar):
     server = with_oidc(make_server, liar.issuer, "--registration", "invited")
     answer = enter(server, liar)
-    assert answer.status == 403 and "no accounts for strangers" in answer.text
+    assert answer.status == 403 and "Registration is closed" in answer.text
 
 
 def test_what_is_not_set_up_says_so(server):
@@ -239,7 +239,7 @@ def test_what_the_id_token_lacks_is_asked_at_the_userinfo_endpoint(make_server, 
     # Somebody else's answer, or none, lets nobody in.
     liar.userinfo = {**liar.userinfo, "sub": "other"}
     answer = enter(server, liar)
-    assert answer.status == 502 and "somebody else" in answer.text
+    assert answer.status == 502 and "different sub" in answer.text
     liar.userinfo = None
     assert enter(server, liar).status == 502
     # A token that has everything is enough.

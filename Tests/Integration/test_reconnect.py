@@ -118,7 +118,7 @@ def test_a_guest_comes_back_to_what_it_missed(tmux, ana, ben, gate):
     host, guest, _ = start(tmux, ana.environment, through(way, ben))
     for round in range(3):
         way.cut()
-        guest.wait("the connection is lost")
+        guest.wait("the connection was lost")
         host.type(f"echo missed {round}; seq 1 50\n")
         host.wait("50\n$")
         way.mend()
@@ -132,7 +132,7 @@ def test_a_guest_that_missed_more_than_the_ring_gets_a_snapshot_and_no_use_is_co
     way = gate()
     host, guest, _ = start(tmux, ana.environment, through(way, ben))
     way.cut()
-    guest.wait("the connection is lost")
+    guest.wait("the connection was lost")
     host.type("seq 1 1000000; echo do''ne\n")
     host.wait("done")
     way.mend()
@@ -219,7 +219,7 @@ def test_a_guest_that_comes_from_another_address_is_the_same_guest(tmux, ana, be
     host, guest, _ = start(tmux, ana.environment, through(way, ben))
     for number, source in enumerate(["127.0.0.2", "127.0.0.3"]):
         way.cut()
-        guest.wait("the connection is lost")
+        guest.wait("the connection was lost")
         host.type(f"echo moved {number}; seq 1 50\n")
         host.wait("50\n$")
         way.source = source

@@ -171,17 +171,17 @@ def test_a_read_guest_watches_and_cannot_type(session):
 def test_approve_asks_before_anybody_is_let_in(session):
     share = session("--approve")
     guest = share.guest()
-    guest.wait("waiting for the host to let you in")
+    guest.wait("waiting for the host to admit you")
     share.host.wait("asks to type")
     share.host.key("n")
-    guest.wait("did not let you in")
+    guest.wait("did not admit you")
     guest.wait("STATUS=1")
     guest = share.guest("second")
     share.host.wait("asks to type")
     share.host.key("y")
     guest.wait("$")
     guest.type("echo let in\n")
-    share.host.wait("let in")
+    share.host.wait("admit")
     share.same(guest)
 
 
@@ -209,7 +209,7 @@ def test_a_share_is_not_joined_from_inside_itself(server, ana):
     script = "postern=$0; code=${POSTERN_SHARED%%,*}; $postern join $code-cactus-violin; echo status=$?"
     done = subprocess.run([POSTERN, "share", "--", "bash", "-c", script, POSTERN], env=ana.environment, capture_output=True,
                           text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
-    assert "this terminal is the one that SYCLX-" in done.stdout and "status=1" in done.stdout, done.stdout
+    assert "this is the terminal that SYCLX-" in done.stdout and "status=1" in done.stdout, done.stdout
 
 
 def test_the_host_is_told_when_its_connection_is_gone_and_back(server, ana, shares):

@@ -91,7 +91,7 @@ def test_errors_are_the_words_of_the_contract(server, ana, ben):
         assert (await client.ask("joinAsHost", token="nonsense", sessionId=room.id))["error"] == "Invalid token"
         assert (await client.ask("joinAsGuest", token=ben.token, code="SYCLX-NOPE00", guestPublicKey="k"))["error"] == "Code not found"
         assert (await client.ask("joinAsGuest", token=ben.token, code=5))["error"] == "code has the wrong type"
-        assert (await client.ask("dance"))["error"] == "type is not one of this protocol"
+        assert (await client.ask("dance"))["error"] == "type is not known to this protocol"
         assert (await client.guest(room, ben, "read"))["permission"] == "read"
         assert (await client.ask("relay", encryptedData="x", nonce="y"))["error"] == "Read-only permission"
         await client.io.disconnect()

@@ -228,7 +228,7 @@ def test_one_expired_pair_does_not_keep_the_others_from_being_renewed(make_serve
     box, other = [certificate(s_client(server, "-servername", name)) for name in names]
     # For other names as well: what it stands for is not what is shown.
     make_pair(tmp_path / "other.example", "old.example", "other.example", days=5, since=20)
-    wait_for(lambda: "has expired; put a new one there" in server.log.read_text(), "the complaint")
+    wait_for(lambda: "has expired; replace it" in server.log.read_text(), "the complaint")
     make_pair(tmp_path / "box.example", "box.example")
     wait_for(lambda: certificate(s_client(server, "-servername", "box.example")) != box, "the new certificate")
     # What is still good goes on, instead of the one that has ended.
@@ -236,7 +236,7 @@ def test_one_expired_pair_does_not_keep_the_others_from_being_renewed(make_serve
     assert all("has expired" in shown["problem"] for shown in statuses(server))
     # Where nothing of the same name is left, what stood in its place is.
     make_pair(tmp_path / "other.example", "third.example", days=5, since=20)
-    wait_for(lambda: server.log.read_text().count("has expired; put a new one there") >= 2, "the second complaint")
+    wait_for(lambda: server.log.read_text().count("has expired; replace it") >= 2, "the second complaint")
     assert certificate(s_client(server, "-servername", "other.example")) == other
 
 
@@ -459,7 +459,7 @@ def test_what_the_system_trusts_needs_no_fingerprint(make_server, tmp_path):
     environment = {**clean_environment(), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     login = lambda **more: subprocess.run([POSTERN, "login", url], input=ana.token, capture_output=True, text=True,
                                           timeout=PATIENCE, env={**environment, **more})
-    assert "no authority vouches" in login().stderr
+    assert "no trusted authority was found" in login().stderr
     done = login(SSL_CERT_FILE=authority)
     assert done.returncode == 0 and "Signed in" in done.stdout, done.stderr
     assert "fingerprint" not in (tmp_path / "config/postern/credentials.json").read_text()

@@ -607,7 +607,7 @@ def test_a_token_that_is_revoked_ends_its_links(edge, ana, tunnels, services):
     for line in listed.stdout.splitlines():
         subprocess.run([POSTERN, "token", "revoke", json.loads(line)["id"], "--state", edge.state], check=True, capture_output=True)
     assert tunnel.process.wait(PATIENCE) == 1
-    assert "taken back" in tunnel.errors()
+    assert "revoked" in tunnel.errors()
 
 
 def test_the_plan_limits_tunnels_and_visitors(edge, ana, tunnels, services):

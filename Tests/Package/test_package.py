@@ -227,7 +227,7 @@ def test_the_first_request_starts_the_service(machine, deb):
 def test_status_reload_and_hardening(machine, deb):
     machine.install(deb)
     status = machine.run("systemctl", "status", "postern", "--no-pager").stdout
-    assert re.search(r'Status: "0 sessions, 0 guests, certificate good for \d+ days"', status)
+    assert re.search(r'Status: "0 sessions, 0 guests, certificate valid for \d+ days"', status)
     # The journal has the time already.
     machine.run("sh", "-c", "echo 'log-level: debug' >> /etc/postern/postern.yml")
     machine.run("systemctl", "reload", "postern")

@@ -125,7 +125,10 @@ import Testing
             DELETE FROM audit_chains WHERE organisation_id <> 'appliance'; INSERT INTO audit_chains SELECT * FROM kept;
             DELETE FROM audit_events WHERE number = 11 AND organisation_id <> 'appliance'
             """)
-        #expect(try await problems(id).contains { $0.contains("event 11, which the server's log knows, is missing") })
+        #expect(
+            try await problems(id).contains {
+                $0.contains("event 11, which is recorded in the server's log, is missing")
+            })
         try temporary.tamper(
             """
             DELETE FROM audit_chains WHERE organisation_id <> 'appliance';

@@ -201,7 +201,7 @@ import Testing
             standard: nil,
             changes: ["free.maxViewers=9", "pro.maxViewers=9", "team.maxViewers=9", "enterprise.maxViewers=9"])
         #expect(
-            plans.advice(from: .free, for: .viewers, whoUpgrades: "Upgrade to") == "No plan of this server allows more."
+            plans.advice(from: .free, for: .viewers, whoUpgrades: "Upgrade to") == "No plan on this server allows more."
         )
     }
 

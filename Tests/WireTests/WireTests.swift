@@ -60,7 +60,7 @@ import Wire
     @Test(arguments: [
         (#"{"type":"kick"}"#, "peerId is missing"), (#"{"type":"kick","peerId":""}"#, "peerId is missing"),
         (#"{"type":"kick","peerId":5}"#, "peerId has the wrong type"), (#"{"id":1}"#, "type is missing"),
-        (#"{"type":"x"}"#, "type is not one of this protocol"), ("[]", "the message is not a JSON object"),
+        (#"{"type":"x"}"#, "type is not known to this protocol"), ("[]", "the message is not a JSON object"),
         ("{", "not valid JSON"), ("", "not valid JSON"),
         (#"{"type":"keyExchange"}"#, "publicKey or payload is missing"),
     ]) func mistakesNameTheField(text: String, message: String) {

@@ -48,7 +48,7 @@ private final class ControlHandler: ChannelInboundHandler {
         let answered: EventLoopFuture<ControlAnswer>
         do { answered = runner.answer(try JSONText.decode(ControlRequest.self, from: line)) } catch {
             answered = context.eventLoop.makeSucceededFuture(
-                ControlAnswer(error: "the agent does not know this question; is it of another version?"))
+                ControlAnswer(error: "the agent does not know this request; is it a different version?"))
         }
         answered.whenSuccess { answer in
             var out = JSONText.encode(answer)
@@ -87,10 +87,10 @@ public enum ControlClient {
             return nil
         } catch {
             promise.fail(error)
-            throw ClientError("cannot ask the agent at \(path): \(describe(error)); run this with sudo")
+            throw ClientError("cannot reach the agent at \(path): \(describe(error)); run this with sudo")
         }
         let deadline = loop.scheduleTask(in: timeout) {
-            promise.fail(ClientError("the agent does not answer", status: .tryAgain))
+            promise.fail(ClientError("the agent does not respond", status: .tryAgain))
         }
         defer { deadline.cancel() }
         var question = JSONText.encode(ControlRequest(verb))
@@ -118,14 +118,14 @@ private final class AnswerHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         answer.writeImmutableBuffer(unwrapInboundIn(data))
         guard answer.readableBytesView.last == UInt8(ascii: "\n") else {
-            if answer.readableBytes > limit { promise.fail(ClientError("the agent's answer is too long")) }
+            if answer.readableBytes > limit { promise.fail(ClientError("the agent's response is too long")) }
             return
         }
         promise.succeed(answer)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        promise.fail(ClientError("the agent has ended", status: .tryAgain))
+        promise.fail(ClientError("the agent has stopped", status: .tryAgain))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { promise.fail(error) }

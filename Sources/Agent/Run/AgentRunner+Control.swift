@@ -69,12 +69,12 @@ extension AgentRunner {
     private func declaredOnServer() -> EventLoopFuture<OnServer> {
         guard keeper.link != nil else {
             return loop.makeSucceededFuture(
-                OnServer(tunnels: nil, problem: "the server was not asked: there is no link (\(reason))"))
+                OnServer(tunnels: nil, problem: "the server was not asked: not connected (\(reason))"))
         }
         let promise = loop.makePromise(of: OnServer.self)
         declaredPage([], promise)
         loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) {
-            promise.succeed(OnServer(tunnels: nil, problem: "the server did not answer"))
+            promise.succeed(OnServer(tunnels: nil, problem: "the server did not respond"))
         }
         return promise.futureResult
     }
@@ -105,14 +105,14 @@ extension AgentRunner {
                 return runner.loop.makeSucceededFuture(
                     ControlAnswer(
                         error:
-                            "\(why). The file holds from now on; run this again when there is a link, to give up what it says no more"
+                            "\(why). The file is in use now; run this again when connected, to release the tunnels removed from it"
                     ))
             }
             // Tunnels are released first, so that a plan at its limit has room for the new ones.
             let released = runner.loop.makePromise(of: [String].self)
             runner.release(TunnelChanges.leftovers(known, settings)).cascade(to: released)
             runner.loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) {
-                released.succeed(["the server did not answer"])
+                released.succeed(["the server did not respond"])
             }
             return released.futureResult.flatMap { problems in bound.value.settle(settings, problems) }
         }
@@ -136,10 +136,10 @@ extension AgentRunner {
     private func rekey() -> EventLoopFuture<ControlAnswer> {
         guard keeper.link != nil else {
             return loop.makeSucceededFuture(
-                ControlAnswer(error: "there is no link to the server now (\(reason)); try again when there is"))
+                ControlAnswer(error: "not connected to the server (\(reason)); try again when connected"))
         }
         guard !isRekeying else {
-            return loop.makeSucceededFuture(ControlAnswer(error: "a new key is under way already"))
+            return loop.makeSucceededFuture(ControlAnswer(error: "a key change is already in progress"))
         }
         do {
             let next = try MachineState.makeKey()
@@ -164,7 +164,7 @@ extension AgentRunner {
                 promise.succeed(
                     ControlAnswer(
                         error:
-                            "the server did not answer in time; the agent has both keys and finds out which one is good"
+                            "the server did not respond in time; the agent keeps both keys and finds out which one is valid"
                     ))
             }
             return promise.futureResult

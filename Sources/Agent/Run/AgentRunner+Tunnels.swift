@@ -96,7 +96,7 @@ extension AgentRunner {
         keeper.call(call) { [weak self] answer in
             guard let self, self.tunnels[label]?.wanted == wanted else { return }
             guard answer.error == nil, let known = answer.tunnels?.first else {
-                return self.failed(label, answer.error?.message ?? "the server names no tunnel")
+                return self.failed(label, answer.error?.message ?? "the server returned no tunnel")
             }
             self.tunnels[label]?.known = known
             self.labels[known.id] = label

@@ -115,7 +115,7 @@ public final class AgentRunner: LinkKeeperOwner {
 
     static func context(_ enrolment: MachineState.Enrolment, _ key: CertificatePair) throws -> TLSContext {
         guard let pinned = Fingerprint(enrolment.linkKey) else {
-            throw ClientError("the enrolment names no key of the server; run 'postern machine enroll' again")
+            throw ClientError("the enrolment has no key of the server; run 'postern machine enroll' again")
         }
         return try TLSContext.linkClient(pinning: pinned, as: key)
     }
@@ -146,7 +146,7 @@ public final class AgentRunner: LinkKeeperOwner {
             triesNextKey = false
             // The old key is no longer valid.
             do { try configuration.state.takeNext() } catch {
-                logger.error("the new key cannot be kept", metadata: ["error": "\(sentence(of: error))"])
+                logger.error("the new key cannot be stored", metadata: ["error": "\(sentence(of: error))"])
             }
         }
         learnServerKey()
@@ -212,7 +212,7 @@ public final class AgentRunner: LinkKeeperOwner {
             var enrolment = configuration.enrolment
             if triesNextLinkKey { enrolment.linkKey = next }
             keeper.use(try Self.context(enrolment, try configuration.state.key() ?? configuration.key))
-        } catch { logger.error("the server's next key cannot be tried", metadata: ["error": "\(sentence(of: error))"]) }
+        } catch { logger.error("the server's next key cannot be used", metadata: ["error": "\(sentence(of: error))"]) }
         return true
     }
 
@@ -230,9 +230,11 @@ public final class AgentRunner: LinkKeeperOwner {
             try configuration.state.save(enrolment)
             configuration.enrolment = enrolment
             logger.notice(
-                "the server's key changes",
+                "the server's key is changing",
                 metadata: ["key": "\(enrolment.linkKey)", "next": "\(enrolment.nextLinkKey ?? "none")"])
-        } catch { logger.error("the server's next key cannot be kept", metadata: ["error": "\(sentence(of: error))"]) }
+        } catch {
+            logger.error("the server's next key cannot be stored", metadata: ["error": "\(sentence(of: error))"])
+        }
     }
 
     package func linkStopped() { stopped.succeed() }

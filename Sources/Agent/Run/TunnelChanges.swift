@@ -49,7 +49,7 @@ enum TunnelChanges {
             found.append(
                 TunnelDifference(
                     label: tunnel.label ?? place, change: .remove,
-                    before: "\(tunnel.url), on the server, served by nothing", after: nil))
+                    before: "\(tunnel.url), on the server, not served", after: nil))
         }
         return found
     }
@@ -63,7 +63,7 @@ enum TunnelChanges {
     private static func text(_ after: AgentTunnel, before: Running?) -> String {
         let stays = before.map { $0.wanted.wanted == after.wanted } ?? false
         let differ = before.map { $0.wanted.options.basicAuth != after.options.basicAuth } ?? false
-        return text(after, url: stays ? before?.known?.url : nil, passwords: differ ? "other passwords" : nil)
+        return text(after, url: stays ? before?.known?.url : nil, passwords: differ ? "different passwords" : nil)
     }
 
     private static func text(_ tunnel: AgentTunnel, url: String?, passwords: String?) -> String {

@@ -51,16 +51,16 @@ public struct AgentSettings: Sendable, Equatable {
         do throws(YAMLNode.Problem) {
             guard let root = try YAMLNode.parse(yaml) else { return (settings, []) }
             guard case .mapping(let entries, _) = root else {
-                throw YAMLNode.Problem(line: root.line, text: "the file begins with 'tunnels:'")
+                throw YAMLNode.Problem(line: root.line, text: "the file must begin with 'tunnels:'")
             }
             for entry in entries {
                 guard entry.key == "tunnels" else {
-                    problems.append("line \(entry.line): unknown key '\(entry.key)'; there is only 'tunnels'")
+                    problems.append("line \(entry.line): unknown key '\(entry.key)'; only 'tunnels' is allowed")
                     continue
                 }
                 guard case .mapping(let tunnels, _) = entry.value else {
                     if case .text("", _) = entry.value { continue }
-                    problems.append("line \(entry.line): below 'tunnels' stand labels, each with its settings")
+                    problems.append("line \(entry.line): 'tunnels' must contain labels, each with its settings")
                     continue
                 }
                 for tunnel in tunnels {
@@ -101,7 +101,7 @@ public struct AgentTunnel: Sendable, Equatable {
     /// - Throws: ``ClientError`` and `TLSError` if something does not exist.
     func service() throws -> TunnelRun.Service {
         if isDirectory { return .directory(try FileService(directory: target, lists: lists)) }
-        guard let address = ServiceAddress(target) else { throw ClientError("'\(target)' is no port and no address") }
+        guard let address = ServiceAddress(target) else { throw ClientError("'\(target)' is not a port or an address") }
         var tls: TLSContext?
         if kind == .http && address.isTLS {
             tls =

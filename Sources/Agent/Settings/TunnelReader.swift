@@ -42,7 +42,7 @@ struct TunnelReader {
                 }
             })
         else {
-            report(line, "a label is 1 to 63 letters, digits, dots, hyphens and underscores")
+            report(line, "a label must be 1 to 63 letters, digits, dots, hyphens and underscores")
             return nil
         }
         guard case .mapping(let entries, _) = node else {
@@ -76,10 +76,10 @@ struct TunnelReader {
         let target = text(way) ?? ""
         let isDirectory = way == "directory"
         if !isDirectory, ServiceAddress(target) == nil {
-            report(values[way]?.line ?? line, "'\(target)' is no port and no address; write 3000 or 127.0.0.1:3000")
+            report(values[way]?.line ?? line, "'\(target)' is not a port or an address; use 3000 or 127.0.0.1:3000")
         }
         if isDirectory, !target.hasPrefix("/") {
-            report(values[way]?.line ?? line, "a directory is written from the root, as in /srv/site")
+            report(values[way]?.line ?? line, "a directory must be an absolute path, as in /srv/site")
         }
         var options = TunnelOptions()
         options.allow = list("allow")
@@ -110,7 +110,7 @@ struct TunnelReader {
             }
             return text
         case .list(_, let line), .mapping(_, let line):
-            report(line, "'\(key)' is one value")
+            report(line, "'\(key)' must be one value")
             return nil
         }
     }
@@ -118,7 +118,8 @@ struct TunnelReader {
     private mutating func number(_ key: String, _ range: ClosedRange<Int>) -> Int? {
         guard let text = text(key) else { return nil }
         guard let number = Int(text), range.contains(number) else {
-            report(values[key]?.line ?? line, "'\(key)' is \(range.lowerBound) to \(range.upperBound), not '\(text)'")
+            report(
+                values[key]?.line ?? line, "'\(key)' must be \(range.lowerBound) to \(range.upperBound), not '\(text)'")
             return nil
         }
         return number
@@ -130,7 +131,7 @@ struct TunnelReader {
         case "true", "yes", "on": return true
         case "false", "no", "off": return false
         default:
-            report(values[key]?.line ?? line, "'\(key)' is true or false, not '\(text)'")
+            report(values[key]?.line ?? line, "'\(key)' must be true or false, not '\(text)'")
             return false
         }
     }
@@ -142,13 +143,13 @@ struct TunnelReader {
             if text.isEmpty { report(line, "'\(key)' is empty") }
             return [text]
         case .mapping(_, let line):
-            report(line, "'\(key)' is a list")
+            report(line, "'\(key)' must be a list")
             return nil
         case .list(let items, let line):
             let texts = items.compactMap { if case .text(let text, _) = $0, !text.isEmpty { text } else { nil } }
             // An empty list must not allow what it was meant to forbid.
             if texts.isEmpty || texts.count != items.count {
-                report(line, "'\(key)' is a list of texts, and not empty")
+                report(line, "'\(key)' must be a list of texts, and not empty")
             }
             return texts
         }
@@ -156,7 +157,7 @@ struct TunnelReader {
 
     private mutating func passwords() -> [String]? {
         var pairs = list("basic-auth")
-        let form = "an entry is NAME:PASSWORD, with a password of at least 8 characters"
+        let form = "an entry must be NAME:PASSWORD, with a password of at least 8 characters"
         if let pairs, !pairs.allSatisfy(Self.isPair) {
             report(values["basic-auth"]?.line ?? line, "'basic-auth': \(form)")
         }
@@ -165,7 +166,7 @@ struct TunnelReader {
         do {
             let lines = String(decoding: try WholeFile.read(path, limit: Self.fileLimit), as: UTF8.self)
                 .split(separator: "\n").map { $0.filter { $0 != "\r" } }.filter { !$0.isEmpty && !$0.hasPrefix("#") }
-            if lines.isEmpty { report(place, "\(path) has no NAME:PASSWORD in it") }
+            if lines.isEmpty { report(place, "\(path) contains no NAME:PASSWORD") }
             if !lines.allSatisfy(Self.isPair) { report(place, "\(path): \(form)") }
             pairs = (pairs ?? []) + lines
         } catch { report(place, "\(path): \(error.message)") }

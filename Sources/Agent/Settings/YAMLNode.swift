@@ -85,7 +85,7 @@ indirect enum YAMLNode: Sendable, Equatable {
                     let (event, line) = try next(&parser)
                     if case .streamEnd = event { return root }
                     guard case .documentEnd = event else {
-                        throw Problem(line: line, text: "a second document begins here; the file has one")
+                        throw Problem(line: line, text: "a second document begins here; the file must have only one")
                     }
                 }
             }
@@ -95,7 +95,7 @@ indirect enum YAMLNode: Sendable, Equatable {
     private static func node(
         _ event: Event, _ line: Int, _ parser: inout yaml_parser_t, depth: Int
     ) throws(Problem) -> YAMLNode {
-        guard depth < deepest else { throw Problem(line: line, text: "this is nested too deep") }
+        guard depth < deepest else { throw Problem(line: line, text: "this is nested too deeply") }
         switch event {
         case .text(let text): return .text(text, line: line)
         case .listStart:
@@ -111,9 +111,9 @@ indirect enum YAMLNode: Sendable, Equatable {
             while true {
                 let (event, keyLine) = try next(&parser)
                 if case .mappingEnd = event { break }
-                guard case .text(let key) = event else { throw Problem(line: keyLine, text: "a key is a word") }
+                guard case .text(let key) = event else { throw Problem(line: keyLine, text: "a key must be a word") }
                 if let first = entries.first(where: { $0.key == key }) {
-                    throw Problem(line: keyLine, text: "'\(key)' stands on line \(first.line) already")
+                    throw Problem(line: keyLine, text: "'\(key)' is already set on line \(first.line)")
                 }
                 let (value, valueLine) = try next(&parser)
                 entries.append(

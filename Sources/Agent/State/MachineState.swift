@@ -100,7 +100,7 @@ public struct MachineState: Sendable {
             made += made.isEmpty && !directory.hasPrefix("/") ? "\(part)" : "/\(part)"
             guard mkdir(made, 0o700) == 0 || errno == EEXIST else {
                 throw ClientError(
-                    "cannot make \(made): \(String(cString: strerror(errno)).lowercased()); run this with sudo, or choose another --state"
+                    "cannot create \(made): \(String(cString: strerror(errno)).lowercased()); run this with sudo, or choose another --state"
                 )
             }
         }
@@ -121,7 +121,8 @@ public struct MachineState: Sendable {
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw ClientError(
-                "an agent runs on \(directory) already; 'postern machine status' shows what it does", status: .refused)
+                "an agent is already running on \(directory); 'postern machine status' shows its state",
+                status: .refused)
         }
     }
 

@@ -18,23 +18,23 @@ struct AgentCommand: AsyncParsableCommand {
         discussion: """
             Example: postern agent --settings ./agent.yml --state ./machine
 
-            The package runs it as the service postern-agent, once the machine is enrolled. SIGHUP reads the settings again: \
-            tunnels that stay as they are notice nothing. 'postern tunnels diff' shows what would change, and \
-            'postern tunnels apply' does it. Tunnels with a mistake in the settings are left out at a start, and said in the log and \
-            by 'postern machine status'; --check names the mistakes and does nothing else.
+            The package runs it as the service postern-agent once the machine is enrolled. SIGHUP reloads the settings: \
+            unchanged tunnels are not interrupted. 'postern tunnels diff' shows what would change, and \
+            'postern tunnels apply' applies it. At startup, tunnels with mistakes are skipped and reported in the log and \
+            by 'postern machine status'; --check reports the mistakes and exits.
             """)
 
     static let standardSettings = "/etc/postern-agent/agent.yml"
 
     @OptionGroup var state: MachineStateOption
 
-    @Option(help: ArgumentHelp("The tunnels of this machine.", valueName: "file"))
+    @Option(help: ArgumentHelp("This machine's tunnel settings.", valueName: "file"))
     var settings = AgentCommand.standardSettings
 
     @Option(help: ArgumentHelp("debug, info, notice, warning or error.", valueName: "level"))
     var logLevel = LogLevel.info
 
-    @Flag(help: "Only look whether the settings have mistakes.")
+    @Flag(help: "Only check the settings for mistakes.")
     var check = false
 
     enum LogLevel: String, ExpressibleByArgument, CaseIterable { case debug, info, notice, warning, error }
@@ -49,7 +49,7 @@ struct AgentCommand: AsyncParsableCommand {
         let machine = state.machine
         guard let enrolment = try machine.enrolment(), let key = try machine.key() else {
             throw ClientError(
-                "this machine is not enrolled (\(machine.directory)); 'postern machine invite' where you are signed in says how"
+                "this machine is not enrolled (\(machine.directory)); run 'postern machine invite' where you are signed in"
             )
         }
         try machine.makeDirectory()
@@ -106,7 +106,9 @@ struct AgentCommand: AsyncParsableCommand {
                 let read = try Self.read(settings)
                 try await loop.submit { runner.value.take(read) }.get()
                 logger.info("reloaded", metadata: ["tunnels": "\(read.tunnels.count)"])
-            } catch { logger.error("the settings stay as they were", metadata: ["error": "\(error)"]) }
+            } catch {
+                logger.error("reload failed; the previous settings stay in use", metadata: ["error": "\(error)"])
+            }
             Systemd.ready(try? await loop.submit { runner.value.summary }.get())
         }
     }
@@ -135,11 +137,11 @@ struct TunnelDiff: AsyncParsableCommand {
         let differences = answer.differences ?? []
         if json { return differences.forEach { Output.json($0) } }
         if let reason = answer.reason {
-            Output.error("postern: \(reason); only what the agent itself serves is compared")
+            Output.error("postern: \(reason); only the tunnels that the agent serves are compared")
         }
         let changed = differences.filter { $0.change != .none }
         guard !changed.isEmpty else {
-            return Output.line("Nothing would change; \(differences.count) tunnels are as agent.yml says.")
+            return Output.line("Nothing would change; \(differences.count) tunnels match agent.yml.")
         }
         for one in changed {
             switch one.change {
@@ -149,13 +151,13 @@ struct TunnelDiff: AsyncParsableCommand {
             case .none: break
             }
         }
-        Output.line("'sudo postern tunnels apply' does it.")
+        Output.line("Run 'sudo postern tunnels apply' to apply this.")
     }
 }
 
 struct TunnelApply: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "apply", abstract: "Serves what this machine's agent.yml says, and gives up what it says no more.",
+        commandName: "apply", abstract: "Applies this machine's agent.yml; tunnels removed from it are released.",
         discussion: "Example: sudo postern tunnels apply")
 
     @OptionGroup var state: MachineStateOption
@@ -178,8 +180,8 @@ enum AgentQuestion {
         if let answer = try await ControlClient.ask(verb, at: state.machine.socketPath) { return answer }
         throw ClientError(
             state.machine.isEnrolled
-                ? "the agent does not run; start it: \(state.startCommand)"
-                : "this machine is not enrolled; 'postern machine invite' where you are signed in says how",
+                ? "the agent is not running; start it: \(state.startCommand)"
+                : "this machine is not enrolled; run 'postern machine invite' where you are signed in",
             status: .tryAgain)
     }
 }

@@ -20,8 +20,8 @@ struct AuditVerify: AsyncParsableCommand {
             Example: sudo postern audit verify
 
             Each log's events are chained by SHA-256, and the newest is signed with audit.key of the state directory. Exits with \
-            1 when anything is wrong. A whole database that was put back to an older state is found by comparing the heads \
-            that this prints with those in the journal ('audit head').
+            1 if anything is wrong. A database that was restored to an older state is detected by comparing the heads \
+            printed here with those in the journal ('audit head').
             """)
 
     private struct Report: Encodable {
@@ -49,8 +49,8 @@ struct AuditVerify: AsyncParsableCommand {
         }
         for (verdict, name) in verdicts { show(verdict, name) }
         let broken = verdicts.filter { !$0.0.problems.isEmpty }.count
-        if broken > 0 { throw CommandFailure("\(broken) of \(verdicts.count) audit logs are not whole") }
-        if !json { Output.line("\(verdicts.count) audit logs, all whole.") }
+        if broken > 0 { throw CommandFailure("\(broken) of \(verdicts.count) audit logs are not intact") }
+        if !json { Output.line("\(verdicts.count) audit logs, all intact.") }
     }
 
     private func show(_ verdict: Audit.Verdict, _ name: String) {
@@ -75,7 +75,7 @@ struct AuditList: AsyncParsableCommand {
         let at, actor, action, target, result, detail, address, credential: String
     }
 
-    @Option(help: "An organisation's name or id; an account's name is its personal one.")
+    @Option(help: "An organisation's name or id; an account's name selects its personal organisation.")
     var organisation: String?
 
     @Option(help: "Only what this account did.")
@@ -87,7 +87,7 @@ struct AuditList: AsyncParsableCommand {
     @Option(help: "Only done, failed or refused.")
     var result: String?
 
-    @Option(help: "At most so many.")
+    @Option(help: "At most this many.")
     var limit = 100
 
     @Flag(help: "Print one JSON object per line.")

@@ -17,18 +17,18 @@ struct BackupCommand: AsyncParsableCommand {
                      postern backup /root/                      (named by the time)
                      postern backup --with-keys /root/postern.sealed --passphrase-file /root/phrase
 
-            Without keys the file is a plain SQLite database, readable by you alone; the server's keys and certificates are \
-            not in it. With keys it is sealed with a passphrase. 'postern restore' takes both.
+            Without keys the file is a plain SQLite database, readable only by you; the server's keys and certificates are \
+            not included. With keys it is sealed with a passphrase. 'postern restore' accepts both.
             """)
 
     @Argument(help: "The new file, or a directory.")
     var file: String
 
-    @Flag(help: "With the server's keys and certificates, sealed with a passphrase.")
+    @Flag(help: "Include the server's keys and certificates, sealed with a passphrase.")
     var withKeys = false
 
     @Option(
-        help: ArgumentHelp("A file whose first line is the passphrase; it is asked for otherwise.", valueName: "file"))
+        help: ArgumentHelp("A file whose first line is the passphrase; prompts for it otherwise.", valueName: "file"))
     var passphraseFile: String?
 
     @Flag(help: "Print one JSON object.")
@@ -110,13 +110,15 @@ enum Passphrase {
         } else {
             guard postern_is_terminal(0) == 1 else {
                 throw CommandFailure(
-                    "there is no terminal to ask for the passphrase in; use --passphrase-file", status: 2)
+                    "there is no terminal to prompt for the passphrase; use --passphrase-file", status: 2)
             }
             text = try ask("Passphrase (not shown): ")
-            if twice, try ask("Once more: ") != text { throw CommandFailure("the two differ; nothing was written") }
+            if twice, try ask("Repeat the passphrase: ") != text {
+                throw CommandFailure("the passphrases do not match; nothing was written")
+            }
         }
         guard text.count >= SealedArchive.shortestPassphrase else {
-            throw CommandFailure("a passphrase has at least \(SealedArchive.shortestPassphrase) characters")
+            throw CommandFailure("a passphrase must have at least \(SealedArchive.shortestPassphrase) characters")
         }
         return text
     }

@@ -70,7 +70,7 @@ final class BackupSchedule: Service {
     /// - Throws: ``CommandFailure``, also if the newest backup is so new that another would only remove an older one.
     func backUp() async throws {
         if let newest, Int(time(nil)) - newest < Self.tickSeconds {
-            throw CommandFailure("the newest is less than a minute old")
+            throw CommandFailure("the newest backup is less than a minute old")
         }
         if let problem = await make() { throw CommandFailure("\(problem)") }
     }
@@ -78,7 +78,7 @@ final class BackupSchedule: Service {
     private func makeNow() -> String? {
         do {
             guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
-                throw CommandFailure("cannot make \(directory): \(String(cString: strerror(errno)))")
+                throw CommandFailure("cannot create \(directory): \(String(cString: strerror(errno)))")
             }
             for left in BackupName.partial(in: directory) { unlink("\(directory)/\(left)") }
             try checkRoom()
@@ -103,7 +103,7 @@ final class BackupSchedule: Service {
         else {
             return ""
         }
-        return "; in the packaged service, 'sudo postern config apply' lets it write there"
+        return "; for the packaged service, run 'sudo postern config apply' to allow writing there"
     }
 
     /// A backup must not fill the disk.
@@ -112,7 +112,7 @@ final class BackupSchedule: Service {
         var found = Glibc.stat()
         guard stat("\(state)/\(Database.fileName)", &found) == 0, let space = DiskSpace(of: directory) else { return }
         guard space.freeBytes - Int(found.st_size) < reserve else { return }
-        throw CommandFailure("there is too little room in \(directory); free some, or set backup-keep lower")
+        throw CommandFailure("there is not enough space in \(directory); free some, or lower backup-keep")
     }
 
     /// The time of the newest backup, in epoch seconds.

@@ -7,17 +7,17 @@ import Storage
 /// `postern restore`
 struct RestoreCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "restore", abstract: "Puts a backup in the place of the database; the server must be stopped.",
+        commandName: "restore", abstract: "Replaces the database with a backup; the server must be stopped.",
         discussion: """
             Example: systemctl stop postern.socket postern-http.socket postern
                      postern restore /root/postern.db
                      systemctl start postern.socket postern-http.socket postern
 
-            The backup is checked first, and the old database is kept beside the new one. A backup of an older Postern is \
-            brought up to date at the next start; one of a newer Postern is refused.
+            The backup is checked first, and the old database is kept beside the new one. A backup from an older Postern is \
+            upgraded at the next start; one from a newer Postern is refused.
             """)
 
-    @Argument(help: "What 'postern backup' has written.")
+    @Argument(help: "The file written by 'postern backup'.")
     var file: String
 
     @Option(help: ArgumentHelp("For a sealed backup: a file whose first line is the passphrase.", valueName: "file"))
@@ -36,7 +36,7 @@ struct RestoreCommand: AsyncParsableCommand {
         try StateOwner.become(ownerOf: state)
         guard try !ServeLock.isTaken(stateDirectory: state) else {
             throw CommandFailure(
-                "the server runs on \(state); stop it first (systemctl stop postern.socket postern-http.socket postern)"
+                "the server is running on \(state); stop it first (systemctl stop postern.socket postern-http.socket postern)"
             )
         }
         try ServeLock.take(stateDirectory: state)
@@ -65,10 +65,10 @@ struct RestoreCommand: AsyncParsableCommand {
         let checked: Backup.Checked
         do { checked = try Backup.check(scratch) } catch let error as StorageError {
             // SQLite's message assumes that the file was a database.
-            if error.message.contains("not a database") { throw CommandFailure("\(file) is no backup of Postern") }
+            if error.message.contains("not a database") { throw CommandFailure("\(file) is not a Postern backup") }
             throw CommandFailure("\(error.message.split(separator: scratch).joined(separator: file))")
         }
         let kept = try Backup.restore(scratch, stateDirectory: state, now: BackupName.stamp(time(nil)))
-        Output.line("Restored \(checked.users) accounts.\(kept.map { " The old database is \($0)." } ?? "")")
+        Output.line("Restored \(checked.users) accounts.\(kept.map { " The old database is kept as \($0)." } ?? "")")
     }
 }

@@ -37,7 +37,7 @@ enum SealedArchive {
     static func open(_ archive: [UInt8], passphrase: String) throws -> [(name: String, contents: [UInt8])] {
         let headBytes = magic.count + saltBytes
         guard archive.count > headBytes, archive.starts(with: magic) else {
-            throw CommandFailure("this is no sealed backup")
+            throw CommandFailure("this is not a sealed backup")
         }
         let head = Array(archive[..<headBytes])
         let plain: [UInt8]
@@ -54,7 +54,7 @@ enum SealedArchive {
     private static func files(_ plain: ArraySlice<UInt8>) throws -> [(name: String, contents: [UInt8])] {
         var rest = plain
         func take(_ count: Int) throws -> ArraySlice<UInt8> {
-            guard count >= 0, rest.count >= count else { throw CommandFailure("the backup is cut short") }
+            guard count >= 0, rest.count >= count else { throw CommandFailure("the backup is truncated") }
             defer { rest = rest.dropFirst(count) }
             return rest.prefix(count)
         }
@@ -77,7 +77,7 @@ enum SealedArchive {
         var key = [UInt8](repeating: 0, count: 32)
         let text = Array(passphrase.utf8CString)
         guard postern_scrypt(text, text.count - 1, salt, salt.count, cost, 8, 1, &key, key.count) == 1 else {
-            throw CommandFailure("the key cannot be derived; there may be too little memory (128 MiB are needed)")
+            throw CommandFailure("the key cannot be derived; there may not be enough memory (128 MiB needed)")
         }
         return SymmetricKey(data: key)
     }

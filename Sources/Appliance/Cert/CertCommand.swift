@@ -17,7 +17,7 @@ struct CertCommand: AsyncParsableCommand {
 
 struct CertStatus: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Prints the certificates in force: names, fingerprint, days left, problems.",
+        commandName: "status", abstract: "Prints the certificates in use: names, fingerprint, days left, problems.",
         discussion: "Example: postern cert status --json | jq -r .fingerprint")
 
     private struct Status: Encodable {
@@ -58,8 +58,8 @@ struct CertStatus: AsyncParsableCommand {
         Output.line("issuer       \(facts.isSelfSigned ? "itself" : facts.issuer)")
         Output.line("fingerprint  \(facts.fingerprint)")
         Output.line(
-            "good until   \(end) (\(days) days)\(report.urgency == .good ? "" : "  \(report.urgency.rawValue)")")
-        if let renewal = report.renewal { Output.line("renewal      \(renewal.doing); next look \(next ?? "")") }
+            "valid until  \(end) (\(days) days)\(report.urgency == .good ? "" : "  \(report.urgency.rawValue)")")
+        if let renewal = report.renewal { Output.line("renewal      \(renewal.doing); next check \(next ?? "")") }
         if let problem = report.problem { Output.line("problem      \(problem)") }
     }
 
@@ -99,7 +99,7 @@ struct CertRenew: AsyncParsableCommand {
     /// How long to wait for the running server, in seconds.
     private static let patience = 120
 
-    @Flag(help: "Replace the account's key at the authority first.")
+    @Flag(help: "Replace the account key at the certificate authority first.")
     var newAccountKey = false
 
     @OptionGroup var server: ServerOptions
@@ -111,7 +111,7 @@ struct CertRenew: AsyncParsableCommand {
             throw CommandFailure(
                 """
                 tls-mode is \(configuration[Settings.tlsMode].rawValue): only acme orders certificates \
-                (files are taken when they change; the self-signed one stays, because people have pinned it)
+                (files are reloaded when they change; a self-signed certificate stays, because clients have pinned it)
                 """)
         }
         let files = try ACMEFiles(directory: "\(configuration.stateDirectory)/acme")
@@ -119,7 +119,7 @@ struct CertRenew: AsyncParsableCommand {
         if newAccountKey { try files.askForRollover() }
         try files.askForRenewal()
         guard try ServeLock.isTaken(stateDirectory: configuration.stateDirectory) else {
-            return Output.line("The server does not run; it will order a certificate when it starts.")
+            return Output.line("The server is not running; it will order a certificate when it starts.")
         }
         var said = ""
         for _ in 0..<Self.patience {
@@ -130,8 +130,8 @@ struct CertRenew: AsyncParsableCommand {
             if let problem = status.problem, status.failures > 0, status.doing.hasPrefix("waiting") {
                 throw CommandFailure("no certificate: \(problem)")
             }
-            if status.doing == "a certificate is in force" { return Output.line("A new certificate is in force.") }
+            if status.doing == "a certificate is in use" { return Output.line("A new certificate is in use.") }
         }
-        throw CommandFailure("still under way; 'postern cert status' says how far it is", status: 75)
+        throw CommandFailure("still in progress; 'postern cert status' shows its state", status: 75)
     }
 }

@@ -7,17 +7,17 @@ import Wire
 /// `postern bench`: measures the connection to one's own appliance.
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measures a session through your server, from where you are.",
+        commandName: "bench", abstract: "Measures a session through your server from this machine.",
         discussion: """
             Example: postern bench
                      postern bench https://box.example --json
 
-            A host and a guest of a session of its own, both here: how long a keystroke's echo takes, how much gets through, and \
-            whether anything is lost when the guest's link drops and comes back. Takes about fifteen seconds, counts as one \
-            session of yours while it runs, and leaves nothing behind.
+            Opens a session with a host and a guest on this machine, and measures keystroke latency, throughput, and \
+            whether anything is lost when the guest's connection drops and resumes. Takes about fifteen seconds, counts as one \
+            of your sessions while it runs, and leaves nothing behind.
             """)
 
-    @Argument(help: "The server; the one you are signed in to if there is none.")
+    @Argument(help: "The server; defaults to the one you are signed in to.")
     var url: String?
 
     @Flag(help: "Print one JSON object.")
@@ -34,11 +34,11 @@ struct BenchCommand: AsyncParsableCommand {
 
     private static func text(_ report: Bench.Report) -> TerminalText {
         """
-        keystroke to echo   \(decimal(report.echoP50)) ms half of the time, \(decimal(report.echoP99)) ms 99 times in 100 \
+        keystroke to echo   \(decimal(report.echoP50)) ms median, \(decimal(report.echoP99)) ms 99th percentile \
         (\(report.keystrokes) keystrokes)
         throughput          \(decimal(Double(report.bytesPerSecond) / 1e6)) MB/s from a host to a guest
-        dropped link        \(report.lost) of \(report.messages) messages lost, \(report.repeated) repeated; \
-        caught up \(decimal(report.caughtUpAfter)) ms after it was back
+        dropped connection  \(report.lost) of \(report.messages) messages lost, \(report.repeated) repeated; \
+        caught up \(decimal(report.caughtUpAfter)) ms after reconnecting
         """
     }
 

@@ -18,7 +18,8 @@ struct Credentials: Codable {
         guard let fingerprint else { return try ServerAddress(url) }
         guard let pin = Fingerprint(fingerprint) else {
             throw ClientError(
-                "'\(fingerprint)' is no fingerprint; it is sha256: and 64 hexadecimal digits", status: .usage)
+                "'\(fingerprint)' is not a fingerprint; expected sha256: followed by 64 hexadecimal digits",
+                status: .usage)
         }
         return try ServerAddress(url, pin: pin)
     }
@@ -91,7 +92,7 @@ struct Credentials: Codable {
         for part in path.split(separator: "/") {
             made += path.hasPrefix("/") || !made.isEmpty ? "/\(part)" : "\(part)"
             guard mkdir(made, 0o700) == 0 || errno == EEXIST else {
-                throw failure("make", made, String(cString: strerror(errno)).lowercased())
+                throw failure("create", made, String(cString: strerror(errno)).lowercased())
             }
         }
     }

@@ -13,25 +13,27 @@ struct JoinCommand: AsyncParsableCommand {
                      postern join SYCLX-7K2Q9M-cactus-violin
                      postern join --server https://box.example SYCLX 7K2Q9M cactus violin
 
-            A link says everything: it works on a machine that was never signed in, and stores nothing there. A code with its \
-            words is for the server that you are signed in to, or for the one that --server names. Without an account the host \
-            sees you as somebody without one; some organisations take guests with an account only.
+            A link is complete: it works on a machine that was never signed in, and stores nothing there. A code with its \
+            words is for the server that you are signed in to, or the one given with --server. Without an account the host \
+            sees you as a guest without one; some organisations admit only guests with an account.
 
-            With no code it asks for one, so that the words stay out of the list of processes. Ctrl-] opens a menu. \
-            In a pipe it writes the host's output as it is.
+            Without a code it prompts for one, which keeps the words out of the process list. Ctrl-] opens a menu. \
+            In a pipe it writes the host's output unchanged.
             """)
 
     @Argument(help: "The link, or the code with its words.")
     var invitation: [String] = []
 
-    @Option(help: "What the host sees of you; your account's name if there is none.")
+    @Option(help: "The name that the host sees; defaults to your account's name.")
     var name = ""
 
-    @Option(help: ArgumentHelp("Where the session is, for a code with words.", valueName: "address"))
+    @Option(help: ArgumentHelp("The session's server, for a code with words.", valueName: "address"))
     var server: String?
 
     @Option(
-        help: ArgumentHelp("The server's certificate, as the host sees it; a link carries it.", valueName: "sha256:…"),
+        help: ArgumentHelp(
+            "The fingerprint of the server's certificate, as the host sees it; a link includes it.",
+            valueName: "sha256:…"),
         transform: Fingerprint.argument)
     var fingerprint: Fingerprint?
 

@@ -15,12 +15,12 @@ struct LoginCommand: AsyncParsableCommand {
             Example: postern login https://box.example
                      postern login https://192.0.2.7 --fingerprint sha256:… --token-file token.txt
 
-            A server whose certificate no authority has signed is known by its fingerprint: 'postern cert status' prints it \
-            on the server. In a terminal you are shown it and asked; everything else needs --fingerprint.
+            A certificate that no trusted authority has signed is identified by its fingerprint: 'postern cert status' prints it \
+            on the server. In a terminal you are asked to confirm it; otherwise give --fingerprint.
 
-            The token is asked for without echo, or read from a file, or from standard input in a pipe. It is stored \
-            in $XDG_CONFIG_HOME/postern (or ~/.config/postern), readable by you alone. POSTERN_URL and POSTERN_TOKEN in \
-            the environment win over it.
+            The token is read without echo, or from a file, or from standard input in a pipe. It is stored \
+            in $XDG_CONFIG_HOME/postern (or ~/.config/postern), readable only by you. POSTERN_URL and POSTERN_TOKEN in \
+            the environment take precedence.
             """)
 
     /// The maximum length of a token in bytes: the longest the server accepts.
@@ -33,7 +33,7 @@ struct LoginCommand: AsyncParsableCommand {
     var tokenFile: String?
 
     @Option(
-        help: ArgumentHelp("The server's certificate; nothing else is believed.", valueName: "sha256:…"),
+        help: ArgumentHelp("The fingerprint of the server's certificate; no other is accepted.", valueName: "sha256:…"),
         transform: Fingerprint.argument)
     var fingerprint: Fingerprint?
 
@@ -54,14 +54,14 @@ struct LoginCommand: AsyncParsableCommand {
         guard postern_is_terminal(0) == 1 else {
             throw ClientError(
                 """
-                no authority vouches for the certificate of \(address). If 'postern cert status' on the server prints
+                no trusted authority was found for the certificate of \(address). If 'postern cert status' on the server prints
                   \(shown)
                 run this again with --fingerprint \(shown)
                 """)
         }
         Output.write(
             """
-            No authority vouches for the certificate of \(address). Its fingerprint is
+            No trusted authority was found for the certificate of \(address). Its fingerprint is
               \(shown)
             Is that what 'postern cert status' prints on the server? Type yes (or y) to trust it from now on: 
             """, 2)
@@ -115,6 +115,6 @@ extension Fingerprint {
     /// Parses the value of a command's option.
     static func argument(_ text: String) throws -> Fingerprint {
         if let fingerprint = Fingerprint(text) { return fingerprint }
-        throw ValidationError("'\(text)' is no fingerprint; it is sha256: and 64 hexadecimal digits.")
+        throw ValidationError("'\(text)' is not a fingerprint; expected sha256: followed by 64 hexadecimal digits.")
     }
 }

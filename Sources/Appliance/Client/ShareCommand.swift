@@ -20,23 +20,25 @@ struct ShareCommand: AsyncParsableCommand {
     @Option(help: "A title that guests see; the server does not.")
     var name = ""
 
-    @Flag(help: "Make no code that lets anybody type.")
+    @Flag(help: "Do not create a code that allows typing.")
     var readOnly = false
 
-    @Flag(help: "Ask before anybody is let in.")
+    @Flag(help: "Ask before admitting a guest.")
     var approve = false
 
-    @Flag(help: "Let the command wait for the slowest guest, so that none misses a byte.")
+    @Flag(help: "Make the command wait for the slowest guest, so that no output is lost.")
     var lossless = false
 
     @Flag(help: "Print one JSON object per line, and nothing else, on standard output.")
     var json = false
 
-    @Argument(parsing: .postTerminator, help: "The command to share, behind '--'; your shell if there is none.")
+    @Argument(parsing: .postTerminator, help: "The command to share, after '--'; defaults to your shell.")
     var command: [String] = []
 
     func validate() throws {
-        if name.utf8.count > Self.nameLimit { throw ValidationError("--name is at most \(Self.nameLimit) bytes long.") }
+        if name.utf8.count > Self.nameLimit {
+            throw ValidationError("--name must be at most \(Self.nameLimit) bytes long.")
+        }
     }
 
     func run() async throws {

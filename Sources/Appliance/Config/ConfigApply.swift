@@ -5,13 +5,13 @@ import Wire
 
 struct ConfigApply: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "apply", abstract: "Lets the packaged service write and read what the configuration names.",
+        commandName: "apply", abstract: "Gives the packaged service access to the paths in the configuration.",
         discussion: """
             Example: sudo postern config apply && sudo systemctl restart postern
 
-            The service may write to /var/lib/postern alone, and reads what its user may read. For another state or \
-            backup-directory, and for certificates that only root can read, this writes a drop-in for postern.service, makes \
-            directories that are missing, and tells systemd. Without such settings it removes the drop-in.
+            The service may write only to /var/lib/postern, and read what its user may read. For another state or \
+            backup-directory, and for certificates that only root can read, this writes a drop-in for postern.service, creates \
+            missing directories, and reloads systemd. Without such settings it removes the drop-in.
             """)
 
     @Flag(help: "Print the drop-in, and change nothing.")
@@ -23,17 +23,17 @@ struct ConfigApply: ParsableCommand {
         }
         guard let unit = ServiceUnit.installed() else {
             throw CommandFailure(
-                "there is no \(ServiceUnit.name) here; 'postern serve' in a terminal has its user's rights")
+                "there is no \(ServiceUnit.name) here; 'postern serve' in a terminal runs with its user's permissions")
         }
         let configuration = try Configuration(file: nil, flags: [:]).checked()
         let dropIn = try ServiceDropIn(configuration, unit)
-        if dryRun { return Output.write(dropIn.text.isEmpty ? "nothing is needed\n" : dropIn.text, 1) }
+        if dryRun { return Output.write(dropIn.text.isEmpty ? "no drop-in is needed\n" : dropIn.text, 1) }
         try dropIn.makeDirectories(unit)
         let isChanged = try dropIn.write()
         if isChanged && Program.output("/usr/bin/systemctl", ["daemon-reload"]) == nil {
             throw CommandFailure("'systemctl daemon-reload' failed; run it, then 'systemctl restart postern'")
         }
-        guard isChanged else { return Output.line("\(ServiceUnit.name) has what it needs; nothing has changed") }
+        guard isChanged else { return Output.line("\(ServiceUnit.name) has the access it needs; nothing has changed") }
         if dropIn.text.isEmpty {
             Output.line("removed \(ServiceUnit.dropInPath)")
         } else {
@@ -43,7 +43,7 @@ struct ConfigApply: ParsableCommand {
         Output.line("Now: systemctl restart postern")
         if dropIn.hasCertificates {
             Output.line(
-                "systemd reads the certificates when the service starts. Let their renewal restart it, with certbot:")
+                "systemd reads the certificates when the service starts. Restart it after each renewal, with certbot:")
             Output.line("  certbot renew --deploy-hook 'systemctl restart postern'")
         }
     }
@@ -63,11 +63,11 @@ struct ServiceDropIn {
         for path in directories {
             if unit.hides(path) {
                 throw CommandFailure(
-                    "\(ServiceUnit.name) does not see \(path); choose a directory below /srv or /var/lib")
+                    "\(ServiceUnit.name) cannot access \(path); choose a directory below /srv or /var/lib")
             }
             guard !path.utf8.contains(where: { $0 <= 0x20 || $0 == 0x25 || $0 == 0x22 || $0 == 0x5C }) else {
                 throw CommandFailure(
-                    "\(path): choose a path without blanks, %, \" and \\; systemd reads them as its own")
+                    "\(path): choose a path without spaces, %, \" and \\; systemd interprets them")
             }
             lines.append("ReadWritePaths=\(path)")
         }
@@ -96,7 +96,7 @@ struct ServiceDropIn {
             if mkdir(path, 0o700) == 0 {
                 guard let account = unit.account else { continue }
                 guard chown(path, account.user, account.group) == 0 else { throw Self.failure(path) }
-                Output.line("made \(path) for the user \(unit.user)")
+                Output.line("created \(path) for the user \(unit.user)")
             } else if errno != EEXIST {
                 throw Self.failure(path)
             } else if !unit.allows(path, R_OK | W_OK | X_OK) {

@@ -49,7 +49,7 @@ struct ConfigCheck: ParsableCommand {
 
 struct ConfigShow: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Prints every setting in force, and where it came from; secrets stay hidden.",
+        commandName: "show", abstract: "Prints every effective setting and its source; secrets stay hidden.",
         discussion: "Example: postern config show --json | jq .")
 
     private struct Shown: Encodable {
@@ -102,7 +102,7 @@ struct ConfigExample: ParsableCommand {
 
     func run() {
         var text = """
-            # Postern's configuration. Every line here is what holds without it; remove the # to change something.
+            # Postern's configuration. Every line here shows the default; remove the # to change it.
             # Each is also a variable (tls-mode: POSTERN_TLS_MODE) and a flag (--tls-mode) of 'postern serve'.
             # After a change: 'postern config check', then 'systemctl reload postern' (or restart; it says which).
 
@@ -111,7 +111,7 @@ struct ConfigExample: ParsableCommand {
             let note = setting.reloads ? "" : " Needs a restart."
             let secret =
                 setting.isSecret
-                ? " Secret: better a systemd credential of this name, or \(setting.variable)_FILE." : ""
+                ? " Secret: prefer a systemd credential of this name, or \(setting.variable)_FILE." : ""
             text +=
                 "\n# \(setting.help)\(choices(setting))\(note)\(secret)\n#\(setting.key): \(setting.standard.map(quoted) ?? "")\n"
         }

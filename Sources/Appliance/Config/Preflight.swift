@@ -59,7 +59,7 @@ enum Preflight {
             attempt("tunnel-dns-hook") {
                 guard access(hook, X_OK) == 0 else {
                     throw CommandFailure(
-                        "\(hook): \(String(cString: strerror(errno)).lowercased()); it is a program that can be run")
+                        "\(hook): \(String(cString: strerror(errno)).lowercased()); it must be an executable program")
                 }
             }
         }
@@ -78,7 +78,7 @@ enum Preflight {
         {
             problems.append(
                 place(setting.key, configuration)
-                    + "\(setting.key) is set, and \(secret.key) is not; 'postern secret set \(secret.key)' takes it")
+                    + "\(setting.key) is set, but \(secret.key) is not; set it with 'postern secret set \(secret.key)'")
         }
         return problems
     }
@@ -93,9 +93,9 @@ enum Preflight {
             return []
         }
         return [
-            "tunnel-domain \(domain) and this server's own name \(own) are both below \(registered): pages of tunnels can fill up "
-                + "the cookies that browsers send to the server. Use a second domain, and enter it in the Public Suffix List before "
-                + "strangers get tunnels"
+            "tunnel-domain \(domain) and this server's own name \(own) are both below \(registered): pages in tunnels can use up "
+                + "the cookies that browsers send to the server. Use a second domain, and add it to the Public Suffix List before "
+                + "strangers can open tunnels"
         ]
     }
 

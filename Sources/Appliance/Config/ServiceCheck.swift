@@ -39,13 +39,14 @@ enum ServiceCheck {
 
     private static func hint(_ problem: String, _ unit: ServiceUnit) -> String {
         guard problem.hasSuffix("permission denied") else { return problem }
-        return "\(problem) for the user \(unit.user); 'sudo postern config apply' has systemd hand it to the service"
+        return
+            "\(problem) for the user \(unit.user); run 'sudo postern config apply' to have systemd pass it to the service"
     }
 
     /// Files that the service gets and that no longer match the configuration.
     private static func stale(_ paths: [String: [String]], _ unit: ServiceUnit) -> [String] {
         unit.credentials.filter { paths[$0.key] != $0.value }.keys.sorted().map {
-            "\($0) has changed, and \(ServiceUnit.name) still gets \(unit.credentials[$0]?.first ?? ""); run 'sudo postern config apply'"
+            "\($0) has changed, and \(ServiceUnit.name) still uses \(unit.credentials[$0]?.first ?? ""); run 'sudo postern config apply'"
         }
     }
 
@@ -59,14 +60,14 @@ enum ServiceCheck {
     private static func problem(_ key: String, _ path: String, _ unit: ServiceUnit) -> String? {
         if unit.owns(path) { return nil }
         if unit.hides(path) {
-            return "\(ServiceUnit.name) does not see \(path); choose a directory below /srv or /var/lib for \(key)"
+            return "\(ServiceUnit.name) cannot access \(path); choose a directory below /srv or /var/lib for \(key)"
         }
         if !unit.mayWrite(path) {
-            return "\(ServiceUnit.name) may not write to \(path); 'sudo postern config apply' lets it"
+            return "\(ServiceUnit.name) may not write to \(path); run 'sudo postern config apply' to allow it"
         }
         if unit.allows(path, W_OK | X_OK) { return nil }
         return
-            "\(path): \(String(cString: strerror(errno)).lowercased()) for the user \(unit.user); 'sudo postern config apply' makes it, "
-            + "or says what to change"
+            "\(path): \(String(cString: strerror(errno)).lowercased()) for the user \(unit.user); run 'sudo postern config apply' to create it "
+            + "or see what to change"
     }
 }

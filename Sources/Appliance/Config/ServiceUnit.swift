@@ -38,7 +38,7 @@ struct ServiceUnit {
         guard values["LoadState"] == "loaded" else { return nil }
         func words(_ key: String) -> [String] { (values[key] ?? "").split(separator: " ").map(String.init) }
         user = values["User"] ?? ""
-        state = values["SubState"] == "auto-restart" ? "restarted again and again" : values["ActiveState"] ?? ""
+        state = values["SubState"] == "auto-restart" ? "restarting repeatedly" : values["ActiveState"] ?? ""
         isReadOnly = values["ProtectSystem"] == "strict"
         ownDirectories =
             words("StateDirectory").map { "/var/lib/\($0)" } + words("RuntimeDirectory").map { "/run/\($0)" }

@@ -71,7 +71,7 @@ struct ConfigurationFile {
                 expectation = .key
             default:
                 return problems.append(
-                    Problem(line: line, text: "the file is a list of 'key: value' lines; this is something else"))
+                    Problem(line: line, text: "expected a 'key: value' line, found something else"))
             }
         }
     }
@@ -88,7 +88,7 @@ struct ConfigurationFile {
             return problems.append(Problem(line: line, text: "unknown key '\(key)'\(hint)"))
         }
         if let first = entries[key] {
-            return problems.append(Problem(line: line, text: "'\(key)' stands on line \(first.line) already"))
+            return problems.append(Problem(line: line, text: "'\(key)' is already set on line \(first.line)"))
         }
         // "key:" without a value keeps the default.
         guard !value.isEmpty && value != "~" else { return }

@@ -35,14 +35,14 @@ struct Contradictions {
         switch self[Settings.tlsMode] {
         case .files:
             for setting in [Settings.tlsCertificate, Settings.tlsKey] where self[setting].isEmpty {
-                add("tls-mode", "tls-mode is files, and \(setting.key) is not set")
+                add("tls-mode", "tls-mode is files, but \(setting.key) is not set")
             }
             let (certificates, keys) = (self[Settings.tlsCertificate].count, self[Settings.tlsKey].count)
             if certificates > 0 && keys > 0 && certificates != keys {
                 add("tls-key", "tls-certificate and tls-key go together; there are \(certificates) and \(keys)")
             }
         case .acme:
-            if self[Settings.tlsNames].isEmpty { add("tls-mode", "tls-mode is acme, and tls-names is not set") }
+            if self[Settings.tlsNames].isEmpty { add("tls-mode", "tls-mode is acme, but tls-names is not set") }
             if !self[Settings.acmeAgree] {
                 add("tls-mode", "tls-mode is acme: read the authority's terms, then set acme-agree: yes")
             }
@@ -63,23 +63,23 @@ struct Contradictions {
                 "tunnel-certificate and tunnel-key go together; set both or none")
         }
         if self[Settings.tunnelACME] != .off {
-            if self[Settings.tunnelDomain] == nil { add("tunnel-acme", "tunnel-acme is set, and tunnel-domain is not") }
+            if self[Settings.tunnelDomain] == nil { add("tunnel-acme", "tunnel-acme is set, but tunnel-domain is not") }
             if self[Settings.tunnelCertificate] != nil {
-                add("tunnel-acme", "tunnel-acme and tunnel-certificate exclude each other")
+                add("tunnel-acme", "tunnel-acme and tunnel-certificate cannot be combined")
             }
             if !self[Settings.acmeAgree] {
                 add("tunnel-acme", "tunnel-acme: read the authority's terms, then set acme-agree: yes")
             }
             if self[Settings.tunnelACME] == .hook && self[Settings.tunnelDNSHook] == nil {
-                add("tunnel-acme", "tunnel-acme is hook, and tunnel-dns-hook is not set")
+                add("tunnel-acme", "tunnel-acme is hook, but tunnel-dns-hook is not set")
             }
             if self[Settings.tunnelACME] == .responder && self[Settings.tunnelDNS] == .off {
-                add("tunnel-dns", "tunnel-acme is responder, and tunnel-dns is off")
+                add("tunnel-dns", "tunnel-acme is responder, but tunnel-dns is off")
             }
         }
         guard let domain = self[Settings.tunnelDomain] else {
             if self[Settings.tunnelCertificate] != nil {
-                add("tunnel-certificate", "tunnel-certificate is set, and tunnel-domain is not")
+                add("tunnel-certificate", "tunnel-certificate is set, but tunnel-domain is not")
             }
             return
         }
@@ -92,7 +92,7 @@ struct Contradictions {
             if host == "*.\(domain)" { continue }
             add(
                 "tunnel-domain",
-                "tunnel-domain \(domain) and this server's own name \(host) contain one another: a tunnel's pages could set cookies for the server; use a second domain, as in t.example.net"
+                "tunnel-domain \(domain) and this server's own name \(host) overlap: a tunnel's pages could set cookies for the server; use a second domain, as in t.example.net"
             )
         }
     }
@@ -107,7 +107,7 @@ struct Contradictions {
         guard let password = self[Settings.adminPassword] else { return }
         let name = self[Settings.adminName]
         if !AccountRules.isUsername(name) {
-            add("admin-name", "admin-name '\(name)' is no account name: \(AccountRules.usernameRule)")
+            add("admin-name", "admin-name '\(name)' is not an account name: \(AccountRules.usernameRule)")
         }
         if !AccountRules.isPassword(password) { add("admin-password", "admin-password: \(AccountRules.passwordRule)") }
     }
@@ -121,7 +121,7 @@ struct Contradictions {
 
     private mutating func providers() {
         if self[Settings.oidcClientId] != nil && self[Settings.oidcIssuer] == nil {
-            add("oidc-client-id", "oidc-client-id is set, and oidc-issuer is not")
+            add("oidc-client-id", "oidc-client-id is set, but oidc-issuer is not")
         }
     }
 
@@ -130,12 +130,12 @@ struct Contradictions {
         if self[Settings.smtpFrom].map(AccountRules.isEmail) != true {
             add(
                 self[Settings.smtpFrom] == nil ? "smtp-host" : "smtp-from",
-                "smtp-host is set, and smtp-from is no address")
+                "smtp-host is set, but smtp-from is not an address")
         }
         if self[Settings.smtpSecurity] == .none && !["localhost", "127.0.0.1", "::1"].contains(host) {
             add(
                 "smtp-security",
-                "smtp-security none is for a mail server on this machine, and smtp-host is \(host)")
+                "smtp-security none is only for a mail server on this machine, but smtp-host is \(host)")
         }
     }
 }

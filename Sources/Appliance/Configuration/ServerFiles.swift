@@ -14,7 +14,7 @@ extension ServerOptions {
         let path = "\(configuration.stateDirectory)/\(Database.fileName)"
         guard makes || access(path, F_OK) == 0 || errno != ENOENT else {
             throw CommandFailure(
-                "there is no database at \(path); start the server once, or name its directory with --state")
+                "there is no database at \(path); start the server once, or give its directory with --state")
         }
         try StateOwner.become(ownerOf: configuration.stateDirectory)
         let database = try Database(

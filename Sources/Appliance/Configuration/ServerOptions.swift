@@ -4,7 +4,7 @@ import ArgumentParser
 struct ServerOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "The configuration file; without it /etc/postern/postern.yml, if there is one.", valueName: "file"))
+            "The configuration file; defaults to /etc/postern/postern.yml if it exists.", valueName: "file"))
     var config: String?
 
     @Option(help: "Directory of the database and keys (/var/lib/postern).")

@@ -65,34 +65,35 @@ struct Setting: Sendable {
     func problem(with value: String) -> String? {
         switch kind {
         case .text, .list: return nil
-        case .path: return value.hasPrefix("/") ? nil : "is a path that starts with /"
+        case .path: return value.hasPrefix("/") ? nil : "must be a path that starts with /"
         case .names, .addresses:
             let parts = value.split(separator: ",").map { String($0).trimmed }
             if case .addresses = kind {
-                return parts.allSatisfy(IPAddressText.isAddress) ? nil : "is a list of numeric addresses"
+                return parts.allSatisfy(IPAddressText.isAddress) ? nil : "must be a list of numeric addresses"
             }
             if let other = parts.first(where: { !$0.utf8.allSatisfy { $0 < 0x80 } }) {
-                return "has names in their ASCII form, \(Punycode.host(other))"
+                return "must have names in their ASCII form, \(Punycode.host(other))"
             }
-            return parts.allSatisfy(Self.isName) ? nil : "is a list of host names and numeric addresses"
+            return parts.allSatisfy(Self.isName) ? nil : "must be a list of host names and numeric addresses"
         case .url(let schemes):
             let isURL = schemes.contains { WebAddress(value, scheme: $0) != nil } && !value.contains { $0.isWhitespace }
-            return isURL ? nil : "is an address as in \(schemes[0])://box.example"
+            return isURL ? nil : "must be an address as in \(schemes[0])://box.example"
         case .paths:
             let isRight = value.split(separator: ",").allSatisfy { String($0).trimmed.hasPrefix("/") }
-            return isRight ? nil : "is a path that starts with /, or a list of them"
+            return isRight ? nil : "must be a path that starts with /, or a list of them"
         case .number(let range):
             if let number = Int(value), range.contains(number) { return nil }
-            return "is a number from \(range.lowerBound) to \(range.upperBound)"
-        case .yesNo: return ["yes", "no", "true", "false"].contains(value) ? nil : "is yes or no"
-        case .choice(let words): return words.contains(value) ? nil : "is one of \(words.joined(separator: ", "))"
+            return "must be a number from \(range.lowerBound) to \(range.upperBound)"
+        case .yesNo: return ["yes", "no", "true", "false"].contains(value) ? nil : "must be yes or no"
+        case .choice(let words): return words.contains(value) ? nil : "must be one of \(words.joined(separator: ", "))"
         case .domain:
-            if !value.utf8.allSatisfy({ $0 < 0x80 }) { return "has its ASCII form, \(Punycode.host(value))" }
+            if !value.utf8.allSatisfy({ $0 < 0x80 }) { return "must be in its ASCII form, \(Punycode.host(value))" }
             let isDomain =
                 Self.isName(value) && value.contains(".") && !value.hasPrefix("*") && value == value.lowercased()
-            return isDomain && !IPAddressText.isAddress(value) ? nil : "is a domain in lower case, as in t.example.net"
-        case .ports: return PortRange.read(value) != nil ? nil : "is a range of ports, as in 20000-20099"
-        case .address: return ListenAddress(value) != nil ? nil : "is HOST:PORT, *:PORT for every address, or off"
+            return isDomain && !IPAddressText.isAddress(value)
+                ? nil : "must be a domain in lower case, as in t.example.net"
+        case .ports: return PortRange.read(value) != nil ? nil : "must be a range of ports, as in 20000-20099"
+        case .address: return ListenAddress(value) != nil ? nil : "must be HOST:PORT, *:PORT for every address, or off"
         }
     }
 }

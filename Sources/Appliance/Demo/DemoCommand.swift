@@ -9,22 +9,23 @@ import TransportSecurity
 /// `postern demo`: a temporary server, account and share, for trying them out.
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "demo", abstract: "Shares a shell of this machine with itself, to look at; leaves nothing behind.",
+        commandName: "demo",
+        abstract: "Shares a shell on this machine with itself, to try Postern; leaves nothing behind.",
         discussion: """
             Example: postern demo
                      postern demo -- htop
 
             Starts a server on this machine's loopback with a database of its own, and shares your shell (or a command) through \
-            it. Join from a second terminal with the line that it prints. When the shell ends, all of it is gone.
+            it. Join from a second terminal with the line that it prints. When the shell ends, everything is removed.
             """)
 
-    @Argument(parsing: .postTerminator, help: "The command to share, behind '--'; your shell if there is none.")
+    @Argument(parsing: .postTerminator, help: "The command to share, after '--'; defaults to your shell.")
     var command: [String] = []
 
     func run() async throws {
         guard postern_is_terminal(0) == 1 && postern_is_terminal(1) == 1 else {
             throw CommandFailure(
-                "a demo wants a terminal; in a script use 'postern serve' and 'postern share --json'", status: 2)
+                "a demo needs a terminal; in a script use 'postern serve' and 'postern share --json'", status: 2)
         }
         // If the process ended here, it would leave files behind. Once there is a share, the share handles these signals itself.
         // Ctrl-\ still works, for a start that hangs.
@@ -44,7 +45,7 @@ private struct DemoStage {
         var template = Array("\(environment("TMPDIR") ?? "/tmp")/postern-demo-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
             throw CommandFailure(
-                "cannot make a directory for the demo: \(String(cString: strerror(errno)).lowercased())")
+                "cannot create a directory for the demo: \(String(cString: strerror(errno)).lowercased())")
         }
         directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
@@ -60,7 +61,7 @@ private struct DemoStage {
         )
         defer { server.stop() }
         guard let url = server.line()?.split(separator: " ").last.map(String.init), url.hasPrefix("https://") else {
-            throw CommandFailure("the demo's server did not start; 'postern serve --state DIRECTORY' says why")
+            throw CommandFailure("the demo's server did not start; 'postern serve --state DIRECTORY' shows why")
         }
         let pin = server.line().flatMap { line in line.split(separator: " ").first { $0.hasPrefix("sha256:") } } ?? ""
         let guest = "\(directory)/guest"
@@ -68,7 +69,7 @@ private struct DemoStage {
         let token = try signIn("host", url, String(pin), configuration: "\(directory)/host")
         var options = ShareOptions(command: command.isEmpty ? [environment("SHELL") ?? "/bin/sh"] : command)
         options.foreword = [
-            "A server with nothing but this share runs on \(url). In a second terminal type",
+            "A server with only this session is running on \(url). In a second terminal type",
             "  export XDG_CONFIG_HOME=\(guest)",
             "and then one of these lines. When the shell ends, everything is removed.", "",
         ]
@@ -87,11 +88,11 @@ private struct DemoStage {
             if line.hasPrefix("token ") { token = line.split(separator: " ").last.map(String.init) }
         }
         guard added.wait() == 0, let token, case .success = TextFile.write(token, to: file) else {
-            throw CommandFailure("the demo's account cannot be made")
+            throw CommandFailure("the demo's account cannot be created")
         }
         let login = try PosternChildProcess(
             ["login", url, "--fingerprint", pin, "--token-file", file], configHome: configuration)
-        guard login.wait() == 0 else { throw CommandFailure("nobody can sign in to the demo's server") }
+        guard login.wait() == 0 else { throw CommandFailure("cannot sign in to the demo's server") }
         return token
     }
 

@@ -64,7 +64,7 @@ enum AgentExamination {
                 Finding(
                     "name",
                     bad:
-                        "\(address.host) is not known (\(String(cString: gai_strerror(status)))); look at /etc/resolv.conf, or go through a proxy"
+                        "\(address.host) cannot be resolved (\(String(cString: gai_strerror(status)))); check /etc/resolv.conf, or use a proxy"
                 )
             ]
         }
@@ -80,7 +80,7 @@ enum AgentExamination {
             }
             next = entry.pointee.ai_next
         }
-        return [Finding("name", good: "\(address.host) is \(found.prefix(4).joined(separator: ", "))")]
+        return [Finding("name", good: "\(address.host) resolves to \(found.prefix(4).joined(separator: ", "))")]
     }
 
     /// Checks the server's public HTTPS address: whether it responds, with which certificate, and its time.
@@ -96,32 +96,33 @@ enum AgentExamination {
                     HTTPRequest(.GET, "/health", headers: ["Host": address.authority], deadline: timeout))
             }
             let answer: HTTPAnswer
-            var belief = address.isSecure ? ", by a certificate that is believed" : ", without TLS"
+            var belief = address.isSecure ? ", with a trusted certificate" : ", without TLS"
             do { answer = try await ask(try address.tls()) } catch let error as TLSError where error.code == .untrusted
             {
                 // The link identifies the server by another key. The server's time can be requested anyway.
                 answer = try await ask(try ClientContexts.context(.anyone))
                 belief =
-                    ", by another certificate than at the enrolment; the link knows it by its own key and does not mind"
+                    ", with a different certificate than at enrolment; the connection is not affected, it relies on the server's own key"
             }
             var findings = [
                 answer.status == 200
-                    ? Finding("server", good: "answers\(belief)")
-                    : Finding("server", bad: "answers \(answer.status); is \(address) still a Postern?")
+                    ? Finding("server", good: "responds\(belief)")
+                    : Finding(
+                        "server", bad: "responds with status \(answer.status); is \(address) still a Postern server?")
             ]
             if let there = answer.headers.first(name: "date").flatMap(HTTPDate.seconds) {
                 let off = time(nil) - there
                 findings.append(
                     abs(off) <= clockTolerance
-                        ? Finding("clock", good: "as the server's, within \(abs(off)) s")
+                        ? Finding("clock", good: "matches the server's within \(abs(off)) s")
                         : Finding(
                             "clock",
                             bad:
-                                "is \(abs(off)) s \(off > 0 ? "ahead of" : "behind") the server's; the link does not mind, other certificates do: timedatectl set-ntp true"
+                                "is \(abs(off)) s \(off > 0 ? "ahead of" : "behind") the server's; the connection is not affected, but other certificates are: timedatectl set-ntp true"
                         ))
             }
             return findings
-        } catch { return [Finding("server", bad: "does not answer: \(NetworkError.sentence(error))")] }
+        } catch { return [Finding("server", bad: "does not respond: \(NetworkError.sentence(error))")] }
     }
 
     private static func ways(
@@ -129,7 +130,7 @@ enum AgentExamination {
     ) async -> [Finding] {
         guard let pinned = Fingerprint(enrolment.linkKey) else {
             return [
-                Finding("link", bad: "the enrolment names no key of the server; run 'postern machine enroll' again")
+                Finding("link", bad: "the enrolment has no key of the server; run 'postern machine enroll' again")
             ]
         }
         var findings: [Finding] = []
@@ -140,7 +141,7 @@ enum AgentExamination {
                 isOpen = isOpen || problem == nil
                 findings.append(
                     problem.map { Finding("link", bad: "\(way.text): \($0)") }
-                        ?? Finding("link", good: "\(way.text) leads to the server"))
+                        ?? Finding("link", good: "\(way.text) reaches the server"))
             } catch { findings.append(Finding("link", bad: "\(error)")) }
         }
         // One path to the server is enough.
@@ -153,7 +154,7 @@ enum AgentExamination {
     private static func agent(_ machine: MachineState) async -> [Finding] {
         do {
             guard let status = try await ControlClient.ask(.status, at: machine.socketPath) else {
-                return [Finding("agent", bad: "does not run; sudo systemctl start postern-agent, or 'postern agent'")]
+                return [Finding("agent", bad: "is not running; sudo systemctl start postern-agent, or 'postern agent'")]
             }
             return [
                 status.isOnline == true
@@ -200,7 +201,7 @@ enum AgentExamination {
                 : Finding(
                     name,
                     bad:
-                        "\(tunnel.target) cannot be read by the agent: \(String(cString: strerror(errno)).lowercased()); let its user read it"
+                        "\(tunnel.target) cannot be read by the agent: \(String(cString: strerror(errno)).lowercased()); give its user read access"
                 )
         }
         guard let address = ServiceAddress(tunnel.target) else { return Finding(name, bad: "no service") }
@@ -208,7 +209,7 @@ enum AgentExamination {
             let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
                 .connectTimeout(timeout).connect(host: address.host, port: address.port).get()
             try? await channel.close()
-            return Finding(name, good: "\(address.text) takes connections")
+            return Finding(name, good: "\(address.text) accepts connections")
         } catch {
             return Finding(name, bad: "\(address.text): \(NetworkError.sentence(error)); is the service running?")
         }

@@ -10,12 +10,12 @@ struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
         abstract:
-            "Checks a server's configuration, files, database, disk, certificate and whether it answers, and an enrolled machine's way out.",
+            "Checks a server's configuration, files, database, disk, certificate and whether it responds, and an enrolled machine's connection.",
         discussion: """
             Example: sudo postern doctor
 
-            On a machine that is enrolled it looks at the way to the server (name, proxy, certificate, clock, link) and at what \
-            agent.yml leads to.
+            On an enrolled machine it checks the connection to the server (name, proxy, certificate, clock, link) and the \
+            services in agent.yml.
             """)
 
     @Flag(help: "Print one JSON object per line.")
@@ -23,10 +23,10 @@ struct DoctorCommand: AsyncParsableCommand {
 
     @OptionGroup var server: ServerOptions
 
-    @Option(help: ArgumentHelp("Where an enrolled machine keeps its key.", valueName: "directory"))
+    @Option(help: ArgumentHelp("The directory with an enrolled machine's key.", valueName: "directory"))
     var agentState = MachineState.standardDirectory
 
-    @Option(help: ArgumentHelp("The tunnels of an enrolled machine.", valueName: "file"))
+    @Option(help: ArgumentHelp("An enrolled machine's tunnel settings.", valueName: "file"))
     var agentSettings = AgentCommand.standardSettings
 
     private struct Line: Encodable { let check: String; let ok: Bool; let text: String }
@@ -34,7 +34,7 @@ struct DoctorCommand: AsyncParsableCommand {
     func run() async throws {
         let machine = MachineState(directory: agentState)
         if access(machine.directory, F_OK) == 0 && access(machine.directory, X_OK) != 0 {
-            throw CommandFailure("\(machine.directory) cannot be looked into; run this with sudo")
+            throw CommandFailure("\(machine.directory) cannot be read; run this with sudo")
         }
         let configuration = Configuration(file: server.config, flags: server.flags)
         // Before this process switches to the server's user, who may not read these files.

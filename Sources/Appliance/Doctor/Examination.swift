@@ -33,7 +33,7 @@ enum Examination {
             Finding(
                 "service",
                 bad:
-                    "\(ServiceUnit.name) is \(unit.state)\(said.map { ": \($0)" } ?? ""); all of it: journalctl -u postern"
+                    "\(ServiceUnit.name) is \(unit.state)\(said.map { ": \($0)" } ?? ""); full log: journalctl -u postern"
             )
         ]
     }
@@ -42,7 +42,7 @@ enum Examination {
         guard problems.isEmpty else { return problems.map { Finding("configuration", bad: $0) } }
         return [
             Finding(
-                "configuration", good: configuration.file.map { "\($0) has no mistakes" } ?? "no file; defaults hold")
+                "configuration", good: configuration.file.map { "\($0) has no mistakes" } ?? "no file; defaults apply")
         ]
     }
 
@@ -50,7 +50,7 @@ enum Examination {
         let directory = configuration.stateDirectory
         var found = Glibc.stat()
         guard stat(directory, &found) == 0 else {
-            return [Finding("files", bad: "\(directory) is not there; start the server once, or set state")]
+            return [Finding("files", bad: "\(directory) does not exist; start the server once, or set state")]
         }
         var findings: [Finding] = []
         for name in ["", Database.fileName] + KeyFiles.names {
@@ -61,28 +61,28 @@ enum Examination {
                 findings.append(Finding("files", bad: "others can read \(path); chmod \(mode) \(path)"))
             }
         }
-        return findings.isEmpty ? [Finding("files", good: "\(directory) is its owner's alone")] : findings
+        return findings.isEmpty ? [Finding("files", good: "\(directory) is accessible only to its owner")] : findings
     }
 
     static func database(_ configuration: Configuration) -> [Finding] {
         let path = "\(configuration.stateDirectory)/\(Database.fileName)"
         guard access(path, F_OK) == 0 else {
-            return [Finding("database", bad: "\(path) is not there yet; start the server once")]
+            return [Finding("database", bad: "\(path) does not exist yet; start the server once")]
         }
         do {
             let checked = try Backup.check(path)
-            let whole = Finding("database", good: "whole, version \(checked.version), \(checked.users) accounts")
+            let whole = Finding("database", good: "intact, version \(checked.version), \(checked.users) accounts")
             let problem = Keyring.problem(
                 stateDirectory: configuration.stateDirectory, credential: Configuration.masterKeyCredential)
             return [
                 whole,
-                problem.map { Finding("keys", bad: $0) } ?? Finding("keys", good: "they belong to the database"),
+                problem.map { Finding("keys", bad: $0) } ?? Finding("keys", good: "they match the database"),
             ]
                 + checked.clashes.map {
                     Finding(
                         "names",
                         bad:
-                            "\($0) differ in capitals alone: who types another spelling gets one of them; disable the one that is not used (postern user disable)"
+                            "\($0) differ only in capitals: another spelling selects one of them; disable the one that is not used (postern user disable)"
                     )
                 }
         } catch { return [Finding("database", bad: (error as? StorageError)?.message ?? "\(error)")] }
@@ -94,7 +94,7 @@ enum Examination {
         let free = space.freeBytes >> 20
         return [
             free < reserve
-                ? Finding("disk", bad: "\(free) MiB free, and below \(reserve) nothing is written; free some space")
+                ? Finding("disk", bad: "\(free) MiB free, and below \(reserve) writes are refused; free some space")
                 : Finding("disk", good: "\(free) MiB free")
         ]
     }
@@ -119,7 +119,7 @@ enum Examination {
     /// Sends a request to the running server over its own listener.
     static func server(_ configuration: Configuration) async -> [Finding] {
         guard (try? ServeLock.isTaken(stateDirectory: configuration.stateDirectory)) == true else {
-            return [Finding("server", bad: "does not run; 'systemctl start postern' or 'postern serve'")]
+            return [Finding("server", bad: "is not running; 'systemctl start postern' or 'postern serve'")]
         }
         let isSecure = configuration[Settings.https] != .off
         // With systemd the sockets are its own. They use the standard ports.
@@ -149,14 +149,15 @@ enum Examination {
                     HTTPRequest(.GET, "/ready", headers: ["Host": "localhost"], deadline: .seconds(5)))
                 return [
                     answer.status == 200
-                        ? Finding("server", good: "answers on port \(port)")
+                        ? Finding("server", good: "responds on port \(port)")
                         : Finding("server", bad: "is not ready: \(String(buffer: answer.body))")
                 ]
             } catch { continue }
         }
         return [
             Finding(
-                "server", bad: "runs and does not answer on port \(places.map { "\($0.1)" }.joined(separator: " or "))")
+                "server",
+                bad: "is running but does not respond on port \(places.map { "\($0.1)" }.joined(separator: " or "))")
         ]
     }
 }

@@ -6,7 +6,7 @@ import Wire
 /// `postern domain …`: an organisation's own host names for tunnels.
 struct DomainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "domain", abstract: "Manages host names of your own for tunnels.",
+        commandName: "domain", abstract: "Manages your own host names for tunnels.",
         discussion: """
             Example: postern domain add app.example.org       (prints the DNS records to set)
                      postern domain verify app.example.org
@@ -49,7 +49,7 @@ struct DomainAdd: AsyncParsableCommand {
     func run() async throws {
         let made = try await TunnelCommand.api().add(domain: name)
         if json { return Output.json(made) }
-        Output.line("Set these records where \(made.name)'s DNS is kept:")
+        Output.line("Set these records at \(made.name)'s DNS provider:")
         DomainCommand.writeRecords(made)
         Output.line("")
         Output.line(
@@ -89,7 +89,7 @@ struct DomainVerify: AsyncParsableCommand {
 
 struct DomainRoute: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "route", abstract: "Points a domain at a tunnel, or at nothing.",
+        commandName: "route", abstract: "Points a domain at a tunnel, or removes its tunnel.",
         discussion: """
             Example: postern domain route app.example.org demo
                      postern domain route app.example.org --nowhere
@@ -104,14 +104,14 @@ struct DomainRoute: AsyncParsableCommand {
     @Flag(help: "Remove the domain's tunnel.")
     var nowhere = false
 
-    @Option(help: ArgumentHelp("termination or passthrough; whatever the tunnel is, if absent.", valueName: "mode"))
+    @Option(help: ArgumentHelp("termination or passthrough; defaults to the tunnel's kind.", valueName: "mode"))
     var tls: String?
 
     @Flag(help: "Print one JSON object.")
     var json = false
 
     func validate() throws {
-        guard (tunnel == nil) == nowhere else { throw ValidationError("Name a tunnel, or say --nowhere.") }
+        guard (tunnel == nil) == nowhere else { throw ValidationError("Give a tunnel, or use --nowhere.") }
     }
 
     func run() async throws {
@@ -160,7 +160,7 @@ struct DomainShow: AsyncParsableCommand {
 
 struct DomainRemove: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "remove", abstract: "Gives a domain up; it stays reserved for your organisation for 90 days.",
+        commandName: "remove", abstract: "Releases a domain; it stays reserved for your organisation for 90 days.",
         discussion: "Example: postern domain remove app.example.org")
 
     @Argument(help: "The domain's name or id.")

@@ -16,10 +16,10 @@ struct IncidentCommand: AsyncParsableCommand {
 
 struct IncidentPost: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "post", abstract: "Shows a sentence on the status page, from now on.",
+        commandName: "post", abstract: "Posts a message on the status page.",
         discussion: "Example: postern incident post 'Guests may have to join again at 18:00 UTC'")
 
-    @Argument(help: "The sentence, at most 500 bytes.")
+    @Argument(help: "The message, at most 500 bytes.")
     var text: String
 
     @Flag(help: "Print one JSON object.")
@@ -59,7 +59,7 @@ struct IncidentResolve: AsyncParsableCommand {
 
     func validate() throws {
         if id.count < Self.shortest {
-            throw ValidationError("Name the incident by at least \(Self.shortest) characters of its id.")
+            throw ValidationError("Give at least \(Self.shortest) characters of the incident's id.")
         }
     }
 
@@ -79,7 +79,7 @@ struct IncidentList: AsyncParsableCommand {
 
     private struct Listed: Encodable { let id, text, startedAt: String; let resolvedAt: String? }
 
-    @Flag(help: "With the ones that have ended.")
+    @Flag(help: "Include incidents that have ended.")
     var all = false
 
     @Flag(help: "Print one JSON object per line.")

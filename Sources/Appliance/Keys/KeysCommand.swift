@@ -8,7 +8,7 @@ import TransportSecurity
 /// `postern keys …`: the keys for encryption and signatures.
 struct KeysCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "keys", abstract: "Changes the server's keys, while it runs.",
+        commandName: "keys", abstract: "Rotates the server's keys while it runs.",
         discussion: "Example: sudo postern keys rotate-master",
         subcommands: [RotateMaster.self, RotateSigning.self, RotateLink.self])
 }
@@ -16,11 +16,11 @@ struct KeysCommand: AsyncParsableCommand {
 struct RotateMaster: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rotate-master",
-        abstract: "Makes a new master key and wraps every organisation's data key with it.",
+        abstract: "Creates a new master key and wraps every organisation's data key with it.",
         discussion: """
             Example: sudo postern keys rotate-master
 
-            No secret is sealed anew, so that this takes a moment. Backups made before need the old master.key: keep it with them.
+            No secret is sealed again, so this takes only a moment. Earlier backups need the old master.key: keep it with them.
             """)
 
     @OptionGroup var server: ServerOptions
@@ -35,11 +35,11 @@ struct RotateMaster: AsyncParsableCommand {
 
 struct RotateSigning: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "rotate-signing", abstract: "Makes a new key for access tokens; tokens that are out stay good.",
+        commandName: "rotate-signing", abstract: "Creates a new key for access tokens; issued tokens stay valid.",
         discussion: """
             Example: sudo postern keys rotate-signing
 
-            This happens by itself every 30 days. A running server takes the new key within an hour. To make every token useless \
+            This happens automatically every 30 days. A running server uses the new key within an hour. To invalidate every token \
             at once, end the sign-ins and revoke the tokens instead.
             """)
 
@@ -56,12 +56,12 @@ struct RotateSigning: AsyncParsableCommand {
 struct RotateLink: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rotate-link",
-        abstract: "Makes the next key that machines know this server by, and announces it for 90 days.",
+        abstract: "Creates the next key that identifies this server to machines, and announces it for 90 days.",
         discussion: """
             Example: sudo postern keys rotate-link && sudo systemctl restart postern
 
-            Machines hear of it when they connect, and keep both. The server takes it at its first start after 90 days; a \
-            machine that was off for all of that time has to be enrolled again.
+            Machines receive it when they connect, and keep both. The server uses it from its first start after 90 days; a \
+            machine that was offline all that time must be enrolled again.
             """)
 
     @OptionGroup var server: ServerOptions
@@ -72,7 +72,7 @@ struct RotateLink: ParsableCommand {
         let next = try LinkIdentity.announce(stateDirectory: configuration.stateDirectory)
         let day = Timestamp(milliseconds: Int64(LinkIdentity.changesAt(next)) * 1000).readable
         Output.line(
-            "The next key is \(next.leaf.keyFingerprint). Restart the server: it announces the key, and takes it from \(day) on."
+            "The next key is \(next.leaf.keyFingerprint). Restart the server: it announces the key, and uses it from \(day) on."
         )
     }
 }

@@ -22,7 +22,7 @@ struct MachineCommand: AsyncParsableCommand {
 
 /// The directory of a machine's enrolment.
 struct MachineStateOption: ParsableArguments {
-    @Option(help: ArgumentHelp("Where this machine keeps its key and enrolment.", valueName: "directory"))
+    @Option(help: ArgumentHelp("The directory with this machine's key and enrolment.", valueName: "directory"))
     var state = MachineState.standardDirectory
 
     var machine: MachineState { MachineState(directory: state) }
@@ -36,7 +36,7 @@ struct MachineStateOption: ParsableArguments {
 
 struct MachineInvite: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "invite", abstract: "Makes a code that enrols one machine, once, within 30 minutes.",
+        commandName: "invite", abstract: "Creates a code that enrols one machine, once, within 30 minutes.",
         discussion: "Example: postern machine invite")
 
     @Flag(help: "Print one JSON object.")
@@ -66,12 +66,12 @@ struct MachineStatus: AsyncParsableCommand {
         let machine = state.machine
         guard let enrolment = try machine.enrolment() else {
             throw ClientError(
-                "this machine is not enrolled (\(machine.directory)); 'postern machine invite' where you are signed in says how"
+                "this machine is not enrolled (\(machine.directory)); run 'postern machine invite' where you are signed in"
             )
         }
         guard let status = try await ControlClient.ask(.status, at: machine.socketPath) else {
             throw ClientError(
-                "\(enrolment.name) is enrolled at \(enrolment.url), and its agent does not run; start it: \(state.startCommand)",
+                "\(enrolment.name) is enrolled at \(enrolment.url), and its agent is not running; start it: \(state.startCommand)",
                 status: .tryAgain)
         }
         if json {
@@ -98,7 +98,7 @@ struct MachineStatus: AsyncParsableCommand {
 
     static func show(tunnels: [ServedTunnel]) {
         guard !tunnels.isEmpty else {
-            return Output.line("Tunnels   none; write them into agent.yml, then run 'sudo postern tunnels apply'")
+            return Output.line("Tunnels   none; add them to agent.yml, then run 'sudo postern tunnels apply'")
         }
         Output.line("")
         TextTable.write(
@@ -114,7 +114,7 @@ struct MachineList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "Lists your machines.", discussion: "Example: postern machine list --all --json")
 
-    @Flag(help: "Everybody's in the organisation, where your role shows them.")
+    @Flag(help: "List all machines of the organisation that your role may see.")
     var all = false
 
     @Flag(help: "Print one JSON object per line.")
@@ -128,7 +128,7 @@ struct MachineList: AsyncParsableCommand {
             ["NAME", "STATE", "OWNER", "LOAD", "TUNNELS", "PLATFORM", "LAST SEEN"],
             machines.map { one in
                 [
-                    one.name, one.problem == nil ? one.state : "held back", one.owner,
+                    one.name, one.problem == nil ? one.state : "blocked", one.owner,
                     one.report?.load.first.map { "\(($0 * 100).rounded() / 100)" } ?? "",
                     one.report.map { "\($0.tunnels)" } ?? "", one.platform, one.lastSeenAt ?? "never",
                 ]
@@ -171,7 +171,7 @@ struct MachineShow: AsyncParsableCommand {
 
 struct MachineRename: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "rename", abstract: "Gives a machine another name.",
+        commandName: "rename", abstract: "Renames a machine.",
         discussion: "Example: postern machine rename box attic")
 
     @Argument(help: "Its name or its id.")
@@ -182,13 +182,13 @@ struct MachineRename: AsyncParsableCommand {
 
     func run() async throws {
         let found = try await TunnelCommand.api().rename(machine: machine, to: name)
-        Output.line("It is called \(found.name) now.")
+        Output.line("It is now named \(found.name).")
     }
 }
 
 struct MachineRevoke: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "revoke", abstract: "Lets a machine in no more, and ends its link now.",
+        commandName: "revoke", abstract: "Revokes a machine and closes its connection.",
         discussion: "Example: postern machine revoke box")
 
     @Argument(help: "Its name or its id.")
@@ -196,19 +196,19 @@ struct MachineRevoke: AsyncParsableCommand {
 
     func run() async throws {
         try await TunnelCommand.api().revoke(machine: machine)
-        Output.line("Revoked. 'postern machine enroll' on it lets it in again.")
+        Output.line("Revoked. To allow it again, run 'postern machine enroll' on it.")
     }
 }
 
 struct MachineRekey: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "rekey", abstract: "Gives this machine a new key; the old one is good for nothing then.",
+        commandName: "rekey", abstract: "Replaces this machine's key; the old key stops working.",
         discussion: "Example: sudo postern machine rekey")
 
     @OptionGroup var state: MachineStateOption
 
     func run() async throws {
         _ = try await AgentQuestion.ask(.rekey, state)
-        Output.line("This machine has a new key. Connections through its tunnels were cut once.")
+        Output.line("This machine has a new key. Connections through its tunnels were interrupted once.")
     }
 }

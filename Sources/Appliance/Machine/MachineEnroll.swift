@@ -13,34 +13,34 @@ struct MachineEnroll: AsyncParsableCommand {
         commandName: "enroll", abstract: "Enrols this machine with a code, or with your own token.",
         discussion: """
             Example: sudo postern machine enroll https://box.example k7m2p9qa-x4tz8wbc
-                     postern machine enroll --state ~/machine      (with the token that 'postern login' has stored)
+                     postern machine enroll --state ~/machine      (with the token that 'postern login' stored)
                      sudo -E postern machine enroll                (the same for the package's service)
 
-            The code comes from the page Machines or from 'postern machine invite'. The key is made here and stays here. Run \
-            as root where the package is installed, this starts the service postern-agent as well; elsewhere run \
-            'postern agent' yourself. What the machine serves stands in /etc/postern-agent/agent.yml.
+            The code comes from the Machines page or from 'postern machine invite'. The key is created here and stays here. Run \
+            as root where the package is installed, this also starts the service postern-agent; otherwise run \
+            'postern agent' yourself. The machine's tunnels are configured in /etc/postern-agent/agent.yml.
             """)
 
     @Argument(help: "The server's address, as in https://box.example.")
     var url: String?
 
-    @Argument(help: "The code; without it your token counts.")
+    @Argument(help: "The code; without it your token is used.")
     var code: String?
 
-    @Option(help: "What the machine is called; its host name if there is none.")
+    @Option(help: "The machine's name; defaults to its host name.")
     var name: String?
 
-    @Flag(help: "Let the server give addresses to services of this machine; what a machine allows if nothing is named.")
+    @Flag(help: "Allow the server to assign addresses to services of this machine; this is the default.")
     var tunnels = false
 
-    @Flag(help: "Make a fresh key, also where this machine has one: after its disk was copied, for one.")
+    @Flag(help: "Create a new key even if this machine has one, for example after its disk was copied.")
     var newKey = false
 
     @Flag(help: "Enrol only; do not start the service.")
     var noStart = false
 
     @Option(
-        help: ArgumentHelp("The server's certificate; nothing else is believed.", valueName: "sha256:…"),
+        help: ArgumentHelp("The fingerprint of the server's certificate; no other is accepted.", valueName: "sha256:…"),
         transform: Fingerprint.argument)
     var fingerprint: Fingerprint?
 
@@ -71,7 +71,7 @@ struct MachineEnroll: AsyncParsableCommand {
         Output.line("Enrolled as \(enrolled.name) at \(address).")
         guard isStarted else {
             let option = machine.directory == MachineState.standardDirectory ? "" : " --state \(machine.directory)"
-            return Output.line("'postern agent\(option)' connects it.")
+            return Output.line("Run 'postern agent\(option)' to connect it.")
         }
         try await report(machine)
     }
@@ -118,11 +118,11 @@ struct MachineEnroll: AsyncParsableCommand {
             try await Task.sleep(for: Self.lookPause)
             guard let status = try await ControlClient.ask(.status, at: machine.socketPath) else { continue }
             if status.isOnline == true {
-                return Output.line("Connected. 'sudo postern machine status' shows how it is.")
+                return Output.line("Connected. 'sudo postern machine status' shows its state.")
             }
             if let reason = status.reason, reason != "connecting" {
                 throw ClientError(
-                    "the service runs and is not connected yet: \(reason); it goes on trying", status: .tryAgain)
+                    "the service is running but not connected yet: \(reason); it keeps trying", status: .tryAgain)
             }
         }
         throw ClientError("the service is not connected yet; see: journalctl -u postern-agent", status: .tryAgain)

@@ -16,7 +16,7 @@ struct OrganisationCommand: AsyncParsableCommand {
 
 struct OrganisationList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "Lists organisations, personal ones too.",
+        commandName: "list", abstract: "Lists organisations, including personal ones.",
         discussion: "Example: postern organisation list --json | jq -r .name")
 
     private static let pageSize = 500
@@ -62,10 +62,11 @@ struct OrganisationList: AsyncParsableCommand {
 
 struct OrganisationSetPlan: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "set-plan", abstract: "Changes what an organisation may use; what runs goes on.",
+        commandName: "set-plan",
+        abstract: "Changes an organisation's plan; running sessions and tunnels are not interrupted.",
         discussion: "Example: postern organisation set-plan workshop team")
 
-    @Argument(help: "The organisation's name or id; an account's name is its personal one.")
+    @Argument(help: "The organisation's name or id; an account's name selects its personal organisation.")
     var organisation: String
 
     @Argument(help: "free, pro, team, enterprise or admin.")
@@ -80,13 +81,13 @@ struct OrganisationSetPlan: AsyncParsableCommand {
         try await server.withDatabase { database, _ in
             try await OrganisationAdministration(database: database, actor: .command).setPlan(plan, of: name)
         }
-        Output.line("\(name) is on the plan \(plan.rawValue) from now on.")
+        Output.line("\(name) is now on the plan \(plan.rawValue).")
     }
 }
 
 struct OrganisationUsage: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "usage", abstract: "Prints the usage ledger's sums by hour.",
+        commandName: "usage", abstract: "Prints hourly totals from the usage ledger.",
         discussion: "Example: postern organisation usage workshop --hours 48 --json")
 
     private struct Listed: Encodable {
@@ -94,10 +95,10 @@ struct OrganisationUsage: AsyncParsableCommand {
         let amount: Int
     }
 
-    @Argument(help: "The organisation's name or id; an account's name is its personal one.")
+    @Argument(help: "The organisation's name or id; an account's name selects its personal organisation.")
     var organisation: String
 
-    @Option(help: "How many hours, the running one included.")
+    @Option(help: "Number of hours, including the current one.")
     var hours = 24
 
     @Flag(help: "Print one JSON object per line.")
@@ -106,7 +107,7 @@ struct OrganisationUsage: AsyncParsableCommand {
     @OptionGroup var server: ServerOptions
 
     func validate() throws {
-        guard (1...87_600).contains(hours) else { throw ValidationError("--hours is between 1 and 87600.") }
+        guard (1...87_600).contains(hours) else { throw ValidationError("--hours must be between 1 and 87600.") }
     }
 
     func run() async throws {

@@ -10,11 +10,11 @@ import Wire
 /// `postern secret …`: secrets of the configuration, stored sealed in the database.
 struct SecretCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "secret", abstract: "Keeps secrets of the configuration sealed in the database.",
+        commandName: "secret", abstract: "Stores configuration secrets sealed in the database.",
         discussion: """
             Example: sudo postern secret set smtp-password < password.txt
 
-            A secret in the file, a variable or a credential wins over one that stands here. A running server takes it after a \
+            A secret in the file, a variable or a credential takes precedence over one stored here. A running server uses it after a \
             restart.
             """,
         subcommands: [SecretSet.self, SecretList.self, SecretRemove.self])
@@ -24,7 +24,8 @@ struct SecretCommand: AsyncParsableCommand {
 
     static func check(_ name: String) throws {
         guard names.contains(name) else {
-            throw ValidationError("'\(name)' is no secret of the configuration: use \(names.joined(separator: ", ")).")
+            throw ValidationError(
+                "'\(name)' is not a secret of the configuration: use \(names.joined(separator: ", ")).")
         }
     }
 }
@@ -43,7 +44,7 @@ struct SecretSet: AsyncParsableCommand {
 
     func run() async throws {
         guard let secret = readLine(strippingNewline: true), !secret.isEmpty else {
-            throw CommandFailure("there is nothing on standard input; give the secret there, on one line", status: 2)
+            throw CommandFailure("standard input is empty; give the secret there, on one line", status: 2)
         }
         let name = self.name
         try await server.withDatabase { database, _ in
@@ -55,7 +56,7 @@ struct SecretSet: AsyncParsableCommand {
 
 struct SecretList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "Lists which secrets are set, and since when; not the secrets.",
+        commandName: "list", abstract: "Lists which secrets are set and since when, without their values.",
         discussion: "Example: sudo postern secret list --json")
 
     private struct Listed: Encodable, Sendable { let name, changedAt: String }
@@ -81,7 +82,7 @@ struct SecretList: AsyncParsableCommand {
 
 struct SecretRemove: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "remove", abstract: "Forgets a secret.",
+        commandName: "remove", abstract: "Removes a secret.",
         discussion: "Example: sudo postern secret remove smtp-password")
 
     @Argument(help: "The setting's name.")
@@ -97,6 +98,6 @@ struct SecretRemove: AsyncParsableCommand {
             try await ApplianceOperations(database: database, actor: .command).removeSecret(name)
         }
         guard found else { throw CommandFailure("\(name) is not set") }
-        Output.line("\(name) is forgotten.")
+        Output.line("\(name) is removed.")
     }
 }

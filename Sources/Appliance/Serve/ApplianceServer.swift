@@ -140,7 +140,7 @@ final class ApplianceServer: Sendable {
             return DomainNames(
                 lookup: try DNSLookup(resolver: resolver, group: group), ownHost: own,
                 authority: DomainNames.authority(of: configuration[Settings.acmeDirectory]))
-        } catch { throw CommandFailure("dns-resolver: \(resolver?.host ?? "") is no numeric address") }
+        } catch { throw CommandFailure("dns-resolver: \(resolver?.host ?? "") is not a numeric address") }
     }
 
     func close() { database.close() }
@@ -209,11 +209,11 @@ final class ApplianceServer: Sendable {
         return tunnels
     }
 
-    /// `12 sessions, 31 guests, certificate good for 61 days`
+    /// `12 sessions, 31 guests, certificate valid for 61 days`
     private static func summary(_ metrics: RelayMetrics, _ keeper: CertificateKeeper?) -> String {
         let rooms = metrics.rooms.value
         let guests = metrics.guests.value
-        let certificate = keeper?.report.map { ", certificate good for \($0.daysLeft(now: time(nil))) days" } ?? ""
+        let certificate = keeper?.report.map { ", certificate valid for \($0.daysLeft(now: time(nil))) days" } ?? ""
         return
             "\(rooms) \(rooms == 1 ? "session" : "sessions"), \(guests) \(guests == 1 ? "guest" : "guests")\(certificate)"
     }
@@ -229,15 +229,17 @@ final class ApplianceServer: Sendable {
         do {
             try PublicAddress.keep(address, configuration)
             try setup?.keep(configuration, address: address)
-        } catch { logger.error("the address cannot be kept for the owner's verbs", metadata: ["error": "\(error)"]) }
+        } catch {
+            logger.error("cannot store the server's address for the owner's commands", metadata: ["error": "\(error)"])
+        }
         Output.line("Postern is up: \(first.reachableURL)/")
         if let certificate, certificate.isSelfSigned {
             Output.line(
-                "Certificate:   \(certificate.fingerprint) (self-signed; people compare this when they log in)")
+                "Certificate:   \(certificate.fingerprint) (self-signed; users compare this when they sign in)")
         }
         if let setup {
             Output.line(
-                "Set it up:     \(address)\(setup.path) (works once, for 30 minutes; 'postern setup' makes a new one)")
+                "Set it up:     \(address)\(setup.path) (works once, for 30 minutes; 'postern setup' prints a new one)")
         }
     }
 }

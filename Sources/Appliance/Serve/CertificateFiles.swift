@@ -36,7 +36,7 @@ struct CertificateFiles {
     func read() throws -> [CertificatePair] {
         // Also after a reload with another mode: the change waits for a restart, and this mode stays in use.
         guard !certificates.isEmpty, certificates.count == keys.count else {
-            throw CommandFailure("tls-certificate and tls-key name no pair of files each")
+            throw CommandFailure("tls-certificate and tls-key must list the same number of files")
         }
         return try zip(certificates, keys).map { certificate, key in
             do {
@@ -48,7 +48,7 @@ struct CertificateFiles {
     /// A message about the first expired pair.
     func expired(_ pairs: [CertificatePair]) -> String? {
         zip(certificates, pairs).first { $1.leaf.notAfter < time(nil) }.map {
-            "the certificate in \($0.0) has expired; put a new one there"
+            "the certificate in \($0.0) has expired; replace it"
         }
     }
 

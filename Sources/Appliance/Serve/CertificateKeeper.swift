@@ -59,7 +59,7 @@ final class CertificateKeeper: Service {
         case .selfSigned:
             let pair = try SelfSigned.pair(configuration)
             if let missing = SelfSigned.missing(configuration, in: pair.leaf) {
-                logger.warning("the certificate lacks names", metadata: ["problem": "\(missing)"])
+                logger.warning("the certificate is missing names", metadata: ["problem": "\(missing)"])
             }
             try store.serve(pair, servesAnyName: true)
         }
@@ -164,7 +164,7 @@ final class CertificateKeeper: Service {
     }
 
     private func refused(_ problem: String) {
-        logger.error("the new certificate is not used; the old one stays", metadata: ["problem": "\(problem)"])
+        logger.error("the new certificate is not used; the old one stays in use", metadata: ["problem": "\(problem)"])
     }
 
     private var fingerprints: String { store.current.map { "\($0.leaf.fingerprint)" }.joined(separator: ",") }

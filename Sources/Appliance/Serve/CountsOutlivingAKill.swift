@@ -38,7 +38,7 @@ enum CountsOutlivingAKill {
         } catch let failure as KeptCounters.Failure {
             // It is more important to serve than to keep a minute's count.
             logger.warning(
-                "bytes are counted in memory alone: a kill would lose what came in the last minute",
+                "byte counts are kept only in memory: a kill would lose those of the last minute",
                 metadata: ["error": "\(failure)"])
             return KeptCounters()
         }

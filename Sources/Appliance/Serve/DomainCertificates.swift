@@ -51,7 +51,7 @@ final class DomainCertificates: Service, DomainCertificateOrders {
         self.logger = logger
         for path in [directory, accountDirectory] {
             guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
-                throw CommandFailure("cannot make \(path): \(String(cString: strerror(errno)))")
+                throw CommandFailure("cannot create \(path): \(String(cString: strerror(errno)))")
             }
         }
     }
@@ -70,7 +70,7 @@ final class DomainCertificates: Service, DomainCertificateOrders {
             for name in wanted where state.kept[name] == nil {
                 do { state.kept[name] = try begin(name) } catch {
                     logger.error(
-                        "cannot keep a domain's certificate", metadata: ["domain": "\(name)", "problem": "\(error)"])
+                        "cannot manage a domain's certificate", metadata: ["domain": "\(name)", "problem": "\(error)"])
                 }
             }
         }

@@ -27,7 +27,7 @@ struct DomainNames: DomainLookup {
             if texts.contains(proof) { return .found }
             let said = texts.prefix(3).map { "“\($0.prefix(80))”" }.joined(separator: ", ")
             return .missing(
-                "The TXT record \(name) says \(said), and must say \(proof). An old value may be kept for \(lifetime) s more."
+                "The TXT record \(name) says \(said), but must say \(proof). An old value may be cached for \(lifetime) s more."
             )
         }
     }
@@ -39,7 +39,7 @@ struct DomainNames: DomainLookup {
 
     private func address(of name: String) async -> String? {
         switch await lookup.addresses(of: name) {
-        case .unknown(let problem): return "The addresses of \(name) are not known: \(problem)."
+        case .unknown(let problem): return "The addresses of \(name) cannot be resolved: \(problem)."
         case .none:
             return "\(name) has no address yet; set its CNAME record"
                 + (ownHost.map { " to \($0)." } ?? ", or its A and AAAA records, to this server.")
@@ -48,8 +48,8 @@ struct DomainNames: DomainLookup {
             // One family that leads elsewhere is enough for some visitors to get there.
             let elsewhere = there.filter { !here.contains($0) }
             guard !elsewhere.isEmpty else { return nil }
-            return "\(name) points to \(elsewhere.joined(separator: ", ")), and this server is at "
-                + "\(here.joined(separator: ", ")); change its records. Old ones may be kept for \(lifetime) s more."
+            return "\(name) points to \(elsewhere.joined(separator: ", ")), but this server is at "
+                + "\(here.joined(separator: ", ")); change its records. Old ones may be cached for \(lifetime) s more."
         }
     }
 
@@ -59,6 +59,7 @@ struct DomainNames: DomainLookup {
         }
         let others = allowed.filter { !$0.isEmpty }
         let who = others.isEmpty ? "nobody" : "only \(others.joined(separator: ", "))"
-        return "The CAA records of \(name) let \(who) issue certificates; add: \(name) CAA 0 issue \"\(authority)\"."
+        return
+            "The CAA records of \(name) allow \(who) to issue certificates; add: \(name) CAA 0 issue \"\(authority)\"."
     }
 }

@@ -36,7 +36,7 @@ struct ExternalServices {
             let (idKey, name) = (id.key, clientSecret.key)
             guard let id = configuration[id] else { return nil }
             guard let secret = configuration[clientSecret] ?? sealed[name] else {
-                throw CommandFailure("\(idKey) is set, and \(name) is not; 'postern secret set \(name)' takes it")
+                throw CommandFailure("\(idKey) is set, but \(name) is not; set it with 'postern secret set \(name)'")
             }
             return ProviderRegistration(clientId: id, clientSecret: secret)
         }
@@ -56,7 +56,7 @@ struct ExternalServices {
         }
         if let oidc = try registration(Settings.oidcClientId, Settings.oidcClientSecret) {
             guard let issuer = configuration[Settings.oidcIssuer] else {
-                throw CommandFailure("oidc-client-id is set, and oidc-issuer is not")
+                throw CommandFailure("oidc-client-id is set, but oidc-issuer is not")
             }
             providers.append(
                 OpenIDProvider(
@@ -74,14 +74,14 @@ struct ExternalServices {
     ) throws -> (any MailSender)? {
         guard let host = configuration[Settings.smtpHost] else { return nil }
         guard let from = configuration[Settings.smtpFrom], AccountRules.isEmail(from) else {
-            throw CommandFailure("smtp-host is set, and smtp-from is no address")
+            throw CommandFailure("smtp-host is set, but smtp-from is not an address")
         }
         let security = configuration[Settings.smtpSecurity]
         var credentials: (user: String, password: String)?
         if let user = configuration[Settings.smtpUser] {
             guard let password else {
                 throw CommandFailure(
-                    "smtp-user is set, and smtp-password is not; 'postern secret set smtp-password' takes it")
+                    "smtp-user is set, but smtp-password is not; set it with 'postern secret set smtp-password'")
             }
             credentials = (user, password)
         }

@@ -22,6 +22,6 @@ enum FirstAdministrator {
         guard try await accounts.addFirstAdministrator(name: name, passwordHash: hash, detail: "admin-password") else {
             return
         }
-        logger.notice("made the first administrator", metadata: ["user": "\(name)"])
+        logger.notice("created the first administrator", metadata: ["user": "\(name)"])
     }
 }

@@ -39,7 +39,7 @@ enum LinkIdentity {
     static func announce(stateDirectory: String) throws -> CertificatePair {
         if let next = try next(stateDirectory: stateDirectory) {
             throw CommandFailure(
-                "\(next.leaf.keyFingerprint) is announced already; remove \(stateDirectory)/\(nextFileName) to keep the present key"
+                "\(next.leaf.keyFingerprint) is already announced; remove \(stateDirectory)/\(nextFileName) to keep the current key"
             )
         }
         return try make("\(stateDirectory)/\(nextFileName)")

@@ -45,7 +45,7 @@ final class Reloader: Service {
     private func apply() {
         let fresh: Configuration
         do { fresh = try reload() } catch {
-            return logger.error("nothing is reloaded", metadata: ["problem": "\(error)"])
+            return logger.error("reload failed; nothing was changed", metadata: ["problem": "\(error)"])
         }
         let old = current.withLock { current in
             defer { current = fresh }

@@ -45,8 +45,8 @@ enum SelfSigned {
             !pair.names.contains { $0.lowercased() == name.lowercased() }
         }
         if missing.isEmpty { return nil }
-        return "made without \(missing.joined(separator: ", ")); for one with these names remove "
-            + "\(path(configuration)) and restart: its fingerprint is another, which everybody compares again"
+        return "created without \(missing.joined(separator: ", ")); for one with these names remove "
+            + "\(path(configuration)) and restart: the fingerprint changes, and users must compare it again"
     }
 
     private static func names(_ configuration: Configuration) -> [String] {

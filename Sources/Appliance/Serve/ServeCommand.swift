@@ -12,15 +12,15 @@ import UnixSignals
 /// `postern serve`: the appliance.
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "serve", abstract: "Runs the server: REST, pages and the relay.",
+        commandName: "serve", abstract: "Runs the server: REST API, web pages and relay.",
         discussion: """
             Example: postern serve --state /var/lib/postern --https '*:443' --http '*:80'
                      postern serve --state ./state --https off --http 127.0.0.1:8080
 
-            Every setting but a secret is a flag, a variable (POSTERN_TLS_MODE) and a line of /etc/postern/postern.yml; the flag \
-            wins, then the variable. Secrets are no flags: other users could read them ('postern secret set' stores one). \
-            'postern config show' prints what is in force. Ctrl-C (or SIGTERM) stops the server in order: clients are told to \
-            reconnect, and what was answered is on the disk. SIGHUP reloads.
+            Every setting except secrets is a flag, a variable (POSTERN_TLS_MODE) and a line of /etc/postern/postern.yml; the flag \
+            wins, then the variable. Secrets are not flags: other users could read them ('postern secret set' stores one). \
+            'postern config show' prints the effective settings. Ctrl-C (or SIGTERM) stops the server cleanly: clients are told to \
+            reconnect, and everything acknowledged is on disk. SIGHUP reloads.
             """)
 
     /// How long connections may take to end when the server stops. After that they are closed.

@@ -13,7 +13,8 @@ enum ServeLock {
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             let remedy =
-                errno == EROFS ? "; in the packaged service, 'sudo postern config apply' lets it write there" : ""
+                errno == EROFS
+                ? "; for the packaged service, run 'sudo postern config apply' to allow writing there" : ""
             throw StorageError(.unavailable, "cannot open \(path): \(String(cString: strerror(errno)))\(remedy)")
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {

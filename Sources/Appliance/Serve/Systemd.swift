@@ -25,7 +25,7 @@ enum Systemd {
             }
             guard sd_is_socket(descriptor, AF_UNSPEC, CInt(SOCK_STREAM.rawValue), 1) > 0 else {
                 throw CommandFailure(
-                    "systemd handed over descriptor \(descriptor) ('\(name ?? "")'), which is no listening stream socket"
+                    "systemd handed over descriptor \(descriptor) ('\(name ?? "")'), which is not a listening stream socket"
                 )
             }
             let role: ListenerConfiguration.Role
@@ -61,7 +61,7 @@ enum Systemd {
 
     /// - Parameter seconds: the maximum time until the service has stopped.
     static func stopping(seconds: Int) {
-        notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=\(seconds * 1_000_000)\nSTATUS=stopping: people are told to come back")
+        notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=\(seconds * 1_000_000)\nSTATUS=stopping: clients are told to reconnect")
     }
 
     static func feedWatchdog() { notify("WATCHDOG=1") }

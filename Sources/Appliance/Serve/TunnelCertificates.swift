@@ -66,7 +66,7 @@ final class TunnelCertificates: Service {
         _ configuration: Configuration, _ domain: String, _ group: any EventLoopGroup
     ) async throws -> DNSResponder {
         guard case .at(let host, let port) = configuration[Settings.tunnelDNS] else {
-            throw CommandFailure("tunnel-acme is responder, and tunnel-dns is off")
+            throw CommandFailure("tunnel-acme is responder, but tunnel-dns is off")
         }
         let own = PublicAddress.configured(configuration, ListenerConfiguration.configured(configuration))
         let server = own.flatMap { WebAddress($0, scheme: "https")?.host } ?? HostName.own ?? "localhost"
@@ -101,7 +101,7 @@ final class TunnelCertificates: Service {
             logger.info("certificate of the tunnel domain loaded", metadata: ["domain": "\(domain)"])
         } catch {
             logger.error(
-                "the new certificate of the tunnel domain is not used; the old one stays",
+                "the new certificate of the tunnel domain is not used; the old one stays in use",
                 metadata: ["problem": "\(error)"])
         }
     }

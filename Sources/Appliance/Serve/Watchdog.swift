@@ -44,7 +44,8 @@ struct Watchdog: Service {
         } catch let error as StorageError where error.code == .busy || error.code == .full {
             // The writer responded. If it refused the write, the status page shows that. It is not a reason to kill the server.
         } catch {
-            return logger.error("the database's writer fails; the watchdog is not fed", metadata: ["error": "\(error)"])
+            return logger.error(
+                "the database writer failed; the watchdog is not notified", metadata: ["error": "\(error)"])
         }
         Systemd.feedWatchdog()
         Systemd.status(status())

@@ -16,7 +16,7 @@ struct TokenCommand: AsyncParsableCommand {
 
 struct TokenCreate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "create", abstract: "Makes a token and prints it, this once.",
+        commandName: "create", abstract: "Creates a token and prints it once.",
         discussion: "Example: postern token create ana --name laptop --json")
 
     private struct Made: Encodable { let id, username, name, token: String }
@@ -24,7 +24,7 @@ struct TokenCreate: AsyncParsableCommand {
     @Argument(help: "The account's name.")
     var user: String
 
-    @Option(help: "What the token is for, in your words; at most 64 characters.")
+    @Option(help: "What the token is for; at most 64 characters.")
     var name = "token"
 
     @Flag(help: "Print one JSON object.")
@@ -33,7 +33,7 @@ struct TokenCreate: AsyncParsableCommand {
     @OptionGroup var server: ServerOptions
 
     func validate() throws {
-        guard (1...64).contains(name.count) else { throw ValidationError("--name is 1 to 64 characters long.") }
+        guard (1...64).contains(name.count) else { throw ValidationError("--name must be 1 to 64 characters long.") }
     }
 
     func run() async throws {
@@ -84,7 +84,7 @@ struct TokenList: AsyncParsableCommand {
 
 struct TokenRevoke: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "revoke", abstract: "Makes a token useless, at once and for ever.",
+        commandName: "revoke", abstract: "Revokes a token, immediately and permanently.",
         discussion: "Example: postern token revoke 0198c2e4-…")
 
     @Argument(help: "The token's id, as 'postern token list' shows it.")
@@ -97,6 +97,6 @@ struct TokenRevoke: AsyncParsableCommand {
         try await server.withDatabase { database, _ in
             try await AccountAdministration(database: database, actor: .command).revokeToken(id)
         }
-        Output.line("Revoked, with every access token made from it; connections that it opened end within a second.")
+        Output.line("Revoked, with every access token created from it; connections that it opened end within a second.")
     }
 }

@@ -7,21 +7,21 @@ import Wire
 /// `postern http`: gives a web server on this machine a public address.
 struct HTTPCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "http", abstract: "Gives a web server of this machine an https address.",
+        commandName: "http", abstract: "Publishes a web server on this machine at an https address.",
         discussion: """
             Example: postern http 3000
                      postern http 3000 --name demo --basic-auth guest:correct-horse
                      postern http --directory ./site
                      postern http https://127.0.0.1:8443 --upstream-ca ca.pem
 
-            Prints the address, and then each request. The address is good for as long as the command runs; one that you \
-            choose with --name stays yours.
+            Prints the address, and then each request. The address is valid while the command runs; one that you \
+            choose with --name stays reserved for you.
             """)
 
     @Argument(help: "The port of the web server, or its address as in http://127.0.0.1:3000.")
     var service: String?
 
-    @Option(help: "The first part of the address; three random words if there is none.")
+    @Option(help: "The first part of the address; defaults to three random words.")
     var name: String?
 
     @Option(help: "Serve the files of this directory instead of a web server.")
@@ -32,28 +32,28 @@ struct HTTPCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Ask visitors for this name and password, or for one of a file's (@FILE); may be given several times.",
+            "Require this name and password of visitors, or one from a file (@FILE); may be given several times.",
             valueName: "name:password"))
     var basicAuth: [String] = []
 
     @OptionGroup var visitors: VisitorOptions
 
-    @Option(help: ArgumentHelp("What the web server gets as Host; the visitors' if there is none.", valueName: "host"))
+    @Option(help: ArgumentHelp("The Host header sent to the web server; defaults to the visitor's.", valueName: "host"))
     var hostHeader: String?
 
-    @Option(help: "Let through only requests for this path and what is below it.")
+    @Option(help: "Forward only requests for this path and paths below it.")
     var path: String?
 
     @Option(help: ArgumentHelp("Seconds that an unused connection to the web server is kept.", valueName: "seconds"))
     var keepalive = 4
 
-    @Option(help: ArgumentHelp("Seconds that the web server may take to begin its answer.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Seconds that the web server may take to begin its response.", valueName: "seconds"))
     var timeout = 30
 
     @Option(help: ArgumentHelp("Root certificates of an https web server, PEM.", valueName: "file"))
     var upstreamCA: String?
 
-    @Flag(help: "Believe any certificate of an https web server.")
+    @Flag(help: "Accept any certificate from an https web server.")
     var upstreamInsecure = false
 
     @Flag(help: "Print one JSON object per line, and nothing else, on standard output.")
@@ -61,17 +61,17 @@ struct HTTPCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard (service == nil) != (directory == nil) else {
-            throw ValidationError("Give the web server's port, or --directory for files; one of them.")
+            throw ValidationError("Give either the web server's port or --directory.")
         }
-        if list && directory == nil { throw ValidationError("--list goes with --directory.") }
+        if list && directory == nil { throw ValidationError("--list requires --directory.") }
         if let service, ServiceAddress(service) == nil {
-            throw ValidationError("'\(service)' is no port and no address; write 3000 or http://127.0.0.1:3000.")
+            throw ValidationError("'\(service)' is not a port or an address; use 3000 or http://127.0.0.1:3000.")
         }
         if upstreamCA != nil && upstreamInsecure {
-            throw ValidationError("--upstream-ca and --upstream-insecure exclude each other.")
+            throw ValidationError("--upstream-ca and --upstream-insecure cannot be combined.")
         }
-        guard (0...300).contains(keepalive) else { throw ValidationError("--keepalive is 0 to 300.") }
-        guard (1...3600).contains(timeout) else { throw ValidationError("--timeout is 1 to 3600.") }
+        guard (0...300).contains(keepalive) else { throw ValidationError("--keepalive must be 0 to 300.") }
+        guard (1...3600).contains(timeout) else { throw ValidationError("--timeout must be 1 to 3600.") }
     }
 
     func run() async throws {
@@ -103,7 +103,7 @@ struct HTTPCommand: AsyncParsableCommand {
             title: "\(address.isTLS ? "https" : "http")://\(address.text)")
         if upstreamInsecure {
             request.forewords.append(
-                "WARNING: --upstream-insecure believes any certificate; who can reach the network between here and \(address.host) can read and change everything."
+                "WARNING: --upstream-insecure accepts any certificate; anyone on the network between here and \(address.host) can read and change everything."
             )
         }
         return request

@@ -6,19 +6,19 @@ import Wire
 /// `postern tcp`: forwards a port of the server to a service on this machine.
 struct TCPCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tcp", abstract: "Gives a service of this machine a port on the server.",
+        commandName: "tcp", abstract: "Publishes a service on this machine at a port of the server.",
         discussion: """
             Example: postern tcp 22
                      postern tcp 127.0.0.1:5432 --port 20001 --allow 203.0.113.0/24
 
-            Connections arrive as they are: whoever can reach the port can try the service. --proxy-protocol puts the visitor's \
-            address in front, for services that read it.
+            Connections are forwarded as they are: anyone who can reach the port can try the service. --proxy-protocol sends the \
+            visitor's address first, for services that read it.
             """)
 
     @Argument(help: "The service's port, or its address as in 127.0.0.1:5432.")
     var service: String
 
-    @Option(help: "The port on the server; a free one if there is none.")
+    @Option(help: "The port on the server; defaults to a free one.")
     var port: Int?
 
     @OptionGroup var visitors: VisitorOptions
@@ -31,9 +31,9 @@ struct TCPCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard let address = ServiceAddress(service), !address.isTLS else {
-            throw ValidationError("'\(service)' is no port and no address; write 22 or 127.0.0.1:5432.")
+            throw ValidationError("'\(service)' is not a port or an address; use 22 or 127.0.0.1:5432.")
         }
-        if let port, !(1...65535).contains(port) { throw ValidationError("--port is 1 to 65535.") }
+        if let port, !(1...65535).contains(port) { throw ValidationError("--port must be 1 to 65535.") }
     }
 
     func run() async throws {
@@ -56,18 +56,18 @@ struct TCPCommand: AsyncParsableCommand {
 struct TLSCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tls",
-        abstract: "Gives a TLS service of this machine a name; the server passes its bytes through.",
+        abstract: "Publishes a TLS service on this machine under a name; the server does not decrypt it.",
         discussion: """
             Example: postern tls 8443 --name vault
 
-            The service holds the certificate and its key: the server reads nothing of what it carries. The certificate is for \
-            you to get; visitors reach the service by its name on the server's HTTPS port.
+            The service holds the certificate and its key: the server cannot read the traffic. You obtain the certificate \
+            yourself; visitors reach the service by its name on the server's HTTPS port.
             """)
 
     @Argument(help: "The service's port, or its address as in 127.0.0.1:8443.")
     var service: String
 
-    @Option(help: "The first part of the name; three random words if there is none.")
+    @Option(help: "The first part of the name; defaults to three random words.")
     var name: String?
 
     @OptionGroup var visitors: VisitorOptions
@@ -80,7 +80,7 @@ struct TLSCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard ServiceAddress(service) != nil else {
-            throw ValidationError("'\(service)' is no port and no address; write 8443 or 127.0.0.1:8443.")
+            throw ValidationError("'\(service)' is not a port or an address; use 8443 or 127.0.0.1:8443.")
         }
     }
 

@@ -24,7 +24,7 @@ struct TunnelList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "Lists your tunnels.", discussion: "Example: postern tunnel list --all --json")
 
-    @Flag(help: "Everybody's in the organisation, where your role shows them.")
+    @Flag(help: "List all tunnels of the organisation that your role may see.")
     var all = false
 
     @Flag(help: "Print one JSON object per line.")
@@ -69,7 +69,7 @@ struct TunnelShow: AsyncParsableCommand {
 
 struct TunnelStop: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "stop", abstract: "Ends the command that serves a tunnel; a name that was chosen stays.",
+        commandName: "stop", abstract: "Stops the command that serves a tunnel; a chosen name stays reserved.",
         discussion: "Example: postern tunnel stop demo")
 
     @Argument(help: "Its name, its port or its id.")
@@ -83,7 +83,7 @@ struct TunnelStop: AsyncParsableCommand {
 
 struct TunnelPause: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "pause", abstract: "Lets no visitor in until it is resumed.",
+        commandName: "pause", abstract: "Pauses a tunnel; visitors are refused until it is resumed.",
         discussion: "Example: postern tunnel pause demo")
 
     @Argument(help: "Its name, its port or its id.")
@@ -91,13 +91,13 @@ struct TunnelPause: AsyncParsableCommand {
 
     func run() async throws {
         try await TunnelCommand.api().change(tunnel: tunnel, "pause")
-        Output.line("Paused. 'postern tunnel resume \(tunnel)' lets visitors in again.")
+        Output.line("Paused. 'postern tunnel resume \(tunnel)' resumes it.")
     }
 }
 
 struct TunnelResume: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "resume", abstract: "Lets visitors in again.", discussion: "Example: postern tunnel resume demo")
+        commandName: "resume", abstract: "Resumes a paused tunnel.", discussion: "Example: postern tunnel resume demo")
 
     @Argument(help: "Its name, its port or its id.")
     var tunnel: String
@@ -111,7 +111,7 @@ struct TunnelResume: AsyncParsableCommand {
 struct TunnelRemove: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove",
-        abstract: "Gives a name or a port up; it stays reserved for your organisation for 90 days.",
+        abstract: "Releases a name or a port; it stays reserved for your organisation for 90 days.",
         discussion: "Example: postern tunnel remove demo")
 
     @Argument(help: "Its name, its port or its id.")

@@ -10,12 +10,12 @@ import Wire
 struct VisitorOptions: ParsableArguments {
     @Option(
         name: .customLong("allow"),
-        help: ArgumentHelp("Let in only visitors from this network; may be given several times.", valueName: "network"))
+        help: ArgumentHelp("Allow only visitors from this network; may be given several times.", valueName: "network"))
     var allow: [String] = []
 
     @Option(
         name: .customLong("deny"),
-        help: ArgumentHelp("Keep out visitors from this network; may be given several times.", valueName: "network"))
+        help: ArgumentHelp("Refuse visitors from this network; may be given several times.", valueName: "network"))
     var deny: [String] = []
 
     func apply(to options: inout TunnelOptions) {
@@ -48,7 +48,7 @@ enum BasicAuth {
             }
         }
         // An empty file must not open the tunnel to everybody.
-        guard !pairs.isEmpty else { throw CommandFailure("--basic-auth names a file without a NAME:PASSWORD in it") }
+        guard !pairs.isEmpty else { throw CommandFailure("the file given to --basic-auth contains no NAME:PASSWORD") }
         return pairs
     }
 }

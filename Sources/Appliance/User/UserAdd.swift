@@ -11,7 +11,7 @@ import Wire
 /// `postern user add`
 struct UserAdd: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "add", abstract: "Makes an account, prints its API token and a link for a password.",
+        commandName: "add", abstract: "Creates an account; prints its API token and a link to set a password.",
         discussion: "Example: postern user add ana --plan pro --state /var/lib/postern --json")
 
     private struct Added: Encodable { let id, username, tier, token, passwordLink: String }
@@ -30,7 +30,7 @@ struct UserAdd: AsyncParsableCommand {
     @Argument(help: "The account's name: letters, digits, '.', '-' and '_', at most 64.")
     var name: String
 
-    @Flag(help: "The account administers this server.")
+    @Flag(help: "Make the account an administrator of this server.")
     var admin = false
 
     @Option(help: ArgumentHelp("free, pro, team, enterprise or admin.", valueName: "plan"))
@@ -43,7 +43,7 @@ struct UserAdd: AsyncParsableCommand {
 
     func validate() throws {
         guard AccountRules.isUsername(name) else {
-            throw ValidationError("'\(name)' is no account name: \(AccountRules.usernameRule).")
+            throw ValidationError("'\(name)' is not an account name: \(AccountRules.usernameRule).")
         }
         _ = try plan.map(Plan.argument)
     }
@@ -62,9 +62,9 @@ struct UserAdd: AsyncParsableCommand {
             return Output.json(whole)
         }
         Output.line("id        \(made.id)\nusername  \(made.username)\ntier      \(made.tier)\ntoken     \(made.token)")
-        Output.line("The token is shown only now. On the person's machine, this asks for it:\n  \(login)")
+        Output.line("The token is shown only now. On the user's machine, this command asks for it:\n  \(login)")
         Output.line(
-            "For the pages, this sets a password, once and within an hour ('postern user reset' makes another):\n  \(link)"
+            "For the web pages, this link sets a password, once and within an hour ('postern user reset' prints another):\n  \(link)"
         )
     }
 
@@ -80,6 +80,6 @@ extension Plan {
     /// - Throws: `ValidationError` that names the plans.
     static func argument(_ text: String) throws -> Plan {
         if let plan = Plan(rawValue: text) { return plan }
-        throw ValidationError("'\(text)' is no plan: use \(allCases.map(\.rawValue).joined(separator: ", ")).")
+        throw ValidationError("'\(text)' is not a plan: use \(allCases.map(\.rawValue).joined(separator: ", ")).")
     }
 }

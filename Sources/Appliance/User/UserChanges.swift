@@ -35,7 +35,7 @@ struct UserRemove: AsyncParsableCommand {
 /// `postern user set-plan`
 struct UserSetPlan: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "set-plan", abstract: "Changes what an account may use.",
+        commandName: "set-plan", abstract: "Changes an account's plan.",
         discussion: "Example: postern user set-plan ana team")
 
     @Argument(help: "The account's name.")
@@ -54,7 +54,7 @@ struct UserSetPlan: AsyncParsableCommand {
         try await server.withDatabase { database, _ in
             try await AccountAdministration(database: database, actor: .command).setPlan(plan, of: name)
         }
-        Output.line("\(name) is on the plan \(plan.rawValue) from now on.")
+        Output.line("\(name) is now on the plan \(plan.rawValue).")
     }
 }
 
@@ -62,7 +62,7 @@ struct UserSetPlan: AsyncParsableCommand {
 struct UserReset: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reset",
-        abstract: "Ends all of an account's sign-ins and tokens, prints a new token and a link for a new password.",
+        abstract: "Ends an account's sign-ins and tokens; prints a new token and a link to set a new password.",
         discussion: "Example: postern user reset ana --json")
 
     private struct Reset: Encodable { let id, username, tier, token, resetLink: String }
@@ -70,7 +70,7 @@ struct UserReset: AsyncParsableCommand {
     @Argument(help: "The account's name.")
     var name: String
 
-    @Flag(help: "Also turn the second factor off, for somebody who has lost phone and recovery codes.")
+    @Flag(help: "Also turn off the second factor, for a user who has lost their phone and recovery codes.")
     var secondFactor = false
 
     @Flag(help: "Print one JSON object.")

@@ -9,7 +9,7 @@ struct UserDisable: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "disable",
         abstract:
-            "Puts an account out of use: sign-ins end, tokens are refused, connections are cut. Nothing is removed.",
+            "Disables an account: sign-ins end, tokens are refused, connections are closed. Nothing is removed.",
         discussion: "Example: postern user disable ana")
 
     @Argument(help: "The account's name.")
@@ -22,14 +22,14 @@ struct UserDisable: AsyncParsableCommand {
         try await server.withDatabase { database, _ in
             try await AccountAdministration(database: database, actor: .command).disable(name)
         }
-        Output.line("\(name) is out of use. 'postern user enable \(name)' takes that back.")
+        Output.line("\(name) is disabled. 'postern user enable \(name)' enables it again.")
     }
 }
 
 /// `postern user enable`
 struct UserEnable: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "enable", abstract: "Puts an account to use again; its tokens work, its people sign in anew.",
+        commandName: "enable", abstract: "Enables a disabled account; its tokens work again, its user signs in again.",
         discussion: "Example: postern user enable ana")
 
     @Argument(help: "The account's name.")
@@ -42,6 +42,6 @@ struct UserEnable: AsyncParsableCommand {
         try await server.withDatabase { database, _ in
             try await AccountAdministration(database: database, actor: .command).enable(name)
         }
-        Output.line("\(name) is in use again.")
+        Output.line("\(name) is enabled.")
     }
 }

@@ -22,7 +22,7 @@ actor ACMEConnection {
             do {
                 return try JSONDecoder().decode(type, from: Data(body.readableBytesView))
             } catch {
-                throw ACMEError("unexpected", "the certificate authority's answer cannot be read (\(error))")
+                throw ACMEError("unexpected", "the certificate authority's response cannot be read (\(error))")
             }
         }
     }
@@ -75,7 +75,7 @@ actor ACMEConnection {
             let error = problem(answer)
             guard error.type == "badNonce", attempt < Self.nonceAttempts else { throw error }
         }
-        throw ACMEError("badNonce", "the certificate authority refuses every nonce")
+        throw ACMEError("badNonce", "the certificate authority rejects every nonce")
     }
 
     private func takeNonce() async throws -> String {
@@ -84,14 +84,14 @@ actor ACMEConnection {
             return nonce
         }
         _ = try await exchange(.HEAD, try await directory().newNonce, body: nil)
-        guard let fresh = nonce else { throw ACMEError("unexpected", "the certificate authority gives no nonce") }
+        guard let fresh = nonce else { throw ACMEError("unexpected", "the certificate authority sent no nonce") }
         nonce = nil
         return fresh
     }
 
     private func exchange(_ method: HTTPMethod, _ url: String, body: ByteBuffer?) async throws -> Answer {
         guard let target = WebAddress(url, scheme: "https") else {
-            throw ACMEError("unexpected", "'\(url)' is no https:// address")
+            throw ACMEError("unexpected", "'\(url)' is not an https:// address")
         }
         var headers: HTTPHeaders = ["User-Agent": Self.agent]
         if body != nil { headers.add(name: "Content-Type", value: "application/jose+json") }
@@ -114,7 +114,8 @@ actor ACMEConnection {
     private func problem(_ answer: Answer) -> ACMEError {
         guard let problem = try? answer.value(ACMEProblem.self) else {
             return ACMEError(
-                "unexpected", "the certificate authority answered \(answer.status)", retryAfter: answer.retryAfter)
+                "unexpected", "the certificate authority responded with \(answer.status)", retryAfter: answer.retryAfter
+            )
         }
         return ACMEError(problem.word, problem.sentence, retryAfter: answer.retryAfter)
     }

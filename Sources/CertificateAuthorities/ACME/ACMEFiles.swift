@@ -24,7 +24,7 @@ public struct ACMEFiles: Sendable {
         self.directory = directory
         self.accountDirectory = accountDirectory ?? directory
         guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
-            throw TLSError(.failed, "cannot make \(directory): \(String(cString: strerror(errno)))")
+            throw TLSError(.failed, "cannot create \(directory): \(String(cString: strerror(errno)))")
         }
     }
 
@@ -86,7 +86,7 @@ public struct ACMEFiles: Sendable {
     }
 
     func orderKey() throws -> PrivateKey {
-        guard let pem = read("order.key") else { throw TLSError(.failed, "the order's key is gone") }
+        guard let pem = read("order.key") else { throw TLSError(.failed, "the order's key is missing") }
         return try PrivateKey(pem: pem)
     }
 

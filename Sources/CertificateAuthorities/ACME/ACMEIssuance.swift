@@ -59,7 +59,7 @@ struct ACMEIssuance: Sendable {
         if directory.meta?.externalAccountRequired == true && settings.binding == nil {
             throw ACMEError(
                 "externalAccountRequired",
-                "this authority wants an external account; set acme-eab-key-id and acme-eab-hmac-key")
+                "this authority requires an external account; set acme-eab-key-id and acme-eab-hmac-key")
         }
         var fields = [#""termsOfServiceAgreed":true"#]
         if let email = settings.email { fields.append(#""contact":[\#(JSONString.quoted("mailto:" + email))]"#) }
@@ -70,7 +70,7 @@ struct ACMEIssuance: Sendable {
         let answer = try await connection.post(
             directory.newAccount, "{\(fields.joined(separator: ","))}", asNewAccount: true)
         guard let account = answer.location else {
-            throw ACMEError("unexpected", "the certificate authority names no account")
+            throw ACMEError("unexpected", "the certificate authority returned no account URL")
         }
         try files.save(account: account, of: settings.directory)
         await connection.use(key: key, account: account)
@@ -113,7 +113,7 @@ struct ACMEIssuance: Sendable {
             order = try await poll(connection, url, "the order") { (order: ACMEOrder) in order.status != "pending" }
         }
         if order.status == "ready" {
-            progress("asking for the certificate")
+            progress("requesting the certificate")
             let request = try Issuing.request(names: settings.names, key: files.orderKey())
             _ = try await connection.post(order.finalize, #"{"csr":"\#(Base64.url(request))"}"#)
         }
@@ -140,7 +140,7 @@ struct ACMEIssuance: Sendable {
         do {
             let order = try await connection.post(url).value(ACMEOrder.self)
             if order.status != "invalid" {
-                progress("going on with the order of before")
+                progress("resuming the previous order")
                 return (url, order)
             }
         } catch let error as ACMEError where Self.saysUnknown(error) {
@@ -178,7 +178,7 @@ struct ACMEIssuance: Sendable {
             // The certificate was already replaced, or belongs to another account or authority. Retry without the hint.
             answer = try await connection.post(directory.newOrder, "{\(fields[0])}")
         }
-        guard let url = answer.location else { throw ACMEError("unexpected", "the order has no address") }
+        guard let url = answer.location else { throw ACMEError("unexpected", "the order has no URL") }
         // Each certificate has its own key.
         try files.save(order: url, names: settings.names, directoryURL: settings.directory, key: PrivateKey.generate())
         return (url, try answer.value(ACMEOrder.self))
@@ -194,9 +194,10 @@ struct ACMEIssuance: Sendable {
             let token = challenge.token, token.utf8.allSatisfy(Self.isTokenByte)
         else {
             files.forgetOrder()
-            throw ACMEError("unexpected", "the authority offers no \(settings.challenge.rawValue) proof for \(name)")
+            throw ACMEError(
+                "unexpected", "the authority offers no \(settings.challenge.rawValue) challenge for \(name)")
         }
-        progress("proving \(name) by \(settings.challenge.rawValue)")
+        progress("validating \(name) with \(settings.challenge.rawValue)")
         let proof = try files.accountKey().authorization(token: token)
         try await begin(name: name, token: token, proof: proof)
         do {
@@ -214,13 +215,13 @@ struct ACMEIssuance: Sendable {
     ) async throws {
         // After a crash the authority may already be checking it.
         if challenge.status != "processing" { _ = try await connection.post(challenge.url, "{}") }
-        let answered = try await poll(connection, url, "the proof of \(name)") { (answer: ACMEAuthorization) in
+        let answered = try await poll(connection, url, "the validation of \(name)") { (answer: ACMEAuthorization) in
             answer.status != "pending"
         }
         guard answered.status == "valid" else {
             files.forgetOrder()
             let problem = answered.challenges.compactMap(\.error).first
-            throw ACMEError(problem?.word ?? "proofFailed", "\(name): \(problem?.sentence ?? "the proof failed")")
+            throw ACMEError(problem?.word ?? "proofFailed", "\(name): \(problem?.sentence ?? "the validation failed")")
         }
     }
 
@@ -241,7 +242,9 @@ struct ACMEIssuance: Sendable {
             let digest = Array(SHA256.hash(data: Array(proof.utf8)))
             try store.beginChallenge(name: name, Issuing.challenge(name: name, digest: digest, now: time(nil)))
         case .dns:
-            guard let prover = settings.prover else { throw ACMEError("unexpected", "nobody can prove a name by DNS") }
+            guard let prover = settings.prover else {
+                throw ACMEError("unexpected", "DNS validation is not configured")
+            }
             try await prover.present(name: Self.record(of: name), value: Self.text(proof))
         }
     }
@@ -270,6 +273,6 @@ struct ACMEIssuance: Sendable {
             let seconds = min(max(answer.retryAfter ?? Self.pollSeconds, 1), Self.longestPollSeconds)
             try await Task.sleep(for: .seconds(seconds))
         }
-        throw ACMEError("timeout", "\(what) is not decided after \(Self.polls) looks; it is taken up again later")
+        throw ACMEError("timeout", "\(what) is still pending after \(Self.polls) checks; it is resumed later")
     }
 }

@@ -104,7 +104,7 @@ public final class ACMEKeeper: Sendable {
             $0.lastAttempt = now
             $0.names = settings.names
             // Set in the same step: a caller that waits for this attempt must not read the result of the last one.
-            $0.doing = "asking the certificate authority"
+            $0.doing = "contacting the certificate authority"
         }
         let issuance = ACMEIssuance(
             settings: settings, files: files, store: store, answers: answers, client: client
@@ -118,7 +118,7 @@ public final class ACMEKeeper: Sendable {
             onServed()
             schedule.succeeded()
             update {
-                $0.doing = "a certificate is in force"
+                $0.doing = "a certificate is in use"
                 $0.problem = nil
                 $0.failures = 0
             }
@@ -172,7 +172,7 @@ public final class ACMEKeeper: Sendable {
             return status
         }
         do { try files.save(changed) } catch {
-            logger.error("acme: the status cannot be written", metadata: ["error": "\(error)"])
+            logger.error("acme: cannot write the status", metadata: ["error": "\(error)"])
         }
     }
 }

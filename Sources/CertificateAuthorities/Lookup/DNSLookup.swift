@@ -76,7 +76,7 @@ public struct DNSLookup: Sendable {
     private func find<Value: Sendable>(
         _ name: String, _ kind: DNSQuery.Kind, _ read: ([UInt8]) -> Value?
     ) async -> Found<Value> {
-        var problem = "the name server \(resolver.ipAddress ?? "") does not answer"
+        var problem = "the name server \(resolver.ipAddress ?? "") does not respond"
         for _ in 0..<Self.tries {
             let query = DNSQuery(id: .random(in: .min ... .max), name: name, kind: kind)
             do {
@@ -84,8 +84,8 @@ public struct DNSLookup: Sendable {
                 case .records(let records, let lifetime):
                     return .some(records.compactMap(read), lifetime: Int(lifetime))
                 case .nothing: return .none
-                case .truncated: problem = "the records of \(name) do not fit an answer"
-                case .failed(let code): problem = "the name server answered with error \(code) for \(name)"
+                case .truncated: problem = "the records of \(name) do not fit in a response"
+                case .failed(let code): problem = "the name server returned error \(code) for \(name)"
                 case nil: continue
                 }
             } catch { continue }

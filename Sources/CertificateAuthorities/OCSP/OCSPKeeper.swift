@@ -69,13 +69,13 @@ public struct OCSPKeeper: Sendable {
                 HTTPRequest(
                     .POST, target.path, headers: ["Content-Type": "application/ocsp-request"], body: .bytes(body))
             )
-            guard answer.status == 200 else { throw TLSError(.failed, "the OCSP responder answered \(answer.status)") }
+            guard answer.status == 200 else { throw TLSError(.failed, "the OCSP responder returned \(answer.status)") }
             let bytes = Array(answer.body.readableBytesView)
             try OCSP.check(bytes, pair.leaf, issuer: issuer)
             store.staple(bytes, for: pair.leaf)
             return true
         } catch {
-            logger.warning("no OCSP answer to staple", metadata: ["problem": "\(NetworkError.sentence(error))"])
+            logger.warning("no OCSP response to staple", metadata: ["problem": "\(NetworkError.sentence(error))"])
             let isRevoked = (error as? TLSError)?.code == .badCertificate
             if isOld || isRevoked { store.staple(nil, for: pair.leaf) }
             return false

@@ -10,7 +10,7 @@ public enum Bench {
     public enum Step: String, Sendable, CaseIterable {
         case echo = "a keystroke and its echo"
         case bulk = "throughput"
-        case drop = "a dropped link"
+        case drop = "a dropped connection"
     }
 
     public struct Report: Sendable, Encodable {

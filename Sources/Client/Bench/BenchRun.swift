@@ -92,7 +92,9 @@ final class BenchRun {
             guard number == self.stepNumber else { return }
             let seconds = Self.patience.nanoseconds / 1_000_000_000
             self.fail(
-                ClientError("\(what) was not done within \(seconds) s; try again on a better line", status: .tryAgain))
+                ClientError(
+                    "\(what) did not complete within \(seconds) s; try again on a better connection", status: .tryAgain)
+            )
         }
     }
 

@@ -75,7 +75,7 @@ public struct APIClient: Sendable {
     ) async throws -> Value {
         let answer = try await exchange(method, path, body: body.map { JSONText.encode($0) })
         do { return try JSONText.decode(type, from: answer.body) } catch {
-            throw ClientError("\(address) does not answer like a Postern (\(error)); check the address")
+            throw ClientError("\(address) does not respond like a Postern server (\(error)); check the address")
         }
     }
 
@@ -90,7 +90,7 @@ public struct APIClient: Sendable {
         } catch let error as TLSError where error.code == .untrusted {
             guard address.pin == nil else { throw ClientError("\(error.message)") }
             throw ClientError(
-                "\(error.message); with a self-signed one, ask its owner for the fingerprint ('postern cert status') and put it into POSTERN_FINGERPRINT, or sign in with 'postern login'"
+                "\(error.message); with a self-signed one, ask its owner for the fingerprint ('postern cert status') and set POSTERN_FINGERPRINT to it, or sign in with 'postern login'"
             )
         } catch {
             throw ClientError("cannot reach \(address): \(describe(error)); is the server running?", status: .tryAgain)
@@ -103,9 +103,10 @@ public struct APIClient: Sendable {
         guard let error = try? JSONText.decode(ErrorResource.self, from: answer.body) else {
             // A server's plain HTTP port redirects browsers to the HTTPS port.
             if (300..<400).contains(answer.status), !address.isSecure {
-                return ClientError("\(address) sends its callers elsewhere; use https:// in front of the address")
+                return ClientError("\(address) redirects to another address; use https:// in front of the address")
             }
-            return ClientError("\(address) answered \(answer.status) and is no Postern; check the address")
+            return ClientError(
+                "\(address) responded with \(answer.status) and is not a Postern server; check the address")
         }
         switch answer.status {
         case 401:

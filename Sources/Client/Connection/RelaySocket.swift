@@ -56,7 +56,7 @@ public final class RelaySocket {
         // Without this timeout, a path that fails after the connect would stay unnoticed for a quarter of an hour.
         loop.assumeIsolated().scheduleTask(in: Self.openTimeout) {
             guard self.channel == nil else { return }
-            self.closed(code: nil, reason: "no answer within \(Self.openTimeout.nanoseconds / 1_000_000_000) s")
+            self.closed(code: nil, reason: "no response within \(Self.openTimeout.nanoseconds / 1_000_000_000) s")
             self.opening?.close(promise: nil)
         }
         connect(address, bound).hop(to: loop).assumeIsolated().whenComplete { result in

@@ -16,7 +16,7 @@ public struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
     /// - Throws: ``ClientError`` that explains the mistake.
     public init(_ url: String, pin: Fingerprint? = nil) throws(ClientError) {
         let invalid = ClientError(
-            "'\(url)' is not a server address; write https://HOST or http://HOST:PORT", status: .usage)
+            "'\(url)' is not a server address; use https://HOST or http://HOST:PORT", status: .usage)
         let lower = url.lowercased()
         guard let scheme = ["https://", "http://"].first(where: lower.hasPrefix) else { throw invalid }
         isSecure = scheme == "https://"

@@ -179,15 +179,15 @@ final class GuestDisplay {
             hostTitle = title
             line = nil
             if !isInteractive { say("joined\(title.isEmpty ? "" : " “\(title)”")") }
-        case .waitingForHost: line = "the host is not there; waiting for it"
-        case .waitingForApproval: line = "waiting for the host to let you in"
-        case .hostAway: line = "the host is away; waiting for it to return"
-        case .disconnected: line = "the connection is lost; trying to come back"
+        case .waitingForHost: line = "the host is not connected; waiting for it"
+        case .waitingForApproval: line = "waiting for the host to admit you"
+        case .hostAway: line = "the host is disconnected; waiting for it to reconnect"
+        case .disconnected: line = "the connection was lost; reconnecting"
         case .back: line = nil
         // The snapshot is on its way, so the person need not do anything.
         case .skipped: return
         case .inputLost(let bytes):
-            line = "the last \(bytes) bytes you typed did not arrive; look, and press Return to type on"
+            line = "the last \(bytes) bytes you typed did not arrive; check the screen, then press Return to continue"
         case .inputUnconfirmed: line = "the host has not confirmed what you typed"
         }
         if isInteractive && screen != nil {

@@ -21,7 +21,7 @@ public enum Join {
         public init(_ text: String) throws(ClientError) {
             guard let invitation = ShareInvitation(text) else {
                 throw ClientError(
-                    "'\(text)' is no invitation; it looks like SYCLX-7K2Q9M-cactus-violin, or is a link with a # in it",
+                    "'\(text)' is not an invitation; an invitation looks like SYCLX-7K2Q9M-cactus-violin, or is a link that contains #",
                     status: .usage)
             }
             if let mistake = invitation.likelyMistake {
@@ -30,7 +30,7 @@ public enum Join {
             }
             // The share's output would become its own input, endlessly.
             if Join.isInside(invitation.code.description) {
-                throw ClientError("this terminal is the one that \(invitation.code) shares; join it from another one")
+                throw ClientError("this is the terminal that \(invitation.code) shares; join from another terminal")
             }
             self.invitation = invitation
         }
@@ -73,7 +73,7 @@ public enum Join {
     /// The host and the guest must see the same certificate of the server.
     private static func pinned(_ address: ServerAddress, to told: Fingerprint) throws(ClientError) -> ServerAddress {
         guard address.isSecure else {
-            throw ClientError("a certificate is expected and \(address) is plain HTTP; log in to its https:// address")
+            throw ClientError("a certificate is expected, but \(address) is plain HTTP; log in to its https:// address")
         }
         if let known = address.pin, known != told { throw differs(address, known, told) }
         var address = address
@@ -84,11 +84,11 @@ public enum Join {
     private static func differs(_ address: ServerAddress, _ known: Fingerprint, _ told: Fingerprint) -> ClientError {
         ClientError(
             """
-            the host knows another certificate of \(address) than you do:
+            the host sees a different certificate for \(address) than you do:
               expected \(known)
               found    \(told)
             Ask the server's owner ('postern cert status' prints it there). If the new one is right, run \
-            'postern login \(address) --fingerprint \(told)'; if not, somebody stands in between
+            'postern login \(address) --fingerprint \(told)'; if not, the connection may be intercepted
             """)
     }
 }
@@ -111,27 +111,27 @@ extension GuestEnding {
         case .refused("Code has expired"):
             ClientError("code \(invitation.code) has expired; ask the host for a new one")
         case .refused("Code usage limit reached"):
-            ClientError("code \(invitation.code) has been used as often as it may be; ask the host for a new one")
+            ClientError("code \(invitation.code) has been used up to its limit; ask the host for a new one")
         case .refused("Session has ended"): ClientError("the session of code \(invitation.code) has ended")
         case .refused(let reason) where reason.contains("try again"): ClientError("\(reason)", status: .tryAgain)
         case .refused(let reason): ClientError("\(reason)")
         case .removed(let reason): ClientError("disconnected: \(reason)")
         case .rejected(.wrongSecret):
-            ClientError("the words are wrong; check them with the host (a code works no more after five wrong tries)")
+            ClientError("the words are wrong; check them with the host (a code is disabled after five wrong tries)")
         case .rejected(.codeDead):
             ClientError("code \(invitation.code) was tried too often with wrong words; ask the host for a new code")
-        case .rejected(.notApproved): ClientError("the host did not let you in")
+        case .rejected(.notApproved): ClientError("the host did not admit you")
         case .rejected(.wrongVersion):
-            ClientError("the host runs another version of postern; install the same on both sides")
+            ClientError("the host runs a different version of postern; install the same version on both sides")
         case .rejected(.unknownCode):
             ClientError("the host does not know code \(invitation.code); ask for a new one")
         case .rejected(.tampered):
-            ClientError("some of what you typed was removed on its way: do not trust this server, and tell the host")
+            ClientError("some of your input was removed in transit: do not trust this server, and tell the host")
         case .inputLost(let bytes):
             ClientError("the last \(bytes) bytes of the input did not arrive at the host", status: .tryAgain)
         case .rejected(.notPaired): ClientError("the host does not know this guest; join again")
         case .impostor:
-            ClientError("whoever answered does not know the words: do not trust this server, and tell the host")
+            ClientError("the other side does not know the words: do not trust this server, and tell the host")
         case .tampering(let what): ClientError("the connection was tampered with (\(what)); do not trust this server")
         case .untrusted(let what): ClientError("\(what)")
         case .unreachable(let what): ClientError("\(what)", status: .tryAgain)

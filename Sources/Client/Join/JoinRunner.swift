@@ -79,7 +79,7 @@ final class JoinRunner {
             // The code may have been made after the shell in which this runs. The share's output would become its own
             // input, endlessly.
             if message.id == .text("join"), let session = message.sessionId, Join.isInside(session) {
-                return finish(.refused("this terminal is the one that is shared; join it from another one"))
+                return finish(.refused("this is the terminal that is shared; join from another terminal"))
             }
             carryOut(engine.received(message))
         case .binary(let frame): carryOut(engine.received(frame))
@@ -111,7 +111,8 @@ final class JoinRunner {
         let since = lostAt ?? .now()
         lostAt = since
         guard NIODeadline.now() - since < Self.patience else {
-            return finish(.unreachable("the connection to \(address) is lost; join again when it is back"))
+            return finish(
+                .unreachable("the connection to \(address) was lost; join again when the server is available"))
         }
         loop.assumeIsolated().scheduleTask(in: backoff.next()) { self.connect() }
     }

@@ -122,7 +122,7 @@ package final class LinkKeeper: LinkOwner {
         (goAway, failure) = (nil, nil)
         let (bound, attempt, budget) = (self.bound, self.attempt, self.budget)
         timer = loop.assumeIsolated().scheduleTask(in: Self.openTimeout) {
-            bound.value.gaveUp(attempt, way, "no answer within \(Self.openTimeout.nanoseconds / 1_000_000_000) s")
+            bound.value.gaveUp(attempt, way, "no response within \(Self.openTimeout.nanoseconds / 1_000_000_000) s")
         }
         let dialer = LinkDialer(address: configuration.address, tls: configuration.tls, loop: loop)
         // Several addresses may be tried at once, each with its own handlers. One of them becomes the link.
@@ -200,7 +200,7 @@ package final class LinkKeeper: LinkOwner {
         let bound = self.bound
         timer = loop.assumeIsolated().scheduleTask(in: Self.settleTimeout) {
             bound.value.link?.end(
-                LinkError(.closed, "no answer within \(Self.settleTimeout.nanoseconds / 1_000_000_000) s"))
+                LinkError(.closed, "no response within \(Self.settleTimeout.nanoseconds / 1_000_000_000) s"))
         }
         owner?.linkUp(link)
     }
@@ -215,8 +215,8 @@ package final class LinkKeeper: LinkOwner {
         let json = JSONText.encode(call)
         let problem =
             json.readableBytes > LinkLimits.callBytes
-            ? "these options are longer than the 64 KiB that a link carries; shorten its lists"
-            : waiting.count >= Self.callLimit ? "too many questions to the server wait already" : nil
+            ? "these options exceed the limit of 64 KiB; shorten the lists"
+            : waiting.count >= Self.callLimit ? "too many requests to the server are pending" : nil
         if let problem {
             return then(LinkAnswer(error: ErrorResource(statusCode: 413, message: problem, code: "too_long")))
         }
@@ -235,7 +235,7 @@ package final class LinkKeeper: LinkOwner {
     package func linkAnswered(_ number: UInt32, _ json: ByteBuffer, by link: LinkHandler) {
         guard link === self.link, let then = answers.removeValue(forKey: number) else { return }
         do { then(try JSONText.decode(LinkAnswer.self, from: json)) } catch {
-            link.end(LinkError(.protocolError, "The server's answer cannot be read: \(error)."))
+            link.end(LinkError(.protocolError, "The server's response cannot be read: \(error)."))
         }
         sendCalls()
     }
@@ -308,7 +308,7 @@ package final class LinkKeeper: LinkOwner {
     package func reconnect(as tls: TLSContext) {
         use(tls)
         guard let link else { return }
-        link.end(LinkError(.closed, "This machine has another key now."))
+        link.end(LinkError(.closed, "This machine's key was replaced."))
     }
 
     /// Ends the link permanently. A second call does not wait for the server.

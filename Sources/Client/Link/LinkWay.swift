@@ -81,7 +81,7 @@ struct LinkDialer: Sendable {
             notUpgradingCompletionHandler: { channel in
                 channel.close(promise: nil)
                 return channel.eventLoop.makeFailedFuture(
-                    ClientError("what answers at \(address)\(linkPath) opens no WebSocket"))
+                    ClientError("\(address)\(linkPath) does not accept WebSocket connections"))
             })
         let outcome = try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
             configuration: .init(upgradeConfiguration: configuration))

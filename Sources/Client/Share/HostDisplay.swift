@@ -78,9 +78,9 @@ final class HostDisplay {
             let event = isLost ? "disconnected" : "reconnected"
             Descriptors.writeAll(Array("\(ShareOutput.event(event))\n".utf8), to: 1)
         } else if interactive {
-            setTitle(isLost ? "postern: the connection is lost; guests see nothing new" : "postern: connected again")
+            setTitle(isLost ? "postern: the connection was lost; guests see no new output" : "postern: connected again")
         } else {
-            say(isLost ? "the connection is lost; trying to come back" : "connected again")
+            say(isLost ? "the connection was lost; reconnecting" : "connected again")
         }
     }
 

@@ -12,10 +12,10 @@ public enum Share {
     public static func run(_ options: ShareOptions, address: ServerAddress, token: String) async throws -> Int32 {
         let interactive = LocalTerminal.isInteractive && !options.json
         if options.approve && !interactive {
-            throw ClientError("--approve asks in the terminal: run it in one, without --json", status: .usage)
+            throw ClientError("--approve asks in the terminal: run it in a terminal, without --json", status: .usage)
         }
         if getenv("POSTERN_SHARED") != nil && interactive {
-            throw ClientError("this terminal is shared already; leave that share first, or unset POSTERN_SHARED")
+            throw ClientError("this terminal is already shared; end that share first, or unset POSTERN_SHARED")
         }
         let api = APIClient(address: address, token: token)
         // The API requires a key for the session. The actual key is sent inside the confirmed channel, where guests can
@@ -49,7 +49,7 @@ public enum Share {
             for permission in permissions {
                 let made = try await api.createCode(sessionId: sessionId, permission: permission)
                 guard let name = ShareCodeId(made.code) else {
-                    throw ClientError("the server made a code this version cannot read")
+                    throw ClientError("the server created a code that this version cannot read")
                 }
                 codes.append(CodeSecrets(code: name, permission: permission))
             }

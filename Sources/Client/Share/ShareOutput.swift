@@ -49,14 +49,14 @@ enum ShareOutput {
     static func banner(_ options: ShareOptions, codes: [CodeSecrets], server: ServerAddress) -> String {
         var text = options.foreword.map { "\($0)\r\n" }.joined()
         text +=
-            "Sharing \(VisibleText.escaped(options.command.joined(separator: " "))) through \(server), encrypted from here to your guests.\r\n"
+            "Sharing \(VisibleText.escaped(options.command.joined(separator: " "))) through \(server), end-to-end encrypted.\r\n"
         for secrets in codes {
             let spoken = ShareInvitation(code: secrets.code, secret: secrets.words)
             let link = link(secrets, server)
             text += secrets.permission == .control ? "  to type along:  " : "  to watch only:  "
             text += "postern join \(spoken.spoken)\r\n    in a browser:  \(link)\r\n"
         }
-        if let pin = server.pin { text += "  certificate:    \(pin) (in the link already)\r\n" }
+        if let pin = server.pin { text += "  certificate:    \(pin) (already in the link)\r\n" }
         return text + "Ctrl-] opens a menu. The share ends when the command does.\r\n"
     }
 
@@ -100,7 +100,7 @@ enum ShareOutput {
     }
 
     /// How the host sees a guest without an account.
-    static let withoutAccount = "somebody without an account"
+    static let withoutAccount = "a guest without an account"
 
     static func sentence(_ notice: HostNotice) -> TerminalText {
         switch notice {
@@ -112,7 +112,8 @@ enum ShareOutput {
         case .typing(_, let name): "\(name) is typing"
         case .wrongSecret(let name, _): "\(name) entered the wrong words"
         case .codeDied(let code): "the words of code \(code) are disabled: too many wrong tries; its link still works"
-        case .neverProved(let name): "\(name) joined with the code but did not prove the words; the seat is free again"
+        case .neverProved(let name):
+            "\(name) joined with the code but did not prove knowledge of the words; the seat was released"
         case .tampering(let name, let what): "the connection of \(name) was tampered with: \(what)"
         }
     }

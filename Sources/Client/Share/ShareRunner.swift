@@ -320,7 +320,7 @@ final class ShareRunner {
                 self.engine.replaceCodes(codes)
                 lines = ShareOutput.joining(codes, server: self.api.address)
             case .failure(let error):
-                lines = ["no new codes: \((error as? ClientError)?.message.text ?? describe(error))"]
+                lines = ["cannot create new codes: \((error as? ClientError)?.message.text ?? describe(error))"]
             }
             self.display.codes(lines, screen: self.engine.screen, people: self.people)
         }

@@ -114,7 +114,7 @@ struct Menu {
         case (.main, "l") where role == .host && isShared: page = .list
         case (.main, "c") where role == .host && isShared: page = .codes
         case (.codes, "n"):
-            codes = ["making new codes …"]
+            codes = ["creating new codes …"]
             return .renewCodes
         case (.main, "k") where role == .host && isShared: page = .kick
         case (.main, "e") where role == .host && isShared: page = .confirmEnd
@@ -138,18 +138,18 @@ struct Menu {
         switch page {
         case .closed: []
         case .main where role == .host && !isShared:
-            ["postern  not shared any more · Ctrl-] type Ctrl-] · any other key: back"]
+            ["postern  no longer shared · Ctrl-] type Ctrl-] · any other key: back"]
         case .main where role == .host:
             [
                 "postern  c codes · l list guests · k remove a guest · e end sharing · Ctrl-] type Ctrl-] · any other key: back"
             ]
         case .main: ["postern  l leave · Ctrl-] type Ctrl-] · any other key: back"]
-        case .list: ["postern  \(people.isEmpty ? "nobody is here" : "guests:")"] + describe(people) + ["any key: back"]
+        case .list: ["postern  \(people.isEmpty ? "no guests" : "guests:")"] + describe(people) + ["any key: back"]
         case .kick:
             people.isEmpty
-                ? ["postern  nobody is here · any key: back"]
-                : ["postern  remove whom?"] + describe(people) + ["number, or any other key: back"]
-        case .confirmEnd: ["postern  end sharing for everybody? The command goes on.  y yes · any other key: no"]
+                ? ["postern  no guests · any key: back"]
+                : ["postern  remove which guest?"] + describe(people) + ["number, or any other key: back"]
+        case .confirmEnd: ["postern  end sharing for everybody? The command keeps running.  y yes · any other key: no"]
         case .codes:
             ["postern  how to join:"] + codes.map { "  \($0)" } + [
                 "n new codes, and these stop working for others · any other key: back"
@@ -157,12 +157,12 @@ struct Menu {
         case .approve(_, let account, let name, let canType):
             // The keys, the account and the permission come first. The name that the guest chose is last and in quotes,
             // so that a narrow window cuts only the name.
-            ["postern  let in?  y yes · n no  \(account) asks to \(canType ? "type" : "watch")\(Self.quoted(name))"]
+            ["postern  admit?  y yes · n no  \(account) asks to \(canType ? "type" : "watch")\(Self.quoted(name))"]
         }
     }
 
     private static func quoted(_ name: String?) -> String {
-        name.map { ", calling itself “\($0.filter { $0 != "“" && $0 != "”" })”" } ?? ""
+        name.map { ", using the name “\($0.filter { $0 != "“" && $0 != "”" })”" } ?? ""
     }
 
     private func describe(_ people: [Person]) -> [String] {

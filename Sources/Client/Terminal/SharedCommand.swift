@@ -34,7 +34,7 @@ final class SharedCommand {
             arguments, environment, UInt16(clamping: rows), UInt16(clamping: columns), &child)
         process = child
         guard descriptor >= 0 else {
-            throw ClientError("cannot make a pseudo-terminal: \(String(cString: strerror(errno)))")
+            throw ClientError("cannot create a pseudo-terminal: \(String(cString: strerror(errno)))")
         }
         let bound = NIOLoopBound((onOutput, onPause), eventLoop: loop)
         NIOPipeBootstrap(group: loop)

@@ -23,7 +23,7 @@ public struct FileService: Sendable {
         var found = stat()
         self.directory = String(cString: resolved)
         guard stat(resolved, &found) == 0, found.st_mode & S_IFMT == S_IFDIR else {
-            throw ClientError("\(directory) is no directory", status: .usage)
+            throw ClientError("\(directory) is not a directory", status: .usage)
         }
         guard access(self.directory, R_OK | X_OK) == 0 else {
             throw ClientError("\(directory): \(String(cString: strerror(errno)).lowercased())", status: .usage)

@@ -46,7 +46,8 @@ final class TunnelDisplay {
             let count = lost
             lost = 0
             write(
-                request.json ? json(Event(event: "events_dropped", dropped: count)) : "\(count) lines were lost here\n")
+                request.json
+                    ? json(Event(event: "events_dropped", dropped: count)) : "\(count) lines were dropped here\n")
         }
         output.write(Array(text.utf8)).whenFailure { _ in }
     }
@@ -63,15 +64,15 @@ final class TunnelDisplay {
         guard !isAnnounced else { return line("connected again: \(tunnel.url)") }
         isAnnounced = true
         for foreword in request.forewords { line("\(foreword)") }
-        line("\(tunnel.url)  leads to  \(request.title)")
+        line("\(tunnel.url)  forwards to  \(request.title)")
         if !tunnel.trusted {
             line(
                 """
-                The server has no certificate for its tunnels yet: browsers warn your visitors, and programs refuse. Its owner \
-                finds the remedy in docs/tunnels.md (a wildcard certificate).
+                The server has no certificate for its tunnels yet: browsers warn your visitors, and other clients refuse. Its owner \
+                can find the remedy in docs/tunnels.md (a wildcard certificate).
                 """)
         }
-        line("Ctrl-C ends it.")
+        line("Press Ctrl-C to stop.")
         guard isTerminal else { return }
         let bound = NIOLoopBound(self, eventLoop: loop)
         statusTimer = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(1)) { _ in bound.value.drawStatus()
@@ -81,7 +82,7 @@ final class TunnelDisplay {
     func offline(_ reason: String, retryIn wait: TimeAmount) {
         let milliseconds = Int(wait.nanoseconds / 1_000_000)
         if request.json { return event(Event(event: "offline", reason: reason, retryMilliseconds: milliseconds)) }
-        if isOnline || !isAnnounced { line("not connected: \(reason); trying again") }
+        if isOnline || !isAnnounced { line("not connected: \(reason); retrying") }
         isOnline = false
     }
 

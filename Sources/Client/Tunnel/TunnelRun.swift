@@ -51,11 +51,12 @@ public enum TunnelRun {
     ) async throws {
         let api = APIClient(address: address, token: token)
         guard address.isSecure else {
-            throw ClientError("tunnels need a server that speaks HTTPS; \(address) does not", status: .usage)
+            throw ClientError("tunnels require a server that uses HTTPS; \(address) does not", status: .usage)
         }
         let link = try await api.link()
         guard let key = Fingerprint(link.key) else {
-            throw ClientError("\(address) announces no key for its links; it is too old or no Postern")
+            throw ClientError(
+                "\(address) does not announce a key for agent connections; it is too old or not a Postern server")
         }
         let tunnel = try await api.createTunnel(
             NewTunnel(kind: request.kind, name: request.name, port: request.port))

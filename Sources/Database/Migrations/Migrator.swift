@@ -32,7 +32,7 @@ package struct Migrator {
         guard found <= newest else {
             throw StorageError(
                 .newer,
-                "the database is of version \(found) and this Postern knows versions up to \(newest); "
+                "the database has version \(found) but this Postern supports versions up to \(newest); "
                     + "install a newer Postern, or start with the snapshot \(snapshotPath(newest)) in place of \(path)")
         }
         if found == newest { return }

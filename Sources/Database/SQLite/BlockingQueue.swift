@@ -82,7 +82,7 @@ final class WorkerThread: Sendable {
             }, body.toOpaque())
         guard result == 0 else {
             body.release()
-            throw StorageError(.unavailable, "the system refused a thread (error \(result)); raise the process limit")
+            throw StorageError(.unavailable, "cannot start a thread (error \(result)); raise the process limit")
         }
         thread = Mutex(started)
     }

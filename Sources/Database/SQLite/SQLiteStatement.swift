@@ -84,7 +84,7 @@ final class SQLiteStatement {
         let reason = String(cString: sqlite3_errmsg(connection))
         switch code & 0xFF {
         case SQLITE_BUSY, SQLITE_LOCKED:
-            return StorageError(.busy, "another process holds the database (\(reason)); try again", sqliteCode: code)
+            return StorageError(.busy, "another process is using the database (\(reason)); try again", sqliteCode: code)
         case SQLITE_FULL:
             return StorageError(
                 .full, "the disk that holds the state directory is full; free space on it", sqliteCode: code)

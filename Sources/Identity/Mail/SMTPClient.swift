@@ -134,7 +134,7 @@ private final class SMTPHandler: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         deadline = context.eventLoop.scheduleTask(in: time) {
-            bound.value.0.end(IdentityError(.mail, "the mail server takes too long"), bound.value.1)
+            bound.value.0.end(IdentityError(.mail, "the mail server timed out"), bound.value.1)
         }
     }
 

@@ -45,7 +45,7 @@ struct SMTPSession {
             return .fail("the mail server sent an invalid SMTP reply")
         }
         lines.append(String(line.dropFirst(4)))
-        guard lines.count <= Self.lineLimit else { return .fail("the mail server's reply does not end") }
+        guard lines.count <= Self.lineLimit else { return .fail("the mail server's reply is too long") }
         if line.dropFirst(3).first == "-" { return nil }
         defer { lines = [] }
         return reply(code, lines)
@@ -59,7 +59,7 @@ struct SMTPSession {
     }
 
     private mutating func reply(_ code: Int, _ lines: [String]) -> Action {
-        let refused = Action.fail("the mail server says: \(code) \(lines.joined(separator: " ").prefix(200))")
+        let refused = Action.fail("the mail server replied: \(code) \(lines.joined(separator: " ").prefix(200))")
         switch step {
         case .greeting:
             guard code == 220 else { return refused }
@@ -101,7 +101,7 @@ struct SMTPSession {
     private mutating func authenticate() -> Action {
         guard let credentials else { return go(.from, "MAIL FROM:<\(message.from)>") }
         guard extensions.contains(where: { $0.hasPrefix("AUTH") && $0.contains("PLAIN") }) else {
-            return .fail("the mail server does not offer AUTH PLAIN; leave smtp-user out, or set smtp-security to tls")
+            return .fail("the mail server does not offer AUTH PLAIN; remove smtp-user, or set smtp-security to tls")
         }
         let plain = Array("\0\(credentials.user)\0\(credentials.password)".utf8)
         let padding = String(repeating: "=", count: (3 - plain.count % 3) % 3)

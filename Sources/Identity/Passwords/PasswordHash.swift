@@ -46,7 +46,7 @@ struct PasswordHash: Equatable {
         let done = postern_scrypt(
             text, text.count - 1, salt, salt.count, 1 << UInt64(logN), blockSize, UInt32(passes), &out, out.count)
         guard done == 1 else {
-            throw IdentityError(.unavailable, "a password cannot be hashed: is there enough memory?")
+            throw IdentityError(.unavailable, "cannot hash a password: is there enough memory?")
         }
         return out
     }

@@ -76,7 +76,7 @@ public final class PasswordHasher: Sendable {
     private func run<Success: Sendable>(_ body: @escaping @Sendable () throws -> Success) async throws -> Success {
         guard waiting.wrappingAdd(1, ordering: .relaxed).newValue <= Self.queueCapacity else {
             waiting.wrappingSubtract(1, ordering: .relaxed)
-            throw IdentityError(.unavailable, "Too many people sign in at once; try again in a moment.")
+            throw IdentityError(.unavailable, "Too many sign-ins at once; try again in a moment.")
         }
         defer { waiting.wrappingSubtract(1, ordering: .relaxed) }
         return try await pool.runIfActive(body)

@@ -81,7 +81,7 @@ public actor OpenIDProvider: Provider {
             let more = try await http.get(place, bearer: access, as: UserInfo.self)
             // OpenID Connect Core 1.0, section 5.3.2: the claims must not come from the token of another user.
             guard more.sub == token.sub else {
-                throw IdentityError(.provider, "the userinfo endpoint answered for somebody else than the ID token")
+                throw IdentityError(.provider, "the userinfo endpoint returned a different sub than the ID token")
             }
             profile = profile.completed(by: more.profile)
         }
@@ -197,7 +197,7 @@ public actor OpenIDProvider: Provider {
             // It may be signed with a key that we have not seen yet.
             let keys = try await currentKeys(fresherThan: Self.retrySeconds)
             guard let again = try? await keys.verify(token, as: IDToken.self) else {
-                throw wrong("has a wrong signature")
+                throw wrong("has an invalid signature")
             }
             return again
         }
@@ -215,7 +215,7 @@ public actor OpenIDProvider: Provider {
         let found = try await http.get("\(base)/.well-known/openid-configuration", as: Discovery.self)
         guard found.issuer == issuer else {
             throw IdentityError(
-                .provider, "the provider calls itself '\(found.issuer)'; set oidc-issuer to exactly that")
+                .provider, "the provider's issuer is '\(found.issuer)'; set oidc-issuer to exactly this value")
         }
         discovered = (found, Date())
         return found

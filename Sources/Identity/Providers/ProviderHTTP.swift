@@ -57,14 +57,14 @@ struct ProviderHTTP: Sendable {
         }
         // GitHub reports errors with status 200, others with 400, both in the same format.
         let problem = try? JSONDecoder().decode(Problem.self, from: Data(answer.body.readableBytesView))
-        if let problem { throw IdentityError(.provider, "\(address.authority) says: \(problem.sentence)") }
+        if let problem { throw IdentityError(.provider, "\(address.authority) returned an error: \(problem.sentence)") }
         guard (200..<300).contains(answer.status) else {
-            throw IdentityError(.provider, "\(address.authority) answered \(answer.status)")
+            throw IdentityError(.provider, "\(address.authority) responded with \(answer.status)")
         }
         do {
             return try JSONDecoder().decode(Value.self, from: Data(answer.body.readableBytesView))
         } catch {
-            throw IdentityError(.provider, "\(address.authority) answered something that cannot be read")
+            throw IdentityError(.provider, "\(address.authority) sent a response that cannot be read")
         }
     }
 
@@ -82,7 +82,7 @@ struct ProviderHTTP: Sendable {
         if let address = WebAddress(url, scheme: "http"), ["127.0.0.1", "localhost", "::1"].contains(address.host) {
             return (address, true)
         }
-        throw IdentityError(.provider, "'\(url.prefix(200))' is no https:// address")
+        throw IdentityError(.provider, "'\(url.prefix(200))' is not an https:// address")
     }
 
     static func url(_ base: String, _ query: [(String, String)]) -> String {

@@ -19,7 +19,7 @@ extension LinkEngine {
             if phase == .greeting && configuration.side == .server
                 && reader.waitingBytes > LinkLimits.helloBytes + LinkFrameHeader.size
             {
-                throw LinkError(.protocolError, "more than a HELLO came before the link was open")
+                throw LinkError(.protocolError, "more than a HELLO was received before the link was open")
             }
         } catch { fail(error) }
     }
@@ -37,7 +37,7 @@ extension LinkEngine {
             return
         case .open, .accept, .reject, .data, .fin, .reset, .credit, .ping, .pong, .call, .answer: break
         }
-        guard phase == .open else { throw LinkError(.protocolError, "\(type) came before the link was open") }
+        guard phase == .open else { throw LinkError(.protocolError, "\(type) was received before the link was open") }
         switch type {
         case .open: try receiveOpen(stream, payload, now)
         case .accept: try receiveAccept(stream)
@@ -62,12 +62,12 @@ extension LinkEngine {
 
     private func receiveGreeting(_ type: LinkFrameType, _ payload: ByteBuffer, _ now: NIODeadline) throws(LinkError) {
         guard phase == .greeting, (type == .hello) == (configuration.side == .server) else {
-            throw LinkError(.protocolError, "\(type) came at a wrong time")
+            throw LinkError(.protocolError, "\(type) was received at the wrong time")
         }
         if type == .welcome {
             let welcome = try decode(LinkWelcome.self, payload)
             guard welcome.version == LinkWelcome.version else {
-                throw LinkError(.version, "the server speaks version \(welcome.version) of the link")
+                throw LinkError(.version, "the server uses version \(welcome.version) of the link protocol")
             }
             begin(credit: welcome.credit, maxStreams: welcome.maxStreams, now: now)
             events.append(.welcome(welcome))
@@ -78,7 +78,8 @@ extension LinkEngine {
             let hello = try decode(LinkHello.self, payload)
             guard hello.versions.contains(LinkWelcome.version) else {
                 throw LinkError(
-                    .version, "this server speaks version \(LinkWelcome.version) of the link; install a newer Postern")
+                    .version,
+                    "this server uses version \(LinkWelcome.version) of the link protocol; install a newer Postern")
             }
             helloSeen = true
             events.append(.hello(hello))
@@ -105,7 +106,7 @@ extension LinkEngine {
         let open = try decode(LinkOpen.self, payload)
         highestPeerStream = id
         guard urgent.readableBytes < LinkLimits.urgentBytes else {
-            throw LinkError(.flood, "the other side reads nothing and goes on asking")
+            throw LinkError(.flood, "the other side sends requests without reading the responses")
         }
         guard theirStreams < configuration.maxStreams, reserveForNewStream(now: now) else {
             lateBytes += LinkLimits.initialCredit
@@ -119,7 +120,7 @@ extension LinkEngine {
     }
 
     private func receiveAccept(_ id: UInt32) throws(LinkError) {
-        guard !isOfPeer(id) else { throw LinkError(.protocolError, "ACCEPT of one's own stream") }
+        guard !isOfPeer(id) else { throw LinkError(.protocolError, "ACCEPT for a stream of the sender") }
         guard let stream = try stream(id) else { return }
         guard stream.phase == .opening else { throw LinkError(.protocolError, "a second ACCEPT of stream \(id)") }
         stream.phase = .open
@@ -127,7 +128,7 @@ extension LinkEngine {
     }
 
     private func receiveReject(_ id: UInt32, _ payload: ByteBuffer) throws(LinkError) {
-        guard !isOfPeer(id) else { throw LinkError(.protocolError, "REJECT of one's own stream") }
+        guard !isOfPeer(id) else { throw LinkError(.protocolError, "REJECT for a stream of the sender") }
         guard let stream = try stream(id) else { return }
         guard stream.phase == .opening else {
             throw LinkError(.protocolError, "REJECT of stream \(id), which was accepted")
@@ -138,19 +139,19 @@ extension LinkEngine {
     }
 
     private func receiveData(_ id: UInt32, _ length: Int, _ now: NIODeadline) throws(LinkError) {
-        guard phase == .open else { throw LinkError(.protocolError, "DATA came before the link was open") }
+        guard phase == .open else { throw LinkError(.protocolError, "DATA was received before the link was open") }
         if length == 0, !empties.take(now: now) { throw LinkError(.flood, "too many empty frames") }
         dataStream = try stream(id)
         guard let stream = dataStream else {
             lateBytes -= length
             guard lateBytes >= 0 else {
-                throw LinkError(.flowControl, "more came for a closed stream than it was granted")
+                throw LinkError(.flowControl, "a closed stream received more than its credit")
             }
             return
         }
-        guard stream.finalOffset == nil else { throw LinkError(.protocolError, "DATA behind FIN on stream \(id)") }
+        guard stream.finalOffset == nil else { throw LinkError(.protocolError, "DATA after FIN on stream \(id)") }
         guard stream.received + UInt64(length) <= stream.granted else {
-            throw LinkError(.flowControl, "stream \(id) sent more than it was granted")
+            throw LinkError(.flowControl, "stream \(id) sent more than its credit")
         }
     }
 
@@ -197,10 +198,10 @@ extension LinkEngine {
         guard let stream = try stream(id) else { return }
         guard consumed <= stream.sent + (stream.finSent ? 1 : 0), limit >= stream.sendLimit,
             limit <= stream.sent + UInt64(2 * LinkLimits.windowBytes)
-        else { throw LinkError(.flowControl, "CREDIT of stream \(id) is out of its bounds") }
+        else { throw LinkError(.flowControl, "CREDIT of stream \(id) is out of bounds") }
         let isFinal = stream.finSent && consumed == stream.sent + 1
         if limit == stream.sendLimit && !isFinal && !empties.take(now: now) {
-            throw LinkError(.flood, "too much CREDIT that grants nothing")
+            throw LinkError(.flood, "too many CREDIT frames without new credit")
         }
         stream.sendLimit = limit
         if isFinal {
@@ -216,7 +217,7 @@ extension LinkEngine {
         var payload = payload
         let id: UInt32 = payload.readInteger() ?? 0
         if type == .answer {
-            guard callsSent.remove(id) != nil else { throw LinkError(.protocolError, "ANSWER \(id) to no call") }
+            guard callsSent.remove(id) != nil else { throw LinkError(.protocolError, "ANSWER \(id) without a call") }
             return events.append(.answer(id, payload))
         }
         guard callAllowance.take(now: now) else { throw LinkError(.flood, "too many calls in a second") }
@@ -229,7 +230,7 @@ extension LinkEngine {
     private func receivePing(_ payload: ByteBuffer, _ now: NIODeadline) throws(LinkError) {
         guard pings.take(now: now) else { throw LinkError(.flood, "too many pings in a second") }
         guard urgent.readableBytes < LinkLimits.urgentBytes else {
-            throw LinkError(.flood, "the other side reads nothing and goes on asking")
+            throw LinkError(.flood, "the other side sends requests without reading the responses")
         }
         urgent.writeFrame(.pong, payload)
     }

@@ -60,7 +60,7 @@ extension LinkEngine {
         guard stream.phase != .closed, phase == .open else { return }
         forget(stream)
         guard openResets.count < LinkLimits.openResets else {
-            return fail(LinkError(.flood, "the other side answers no resets"))
+            return fail(LinkError(.flood, "the other side does not answer resets"))
         }
         openResets.insert(stream.id)
         urgent.writeReset(stream.id, code)
@@ -172,7 +172,7 @@ extension LinkEngine {
             : JSONText.encode(
                 LinkAnswer(
                     error: ErrorResource(
-                        statusCode: 500, message: "The answer is longer than a link carries.", code: "too_long")))
+                        statusCode: 500, message: "The response is too long.", code: "too_long")))
         guard phase == .open, callsReceived.contains(call), !callsAnswered.contains(call) else { return }
         callsAnswered.insert(call)
         append(.answer, call, json)
@@ -205,7 +205,7 @@ extension LinkEngine {
         if let pingSentAt {
             // Any data that arrived since the ping is as good as its answer.
             if now - max(pingSentAt, heardAt) >= LinkLimits.deadAfterPing {
-                return fail(LinkError(.silent, "nothing was heard from the other side for 25 s"))
+                return fail(LinkError(.silent, "nothing was received from the other side for 25 s"))
             }
             if heardAt > pingSentAt && now - pingSentAt >= LinkLimits.deadAfterPing {
                 self.pingSentAt = nil

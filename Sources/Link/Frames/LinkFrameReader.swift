@@ -73,10 +73,10 @@ struct LinkFrameReader {
     private mutating func begin(_ header: LinkFrameHeader) throws(LinkError) -> Part? {
         guard let type = LinkFrameType(rawValue: header.type) else {
             guard skipsUnknown, header.flags & LinkFrameHeader.mayBeIgnored != 0 else {
-                throw LinkError(.protocolError, "a frame of type \(header.type) is not known here")
+                throw LinkError(.protocolError, "frame type \(header.type) is unknown")
             }
             guard header.length <= LinkLimits.dataBytes else {
-                throw LinkError(.protocolError, "a frame of \(header.length) bytes is longer than any may be")
+                throw LinkError(.protocolError, "a frame of \(header.length) bytes exceeds the limit")
             }
             if header.length > 0 { state = .skipping(missing: Int(header.length)) }
             return nil

@@ -38,7 +38,7 @@ public struct AccountAdministration: Sendable {
     /// - Throws: ``Refusal`` `.invalid`, `.nameTaken`; ``StorageError``.
     public func invite(name: String, plan: Plan?, isAdmin: Bool) async throws -> String {
         guard AccountRules.isUsername(name) else {
-            throw Refusal(.invalid, "name: '\(name)' is no account name; use \(AccountRules.usernameRule).")
+            throw Refusal(.invalid, "name: '\(name)' is not an account name; use \(AccountRules.usernameRule).")
         }
         return try await database.write { [actor] in
             try Self.make(name, plan, isAdmin, actor, .now(), in: $0).linkSecret

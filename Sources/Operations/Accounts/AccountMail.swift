@@ -35,29 +35,29 @@ public struct AccountMail: Sendable {
 
     public func verification(to address: String, secret: String, username: String) async {
         await send(
-            to: address, "Prove your e-mail address",
+            to: address, "Verify your e-mail address",
             """
             Hello \(username),
 
-            please open this link to show that this address is yours; it works once, for a day:
+            please open this link to verify your e-mail address; it works once and expires after a day:
 
             \(publicURL ?? "")/verify/\(secret)
 
-            If you did not ask for it, do nothing.
+            If you did not request this, ignore this mail.
             """)
     }
 
     public func reset(to address: String, secret: String, username: String) async {
         await send(
-            to: address, "A new password",
+            to: address, "Reset your password",
             """
             Hello \(username),
 
-            with this link you choose a new password; it works once, for an hour:
+            use this link to set a new password; it works once and expires after an hour:
 
             \(publicURL ?? "")/reset/\(secret)
 
-            If you did not ask for it, do nothing: your password stays as it is.
+            If you did not request this, ignore this mail: your password is not changed.
             """)
     }
 
@@ -67,7 +67,7 @@ public struct AccountMail: Sendable {
             """
             Hello,
 
-            \(inviter) invites you to \(organisation) on this Postern; the link works once, for a week:
+            \(inviter) invites you to \(organisation) on this Postern; the link works once and expires after a week:
 
             \(publicURL ?? "")/invitation/\(secret)
             """)
@@ -99,15 +99,15 @@ public struct AccountMail: Sendable {
 
                     \(sentence)
 
-                    Who tried what from where is in the server's audit log: \(publicURL ?? "")/administration/audit
+                    Details are in the server's audit log: \(publicURL ?? "")/administration/audit
                     """)
             }
-        } catch { logger.error("an alert was not sent", metadata: ["error": "\(error)"]) }
+        } catch { logger.error("alert not sent", metadata: ["error": "\(error)"]) }
     }
 
     /// Notifies an old address of a change.
     public func tell(_ address: String, _ username: String, _ sentence: String) async {
-        await send(to: address, "Something changed in your account", "Hello \(username),\n\n\(sentence)\n")
+        await send(to: address, "Your account was changed", "Hello \(username),\n\n\(sentence)\n")
     }
 
     /// Notifies an account's owner of an action that only the owner should have done.
@@ -116,7 +116,7 @@ public struct AccountMail: Sendable {
         let user = try? await database.read { try User.find(id: userId, in: $0) }
         guard let user, let address = user.email, user.emailVerifiedAt != nil else { return }
         await send(
-            to: address, "Something changed in your account",
+            to: address, "Your account was changed",
             """
             Hello \(user.username),
 
@@ -132,7 +132,7 @@ public struct AccountMail: Sendable {
             try await sender.send(to: address, subject: subject, text: text)
         } catch {
             // The person notices that no mail arrives. The owner needs the reason.
-            logger.error("a mail was not sent", metadata: ["error": "\(error)", "subject": "\(subject)"])
+            logger.error("mail not sent", metadata: ["error": "\(error)", "subject": "\(subject)"])
         }
     }
 }

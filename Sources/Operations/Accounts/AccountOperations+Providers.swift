@@ -17,8 +17,8 @@ extension AccountOperations {
             let isKnown = try identity.user(in: connection) != nil
             return (try identity.signIn(mayRegister: mayRegister, now: .now(), in: connection), isKnown)
         }
-        guard user.disabledAt == nil else { throw Refusal(.notAllowed, "This account is not in use any more.") }
-        if !isKnown { await mail.warn(userId: user.id, "\(provider.title) can sign you in from now on.") }
+        guard user.disabledAt == nil else { throw Refusal(.notAllowed, "This account is disabled.") }
+        if !isKnown { await mail.warn(userId: user.id, "You can now sign in with \(provider.title).") }
         return user
     }
 

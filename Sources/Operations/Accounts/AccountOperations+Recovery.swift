@@ -18,7 +18,7 @@ extension AccountOperations {
             try Audit.record(
                 .passwordChanged, target: caller.user.username, by: caller, now: now, in: connection.tenant(id))
         }
-        await mail.warn(userId: id, "Your password was changed. Other sign-ins of yours were ended.")
+        await mail.warn(userId: id, "Your password was changed. Your other sign-ins were ended.")
     }
 
     /// Sends a reset link to a verified address. The response is the same whether or not an account has this address.
@@ -39,7 +39,7 @@ extension AccountOperations {
                 try OneTimeLink.create(.resetPassword, userId: found.id, now: .now(), in: $0)
             }
             await mail.reset(to: email, secret: secret, username: found.username)
-        } catch { logger.error("a reset link was not made", metadata: ["error": "\(error)"]) }
+        } catch { logger.error("cannot create a reset link", metadata: ["error": "\(error)"]) }
     }
 
     /// Sets a password with a link's secret. If there already was a password, all sign-ins end and tokens are revoked.
@@ -61,7 +61,7 @@ extension AccountOperations {
             return user
         }
         await mail.warn(
-            userId: user.id, "Your password was set anew with a link. All sign-ins and tokens of yours were ended.")
+            userId: user.id, "Your password was reset with a link. All your sign-ins and tokens were revoked.")
         return user
     }
 
@@ -73,7 +73,7 @@ extension AccountOperations {
             let now = Timestamp.now()
             let (user, email) = try OneTimeLink.use(.verifyEmail, secret: secret, now: now, in: connection)
             guard user.id == caller.user.id else {
-                throw Refusal(.link, "This link is for the account \(user.username); sign in with that one.")
+                throw Refusal(.link, "This link is for the account \(user.username); sign in with that account.")
             }
             try user.setEmail(email, verifiedAt: now, in: connection)
             try Audit.record(
@@ -82,7 +82,7 @@ extension AccountOperations {
         }
         if let old, old != email {
             await mail.tell(
-                old, caller.user.username, "The address of your account is \(email ?? "") now, and not this one.")
+                old, caller.user.username, "The address of your account was changed from this one to \(email ?? "").")
         }
     }
 
@@ -91,7 +91,7 @@ extension AccountOperations {
     public func setEmail(_ email: String, password: String?, of caller: Caller) async throws {
         let email = try AccountRules.email(email)
         guard mail.isOn else {
-            throw Refusal(.mailOff, "This server sends no mail, so that no address can be proved.")
+            throw Refusal(.mailOff, "This server does not send e-mail, so addresses cannot be verified.")
         }
         try await confirm(password, of: caller)
         try countAttempt(resets, "account \(caller.user.id)", "mails to the account \(caller.user.username)")
@@ -106,7 +106,8 @@ extension AccountOperations {
     private func confirm(_ password: String?, of caller: Caller) async throws {
         let id = caller.user.id
         guard let stored = try await database.read({ try Password.hash(userId: id, in: $0) }) else { return }
-        try countAttempt(byAccount, "account \(id)", "passwords of the account \(caller.user.username)", .account)
+        try countAttempt(
+            byAccount, "account \(id)", "password attempts for the account \(caller.user.username)", .account)
         guard try await hasher.check(password ?? "", against: stored).isRight else {
             throw Refusal(.passwordWrong, "The password is wrong.")
         }

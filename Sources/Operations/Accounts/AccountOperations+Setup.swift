@@ -15,7 +15,7 @@ extension AccountOperations {
     ///   violates; ``StorageError``.
     public func setUp(secret: String, username: String, password: String) async throws -> (User, APIToken) {
         // Checked before the hash, which costs more than a lookup.
-        guard try await isSetupLinkGood(secret) else { throw Refusal(.setUp, "This link does not work any more.") }
+        guard try await isSetupLinkGood(secret) else { throw Refusal(.setUp, "This link is no longer valid.") }
         let name = try AccountRules.username(username)
         let hash = try await hasher.hash(try AccountRules.password(password))
         return try await database.write {

@@ -44,7 +44,7 @@ public struct AccountOperations: Sendable {
         byAddress = AttemptLimiter(AccountSettings.signInsPerAddress, per: AccountSettings.signInWindow) {
             alerts.raise(
                 .stranger,
-                "Sign-ins from more than \(AttemptLimiter.capacity) addresses; IPv6 addresses are counted by their /48 now."
+                "Sign-ins from more than \(AttemptLimiter.capacity) addresses; IPv6 addresses are now counted per /48."
             )
         }
     }
@@ -110,7 +110,7 @@ public struct AccountOperations: Sendable {
         guard try await database.write({ try SecondFactor.take(code, userId: user.id, now: .now(), in: $0) }) else {
             try await note(.signedIn, .failed, "second factor", user: user, login: user.username, source)
             throw Refusal(
-                .signInCode, "This code is wrong, or was used already; wait for the next one.")
+                .signInCode, "This code is wrong or was already used; wait for the next one.")
         }
         codes.reset("account \(user.id)")
     }
@@ -185,8 +185,11 @@ public struct AccountOperations: Sendable {
             let name = (user ?? nil)?.username ?? signIn.userId
             alerts.raise(
                 .account,
-                "A refresh token of the account \(name) came twice: one was stolen, and the sign-in was ended.")
-            await mail.warn(userId: signIn.userId, "Somebody used an old key of one of your sign-ins; it was ended.")
+                "A refresh token of the account \(name) was used twice: one copy was stolen, and the sign-in was ended."
+            )
+            await mail.warn(
+                userId: signIn.userId,
+                "Somebody used an old refresh token of one of your sign-ins; the sign-in was ended.")
             throw Refusal.unauthorized
         case .unknown: throw Refusal.unauthorized
         }
@@ -213,7 +216,7 @@ public struct AccountOperations: Sendable {
         try countAttempt(registrations, source.address, "registrations from one address")
         guard settings.registration == .open || (settings.registration == .invited && invitation != nil) else {
             throw Refusal(
-                .registration, "This server makes no accounts for strangers; ask its owner for an invitation.")
+                .registration, "Registration is closed on this server; ask its owner for an invitation.")
         }
         var joinsNow = true
         if let invitation {
@@ -263,7 +266,7 @@ public struct AccountOperations: Sendable {
     ) throws {
         guard case .wait(let seconds, let isNew) = limiter.begin(key) else { return }
         // Once for each block, not for each attempt.
-        if isNew { alerts.raise(kind, "Too many \(what); further ones wait \(seconds) s.") }
+        if isNew { alerts.raise(kind, "Too many \(what); further attempts are refused for \(seconds) s.") }
         throw Refusal.rateLimited(retryAfter: seconds)
     }
 

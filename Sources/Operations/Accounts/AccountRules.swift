@@ -41,13 +41,13 @@ public enum AccountRules {
     }
 
     public static func email(_ text: String) throws -> String {
-        guard isEmail(text) else { throw Refusal.badRequest("email: '\(text.prefix(64))' is no address.") }
+        guard isEmail(text) else { throw Refusal.badRequest("email: '\(text.prefix(64))' is not an e-mail address.") }
         return text.lowercased()
     }
 
     public static var passwordRule: String {
         let range = AccountSettings.passwordLength
-        return "use \(range.lowerBound) to \(range.upperBound) characters; a few random words are good"
+        return "use \(range.lowerBound) to \(range.upperBound) characters, for example a few random words"
     }
 
     public static func isPassword(_ text: String) -> Bool {

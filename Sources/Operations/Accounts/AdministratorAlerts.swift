@@ -62,7 +62,7 @@ public struct AdministratorAlerts: Sendable {
         case .go: await mail.alert(sentence)
         case .wait(let seconds, true):
             await mail.alert(
-                "\(sentence)\n\nThis happens often now. For \(seconds / 60) minutes further alerts are in the audit log only."
+                "\(sentence)\n\nAlerts are frequent now. For \(seconds / 60) minutes further alerts are recorded in the audit log only."
             )
         case .wait: break
         }

@@ -78,7 +78,7 @@ public struct CredentialOperations: Sendable {
             return try body(connection)
         }
         guard let done else {
-            throw Refusal(.code, "This code is wrong, or was used already; wait for the next one.")
+            throw Refusal(.code, "This code is wrong or was already used; wait for the next one.")
         }
         codes.reset(caller.user.id)
         return done
@@ -103,7 +103,7 @@ public struct CredentialOperations: Sendable {
         try await database.write(essential: true) { connection in
             let now = Timestamp.now()
             guard let signIn = try SignIn.find(id: id, now: now, in: connection), signIn.userId == caller.user.id else {
-                throw Refusal(.notFound, "There is no such sign-in of yours.")
+                throw Refusal(.notFound, "You have no such sign-in.")
             }
             try signIn.end(.signedOut, now: now, in: connection)
             try record(.signedOut, signIn.client, caller, connection)

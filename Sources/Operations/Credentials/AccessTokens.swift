@@ -159,7 +159,8 @@ public final class AccessTokens: Sendable {
         } catch let error as StorageError {
             // Keep signing with the old key: refusing sign-ins would not fix the write error.
             if believed.isEmpty { throw error }
-            logger.error("no new key for access tokens; the old one goes on", metadata: ["error": "\(error)"])
+            logger.error(
+                "cannot create a new key for access tokens; the old key stays in use", metadata: ["error": "\(error)"])
             return believed
         }
     }

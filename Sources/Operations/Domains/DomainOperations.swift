@@ -158,7 +158,7 @@ public struct DomainOperations: Sendable {
             throw Refusal.rateLimited(retryAfter: seconds)
         }
         guard let lookup else {
-            throw Refusal(.notPossible, "This server cannot look names up; ask its owner.")
+            throw Refusal(.notPossible, "This server cannot look up names in DNS; ask its owner.")
         }
         let proof: String?
         switch await lookup.proof(domain.proof, at: domain.proofName) {
@@ -211,14 +211,15 @@ public struct DomainOperations: Sendable {
             throw Refusal(.notFound, "There is no tunnel \(named.prefix(64)); 'postern tunnel list' shows all.")
         }
         guard tunnel.kind != .tcp, let name = tunnel.name else {
-            throw Refusal(.notPossible, "\(tunnel.place) is a port, and has no names; choose an http or tls tunnel.")
+            throw Refusal(
+                .notPossible, "\(tunnel.place) is a port and has no host names; choose an http or tls tunnel.")
         }
         if let passesThrough, passesThrough != (tunnel.kind == .tls) {
             throw Refusal(
                 .notPossible,
                 passesThrough
-                    ? "\(name) is an http tunnel, whose TLS ends at this server; open one with 'postern tls' for passthrough."
-                    : "\(name) is a tls tunnel, whose TLS ends at the machine; open one with 'postern http' for termination."
+                    ? "\(name) is an http tunnel, whose TLS is terminated at this server; open one with 'postern tls' for passthrough."
+                    : "\(name) is a tls tunnel, whose TLS is terminated at the machine; open one with 'postern http' for termination."
             )
         }
         return tunnel

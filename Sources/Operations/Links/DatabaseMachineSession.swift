@@ -17,7 +17,7 @@ extension DatabaseTunnelAuthority {
             let known = try await database.read { try Machine.known(key: key, in: $0) }
             if let wait = limiter.take(known.map { "machine \($0.id)" } ?? source) {
                 return .failure(
-                    LinkError(.busy, "Too many links; try again in \(wait) s.", retryAfter: wait * 1000))
+                    LinkError(.busy, "Too many connections; try again in \(wait) s.", retryAfter: wait * 1000))
             }
             guard known != nil else { throw Refusal.machineUnknown }
             let (machine, caller) = try await database.write {
@@ -34,8 +34,8 @@ extension DatabaseTunnelAuthority {
             let code: LinkError.Code = refusal.code == .hostLimit ? .exhausted : .unauthorized
             return .failure(LinkError(code, refusal.message))
         } catch {
-            logger.error("a machine cannot be let in", metadata: ["error": "\(error)"])
-            return .failure(LinkError(.busy, "The server cannot look this machine up now; try again in a moment."))
+            logger.error("cannot authenticate a machine", metadata: ["error": "\(error)"])
+            return .failure(LinkError(.busy, "The server cannot look up this machine now; try again in a moment."))
         }
     }
 
@@ -52,7 +52,7 @@ extension DatabaseTunnelAuthority {
                     .machineConnected, target: machine?.id ?? "", detail: refusal.message, result: .refused,
                     actor: actor, now: .now(), in: database.tenant(machine?.organisationId ?? Audit.appliance))
             }
-        } catch { logger.error("a refused machine is not in the audit log", metadata: ["error": "\(error)"]) }
+        } catch { logger.error("cannot record a refused machine in the audit log", metadata: ["error": "\(error)"]) }
     }
 }
 
@@ -155,7 +155,7 @@ struct DatabaseMachineSession: MachineSession {
                 try Machine.disconnected(
                     id: machine.id, link: linkId, isFinal: isFinal, other: other, now: .now(), in: $0)
             }
-        } catch { link.logger.error("a machine's end is not written down", metadata: ["error": "\(error)"]) }
+        } catch { link.logger.error("cannot record that a machine disconnected", metadata: ["error": "\(error)"]) }
     }
 
     func isDuplicated(from addresses: [String]) async { await told.tell(machine, of: link.caller, from: addresses) }

@@ -42,7 +42,7 @@ public struct DatabaseTunnelAuthority: TunnelAuthority {
     public func admit(token: String, from address: String) async -> Result<any LinkSession, LinkError> {
         let key = ClientAddress(address)?.key ?? address
         if let wait = limiter.take(key) {
-            return .failure(LinkError(.busy, "Too many links from this address; try again in \(wait) s."))
+            return .failure(LinkError(.busy, "Too many connections from this address; try again in \(wait) s."))
         }
         do {
             guard let caller = try await authenticator.caller(token: token, address: key) else {
@@ -58,8 +58,8 @@ public struct DatabaseTunnelAuthority: TunnelAuthority {
         } catch let refusal as Refusal {
             return .failure(LinkError(.unauthorized, refusal.message))
         } catch {
-            logger.error("a link cannot be let in", metadata: ["error": "\(error)"])
-            return .failure(LinkError(.busy, "The server cannot look you up now; try again in a moment."))
+            logger.error("cannot authenticate a connection", metadata: ["error": "\(error)"])
+            return .failure(LinkError(.busy, "The server cannot check your token now; try again in a moment."))
         }
     }
 }
@@ -97,8 +97,8 @@ struct DatabaseLinkSession: LinkSession {
         } catch let refusal as Refusal {
             return .failure(TunnelRefusal(ErrorResource(refusal)))
         } catch {
-            logger.error("a tunnel cannot be started", metadata: ["error": "\(error)"])
-            return .failure(TunnelRefusal(503, code: "busy", "The server cannot look the tunnel up now; try again."))
+            logger.error("cannot start a tunnel", metadata: ["error": "\(error)"])
+            return .failure(TunnelRefusal(503, code: "busy", "The server cannot look up the tunnel now; try again."))
         }
     }
 
@@ -115,7 +115,7 @@ struct DatabaseLinkSession: LinkSession {
         }
         guard machine == nil || tunnel.machineId == machine else {
             throw Refusal(
-                .notAllowed, "\(tunnel.place) is not one of this machine's tunnels; its agent declares it first.")
+                .notAllowed, "\(tunnel.place) is not one of this machine's tunnels; its agent must declare it first.")
         }
         guard tunnel.userId == caller.user.id || member.may(.tunnelManage) else {
             throw Refusal(.notAllowed, "The tunnel \(tunnel.place) belongs to somebody else.")
@@ -123,7 +123,8 @@ struct DatabaseLinkSession: LinkSession {
         guard !tunnel.isPaused else { throw tunnel.pausedRefusal }
         if let port = tunnel.port, ports?.contains(port) != true {
             throw Refusal(
-                .tunnelsOff, "Port \(port) is not for tunnels any more; the server's owner has changed tunnel-ports.")
+                .tunnelsOff,
+                "Port \(port) is no longer available for tunnels; the server's owner has changed tunnel-ports.")
         }
         let allowance = caller.allowance(in: member.organisation, database)
         if usesAddressLists { try Tunnel.checkAddressLists(allowance, in: database) }
@@ -161,7 +162,7 @@ struct DatabaseLinkSession: LinkSession {
             }
         } catch let refusal as Refusal {
             return TunnelRefusal(ErrorResource(refusal))
-        } catch { return TunnelRefusal(503, code: "busy", "The server cannot look the tunnel up now; try again.") }
+        } catch { return TunnelRefusal(503, code: "busy", "The server cannot look up the tunnel now; try again.") }
     }
 
     func isStillGood() async -> Bool { await isStillGood(for: .tunnelCreate) }
@@ -198,7 +199,7 @@ struct DatabaseLinkSession: LinkSession {
             }
             return true
         } catch {
-            logger.error("what a tunnel carried cannot be written", metadata: ["error": "\(error)"])
+            logger.error("cannot write a tunnel's usage", metadata: ["error": "\(error)"])
             return false
         }
     }

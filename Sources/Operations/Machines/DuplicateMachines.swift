@@ -23,7 +23,7 @@ public struct DuplicateMachines: Sendable {
 
     func tell(_ machine: Machine, of caller: Caller, from addresses: [String]) async {
         let places = addresses.filter { !$0.isEmpty }.joined(separator: " and ")
-        let sentence = "The key of \(machine.name) is on two machines, at \(places): both are held back for a minute."
+        let sentence = "The key of \(machine.name) is on two machines, at \(places): both are blocked for a minute."
         guard events.take(machine.id) else { return }
         do {
             try await database.write { database in
@@ -31,7 +31,7 @@ public struct DuplicateMachines: Sendable {
                     .machineDuplicated, target: machine.id, detail: sentence, result: .refused, actor: .server,
                     now: .now(), in: database.tenant(machine.organisationId))
             }
-        } catch { logger.error("a duplicated machine is not in the audit log", metadata: ["error": "\(error)"]) }
+        } catch { logger.error("cannot record a duplicated machine in the audit log", metadata: ["error": "\(error)"]) }
         guard mails.take(machine.id), let mail, mail.isOn, caller.user.emailVerifiedAt != nil,
             let address = caller.user.email
         else { return }

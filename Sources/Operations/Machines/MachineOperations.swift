@@ -200,7 +200,8 @@ public struct MachineOperations: Sendable {
             let scope = database.tenant(machine.organisationId)
             try Machine.rename(id: machine.id, to: name, in: scope)
             try Audit.record(
-                .machineRenamed, target: machine.id, detail: "\(machine.name) is \(name)", by: caller, now: .now(),
+                .machineRenamed, target: machine.id, detail: "\(machine.name) is now named \(name)", by: caller,
+                now: .now(),
                 in: scope)
             return machine.id
         }

@@ -69,7 +69,7 @@ public struct OrganisationOperations: Sendable {
             if change.requiresSecondFactor == true && !caller.isStrong {
                 throw Refusal(
                     .secondFactor,
-                    "Turn on your own second factor and sign in with it first: you would lock yourself out.")
+                    "Turn on your own second factor and sign in with it first; otherwise you would lock yourself out.")
             }
             let changed = try member.organisation.change(change, in: scope.transaction)
             let detail =
@@ -86,7 +86,7 @@ public struct OrganisationOperations: Sendable {
             let end = try member.organisation.delete(now: .now(), in: scope.transaction)
             try Audit.record(
                 .organisationDeleted, target: member.organisation.name,
-                detail: "removed for good after \(end.readable)",
+                detail: "permanently deleted after \(end.readable)",
                 by: caller, now: .now(), in: scope)
             let sessions = try ShareSession.active(ownedBy: nil, in: scope)
             for one in sessions {
@@ -109,7 +109,7 @@ public struct OrganisationOperations: Sendable {
     /// Makes an organisation the default for a sign-in's requests.
     public func switchTo(_ id: String, by caller: Caller) async throws -> Caller {
         guard case .signIn(let signInId) = caller.credential else {
-            throw Refusal(.signInNeeded, "An API token is for one organisation; make one for the other.")
+            throw Refusal(.signInNeeded, "An API token is for one organisation; create another one for the other.")
         }
         return try await change(id, .tenantRead, by: caller) { _, scope in
             guard let signIn = try SignIn.find(id: signInId, now: .now(), in: scope.transaction) else {
@@ -184,11 +184,11 @@ public struct OrganisationOperations: Sendable {
         if mail.isOn, caller.user.emailVerifiedAt == nil, !caller.user.isAdmin {
             throw Refusal(
                 .emailUnproved,
-                "Prove your own e-mail address first: in your account, or with POST /auth/email; then invite.")
+                "Verify your own e-mail address before you invite others: in your account, or with POST /auth/email.")
         }
         if let email {
             guard mail.isOn else {
-                throw Refusal(.mailOff, "This server sends no mail; invite with a link, without an address.")
+                throw Refusal(.mailOff, "This server does not send e-mail; invite with a link, without an address.")
             }
             // The number of mails to strangers with a text of the sender is limited.
             for (limiter, key) in [(sent, caller.user.id), (received, email)] {
@@ -302,7 +302,7 @@ public struct OrganisationOperations: Sendable {
     /// For administrators of the server.
     public func setPlan(_ plan: String, of id: String, by caller: Caller) async throws -> Organisation {
         guard let plan = Plan(rawValue: plan) else {
-            throw Refusal.badRequest("plan is one of \(Plan.allCases.map(\.rawValue).joined(separator: ", "))")
+            throw Refusal.badRequest("plan must be one of \(Plan.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         return try await database.write { connection in
             try caller.requireAdministrator()

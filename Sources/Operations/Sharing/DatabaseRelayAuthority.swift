@@ -126,7 +126,7 @@ public struct DatabaseRelayAuthority: RelayAuthority {
     }
 
     public func seatGivenUp(peerId: String, reason: KickReason?) async {
-        await retryUntilStored("giving up a seat") {
+        await retryUntilStored("releasing a seat") {
             let unproved = try await database.write(essential: true) {
                 try GuestSeat.leave(id: peerId, isUnproved: reason == .unproved, now: .now(), in: $0)
             }
@@ -192,7 +192,7 @@ public struct DatabaseRelayAuthority: RelayAuthority {
         } catch {
             logger.error("a join failed", metadata: ["error": "\(error)"])
             return .failure(
-                RelayRefusal("The server has a problem; try again in a moment", closeCode: CloseCode.internalError))
+                RelayRefusal("An internal error occurred; try again in a moment", closeCode: CloseCode.internalError))
         }
     }
 

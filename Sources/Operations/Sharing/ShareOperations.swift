@@ -162,6 +162,6 @@ extension TimeLimit {
     init(endsAt: Timestamp, plan: Plan) {
         self.init(
             endsAtMilliseconds: endsAt.milliseconds,
-            reason: "the time for one session on the \(plan.rawValue) plan is over")
+            reason: "the session time limit of the \(plan.rawValue) plan is reached")
     }
 }

@@ -108,7 +108,7 @@ extension PeerHandler {
         guard case .joining(let joinBy) = state, let context else { return continuation.lost() }
         guard let transport else {
             continuation.lost()
-            return close(code: CloseCode.internalError, reason: "this connection cannot go to its room")
+            return close(code: CloseCode.internalError, reason: "this connection cannot be moved to its session")
         }
         let (relay, handoff) = (self.relay, handoff(joinBy: joinBy))
         do {
@@ -122,7 +122,7 @@ extension PeerHandler {
             moved.whenFailure { _ in continuation.lost() }
         } catch {
             continuation.lost()
-            close(code: CloseCode.tooSlow, reason: "your connection could not be taken to its room; try again")
+            close(code: CloseCode.tooSlow, reason: "your connection could not be moved to its session; try again")
         }
     }
 

@@ -80,7 +80,7 @@ extension PeerHandler {
             return
         case .new(let joinBy) where now >= joinBy:
             return close(
-                code: CloseCode.badMessage, reason: "nobody joined within \(WireLimits.firstMessageSeconds) s")
+                code: CloseCode.badMessage, reason: "no join within \(WireLimits.firstMessageSeconds) s")
         case .new, .joining, .seated, .moved, .closing: break
         }
         if now >= checkAt { checkLiveness(now) }

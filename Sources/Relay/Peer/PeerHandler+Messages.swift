@@ -26,7 +26,7 @@ extension PeerHandler {
     private func hold(_ message: WebSocketMessage) {
         let bytes = held.reduce(message.payload.readableBytes) { $0 + $1.payload.readableBytes }
         guard held.count < RelayConfiguration.messagesWhileJoining, bytes <= RelayConfiguration.bytesWhileJoining else {
-            return close(code: CloseCode.badMessage, reason: "wait for the answer to the join")
+            return close(code: CloseCode.badMessage, reason: "wait for the response to the join")
         }
         held.append(message)
     }
@@ -53,7 +53,8 @@ extension PeerHandler {
             seat.room.receive(message.payload, from: seat.slot, attachment: seat.attachment)
         case .new, .seated:
             guard message.kind == .text else {
-                let reason = door == nil ? "join before you send frames" : "send strings: binary packets are not spoken"
+                let reason =
+                    door == nil ? "join before you send frames" : "send strings: binary packets are not supported"
                 return close(code: CloseCode.badMessage, reason: reason)
             }
             receiveText(message.payload)
@@ -113,7 +114,7 @@ extension PeerHandler {
             warnOfGap()
         case .overflowed:
             isTaken = false
-            close(code: CloseCode.tooSlow, reason: "you receive more slowly than the room sends")
+            close(code: CloseCode.tooSlow, reason: "you receive more slowly than the session sends")
         }
         countQueue(outbox.queuedBytes)
         return isTaken
@@ -150,7 +151,7 @@ extension PeerHandler {
         case .seated: deliver(bytes, .control)
         case .new, .joining:
             guard context?.channel.isWritable == true else {
-                return close(code: CloseCode.tooSlow, reason: "you ask faster than you read the answers")
+                return close(code: CloseCode.tooSlow, reason: "you send requests faster than you read the responses")
             }
             write(bytes)
         }

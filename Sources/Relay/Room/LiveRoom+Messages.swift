@@ -170,7 +170,7 @@ extension LiveRoom {
         if !isWithin {
             link.close(
                 code: CloseCode.rateLimited,
-                reason: "a guest sends at most \(RelayConfiguration.guestBytesPerSecond) bytes per second")
+                reason: "a guest may send at most \(RelayConfiguration.guestBytesPerSecond) bytes per second")
         }
         return isWithin
     }

@@ -123,7 +123,7 @@ public struct Room {
         var actions: [Action] = []
         if case .hosted(let host) = stage {
             actions.append(
-                .close(host.slot, code: CloseCode.replaced, reason: "another host connection took this seat"))
+                .close(host.slot, code: CloseCode.replaced, reason: "another host connection replaced this one"))
         }
         hostAttachments += 1
         let host = Member(
@@ -323,7 +323,7 @@ public struct Room {
 
     public mutating func accept(_ header: FrameHeader, from slot: Slot) -> FrameVerdict {
         guard header.kind.isFromHost == (slot == FrameHeader.hostSlot) else {
-            return .violation(MessageError("frame kind \(header.kind.rawValue) is not yours to send"))
+            return .violation(MessageError("you may not send frame kind \(header.kind.rawValue)"))
         }
         switch header.kind {
         case .broadcast:
@@ -331,7 +331,7 @@ public struct Room {
                 return .violation(MessageError("broadcast \(header.sequence) does not follow \(newestSequence)"))
             }
             guard numbering.take(header.sequence) else {
-                return .violation(MessageError("broadcasts are numbered from 1 to 2^62"))
+                return .violation(MessageError("broadcasts must be numbered from 1 to 2^62"))
             }
             return .broadcast
         case .direct, .snapshot:

@@ -37,7 +37,7 @@ enum SocketIOPacket: Equatable {
         case UInt8(ascii: "1"): return .close
         case UInt8(ascii: "2"):
             guard rest.readableBytes <= pingBytes else {
-                throw MessageError("a ping is at most \(pingBytes) bytes long")
+                throw MessageError("a ping must be at most \(pingBytes) bytes long")
             }
             return .ping(rest)
         case UInt8(ascii: "3"): return .pong

@@ -76,7 +76,7 @@ package final class HostGuest {
     /// Shown to people: the guest's own name and its account.
     package var title: String {
         if hasAccount { return ownName.map { "\($0) (\(username))" } ?? username }
-        return ownName.map { "\($0) (no account)" } ?? "somebody without an account"
+        return ownName.map { "\($0) (no account)" } ?? "a guest without an account"
     }
 
     /// The account's name; nil without an account.

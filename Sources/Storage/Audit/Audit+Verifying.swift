@@ -48,12 +48,14 @@ extension Audit {
                     problems.append("event \(event.number) was changed, moved or inserted, or the one before it was")
                 }
                 if let digest = anchored.removeValue(forKey: event.number), digest != Hexadecimal.text(event.digest) {
-                    problems.append("event \(event.number) is not the one that the server's log knows")
+                    problems.append("event \(event.number) differs from the one recorded in the server's log")
                 }
                 (previous, last) = (event.digest, event.number)
             }
         }
-        if let gone = anchored.keys.max() { problems.append("event \(gone), which the server's log knows, is missing") }
+        if let gone = anchored.keys.max() {
+            problems.append("event \(gone), which is recorded in the server's log, is missing")
+        }
         problems += try endProblems(head, last: last, digest: previous, in: scope)
         return Verdict(organisationId: scope.organisationId, head: head, count: last, problems: problems)
     }

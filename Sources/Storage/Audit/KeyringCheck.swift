@@ -19,8 +19,8 @@ extension Keyring {
         guard !keys.isEmpty else { return }
         throw StorageError(
             .unavailable,
-            "\(database) is empty or missing, and \(keys.joined(separator: " and ")) of a server are beside it; restore a "
-                + "backup with 'postern restore', or move the keys away to begin with a new server")
+            "\(database) is empty or missing, but \(keys.joined(separator: " and ")) of a server exist; restore a "
+                + "backup with 'postern restore', or move the keys away to start a new server")
     }
 
     /// If a key is missing next to a database that was used with one, the key is lost. Creating a new key would only hide that.

@@ -111,10 +111,10 @@ public struct Caller: Sendable, Equatable {
             throw Refusal(.notAllowed, "Your role \(member.role.name) does not have \(key.rawValue); ask an admin.")
         }
         guard hasScope(key) else {
-            throw Refusal(.notAllowed, "This token was made without \(key.rawValue); make another one.")
+            throw Refusal(.notAllowed, "This token was created without \(key.rawValue); create another one.")
         }
         if member.organisation.deleteAfter != nil && !whileDeleted {
-            throw Refusal(.notFound, "This organisation is deleted; an owner can bring it back.")
+            throw Refusal(.notFound, "This organisation is deleted; an owner can restore it.")
         }
         return scopes.map(member.limited) ?? member
     }
@@ -139,16 +139,16 @@ public struct Caller: Sendable, Equatable {
     /// - Throws: ``Refusal`` `.notAllowed` for a token with restricted permissions.
     public func requireUnrestricted() throws {
         if scopes != nil {
-            throw Refusal(.notAllowed, "This token was made for less; use one without scopes, or sign in.")
+            throw Refusal(.notAllowed, "This token's scopes do not allow this; use a token without scopes, or sign in.")
         }
     }
 
     /// Requires that the caller administers the server and that the token allows it.
     /// - Throws: ``Refusal`` `.notAllowed`.
     public func requireAdministrator() throws {
-        guard user.isAdmin else { throw Refusal(.notAllowed, "This is for administrators of this server.") }
+        guard user.isAdmin else { throw Refusal(.notAllowed, "Only administrators of this server can do this.") }
         guard hasScope(.applianceManage) else {
-            throw Refusal(.notAllowed, "This token was made without \(PermissionKey.applianceManage.rawValue).")
+            throw Refusal(.notAllowed, "This token was created without \(PermissionKey.applianceManage.rawValue).")
         }
     }
 

@@ -14,7 +14,7 @@ extension StorageFeature {
 
 extension PermissionKey {
     public static let tokenCreate = PermissionKey(
-        "token:create", "make API tokens for oneself", [.owner, .admin, .member])
+        "token:create", "create API tokens for one's own account", [.owner, .admin, .member])
     /// The appliance's own permission: no organisation's role has it.
     public static let applianceManage = PermissionKey(
         "appliance:manage", "administer this server: plans, accounts, metrics", [])

@@ -36,7 +36,7 @@ public struct ExternalIdentity: Sendable {
     public func signIn(mayRegister: Bool, now: Timestamp, in database: Transaction) throws -> User {
         if let known = try user(in: database) { return known }
         if isEmailVerified, let email, let same = try User.find(verifiedEmail: email, in: database) {
-            guard same.disabledAt == nil else { throw Refusal(.notAllowed, "This account is not in use any more.") }
+            guard same.disabledAt == nil else { throw Refusal(.notAllowed, "This account is disabled.") }
             try link(to: same, now: now, in: database)
             let actor = Audit.Actor(id: same.id, name: same.username, credential: provider, address: "")
             try Audit.record(.identityLinked, target: provider, actor: actor, now: now, in: database.tenant(same.id))
@@ -44,7 +44,7 @@ public struct ExternalIdentity: Sendable {
         }
         guard mayRegister else {
             throw Refusal(
-                .registration, "This server makes no accounts for strangers; ask its owner for an invitation.")
+                .registration, "Registration is closed on this server; ask its owner for an invitation.")
         }
         let user = try User.create(username: try freeName(in: database), now: now, in: database)
         if let email { try user.setEmail(email, verifiedAt: isEmailVerified ? now : nil, in: database) }

@@ -41,7 +41,7 @@ public enum OneTimeLink {
             """, Digest.of(secret), purpose.rawValue, now
         ) { (try $0.text("user_id"), try $0.optionalText("email")) }
         guard let (id, email) = found, let user = try User.find(id: id, in: database), user.disabledAt == nil else {
-            throw Refusal(.link, "This link was used or is too old; ask for a new one.")
+            throw Refusal(.link, "This link was already used or has expired; ask for a new one.")
         }
         return (user, email)
     }

@@ -20,7 +20,7 @@ public enum SecondFactor {
     /// - Throws: ``Refusal`` `.invalid` if there is one; ``StorageError``.
     public static func begin(userId: String, now: Timestamp, in database: Transaction) throws -> [UInt8] {
         guard try !isOn(userId: userId, in: database) else {
-            throw Refusal(.notPossible, "There is a second factor already; turn it off first.")
+            throw Refusal(.notPossible, "A second factor is already set up; turn it off first.")
         }
         let seed = Array(KeyFile.random().prefix(TOTP.seedBytes))
         let sealed = try Vault.seal(seed, at: place(userId), in: database.tenant(userId))

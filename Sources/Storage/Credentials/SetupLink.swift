@@ -61,7 +61,7 @@ public struct SetupLink: Sendable {
     private static var refusal: Refusal {
         Refusal(
             .setUp,
-            "This link does not work any more, or the server is set up already; 'postern setup' on the server says which."
+            "This link is no longer valid, or the server is already set up; run 'postern setup' on the server to find out."
         )
     }
 }

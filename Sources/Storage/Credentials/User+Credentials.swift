@@ -35,6 +35,6 @@ extension User {
         guard isAdmin, try !Self.hasAdministrator(in: database) else { return }
         throw Refusal(
             .lastAdministrator,
-            "\(username) is the last administrator; make another one first with 'postern user add NAME --admin'.")
+            "\(username) is the last administrator; create another one first with 'postern user add NAME --admin'.")
     }
 }

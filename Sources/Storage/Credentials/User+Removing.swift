@@ -17,7 +17,7 @@ extension User {
         if let orphan {
             throw Refusal(
                 .lastOwner,
-                "\(username) is the last owner of the organisation \(orphan); hand it on or delete it first.")
+                "\(username) is the last owner of the organisation \(orphan); transfer or delete it first.")
         }
         // Also in other organisations: usage is recorded before the rows are deleted.
         let now = Timestamp.now()

@@ -83,7 +83,7 @@ public struct Domain: Sendable, Equatable {
         guard current >= limit else { return }
         let sentence =
             limit == 0
-            ? "Domains of your own are not part of the \(plan.rawValue) plan."
+            ? "Custom domains are not part of the \(plan.rawValue) plan."
             : "Domain limit reached (\(current)/\(limit))."
         throw Refusal(
             .domainLimit, "\(sentence) Upgrade your plan for more domains.", limit: limit, current: current, plan: plan)
@@ -226,10 +226,10 @@ public struct DomainName: Sendable, Equatable {
         else {
             throw Refusal(
                 .invalid,
-                "name: '\(typed.prefix(64))' is no host name; write it like app.example.org (xn--… beyond ASCII).")
+                "name: '\(typed.prefix(64))' is not a host name; use a name like app.example.org (xn--… beyond ASCII).")
         }
         for domain in own where text == domain || text.hasSuffix(".\(domain)") {
-            throw Refusal(.invalid, "name: \(text) is this server's own; tunnels have such names without being added.")
+            throw Refusal(.invalid, "name: \(text) belongs to this server; tunnels get such names without adding them.")
         }
         self.text = text
     }

@@ -34,7 +34,7 @@ public final class Keyring: Sendable {
         let seed = try KeyFile.load("\(stateDirectory)/\(Self.auditName)")
         do {
             audit = try Curve25519.Signing.PrivateKey(rawRepresentation: seed)
-        } catch { throw StorageError(.unavailable, "\(stateDirectory)/\(Self.auditName) is no key") }
+        } catch { throw StorageError(.unavailable, "\(stateDirectory)/\(Self.auditName) is not a valid key") }
         if let credential, let bytes = try KeyFile.read(credential) {
             masters = Mutex([MasterKey(bytes)])
             path = nil
@@ -84,7 +84,7 @@ public final class Keyring: Sendable {
     /// - Throws: ``Refusal`` if the key is a credential; ``StorageError``; errors of `rewrap`.
     func rotate<Success: Sendable>(_ rewrap: () async throws -> Success) async throws -> Success {
         guard let path else {
-            throw Refusal(.invalid, "The master key is a systemd credential; change it where it is kept.")
+            throw Refusal(.invalid, "The master key is a systemd credential; replace the credential instead.")
         }
         _ = try KeyFile.load(path + Self.nextSuffix)
         let outcome = try await rewrap()

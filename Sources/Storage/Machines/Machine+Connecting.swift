@@ -26,14 +26,14 @@ extension Machine {
         if let revokedAt = machine.revokedAt {
             throw Refusal(
                 .machineRevoked,
-                "\(machine.name) was revoked at \(revokedAt.readable); run 'postern machine enroll' on it to let it in again."
+                "\(machine.name) was revoked at \(revokedAt.readable); run 'postern machine enroll' on it to enrol it again."
             )
         }
         guard let userId = machine.userId, let user = try User.find(id: userId, in: database), user.disabledAt == nil
         else {
             throw Refusal(
                 .machineRevoked,
-                "The account that enrolled \(machine.name) is disabled or gone; run 'postern machine enroll' on it with a code of somebody else."
+                "The account that enrolled \(machine.name) is disabled or was removed; run 'postern machine enroll' on it with another user's code."
             )
         }
         let caller = Caller(
@@ -80,14 +80,15 @@ extension Machine {
             let why =
                 switch refusal.code {
                 case .secondFactor:
-                    "its organisation requires a second factor, which was not shown when it was enrolled"
+                    "its organisation requires a second factor, which was not used when it was enrolled"
                 case .notFound:
-                    "\(caller.user.username) is not in its organisation any more, or the organisation is deleted"
-                default: "\(caller.user.username) may not enrol machines any more"
+                    "\(caller.user.username) is no longer a member of its organisation, or the organisation is deleted"
+                default: "\(caller.user.username) is no longer allowed to enrol machines"
                 }
             throw Refusal(
                 .machineRevoked,
-                "\(machine.name) may not connect: \(why). Enrol it again with a code of somebody who may.")
+                "\(machine.name) is not allowed to connect: \(why). Enrol it again with a code of a user who is allowed to."
+            )
         }
     }
 

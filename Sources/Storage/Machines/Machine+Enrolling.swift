@@ -55,7 +55,7 @@ extension Machine {
         if let known, known.organisationId != scope.organisationId {
             throw Refusal(
                 .enrolment,
-                "This key belongs to a machine of another organisation; 'postern machine enroll --new-key' makes a fresh one."
+                "This key belongs to a machine of another organisation; 'postern machine enroll --new-key' creates a new one."
             )
         }
         if let known { try checkOwner(of: known, member, in: database) } else { try checkCount(in: scope) }
@@ -133,9 +133,9 @@ extension Machine {
             let name = number == 1 ? base : "\(base)-\(number)"
             let taken = try find(named: name, in: scope)
             if taken == nil || taken?.id == known?.id { return name }
-            if enrolment.name != nil { throw Refusal(.nameTaken, "Another machine is called \(name).") }
+            if enrolment.name != nil { throw Refusal(.nameTaken, "Another machine is named \(name).") }
         }
-        throw Refusal(.nameTaken, "\(nameTries) machines are called \(base) already; choose a name with --name.")
+        throw Refusal(.nameTaken, "\(nameTries) machines are already named \(base); choose a name with --name.")
     }
 }
 
@@ -167,7 +167,7 @@ public struct EnrolmentCode: Sendable, Equatable {
             ) { try $0.integer("found") } ?? 0
         guard open < openLimit else {
             throw Refusal(
-                .limit, "\(openLimit) codes of yours are open; wait until some have ended.", limit: openLimit,
+                .limit, "You have \(openLimit) open codes; wait until some have expired.", limit: openLimit,
                 current: open)
         }
         let secret = "\(RandomText.makeReadable(letters: 8))-\(RandomText.makeReadable(letters: 8))"
@@ -198,17 +198,18 @@ public struct EnrolmentCode: Sendable, Equatable {
         guard found.usedAt == nil else {
             throw Refusal(
                 .enrolment,
-                "This code was used at \(found.usedAt?.readable ?? ""), by \(used?.name ?? "a machine that is gone"). If that was not "
-                    + "you, revoke that machine, and make another code: postern machine invite")
+                "This code was used at \(found.usedAt?.readable ?? ""), by \(used?.name ?? "a removed machine"). If that was not "
+                    + "you, revoke that machine, and create another code: postern machine invite")
         }
         guard found.expiresAt > now else {
             throw Refusal(
-                .enrolment, "This code ended at \(found.expiresAt.readable); make another one: postern machine invite")
+                .enrolment,
+                "This code expired at \(found.expiresAt.readable); create another one: postern machine invite")
         }
         guard let member = try Member.find(userId: found.userId, organisationId: found.organisationId, in: database),
             member.may(.machineEnroll), member.may(.tunnelCreate), member.organisation.deleteAfter == nil,
             try Caller.Credential(claim: found.credential)?.isGood(now: now, in: database) ?? true
-        else { throw Refusal(.enrolment, "Whoever made this code may not enrol machines any more.") }
+        else { throw Refusal(.enrolment, "The creator of this code is no longer allowed to enrol machines.") }
         let actor = Audit.Actor(
             id: member.user.id, name: member.user.username, credential: "enrolment code \(found.id)", address: address)
         let machine = try Machine.enrol(
@@ -254,7 +255,7 @@ public struct EnrolmentCode: Sendable, Equatable {
         guard let found else {
             throw Refusal(
                 .enrolment,
-                "There is no such code; look for a typing mistake, or make another one: postern machine invite")
+                "There is no such code; check the spelling, or create another one: postern machine invite")
         }
         return found
     }

@@ -109,7 +109,7 @@ public struct Machine: Sendable, Equatable {
             AND revoked_at IS NULL
             """, name, id
         ) { try $0.integer("found") }
-        guard taken == nil else { throw Refusal(.nameTaken, "Another machine is called \(name).") }
+        guard taken == nil else { throw Refusal(.nameTaken, "Another machine is named \(name).") }
         try scope.run("UPDATE machines SET name = ? WHERE organisation_id = :organisation AND id = ?", name, id)
     }
 
@@ -137,7 +137,7 @@ public struct Machine: Sendable, Equatable {
         if let known = try find(key: fingerprint, in: scope.transaction),
             known.id != id || known.fingerprint == fingerprint
         {
-            throw Refusal(.enrolment, "This key is enrolled already; make another one.")
+            throw Refusal(.enrolment, "This key is already enrolled; create another one.")
         }
         try scope.run(
             "UPDATE machines SET next_fingerprint = ? WHERE organisation_id = :organisation AND id = ?", fingerprint, id

@@ -76,9 +76,9 @@ extension PermissionKey {
     public static let machineEnroll = PermissionKey(
         "machine:enroll", "enrol machines, and manage one's own", [.owner, .admin, .member])
     public static let machineRead = PermissionKey(
-        "machine:read", "see everybody's machines", [.owner, .admin, .support])
+        "machine:read", "see all machines", [.owner, .admin, .support])
     public static let machineManage = PermissionKey(
-        "machine:manage", "rename and revoke anybody's machine", [.owner, .admin])
+        "machine:manage", "rename and revoke any machine", [.owner, .admin])
 }
 
 extension PlanLimit {

@@ -37,7 +37,7 @@ public struct Invitation: Sendable, Equatable {
     ) throws -> (Invitation, secret: String) {
         guard inviter.organisation.personalOf == nil else {
             throw Refusal(
-                .notPossible, "An account's own organisation has one member; make an organisation for a team.")
+                .notPossible, "A personal organisation can have only one member; create an organisation for a team.")
         }
         try inviter.mayGrant(role)
         let open = try list(now: now, in: scope).count
@@ -148,6 +148,6 @@ public struct Invitation: Sendable, Equatable {
     }
 
     private static var refusal: Refusal {
-        Refusal(.invitation, "This invitation was used, revoked or is too old; ask for a new one.")
+        Refusal(.invitation, "This invitation was already used, was revoked or has expired; ask for a new one.")
     }
 }

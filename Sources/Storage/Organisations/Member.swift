@@ -127,7 +127,7 @@ public struct Member: Sendable, Equatable {
         scope.lock()
         let member = try existing(userId, in: scope)
         guard member.organisation.personalOf != userId else {
-            throw Refusal(.notPossible, "Nobody leaves the organisation that is the account's own.")
+            throw Refusal(.notPossible, "A member cannot leave their personal organisation.")
         }
         if userId != remover.user.id { try remover.mayGrant(member.role) }
         try scope.run("DELETE FROM memberships WHERE organisation_id = :organisation AND user_id = ?", userId)
@@ -146,13 +146,13 @@ public struct Member: Sendable, Equatable {
     /// Makes another member the owner and the current owner an admin.
     /// - Throws: ``Refusal`` `.notFound`, `.notAllowed`; ``StorageError``.
     public static func transfer(to userId: String, from owner: Member, in scope: TenantScope) throws -> Member {
-        guard owner.role.isOwner else { throw Refusal(.notAllowed, "Only an owner hands an organisation on.") }
+        guard owner.role.isOwner else { throw Refusal(.notAllowed, "Only an owner can transfer an organisation.") }
         guard owner.organisation.personalOf == nil else {
-            throw Refusal(.notPossible, "An account's own organisation stays with the account.")
+            throw Refusal(.notPossible, "A personal organisation cannot be transferred.")
         }
         scope.lock()
         _ = try existing(userId, in: scope)
-        guard userId != owner.user.id else { throw Refusal(.notPossible, "You are the owner already.") }
+        guard userId != owner.user.id else { throw Refusal(.notPossible, "You are already the owner.") }
         let change: StaticString =
             "UPDATE memberships SET role = ? WHERE organisation_id = :organisation AND user_id = ?"
         try scope.run(change, Role.BuiltIn.owner.rawValue, userId)
@@ -174,7 +174,7 @@ public struct Member: Sendable, Equatable {
             Role.BuiltIn.owner.rawValue
         ) { try $0.integer("found") }
         if owner == nil {
-            throw Refusal(.lastOwner, "This is the last owner; hand the organisation to somebody else first.")
+            throw Refusal(.lastOwner, "This is the last owner; transfer the organisation to another member first.")
         }
     }
 
@@ -182,14 +182,15 @@ public struct Member: Sendable, Equatable {
 
     /// - Throws: ``Refusal`` `.notAllowed` if this member lacks permissions of the role.
     func mayGrant(_ role: Role) throws {
-        if role.isOwner && !self.role.isOwner { throw Refusal(.notAllowed, "Only an owner makes or unmakes owners.") }
+        if role.isOwner && !self.role.isOwner { throw Refusal(.notAllowed, "Only an owner can add or remove owners.") }
         try mayGrant(role.permissions)
     }
 
     func mayGrant(_ keys: Set<PermissionKey>) throws {
         let lacking = keys.subtracting(role.permissions)
         if let first = lacking.min() {
-            throw Refusal(.notAllowed, "Nobody can grant what they lack: you do not have \(first.rawValue).")
+            throw Refusal(
+                .notAllowed, "You cannot grant a permission that you lack: you do not have \(first.rawValue).")
         }
     }
 }

@@ -120,7 +120,8 @@ public struct Organisation: Sendable, Equatable {
     /// - Throws: ``Refusal`` `.invalid` for a personal one; ``StorageError``.
     public func delete(now: Timestamp, in database: Transaction) throws -> Timestamp {
         guard personalOf == nil else {
-            throw Refusal(.notPossible, "This is your account's own organisation; it goes when the account is removed.")
+            throw Refusal(
+                .notPossible, "This is your personal organisation; it is deleted when the account is removed.")
         }
         let end = deleteAfter ?? now.advanced(bySeconds: Self.graceSeconds)
         try database.run("UPDATE organisations SET delete_after = ? WHERE id = ?", end, id)

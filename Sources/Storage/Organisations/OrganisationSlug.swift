@@ -27,7 +27,7 @@ enum OrganisationSlug {
     static func check(_ slug: String, in database: Transaction) throws {
         guard isWhole(slug) else { throw Refusal(.invalid, "slug: use \(rule).") }
         if try isTaken(slug, in: database) {
-            throw Refusal(.nameTaken, "slug: another organisation is called \(slug); choose another.")
+            throw Refusal(.nameTaken, "slug: another organisation uses \(slug); choose another.")
         }
     }
 

@@ -38,13 +38,13 @@ extension PermissionKey {
     public static let tenantManageMembers = PermissionKey(
         "tenant:manage_members", "invite people, change their roles and remove them", [.owner, .admin])
     public static let tenantManageRoles = PermissionKey(
-        "tenant:manage_roles", "make and change roles", [.owner, .admin])
+        "tenant:manage_roles", "create and change roles", [.owner, .admin])
     public static let tenantExport = PermissionKey(
-        "tenant:export", "take all of the organisation's data out", [.owner, .admin])
+        "tenant:export", "export all of the organisation's data", [.owner, .admin])
     public static let tenantDelete = PermissionKey(
-        "tenant:delete", "delete the organisation, and bring it back within 30 days", [.owner])
+        "tenant:delete", "delete the organisation, and restore it within 30 days", [.owner])
     public static let tenantTransfer = PermissionKey(
-        "tenant:transfer", "hand the organisation to another owner", [.owner])
+        "tenant:transfer", "transfer the organisation to another owner", [.owner])
 }
 
 extension AuditAction {

@@ -125,7 +125,7 @@ public struct Role: Sendable, Equatable {
                 """, id, id
             ) { try $0.integer("found") } ?? 0
         guard users == 0 else {
-            throw Refusal(.inUse, "The role \(known.name) is in use by \(users); give them another one first.")
+            throw Refusal(.inUse, "The role \(known.name) is in use by \(users); assign them another role first.")
         }
         try scope.run("DELETE FROM roles WHERE organisation_id = :organisation AND id = ?", id)
         return known

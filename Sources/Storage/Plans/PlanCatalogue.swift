@@ -26,7 +26,7 @@ public final class PlanCatalogue: Sendable {
 
     /// The sentence after "… limit reached.": which plan allows more, or that none does.
     func advice(from plan: Plan, for limit: PlanLimit, whoUpgrades: String) -> String {
-        guard let next = upgrade(from: plan, for: limit) else { return "No plan of this server allows more." }
+        guard let next = upgrade(from: plan, for: limit) else { return "No plan on this server allows more." }
         return "\(whoUpgrades) \(next.title) for \(self[next][limit] == nil ? "unlimited" : "more")."
     }
 
@@ -46,7 +46,7 @@ public final class PlanCatalogue: Sendable {
             }
         }
         let plan = standard.map { Plan(rawValue: $0) } ?? .enterprise
-        if plan == nil { problems.append("'\(standard ?? "")' is no plan") }
+        if plan == nil { problems.append("'\(standard ?? "")' is not a plan") }
         guard problems.isEmpty, let plan else { return problems }
         let changed = limits
         state.withLock { $0 = State(limits: changed, standard: plan) }
@@ -71,7 +71,7 @@ public final class PlanCatalogue: Sendable {
         }
         if parts[1] == "unlimited" || parts[1] == "-1" { return .success((plan, limit, nil)) }
         guard let value = Int(parts[1]), (0...1_000_000_000).contains(value) else {
-            return .failure(Problem(sentence: "'\(change)': a limit is a number from 0, or unlimited"))
+            return .failure(Problem(sentence: "'\(change)': a limit must be a number from 0, or unlimited"))
         }
         return .success((plan, limit, value))
     }

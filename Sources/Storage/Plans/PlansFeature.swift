@@ -6,7 +6,7 @@ extension StorageFeature {
 }
 
 extension PermissionKey {
-    public static let usageRead = PermissionKey("usage:read", "see what was used", [.owner, .admin, .support])
+    public static let usageRead = PermissionKey("usage:read", "see usage", [.owner, .admin, .support])
 }
 
 /// Limits that clients already know, but that nothing counts yet.
@@ -15,7 +15,7 @@ extension PlanLimit {
     public static let sessions = PlanLimit(
         "maxSessions", "Sessions at once on machines", [.free: 2], isOffered: false)
     public static let retentionHours = PlanLimit(
-        "retentionHours", "Hours that inspections are kept", [.free: 24, .pro: 168, .team: 720, .enterprise: 720],
+        "retentionHours", "Retention of inspections, hours", [.free: 24, .pro: 168, .team: 720, .enterprise: 720],
         isOffered: false)
     public static let ipAllowlist = PlanLimit("ipAllowlist", "Lists of allowed addresses", [.free: 0])
 }

@@ -39,9 +39,9 @@ extension PermissionKey {
         "share terminals, manage one's own share sessions and codes, and join others' with a token that has scopes",
         [.owner, .admin, .member])
     public static let sessionReadAll = PermissionKey(
-        "session:read_all", "see everybody's share sessions", [.owner, .admin, .support])
+        "session:read_all", "see all share sessions", [.owner, .admin, .support])
     public static let sessionEndAny = PermissionKey(
-        "session:end_any", "end anybody's share session", [.owner, .admin, .support])
+        "session:end_any", "end any share session", [.owner, .admin, .support])
 }
 
 extension PlanLimit {
@@ -50,7 +50,7 @@ extension PlanLimit {
     /// Live codes per share session.
     public static let codes = PlanLimit("maxCodes", "Live codes per share session", [.free: 2])
     /// The maximum lifetime of a code, in minutes.
-    public static let codeMinutes = PlanLimit("maxCodeMinutes", "A code's longest life, minutes", [.free: 30])
+    public static let codeMinutes = PlanLimit("maxCodeMinutes", "Maximum lifetime of a code, minutes", [.free: 30])
     /// Guests at once per share session.
     public static let viewers = PlanLimit(
         "maxViewers", "Guests at once per share session", [.free: 2, .pro: 10, .team: 50])
@@ -60,7 +60,7 @@ extension PlanLimit {
     /// The maximum duration of an interactive session, in minutes. Share sessions are interactive sessions. A machine's
     /// own connection is not.
     public static let sessionMinutes = PlanLimit(
-        "sessionTimeoutMinutes", "A session's longest life, minutes", [.free: 15])
+        "sessionTimeoutMinutes", "Maximum length of a session, minutes", [.free: 15])
 }
 
 extension AuditAction {

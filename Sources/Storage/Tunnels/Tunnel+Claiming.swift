@@ -79,7 +79,7 @@ extension Tunnel {
         guard isLabel(label) else {
             throw Refusal(
                 .invalid,
-                "A tunnel's label is 1 to 63 letters, digits, dots, hyphens and underscores; not '\(label.prefix(64))'."
+                "A tunnel's label must be 1 to 63 letters, digits, dots, hyphens and underscores; not '\(label.prefix(64))'."
             )
         }
         if tunnel.machineId == machine && tunnel.label == label { return tunnel }
@@ -126,14 +126,14 @@ extension Tunnel {
             throw Refusal(.nameTaken, "\(request.what) is taken; choose another one.")
         }
         guard taken.userId == nil || taken.userId == caller.user.id || member.may(.tunnelManage) else {
-            throw Refusal(.nameTaken, "\(request.what) belongs to somebody else in your organisation.")
+            throw Refusal(.nameTaken, "\(request.what) belongs to another member of your organisation.")
         }
         if let other = taken.machineId, let declared = request.declared, other != declared.machineId,
             taken.releasedAt == nil, let machine = try Machine.find(id: other, in: scope), machine.revokedAt == nil
         {
             throw Refusal(
                 .nameTaken,
-                "\(request.what) is declared by the machine \(machine.name); take it out of its agent.yml and run 'postern tunnels apply' there first."
+                "\(request.what) is declared by the machine \(machine.name); remove it from its agent.yml and run 'postern tunnels apply' there first."
             )
         }
         guard taken.kind == request.kind || taken.releasedAt != nil else {
@@ -195,14 +195,15 @@ extension Tunnel {
     }
 
     private static let noPorts = Refusal(
-        .tunnelsOff, "This server has no ports for tunnels; its owner sets tunnel-ports.")
+        .tunnelsOff, "This server has no ports for tunnels; its owner must set tunnel-ports.")
 
     private static func check(_ port: Int, within ports: ClosedRange<Int>?) throws {
         guard let ports else { throw noPorts }
         guard ports.contains(port) else {
             throw Refusal(
                 .notPossible,
-                "Port \(port) is not for tunnels; choose one from \(ports.lowerBound) to \(ports.upperBound).")
+                "Port \(port) is not available for tunnels; choose one from \(ports.lowerBound) to \(ports.upperBound)."
+            )
         }
     }
 

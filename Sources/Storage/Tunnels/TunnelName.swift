@@ -31,7 +31,7 @@ public enum TunnelName {
         guard isLabel(name) else {
             throw Refusal(
                 .invalid,
-                "A tunnel's name is 3 to 63 characters long: lower-case letters, digits and hyphens, with none of these at an end."
+                "A tunnel's name is 3 to 63 characters long: lower-case letters, digits and hyphens, without a hyphen at the beginning or the end."
             )
         }
         // A number would look like a port.
@@ -40,7 +40,7 @@ public enum TunnelName {
         }
         let plain = name.replacing("-", with: "").replacing("0", with: "o").replacing("1", with: "l")
         if let brand = brands.first(where: { plain.contains($0) }) {
-            throw Refusal(.nameTaken, "The name \(name) looks like \(brand)'s; choose another one.")
+            throw Refusal(.nameTaken, "The name \(name) is too similar to \(brand); choose another one.")
         }
     }
 

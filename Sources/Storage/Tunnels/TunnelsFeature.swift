@@ -57,9 +57,9 @@ extension PermissionKey {
     public static let tunnelCreate = PermissionKey(
         "tunnel:create", "open tunnels, and manage one's own", [.owner, .admin, .member])
     public static let tunnelRead = PermissionKey(
-        "tunnel:read", "see everybody's tunnels", [.owner, .admin, .support])
+        "tunnel:read", "see all tunnels", [.owner, .admin, .support])
     public static let tunnelManage = PermissionKey(
-        "tunnel:manage", "stop, pause and remove anybody's tunnel", [.owner, .admin])
+        "tunnel:manage", "stop, pause and remove any tunnel", [.owner, .admin])
 }
 
 extension PlanLimit {
@@ -83,7 +83,7 @@ extension AuditAction {
 extension Refusal {
     public static let noTunnelDomain = Refusal(
         .tunnelsOff,
-        "This server has no domain for tunnels; its owner sets tunnel-domain and a wildcard certificate for it.")
+        "This server has no domain for tunnels; its owner must set tunnel-domain and a wildcard certificate for it.")
 }
 
 extension Refusal.Code {

@@ -72,11 +72,11 @@ public enum Backup {
         }
         let version = try connection.first("PRAGMA user_version") { try $0.integer("user_version") } ?? 0
         let newest = Migration.all.last?.number ?? 0
-        guard version > 0 else { throw StorageError(.corrupt, "\(path) is no database of Postern's") }
+        guard version > 0 else { throw StorageError(.corrupt, "\(path) is not a Postern database") }
         guard version <= newest else {
             throw StorageError(
                 .newer,
-                "\(path) is of version \(version) and this Postern knows versions up to \(newest); install a newer Postern first"
+                "\(path) has version \(version) but this Postern supports versions up to \(newest); install a newer Postern first"
             )
         }
         let users = try connection.first("SELECT COUNT(*) AS users FROM users") { try $0.integer("users") } ?? 0
@@ -126,7 +126,7 @@ public enum Backup {
             }
         }
         guard link(target, beside) == 0 else {
-            throw StorageError(.failed, "cannot keep \(target): \(String(cString: strerror(errno)))")
+            throw StorageError(.failed, "cannot save \(target): \(String(cString: strerror(errno)))")
         }
         return beside
     }

@@ -23,7 +23,7 @@ public struct Incident: Sendable, Equatable {
     /// - Throws: ``Refusal`` `.invalid`; ``StorageError``.
     public static func post(_ text: String, now: Timestamp, in database: Transaction) throws -> Incident {
         guard (1...textLimit).contains(text.utf8.count) else {
-            throw Refusal(.invalid, "An incident's text is 1 to \(textLimit) bytes long.")
+            throw Refusal(.invalid, "An incident's text must be 1 to \(textLimit) bytes long.")
         }
         try NameRule.check(text, "An incident's text", characters: 1...textLimit)
         let made = try database.first(

@@ -23,7 +23,7 @@ public final class Certificate: @unchecked Sendable {
         }
         ERR_clear_error()
         guard let found, (1...longestChain).contains(found.count) else {
-            throw TLSError(.badCertificate, "no certificate, or more than \(longestChain), in it")
+            throw TLSError(.badCertificate, "no certificate, or more than \(longestChain), was found")
         }
         return found
     }

@@ -42,7 +42,8 @@ public enum Issuing {
             postern_extensions_free(list)
         }
         guard let san = X509V3_EXT_conf_nid(nil, nil, NID_subject_alt_name, alternativeNames(names)) else {
-            throw .last(.badCertificate, "these are no names for a certificate: \(names.joined(separator: ", "))")
+            throw .last(
+                .badCertificate, "these names are not valid for a certificate: \(names.joined(separator: ", "))")
         }
         guard postern_extensions_push(list, san) > 0, X509_REQ_add_extensions(request, list) == 1,
             X509_REQ_set_pubkey(request, key.pointer) == 1, X509_REQ_sign(request, key.pointer, EVP_sha256()) > 0
@@ -79,7 +80,8 @@ public enum Issuing {
         if let acmeIdentifier { all.append((OBJ_txt2nid("1.3.6.1.5.5.7.1.31"), acmeIdentifier)) }
         for (identifier, value) in all {
             guard let made = makeExtension(identifier, value) else {
-                throw .last(.badCertificate, "these are no names for a certificate: \(names.joined(separator: ", "))")
+                throw .last(
+                    .badCertificate, "these names are not valid for a certificate: \(names.joined(separator: ", "))")
             }
             X509_add_ext(pointer, made, -1)
             X509_EXTENSION_free(made)

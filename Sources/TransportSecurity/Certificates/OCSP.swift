@@ -40,11 +40,11 @@ public enum OCSP {
             var start = bytes.baseAddress
             return d2i_OCSP_RESPONSE(nil, &start, bytes.count)
         }
-        guard let parsed else { throw .last(.failed, "the OCSP responder's answer cannot be read") }
+        guard let parsed else { throw .last(.failed, "the OCSP response cannot be read") }
         defer { OCSP_RESPONSE_free(parsed) }
         guard OCSP_response_status(parsed) == OCSP_RESPONSE_STATUS_SUCCESSFUL,
             let basic = OCSP_response_get1_basic(parsed)
-        else { throw .last(.failed, "the OCSP responder refuses to answer") }
+        else { throw .last(.failed, "the OCSP responder refused the request") }
         defer { OCSP_BASICRESP_free(basic) }
         try verify(basic, issuer)
         guard let id = OCSP_cert_to_id(EVP_sha1(), leaf.pointer, issuer.pointer) else {
@@ -55,10 +55,10 @@ public enum OCSP {
         var thisUpdate: UnsafeMutablePointer<ASN1_GENERALIZEDTIME>?
         var nextUpdate: UnsafeMutablePointer<ASN1_GENERALIZEDTIME>?
         guard OCSP_resp_find_status(basic, id, &status, &reason, nil, &thisUpdate, &nextUpdate) == 1 else {
-            throw .last(.failed, "the OCSP answer is for another certificate")
+            throw .last(.failed, "the OCSP response is for another certificate")
         }
         guard OCSP_check_validity(thisUpdate, nextUpdate, clockTolerance, -1) == 1 else {
-            throw .last(.failed, "the OCSP answer is out of date")
+            throw .last(.failed, "the OCSP response is out of date")
         }
         guard status == V_OCSP_CERTSTATUS_GOOD else {
             throw TLSError(.badCertificate, "the issuer says that the certificate is revoked; renew it")
@@ -79,7 +79,7 @@ public enum OCSP {
         // the certificate.
         X509_STORE_set_flags(store, UInt(X509_V_FLAG_PARTIAL_CHAIN))
         guard OCSP_basic_verify(basic, chain, store, 0) == 1 else {
-            throw .last(.failed, "the OCSP answer is not signed by the issuer")
+            throw .last(.failed, "the OCSP response is not signed by the issuer")
         }
     }
 }

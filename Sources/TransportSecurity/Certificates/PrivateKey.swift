@@ -13,7 +13,7 @@ public final class PrivateKey: @unchecked Sendable {
     /// Generates an ECDSA key on P-256: handshakes are small, and every client supports it.
     /// - Throws: ``TLSError``.
     public static func generate() throws(TLSError) -> PrivateKey {
-        guard let key = postern_EVP_EC_gen_P256() else { throw .last(.failed, "no key can be made") }
+        guard let key = postern_EVP_EC_gen_P256() else { throw .last(.failed, "a key cannot be created") }
         return PrivateKey(key)
     }
 
@@ -23,7 +23,7 @@ public final class PrivateKey: @unchecked Sendable {
     public convenience init(pem: String) throws(TLSError) {
         // The callback keeps OpenSSL from asking for a passphrase on the terminal.
         let found = PEM.read(pem) { PEM_read_bio_PrivateKey($0, nil, { _, _, _, _ in 0 }, nil) }
-        guard let found else { throw .last(.badCertificate, "no private key without passphrase in it") }
+        guard let found else { throw .last(.badCertificate, "no private key without a passphrase was found") }
         self.init(found)
     }
 

@@ -42,7 +42,7 @@ final class TLSConnection {
         let accepted =
             isAddress
             ? X509_VERIFY_PARAM_set1_ip_asc(parameters, name) : X509_VERIFY_PARAM_set1_host(parameters, name, 0)
-        guard accepted == 1 else { throw TLSError(.failed, "'\(name)' is no name that a certificate can carry") }
+        guard accepted == 1 else { throw TLSError(.failed, "'\(name)' is not a valid name for a certificate") }
     }
 
     // MARK: Ciphertext
@@ -105,7 +105,7 @@ final class TLSConnection {
                 return max(0, Int(result))
             }
             if result > 0 { continue }
-            last = progress(result, "the TLS connection broke", .failed)
+            last = progress(result, "the TLS connection failed", .failed)
             break
         }
         buffers.releaseRead()

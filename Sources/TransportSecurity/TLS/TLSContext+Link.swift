@@ -18,7 +18,7 @@ extension TLSContext {
         guard SSL_CTX_use_certificate(context.pointer, identity.leaf.pointer) == 1,
             SSL_CTX_use_PrivateKey(context.pointer, identity.key.pointer) == 1,
             SSL_CTX_check_private_key(context.pointer) == 1
-        else { throw .last(.badCertificate, "the link's identity cannot be used") }
+        else { throw .last(.badCertificate, "the agent connection's identity cannot be used") }
         _ = postern_SSL_CTX_set_min_proto_version(context.pointer, TLS1_3_VERSION)
         _ = postern_SSL_CTX_set_session_cache_mode(context.pointer, Int(SSL_SESS_CACHE_OFF))
         SSL_CTX_set_options(context.pointer, postern_SSL_options_no_ticket())

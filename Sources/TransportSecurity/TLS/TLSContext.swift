@@ -105,7 +105,7 @@ public final class TLSContext: @unchecked Sendable {
         case .system, .authorities, .anyone, nil: return nil
         }
         guard let certificate = SSL_get1_peer_certificate(ssl) else {
-            return TLSError(.untrusted, "the server shows no certificate")
+            return TLSError(.untrusted, "the server presented no certificate")
         }
         defer { X509_free(certificate) }
         if case .pinnedKey = trust {
@@ -113,8 +113,8 @@ public final class TLSContext: @unchecked Sendable {
             if found == expected { return nil }
             return TLSError(
                 .untrusted,
-                "the server's link does not carry the key that the server itself announced:\n  expected \(expected)\n"
-                    + "  found    \(found)\nSomebody stands in between, or two servers share one address",
+                "the server's agent connection does not use the key that the server announced:\n  expected \(expected)\n"
+                    + "  found    \(found)\nThe connection may be intercepted, or two servers share one address",
                 found: found)
         }
         let found = Fingerprint(of: certificate)
@@ -123,7 +123,7 @@ public final class TLSContext: @unchecked Sendable {
             .untrusted,
             "the server's certificate is not the one you know:\n  expected \(expected)\n  found    \(found)\n"
                 + "Ask its owner over another channel ('postern cert status' prints it there). If the new one is "
-                + "right, run 'postern login URL --fingerprint \(found)'; if not, somebody stands in between",
+                + "right, run 'postern login URL --fingerprint \(found)'; if not, the connection may be intercepted",
             found: found)
     }
 

@@ -41,7 +41,7 @@ public struct TLSError: Error, Equatable, CustomStringConvertible {
         guard first != 0 else { return TLSError(code, what) }
         let reason = ERR_reason_error_string(first).map { String(cString: $0) } ?? "error \(first)"
         if postern_ERR_reason(first) == SSL_R_HTTP_REQUEST {
-            return TLSError(.plainHTTP, "a plain HTTP request came to a TLS port; use https://")
+            return TLSError(.plainHTTP, "a plain HTTP request was sent to a TLS port; use https://")
         }
         return TLSError(code, "\(what): \(reason)")
     }

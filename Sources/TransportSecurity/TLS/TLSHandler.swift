@@ -122,7 +122,7 @@ public final class TLSHandler: ChannelDuplexHandler {
 
     public func channelInactive(context: ChannelHandlerContext) {
         switch state {
-        case .handshaking: fail(context, TLSError(.handshakeFailed, "the connection ended inside the TLS handshake"))
+        case .handshaking: fail(context, TLSError(.handshakeFailed, "the connection ended during the TLS handshake"))
         case .active where !inputClosed:
             context.fireErrorCaught(TLSError(.truncated, "the connection closed without a TLS close_notify"))
         case .idle, .active, .outputClosed, .closing, .closed: break
@@ -175,7 +175,8 @@ public final class TLSHandler: ChannelDuplexHandler {
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         guard case ChannelEvent.inputClosed = event else { return context.fireUserInboundEventTriggered(event) }
         switch state {
-        case .handshaking: fail(context, TLSError(.handshakeFailed, "the peer hung up inside the TLS handshake"))
+        case .handshaking:
+            fail(context, TLSError(.handshakeFailed, "the peer closed the connection during the TLS handshake"))
         // TCP ended without close_notify: no more data can arrive, and the peer does not wait for our close_notify.
         case .active where !inputClosed:
             context.fireErrorCaught(TLSError(.truncated, "the connection closed without a TLS close_notify"))
@@ -189,7 +190,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         switch connection.handshake() {
         case .wantsMore: sendCiphertext(context)
         case .failed(let error): fail(context, error)
-        case .closed: fail(context, TLSError(.handshakeFailed, "the peer broke the TLS handshake off"))
+        case .closed: fail(context, TLSError(.handshakeFailed, "the peer aborted the TLS handshake"))
         case .done:
             timer?.cancel()
             state = .active
@@ -208,7 +209,7 @@ public final class TLSHandler: ChannelDuplexHandler {
         let answered = sendCiphertext(context)
         unaskedAnswers = plaintext == nil && answered ? unaskedAnswers + 1 : 0
         if unaskedAnswers > TLSLimits.unaskedAnswers {
-            return fail(context, TLSError(.overflow, "the peer renews its keys again and again"))
+            return fail(context, TLSError(.overflow, "the peer updates its keys too often"))
         }
         if let plaintext, state.delivers { context.fireChannelRead(wrapInboundOut(plaintext)) }
         switch progress {

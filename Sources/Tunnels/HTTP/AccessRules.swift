@@ -27,7 +27,8 @@ struct AccessRules: Sendable {
             guard let colon = pair.firstIndex(of: ":"), colon != pair.startIndex, pair.utf8.count <= 512,
                 pair[pair.index(after: colon)...].utf8.count >= 8
             else {
-                throw Problem(message: "A basic-auth entry is NAME:PASSWORD, with a password of at least 8 characters.")
+                throw Problem(
+                    message: "A basic-auth entry must be NAME:PASSWORD, with a password of at least 8 characters.")
             }
             digests.append(Array(SHA256.hash(data: Data(pair.utf8))))
         }
@@ -37,7 +38,7 @@ struct AccessRules: Sendable {
         passwords = digests
         if let path = options.path {
             guard path.hasPrefix("/"), path.utf8.count <= 1024, !path.contains("?"), !path.contains("#") else {
-                throw Problem(message: "The path begins with a slash and has no query.")
+                throw Problem(message: "The path must begin with a slash and have no query.")
             }
             let trimmed = path.hasSuffix("/") ? String(path.dropLast()) : path
             self.path = trimmed.isEmpty ? nil : trimmed
@@ -54,7 +55,7 @@ struct AccessRules: Sendable {
         for text in list {
             guard let range = AddressRange(text) else {
                 let quoted = text.prefix(64)
-                throw Problem(message: "'\(quoted)' in \(what) is no address or network, as in 203.0.113.0/24.")
+                throw Problem(message: "'\(quoted)' in \(what) is not an address or a network, as in 203.0.113.0/24.")
             }
             ranges.append(range)
         }

@@ -26,8 +26,8 @@ struct EdgeAnswer {
     static func badRequest(_ error: HTTPMessageError) -> EdgeAnswer {
         switch error.code {
         case .headTooLarge: EdgeAnswer(431, "HEAD-TOO-LARGE", "The request's head is too large", sentence(error))
-        case .version: EdgeAnswer(505, "VERSION", "This version of HTTP is not spoken here", sentence(error))
-        case .coding: EdgeAnswer(501, "CODING", "This transfer coding is not known here", sentence(error))
+        case .version: EdgeAnswer(505, "VERSION", "This version of HTTP is not supported", sentence(error))
+        case .coding: EdgeAnswer(501, "CODING", "This transfer coding is not supported", sentence(error))
         case .malformed: EdgeAnswer(400, "BAD-REQUEST", "The request cannot be forwarded", sentence(error))
         }
     }
@@ -37,7 +37,7 @@ struct EdgeAnswer {
     }
 
     static let badHost = EdgeAnswer(
-        400, "BAD-HOST", "The request names no host", "Host is missing, or is no host name.")
+        400, "BAD-HOST", "The request has no valid host", "Host is missing or is not a host name.")
     static let method = EdgeAnswer(
         405, "METHOD", "This method is not forwarded", "CONNECT and TRACE are not for services behind a tunnel.")
     static let misdirected = EdgeAnswer(
@@ -45,33 +45,36 @@ struct EdgeAnswer {
         "Open a new connection for this host name.")
     static let unknown = EdgeAnswer(
         404, "NO-TUNNEL", "There is no such tunnel",
-        "No tunnel has this name. Check the address, or ask whoever gave it to you.")
+        "No tunnel has this name. Check the address, or ask the person who gave it to you.")
     static let path = EdgeAnswer(
-        404, "PATH", "This path is not part of the tunnel", "The tunnel's owner has opened another part of the service."
+        404, "PATH", "This path is not part of the tunnel",
+        "The tunnel's owner has opened only another part of the service."
     )
     static let paused = EdgeAnswer(
         503, "PAUSED", "This tunnel is paused", "Its owner, or the owner of this server, has paused it.")
     static let refused = EdgeAnswer(
-        502, "REFUSED", "The service does not answer",
-        "The machine is connected, but nothing listens at the port that the tunnel leads to. Is the service running?")
+        502, "REFUSED", "The service does not respond",
+        "The machine is connected, but nothing listens on the port that the tunnel forwards to. Is the service running?"
+    )
     static let broken = EdgeAnswer(
         502, "BROKEN", "The service closed the connection",
-        "The service ended the connection before it had answered.")
+        "The service closed the connection before it responded.")
     static let badAnswer = EdgeAnswer(
-        502, "BAD-ANSWER", "The service's answer cannot be forwarded", "What the service sent is not valid HTTP/1.1.")
+        502, "BAD-ANSWER", "The service's response cannot be forwarded", "What the service sent is not valid HTTP/1.1.")
     static let busy = EdgeAnswer(
-        503, "BUSY", "The tunnel has too much to do", "Too many connections at once; try again in a moment.")
+        503, "BUSY", "The tunnel is overloaded", "Too many connections at once; try again in a moment.")
     static let ended = EdgeAnswer(
-        503, "OFFLINE", "The machine behind this tunnel is away", "The tunnel was closed while it was used.")
+        503, "OFFLINE", "The machine behind this tunnel is offline", "The tunnel was closed while it was in use.")
     static let late = EdgeAnswer(
-        504, "TIMEOUT", "The service takes too long", "The service did not begin its answer in time.")
+        504, "TIMEOUT", "The service timed out", "The service did not respond in time.")
     static let slow = EdgeAnswer(408, "SLOW", "The request took too long", "The request did not arrive in time.")
     static let address = EdgeAnswer(
-        403, "ADDRESS", "Your address may not use this tunnel", "The tunnel's owner lets other networks in.")
+        403, "ADDRESS", "Your address is not allowed to use this tunnel",
+        "The tunnel's owner allows only other networks.")
 
     static var password: EdgeAnswer {
         var answer = EdgeAnswer(
-            401, "PASSWORD", "This tunnel asks for a password",
+            401, "PASSWORD", "This tunnel requires a password",
             "Send the name and the password that its owner gave you.")
         answer.headers = "WWW-Authenticate: Basic realm=\"tunnel\", charset=\"UTF-8\"\r\n"
         return answer
@@ -80,8 +83,8 @@ struct EdgeAnswer {
     /// - Parameter lastSeen: the time as text. Nil if no machine ever served the tunnel.
     static func offline(lastSeen: String?) -> EdgeAnswer {
         EdgeAnswer(
-            503, "OFFLINE", "The machine behind this tunnel is away",
-            lastSeen.map { "It was last seen at \($0)." } ?? "It has not been here yet.")
+            503, "OFFLINE", "The machine behind this tunnel is offline",
+            lastSeen.map { "It was last seen at \($0)." } ?? "It has never connected.")
     }
 
     static func tooMany(limit: Int, plan: String?) -> EdgeAnswer {

@@ -30,7 +30,7 @@ enum EdgePage {
     /// Names who is responsible for the content behind an address of this server.
     static func abuse(_ configuration: TunnelConfiguration, host: String) -> ByteBuffer {
         let contact = configuration.abuseContact.map { contact -> HTML in
-            "<p>Write to <strong>\(contact)</strong> and say which address it is and what you saw.</p>"
+            "<p>Write to <strong>\(contact)</strong> and include the address and what you saw.</p>"
         }
         let server = configuration.publicURL.map { url -> HTML in "<p>The server: <a href=\"\(url)\">\(url)</a></p>" }
         return html(
@@ -38,7 +38,7 @@ enum EdgePage {
             """
             <h1>Report \(host)</h1>
             <p>What you see at this address comes from the computer of one of this server's users, not from the server itself.</p>
-            \(contact ?? "<p>The owner of this server has named no contact for reports.</p>")
+            \(contact ?? "<p>The owner of this server has not set a contact for reports.</p>")
             \(server ?? "")
             """)
     }
@@ -46,13 +46,13 @@ enum EdgePage {
     /// The page that a browser shows once before the pages of an owner whom nobody has vouched for.
     static func warning(host: String, target: String) -> ByteBuffer {
         html(
-            title: "Before you go on",
+            title: "Before you continue",
             """
             <h1>You are about to visit \(host)</h1>
-            <p>This page comes from the computer of a user whom nobody has vouched for. Enter no password, card number or other secret
+            <p>This page comes from the computer of a user whom nobody has vouched for. Do not enter a password, card number or other secret
             unless you know who gave you this address.</p>
             <form method="post" action="\(continuePath)?to=\(PercentEncoding.encoded(target))">
-            <button>Go on to \(host)</button></form>
+            <button>Continue to \(host)</button></form>
             <footer><a href="\(abusePath)">Report this address</a></footer>
             """)
     }

@@ -83,7 +83,7 @@ struct ResponseForwarding {
             if head.status < 200 {
                 informational += 1
                 guard informational <= Self.informationalLimit else {
-                    throw HTTPMessageError(.malformed, "too many heads before the answer")
+                    throw HTTPMessageError(.malformed, "too many interim responses")
                 }
                 // HTTP/1.0 does not support them.
                 if !isVersion10 { out.append(line(of: head, fields: passing(head), more: "")) }
@@ -150,7 +150,7 @@ struct ResponseForwarding {
     private mutating func write(switching head: ResponseHead, into out: inout [ByteBuffer]) throws(HTTPMessageError) {
         guard let expectedAccept, head.block[.secWebSocketAccept] == expectedAccept,
             head.block.words(.upgrade) == ["websocket"]
-        else { throw HTTPMessageError(.malformed, "the service switched to a protocol that was not asked for") }
+        else { throw HTTPMessageError(.malformed, "the service switched to a protocol that was not requested") }
         keepsVisitor = false
         out.append(
             line(of: head, fields: passing(head), more: "Connection: Upgrade\r\nUpgrade: websocket\r\n"))

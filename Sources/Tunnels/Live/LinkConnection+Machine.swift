@@ -10,7 +10,7 @@ extension LinkConnection {
         guard let machine else {
             return answer(
                 number,
-                TunnelRefusal(403, code: "not_allowed", "Only an enrolled machine can ask \(call.call.rawValue)."))
+                TunnelRefusal(403, code: "not_allowed", "Only an enrolled machine can call \(call.call.rawValue)."))
         }
         let server = self.server
         switch call.call {
@@ -38,7 +38,7 @@ extension LinkConnection {
         case .release:
             inBackground(number) {
                 await machine.release(tunnel: call.tunnel).map { tunnel in
-                    server.end(id: tunnel.id, reason: "The machine has given it up.")
+                    server.end(id: tunnel.id, reason: "The machine has released it.")
                     if let name = tunnel.name { server.forget(name: name) }
                     return nil
                 }
@@ -66,7 +66,7 @@ extension LinkConnection {
             loop.execute { bound.value.answer(number, result) }
         }
         if !isTaken {
-            answer(number, TunnelRefusal(503, code: "busy", "The server has too much to do; try again in a moment."))
+            answer(number, TunnelRefusal(503, code: "busy", "The server is overloaded; try again in a moment."))
         }
     }
 

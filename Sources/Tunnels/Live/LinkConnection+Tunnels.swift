@@ -21,7 +21,7 @@ extension LinkConnection {
             answer(number, nil)
         case .declare, .declared, .release, .report, .rekey: machineCalled(call, number)
         case .ended, .requests:
-            answer(number, TunnelRefusal(400, code: "bad_request", "Only the server says \(call.call.rawValue)."))
+            answer(number, TunnelRefusal(400, code: "bad_request", "Only the server can send \(call.call.rawValue)."))
         }
     }
 
@@ -39,12 +39,12 @@ extension LinkConnection {
         }
         if let session, tunnels[call.tunnel] != nil { return change(call.tunnel, options, rules, session, number) }
         guard let session, starting.insert(call.tunnel).inserted else {
-            return answer(number, TunnelRefusal(409, code: "in_use", "The tunnel is being started already."))
+            return answer(number, TunnelRefusal(409, code: "in_use", "The tunnel is already being started."))
         }
         guard tunnels.count + starting.count <= TunnelConfiguration.tunnelsPerLink else {
             starting.remove(call.tunnel)
             return answer(
-                number, TunnelRefusal(403, code: "limit_reached", "One link serves at most 1,000 tunnels."))
+                number, TunnelRefusal(403, code: "limit_reached", "One connection serves at most 1,000 tunnels."))
         }
         let (bound, loop) = (self.bound, self.loop)
         let usesLists = options.allow != nil || options.deny != nil
@@ -54,7 +54,7 @@ extension LinkConnection {
         }
         if !isTaken {
             starting.remove(call.tunnel)
-            answer(number, TunnelRefusal(503, code: "busy", "The server has too much to do; try again in a moment."))
+            answer(number, TunnelRefusal(503, code: "busy", "The server is overloaded; try again in a moment."))
         }
     }
 
@@ -75,7 +75,7 @@ extension LinkConnection {
             }
         }
         if !isTaken {
-            answer(number, TunnelRefusal(503, code: "busy", "The server has too much to do; try again in a moment."))
+            answer(number, TunnelRefusal(503, code: "busy", "The server is overloaded; try again in a moment."))
         }
     }
 
@@ -102,7 +102,7 @@ extension LinkConnection {
                 number,
                 TunnelRefusal(
                     409, code: "in_use",
-                    "\(name) is served from \(from) since \(since.readable); 'postern tunnel stop \(name)' ends that."
+                    "\(name) is served from \(from) since \(since.readable); 'postern tunnel stop \(name)' stops it."
                 ))
         case .replaces(let before):
             // Continues after the old link has released its port and its counters.
@@ -184,7 +184,7 @@ extension LinkConnection {
             call.reason = reason
             _ = link?.call(JSONText.encode(call))
         }
-        server.log.ended(served.live.grant, reason: reason ?? "its command ended it")
+        server.log.ended(served.live.grant, reason: reason ?? "its command closed it")
         close(served, isStopped: reason == nil)
     }
 
@@ -198,7 +198,7 @@ extension LinkConnection {
         server.metrics.tunnels.add(-1)
         served.live.end()
         let totals = stopped(served, isStopped: false)
-        if tunnels.isEmpty { link?.end(LinkError(.closed, "A newer link of the same command has taken over.")) }
+        if tunnels.isEmpty { link?.end(LinkError(.closed, "A newer connection of the same command has taken over.")) }
         guard let port = served.port else { return loop.makeSucceededFuture(totals) }
         return port.close().hop(to: loop).map { totals }
     }

@@ -69,9 +69,9 @@ final class LinkConnection: LinkOwner {
                 loop.execute { bound.value.admitted(admitted, hello) }
             }
         } else {
-            return refuse(LinkError(.unauthorized, "The link shows neither a token nor a certificate."))
+            return refuse(LinkError(.unauthorized, "The connection has neither a token nor a certificate."))
         }
-        if !isTaken { refuse(LinkError(.busy, "The server has too much to do; try again in a moment.")) }
+        if !isTaken { refuse(LinkError(.busy, "The server is overloaded; try again in a moment.")) }
     }
 
     private func admitted(_ result: Result<any LinkSession, LinkError>, _ hello: LinkHello) {
@@ -114,7 +114,7 @@ final class LinkConnection: LinkOwner {
             let from = address
             before.loop.execute {
                 before.connection.value.cut(
-                    LinkError(.replaced, "A newer link of this machine took over, from \(from)."))
+                    LinkError(.replaced, "A newer connection of this machine took over, from \(from)."))
             }
         case .enters: break
         }
@@ -125,13 +125,13 @@ final class LinkConnection: LinkOwner {
         server.background.run(isEssential: true) { [loop] in
             guard await !machine.isStillGood() else { return }
             loop.execute {
-                bound.value.cut(LinkError(.unauthorized, "\(machine.machineName) may not connect any more."))
+                bound.value.cut(LinkError(.unauthorized, "\(machine.machineName) is no longer allowed to connect."))
             }
         }
     }
 
     static let duplicatedText =
-        "This machine's key is on two machines, which throw each other out. Run 'postern machine enroll --new-key' on one of them."
+        "This machine's key is on two machines, which disconnect each other. Run 'postern machine enroll --new-key' on one of them."
 
     private func welcome(_ session: any LinkSession, _ hello: LinkHello, by link: LinkHandler) {
         self.session = session
@@ -166,7 +166,8 @@ final class LinkConnection: LinkOwner {
 
     /// Machines open no streams in this version. `WELCOME` says so.
     func linkOpened(_ stream: LinkStream, by link: LinkHandler) {
-        link.reject(stream, LinkRejection(code: "unknown", message: "A machine's streams are for a newer server."))
+        link.reject(
+            stream, LinkRejection(code: "unknown", message: "This server does not accept streams from machines."))
     }
 
     // MARK: The end of the link

@@ -51,7 +51,7 @@ enum Gate {
             && decoded.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x5C }
         let page = isPath ? decoded : "/"
         return EdgeAnswer.message(
-            303, type: "text/plain", body: ByteBuffer(string: "Go on.\n"),
+            303, type: "text/plain", body: ByteBuffer(string: "Continue.\n"),
             headers:
                 "Location: \(page)\r\nSet-Cookie: \(EdgeCookie.seen)=1; Secure; HttpOnly; SameSite=Lax; Path=/\r\n",
             isHead: false, closes: true)

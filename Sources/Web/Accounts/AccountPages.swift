@@ -28,7 +28,7 @@ struct AccountPages: Sendable {
         let hasPassword = try await database.read { try Password.hash(userId: user.id, in: $0) } != nil
         let identities = try await database.read { try ExternalIdentity.list(of: user.id, in: $0) }
         let address: HTML =
-            user.email.map { "\($0) \(Badge.html("not proved", .warning), if: user.emailVerifiedAt == nil)" } ?? "none"
+            user.email.map { "\($0) \(Badge.html("unverified", .warning), if: user.emailVerifiedAt == nil)" } ?? "none"
         let second: HTML =
             factor.isOn
             ? "\(Badge.html("on", .ok)) \(factor.recoveryCodesLeft) recovery codes left"
@@ -37,7 +37,7 @@ struct AccountPages: Sendable {
             ("Name", "\(user.username)"), ("E-mail", address),
             (
                 "Second factor",
-                "\(second) · <a href=\"/account/second-factor\">\(factor.isOn ? "Change" : "Set it up")</a>"
+                "\(second) · <a href=\"/account/second-factor\">\(factor.isOn ? "Change" : "Set up")</a>"
             ),
             ("Member since", TimeText.html(user.createdAt)),
         ])
@@ -72,7 +72,7 @@ struct AccountPages: Sendable {
             : ""
         let address = form.text(
             "email", "New address", type: "email", autocomplete: "email",
-            hint: "It counts once you have followed the link in a mail to it.")
+            hint: "It takes effect once you follow the link in the e-mail sent to it.")
         return Panel.html("E-mail address", form.html("Send the link", address + proof))
     }
 
@@ -83,7 +83,7 @@ struct AccountPages: Sendable {
                 "\(one.provider)", "\(one.email ?? "")", TimeText.html(one.createdAt),
                 Action(
                     "/account/identities/remove", "Remove", token, ["provider": one.provider, "subject": one.subject]
-                ).asks("You cannot sign in with it any more."),
+                ).asks("You can no longer sign in with it."),
             ]
         }
         return Panel.html(
@@ -94,7 +94,7 @@ struct AccountPages: Sendable {
     @Sendable private func removeIdentity(_ page: PageRequest) async throws -> Response {
         let (provider, subject) = (try page.form.require("provider"), try page.form.require("subject"))
         try await management.removeIdentity(provider: provider, subject: subject, of: page.caller)
-        return page.back(to: "/account", "\(provider) cannot sign you in any more.")
+        return page.back(to: "/account", "\(provider) can no longer be used to sign in.")
     }
 
     @Sendable private func changePassword(_ page: PageRequest) async throws -> Response {
@@ -107,7 +107,7 @@ struct AccountPages: Sendable {
     @Sendable private func changeEmail(_ page: PageRequest) async throws -> Response {
         try await accounts.setEmail(
             try page.form.require("email"), password: page.form.raw("password"), of: page.caller)
-        return page.back(to: "/account", "A link is on its way to the new address.")
+        return page.back(to: "/account", "A link has been sent to the new address.")
     }
 
     // MARK: Sign-ins
@@ -117,7 +117,7 @@ struct AccountPages: Sendable {
         let rows = all.map { one -> [HTML] in
             let isThis = one.id == page.visit.signIn.id
             return [
-                "\(one.client) \(Badge.html("this one"), if: isThis)", "\(one.address)",
+                "\(one.client) \(Badge.html("current"), if: isThis)", "\(one.address)",
                 TimeText.html(one.createdAt), TimeText.html(one.lastSeenAt),
                 Action("/account/sign-ins/end", "End", page.token, ["id": one.id]).html,
             ]
@@ -127,7 +127,7 @@ struct AccountPages: Sendable {
         let others =
             all.count > 1
             ? Action("/account/sign-ins/end-others", "Sign out everywhere else", page.token)
-                .asks("All other browsers have to sign in again.") : ""
+                .asks("All other browsers must sign in again.") : ""
         return page.page("Sign-ins", Panel.html(nil, table.html + others), lead: "Where you are signed in.")
     }
 

@@ -15,29 +15,29 @@ struct AccountRoutes: Sendable {
     func add(to routes: Routes) {
         routes.on(
             .get, "/auth/second-factor", for: .account,
-            about: RouteText("Whether a second factor is on", .ok(SecondFactorResource.self, "How it is.")),
+            about: RouteText("Whether a second factor is on", .ok(SecondFactorResource.self, "Its state.")),
             use: secondFactor)
         routes.on(
             .post, "/auth/second-factor", for: .account,
             about: RouteText(
-                "Makes a seed for an authenticator app; it counts once a code of it was shown",
+                "Creates a seed for an authenticator app; it takes effect once a code confirms it",
                 .created(SeedResource.self, "The seed, for the app.")), use: beginSecondFactor)
         routes.on(
             .post, "/auth/second-factor/confirm", for: .account,
             about: RouteText(
                 "Turns the second factor on with a first code", takes: CodeOnly.self,
-                .ok(RecoveryCodesResource.self, "Recovery codes, this once.")), use: confirmSecondFactor)
+                .ok(RecoveryCodesResource.self, "Recovery codes, shown only once.")), use: confirmSecondFactor)
         routes.on(
             .post, "/auth/second-factor/recovery-codes", for: .account,
             about: RouteText(
-                "Makes new recovery codes in place of all older ones", takes: CodeOnly.self,
-                .ok(RecoveryCodesResource.self, "Recovery codes, this once.")), use: renewRecoveryCodes)
+                "Creates new recovery codes; all older ones stop working", takes: CodeOnly.self,
+                .ok(RecoveryCodesResource.self, "Recovery codes, shown only once.")), use: renewRecoveryCodes)
         routes.on(
             .post, "/auth/second-factor/off", for: .account,
             about: RouteText("Turns the second factor off", takes: CodeOnly.self, .done()), use: turnSecondFactorOff)
         routes.on(
             .get, "/auth/sign-ins", for: .account,
-            about: RouteText("One's sign-ins", .ok([SignInResource].self, "Newest first.")), use: signIns)
+            about: RouteText("The caller's sign-ins", .ok([SignInResource].self, "Newest first.")), use: signIns)
         routes.on(
             .delete, "/auth/sign-ins", for: .account, about: RouteText("Ends all sign-ins but this one", .done()),
             use: endAll)
@@ -46,13 +46,13 @@ struct AccountRoutes: Sendable {
         routes.on(
             .get, "/tokens", for: .account,
             about: RouteText(
-                "One's API tokens, without the tokens themselves", .ok([TokenResource].self, "Newest first.")),
+                "The caller's API tokens, without their secrets", .ok([TokenResource].self, "Newest first.")),
             use: tokens)
         routes.on(
             .post, "/tokens", for: .member(.tokenCreate),
             about: RouteText(
-                "Makes an API token for the organisation of this credential", takes: NewToken.self,
-                .created(TokenResource.self, "The token, this once.")), use: createToken)
+                "Creates an API token for the organisation of this credential", takes: NewToken.self,
+                .created(TokenResource.self, "The token, shown only once.")), use: createToken)
         routes.on(
             .delete, "/tokens/:id", for: .account, about: RouteText("Revokes an API token", .done()), use: revokeToken)
     }

@@ -16,7 +16,7 @@ struct AuthenticationRoutes: Sendable {
             .post, "/auth/token", limit: .publicCalls,
             about: RouteText(
                 "Exchanges an API token for an access token",
-                .ok(AccessTokenResource.self, "Good for `expiresIn` seconds.")), use: exchange)
+                .ok(AccessTokenResource.self, "Valid for `expiresIn` seconds.")), use: exchange)
         routes.open(
             .post, "/auth/sign-in", limit: .none,
             about: RouteText(
@@ -25,18 +25,18 @@ struct AuthenticationRoutes: Sendable {
         routes.open(
             .post, "/auth/refresh", limit: .publicCalls,
             about: RouteText(
-                "Renews a sign-in; a refresh token that comes twice ends it", takes: RefreshRequest.self,
+                "Renews a sign-in; using a refresh token twice ends it", takes: RefreshRequest.self,
                 .ok(SignedInResource.self, "Renewed.")), use: refresh)
         routes.open(
             .post, "/auth/register", limit: .none,
             about: RouteText(
-                "Makes an account, where the owner lets people do so", takes: NewAccount.self,
-                .created(SignedInResource.self, "Made and signed in.")), use: register)
+                "Creates an account, if registration is open", takes: NewAccount.self,
+                .created(SignedInResource.self, "Created and signed in.")), use: register)
         routes.open(
             .post, "/auth/password-reset", limit: .none,
             about: RouteText(
-                "Sends a link for a new password; answers the same whether there is an account",
-                takes: ResetRequest.self, .accepted(nil, "If the address was proved, a mail is on its way.")),
+                "Sends a password reset link; the response does not reveal whether the account exists",
+                takes: ResetRequest.self, .accepted(nil, "If the address is verified, an e-mail has been sent.")),
             use: askForReset)
         routes.open(
             .post, "/auth/password-reset/confirm", limit: .publicCalls,
@@ -46,11 +46,11 @@ struct AuthenticationRoutes: Sendable {
         routes.on(
             .post, "/auth/verify-email", for: .account,
             about: RouteText(
-                "Proves an e-mail address with the link's secret; by the account it is for", takes: SecretOnly.self,
+                "Verifies the account's e-mail address with the link's secret", takes: SecretOnly.self,
                 .done()), use: verifyEmail)
         routes.on(
             .get, "/auth/me", for: .credential,
-            about: RouteText("Whose token this is", .ok(UserResource.self, "The account.")), use: me)
+            about: RouteText("The account of this token", .ok(UserResource.self, "The account.")), use: me)
         routes.on(
             .post, "/auth/sign-out", for: .credential, about: RouteText("Ends this sign-in", .done()), use: signOut)
         routes.on(
@@ -60,8 +60,8 @@ struct AuthenticationRoutes: Sendable {
         routes.on(
             .post, "/auth/email", for: .account,
             about: RouteText(
-                "Sends a link to a new e-mail address, which counts once it was followed", takes: EmailChange.self,
-                .accepted(nil, "A mail is on its way.")), use: changeEmail)
+                "Changes the e-mail address once the link sent to it is followed", takes: EmailChange.self,
+                .accepted(nil, "An e-mail has been sent.")), use: changeEmail)
     }
 
     /// An API token can be exchanged for an access token. An access token cannot renew itself.
@@ -84,7 +84,7 @@ struct AuthenticationRoutes: Sendable {
         case .needsCode(let user):
             guard let code = asked.code else {
                 throw APIError(
-                    .unauthorized, "second_factor_required", "Send the code of your authenticator app as 'code' too.")
+                    .unauthorized, "second_factor_required", "Also send the code of your authenticator app as 'code'.")
             }
             try await accounts.takeCode(code, of: user, from: source)
             return try await answer(user, isStrong: true, "password and code", source)

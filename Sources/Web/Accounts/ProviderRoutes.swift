@@ -37,19 +37,19 @@ struct ProviderRoutes: Sendable {
     func add(to routes: Routes) {
         for name in ["github", "google", "oidc"] {
             let begins = RouteText(
-                "Begins a sign-in with the provider",
+                "Starts a sign-in with the provider",
                 query: [
-                    .init("state", .string, "The client's own, echoed exactly."),
-                    .init("redirect", .string, "One of the allowed programs."),
-                    .init("to", .words(["browser"]), "Signs this browser in, instead of giving a program a token."),
-                    .init("next", .string, "A path of this server to go on to, with to=browser."),
-                ], .json(302, nil, "To the provider."))
+                    .init("state", .string, "Set by the client; returned unchanged."),
+                    .init("redirect", .string, "One of the allowed frontend URLs."),
+                    .init("to", .words(["browser"]), "Signs in this browser instead of issuing a token to a program."),
+                    .init("next", .string, "A path on this server to continue to, with to=browser."),
+                ], .json(302, nil, "Redirect to the provider."))
             let finishes = RouteText(
-                "Where the provider sends the browser back to",
+                "The provider's callback",
                 query: [
-                    .init("code", .string, "The provider's."), .init("state", .string, "Ours."),
-                    .init("error", .string, "The provider's."),
-                ], .json(302, nil, "To the program, with its token, or on in this browser."))
+                    .init("code", .string, "Set by the provider."), .init("state", .string, "Set by this server."),
+                    .init("error", .string, "Set by the provider."),
+                ], .json(302, nil, "Redirect to the program with its token, or to the next page in this browser."))
             routes.open(.get, "/auth/\(name)", limit: .publicCalls, about: begins) { try await begin(name, $0, $1) }
             routes.open(.get, "/auth/\(name)/callback", limit: .publicCalls, about: finishes) {
                 try await finish(name, $0, $1)
@@ -111,7 +111,7 @@ struct ProviderRoutes: Sendable {
     private func frontend(_ wanted: String?) throws -> String {
         guard let wanted else { return frontends.first ?? AccountSettings.frontend }
         guard frontends.contains(wanted) else {
-            throw APIError.badRequest("redirect: this server's owner has not allowed that address (frontend-urls).")
+            throw APIError.badRequest("redirect: that address is not allowed on this server (frontend-urls).")
         }
         return wanted
     }
@@ -135,14 +135,14 @@ struct ProviderRoutes: Sendable {
         // Bound to the browser that began it, and used only once, whatever the result.
         guard let (cookie, data) = try await begun(name, request) else {
             return ErrorPage(
-                APIError(.badRequest, "state_wrong", "This sign-in was begun elsewhere or too long ago; begin again."),
+                APIError(.badRequest, "state_wrong", "This sign-in was started elsewhere or has expired; start again."),
                 context
             ).response()
         }
         do {
             guard let code = query["code"].map(String.init), !code.isEmpty else {
                 let word = query["error"].map { String($0.prefix(100)) } ?? "no code"
-                throw IdentityError(.provider, "\(provider.title) did not agree: \(word)")
+                throw IdentityError(.provider, "\(provider.title) refused the sign-in: \(word)")
             }
             let person = try await provider.person(code: code, attempt(data, request))
             let user = try await accounts.account(of: person, from: provider)
@@ -194,7 +194,7 @@ struct ProviderRoutes: Sendable {
         var page = Page(
             title: "Signed in",
             body: Page.alone(
-                "<h1>Signed in</h1><p><a class=\"button main\" href=\"\(target)\">Go on to the program</a></p>")
+                "<h1>Signed in</h1><p><a class=\"button main\" href=\"\(target)\">Continue to the program</a></p>")
         ).response
         page.headers[.refresh] = "0;url=\(target)"
         return page

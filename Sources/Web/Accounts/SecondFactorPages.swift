@@ -25,10 +25,10 @@ struct SecondFactorPages: Sendable {
             return page.page(
                 "Second factor",
                 Panel.empty(
-                    "It is off",
+                    "Not set up",
                     """
                     <p>With a second factor, a stolen password is not enough: an authenticator app on your phone shows a new code
-                    every 30 seconds.</p>\(Action("/account/second-factor", "Set it up", page.token, isMain: true).html)
+                    every 30 seconds.</p>\(Action("/account/second-factor", "Set up", page.token, isMain: true).html)
                     """))
         }
         let host = page.context.host(page.request)
@@ -49,8 +49,8 @@ struct SecondFactorPages: Sendable {
             <p>\(Badge.html("on", .ok)) \(codesLeft) of \(SecondFactor.recoveryCodeCount) recovery codes are left.</p>
             """)
             + Panel.columns([
-                Panel.html("New recovery codes", renew.html("Make new codes", code(renew, "renew-code"))),
-                Panel.html("Turn it off", off.html("Turn it off", isDanger: true, code(off, "off-code"))),
+                Panel.html("New recovery codes", renew.html("Create new codes", code(renew, "renew-code"))),
+                Panel.html("Turn off", off.html("Turn off", isDanger: true, code(off, "off-code"))),
             ])
     }
 
@@ -60,17 +60,17 @@ struct SecondFactorPages: Sendable {
         }.joined(separator: " ")
         let form = page.form("/account/second-factor/confirm")
         let code = form.text(
-            "code", "The code that the app shows now", autocomplete: "one-time-code",
+            "code", "The current code from the app", autocomplete: "one-time-code",
             more: "inputmode=\"numeric\" autofocus")
         return Panel.columns([
             Panel.html(
-                "1. Give it to the app",
+                "1. Add the key to your app",
                 """
-                <p>Point the camera of your authenticator app at this:</p>\(QRCode.html(seed.uri, label: "QR code of the key below"))
-                <p>Or type this key (time-based, six digits):</p>\(Copyable.html(groups))
+                <p>Scan this code with your authenticator app:</p>\(QRCode.html(seed.uri, label: "QR code of the key below"))
+                <p>Or enter this key (time-based, six digits):</p>\(Copyable.html(groups))
                 <p>Is the app on this device? <a href="\(seed.uri)">Open it</a>.</p>
                 """),
-            Panel.html("2. Show that it works", form.html("Turn it on", code)),
+            Panel.html("2. Confirm with a code", form.html("Turn on", code)),
         ])
     }
 
@@ -93,8 +93,8 @@ struct SecondFactorPages: Sendable {
             Panel.html(
                 nil,
                 """
-                <p>Keep these where you keep passwords. Each works once, when the app is lost. They are shown only now.</p>
-                \(Copyable.html(codes.joined(separator: "\n")))<p><a class="button" href="/account">I have them</a></p>
+                <p>Store these with your passwords. Each can be used once if you lose the app. They are shown only once.</p>
+                \(Copyable.html(codes.joined(separator: "\n")))<p><a class="button" href="/account">I have saved them</a></p>
                 """))
     }
 

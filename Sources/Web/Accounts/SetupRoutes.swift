@@ -37,7 +37,7 @@ struct SetupRoutes: Sendable {
         let notice: HTML = returned.map { Panel.notice("<p>\($0.message)</p>", .bad, role: "alert") } ?? ""
         let fields =
             form.text(
-                "username", "Your account's name", autocomplete: "username",
+                "username", "Account name", autocomplete: "username",
                 hint: "Letters, digits, dot, hyphen and underscore.",
                 more: "maxlength=\"64\" pattern=\"[A-Za-z0-9._\\-]+\" autofocus")
             + form.text(
@@ -45,11 +45,11 @@ struct SetupRoutes: Sendable {
                 hint: "\(shortest) characters or more; a few random words are good.",
                 more: "minlength=\"\(shortest)\"")
         return Page(
-            title: "Set this Postern up",
+            title: "Set up this Postern server",
             body: Page.alone(
                 """
-                <h1>Set this Postern up</h1>\(notice)<p>You become its administrator. This page works once.</p>
-                \(Panel.html(nil, form.html("Make the account", fields)))
+                <h1>Set up this Postern server</h1>\(notice)<p>This account becomes the administrator. This page can be used once.</p>
+                \(Panel.html(nil, form.html("Create account", fields)))
                 """), hasForm: true)
     }
 
@@ -78,14 +78,14 @@ struct SetupRoutes: Sendable {
             kind: .browser, client: BrowserName.of(request), address: context.address)
         let signedIn = try await accounts.startSignIn(user, isStrong: false, how: "setup link", from: source)
         return Page(
-            title: "This Postern is yours",
+            title: "Setup is complete",
             body: Page.alone(
                 """
-                <h1 class="ok">This Postern is yours, \(user.username)</h1>
-                \(Panel.html("Your API token", "<p>It is shown only now; keep it where you keep passwords:</p>\(Copyable.html(token.secret))"))
+                <h1 class="ok">Setup is complete, \(user.username)</h1>
+                \(Panel.html("Your API token", "<p>It is shown only once; store it with your passwords:</p>\(Copyable.html(token.secret))"))
                 \(Panel.html("Next, on your own machine", Copyable.html("postern login \(address(of: request))\(pin)") + Copyable.html("postern share")))
-                <p>You are signed in here: <a href="/home">your pages</a>, <a href="/account/second-factor">a second factor</a>,
-                <a href="/organisation">a team</a>.</p>
+                <p>You are signed in here: open the <a href="/home">overview</a>, set up <a href="/account/second-factor">a second factor</a>,
+                or create <a href="/organisation">a team</a>.</p>
                 """, isWide: true)
         ).response.with(
             cookie: Cookies.set(Cookies.signIn, signedIn.secret ?? "", seconds: SignIn.Kind.browser.lifetimeSeconds))
@@ -108,12 +108,12 @@ struct SetupRoutes: Sendable {
 
     private var used: Page {
         Page(
-            title: "This link does not work any more",
+            title: "This link is no longer valid",
             body: Page.alone(
                 """
-                <h1 class="warning">This link does not work any more</h1>
-                <p>It was used, is older than 30 minutes, or a newer one was made. On the server, <code>postern setup</code> prints
-                a new one, or says that the server has an administrator already.</p>
+                <h1 class="warning">This link is no longer valid</h1>
+                <p>It was used, is older than 30 minutes, or a newer one was created. On the server, <code>postern setup</code> prints
+                a new one, or says that the server already has an administrator.</p>
                 """))
     }
 }

@@ -88,8 +88,8 @@ struct SignInPages: Sendable {
                 "password", "Password", type: "password", autocomplete: "current-password",
                 more: isNew ? "" : "autofocus")
         var links: [HTML] = []
-        if accounts.mail.isOn { links.append("<a href=\"/forgotten\">Password forgotten?</a>") }
-        if accounts.settings.registration == .open { links.append("<a href=\"/register\">Make an account</a>") }
+        if accounts.mail.isOn { links.append("<a href=\"/forgotten\">Forgot your password?</a>") }
+        if accounts.settings.registration == .open { links.append("<a href=\"/register\">Create an account</a>") }
         let more: HTML = links.isEmpty ? "" : "<p>\(links.joined(separator: " · "))</p>"
         return visitor.page("Sign in", form.html("Sign in", fields) + providers.links(next: next) + more)
     }
@@ -118,9 +118,9 @@ struct SignInPages: Sendable {
         guard try await pending(request) != nil else { return .redirect(to: "/sign-in", type: .normal) }
         let form = visitor.form("/sign-in/code")
         let code = form.text(
-            "code", "Code of your authenticator app", autocomplete: "one-time-code",
+            "code", "Code from your authenticator app", autocomplete: "one-time-code",
             hint: "Six digits, or one of your recovery codes.", more: "autofocus")
-        return visitor.page("Second factor", form.html("Go on", code))
+        return visitor.page("Second factor", form.html("Continue", code))
     }
 
     @Sendable private func takeCode(
@@ -181,21 +181,21 @@ struct SignInPages: Sendable {
             accounts.settings.registration == .open || (accounts.settings.registration == .invited && invitation != nil)
         guard isAllowed else {
             return visitor.page(
-                "No accounts for strangers",
-                "<p>This server makes accounts by invitation; ask its owner, or <a href=\"/sign-in\">sign in</a>.</p>",
+                "Registration is closed",
+                "<p>Accounts are created by invitation; ask the administrator, or <a href=\"/sign-in\">sign in</a>.</p>",
                 status: .forbidden)
         }
         let form = visitor.form("/register")
         let fields =
             form.hidden("invitation", invitation ?? "")
             + form.text(
-                "username", "Your account's name", autocomplete: "username",
+                "username", "Account name", autocomplete: "username",
                 hint: "Letters, digits, dot, hyphen and underscore.", more: "maxlength=\"64\" autofocus")
             + form.text("email", "E-mail address (optional)", type: "email", autocomplete: "email", isRequired: false)
             + Self.newPassword(form, "Password")
         return visitor.page(
-            "Make an account",
-            form.html("Make the account", fields) + "<p><a href=\"/sign-in\">I have an account</a></p>")
+            "Create an account",
+            form.html("Create account", fields) + "<p><a href=\"/sign-in\">I already have an account</a></p>")
     }
 
     private static func newPassword(_ form: FormView, _ label: String, more: HTML = "") -> HTML {
@@ -222,14 +222,14 @@ struct SignInPages: Sendable {
     ) async throws -> Response {
         guard accounts.mail.isOn else {
             return visitor.page(
-                "Password forgotten",
-                "<p>This server sends no mail; ask its owner for a link with <code>postern user reset</code>.</p>")
+                "Forgotten password",
+                "<p>This server does not send mail; ask its owner for a link with <code>postern user reset</code>.</p>")
         }
         let form = visitor.form("/forgotten")
         let address = form.text(
             "email", "Your e-mail address", type: "email", autocomplete: "email", more: "autofocus")
         return visitor.page(
-            "Password forgotten",
+            "Forgotten password",
             form.html("Send a link", address))
     }
 
@@ -238,8 +238,8 @@ struct SignInPages: Sendable {
     ) async throws -> Response {
         try await accounts.askForReset(email: try form.require("email"), from: Self.source(request, context))
         return visitor.page(
-            "Look into your mail",
-            "<p>If an account has proved this address, a link is on its way. It works for an hour.</p>")
+            "Check your e-mail",
+            "<p>If an account has this verified address, a link has been sent. It is valid for an hour.</p>")
     }
 
     @Sendable private func resetForm(
@@ -252,7 +252,7 @@ struct SignInPages: Sendable {
             }
             let form = visitor.form("/reset/\(FormText.encoded(secret))")
             return visitor.page(
-                "A new password",
+                "Reset your password",
                 "<p>For the account <strong>\(user.username)</strong>. All its sign-ins end.</p>"
                     + form.html("Set the password", Self.newPassword(form, "New password", more: "autofocus")))
         } catch let refusal as Refusal { return ErrorPage(APIError(refusal), context).response() }
@@ -274,17 +274,17 @@ struct SignInPages: Sendable {
             try OneTimeLink.find(.verifyEmail, secret: secret, now: .now(), in: $0)
         }
         return page.page(
-            "Prove your e-mail address",
+            "Verify your e-mail address",
             Panel.html(
                 nil,
                 """
                 <p>\(email ?? "") becomes the address of the account <strong>\(user.username)</strong>.</p>
-                \(Action("/verify/\(FormText.encoded(secret))", "This address is mine", page.token, isMain: true).html)
+                \(Action("/verify/\(FormText.encoded(secret))", "Confirm this address", page.token, isMain: true).html)
                 """))
     }
 
     @Sendable private func verify(_ page: PageRequest) async throws -> Response {
         try await accounts.verifyEmail(secret: try page.context.parameters.require("secret"), by: page.caller)
-        return page.back(to: "/account", "Your address is proved.")
+        return page.back(to: "/account", "Your address is verified.")
     }
 }

@@ -27,31 +27,31 @@ struct TokenPages: Sendable {
                 one.scopes.map { "\($0.sorted().map(\.explanation).joined(separator: "; "))" } ?? "Everything",
                 TimeText.html(one.lastUsedAt, missing: "never"), TimeText.html(one.expiresAt, missing: "never"),
                 Action("/account/tokens/revoke", "Revoke", page.token, ["id": one.id])
-                    .asks("Programs that use it are refused, and their connections end."),
+                    .asks("Programs that use it are refused, and their connections are closed."),
             ]
         }
         let new: HTML =
-            made.map { Panel.notice("<p>The new token. It is shown only now:</p>\(Copyable.html($0))", .ok) } ?? ""
+            made.map { Panel.notice("<p>The new token. It is shown only once:</p>\(Copyable.html($0))", .ok) } ?? ""
         let table = Table(
-            "Your tokens", ["Name", "May", .short("Last used"), .short("Ends"), .actions], rows,
+            "Your tokens", ["Name", "Permissions", .short("Last used"), .short("Expires"), .actions], rows,
             empty:
-                "<p class=\"muted\">No tokens yet. A program, a script or <code>postern login</code> signs in with one.</p>"
+                "<p class=\"muted\">No tokens yet. Programs, scripts and <code>postern login</code> sign in with one.</p>"
         )
         return page.page(
             "API tokens", new + Panel.html(nil, table.html) + Panel.html("A new token", form(page)),
-            lead: "A token is a password for a program. Give each program its own, and no more than it needs.")
+            lead: "A token is a password for a program. Give each program its own, with only the permissions it needs.")
     }
 
     private func form(_ page: PageRequest) -> HTML {
         let form = page.form("/account/tokens")
         return form.html(
-            "Make the token",
+            "Create token",
             form.text("name", "What it is for", hint: "For example: backup script", more: "maxlength=\"64\"")
                 + form.text(
-                    "days", "Days until it ends", type: "number", isRequired: false, hint: "Empty: it does not end.",
+                    "days", "Days until it expires", type: "number", isRequired: false, hint: "Empty: never expires.",
                     more: "min=\"1\" max=\"3660\"")
-                + "<details><summary>Limit what it may do</summary>"
-                + form.permissions("scope", "It may (none ticked: everything you may)", PermissionKey.ofOrganisations)
+                + "<details><summary>Limit its permissions</summary>"
+                + form.permissions("scope", "Permissions (none selected: all of yours)", PermissionKey.ofOrganisations)
                 + "</details><br>")
     }
 

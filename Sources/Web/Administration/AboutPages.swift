@@ -21,10 +21,10 @@ struct AboutPages: Sendable {
         let visit = try await authenticator.visit(of: request, context)
         let body: HTML =
             text.map { Self.paragraphs($0) }
-            ?? "<p class=\"muted\">The owner of this server has not said anything about it yet.</p>"
+            ?? "<p class=\"muted\">The administrator of this server has not described it yet.</p>"
         let write: HTML =
             visit?.caller.user.isAdmin == true
-            ? "<p><a class=\"button\" href=\"/administration/about\">Change it</a></p>" : ""
+            ? "<p><a class=\"button\" href=\"/administration/about\">Edit</a></p>" : ""
         return Page(
             title: "About this server",
             body: Page.alone(
@@ -52,16 +52,16 @@ struct AboutPages: Sendable {
         let lines = form.lines(
             "about", "About this server", value: text ?? "", isRequired: false,
             hint:
-                "Plain text. An empty line begins a paragraph; an address alone in a line becomes a link. Empty: no such page.",
+                "Plain text. An empty line starts a new paragraph; a URL alone on a line becomes a link.",
             more: "maxlength=\"\(OwnerText.greatest)\"")
         return page.page(
-            "Your own words", Panel.html(nil, form.html("Save", lines)),
-            lead: "Who runs this server, for whom, and how to reach you. Everybody can read it at /about.")
+            "About page", Panel.html(nil, form.html("Save", lines)),
+            lead: "Who runs this server, for whom, and how to reach you. It is public at /about.")
     }
 
     @Sendable private func save(_ page: PageRequest) async throws -> Response {
         try await ApplianceOperations(database: database, actor: Audit.Actor(page.caller))
             .set(.about, to: page.form["about"] ?? "")
-        return page.back(to: "/administration/about", "Saved. Everybody can read it at /about.")
+        return page.back(to: "/administration/about", "Saved. It is public at /about.")
     }
 }

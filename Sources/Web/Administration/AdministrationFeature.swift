@@ -7,7 +7,7 @@ extension WebFeature {
         name: "administration",
         navigation: [
             NavigationLink(path: "/administration", title: "Administration", group: .server),
-            NavigationLink(path: "/administration/people", title: "People", group: .server),
+            NavigationLink(path: "/administration/people", title: "Users", group: .server),
             NavigationLink(path: "/administration/organisations", title: "All organisations", group: .server),
             NavigationLink(path: "/administration/tunnels", title: "All tunnels", group: .server),
             NavigationLink(path: "/administration/domains", title: "All domains", group: .server),
@@ -15,7 +15,7 @@ extension WebFeature {
             NavigationLink(path: "/administration/certificate", title: "Certificate", group: .server),
             NavigationLink(path: "/administration/backups", title: "Backups", group: .server),
             NavigationLink(path: "/administration/settings", title: "Settings", group: .server),
-            NavigationLink(path: "/administration/audit", title: "Server's audit log", group: .server),
+            NavigationLink(path: "/administration/audit", title: "Server audit log", group: .server),
         ],
         routes: { services, routes in
             let (database, organisations) = (services.database, services.organisations)

@@ -23,7 +23,7 @@ struct AdministrationPages: Sendable {
         let metrics = services.parts.metrics
         let tunnels = await services.tunnels.server.statuses()
         let figures = Panel.figures([
-            .init(value: "\(counts.people)", name: "People", path: "/administration/people"),
+            .init(value: "\(counts.people)", name: "Users", path: "/administration/people"),
             .init(value: "\(counts.organisations)", name: "Organisations", path: "/administration/organisations"),
             .init(value: "\(metrics.relay.rooms.value)", name: "Open share sessions"),
             .init(value: "\(tunnels.count)", name: "Tunnels online", path: "/administration/tunnels"),
@@ -32,21 +32,21 @@ struct AdministrationPages: Sendable {
         let rows = report.components.map { part -> [HTML] in
             ["\(part.name)", Self.badge(part.state), "\(part.text)"]
         }
-        let parts = Table("Parts of the server", ["Part", .short("State"), "What is known"], rows)
+        let parts = Table("Components of the server", ["Component", .short("State"), "Details"], rows)
         let uptime = DurationText.text(metrics.uptimeSeconds)
         return page.page(
             "Administration",
-            figures + Panel.html(report.worst == .ok ? "Everything works" : "Something needs you", parts.html)
+            figures + Panel.html(report.worst == .ok ? "Everything works" : "Something needs attention", parts.html)
                 + Panel.html(
-                    "About it",
+                    "Server",
                     Panel.facts([
-                        ("Version", "\(services.parts.version)"), ("Up for", "\(uptime)"),
+                        ("Version", "\(services.parts.version)"), ("Uptime", "\(uptime)"),
                         ("State directory", "<code>\(services.parts.stateDirectory)</code>"),
                         ("Registration", "\(services.configuration.accounts.registration.rawValue)"),
                         ("Mail", services.parts.mail == nil ? "not set up" : Badge.html("set up", .ok)),
                         (
                             "Public pages",
-                            "<a href=\"/administration/about\">Your own words</a>, <a href=\"/status\">status</a>"
+                            "<a href=\"/administration/about\">About page</a>, <a href=\"/status\">status</a>"
                         ),
                     ])), live: [.server])
     }
@@ -54,8 +54,8 @@ struct AdministrationPages: Sendable {
     static func badge(_ state: Component.State) -> HTML {
         switch state {
         case .ok: Badge.html("works", .ok)
-        case .warning: Badge.html("needs care", .warning)
-        case .alarm: Badge.html("needs care now", .warning)
+        case .warning: Badge.html("needs attention", .warning)
+        case .alarm: Badge.html("needs attention now", .warning)
         case .failed: Badge.html("broken", .bad)
         }
     }
@@ -64,6 +64,6 @@ struct AdministrationPages: Sendable {
         let filter = try Audit.Filter(page.request)
         let events = try await services.database.read { try Audit.list(filter, in: $0.tenant(Audit.appliance)) }
         return page.page(
-            "The server's audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html)
+            "Server audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html)
     }
 }

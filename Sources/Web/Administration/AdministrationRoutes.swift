@@ -18,24 +18,24 @@ struct AdministrationRoutes: Sendable {
         routes.on(
             .get, "/admin/organisations", for: .administrator,
             about: RouteText(
-                "All organisations of the server, 200 at a time",
+                "All organisations on the server, 200 at a time",
                 query: [
-                    .init("after", .string, "The last name of the page before."), .init("afterId", .string, "Its id."),
+                    .init("after", .string, "Last name on the previous page."), .init("afterId", .string, "Its id."),
                 ], .ok([OrganisationResource].self, "By name.")), use: listAll)
         routes.on(
             .get, "/admin/organisations/:id", for: .administrator,
             about: RouteText(
-                "What an organisation may use, and what it uses", .ok(OverviewResource.self, "The organisation.")),
+                "An organisation's limits and usage", .ok(OverviewResource.self, "The organisation.")),
             use: overview)
         routes.on(
             .get, "/admin/audit", for: .administrator,
             about: RouteText(
                 "The server's own audit log",
                 query: [
-                    .init("actor", .string, "Only what this account did."),
-                    .init("action", .string, "Only this action, or group of actions: member."),
-                    .init("target", .string, "Only what was done to this: an id or a name."),
-                    .init("result", .string, "Only done, failed or refused."),
+                    .init("actor", .string, "Only actions by this account."),
+                    .init("action", .string, "Only this action or group of actions, such as member."),
+                    .init("target", .string, "Only actions on this target: an id or a name."),
+                    .init("result", .string, "Only this result: done, failed or refused."),
                     .init("before", .integer(1...Int.max), "Only events older than this number."),
                 ], .ok([AuditResource].self, "Newest first.")), use: applianceAudit)
     }

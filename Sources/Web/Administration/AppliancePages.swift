@@ -25,8 +25,8 @@ struct AppliancePages: Sendable {
             return page.page(
                 "Certificate",
                 Panel.empty(
-                    "No HTTPS here",
-                    "<p>This server answers plain HTTP; the web server in front of it has the certificate.</p>"))
+                    "HTTPS is off",
+                    "<p>This server serves plain HTTP; the reverse proxy in front of it has the certificate.</p>"))
         }
         let facts = report.facts
         let now = Int(Timestamp.now().milliseconds / 1000)
@@ -38,11 +38,11 @@ struct AppliancePages: Sendable {
             ("Names", "\(facts.names.joined(separator: ", "))"),
             (
                 "Kind",
-                facts.isSelfSigned ? "\(Badge.html("self-signed", .warning)) browsers warn of it" : "\(report.mode)"
+                facts.isSelfSigned ? "\(Badge.html("self-signed", .warning)) browsers show a warning" : "\(report.mode)"
             ),
             ("Issuer", "\(facts.issuer)"),
             (
-                "Ends",
+                "Expires",
                 "\(Self.time(facts.notAfter)), in \(left / 86_400) days\(Meter.bar(Double(left) / Double(life), tone))"
             ),
             ("SHA-256 fingerprint", Copyable.html("\(facts.fingerprint)")),
@@ -54,7 +54,7 @@ struct AppliancePages: Sendable {
         let help: HTML =
             facts.isSelfSigned
             ? """
-            <p>A certificate that browsers trust is free: <a href="/docs/first-server">from a bare machine to a share with a real
+            <p>Certificates that browsers trust are free: <a href="/docs/first-server">how to set up a server with a trusted
             certificate</a>.</p>
             """ : ""
         return page.page("Certificate", problem + Panel.html(nil, Panel.facts(rows)) + help)
@@ -65,31 +65,31 @@ struct AppliancePages: Sendable {
     @Sendable private func backups(_ page: PageRequest) async throws -> Response {
         let report = parts.backups()
         let problem: HTML = report.problem.map { Panel.notice("<p>\($0)</p>", .bad) } ?? ""
-        let every = report.interval.map { "every \(DurationText.text($0))" } ?? "none are made by themselves"
+        let every = report.interval.map { "every \(DurationText.text($0))" } ?? "no automatic backups"
         let rows = report.files.map { file -> [HTML] in
             ["<code>\(file.name)</code>", Self.time(file.madeAt), "\(ByteText.text(file.bytes))"]
         }
         let table = Table(
-            "Backups", ["File", .short("Made"), .number("Size")], rows,
-            empty: "<p class=\"muted\">None yet. The first one is made within a minute of the start.</p>")
+            "Backups", ["File", .short("Created"), .number("Size")], rows,
+            empty: "<p class=\"muted\">None yet. The first one is made within a minute of startup.</p>")
         let facts = Panel.facts([
-            ("Made", "\(every)"), ("Kept in", "<code>\(report.directory)</code>"),
-            ("Restore one", Copyable.html("sudo postern restore \(report.directory)/FILE")),
+            ("Schedule", "\(every)"), ("Directory", "<code>\(report.directory)</code>"),
+            ("Restore", Copyable.html("sudo postern restore \(report.directory)/FILE")),
         ])
         return page.page(
             "Backups",
             problem + Panel.html(nil, facts)
                 + Panel.html(
                     nil, table.html + Action("/administration/backups", "Back up now", page.token, isMain: true).html),
-            lead: "Copies of the database on this machine. Copy them elsewhere, too: a disk that dies takes them along."
+            lead: "Copies of the database on this machine. Copy them elsewhere, too, in case this disk fails."
         )
     }
 
     @Sendable private func backUp(_ page: PageRequest) async throws -> Response {
         do { try await parts.backUp() } catch {
-            throw APIError(.conflict, "no_backup", "No backup was made: \(error)")
+            throw APIError(.conflict, "no_backup", "The backup failed: \(error)")
         }
-        return page.back(to: "/administration/backups", "A backup is made.")
+        return page.back(to: "/administration/backups", "The backup is complete.")
     }
 
     // MARK: Settings
@@ -100,9 +100,9 @@ struct AppliancePages: Sendable {
         }
         return page.page(
             "Settings",
-            Panel.html(nil, Table("Settings in force", ["Setting", "Value", "From", "What it does"], rows).html),
+            Panel.html(nil, Table("Current settings", ["Setting", "Value", "Source", "Description"], rows).html),
             lead:
-                "What was in force when the server started. Change /etc/postern/postern.yml on the machine, then run: sudo postern config check"
+                "The settings that the server started with. Change /etc/postern/postern.yml on the machine, then run: sudo postern config check"
         )
     }
 }

@@ -8,23 +8,23 @@ struct ComponentsPage: Sendable {
     func add(to routes: Routes) {
         routes.page(.get, "/administration/components", for: .administrator, in: nil, use: show)
         routes.page(.post, "/administration/components", for: .administrator, in: show) { _ in
-            throw APIError.badRequest("name: This is what a mistake looks like.")
+            throw APIError.badRequest("name: This is an example of an error.")
         }
     }
 
     @Sendable private func show(_ page: PageRequest) async throws -> Response {
         page.page(
             "Components", [states, figures, tables(page), forms(page), words].joined(),
-            lead: "Every part that pages are made of.")
+            lead: "Every component used on these pages.")
     }
 
     private var states: HTML {
         Panel.html(
             "Badges, notices",
             """
-            <p>\(Badge.html("online", .ok)) \(Badge.html("needs care", .warning)) \(Badge.html("broken", .bad)) \(Badge.html("offline"))</p>
+            <p>\(Badge.html("online", .ok)) \(Badge.html("needs attention", .warning)) \(Badge.html("broken", .bad)) \(Badge.html("offline"))</p>
             \(Panel.notice("<p>A notice.</p>"))\(Panel.notice("<p>It is done.</p>", .ok))\
-            \(Panel.notice("<p>Something needs care.</p>", .warning))\(Panel.notice("<p>It did not work.</p>", .bad))
+            \(Panel.notice("<p>Something needs attention.</p>", .warning))\(Panel.notice("<p>It did not work.</p>", .bad))
             """)
     }
 
@@ -50,7 +50,7 @@ struct ComponentsPage: Sendable {
         let rows: [[HTML]] = [
             [
                 "first", Badge.html("online", .ok), "12", TimeText.html(.now()),
-                action.asks("It cannot be brought back."),
+                action.asks("This cannot be undone."),
             ],
             [
                 "a-second-one-with-a-very-long-name-that-does-not-fit", Badge.html("offline"), "1,204", "never",
@@ -65,7 +65,7 @@ struct ComponentsPage: Sendable {
     private func forms(_ page: PageRequest) -> HTML {
         let form = page.form("/administration/components")
         return Panel.html(
-            "Form: send it to see it come back",
+            "Form: submit it to see an error",
             form.html(
                 "Send",
                 form.text("name", "Name", value: "ana", hint: "A hint below the field.")

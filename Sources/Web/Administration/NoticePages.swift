@@ -27,28 +27,28 @@ struct NoticePages: Sendable {
                 "\(one.text)", TimeText.html(one.startedAt),
                 one.resolvedAt.map { TimeText.html($0) } ?? Badge.html("shown now", .warning),
                 one.resolvedAt == nil
-                    ? Action("/administration/notices/end", "End it", page.token, ["id": one.id]).html : "",
+                    ? Action("/administration/notices/end", "End", page.token, ["id": one.id]).html : "",
             ]
         }
         let form = page.form("/administration/notices")
         let text = form.text(
-            "text", "What people should know", hint: "Shown on the status page until you end it.",
+            "text", "Message", hint: "Shown on the status page until you end it.",
             more: "maxlength=\"\(Incident.textLimit)\" placeholder=\"The disk is being replaced; back at 18:00 UTC\"")
         let table = Table(
             "Notices", ["Notice", .short("Since"), .short("Until"), .actions], rows,
             empty: "<p class=\"muted\">No notices yet.</p>")
         return page.page(
-            "Notices", Panel.html("A new notice", form.html("Post it", text)) + Panel.html(nil, table.html),
-            lead: "What the status page tells everybody.")
+            "Notices", Panel.html("A new notice", form.html("Post", text)) + Panel.html(nil, table.html),
+            lead: "Messages shown on the status page.")
     }
 
     @Sendable private func post(_ page: PageRequest) async throws -> Response {
         _ = try await operations(page).postIncident(try page.form.require("text"))
-        return page.back(to: "/administration/notices", "The status page shows it now.")
+        return page.back(to: "/administration/notices", "The notice is now on the status page.")
     }
 
     @Sendable private func end(_ page: PageRequest) async throws -> Response {
         _ = try await operations(page).resolveIncident(try page.form.require("id"))
-        return page.back(to: "/administration/notices", "It is ended.")
+        return page.back(to: "/administration/notices", "The notice is ended.")
     }
 }

@@ -34,7 +34,7 @@ struct OrganisationListPages: Sendable {
                 """
             let kind: HTML =
                 one.deleteAfter != nil
-                ? Badge.html("deleted", .bad) : one.personalOf != nil ? "somebody's own" : "team"
+                ? Badge.html("deleted", .bad) : one.personalOf != nil ? "personal" : "team"
             return [
                 "<a href=\"/administration/organisation?id=\(one.id)\">\(one.name)</a>", "<code>\(one.slug)</code>",
                 kind,
@@ -78,6 +78,6 @@ struct OrganisationListPages: Sendable {
         let changed = try await service.setPlan(
             try page.form.require("plan"), of: try page.form.require("id"), by: page.caller)
         return page.back(
-            to: "/administration/organisations", "\(changed.name) is on the plan \(changed.plan.rawValue) now.")
+            to: "/administration/organisations", "\(changed.name) is now on the plan \(changed.plan.rawValue).")
     }
 }

@@ -42,7 +42,7 @@ struct PeoplePages: Sendable {
             link.map {
                 Panel.notice(
                     """
-                    <p>Give this link to \($0.name). It sets the password, works once and within an hour, and is shown only now:</p>
+                    <p>Send this link to \($0.name). It sets the password, can be used once within an hour, and is shown only once:</p>
                     \(Copyable.html("\(base)/reset/\($0.secret)"))
                     """, .ok)
             } ?? ""
@@ -51,10 +51,10 @@ struct PeoplePages: Sendable {
             ? "<p><a class=\"button\" href=\"/administration/people?after=\(FormText.encoded(all.last?.user.username ?? ""))\">More</a></p>"
             : ""
         return page.page(
-            "People",
-            made + Panel.html(nil, table(all, page) + more) + Panel.html("Add somebody", form(page))
+            "Users",
+            made + Panel.html(nil, table(all, page) + more) + Panel.html("Add a user", form(page))
                 + Panel.html("Open invitations to organisations", table(invitations, page)),
-            lead: "Everybody with an account on this server.")
+            lead: "Everyone with an account on this server.")
     }
 
     private func table(_ all: [(user: User, plan: Plan)], _ page: PageRequest) -> HTML {
@@ -73,7 +73,7 @@ struct PeoplePages: Sendable {
                 actions(user, page),
             ]
         }
-        return Table("People", ["Name", "E-mail", .short("Since"), "Plan", .actions], rows).html
+        return Table("Users", ["Name", "E-mail", .short("Since"), "Plan", .actions], rows).html
     }
 
     private static let plans = Plan.allCases.map { ($0.rawValue, $0.rawValue) }
@@ -83,28 +83,28 @@ struct PeoplePages: Sendable {
         let reset = Action("/administration/people/reset", "Password link", page.token, fields).html
         if user.id == page.caller.user.id { return reset }
         if user.disabledAt != nil {
-            return Action("/administration/people/enable", "Let in again", page.token, fields).html
+            return Action("/administration/people/enable", "Enable", page.token, fields).html
         }
         return reset
             + Action("/administration/people/disable", "Disable", page.token, fields)
-            .asks("\(user.username)'s sign-ins end, tokens are refused and connections are cut. Nothing is removed.")
+            .asks("\(user.username)'s sign-ins end, tokens are refused and connections are closed. Nothing is deleted.")
     }
 
     private func form(_ page: PageRequest) -> HTML {
         let form = page.form("/administration/people")
         return form.html(
-            "Add the account",
+            "Add account",
             form.text(
-                "name", "Account's name", hint: "Letters, digits, dot, hyphen and underscore.",
+                "name", "Account name", hint: "Letters, digits, dot, hyphen and underscore.",
                 more: "maxlength=\"64\"")
                 + form.select("plan", "Plan", [("", "the server's default")] + Self.plans)
-                + form.check("admin", "Administers this server", isOn: false) + "<br>")
+                + form.check("admin", "Administrator of this server", isOn: false) + "<br>")
     }
 
     private func table(_ all: [(invitation: Invitation, organisation: String)], _ page: PageRequest) -> HTML {
         let rows = all.map { invitation, organisation -> [HTML] in
             [
-                "\(invitation.email ?? "whoever has the link")", "\(organisation)", "\(invitation.invitedBy)",
+                "\(invitation.email ?? "anyone with the link")", "\(organisation)", "\(invitation.invitedBy)",
                 TimeText.html(invitation.expiresAt),
                 Action(
                     "/administration/people/revoke-invitation", "Revoke", page.token,
@@ -133,7 +133,7 @@ struct PeoplePages: Sendable {
     @Sendable private func setPlan(_ page: PageRequest) async throws -> Response {
         let (name, plan) = (try page.form.require("name"), try Self.plan(try page.form.require("plan")))
         try await administration(page).setPlan(plan, of: name)
-        return page.back(to: "/administration/people", "\(name) is on the plan \(plan.rawValue) now.")
+        return page.back(to: "/administration/people", "\(name) is now on the plan \(plan.rawValue).")
     }
 
     @Sendable private func reset(_ page: PageRequest) async throws -> Response {
@@ -150,7 +150,7 @@ struct PeoplePages: Sendable {
     @Sendable private func enable(_ page: PageRequest) async throws -> Response {
         let name = try page.form.require("name")
         try await administration(page).enable(name)
-        return page.back(to: "/administration/people", "\(name) can sign in again.")
+        return page.back(to: "/administration/people", "\(name) is enabled.")
     }
 
     @Sendable private func revokeInvitation(_ page: PageRequest) async throws -> Response {

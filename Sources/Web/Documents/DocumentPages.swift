@@ -31,7 +31,7 @@ struct DocumentPages: Sendable {
         let asked = request.sentForm["q"].map { String($0.prefix(Self.greatestQuery)) } ?? ""
         if !asked.isEmpty { return page("Search", results(asked), asked) }
         guard let document = files.page(name) else {
-            if name == "README" { return page("Documentation", "<p>This build has no documentation in it.</p>", "") }
+            if name == "README" { return page("Documentation", "<p>This build has no documentation.</p>", "") }
             throw APIError.notFound
         }
         return page(files.titles[name] ?? name, document, "")
@@ -45,7 +45,7 @@ struct DocumentPages: Sendable {
             <button>Search</button></form></header>
             <main class="document">\(document)</main>\(PublicLinks.html)</div>
             """
-        let about = "\(title): documentation of Postern, terminal sharing and tunnels on a server of your own."
+        let about = "\(title): documentation of Postern, self-hosted terminal sharing and tunnels."
         var response = Page(title: title, body: body, hasForm: true, description: about).response
         // After an upgrade the pages may differ.
         response.headers[.cacheControl] = "no-cache"
@@ -56,7 +56,7 @@ struct DocumentPages: Sendable {
         let found = files.search(asked)
         if found.isEmpty {
             return """
-                <h1>Nothing found for “\(asked)”</h1><p>Try fewer or other words, or <a href="/docs">look through all pages</a>.</p>
+                <h1>Nothing found for “\(asked)”</h1><p>Try fewer or other words, or <a href="/docs">browse all pages</a>.</p>
                 """
         }
         let items = found.map { section -> HTML in
@@ -66,8 +66,8 @@ struct DocumentPages: Sendable {
                 <h2><a href="\(path)#\(section.anchor)">\(place)\(section.heading)</a></h2><p>\(excerpt(section.text, asked))</p>
                 """
         }
-        let count = found.count == 1 ? "One place" : "\(found.count) places"
-        return "<h1>\(count) about “\(asked)”</h1>\(items.joined())"
+        let count = found.count == 1 ? "1 result" : "\(found.count) results"
+        return "<h1>\(count) for “\(asked)”</h1>\(items.joined())"
     }
 
     /// The text around the first of the words, with that word marked.

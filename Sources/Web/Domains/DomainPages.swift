@@ -33,7 +33,7 @@ struct DomainPages: Sendable {
             ? Panel.html(
                 "Add a domain",
                 form.html(
-                    "Add it",
+                    "Add",
                     form.text("name", "Host name", hint: "For example: app.example.org", more: "maxlength=\"253\"")))
             : ""
         guard !all.isEmpty else {
@@ -42,8 +42,8 @@ struct DomainPages: Sendable {
                 Panel.empty(
                     "No domains yet",
                     """
-                    <p>A host name of your own, such as <code>app.example.org</code>, for one of your tunnels. You set two DNS
-                    records, and this server gets the certificate. <a href="/docs/domains">How domains work</a></p>
+                    <p>Use your own host name, such as <code>app.example.org</code>, for one of your tunnels. You set two DNS
+                    records, and this server obtains the certificate. <a href="/docs/domains">How domains work</a></p>
                     """) + adding)
         }
         let rows = all.map { one -> [HTML] in
@@ -61,17 +61,17 @@ struct DomainPages: Sendable {
         switch state {
         case "routed": Badge.html("routed", .ok)
         case "verified": Badge.html("verified, no tunnel")
-        case "paused": Badge.html("paused: the proof is missing", .bad)
+        case "paused": Badge.html("paused: the TXT record is missing", .bad)
         default: Badge.html("not verified", .warning)
         }
     }
 
     private static func certificate(_ one: DomainResource) -> HTML {
-        if one.tlsMode == "passthrough" { return "the machine's own" }
+        if one.tlsMode == "passthrough" { return "managed by the machine" }
         switch one.tlsStatus {
         case "issued":
             return "\(Badge.html("issued", .ok)) until \(one.tlsNotAfter.map { String($0.prefix(10)) } ?? "")"
-        case "ordering": return Badge.html("being ordered")
+        case "ordering": return Badge.html("being requested")
         case "failed": return "\(Badge.html("failed", .bad)) \(one.tlsLastError ?? "")"
         default: return one.tunnel == nil ? "" : Badge.html("self-signed", .warning)
         }
@@ -103,7 +103,7 @@ struct DomainPages: Sendable {
                     "DNS records to set",
                     Table("DNS records", [.short("Type"), "Name", "Value"], records).html
                         + """
-                        <p class="small">A name at the top of its zone, such as example.org, cannot have a CNAME: give it A and AAAA records
+                        <p class="small">A zone apex, such as example.org, cannot have a CNAME record: use A and AAAA records
                         with the addresses of \(resources.host(page.request)).</p>
                         """) + (page.may(.domainManage) ? try await changes(one, page) : "")
                 + "<p><a class=\"button\" href=\"/organisation/domains\">All domains</a></p>")
@@ -124,8 +124,8 @@ struct DomainPages: Sendable {
         return Panel.columns([
             Panel.html("Tunnel", routing),
             Panel.html(
-                "Remove it",
-                Action("\(path)/remove", "Remove it", page.token)
+                "Remove",
+                Action("\(path)/remove", "Remove", page.token)
                     .asks(
                         "Visitors are refused from now on. The name stays reserved for your organisation for 90 days if it was verified."
                     )),
@@ -138,13 +138,13 @@ struct DomainPages: Sendable {
         let made = try await domains.add(
             try page.form.require("name"), own: resources.ownNames, by: page.caller)
         return page.back(
-            to: "/organisation/domains/\(made.domain.id)", "Added. Set the two records, then look them up.")
+            to: "/organisation/domains/\(made.domain.id)", "Added. Set the two DNS records, then choose “Verify now”.")
     }
 
     @Sendable private func verify(_ page: PageRequest) async throws -> Response {
         let (found, problems) = try await domains.verify(try page.context.parameters.require("id"), by: page.caller)
         if problems.isEmpty {
-            return page.back(to: "/organisation/domains/\(found.domain.id)", "Everything is as it should be.")
+            return page.back(to: "/organisation/domains/\(found.domain.id)", "All DNS records are correct.")
         }
         return try await show(page, problems: problems)
     }
@@ -154,7 +154,7 @@ struct DomainPages: Sendable {
             try page.context.parameters.require("id"), to: page.form["tunnel"], passesThrough: nil, by: page.caller)
         return page.back(
             to: "/organisation/domains/\(routed.domain.id)",
-            routed.tunnel.map { "It points to \($0.name ?? "") now." } ?? "It has no tunnel now.")
+            routed.tunnel.map { "It now points to \($0.name ?? "")." } ?? "It no longer points to a tunnel.")
     }
 
     @Sendable private func remove(_ page: PageRequest) async throws -> Response {
@@ -173,7 +173,7 @@ struct DomainPages: Sendable {
         }
         let table = Table(
             "Domains of all organisations", ["Name", "Organisation", .short("State"), "Tunnel", "Certificate"], rows,
-            empty: "<p class=\"muted\">Nobody has added a domain yet.</p>")
+            empty: "<p class=\"muted\">No domains have been added yet.</p>")
         return page.page("All domains", Panel.html(nil, table.html))
     }
 }

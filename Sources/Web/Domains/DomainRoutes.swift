@@ -18,22 +18,22 @@ struct DomainRoutes: Sendable {
         routes.on(
             .post, "/domains", for: .member(.domainManage),
             about: RouteText(
-                "Adds a host name; the answer has the DNS records to set", takes: NewDomain.self,
-                .created(DomainResource.self, "It is not verified yet.")), use: add)
+                "Adds a host name; the response contains the DNS records to set", takes: NewDomain.self,
+                .created(DomainResource.self, "The domain, not yet verified.")), use: add)
         routes.on(
             .get, "/domains/:id", for: .member(.domainRead),
             about: RouteText("One domain, by its name or id", .ok(DomainResource.self, "The domain.")), use: show)
         routes.on(
             .post, "/domains/:id/verify", for: .member(.domainManage), limit: .publicCalls,
             about: RouteText(
-                "Verifies the proof, and checks the other DNS records",
-                .ok(DomainResource.self, "As it is now, with a sentence for each thing that is left to do.")),
+                "Verifies the TXT record and checks the other DNS records",
+                .ok(DomainResource.self, "The updated domain, with a sentence for each remaining step.")),
             use: verify)
         routes.on(
             .post, "/domains/:id/route", for: .member(.domainManage),
             about: RouteText(
-                "Points a verified domain at a tunnel, or at nothing", takes: DomainRouteChange.self,
-                .ok(DomainResource.self, "As it is now.")), use: route)
+                "Points a verified domain to a tunnel, or to none", takes: DomainRouteChange.self,
+                .ok(DomainResource.self, "The updated domain.")), use: route)
         routes.on(
             .delete, "/domains/:id", for: .member(.domainManage),
             about: RouteText(
@@ -79,7 +79,7 @@ struct DomainRoutes: Sendable {
             case nil: nil
             case "passthrough": true
             case "termination", "terminate": false
-            default: throw APIError.badRequest("tlsMode is termination or passthrough")
+            default: throw APIError.badRequest("tlsMode must be termination or passthrough")
             }
         let routed = try await domains.route(
             try id(context), to: asked.tunnelId, passesThrough: passesThrough, by: caller)

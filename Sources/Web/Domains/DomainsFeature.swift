@@ -43,14 +43,14 @@ extension DomainResource: Described {
             .field(
                 "records",
                 .list(.object([.field("type", .string), .field("name", .string), .field("value", .string)])),
-                "To set in the domain's DNS."),
+                "Records to set in the domain's DNS."),
             .nullable("tunnel", .string, "The tunnel that it points to."),
             .nullable("tlsMode", .words(["termination", "passthrough"])),
             .field("tlsStatus", .words(["none", "ordering", "issued", "failed"])), .nullable("tlsNotAfter", .time),
             .nullable("tlsLastError", .string), .field("createdAt", .time), .nullable("verifiedAt", .time),
             .nullable("checkedAt", .time),
-            .optional("problems", .list(.string), "What is left to do; of verify alone."),
-            .optional("organisation", .string, "For administrators of the server."),
+            .optional("problems", .list(.string), "The remaining steps; only in responses to verify."),
+            .optional("organisation", .string, "Only for administrators of the server."),
         ])
 }
 
@@ -67,7 +67,7 @@ extension NewDomain: Described {
 
 extension DomainRouteChange: Described {
     static let schema = Schema.object([
-        .absentOrNull("tunnelId", .string, "The tunnel's name or id; null for nowhere."),
+        .absentOrNull("tunnelId", .string, "The tunnel's name or id; null for none."),
         .absentOrNull("tlsMode", .words(["termination", "passthrough", "terminate"])),
     ])
 }

@@ -17,7 +17,7 @@ struct HomePage: Sendable {
             return page.page(
                 "Overview",
                 Panel.empty(
-                    "This browser is in an organisation that is deleted",
+                    "The selected organisation is deleted",
                     "<p><a class=\"button main\" href=\"/organisation\">Choose another</a></p>"))
         }
         let sessions = try await seen(page) { try await services.shares.overview(by: $0).sessions.count }
@@ -40,8 +40,8 @@ struct HomePage: Sendable {
         let needs = try await needs(page, machines ?? [])
         let attention: HTML =
             needs.isEmpty
-            ? Panel.notice("<p>Nothing needs you.</p>", .ok)
-            : Panel.html("Needs you", "<ul>\(needs.map { "<li>\($0)</li>" as HTML }.joined())</ul>")
+            ? Panel.notice("<p>Nothing needs your attention.</p>", .ok)
+            : Panel.html("Needs your attention", "<ul>\(needs.map { "<li>\($0)</li>" as HTML }.joined())</ul>")
         return page.page(
             "Overview", Panel.figures(figures) + attention + Self.start, live: [.sessions, .tunnels, .machines])
     }
@@ -65,7 +65,7 @@ struct HomePage: Sendable {
         }
         if page.caller.user.isAdmin {
             for part in await services.board.report().components where part.state != .ok {
-                needs.append("This server's \(part.name): \(part.text) <a href=\"/administration\">Look</a>")
+                needs.append("This server's \(part.name): \(part.text) <a href=\"/administration\">View</a>")
             }
         }
         return needs
@@ -79,15 +79,15 @@ struct HomePage: Sendable {
             read what is shown.</p>\(Copyable.html("postern share"))<p><a href="/docs/share">How sharing works</a></p>
             """),
         Panel.html(
-            "Show a web server to others",
+            "Publish a web server",
             """
-            <p>Gives what runs on port 3000 of your machine an address on the internet.</p>\(Copyable.html("postern http 3000"))
+            <p>Makes port 3000 of your machine reachable at a public address.</p>\(Copyable.html("postern http 3000"))
             <p><a href="/docs/tunnels">How tunnels work</a></p>
             """),
         Panel.html(
             "Keep a machine connected",
             """
-            <p>An enrolled machine keeps its tunnels across restarts, and shows here how it is.</p>
+            <p>An enrolled machine keeps its tunnels across restarts, and its state is shown here.</p>
             <p><a class="button" href="/organisation/machines">Add a machine</a></p><p><a href="/docs/machines">How machines work</a></p>
             """),
     ])

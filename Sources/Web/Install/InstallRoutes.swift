@@ -21,8 +21,8 @@ struct InstallRoutes: Sendable {
         routes.openPage(.get, "/install.sh", limit: .none, use: script)
         routes.openPage(.get, "/install.ps1", limit: .none) { _, _ in
             .text(
-                "Write-Error 'Postern has no program for Windows yet: there are builds for Linux on amd64 and arm64. "
-                    + "Use the pages of this server in a browser, or WSL with install.sh.'\n")
+                "Write-Error 'Postern has no program for Windows yet; there are builds for Linux on amd64 and arm64. "
+                    + "Use this server in a browser, or install.sh in WSL.'\n")
         }
         routes.openPage(.get, "/install/:program", limit: .none, use: program)
     }
@@ -30,7 +30,7 @@ struct InstallRoutes: Sendable {
     @Sendable private func script(_ request: Request, _ context: WebContext) async throws -> Response {
         try take(context)
         guard let url = publicURL ?? request.ownURL else {
-            throw APIError.badRequest("the Host header names no host; ask for this by the server's address")
+            throw APIError.badRequest("the Host header is missing or invalid; use the server's address")
         }
         var sums = ""
         for platform in InstallPrograms.platforms {

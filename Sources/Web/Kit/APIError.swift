@@ -19,16 +19,16 @@ struct APIError: Error {
         body = ErrorResource(statusCode: status.code, message: message, code: code)
     }
 
-    static let notFound = APIError(.notFound, "not_found", "There is nothing here; see docs/api.md for what there is.")
+    static let notFound = APIError(.notFound, "not_found", "Not found; see docs/api.md for the available routes.")
 
     /// - Parameter bytes: the limit of the route.
     static func tooLarge(_ bytes: Int) -> APIError {
-        APIError(.contentTooLarge, "too_large", "A body is at most \(bytes) bytes long.")
+        APIError(.contentTooLarge, "too_large", "The request body is larger than \(bytes) bytes.")
     }
 
     /// - Parameter allow: the methods that the path supports, as listed in RFC 9110, section 10.2.1.
     static func methodNotAllowed(_ allow: String) -> APIError {
-        var error = APIError(.methodNotAllowed, "method_not_allowed", "This path takes \(allow).")
+        var error = APIError(.methodNotAllowed, "method_not_allowed", "This path accepts \(allow).")
         error.headers[.allow] = allow
         return error
     }
@@ -53,7 +53,8 @@ struct APIError: Error {
         case let error as IdentityError where error.code == .unavailable:
             self.init(.serviceUnavailable, error.code.rawValue, error.message)
         case let error as HTTPError: self.init(error)
-        default: self.init(.internalServerError, "internal", "Something went wrong here; the server's log says what.")
+        default:
+            self.init(.internalServerError, "internal", "An internal error occurred; the server's log has the details.")
         }
     }
 

@@ -20,9 +20,9 @@ struct ErrorPage {
             case .methodNotAllowed:
                 (
                     "Nothing to show",
-                    "This address takes a form, and shows nothing by itself. Go back, and send the form again."
+                    "This address only accepts a submitted form. Go back and submit the form again."
                 )
-            default: ("This did not work", "\(error.body.message)")
+            default: ("The request failed", "\(error.body.message)")
             }
         return answer(
             Page(
@@ -30,7 +30,7 @@ struct ErrorPage {
                 body: Page.alone(
                     """
                     <h1 class="failed">\(title)</h1><p role="alert">\(sentence)</p>
-                    <p><a class="button" href="/home">Your pages</a> <a class="button" href="/status">Status of this server</a></p>\(footnote)
+                    <p><a class="button" href="/home">Overview</a> <a class="button" href="/status">Server status</a></p>\(footnote)
                     """)))
     }
 
@@ -54,7 +54,7 @@ struct ErrorPage {
         return answer(Page(title: title, body: navigation.wrapped(title: title, body), hasForm: true))
     }
 
-    private let title = "This did not work"
+    private let title = "The request failed"
     private var footnote: HTML { "<p class=\"small\">Request \(requestId)</p>" }
 
     private func answer(_ page: Page) -> Response {

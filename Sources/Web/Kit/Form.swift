@@ -75,10 +75,10 @@ struct Form: Sendable {
     }
 
     /// Anybody can send such forms without limit.
-    private static let refused = RateLimitedLog("a form was refused: its page has another origin than this server")
+    private static let refused = RateLimitedLog("a form was refused: its page is of another origin")
 
     private static let forged = APIError(
-        .forbidden, "forged", "This form is not from this page, or is too old; go back, reload and send it again.")
+        .forbidden, "forged", "This form is not from this page or has expired; go back, reload and submit it again.")
 }
 
 extension Request {

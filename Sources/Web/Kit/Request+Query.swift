@@ -17,7 +17,7 @@ extension Request {
         switch try once(name) {
         case nil, "no": false
         case "yes": true
-        default: throw APIError.badRequest("\(name) is yes or no")
+        default: throw APIError.badRequest("\(name) must be yes or no")
         }
     }
 
@@ -25,7 +25,7 @@ extension Request {
     /// - Throws: ``APIError`` naming the parameter.
     private func once(_ name: String) throws -> Substring? {
         let all = uri.queryParameters[values: Substring(name)]
-        guard all.count <= 1 else { throw APIError.badRequest("\(name) is there more than once") }
+        guard all.count <= 1 else { throw APIError.badRequest("\(name) is given more than once") }
         return all.first
     }
 }

@@ -15,9 +15,9 @@ public final class RequestMetrics: Sendable {
     func expose(to out: inout Exposition) {
         for (index, counter) in responses.enumerated() where index > 0 {
             out.counter(
-                "postern_http_responses_total", "Answers by the first digit of their status.", counter.value,
+                "postern_http_responses_total", "HTTP responses by status class.", counter.value,
                 labels: [("status", "\(index)xx")])
         }
-        out.histogram("postern_http_request_seconds", "Time to answer a request.", seconds)
+        out.histogram("postern_http_request_seconds", "Time to respond to a request.", seconds)
     }
 }

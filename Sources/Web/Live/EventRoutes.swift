@@ -42,7 +42,7 @@ struct EventRoutes: Sendable {
         if page.request.method == .head { return Response(status: .ok, headers: headers) }
         let (signals, continuation) = AsyncStream.makeStream(of: Signal.self, bufferingPolicy: .bufferingNewest(16))
         guard let place = streams.begin(page.visit.signIn.id, { continuation.yield(.makesRoom) }) else {
-            throw Refusal(.rateLimited, "Too many pages are followed on this server at once.")
+            throw Refusal(.rateLimited, "Too many event streams are open on this server.")
         }
         let (missed, last, next) = changes.follow(since: number)
         // The browser stores the number without telling the page.

@@ -35,8 +35,8 @@ struct MachinePages: Sendable {
                 Panel.empty(
                     "No machines yet",
                     """
-                    <p>A machine that is enrolled keeps its tunnels across restarts, and you see here how it is doing.
-                    You get a command to run on it, good for 30 minutes.</p>\(adding)
+                    <p>An enrolled machine keeps its tunnels across restarts, and its state is shown here.
+                    You get a command to run on it, valid for 30 minutes.</p>\(adding)
                     """), live: [.machines])
         }
         let rows = found.machines.map { one -> [HTML] in
@@ -54,7 +54,7 @@ struct MachinePages: Sendable {
             "Machines", ["Name", .short("State"), "Owner", .short("Load"), "Memory", "Disk", .short("Last seen")], rows)
         return page.page(
             "Machines", Panel.html(nil, table.html) + adding,
-            lead: "\(found.isEverybodys ? "Everybody's" : "Your") machines, as they are now.", live: [.machines])
+            lead: "\(found.isEverybodys ? "All" : "Your") machines and their current state.", live: [.machines])
     }
 
     private static func used(_ part: Int, of whole: Int) -> HTML { Meter.html(part, of: whole, text: ByteText.text) }
@@ -70,19 +70,19 @@ struct MachinePages: Sendable {
         let problem: HTML = found.problem.map { Panel.notice("<p>\($0)</p>", .bad) } ?? ""
         let rows = declared.map { tunnel -> [HTML] in
             [
-                "\(tunnel.label ?? "declared no more")", "\(tunnels.url(tunnel))",
+                "\(tunnel.label ?? "no longer declared")", "\(tunnels.url(tunnel))",
                 machines.server.isServed(tunnel.id) ? Badge.html("online", .ok) : Badge.html("offline"),
             ]
         }
         let served = Table(
             "Tunnels", ["Label", "Address", .short("State")], rows,
             empty: """
-                <p>It declares no tunnels. Write them into <code>/etc/postern-agent/agent.yml</code> on the machine;
+                <p>It declares no tunnels. Add them to <code>/etc/postern-agent/agent.yml</code> on the machine;
                 <a href="/docs/machines">the documentation</a> has examples.</p>
                 """)
         let change: HTML =
             found.mayManage
-            ? "<a class=\"button\" href=\"/organisation/machines/\(found.machine.id)/change\">Rename or revoke it</a>"
+            ? "<a class=\"button\" href=\"/organisation/machines/\(found.machine.id)/change\">Rename or revoke</a>"
             : ""
         return page.page(
             found.machine.name,
@@ -106,7 +106,7 @@ struct MachinePages: Sendable {
             facts.append(
                 ("Memory used", Self.used(report.memoryTotal - report.memoryAvailable, of: report.memoryTotal)))
             facts.append(("Disk used", Self.used(report.diskTotal - report.diskFree, of: report.diskTotal)))
-            facts.append(("Up for", "\(DurationText.text(report.uptime))"))
+            facts.append(("Uptime", "\(DurationText.text(report.uptime))"))
         }
         if let time = one.roundTripMilliseconds {
             let rounded = "\((time * 10).rounded() / 10)"
@@ -120,7 +120,7 @@ struct MachinePages: Sendable {
     }
 
     private static func state(isOnline: Bool, _ problem: String?) -> HTML {
-        if problem != nil { return Badge.html("held back", .bad) }
+        if problem != nil { return Badge.html("blocked", .bad) }
         return isOnline ? Badge.html("online", .ok) : Badge.html("offline")
     }
 
@@ -133,7 +133,7 @@ struct MachinePages: Sendable {
             ? Panel.html(
                 "On a machine without Postern",
                 """
-                <p>This fetches this server's own program first:</p>
+                <p>This first downloads the program from this server:</p>
                 \(Copyable.html("curl -fsSL \(resources.url(page.request))/install.sh | sudo sh -s -- \(secret)"))
                 """) : ""
         return page.page(
@@ -141,10 +141,10 @@ struct MachinePages: Sendable {
             Panel.html(
                 "On the machine, where Postern is installed",
                 """
-                <p>The code is good once, until \(TimeText.html(code.expiresAt)), and is shown only now.</p>
+                <p>The code can be used once, until \(TimeText.html(code.expiresAt)), and is shown only once.</p>
                 \(Copyable.html(resources.command(secret, page.request)))
                 """) + fresh
-                + "<p>Then it stands under <a class=\"button\" href=\"/organisation/machines\">Machines</a></p>")
+                + "<p>The machine appears under <a class=\"button\" href=\"/organisation/machines\">Machines</a></p>")
     }
 
     @Sendable private func changing(_ page: PageRequest) async throws -> Response {
@@ -152,16 +152,16 @@ struct MachinePages: Sendable {
         guard found.mayManage else { throw APIError.notFound }
         let path = "/organisation/machines/\(found.machine.id)"
         let form = page.form("\(path)/rename")
-        let revoke = Action("\(path)/revoke", "Revoke it", page.token)
+        let revoke = Action("\(path)/revoke", "Revoke", page.token)
         return page.page(
             "Change \(found.machine.name)",
             Panel.columns([
-                Panel.html("Name", form.html("Rename it", form.text("name", "Name", value: found.machine.name))),
+                Panel.html("Name", form.html("Rename", form.text("name", "Name", value: found.machine.name))),
                 Panel.html(
-                    "Revoke it",
+                    "Revoke",
                     """
-                    <p>For a machine that is lost, sold or not yours any more. To let it in again, enrol it again on the machine.</p>
-                    \(revoke.asks("Its link ends at once, and its tunnels with it."))
+                    <p>For a machine that is lost, sold or no longer yours. To allow it again, enrol it again on the machine.</p>
+                    \(revoke.asks("Its connection and its tunnels are closed immediately."))
                     """),
             ]) + "<p><a class=\"button\" href=\"\(path)\">Back</a></p>")
     }
@@ -169,7 +169,7 @@ struct MachinePages: Sendable {
     @Sendable private func rename(_ page: PageRequest) async throws -> Response {
         let id = try page.context.parameters.require("id")
         try await machines.rename(id, to: try page.form.require("name"), by: page.caller)
-        return page.back(to: "/organisation/machines/\(id)", "The machine has another name now.")
+        return page.back(to: "/organisation/machines/\(id)", "The machine is renamed.")
     }
 
     @Sendable private func revoke(_ page: PageRequest) async throws -> Response {

@@ -16,30 +16,30 @@ struct MachineRoutes: Sendable {
         routes.on(
             .get, "/machines", for: .credential,
             about: RouteText(
-                "One's own machines",
-                query: [.init("all", .words(["yes", "no"]), "Everybody's in the organisation; needs machine:read.")],
+                "The caller's machines",
+                query: [.init("all", .words(["yes", "no"]), "All in the organisation; needs machine:read.")],
                 .ok([MachineResource].self, "By name.")), use: list)
         routes.open(
             .post, "/machines", limit: .publicCalls,
             about: RouteText(
-                "Enrols a machine, by a code or by the caller's token; the same key again is the same machine",
-                takes: NewMachine.self, .created(MachineResource.self, "It can open its link now.")), use: enrol)
+                "Enrols a machine by a code or the caller's token; the same key is the same machine",
+                takes: NewMachine.self, .created(MachineResource.self, "The machine; it can connect now.")), use: enrol)
         routes.on(
             .post, "/machines/invitations", for: .member(.machineEnroll),
             about: RouteText(
-                "Makes a code that enrols one machine, once, within 30 minutes",
-                .created(MachineInvitation.self, "The code is shown this once.")), use: invite)
+                "Creates a code that enrols one machine within 30 minutes",
+                .created(MachineInvitation.self, "The code is shown only once.")), use: invite)
         routes.on(
             .get, "/machines/:id", for: .credential,
             about: RouteText("One machine, by its id or name", .ok(MachineResource.self, "The machine.")), use: show)
         routes.on(
             .patch, "/machines/:id", for: .credential,
             about: RouteText(
-                "Gives a machine another name", takes: MachineChange.self,
+                "Renames a machine", takes: MachineChange.self,
                 .ok(MachineResource.self, "The machine.")), use: rename)
         routes.on(
             .delete, "/machines/:id", for: .credential,
-            about: RouteText("Revokes a machine: its link ends now", .done("It is revoked.")), use: revoke)
+            about: RouteText("Revokes a machine and closes its connection", .done("Revoked.")), use: revoke)
     }
 
     /// `?all=yes` for all machines, if the role allows it.
@@ -54,7 +54,7 @@ struct MachineRoutes: Sendable {
             throw APIError.badRequest("certificate must be one self-signed certificate in PEM")
         }
         guard !asked.allows.isEmpty else {
-            throw APIError.badRequest("allows must name something, as in [\"tunnels\"]")
+            throw APIError.badRequest("allows must not be empty; for example [\"tunnels\"]")
         }
         let enrolment = Machine.Enrolment(
             name: asked.name, hostName: asked.hostName, fingerprint: key, allows: asked.allows,

@@ -59,8 +59,8 @@ extension NewMachine: Described {
         "NewMachine",
         [
             .field("certificate", .string, "One self-signed certificate of the machine's key, in PEM."),
-            .absentOrNull("code", .string, "From POST /machines/invitations; without it the caller's token counts."),
-            .absentOrNull("name", .string, "The host name where it is absent."),
+            .absentOrNull("code", .string, "From POST /machines/invitations; without it, the caller's token is used."),
+            .absentOrNull("name", .string, "The host name if absent."),
             .field("hostName", .string),
             .field("allows", .list(.words(MachineAllowance.allCases.map(\.rawValue)))),
             .field("software", .string, "Name and version."),
@@ -85,10 +85,10 @@ extension MachineReport: Described {
     static let schema = Schema.named(
         "MachineReport",
         [
-            .field("load", .list(.number), "Of 1, 5 and 15 minutes."), .field("processors", .integer),
+            .field("load", .list(.number), "Averages over 1, 5 and 15 minutes."), .field("processors", .integer),
             .field("memoryTotal", .integer, "Bytes."), .field("memoryAvailable", .integer, "Bytes."),
             .field("diskTotal", .integer, "Bytes."), .field("diskFree", .integer, "Bytes."),
-            .field("uptime", .integer, "Seconds."), .field("tunnels", .integer, "Served now."),
+            .field("uptime", .integer, "Seconds."), .field("tunnels", .integer, "Currently served."),
         ])
 }
 
@@ -103,6 +103,6 @@ extension MachineResource: Described {
             .field("software", .string), .field("platform", .string), .field("enrolledAt", .time),
             .nullable("lastSeenAt", .time), .nullable("address", .string), .nullable("onlineSince", .time),
             .nullable("roundTripMilliseconds", .number), .nullable("report", MachineReport.schema),
-            .nullable("problem", .string, "Why it is held back."),
+            .nullable("problem", .string, "Why it is blocked."),
         ])
 }

@@ -11,6 +11,6 @@ extension ErrorResource: Described {
             .optional("limit", .integer),
             .optional("current", .integer),
             .optional("plan", .string),
-            .optional("upgradeUrl", .string, "Where more can be had; with limits of a plan."),
+            .optional("upgradeUrl", .string, "Where to upgrade; only for limits of a plan."),
         ])
 }

@@ -23,9 +23,9 @@ struct OpenAPIDocument {
             "openapi": "3.1.0",
             "info": [
                 "title": "Postern", "version": .string(version),
-                "summary": "Share terminals through a server of your own that cannot read them.",
+                "summary": "Self-hosted terminal sharing; the server cannot read the sessions.",
                 "description":
-                    "REST beside the WebSocket relay at /relay (docs/protocol.md). Errors are one shape: statusCode, message (a sentence that names the remedy) and code (a stable word).",
+                    "The REST API next to the WebSocket relay at /relay (docs/protocol.md). All errors have the same shape: statusCode, message (a sentence that includes the remedy) and code (a stable word).",
                 "license": ["name": "MIT", "identifier": "MIT"],
             ],
             "servers": [["url": "/"]],

@@ -7,7 +7,7 @@ struct OpenAPIRoutes: Sendable {
     let version: String
 
     func add(to routes: Routes) {
-        let about = RouteText("This description", .json(200, .object([]), "OpenAPI 3.1."))
+        let about = RouteText("The OpenAPI description", .json(200, .object([]), "OpenAPI 3.1."))
         let own = RouteDescription(
             method: "GET", path: "/openapi.json", access: .anyone, isPage: false, about: about)
         // One buffer for all responses.

@@ -17,8 +17,8 @@ struct AuditTable {
         }
         let table = Table(
             "Events, newest first",
-            ["No.", .short("When"), "Who", .short("What"), "On what", .short("Result"), "From"], rows,
-            empty: "<p class=\"muted\">No events that fit.</p>")
+            ["No.", .short("Time"), "Actor", .short("Action"), "Target", .short("Result"), "Source"], rows,
+            empty: "<p class=\"muted\">No matching events.</p>")
         return Panel.html(nil, form + table.html + older)
     }
 
@@ -27,9 +27,9 @@ struct AuditTable {
         let results = [("", "any"), ("done", "done"), ("failed", "failed"), ("refused", "refused")]
         return """
             <form method="get" action="\(path)"><div class="row">\
-            \(form.text("actor", "Who", value: filter.actor ?? "", isRequired: false))\
-            \(form.text("action", "What", value: filter.action ?? "", isRequired: false, more: "placeholder=\"member\""))\
-            \(form.text("target", "On what", value: filter.target ?? "", isRequired: false))\
+            \(form.text("actor", "Actor", value: filter.actor ?? "", isRequired: false))\
+            \(form.text("action", "Action", value: filter.action ?? "", isRequired: false, more: "placeholder=\"member\""))\
+            \(form.text("target", "Target", value: filter.target ?? "", isRequired: false))\
             \(form.select("result", "Result", results, chosen: filter.result ?? ""))\
             <div><button>Show</button> <a class="button" href="\(path)">All</a></div></div></form><hr>
             """

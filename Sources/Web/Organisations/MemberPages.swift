@@ -43,7 +43,7 @@ struct MemberPages: Sendable {
             link.map {
                 Panel.notice(
                     """
-                    <p>Give this link to the person; it works once, for a week, and is shown only now:</p>\(Copyable.html($0))
+                    <p>Send this link to the person; it can be used once within a week, and is shown only once:</p>\(Copyable.html($0))
                     """, .ok)
             } ?? ""
         let people = table(lists, page) + more(after: lists.members)
@@ -82,7 +82,7 @@ struct MemberPages: Sendable {
             actions =
                 actions
                 + Action("/organisation/members/remove", "Remove", page.token, ["user": id])
-                .asks("\(name) loses access to everything of this organisation at once.")
+                .asks("\(name) immediately loses access to everything in this organisation.")
         }
         if own.may(.tenantTransfer) {
             actions =
@@ -99,13 +99,13 @@ struct MemberPages: Sendable {
         guard lists.own.may(.tenantManageMembers) else { return "" }
         if lists.own.organisation.personalOf != nil {
             return Panel.empty(
-                "This is your account's own organisation",
-                "<p>For a team, <a href=\"/organisation\">make one</a> and invite people to it.</p>")
+                "This is your personal organisation",
+                "<p>For a team, <a href=\"/organisation\">create one</a> and invite people to it.</p>")
         }
         let names = Dictionary(lists.roles.map { ($0.id, $0.name) }) { first, _ in first }
         let rows = lists.invitations.map { one -> [HTML] in
             [
-                "\(one.email ?? "whoever has the link")", "\(names[one.roleId] ?? "")", "\(one.invitedBy)",
+                "\(one.email ?? "anyone with the link")", "\(names[one.roleId] ?? "")", "\(one.invitedBy)",
                 TimeText.html(one.expiresAt),
                 Action("/organisation/invitations/revoke", "Revoke", page.token, ["id": one.id])
                     .asks("The link of this invitation stops working."),
@@ -115,11 +115,11 @@ struct MemberPages: Sendable {
         let fields =
             form.text(
                 "email", "E-mail address (optional)", type: "email", isRequired: false,
-                hint: "With an address only the account that has proved it can accept.")
+                hint: "With an address, only the account that has verified it can accept.")
             + form.select("role", "Role", Self.options(lists.roles), chosen: "member")
         let open = Table("Open invitations", ["For", .short("Role"), "By", .short("Until"), .actions], rows).html
         return Panel.columns([
-            Panel.html("Invite somebody", form.html("Invite", fields)),
+            Panel.html("Invite a member", form.html("Invite", fields)),
             rows.isEmpty ? "" : Panel.html("Open invitations", open),
         ])
     }
@@ -128,7 +128,7 @@ struct MemberPages: Sendable {
         let changed = try await service.setRole(
             of: try page.form.require("user"), to: try page.form.require("role"), in: page.caller.organisationId,
             by: page.caller)
-        return page.back(to: "/organisation/members", "\(changed.user.username) is \(changed.role.name) now.")
+        return page.back(to: "/organisation/members", "\(changed.user.username) is now \(changed.role.name).")
     }
 
     @Sendable private func remove(_ page: PageRequest) async throws -> Response {
@@ -139,7 +139,7 @@ struct MemberPages: Sendable {
     @Sendable private func transfer(_ page: PageRequest) async throws -> Response {
         let owner = try await service.transfer(
             page.caller.organisationId, to: try page.form.require("user"), by: page.caller)
-        return page.back(to: "/organisation/members", "\(owner.user.username) is the owner now, and you are an admin.")
+        return page.back(to: "/organisation/members", "\(owner.user.username) is now the owner, and you are an admin.")
     }
 
     @Sendable private func invite(_ page: PageRequest) async throws -> Response {
@@ -174,16 +174,16 @@ struct MemberPages: Sendable {
                 \(Action("/invitation/\(FormText.encoded(secret))", "Join \(found.1.name)", visit.formToken, isMain: true).html)
                 """)
             let whole = Navigation(visit: visit, member: nil, path: request.uri.path)
-                .wrapped(title: "An invitation", body)
-            return Page(title: "An invitation", body: whole, hasForm: true).response
+                .wrapped(title: "Invitation", body)
+            return Page(title: "Invitation", body: whole, hasForm: true).response
         }
         let path = FormText.encoded("/invitation/\(secret)")
         return visitor.page(
-            "An invitation",
+            "Invitation",
             """
             <p>You are invited to <strong>\(name)</strong> by \(found.0.invitedBy).</p>
             <p><a class="button main" href="/sign-in?next=\(path)">Sign in and join</a></p>
-            <p><a class="button" href="/register?invitation=\(FormText.encoded(secret))">Make an account and join</a></p>
+            <p><a class="button" href="/register?invitation=\(FormText.encoded(secret))">Create an account and join</a></p>
             """)
     }
 

@@ -14,24 +14,24 @@ struct MemberRoutes: Sendable {
         routes.on(
             .get, "/organisations/:organisation/members", for: .member(.tenantRead),
             about: RouteText(
-                "Members by name, 500 at a time", query: [.init("after", .string, "The last name of the page before.")],
-                .ok([MemberResource].self, "A page of them.")), use: members)
+                "Members by name, 500 at a time", query: [.init("after", .string, "Last name on the previous page.")],
+                .ok([MemberResource].self, "A page of members.")), use: members)
         routes.on(
             .patch, "/organisations/:organisation/members/:user", for: .member(.tenantManageMembers),
             about: RouteText(
-                "Gives a member another role", takes: RoleChange.self, .ok(MemberResource.self, "The member.")),
+                "Changes a member's role", takes: RoleChange.self, .ok(MemberResource.self, "The member.")),
             use: setRole)
         routes.on(
             .delete, "/organisations/:organisation/members/:user", for: .member(.tenantManageMembers),
-            about: RouteText("Takes a member out", .done()), use: remove)
+            about: RouteText("Removes a member", .done()), use: remove)
         routes.on(
             .get, "/organisations/:organisation/invitations", for: .member(.tenantManageMembers),
             about: RouteText("Open invitations", .ok([InvitationResource].self, "Newest first.")), use: invitations)
         routes.on(
             .post, "/organisations/:organisation/invitations", for: .member(.tenantManageMembers),
             about: RouteText(
-                "Invites somebody, by a link or by e-mail", takes: NewInvitation.self,
-                .created(InvitationResource.self, "The invitation with its secret, this once.")), use: invite)
+                "Invites a person by link or by e-mail", takes: NewInvitation.self,
+                .created(InvitationResource.self, "The invitation; its secret is shown only once.")), use: invite)
         routes.on(
             .delete, "/organisations/:organisation/invitations/:id", for: .member(.tenantManageMembers),
             about: RouteText("Revokes an invitation", .done()),

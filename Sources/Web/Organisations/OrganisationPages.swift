@@ -39,9 +39,9 @@ struct OrganisationPages: Sendable {
                     Panel.html(
                         "A new organisation",
                         "<p class=\"small\">For a team: its members share machines, tunnels and share sessions.</p>"
-                            + new.html("Make it", new.text("name", "Name", more: "maxlength=\"64\"", id: "new-name"))),
+                            + new.html("Create", new.text("name", "Name", more: "maxlength=\"64\"", id: "new-name"))),
                 ]) + (here.map { ways($0, page) } ?? ""),
-            lead: "Everything belongs to an organisation: your own, or a team's. Pages show the one that you are in.")
+            lead: "Everything belongs to an organisation: your own, or a team's. Pages show the selected organisation.")
     }
 
     private func row(_ member: Member, _ page: PageRequest) -> [HTML] {
@@ -51,15 +51,15 @@ struct OrganisationPages: Sendable {
         if organisation.deleteAfter != nil {
             action =
                 member.may(.tenantDelete)
-                ? Action("/organisation/restore", "Bring it back", page.token, fields).html : ""
+                ? Action("/organisation/restore", "Restore", page.token, fields).html : ""
         } else if organisation.id != page.caller.organisationId {
-            action = Action("/organisation/switch", "Switch to it", page.token, fields).html
+            action = Action("/organisation/switch", "Switch", page.token, fields).html
         }
         let isHere = organisation.id == page.caller.organisationId
         let name: HTML = """
-            \(organisation.name) \(Badge.html("you are here", .ok), if: isHere)\
+            \(organisation.name) \(Badge.html("current", .ok), if: isHere)\
             \(Badge.html("deleted", .bad), if: organisation.deleteAfter != nil)\
-            \("<br><span class=\"small\">your own</span>", if: organisation.personalOf != nil)
+            \("<br><span class=\"small\">personal</span>", if: organisation.personalOf != nil)
             """
         return [name, "\(member.role.name)", "\(organisation.plan.rawValue)", action]
     }
@@ -72,7 +72,7 @@ struct OrganisationPages: Sendable {
             form.text("name", "Name", value: organisation.name, more: "maxlength=\"64\"")
             + form.check("second-factor", "Members need a second factor", isOn: organisation.requiresSecondFactor)
             + form.check(
-                "guests-without-account", "Share sessions take guests without an account",
+                "guests-without-account", "Guests without an account can join share sessions",
                 isOn: organisation.takesGuestsWithoutAccount) + "<br>"
         return Panel.html("Settings of \(organisation.name)", form.html("Save", fields))
     }
@@ -83,21 +83,21 @@ struct OrganisationPages: Sendable {
         guard organisation.deleteAfter == nil else { return "" }
         var parts: [HTML] = []
         if member.may(.tenantExport) {
-            parts.append("<p><a class=\"button\" href=\"/organisation/export\">Download all of its data</a></p>")
+            parts.append("<p><a class=\"button\" href=\"/organisation/export\">Download all its data</a></p>")
         }
         if organisation.personalOf == nil {
             parts.append(
                 Action("/organisation/leave", "Leave this organisation", page.token)
-                    .asks("You lose access to it at once; coming back needs an invitation."))
+                    .asks("You lose access to it immediately; you need an invitation to rejoin."))
             if member.may(.tenantDelete) {
                 let form = page.form("/organisation/delete")
                 let confirm = form.text(
                     "confirm", "Type the organisation's name to delete it",
-                    hint: "An owner can bring it back for 30 days.")
-                parts.append("<hr>\(form.html("Delete it", isDanger: true, confirm))")
+                    hint: "An owner can restore it within 30 days.")
+                parts.append("<hr>\(form.html("Delete", isDanger: true, confirm))")
             }
         }
-        return parts.isEmpty ? "" : Panel.html("Taking out, leaving, deleting", parts.joined())
+        return parts.isEmpty ? "" : Panel.html("Export, leave or delete", parts.joined())
     }
 
     @Sendable private func change(_ page: PageRequest) async throws -> Response {
@@ -112,7 +112,7 @@ struct OrganisationPages: Sendable {
     @Sendable private func create(_ page: PageRequest) async throws -> Response {
         let made = try await service.create(name: try page.form.require("name"), by: page.caller)
         _ = try await service.switchTo(made.organisation.id, by: page.caller)
-        return page.back(to: "/organisation", "\(made.organisation.name) is made; you are its owner.")
+        return page.back(to: "/organisation", "\(made.organisation.name) is created; you are its owner.")
     }
 
     @Sendable private func switchTo(_ page: PageRequest) async throws -> Response {
@@ -132,12 +132,12 @@ struct OrganisationPages: Sendable {
             throw APIError.badRequest("confirm: The name is not \(name); nothing was deleted.")
         }
         let end = try await service.delete(id, by: page.caller)
-        return page.back(to: "/organisation", "\(name) is deleted; you can bring it back until \(end.readable).")
+        return page.back(to: "/organisation", "\(name) is deleted; you can restore it until \(end.readable).")
     }
 
     @Sendable private func restore(_ page: PageRequest) async throws -> Response {
         try await service.restore(try page.form.require("id"), by: page.caller)
-        return page.back(to: "/organisation", "It is back.")
+        return page.back(to: "/organisation", "The organisation is restored.")
     }
 
     @Sendable private func export(_ page: PageRequest) async throws -> Response {
@@ -153,6 +153,6 @@ struct OrganisationPages: Sendable {
         }
         return page.page(
             "Audit log", AuditTable(events: events, filter: filter, path: page.request.uri.path).html,
-            lead: "Who did what here. Nobody can change it: each event vouches for the one before it.")
+            lead: "Who did what here. Events cannot be changed: each one is hashed with the one before it.")
     }
 }

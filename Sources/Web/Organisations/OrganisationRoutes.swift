@@ -15,33 +15,33 @@ struct OrganisationRoutes: Sendable {
     func add(to routes: Routes) {
         routes.on(
             .get, "/organisations", for: .credential,
-            about: RouteText("One's organisations", .ok([OrganisationResource].self, "The personal one first.")),
+            about: RouteText("The caller's organisations", .ok([OrganisationResource].self, "The personal one first.")),
             use: list)
         routes.on(
             .post, "/organisations", for: .account,
             about: RouteText(
-                "Makes an organisation; the caller owns it", takes: NewOrganisation.self,
-                .created(OrganisationResource.self, "Made.")), use: create)
+                "Creates an organisation owned by the caller", takes: NewOrganisation.self,
+                .created(OrganisationResource.self, "The new organisation.")), use: create)
         routes.on(
             .get, "/organisations/:organisation", for: .memberEvenIfDeleted(.tenantRead),
-            about: RouteText("An organisation", .ok(OrganisationResource.self, "It.")), use: show)
+            about: RouteText("An organisation", .ok(OrganisationResource.self, "The organisation.")), use: show)
         routes.on(
             .patch, "/organisations/:organisation", for: .member(.tenantUpdate),
             about: RouteText(
                 "Changes an organisation's name or rules", takes: OrganisationChange.self,
-                .ok(OrganisationResource.self, "As it is now.")), use: change)
+                .ok(OrganisationResource.self, "The updated organisation.")), use: change)
         routes.on(
             .delete, "/organisations/:organisation", for: .memberEvenIfDeleted(.tenantDelete),
             about: RouteText(
-                "Deletes an organisation; it can be brought back for 30 days",
-                .accepted(OrganisationRoutes.Deleted.self, "When it is gone for good.")), use: delete)
+                "Deletes an organisation; it can be restored within 30 days",
+                .accepted(OrganisationRoutes.Deleted.self, "When it is permanently deleted.")), use: delete)
         routes.on(
             .post, "/organisations/:organisation/restore", for: .memberEvenIfDeleted(.tenantDelete),
-            about: RouteText("Brings a deleted organisation back", .done()), use: restore)
+            about: RouteText("Restores a deleted organisation", .done()), use: restore)
         routes.on(
             .post, "/organisations/:organisation/switch", for: .member(.tenantRead),
             about: RouteText(
-                "Makes this the organisation of the sign-in", .ok(AccessTokenResource.self, "An access token for it.")),
+                "Switches the sign-in to this organisation", .ok(AccessTokenResource.self, "An access token for it.")),
             use: switchTo)
         routes.on(
             .post, "/organisations/:organisation/leave", for: .account,

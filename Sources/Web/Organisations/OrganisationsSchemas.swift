@@ -8,9 +8,9 @@ extension OrganisationResource: Described {
         "Organisation",
         [
             .field("id", .string),
-            .field("slug", .string, "Its short name; no other organisation has it."),
+            .field("slug", .string, "Its short name, unique on this server."),
             .field("status", .words(["active", "deleted"])),
-            .optional("memberCount", .integer, "In lists."),
+            .optional("memberCount", .integer, "Only in lists."),
             .field("name", .string),
             .field("plan", .string),
             .field("createdAt", .time),
@@ -93,7 +93,7 @@ extension AuditResource: Described {
             .field("target", .string),
             .field("address", .string),
             .field("credential", .string),
-            .field("userAgent", .string, "What the program called itself; empty where nobody asked over HTTP."),
+            .field("userAgent", .string, "The User-Agent header; empty for actions not made over HTTP."),
             .field("result", .string),
             .field("detail", .string),
             .field("digest", .string),
@@ -105,10 +105,10 @@ extension OverviewResource: Described {
         "Overview",
         [
             .field("organisation", OrganisationResource.schema),
-            .field("limits", .map(.integer), "-1 is no limit."),
+            .field("limits", .map(.integer), "-1 means no limit."),
             .field("members", .integer),
             .field("openSessions", .integer),
-            .field("guests", .integer, "Guests with a seat in an open session."),
+            .field("guests", .integer, "Guests in open sessions."),
             .field("usage", .list(UsageResource.schema), "Of the last 24 hours."),
         ])
 }

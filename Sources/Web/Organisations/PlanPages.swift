@@ -34,7 +34,7 @@ struct PlanPages: Sendable {
             "Plan and usage",
             Panel.html("The plan \(found.plan.rawValue)", table.html)
                 + (sums.map { UsageCharts(sums: $0, now: now).html }
-                    ?? Panel.html("The last 24 hours", "<p>Your role does not see usage.</p>")))
+                    ?? Panel.html("The last 24 hours", "<p>Your role does not allow viewing usage.</p>")))
     }
 }
 
@@ -50,7 +50,7 @@ struct UsageCharts {
         let used = UsageLedger.Unit.allCases.filter { unit in sums.contains { $0.unit == unit && $0.amount > 0 } }
         if used.isEmpty {
             return Panel.empty(
-                "Nothing used in the last 24 hours", "<p>Share sessions and tunnels are counted here, by the hour.</p>")
+                "No usage in the last 24 hours", "<p>Share sessions and tunnels are counted here, by the hour.</p>")
         }
         return "<h2>The last 24 hours</h2>" + Panel.columns(used.map(chart))
     }
@@ -74,13 +74,13 @@ struct UsageCharts {
 extension UsageLedger.Unit {
     var title: String {
         switch self {
-        case .sessionMinutes: "Minutes of share sessions"
-        case .guestMinutes: "Minutes of guests"
-        case .bytesRelayed: "Relayed in share sessions"
-        case .peakPeers: "Most people at once"
-        case .tunnelRequests: "Requests to tunnels"
-        case .tunnelBytes: "Through tunnels"
-        case .tunnelConnections: "Connections to tunnels"
+        case .sessionMinutes: "Share session minutes"
+        case .guestMinutes: "Guest minutes"
+        case .bytesRelayed: "Share session traffic"
+        case .peakPeers: "Peak participants"
+        case .tunnelRequests: "Tunnel requests"
+        case .tunnelBytes: "Tunnel traffic"
+        case .tunnelConnections: "Tunnel connections"
         }
     }
 

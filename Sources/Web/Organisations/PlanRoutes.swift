@@ -17,7 +17,7 @@ struct PlanRoutes: Sendable {
         routes.on(
             .get, "/organisations/:organisation/plan", for: .member(.tenantRead),
             about: RouteText(
-                "The plan, what it allows, and what is used of it now; -1 is no limit",
+                "The plan, its limits and the current usage; -1 means no limit",
                 .ok(PlanResource.self, "The plan.")), use: plan)
         routes.on(
             .put, "/organisations/:organisation/plan", for: .administrator,
@@ -27,11 +27,11 @@ struct PlanRoutes: Sendable {
         routes.on(
             .get, "/organisations/:organisation/usage", for: .member(.usageRead),
             about: RouteText(
-                "What was used, by hour",
+                "Usage by hour",
                 query: [
                     .init(
                         "hours", .integer(1...Int(PlanRoutes.longestUsage)),
-                        "How many, the running one included; 24 if absent, at most 744.")
+                        "How many, including the current one; 24 if absent, at most 744.")
                 ],
                 .ok([UsageResource].self, "Oldest first.")), use: usage)
         routes.on(
@@ -39,16 +39,16 @@ struct PlanRoutes: Sendable {
             about: RouteText(
                 "The audit log, 100 events at a time",
                 query: [
-                    .init("actor", .string, "Only what this account did."),
-                    .init("action", .string, "Only this action, or group of actions: member."),
-                    .init("target", .string, "Only what was done to this: an id or a name."),
-                    .init("result", .string, "Only done, failed or refused."),
+                    .init("actor", .string, "Only actions by this account."),
+                    .init("action", .string, "Only this action or group of actions, such as member."),
+                    .init("target", .string, "Only actions on this target: an id or a name."),
+                    .init("result", .string, "Only this result: done, failed or refused."),
                     .init("before", .integer(1...Int.max), "Only events older than this number."),
                 ], .ok([AuditResource].self, "Newest first.")), use: audit)
         routes.on(
             .get, "/organisations/:organisation/export", for: .memberEvenIfDeleted(.tenantExport),
             about: RouteText(
-                "All of the organisation's data, one JSON object a line", .text("application/x-ndjson", "An archive.")),
+                "The organisation's data, one JSON object per line", .text("application/x-ndjson", "An archive.")),
             use: export)
     }
 

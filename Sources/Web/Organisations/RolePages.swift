@@ -25,12 +25,12 @@ struct RolePages: Sendable {
                 role.isBuiltIn || !member.may(.tenantManageRoles)
                 ? ""
                 : Action("/organisation/roles/remove", "Remove", page.token, ["id": role.id])
-                    .asks("A role that nobody has is removed for good.")
+                    .asks("Only a role that nobody has can be removed; it cannot be restored.")
             let keys = role.permissions.sorted()
             let may: HTML =
                 keys.isEmpty
                 ? "nothing" : "<details><summary>\(keys.count) permissions</summary>\(Self.list(keys))</details>"
-            return ["\(role.name)", role.isBuiltIn ? "built in" : Badge.html("your own"), may, remove]
+            return ["\(role.name)", role.isBuiltIn ? "built in" : Badge.html("custom"), may, remove]
         }
         let own = member.may(.tenantManageRoles) ? roles.filter { !$0.isBuiltIn } : []
         let changes = own.map { role -> HTML in
@@ -42,8 +42,8 @@ struct RolePages: Sendable {
         let name = new.text("name", "Name", more: "maxlength=\"64\"", id: "new-name")
         let making =
             member.may(.tenantManageRoles)
-            ? Panel.html("A new role", new.html("Make it", name + boxes(new, checked: [], offered: member))) : ""
-        let table = Table("Roles", ["Name", .short("Kind"), "May", .actions], rows)
+            ? Panel.html("A new role", new.html("Create", name + boxes(new, checked: [], offered: member))) : ""
+        let table = Table("Roles", ["Name", .short("Kind"), "Permissions", .actions], rows)
         return page.page(
             "Roles", Panel.html(nil, table.html) + changes + making,
             lead: "What the members of this organisation may do.")
@@ -63,7 +63,7 @@ struct RolePages: Sendable {
         Set(
             try page.form.all("permission").map { word in
                 guard let key = PermissionKey(rawValue: word) else {
-                    throw APIError.badRequest("'\(word)' is no permission.")
+                    throw APIError.badRequest("'\(word)' is not a permission.")
                 }
                 return key
             })
@@ -73,14 +73,14 @@ struct RolePages: Sendable {
         let made = try await service.createRole(
             name: try page.form.require("name"), permissions: try permissions(page), in: page.caller.organisationId,
             by: page.caller)
-        return page.back(to: "/organisation/roles", "There is a role \(made.name) now.")
+        return page.back(to: "/organisation/roles", "The role \(made.name) is created.")
     }
 
     @Sendable private func change(_ page: PageRequest) async throws -> Response {
         let changed = try await service.changeRole(
             try page.form.require("id"), permissions: try permissions(page), in: page.caller.organisationId,
             by: page.caller)
-        return page.back(to: "/organisation/roles", "Whoever is \(changed.name) may do that from now on.")
+        return page.back(to: "/organisation/roles", "The permissions of \(changed.name) are changed.")
     }
 
     @Sendable private func remove(_ page: PageRequest) async throws -> Response {

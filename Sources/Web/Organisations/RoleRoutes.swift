@@ -13,10 +13,11 @@ struct RoleRoutes: Sendable {
     func add(to routes: Routes) {
         routes.on(
             .get, "/organisations/:organisation/roles", for: .member(.tenantRead),
-            about: RouteText("Roles, built-in ones first", .ok([RoleResource].self, "All of them.")), use: roles)
+            about: RouteText("Roles, built-in ones first", .ok([RoleResource].self, "All roles.")), use: roles)
         routes.on(
             .post, "/organisations/:organisation/roles", for: .member(.tenantManageRoles),
-            about: RouteText("Makes a role", takes: NewRole.self, .created(RoleResource.self, "Made.")), use: createRole
+            about: RouteText("Creates a role", takes: NewRole.self, .created(RoleResource.self, "The new role.")),
+            use: createRole
         )
         routes.on(
             .patch, "/organisations/:organisation/roles/:id", for: .member(.tenantManageRoles),

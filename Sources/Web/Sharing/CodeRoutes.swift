@@ -11,11 +11,11 @@ struct CodeRoutes: Sendable {
     func add(to routes: Routes) {
         routes.open(
             .get, "/codes/:code/validate", limit: .publicCalls,
-            about: RouteText("Would this code let somebody in?", .ok(CodeValidation.self, "Yes, or why not.")),
+            about: RouteText("Whether a code can be used to join", .ok(CodeValidation.self, "Valid, or why not.")),
             use: validate)
         routes.on(
             .delete, "/codes/:code", for: .member(.sessionCreate),
-            about: RouteText("Revokes a code: nobody joins with it any more", .done("Revoked.")), use: revoke)
+            about: RouteText("Revokes a code: it can no longer be used to join", .done("Revoked.")), use: revoke)
     }
 
     @Sendable private func validate(_ request: Request, _ context: WebContext) async throws -> Response {
@@ -65,10 +65,10 @@ extension ShareCode.Request {
     /// - Throws: ``APIError`` naming the field.
     init(_ asked: NewCode) throws {
         if let uses = asked.maxUses, uses < 1 || uses > Int(Int32.max) {
-            throw APIError.badRequest("maxUses is not between 1 and \(Int32.max)")
+            throw APIError.badRequest("maxUses must be between 1 and \(Int32.max)")
         }
         if let minutes = asked.expiresInMinutes, minutes < 0 || minutes > Self.longestMinutes {
-            throw APIError.badRequest("expiresInMinutes is not between 0 and \(Self.longestMinutes)")
+            throw APIError.badRequest("expiresInMinutes must be between 0 and \(Self.longestMinutes)")
         }
         self.init(permission: asked.permission, maxUses: asked.maxUses, expiresInMinutes: asked.expiresInMinutes)
     }

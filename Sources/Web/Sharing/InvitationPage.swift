@@ -65,16 +65,16 @@ struct InvitationPage: Sendable {
         <p id="message" role="status">Loading the terminal …</p>\
         <button id="again" class="main" type="button" hidden>Join again</button>
         <section id="words-card" class="card"><h2>Join a shared terminal</h2>
-        <form id="words-form"><label for="words">The two words that the host told you for <code>\(code.description)</code></label>\
+        <form id="words-form"><label for="words">The two words from the host for <code>\(code.description)</code></label>\
         <input id="words" autocomplete="off" autocapitalize="none" spellcheck="false" aria-describedby="words-problem">\
         <p id="words-problem" role="alert"></p><button class="main">Join</button></form>
-        <p class="small">A link with a # in it needs no words: ask the host for it.</p></section>
+        <p class="small">A link that contains a # does not need the words: ask the host for it.</p></section>
         <section id="unable-card" class="card"><h2>This browser cannot join</h2>
-        <p>It lacks <span id="missing"></span>, which the encryption needs. A current Chrome, Firefox, Edge or Safari has it. \
-        On the command line, run:</p><p><code>postern join '…this page's address, with everything behind the #…'</code></p></section>
+        <p>It lacks <span id="missing"></span>, which the encryption requires. Current versions of Chrome, Firefox, Edge and Safari have it. \
+        On the command line, run:</p><p><code>postern join '…this page's address, including everything after the #…'</code></p></section>
         <noscript><section class="card"><h2>This page needs JavaScript</h2>
-        <p>It decrypts the terminal here, so that the server cannot read it. Without it, use the command line:</p>
-        <p><code>postern join '…this page's address, with everything behind the #…'</code></p></section></noscript>
+        <p>JavaScript decrypts the terminal in your browser, so that the server cannot read it. Without it, use the command line:</p>
+        <p><code>postern join '…this page's address, including everything after the #…'</code></p></section></noscript>
         """
     }
 
@@ -94,9 +94,9 @@ struct InvitationPage: Sendable {
 
     private static let menu: HTML = """
         <dialog id="menu" aria-labelledby="menu-title"><h2 id="menu-title">Shared terminal</h2>
-        <form method="dialog"><label for="name">Your name, for the host</label>\
+        <form method="dialog"><label for="name">Your name, shown to the host</label>\
         <input id="name" maxlength="60" autocomplete="nickname">
-        <p class="small">Ctrl+] opens this menu. With Shift the mouse selects text; Ctrl+C copies what is selected. \
+        <p class="small">Ctrl+] opens this menu. Hold Shift to select text with the mouse; Ctrl+C copies the selection. \
         Everything is encrypted between the host and this page; you trust the server that sent the page.</p>
         <div class="row"><button id="smaller" type="button" aria-label="Smaller text">A−</button>\
         <button id="larger" type="button" aria-label="Larger text">A+</button>\
@@ -112,9 +112,9 @@ struct InvitationPage: Sendable {
             body: Page.alone(
                 """
                 <h1>You are invited to a shared terminal</h1>
-                <p>Copy this page's whole address, with everything behind the <code>#</code>, and run:</p>
+                <p>Copy this page's whole address, including everything after the <code>#</code>, and run:</p>
                 \(Copyable.html("postern join '…the address…'"))
-                <p>Code <code>\(code.description)</code>. The secret behind the # has not been sent to this server.
+                <p>Code <code>\(code.description)</code>. The secret after the # has not been sent to this server.
                 <a href="/docs/install">How to install postern</a></p>
                 """))
     }

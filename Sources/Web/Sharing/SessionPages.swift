@@ -20,11 +20,11 @@ struct SessionPages: Sendable {
             return page.page("Share sessions", Self.empty, live: [.sessions])
         }
         let rows = open.sessions.map { one -> [HTML] in
-            let end = Action("/organisation/sessions/end", "End it", page.token, ["id": one.session.id])
+            let end = Action("/organisation/sessions/end", "End", page.token, ["id": one.session.id])
             return [
-                "\(one.session.sessionName ?? "without a name")", "\(one.host)",
+                "\(one.session.sessionName ?? "unnamed")", "\(one.host)",
                 TimeText.html(one.session.startedAt),
-                TimeText.html(one.session.endsAt, missing: "when its host ends it"),
+                TimeText.html(one.session.endsAt, missing: "when the host ends it"),
                 one.mayEnd ? end.asks("Host and guests are disconnected, and the session cannot be resumed.") : "",
             ]
         }
@@ -32,7 +32,7 @@ struct SessionPages: Sendable {
         return page.page(
             "Share sessions", Panel.html(nil, table.html),
             lead:
-                "\(open.isEverybodys ? "Everybody's" : "Your") open share sessions. What is shown in them only their people can read.",
+                "\(open.isEverybodys ? "All" : "Your") open share sessions. Only their participants can read the content.",
             live: [.sessions])
     }
 

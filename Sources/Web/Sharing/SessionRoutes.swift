@@ -19,18 +19,19 @@ struct SessionRoutes: Sendable {
         routes.on(
             .get, "/sessions", for: .credential,
             about: RouteText(
-                "One's own active sessions with their codes",
+                "The caller's active sessions with their codes",
                 query: [
-                    .init("all", .words(["yes", "no"]), "Everybody's in the organisation; needs session:read_all.")
+                    .init("all", .words(["yes", "no"]), "All in the organisation; needs session:read_all.")
                 ],
                 .ok([SessionResource].self, "Newest first.")), use: list)
         routes.on(
             .delete, "/sessions/:id", for: .credential,
             about: RouteText(
-                "Ends a session; ending twice, or what is not yours, changes nothing", .done("It is over.")), use: end)
+                "Ends a session; no effect if it has ended or is not the caller's", .done("Ended.")), use: end)
         routes.on(
             .post, "/sessions/:id/codes", for: .member(.sessionCreate),
-            about: RouteText("Makes a code", takes: NewCode.self, .created(CodeResource.self, "Made.")), use: createCode
+            about: RouteText("Creates a code", takes: NewCode.self, .created(CodeResource.self, "The new code.")),
+            use: createCode
         )
         routes.on(
             .get, "/sessions/:id/codes", for: .member(.sessionCreate),
@@ -80,7 +81,7 @@ struct SessionRoutes: Sendable {
             text.utf8.allSatisfy({ (0x20...0x7E).contains($0) })
         else {
             throw APIError.badRequest(
-                "hostPublicKey: write 1 to \(WireLimits.shortTextBytes) characters of printable ASCII.")
+                "hostPublicKey: use 1 to \(WireLimits.shortTextBytes) characters of printable ASCII.")
         }
     }
 }

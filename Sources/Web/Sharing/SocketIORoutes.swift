@@ -7,10 +7,10 @@ struct SocketIORoutes: Sendable {
     func add(to routes: Routes) {
         for method in [HTTPRequest.Method.get, .post] {
             let about = RouteText(
-                "Where Socket.IO clients connect by WebSocket (docs/protocol.md); long polling is not offered.",
+                "The WebSocket endpoint for Socket.IO clients (docs/protocol.md); long polling is not supported.",
                 .json(
                     400, .object([.field("code", .integer), .field("message", .string)]),
-                    "The protocol's own refusal of a transport."))
+                    "The protocol's error for an unsupported transport."))
             routes.open(method, "/socket.io", limit: .none, about: about) { _, _ in
                 Response(
                     status: .badRequest, headers: [.contentType: "application/json"],

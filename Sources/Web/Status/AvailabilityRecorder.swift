@@ -27,6 +27,6 @@ struct AvailabilityRecorder: Service {
             try await database.write {
                 try Availability.record(seconds: Self.intervalSeconds, isReady: isReady, now: .now(), in: $0)
             }
-        } catch { logger.debug("availability is not recorded", metadata: ["error": "\(error)"]) }
+        } catch { logger.debug("recording the availability failed", metadata: ["error": "\(error)"]) }
     }
 }

@@ -45,14 +45,14 @@ struct HealthRoutes: Sendable {
         routes.open(
             .get, "/health", limit: .none,
             about: RouteText(
-                "Is the process up, and does its database answer?",
-                .ok(HealthRoutes.Healthy.self, "Up. `degraded`: something is refused while the rest goes on."),
-                .json(503, HealthRoutes.Unhealthy.schema, "The database does not answer.")), use: health)
+                "Whether the process is up and its database responds",
+                .ok(HealthRoutes.Healthy.self, "Up. `degraded`: some requests are refused; the rest works."),
+                .json(503, HealthRoutes.Unhealthy.schema, "The database does not respond.")), use: health)
         routes.open(
             .get, "/ready", limit: .none,
             about: RouteText(
-                "Can it serve?", .ok(HealthRoutes.Ready.self, "It can."),
-                .json(503, HealthRoutes.Ready.schema, "It cannot; the components say why."))
+                "Whether the server is ready", .ok(HealthRoutes.Ready.self, "Ready."),
+                .json(503, HealthRoutes.Ready.schema, "Not ready; the components give the reason."))
         ) { _, _ in
             let report = await board.report()
             return Response.json(
@@ -67,13 +67,13 @@ struct HealthRoutes: Sendable {
         } catch {
             events.databaseFailed(error)
             return Response.json(
-                Unhealthy(message: "The database does not answer; see the server's log."), status: .serviceUnavailable)
+                Unhealthy(message: "The database does not respond; see the server's log."), status: .serviceUnavailable)
         }
         let isFull = (DiskSpace(of: parts.stateDirectory)?.freeBytes ?? .max) < parts.reserveBytes
         return Response.json(
             Healthy(
                 status: isFull ? "degraded" : "ok", timestamp: ISOTime.text(millisecondsFromNow: 0),
                 version: parts.version, uptimeSeconds: parts.metrics.uptimeSeconds,
-                message: isFull ? "The disk is nearly full: nothing new is written until its owner frees space." : nil))
+                message: isFull ? "The disk is nearly full: writes are refused until space is freed." : nil))
     }
 }

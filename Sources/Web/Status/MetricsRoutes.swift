@@ -13,7 +13,7 @@ struct MetricsRoutes: Sendable {
         routes.open(
             .get, "/metrics", limit: .none,
             about: RouteText(
-                "Prometheus metrics, for this machine and for administrators",
+                "Prometheus metrics; only for local requests and administrators",
                 .text("text/plain", "Text, version 0.0.4."), isBearerOptional: true)
         ) { request, context in
             if !context.isLoopback {

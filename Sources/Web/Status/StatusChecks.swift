@@ -100,11 +100,11 @@ final class StatusChecks: Sendable {
             return Component("database", .ok, "Reads and writes, in \(max(1, milliseconds)) ms.")
         } catch let error as StorageError where error.code == .full {
             // Only the owner may see paths: the log and 'postern doctor' name them.
-            return Component("database", .warning, "Reads; writes are refused until its disk has more room.")
+            return Component("database", .warning, "Reads work; writes are refused until disk space is freed.")
         } catch let error as StorageError where error.code == .busy {
             return Component("database", .warning, "Busy: \(error.message).")
         } catch {
-            return Component("database", .failed, "Does not answer; see the server's log.")
+            return Component("database", .failed, "Does not respond; see the server's log.")
         }
     }
 
@@ -112,7 +112,7 @@ final class StatusChecks: Sendable {
     private func relay() async -> Component {
         await loops.answer(within: Self.loopPatience)
             ? Component("relay", .ok, "Working.")
-            : Component("relay", .failed, "An event loop does not answer; see the server's log, then restart it.")
+            : Component("relay", .failed, "An event loop does not respond; see the server's log, then restart it.")
     }
 
     private func certificate() -> Component? {
@@ -120,18 +120,18 @@ final class StatusChecks: Sendable {
         let days = report.daysLeft(now: Int(time(nil)))
         let issuer = report.facts.isSelfSigned ? "self-signed" : "from \(report.mode == "acme" ? "ACME" : "files")"
         if days < 0 {
-            let remedy = report.mode == "acme" ? "renew it ('postern cert renew')" : "put a new one in its place"
+            let remedy = report.mode == "acme" ? "renew it ('postern cert renew')" : "replace it"
             return Component("certificate", .failed, "Expired; \(remedy).")
         }
         if let problem = report.problem {
             let state: Component.State = report.urgency == .alarm ? .alarm : .warning
             return Component(
-                "certificate", state, "Good for \(days) days, \(issuer). The last attempt to renew failed: \(problem)")
+                "certificate", state, "Valid for \(days) days, \(issuer). The last attempt to renew failed: \(problem)")
         }
         switch report.urgency {
-        case .good: return Component("certificate", .ok, "Good for \(days) days, \(issuer).")
-        case .warning: return Component("certificate", .warning, "Good for only \(days) days, \(issuer).")
-        case .alarm: return Component("certificate", .alarm, "Ends in \(days) days, \(issuer): renew it now.")
+        case .good: return Component("certificate", .ok, "Valid for \(days) days, \(issuer).")
+        case .warning: return Component("certificate", .warning, "Valid for only \(days) days, \(issuer).")
+        case .alarm: return Component("certificate", .alarm, "Expires in \(days) days, \(issuer): renew it now.")
         }
     }
 
@@ -152,7 +152,7 @@ final class StatusChecks: Sendable {
         }
         let isLow = space.freeBytes < parts.reserveBytes * Self.warningFactor
         return isLow
-            ? Component("disk", .warning, "Getting full: free some space soon.") : Component("disk", .ok, "Has room.")
+            ? Component("disk", .warning, "Nearly full: free up space.") : Component("disk", .ok, "Enough free space.")
     }
 
     private func backups() -> Component? {
@@ -161,7 +161,7 @@ final class StatusChecks: Sendable {
         guard let interval = report.interval else {
             return Component("backups", .ok, "Not scheduled (backup-every-hours is 0).")
         }
-        guard let newest = report.newest else { return Component("backups", .ok, "The first one is yet to be made.") }
+        guard let newest = report.newest else { return Component("backups", .ok, "None yet.") }
         let age = Int(time(nil)) - newest
         let text = "The newest is \(DurationText.text(max(0, age))) old."
         return Component("backups", age > interval * 2 ? .warning : .ok, text)

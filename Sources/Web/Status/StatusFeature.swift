@@ -23,13 +23,13 @@ extension WebFeature {
 
     private static func connections(_ parts: WebParts, _ out: inout Exposition) {
         let metrics = parts.metrics
-        out.gauge("postern_uptime_seconds", "Time since the start.", Double(metrics.uptimeSeconds))
+        out.gauge("postern_uptime_seconds", "Time since startup.", Double(metrics.uptimeSeconds))
         metrics.connections.expose(to: &out)
         metrics.requests.expose(to: &out)
-        out.histogram("postern_event_loop_lag_seconds", "Time until an event loop answers.", metrics.loopLagSeconds)
+        out.histogram("postern_event_loop_lag_seconds", "Response time of an event loop.", metrics.loopLagSeconds)
         if let report = parts.certificate() {
             out.gauge(
-                "postern_certificate_expiry_timestamp_seconds", "When the certificate ends.",
+                "postern_certificate_expiry_timestamp_seconds", "When the certificate expires.",
                 Double(report.facts.notAfter))
         }
     }

@@ -22,7 +22,7 @@ struct StatusPage {
         Page(
             title: headline, body: Page.alone(body, isWide: true),
             description:
-                "\(headline). How this Postern server is: its parts, notices and the last \(Availability.days) days.",
+                "\(headline). Status of this server: components, notices and the last \(Availability.days) days.",
             refresh: .always
         ).response
     }
@@ -30,15 +30,15 @@ struct StatusPage {
     private var headline: String {
         switch report.worst {
         case .ok: incidents.isEmpty ? "Everything works" : "Everything works, with a notice"
-        case .warning: "Works, and something needs its owner"
-        case .alarm: "Works, and will not for long: its owner must act"
+        case .warning: "Works, but something needs attention"
+        case .alarm: "Works, but will fail soon: action required"
         case .failed: "Something is broken"
         }
     }
 
     private var body: HTML {
         let parts = Table(
-            "Parts", ["Part", .short("State"), "What is known"],
+            "Components", ["Component", .short("State"), "Details"],
             report.components.map { ["\($0.name)", Self.badge($0.state), "\($0.text)"] })
         let figures: HTML =
             numbers.isEmpty ? "" : Panel.figures(numbers.map { Panel.Figure(value: $0.1, name: $0.0, path: nil) })
@@ -46,22 +46,22 @@ struct StatusPage {
             <h1 class="\(report.worst.rawValue)" role="status">\(headline)</h1>
             \("<section aria-label=\"Notices\">\(notices)</section>", if: !incidents.isEmpty)
             \(figures)\(Panel.html(nil, parts.html))\(history)
-            <p class="small">All looked at \(age) ago. Version \(version), up for \(uptime). What crosses this server in share sessions is
-            encrypted between the people who share; it cannot read it.</p>
+            <p class="small">Last checked \(age) ago. Version \(version), up for \(uptime). Share sessions are
+            end-to-end encrypted between their participants; this server cannot read them.</p>
             <footer class="footer"><a href="/about">About this server</a><a href="/docs">Documentation</a>\(account)\
             <span>For programs: <a href="/health">health</a>, <a href="/ready">ready</a>, <a href="/openapi.json">API</a></span></footer>
             """
     }
 
     private var account: HTML {
-        isSignedIn ? "<a href=\"/home\">Your pages</a>" : "<a href=\"/sign-in\">Sign in</a>"
+        isSignedIn ? "<a href=\"/home\">Overview</a>" : "<a href=\"/sign-in\">Sign in</a>"
     }
 
     private static func badge(_ state: Component.State) -> HTML {
         switch state {
         case .ok: Badge.html("works", .ok)
-        case .warning: Badge.html("needs care", .warning)
-        case .alarm: Badge.html("needs care now", .warning)
+        case .warning: Badge.html("needs attention", .warning)
+        case .alarm: Badge.html("needs attention now", .warning)
         case .failed: Badge.html("broken", .bad)
         }
     }
@@ -109,7 +109,7 @@ struct StatusPage {
         return Panel.html(
             "The last \(Availability.days) days",
             """
-            <p><strong>\(Self.percent(mean)) %</strong> available over \(span) that were measured. Green: all day; amber: 95 % or more;
+            <p><strong>\(Self.percent(mean)) %</strong> available over \(span) measured. Green: all day; amber: 95 % or more;
             red: less; grey: not measured.</p>\(chart.html)
             """)
     }

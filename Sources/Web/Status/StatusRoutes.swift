@@ -42,9 +42,9 @@ struct StatusRoutes: Sendable {
     private var numbers: [(String, String)] {
         let metrics = parts.metrics.relay
         return [
-            ("Open sessions", "\(metrics.rooms.value)"), ("People connected", "\(metrics.peers.value)"),
-            ("Relayed since the start", ByteText.text(Int(metrics.bytesDelivered.value))),
-            ("Times that a guest was too slow", "\(metrics.slowConsumers.value)"),
+            ("Open sessions", "\(metrics.rooms.value)"), ("Participants connected", "\(metrics.peers.value)"),
+            ("Relayed since startup", ByteText.text(Int(metrics.bytesDelivered.value))),
+            ("Times a guest fell behind", "\(metrics.slowConsumers.value)"),
         ] + (DiskSpace(of: parts.stateDirectory).map { [("Free disk space", ByteText.text($0.freeBytes))] } ?? [])
     }
 }

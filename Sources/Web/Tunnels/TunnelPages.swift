@@ -30,11 +30,11 @@ struct TunnelPages: Sendable {
         }
         return page.page(
             "Tunnels", Panel.html(nil, Table("Tunnels", Self.columns + [.actions], rows).html),
-            lead: "\(open.isEverybodys ? "Everybody's" : "Your") tunnels, as they are now.", live: [.tunnels])
+            lead: "\(open.isEverybodys ? "All" : "Your") tunnels and their current state.", live: [.tunnels])
     }
 
     private static let columns: [Table.Column] = [
-        "Address", .short("State"), "Owner", .number("Connections"), .number("Requests"), .number("Carried"),
+        "Address", .short("State"), "Owner", .number("Connections"), .number("Requests"), .number("Traffic"),
         .short("Last seen"),
     ]
 
@@ -42,18 +42,18 @@ struct TunnelPages: Sendable {
         let configuration = resources.server.configuration
         guard configuration.domain != nil || configuration.ports != nil else {
             return Panel.empty(
-                "This server has no tunnels yet",
+                "Tunnels are not set up on this server",
                 """
-                <p>Its owner sets <code>tunnel-domain</code> for addresses and <code>tunnel-ports</code> for ports;
-                <a href="/docs/tunnels">the documentation</a> says how.</p>
+                <p>The administrator sets <code>tunnel-domain</code> for addresses and <code>tunnel-ports</code> for ports;
+                see <a href="/docs/tunnels">the documentation</a>.</p>
                 """)
         }
         return Panel.empty(
             "No tunnels yet",
             """
-            <p>On the machine whose web server your friends should see, with its port in place of 3000:</p>
+            <p>On the machine that runs the web server, with its port instead of 3000:</p>
             \(Copyable.html("postern http 3000"))
-            <p>For anything that is no web server, such as SSH:</p>\(Copyable.html("postern tcp 22"))
+            <p>For other services, such as SSH:</p>\(Copyable.html("postern tcp 22"))
             """)
     }
 
@@ -82,13 +82,13 @@ struct TunnelPages: Sendable {
         var actions = isPaused ? action("resume", "Resume").html : action("pause", "Pause").html
         if one.status != nil {
             actions =
-                actions + action("stop", "Stop").asks("Visitors are cut off, and the command that serves it ends.")
+                actions + action("stop", "Stop").asks("Visitors are disconnected, and the command serving it exits.")
         }
         if path.hasPrefix("/organisation") {
             actions =
                 actions
                 + action("remove", "Remove").asks(
-                    "The address stops working. Its name or port stays yours for 90 days.")
+                    "The address stops working. Its name or port stays reserved for 90 days.")
         }
         return actions
     }
@@ -99,17 +99,17 @@ struct TunnelPages: Sendable {
         switch try page.form.require("verb") {
         case "stop":
             notice =
-                try await tunnels.stop(id, by: page.caller) ? "The command is told to end." : "Nothing serves it now."
+                try await tunnels.stop(id, by: page.caller) ? "The command was told to exit." : "It is not served."
         case "pause":
             try await tunnels.setPaused(id, true, by: page.caller)
-            notice = "The tunnel lets nobody in now."
+            notice = "The tunnel is paused."
         case "resume":
             try await tunnels.setPaused(id, false, by: page.caller)
-            notice = "The tunnel lets visitors in again."
+            notice = "The tunnel is resumed."
         case "remove":
             try await tunnels.remove(id, by: page.caller)
-            notice = "The tunnel is removed. Its name or port stays yours for 90 days."
-        default: throw APIError.badRequest("verb is stop, pause, resume or remove")
+            notice = "The tunnel is removed. Its name or port stays reserved for 90 days."
+        default: throw APIError.badRequest("verb must be stop, pause, resume or remove")
         }
         return page.back(to: "/organisation/tunnels", notice)
     }
@@ -123,10 +123,10 @@ struct TunnelPages: Sendable {
         }
         let table = Table(
             "Tunnels of all organisations", Self.columns + ["Organisation", .actions], rows,
-            empty: "<p class=\"muted\">Nobody has a tunnel yet.</p>")
+            empty: "<p class=\"muted\">There are no tunnels yet.</p>")
         return page.page(
             "All tunnels", Panel.html(nil, table.html),
-            lead: "Every tunnel of this server. A paused one lets nobody in, and only an administrator can resume it.",
+            lead: "All tunnels on this server. One paused here refuses visitors; only an administrator can resume it.",
             live: [.server])
     }
 
@@ -137,14 +137,14 @@ struct TunnelPages: Sendable {
         case "stop":
             notice =
                 try await tunnels.kill(id: id, by: page.caller)
-                ? "The command is told to end." : "Nothing serves it now."
+                ? "The command was told to exit." : "It is not served."
         case "pause":
             try await tunnels.setBlocked(id: id, true, by: page.caller)
-            notice = "The tunnel lets nobody in now."
+            notice = "The tunnel is paused."
         case "resume":
             try await tunnels.setBlocked(id: id, false, by: page.caller)
-            notice = "The tunnel lets visitors in again."
-        default: throw APIError.badRequest("verb is stop, pause or resume")
+            notice = "The tunnel is resumed."
+        default: throw APIError.badRequest("verb must be stop, pause or resume")
         }
         return page.back(to: "/administration/tunnels", notice)
     }

@@ -18,18 +18,18 @@ struct TunnelRoutes: Sendable {
         routes.open(
             .get, "/link", limit: .none,
             about: RouteText(
-                "How a machine opens its link", .ok(LinkResource.self, "The protocol and the key to pin.")),
+                "How a machine connects to the server", .ok(LinkResource.self, "The protocol and the key to pin.")),
             use: link)
         routes.on(
             .post, "/tunnels", for: .member(.tunnelCreate),
             about: RouteText(
-                "Takes a name or a port; the same request for one's own again changes nothing", takes: NewTunnel.self,
-                .created(TunnelResource.self, "It is the caller's.")), use: create)
+                "Reserves a name or a port; has no effect if the caller already has it", takes: NewTunnel.self,
+                .created(TunnelResource.self, "The caller's tunnel.")), use: create)
         routes.on(
             .get, "/tunnels", for: .credential,
             about: RouteText(
-                "One's own tunnels",
-                query: [.init("all", .words(["yes", "no"]), "Everybody's in the organisation; needs tunnel:read.")],
+                "The caller's tunnels",
+                query: [.init("all", .words(["yes", "no"]), "All in the organisation; needs tunnel:read.")],
                 .ok([TunnelResource].self, "Newest first.")), use: list)
         routes.on(
             .get, "/tunnels/:id", for: .credential,
@@ -37,19 +37,19 @@ struct TunnelRoutes: Sendable {
         routes.on(
             .delete, "/tunnels/:id", for: .credential,
             about: RouteText(
-                "Gives a name or a port up; it stays reserved for the organisation for 90 days",
-                .done("It is given up.")),
+                "Releases a name or a port; it stays reserved for the organisation for 90 days",
+                .done("Released.")),
             use: remove)
         for (verb, summary) in [
-            ("stop", "Ends the command that serves a tunnel"), ("pause", "Lets no visitor in"),
-            ("resume", "Lets visitors in again"),
+            ("stop", "Stops the command that serves a tunnel"), ("pause", "Pauses a tunnel"),
+            ("resume", "Resumes a paused tunnel"),
         ] {
             routes.on(
                 .post, "/tunnels/:id/\(verb)", for: .credential, about: RouteText(summary, .done()),
                 use: { request, context, caller in try await change(verb, context, caller) })
             routes.on(
                 .post, "/admin/tunnels/:id/\(verb)", for: .administrator,
-                about: RouteText("\(summary), of whatever organisation", .done()),
+                about: RouteText("\(summary), in any organisation", .done()),
                 use: { request, context, caller in try await changeAnywhere(verb, context, caller) })
         }
         routes.on(
@@ -67,10 +67,10 @@ struct TunnelRoutes: Sendable {
     {
         let asked = try await request.value(NewTunnel.self)
         if asked.kind == .tcp && asked.name != nil {
-            throw APIError.badRequest("name is for http and tls; tcp has a port")
+            throw APIError.badRequest("name is only for http and tls; tcp uses a port")
         }
         if asked.kind != .tcp && asked.port != nil {
-            throw APIError.badRequest("port is for tcp; http and tls have a name")
+            throw APIError.badRequest("port is only for tcp; http and tls use a name")
         }
         let made = try await tunnels.create(
             Tunnel.Request(kind: asked.kind, name: asked.name, port: asked.port), by: caller)

@@ -24,10 +24,10 @@ public struct TunnelCertificateReport: Sendable {
     func component(tunnels: Int, now: Int) -> Component {
         let count = "\(tunnels) \(tunnels == 1 ? "tunnel" : "tunnels") connected"
         guard let notAfter, isTrusted else {
-            let reason = problem.map { " The last order failed: \($0)." } ?? ""
+            let reason = problem.map { " The last certificate request failed: \($0)." } ?? ""
             return Component(
                 "tunnels", .warning,
-                "\(count). Visitors are shown a certificate that browsers do not trust.\(reason) docs/tunnels.md says how to get one."
+                "\(count). Visitors are shown a certificate that browsers do not trust.\(reason) See docs/tunnels.md."
             )
         }
         let days = (notAfter - now) / 86_400
@@ -36,8 +36,8 @@ public struct TunnelCertificateReport: Sendable {
         }
         if notAfter - now < Self.warningSeconds {
             return Component(
-                "tunnels", .warning, "\(count). The certificate of their domain is good for \(days) more days.")
+                "tunnels", .warning, "\(count). The certificate of their domain is valid for \(days) more days.")
         }
-        return Component("tunnels", .ok, "\(count). Their certificate is good for \(days) days.")
+        return Component("tunnels", .ok, "\(count). Their certificate is valid for \(days) days.")
     }
 }

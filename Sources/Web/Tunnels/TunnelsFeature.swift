@@ -56,13 +56,13 @@ extension NewTunnel: Described {
         .object([
             .field("kind", .words([TunnelKind.http, .tls].map(\.rawValue))),
             .absentOrNull(
-                "name", .text(3...63, pattern: "^[a-z0-9][a-z0-9-]*[a-z0-9]$"), "Three random words where it is absent."
+                "name", .text(3...63, pattern: "^[a-z0-9][a-z0-9-]*[a-z0-9]$"), "Three random words if absent."
             ),
             .optional("port", .null),
         ]),
         .object([
             .field("kind", .words([TunnelKind.tcp].map(\.rawValue))),
-            .absentOrNull("port", .integer(1...65_535), "A free one where it is absent."), .optional("name", .null),
+            .absentOrNull("port", .integer(1...65_535), "A free one if absent."), .optional("name", .null),
         ]),
     ])
 }
@@ -78,12 +78,12 @@ extension TunnelResource: Described {
             .field("url", .string),
             .field("state", .words(["online", "offline", "paused"])),
             .field("owner", .string),
-            .field("kept", .boolean, "Whether the name or port stays when the command ends."),
+            .field("kept", .boolean, "Whether the name or port is kept when the command exits."),
             .field("createdAt", .time),
             .nullable("lastSeenAt", .time),
-            .field("connections", .integer, "Visitors' connections now."),
-            .field("requests", .integer, "Of all time."),
-            .field("bytes", .integer, "Of all time, both ways."),
+            .field("connections", .integer, "Current visitor connections."),
+            .field("requests", .integer, "Total."),
+            .field("bytes", .integer, "Total, in both directions."),
             .field("trusted", .boolean, "Whether browsers trust the certificate that visitors are shown."),
         ])
 }
@@ -92,7 +92,7 @@ extension LinkResource: Described {
     static let schema = Schema.named(
         "Link",
         [
-            .field("protocol", .string, "As ALPN spells it."),
-            .field("key", .string, "SHA-256 of the public key that the server's end of the link carries."),
+            .field("protocol", .string, "Its ALPN identifier."),
+            .field("key", .string, "SHA-256 of the public key that the server presents to machines."),
         ])
 }

@@ -11,12 +11,12 @@ extension Settings {
 
     static let registration = TypedSetting<AccountSettings.Registration>.choice(
         "registration", standard: .invited,
-        "Who may make an account: anybody, people with an organisation's invitation, or nobody but the owner.")
+        "Who may create an account: anybody, people with an organisation's invitation, or only the owner.")
     static let adminName = TypedSetting.text(
-        "admin-name", .text, standard: "admin", "The account that admin-password makes.")
+        "admin-name", .text, standard: "admin", "The name of the account that admin-password creates.")
     static let adminPassword = TypedSetting.optionalText(
         "admin-password", .text,
-        "Makes an administrator with this password where there is none yet; then there is no setup link.",
+        "Creates an administrator with this password if there is none yet; no setup link is printed then.",
         isSecret: true)
     static let githubClientId = TypedSetting.optionalText(
         "github-client-id", .text,
@@ -38,18 +38,19 @@ extension Settings {
         "google-issuer", .url(["https", "http"]), standard: "https://accounts.google.com", "Google's issuer.")
     static let oidcIssuer = TypedSetting.optionalText(
         "oidc-issuer", .url(["https", "http"]),
-        "Signing in with any OpenID Connect provider: its issuer, exactly as it spells it.")
+        "Signing in with any OpenID Connect provider: its issuer, spelled exactly as the provider does.")
     static let oidcClientId = TypedSetting.optionalText(
-        "oidc-client-id", .text, "The client id there; its callback is PUBLIC-URL/auth/oidc/callback.")
+        "oidc-client-id", .text,
+        "The client id at the OpenID Connect provider; its callback is PUBLIC-URL/auth/oidc/callback.")
     static let oidcClientSecret = TypedSetting.optionalText(
-        "oidc-client-secret", .text, "The client secret there.", isSecret: true)
+        "oidc-client-secret", .text, "The client secret at the OpenID Connect provider.", isSecret: true)
     static let oidcTitle = TypedSetting.text(
-        "oidc-title", .text, standard: "OpenID", "What people know the provider as.")
+        "oidc-title", .text, standard: "OpenID", "The provider's name, as users see it.")
     static let providerCAFile = TypedSetting.optionalText(
         "provider-ca-file", .path,
-        "Root certificates of providers and the mail server, PEM, where the system does not know them.")
+        "Root certificates of providers and the mail server, PEM, if the system does not trust them.")
     static let frontendURLs = TypedSetting.list(
         "frontend-urls", .list, standard: "claudelander://",
-        "Programs that may be given a token after a sign-in with a provider; the first is the one of those who name none."
+        "Programs that may receive a token after a sign-in with a provider; the first is the default."
     )
 }

@@ -13,26 +13,26 @@ extension Settings {
         "tls-names", .names, "Names and addresses of this server; acme orders a certificate for them.")
     static let tlsCertificate = TypedSetting.list(
         "tls-certificate", .paths,
-        "With tls-mode files: the certificate and its chain, PEM; several where each is for other names, the first for clients that ask for none.",
+        "With tls-mode files: the certificate and its chain, PEM; a list if they are for different names, the first for clients that send no name.",
         reloads: true)
     static let tlsKey = TypedSetting.list(
         "tls-key", .paths,
-        "With tls-mode files: the certificate's private key, PEM; as many as certificates, in their order.",
+        "With tls-mode files: the certificate's private key, PEM; one for each certificate, in the same order.",
         reloads: true)
     static let acmeDirectory = TypedSetting.text(
         "acme-directory", .url(["https"]), standard: "https://acme-v02.api.letsencrypt.org/directory",
         "With tls-mode acme: the certificate authority's directory.")
     static let acmeEmail = TypedSetting.optionalText(
-        "acme-email", .text, "Where the certificate authority may write to.")
+        "acme-email", .text, "Contact address for the certificate authority.")
     static let acmeAgree = TypedSetting.yesNo(
-        "acme-agree", "You agree to the certificate authority's terms of service; acme needs a yes.")
+        "acme-agree", "You agree to the certificate authority's terms of service; required for acme.")
     static let acmeChallenge = TypedSetting<OwnNameChallenge>.choice(
-        "acme-challenge", standard: .http, "How names are proved: on port 80, or on port 443.")
+        "acme-challenge", standard: .http, "How names are validated: on port 80, or on port 443.")
     static let acmeCAFile = TypedSetting.optionalText(
         "acme-ca-file", .path,
-        "Root certificates of the directory's own HTTPS, PEM, where the system does not know them.")
+        "Root certificates for the directory's HTTPS, PEM, if the system does not trust them.")
     static let acmeEABKeyId = TypedSetting.optionalText(
-        "acme-eab-key-id", .text, "External account binding: the key's name, from the authority.")
+        "acme-eab-key-id", .text, "External account binding: the key id, from the authority.")
     static let acmeEABHMACKey = TypedSetting.optionalText(
         "acme-eab-hmac-key", .text, "External account binding: the key, base64url.", isSecret: true)
 }

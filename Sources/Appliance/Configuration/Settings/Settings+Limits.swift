@@ -11,5 +11,6 @@ extension Settings {
         "public-calls-per-minute", 1...1_000_000, standard: 30, "Sign-ins and code checks per minute from one address.",
         reloads: true)
     static let connectionsPerAddress = TypedSetting.number(
-        "connections-per-address", 1...1_000_000, standard: 256, "Connections at once from one address.", reloads: true)
+        "connections-per-address", 1...1_000_000, standard: 256, "Concurrent connections from one address.",
+        reloads: true)
 }

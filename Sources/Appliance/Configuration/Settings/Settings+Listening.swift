@@ -5,15 +5,15 @@ extension Settings {
     ]
 
     static let https = TypedSetting.address(
-        "https", standard: "*:8443", "Address for HTTPS. Sockets that systemd hands over win over it.")
+        "https", standard: "*:8443", "Address for HTTPS. Sockets passed by systemd take precedence.")
     static let http = TypedSetting.address(
         "http", standard: "off",
-        "Address for plain HTTP: redirects to HTTPS and answers ACME checks; serves everything where https is off.")
+        "Address for plain HTTP: redirects to HTTPS and answers ACME checks; serves everything if https is off.")
     static let publicURL = TypedSetting.optionalText(
         "public-url", .url(["https", "http"]),
-        "Address that people reach this server by, as in https://box.example; guessed from tls-names if it is not set.")
+        "Public address of this server, as in https://box.example; derived from tls-names if it is not set.")
     static let trustedProxies = TypedSetting.list(
         "trusted-proxies", .addresses,
-        "Addresses of web servers in front of this one: their clients are told apart by X-Forwarded-For, which nobody else is believed."
+        "Addresses of reverse proxies in front of this server: X-Forwarded-For is trusted only from these addresses."
     )
 }

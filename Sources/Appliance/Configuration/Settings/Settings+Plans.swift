@@ -14,5 +14,5 @@ extension Settings {
         reloads: true)
     static let upgradeURL = TypedSetting.optionalText(
         "upgrade-url", .url(["https", "http"]),
-        "Where people who reached a limit of their plan are sent; the plan's page here if it is not set.")
+        "Where users who reach a limit of their plan are sent; defaults to the plan page of this server.")
 }

@@ -8,16 +8,16 @@ extension Settings {
 
     static let state = TypedSetting.text(
         "state", .path, standard: "/var/lib/postern",
-        "Directory of the database, keys and certificates; made if it is missing.")
+        "Directory of the database, keys and certificates; created if it is missing.")
     static let logLevel = TypedSetting<LogLevel>.choice(
         "log-level", standard: .info, "How much is logged.", reloads: true)
     static let logFormat = TypedSetting<LineLogHandler.Format>.choice(
-        "log-format", standard: .logfmt, "How log lines are written.")
+        "log-format", standard: .logfmt, "Format of log lines.")
     static let logAddresses = TypedSetting.yesNo(
-        "log-addresses", "Put clients' network addresses into the log.", reloads: true)
+        "log-addresses", "Include clients' network addresses in the log.", reloads: true)
     static let eventLoops = TypedSetting.optionalNumber(
         "event-loops", 1...256,
-        "Threads that serve connections, each its share of the rooms; one for each processor if it is not set.")
+        "Threads that serve connections and sessions; one for each processor if it is not set.")
 }
 
 /// The log level.

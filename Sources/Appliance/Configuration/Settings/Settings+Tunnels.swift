@@ -7,7 +7,7 @@ extension Settings {
 
     static let tunnelDomain = TypedSetting.optionalText(
         "tunnel-domain", .domain,
-        "Domain whose subdomains are tunnels, as in t.example.net; every name below it must lead to this server.")
+        "Domain whose subdomains are tunnels, as in t.example.net; every name below it must resolve to this server.")
     static let tunnelCertificate = TypedSetting.optionalText(
         "tunnel-certificate", .path,
         "The wildcard certificate of tunnel-domain with its chain, PEM; without one visitors are shown a self-signed certificate."
@@ -16,15 +16,15 @@ extension Settings {
         "tunnel-key", .path, "The wildcard certificate's private key, PEM.")
     static let tunnelACME = TypedSetting<TunnelACME>.choice(
         "tunnel-acme", standard: .off,
-        "How the wildcard certificate of tunnel-domain is ordered by dns-01: not at all, with a program of yours that changes your DNS, or with the server answering for _acme-challenge itself; acme-agree, acme-directory and the other acme settings count here too."
+        "How the wildcard certificate of tunnel-domain is ordered by dns-01: not at all, with your own program that changes your DNS, or with the server answering DNS queries for _acme-challenge; acme-agree, acme-directory and the other acme settings apply here too."
     )
     static let tunnelDNSHook = TypedSetting.optionalText(
         "tunnel-dns-hook", .path,
-        "With tunnel-acme hook: a program that is called with present or remove, the record's name, and its value; it returns when the record can be looked up."
+        "With tunnel-acme hook: a program that is called with present or remove, the record's name, and its value; it must return once the record can be resolved."
     )
     static let tunnelDNS = TypedSetting.address(
         "tunnel-dns", standard: "*:8053",
-        "With tunnel-acme responder: where the server answers for _acme-challenge; your DNS delegates that name to this server."
+        "With tunnel-acme responder: address for DNS queries for _acme-challenge; your DNS must delegate that name to this server."
     )
     static let tunnelPorts = TypedSetting<ClosedRange<Int>?>.portRange(
         "tunnel-ports", "Ports that TCP tunnels may use, as in 20000-20099; without them there are no TCP tunnels.")
@@ -32,13 +32,13 @@ extension Settings {
         "tunnel-port-address", .text, standard: "*", "Address of this machine that those ports listen on; * for all.")
     static let tunnelMemoryMiB = TypedSetting.number(
         "tunnel-memory-mib", 16...1_000_000, standard: 256,
-        "What all tunnels' connections together may hold in memory, in MiB.")
+        "Memory limit for the connections of all tunnels together, in MiB.")
     static let dnsResolver = TypedSetting.address(
         "dns-resolver", standard: "off",
-        "Name server for checking domains of organisations, as 192.0.2.53:53; off for the system's.")
+        "Name server for checking organisations' domains, as in 192.0.2.53:53; off uses the system's.")
     static let abuseContact = TypedSetting.optionalText(
         "abuse-contact", .text,
-        "Who takes reports about tunnels, as an address for mails; shown on every error page's report link.")
+        "Mail address for reports about tunnels; used in the report link of every error page.")
 }
 
 /// How proofs for the tunnel domain's certificate are added to DNS.
