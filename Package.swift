@@ -167,6 +167,7 @@ let package = Package(
             dependencies: [
                 "Background", "HTTP1", "Limits", "Link", "Model", "Sockets", "Telemetry", "TransportSecurity", "Wire",
                 nioCore, nioPosix, crypto, logging,
+                .product(name: "JWTKit", package: "jwt-kit"),
             ],
             swiftSettings: strict
         ),

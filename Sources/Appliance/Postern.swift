@@ -28,7 +28,7 @@ struct Postern: AsyncParsableCommand {
         version: "postern \(version)",
         subcommands: [
             ShareCommand.self, JoinCommand.self, HTTPCommand.self, TCPCommand.self, TLSCommand.self, TunnelCommand.self,
-            MachineCommand.self, AgentCommand.self, DomainCommand.self,
+            MachineCommand.self, AgentCommand.self, DomainCommand.self, AccessCommand.self,
             LoginCommand.self, BenchCommand.self, DemoCommand.self,
             ServeCommand.self, SetupCommand.self, UserCommand.self, TokenCommand.self, OrganisationCommand.self,
             AuditCommand.self,

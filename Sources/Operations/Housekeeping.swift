@@ -23,6 +23,7 @@ public struct Housekeeping: Service {
     private let tunnels: TunnelOperations?
     private let machines: MachineOperations?
     private let domains: DomainOperations?
+    private let access: AccessOperations?
     private let historyDays: Int
     public let logger: Logger
     /// A failing database is logged at intervals, not for each of the two checks per second.
@@ -31,9 +32,10 @@ public struct Housekeeping: Service {
     /// - Parameter historyDays: how long ended share sessions are kept. 0 keeps them without limit.
     public init(
         database: Database, relay: RelayServer, tunnels: TunnelOperations?, machines: MachineOperations?,
-        domains: DomainOperations? = nil, historyDays: Int, logger: Logger
+        domains: DomainOperations? = nil, access: AccessOperations? = nil, historyDays: Int, logger: Logger
     ) {
         self.domains = domains
+        self.access = access
         self.machines = machines
         self.tunnels = tunnels
         self.database = database
@@ -47,6 +49,7 @@ public struct Housekeeping: Service {
             group.addTask { await cancelWhenGracefulShutdown { await watchRevocations() } }
             group.addTask { await cancelWhenGracefulShutdown { await meter() } }
             if let domains { group.addTask { await cancelWhenGracefulShutdown { await prove(domains) } } }
+            if let access { group.addTask { await cancelWhenGracefulShutdown { await checkMembers(access) } } }
         }
         await writeUsage()
     }
@@ -76,6 +79,18 @@ public struct Housekeeping: Service {
                 try await domains.upkeep()
             } catch is CancellationError { return } catch {
                 logger.error("cannot verify domains", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// Ends sign-ins on private tunnels that have no revocation: an account or an organisation that was removed.
+    private func checkMembers(_ access: AccessOperations) async {
+        while !Task.isCancelled {
+            do {
+                try await Task.sleep(for: Self.revocationPause)
+                try await access.upkeep()
+            } catch is CancellationError { return } catch {
+                logger.error("cannot check members of private tunnels", metadata: ["error": "\(error)"])
             }
         }
     }

@@ -25,6 +25,9 @@ public final class TunnelServer: Sendable {
         /// By the machine's id.
         var machines: [String: LiveMachine] = [:]
         var takeovers = LinkTakeovers()
+        /// The stored policies by the tunnel's id, and by a domain's name.
+        var tunnelPolicies: [String: CompiledPolicy] = [:]
+        var domainPolicies: [String: CompiledPolicy] = [:]
         var isStopping = false
     }
 
@@ -51,6 +54,7 @@ public final class TunnelServer: Sendable {
     /// The number of connections by address, including those to ports.
     let connections: ConnectionCounter
     let state = Mutex(State())
+    let members = MemberSessions()
     /// The port of the HTTPS listener.
     private let httpsPort = Atomic<Int>(443)
     private let budgets = Mutex<[String: CreditBudget]>([:])
@@ -78,6 +82,12 @@ public final class TunnelServer: Sendable {
 
     /// Sets the HTTPS listener's port, for the addresses of tunnels.
     public func listens(onHTTPS port: Int) { httpsPort.store(port, ordering: .relaxed) }
+
+    /// The port in addresses of names, such as `:8443`; empty for the standard port.
+    var portSuffix: String {
+        let port = configuration.publicPort ?? httpsPort.load(ordering: .relaxed)
+        return port == 443 ? "" : ":\(port)"
+    }
 
     /// The address that people open.
     public func url(name: String?, port: Int?, isHTTP: Bool) -> String {
@@ -113,7 +123,8 @@ public final class TunnelServer: Sendable {
         case answer(EdgeAnswer)
         /// A page of the edge itself.
         case page(ByteBuffer)
-        case tunnel(TunnelHandle)
+        /// With the stored policies for the host.
+        case tunnel(TunnelHandle, [CompiledPolicy])
     }
 
     /// Decides where a request goes. Uses the request's own host, not the connection's TLS name.
@@ -128,21 +139,34 @@ public final class TunnelServer: Sendable {
                     200, type: "text/html; charset=utf-8", body: EdgePage.abuse(configuration, host: host), headers: "",
                     isHead: head.method == "HEAD", closes: !head.keepsAlive || head.body != .none))
         }
-        let (live, known) = state.withLock { ($0.names[name], $0.known[name]) }
+        let (live, known, policies) = state.withLock { state in
+            let live = state.names[name]
+            return (live, state.known[name], live.map { Self.policies($0.grant.id, host, state) } ?? [])
+        }
         // The tunnel was removed, and another organisation may use its name now.
         if let id = place.tunnelId, (live?.grant.id ?? known?.id) != id { return .answer(.unknown) }
         if known?.isPaused == true { return .answer(.paused) }
         guard let live else { return .answer(known.map { .offline(lastSeen: $0.lastSeen?.readable) } ?? .unknown) }
         // The machine terminates TLS itself, but this connection's TLS was terminated here.
         guard live.grant.kind == .http else { return .answer(.misdirected) }
-        return .tunnel(live)
+        return .tunnel(live, policies)
+    }
+
+    private static func policies(_ tunnel: String, _ host: String, _ state: borrowing State) -> [CompiledPolicy] {
+        guard !state.tunnelPolicies.isEmpty || !state.domainPolicies.isEmpty else { return [] }
+        return [state.tunnelPolicies[tunnel], state.domainPolicies[host]].compactMap { $0 }
+    }
+
+    /// The stored policies for connections that are passed on unread.
+    func policies(tunnel: String, host: String) -> [CompiledPolicy] {
+        state.withLock { Self.policies(tunnel, host, $0) }
     }
 
     /// Whether the host belongs to a tunnel.
     public func isTunnels(_ host: String) -> Bool { place(of: host) != nil }
 
     /// The tunnel of a host. Its id is nil for a name below the tunnel domain, which any tunnel with that name serves.
-    private func place(of host: String) -> (tunnelName: String, tunnelId: String?)? {
+    func place(of host: String) -> (tunnelName: String, tunnelId: String?)? {
         if let name = configuration.name(in: host) { return (name, nil) }
         return state.withLock { $0.domains[host] }.map { ($0.tunnelName, $0.tunnelId) }
     }
@@ -208,8 +232,16 @@ public final class TunnelServer: Sendable {
         changes.changed(.tunnels, in: handle.grant.organisationId)
     }
 
-    /// Ends the links that are no longer admitted.
+    /// Ends the links that are no longer admitted, and the sign-ins of members on private tunnels.
     public func revoke(_ revoked: RevokedLinks) async {
+        endMembers { member in
+            switch revoked {
+            case .credential(let id): member.credentialId == id
+            case .user(let id): member.userId == id
+            // The role may have changed only. The browser fetches a new session without asking if it is still a member.
+            case .member(let organisation, let user): member.organisationId == organisation && member.userId == user
+            }
+        }
         let links = state.withLock { $0.links.values.filter { Self.isMeant($0.session, by: revoked) } }
         for link in links {
             // The member's role may have changed in a way that does not affect links.

@@ -27,6 +27,7 @@ public struct WebServer: Service {
     private let tunnels: TunnelOperations
     private let machines: MachineOperations
     private let domains: DomainOperations
+    private let access: AccessOperations
     let responder: RouterResponder<WebContext>
     private let redirects: RouterResponder<WebContext>
     private let recorder: AvailabilityRecorder
@@ -86,6 +87,7 @@ public struct WebServer: Service {
         machines = MachineOperations(database: database, server: tunnels.server)
         domains = DomainOperations(
             database: database, server: tunnels.server, lookup: parts.lookup, certificates: parts.domainCertificates)
+        access = AccessOperations(database: database, server: tunnels.server, logger: parts.logger)
         // RFC 9110, section 9.1: HEAD is supported wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
         table = RouteTable()
@@ -98,14 +100,14 @@ public struct WebServer: Service {
         let board = StatusChecks(parts, group: group)
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
         upkeep = Housekeeping(
-            database: database, relay: relay, tunnels: tunnels, machines: machines, domains: domains,
+            database: database, relay: relay, tunnels: tunnels, machines: machines, domains: domains, access: access,
             historyDays: configuration.historyDays,
             logger: parts.logger)
         let routes = Routes(
             router: router, table: table, publicCalls: publicCalls, authenticator: authenticator, database: database,
             changes: changes)
         let services = Self.services(
-            configuration, parts, authenticator, tokens, board, relay, tunnels, machines, domains, mail, events)
+            configuration, parts, authenticator, tokens, board, relay, tunnels, machines, domains, access, mail, events)
         for feature in WebFeature.all { feature.routes(services, routes) }
         descriptions = routes.descriptions
         responder = router.buildResponder()
@@ -121,7 +123,7 @@ public struct WebServer: Service {
     private static func services(
         _ configuration: WebConfiguration, _ parts: WebParts, _ authenticator: Authenticator, _ tokens: AccessTokens,
         _ board: StatusChecks, _ relay: RelayServer, _ tunnels: TunnelOperations, _ machines: MachineOperations,
-        _ domains: DomainOperations, _ mail: AccountMail, _ events: ConnectionEvents
+        _ domains: DomainOperations, _ access: AccessOperations, _ mail: AccountMail, _ events: ConnectionEvents
     ) -> WebServices {
         let database = parts.database
         let accounts = AccountOperations(
@@ -134,7 +136,7 @@ public struct WebServer: Service {
                 database: database, authenticator: authenticator, relay: relay, tunnels: tunnels.server, mail: mail),
             shares: ShareOperations(database: database, relay: relay, changes: tunnels.server.changes), relay: relay,
             tunnels: tunnels,
-            machines: machines, domains: domains, events: events, board: board)
+            machines: machines, domains: domains, access: access, events: events, board: board)
     }
 
     /// Serves until a graceful shutdown, then tells every peer to reconnect and waits for connections to end.
@@ -143,6 +145,7 @@ public struct WebServer: Service {
         try await tunnels.load()
         try await machines.load()
         try await domains.load()
+        try await access.load()
         let proxies = TrustedProxies(configuration.trustedProxies)
         let (events, relay, tunnels, known) = (self.events, self.relay, self.tunnels, self.table)
         var hellos: [any ClientHelloProtocol] = []
@@ -241,7 +244,8 @@ extension WebFeature {
     /// Add each new feature here. ``openAPI`` is last: it describes the routes before it.
     static let all: [WebFeature] = [
         // In the order of the navigation.
-        .home, .sharing, .tunnels, .domains, .machines, .organisations, .accounts, .administration, .install, .status,
+        .home, .sharing, .tunnels, .domains, .access, .machines, .organisations, .accounts, .administration, .install,
+        .status,
         .documents, .live, .browser, .openAPI,
     ]
 }

@@ -17,6 +17,7 @@ struct WebServices: Sendable {
     let tunnels: TunnelOperations
     let machines: MachineOperations
     let domains: DomainOperations
+    let access: AccessOperations
     let events: ConnectionEvents
     let board: StatusChecks
 

@@ -4,12 +4,8 @@ public import Model
 
 /// How a tunnel treats its visitors while its command runs. The options are not stored.
 public struct TunnelOptions: Codable, Sendable, Equatable {
-    /// `NAME:PASSWORD` pairs. A visitor must send one of them (RFC 7617).
-    public var basicAuth: [String]?
-    /// Networks whose visitors are allowed, such as `203.0.113.0/24`; nil allows everybody.
-    public var allow: [String]?
-    /// Networks whose visitors are refused.
-    public var deny: [String]?
+    /// Who may use the tunnel; nil allows everybody.
+    public var policy: AccessPolicy?
     /// The `Host` that is sent to the service; nil sends the one that the visitor requested.
     public var hostHeader: String?
     /// If set, only requests for this path and paths below it are allowed.

@@ -38,8 +38,10 @@ import Wire
         let web = try #require(settings.tunnels["web"])
         #expect(
             web.kind == .http && web.name == "demo" && web.target == "https://127.0.0.1:8443" && web.upstreamInsecure)
-        #expect(web.options.basicAuth == ["ana:correct-horse", "ben:battery: staple"])
-        #expect(web.options.allow == ["203.0.113.0/24"] && web.options.headTimeout == 60 && web.options.keepAlive == 4)
+        #expect(web.options.policy?.basicAuth == ["ana:correct-horse", "ben:battery: staple"])
+        #expect(
+            web.options.policy?.allow == ["203.0.113.0/24"] && web.options.headTimeout == 60
+                && web.options.keepAlive == 4)
         let ssh = try #require(settings.tunnels["ssh"])
         #expect(ssh.kind == .tcp && ssh.port == 20001 && ssh.proxyProtocol && ssh.options.keepAlive == nil)
         #expect(settings.tunnels["site"]?.isDirectory == true && settings.tunnels["site"]?.lists == true)

@@ -714,7 +714,7 @@ def test_roles_are_made_changed_and_removed_on_a_page(server, ana):
     assert browser.post(f"{path}/change", path, id=made["id"], permission="usage:read").status == 303
     (made,) = [role for role in ana.call("GET", f"/organisations/{organisation}/roles")[1] if not role["isBuiltIn"]]
     assert made["permissions"] == ["usage:read"]
-    assert "is no permission" in browser.post(path, path, name="x", permission="nonsense").text
+    assert "is not a permission" in browser.post(path, path, name="x", permission="nonsense").text
     other = Browser(server)
     other.sign_in(ben)
     other.post("/organisation/switch", "/account", id=organisation)

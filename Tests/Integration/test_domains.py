@@ -131,8 +131,8 @@ def test_from_add_to_a_page_with_a_certificate_with_every_mistake_on_the_way(mak
     zone.set('_postern-verify.app TXT "old value"', "app A 192.0.2.7", 'app CAA 0 issue "elsewhere.test"')
     done = postern(ana, "verify", HOST)
     assert done.returncode == 1 and "says “old value”, but must say" in done.stdout and "for 1 s more" in done.stdout
-    assert f"{HOST} points to 192.0.2.7, and this server is at 127.0.0.1" in done.stdout
-    assert "let only elsewhere.test issue certificates; add:" in done.stdout
+    assert f"{HOST} points to 192.0.2.7, but this server is at 127.0.0.1" in done.stdout
+    assert "allow only elsewhere.test to issue certificates; add:" in done.stdout
     # All is well.
     zone.set(f'_postern-verify.app TXT "{value}"', "app A 127.0.0.1")
     done = postern(ana, "verify", HOST)

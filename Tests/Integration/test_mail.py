@@ -279,4 +279,4 @@ def test_without_mail_nothing_asks_for_addresses(server):
     assert server.call("POST", "/auth/password-reset", {"email": "ana@box.test"})[0] == 202
     browser = Browser(server)
     assert "/forgotten" not in browser.get("/sign-in").text
-    assert "sends no mail" in browser.get("/forgotten").text
+    assert "does not send mail" in browser.get("/forgotten").text

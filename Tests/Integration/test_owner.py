@@ -80,7 +80,7 @@ def test_the_example_has_every_setting_and_is_valid_as_it_is_and_uncommented(tmp
 
 
 @pytest.mark.parametrize("lines, text", [
-    (["github-client-id: x"], "line 1: github-client-id is set, and github-client-secret is not; 'postern secret set"),
+    (["github-client-id: x"], "line 1: github-client-id is set, but github-client-secret is not; set it with 'postern secret set"),
     (["oidc-client-secret: y", "oidc-client-id: x"], "line 2: oidc-client-id is set, but oidc-issuer is not"),
     (["smtp-host: mail.example"], "line 1: smtp-host is set, but smtp-from is not an address"),
     (["smtp-from: a@b.example", "smtp-host: mail.example", "smtp-security: none"], "line 3: smtp-security none is only for"),
@@ -134,7 +134,7 @@ def test_a_mistyped_state_directory_is_a_mistake_and_makes_nothing(tmp_path, arg
 
 def test_a_wrong_variable_stops_the_server_with_its_name(tmp_path):
     done = run("serve", "--state", tmp_path / "s", environment={"POSTERN_HOST_RETURN": "soon"})
-    assert done.returncode == 1 and "POSTERN_HOST_RETURN: 'host-return' is a number" in done.stderr
+    assert done.returncode == 1 and "POSTERN_HOST_RETURN: 'host-return' must be a number" in done.stderr
 
 
 def test_sighup_takes_what_it_can_and_names_the_rest(make_server, tmp_path):
@@ -275,14 +275,14 @@ def test_setup_prints_a_new_link_and_the_old_one_stops_working(server):
         status, page = post_form(server, new, username=name, password=password)
         # The form again, and why.
         assert status == 400 and "<form" in page and 'role="alert"' in page
-    assert "yours" in post_form(server, new, username="olga", password=PASSWORD)[1]
+    assert "Setup is complete" in post_form(server, new, username="olga", password=PASSWORD)[1]
 
 
 def test_a_restart_keeps_a_link_that_still_works(server):
     path = setup_path(server)
     server.restart()
     assert setup_path(server) == path
-    assert "yours" in post_form(server, path, username="olga", password=PASSWORD)[1]
+    assert "Setup is complete" in post_form(server, path, username="olga", password=PASSWORD)[1]
 
 
 def test_two_at_once_make_one_administrator(server):
@@ -290,7 +290,7 @@ def test_two_at_once_make_one_administrator(server):
     threads = [threading.Thread(target=lambda n=n: pages.append(post_form(server, path, username=f"u{n}", password=PASSWORD)[1])) for n in range(8)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
-    assert sum("yours" in page for page in pages) == 1
+    assert sum("Setup is complete" in page for page in pages) == 1
 
 
 # Users and tokens
@@ -664,9 +664,9 @@ def test_a_name_that_the_own_certificate_lacks_is_said(make_server):
     server.options += ["--tls-names", "box.example"]
     server.start()
     # Whoever pinned it goes on; the owner reads what to do.
-    assert server.fingerprint == fingerprint and "made without box.example" in server.log.read_text()
+    assert server.fingerprint == fingerprint and "created without box.example" in server.log.read_text()
     done = run("doctor", "--state", server.state, environment=server.settings)
-    assert done.returncode == 1 and "BAD certificate: made without box.example" in done.stdout, done.stdout
+    assert done.returncode == 1 and "BAD certificate: created without box.example" in done.stdout, done.stdout
     server.stop()
     Path(f"{server.state}/self-signed.pem").unlink()
     server.start()
@@ -686,4 +686,4 @@ def test_doctor_says_what_is_well_and_what_is_not(make_server):
     os.chmod(server.state + "/master.key", 0o644)
     server.stop()
     done = run("doctor", "--state", server.state, environment=environment)
-    assert done.returncode == 1 and "chmod 600" in done.stdout and "does not run" in done.stdout
+    assert done.returncode == 1 and "chmod 600" in done.stdout and "is not running" in done.stdout

@@ -146,7 +146,7 @@ def test_the_command_goes_on_while_the_host_is_away(tmux, ana, ben, gate):
     host, guest, _ = start(tmux, through(way, ana), ben.environment)
     for round in range(3):
         way.cut()
-        guest.wait("the host is away")
+        guest.wait("the host is disconnected")
         host.type(f"echo alone {round}; seq 1 30\n")
         host.wait("30\n$")
         way.mend()

@@ -101,7 +101,7 @@ def test_backups_that_fail_are_said(make_server, tmp_path):
     server = make_server("--backup-every-hours", "1", "--backup-directory", str(tmp_path / "file"))
     part = lambda: next(one for one in server.call("GET", "/ready")[1]["components"] if one["name"] == "backups")
     wait_for(lambda: part()["state"] == "warning", lambda: part())
-    assert re.search(r'<th scope="row">backups</th><td[^>]*><span class="badge warning">needs care</span></td><td[^>]*>The last one failed', page(server)[0])
+    assert re.search(r'<th scope="row">backups</th><td[^>]*><span class="badge warning">needs attention</span></td><td[^>]*>The last one failed', page(server)[0])
     assert server.call("GET", "/ready")[0] == 200
 
 

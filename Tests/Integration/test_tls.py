@@ -292,7 +292,7 @@ def test_a_certificate_that_nears_its_end_is_said_everywhere(make_server, tmp_pa
     assert statuses(server)[0]["urgency"] == urgency
     page = s_client(server, "-servername", "box.example", "-ign_eof",
                     stdin=GET.replace(b"GET /health", b"GET /status"))
-    assert {"warning": "needs care<", "alarm": "needs care now<", "failed": "broken<"}[state] in page
+    assert {"warning": "needs attention<", "alarm": "needs attention now<", "failed": "broken<"}[state] in page
     doctor = subprocess.run([POSTERN, "doctor", "--state", server.state], capture_output=True, text=True,
                             env=server.settings)
     assert "BAD certificate" in doctor.stdout, doctor.stdout + doctor.stderr

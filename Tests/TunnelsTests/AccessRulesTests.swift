@@ -6,10 +6,10 @@ import Wire
 
 /// Every rule fails closed: what cannot be read is refused when the tunnel starts, and what is not allowed is not let in.
 @Suite struct AccessRulesTests {
-    private func rules(_ change: (inout TunnelOptions) -> Void) throws -> AccessRules {
-        var options = TunnelOptions()
-        change(&options)
-        return try AccessRules(options)
+    private func rules(path: String? = nil, _ change: (inout AccessPolicy) -> Void = { _ in }) throws -> AccessRules {
+        var policy = AccessPolicy()
+        change(&policy)
+        return try AccessRules(policy, path: path)
     }
 
     private func address(_ text: String) throws -> ClientAddress { try #require(ClientAddress(text)) }
@@ -64,7 +64,7 @@ import Wire
     }
 
     @Test func onlyThePathAndWhatIsBelowItIsCovered() throws {
-        let rules = try rules { $0.path = "/api/" }
+        let rules = try rules(path: "/api/")
         for inside in ["/api", "/api/", "/api/x?y=/../", "/api?x", "/api/..x"] {
             #expect(rules.covers(inside), "\(inside)")
         }
@@ -73,8 +73,8 @@ import Wire
             "/api\\..\\x",
             "/api/./../x", "/api/..;/x", "/api/%2e%2e;a=b/x", "/api/..?\u{301}", "*",
         ] { #expect(!rules.covers(outside), "\(outside)") }
-        #expect(throws: AccessRules.Problem.self) { try self.rules { $0.path = "api" } }
-        #expect(try self.rules { $0.path = "/" }.covers("/anything"))
+        #expect(throws: AccessRules.Problem.self) { try self.rules(path: "api") }
+        #expect(try self.rules(path: "/").covers("/anything"))
     }
 
     @Test func namesBelowTheDomainAreFound() {

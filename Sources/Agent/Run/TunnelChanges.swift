@@ -1,3 +1,4 @@
+import Client
 import Model
 import Wire
 
@@ -62,7 +63,7 @@ enum TunnelChanges {
     /// - Parameter before: the tunnel before the change. Its address is shown if the tunnel stays the same.
     private static func text(_ after: AgentTunnel, before: Running?) -> String {
         let stays = before.map { $0.wanted.wanted == after.wanted } ?? false
-        let differ = before.map { $0.wanted.options.basicAuth != after.options.basicAuth } ?? false
+        let differ = before.map { $0.wanted.options.policy?.basicAuth != after.options.policy?.basicAuth } ?? false
         return text(after, url: stays ? before?.known?.url : nil, passwords: differ ? "different passwords" : nil)
     }
 
@@ -75,9 +76,7 @@ enum TunnelChanges {
     private static func options(_ tunnel: AgentTunnel, _ passwords: String?) -> String {
         var words: [String] = []
         let options = tunnel.options
-        if let pairs = options.basicAuth { words.append(passwords ?? "\(pairs.count) passwords") }
-        if let allow = options.allow { words.append("allow \(allow.joined(separator: " "))") }
-        if let deny = options.deny { words.append("deny \(deny.joined(separator: " "))") }
+        if let policy = options.policy { words += PolicyText.words(policy, passwords: passwords) }
         if let host = options.hostHeader { words.append("host \(host)") }
         if let path = options.path { words.append("path \(path)") }
         if let seconds = options.keepAlive, seconds != 4 { words.append("keepalive \(seconds)") }

@@ -8,6 +8,9 @@ struct TunnelReader {
     private static let known = [
         "http", "directory", "tcp", "tls", "name", "port", "basic-auth", "basic-auth-file", "allow", "deny",
         "host-header", "path", "keepalive", "timeout", "list", "proxy-protocol", "upstream-ca", "upstream-insecure",
+        "private", "members", "bearer-keys", "bearer-issuer", "bearer-audience", "rate-limit", "rate-by",
+        "max-requests",
+        "breaker", "request-headers", "remove-request-headers", "response-headers", "remove-response-headers",
     ]
     /// The kinds of tunnel that each key applies to.
     private static let kinds: [String: Set<String>] = [
@@ -15,7 +18,13 @@ struct TunnelReader {
         "basic-auth-file": ["http", "directory"], "host-header": ["http"], "path": ["http", "directory"],
         "keepalive": ["http"], "timeout": ["http"], "list": ["directory"], "proxy-protocol": ["tcp", "tls"],
         "upstream-ca": ["http"], "upstream-insecure": ["http"],
-    ]
+    ].merging(
+        [
+            "private", "members", "bearer-keys", "bearer-issuer", "bearer-audience", "rate-limit", "rate-by",
+            "max-requests", "breaker", "request-headers", "remove-request-headers", "response-headers",
+            "remove-response-headers",
+        ].map { ($0, ["http", "directory"]) }
+    ) { $1 }
     /// Maximum size of a file with passwords, in bytes.
     private static let fileLimit = 64 << 10
 
@@ -82,9 +91,8 @@ struct TunnelReader {
             report(values[way]?.line ?? line, "a directory must be an absolute path, as in /srv/site")
         }
         var options = TunnelOptions()
-        options.allow = list("allow")
-        options.deny = list("deny")
-        options.basicAuth = passwords()
+        let policy = policy()
+        options.policy = policy.isEmpty ? nil : policy
         options.hostHeader = text("host-header")
         options.path = text("path")
         if way == "http" {
@@ -96,6 +104,57 @@ struct TunnelReader {
             port: number("port", 1...65535), target: target, isDirectory: isDirectory, lists: flag("list"),
             proxyProtocol: flag("proxy-protocol"), upstreamCA: text("upstream-ca"),
             upstreamInsecure: flag("upstream-insecure"), options: options)
+    }
+
+    private mutating func policy() -> AccessPolicy {
+        var policy = AccessPolicy()
+        policy.allow = list("allow")
+        policy.deny = list("deny")
+        policy.basicAuth = passwords()
+        if flag("private") { policy.members = [] }
+        if let members = list("members") { policy.members = members }
+        policy.bearer = bearer()
+        let header = text("rate-by")
+        if let limit = number("rate-limit", 1...1_000_000) {
+            policy.rate = RatePolicy(perMinute: limit, header: header)
+        } else if header != nil {
+            report(values["rate-by"]?.line ?? line, "'rate-by' needs 'rate-limit'")
+        }
+        policy.concurrency = number("max-requests", 1...100_000)
+        if let given = text("breaker") {
+            do throws(PolicyText.Problem) { policy.breaker = try PolicyText.breaker(given) } catch {
+                report(values["breaker"]?.line ?? line, "'breaker' \(error.message)")
+            }
+        }
+        policy.requestHeaders = edits("request-headers", "remove-request-headers")
+        policy.responseHeaders = edits("response-headers", "remove-response-headers")
+        return policy
+    }
+
+    private mutating func edits(_ set: String, _ remove: String) -> HeaderEdits? {
+        do throws(PolicyText.Problem) {
+            return try PolicyText.edits(set: list(set) ?? [], remove: list(remove) ?? [])
+        } catch {
+            report(values[set]?.line ?? line, "'\(set)' \(error.message)")
+            return nil
+        }
+    }
+
+    private mutating func bearer() -> BearerPolicy? {
+        let (issuer, audience) = (text("bearer-issuer"), text("bearer-audience"))
+        guard let path = text("bearer-keys") else {
+            if issuer != nil || audience != nil {
+                report(line, "'bearer-issuer' and 'bearer-audience' need 'bearer-keys'")
+            }
+            return nil
+        }
+        do {
+            let keys = String(decoding: try WholeFile.read(path, limit: Self.fileLimit), as: UTF8.self)
+            return BearerPolicy(issuer: issuer, audience: audience, keys: keys)
+        } catch {
+            report(values["bearer-keys"]?.line ?? line, "\(path): \(error.message)")
+            return nil
+        }
     }
 
     // MARK: Values

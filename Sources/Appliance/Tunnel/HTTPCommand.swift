@@ -11,6 +11,7 @@ struct HTTPCommand: AsyncParsableCommand {
         discussion: """
             Example: postern http 3000
                      postern http 3000 --name demo --basic-auth guest:correct-horse
+                     postern http 3000 --private
                      postern http --directory ./site
                      postern http https://127.0.0.1:8443 --upstream-ca ca.pem
 
@@ -30,13 +31,8 @@ struct HTTPCommand: AsyncParsableCommand {
     @Flag(help: "With --directory: list the files of directories without an index.html.")
     var list = false
 
-    @Option(
-        help: ArgumentHelp(
-            "Require this name and password of visitors, or one from a file (@FILE); may be given several times.",
-            valueName: "name:password"))
-    var basicAuth: [String] = []
-
     @OptionGroup var visitors: VisitorOptions
+    @OptionGroup var rules: PolicyOptions
 
     @Option(help: ArgumentHelp("The Host header sent to the web server; defaults to the visitor's.", valueName: "host"))
     var hostHeader: String?
@@ -79,8 +75,9 @@ struct HTTPCommand: AsyncParsableCommand {
         var request = try self.request()
         request.name = name
         request.json = json
-        visitors.apply(to: &request.options)
-        request.options.basicAuth = try BasicAuth.read(basicAuth)
+        var policy = try rules.policy()
+        visitors.apply(to: &policy)
+        request.options.policy = policy.isEmpty ? nil : policy
         request.options.hostHeader = hostHeader
         request.options.path = path
         request.options.keepAlive = keepalive

@@ -45,7 +45,7 @@ struct TCPCommand: AsyncParsableCommand {
             title: address.text)
         request.port = port
         request.json = json
-        visitors.apply(to: &request.options)
+        request.options.policy = visitors.policy
         try await TunnelRun.run(
             request, address: try credentials.address(), token: credentials.token,
             software: "postern \(Postern.version)")
@@ -93,7 +93,7 @@ struct TLSCommand: AsyncParsableCommand {
             title: address.text)
         request.name = name
         request.json = json
-        visitors.apply(to: &request.options)
+        request.options.policy = visitors.policy
         try await TunnelRun.run(
             request, address: try credentials.address(), token: credentials.token,
             software: "postern \(Postern.version)")

@@ -18,9 +18,15 @@ struct VisitorOptions: ParsableArguments {
         help: ArgumentHelp("Refuse visitors from this network; may be given several times.", valueName: "network"))
     var deny: [String] = []
 
-    func apply(to options: inout TunnelOptions) {
-        if !allow.isEmpty { options.allow = allow }
-        if !deny.isEmpty { options.deny = deny }
+    var policy: AccessPolicy? {
+        var policy = AccessPolicy()
+        apply(to: &policy)
+        return policy.isEmpty ? nil : policy
+    }
+
+    func apply(to policy: inout AccessPolicy) {
+        if !allow.isEmpty { policy.allow = allow }
+        if !deny.isEmpty { policy.deny = deny }
     }
 }
 

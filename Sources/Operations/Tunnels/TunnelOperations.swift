@@ -110,7 +110,7 @@ public struct TunnelOperations: Sendable {
     }
 
     /// Other people's tunnels are treated as unknown if the role may not see them.
-    private static func visible(
+    static func visible(
         _ named: String, to caller: Caller, in database: Transaction
     ) throws -> (Tunnel, Member) {
         let member = try member(caller, in: database)
@@ -121,12 +121,19 @@ public struct TunnelOperations: Sendable {
     }
 
     private static func managed(_ named: String, by caller: Caller, in database: Transaction) throws -> Tunnel {
+        try manageable(named, by: caller, in: database).0
+    }
+
+    /// A tunnel that the caller may change.
+    static func manageable(
+        _ named: String, by caller: Caller, in database: Transaction
+    ) throws -> (Tunnel, Member) {
         let (tunnel, member) = try visible(named, to: caller, in: database)
         let isOwn = tunnel.userId == caller.user.id && member.may(.tunnelCreate)
         guard isOwn || member.may(.tunnelManage) else {
             throw Refusal(.notAllowed, "Your role \(member.role.name) does not have tunnel:manage; ask an admin.")
         }
-        return tunnel
+        return (tunnel, member)
     }
 
     // MARK: Changing

@@ -80,6 +80,60 @@ struct EdgeAnswer {
         return answer
     }
 
+    static var token: EdgeAnswer {
+        var answer = EdgeAnswer(
+            401, "TOKEN", "This tunnel requires a token", "Send a valid token in Authorization: Bearer.")
+        answer.headers = "WWW-Authenticate: Bearer\r\n"
+        return answer
+    }
+
+    static let signIn = EdgeAnswer(
+        401, "SIGN-IN", "This tunnel is private",
+        "Only members of its organisation may use it. Open the address in a browser to sign in.")
+    static let signInFailed = EdgeAnswer(
+        400, "SIGN-IN-FAILED", "The sign-in was not completed",
+        "The sign-in has expired, or was started in another browser. Open the address again.")
+    static let noPublicURL = EdgeAnswer(
+        503, "SIGN-IN-OFF", "Nobody can sign in here",
+        "The owner of this server must set public-url, so that browsers find the sign-in page.")
+
+    static func notInvited(_ username: String) -> EdgeAnswer {
+        EdgeAnswer(
+            403, "NOT-ALLOWED", "You may not use this tunnel",
+            "You are signed in as \(username), and the tunnel's owner has not allowed this account.")
+    }
+
+    static let policy = EdgeAnswer(
+        503, "POLICY", "The access policy cannot be applied",
+        "The rules for this address cannot be read, so nobody is allowed. Ask the tunnel's owner to set them again.")
+
+    static func rate(_ perMinute: Int, retryAfter seconds: Int) -> EdgeAnswer {
+        limited(
+            429, "RATE", "Too many requests",
+            "At most \(perMinute) requests per minute are allowed. Try again in \(seconds) s.",
+            seconds)
+    }
+
+    static func concurrency(_ limit: Int) -> EdgeAnswer {
+        limited(
+            503, "CONCURRENCY", "Too many requests at once",
+            "The service takes at most \(limit) requests at the same time. Try again in a moment.", 1)
+    }
+
+    static func breaker(retryAfter seconds: Int) -> EdgeAnswer {
+        limited(
+            503, "BREAKER", "The service is failing",
+            "The service has failed several times in a row. Try again in \(seconds) s.", seconds)
+    }
+
+    private static func limited(
+        _ status: Int, _ code: String, _ title: String, _ message: String, _ seconds: Int
+    ) -> EdgeAnswer {
+        var answer = EdgeAnswer(status, code, title, message)
+        answer.headers = "Retry-After: \(seconds)\r\n"
+        return answer
+    }
+
     /// - Parameter lastSeen: the time as text. Nil if no machine ever served the tunnel.
     static func offline(lastSeen: String?) -> EdgeAnswer {
         EdgeAnswer(

@@ -9,6 +9,8 @@ struct RequestForwarding {
         var address: String
         /// The host of the request.
         var host: String
+        /// The member who has signed in, for the service.
+        var member: String?
         /// The addresses that trusted proxies have forwarded, in order. Empty if the visitor is connected directly.
         var forwardedFor: [String] = []
     }
@@ -24,7 +26,11 @@ struct RequestForwarding {
     /// - Parameters:
     ///   - hostHeader: the `Host` header that the service gets.
     ///   - dropsAuthorization: the visitor's `Authorization` was for the edge.
-    init(_ head: RequestHead, from visitor: Visitor, hostHeader: String?, dropsAuthorization: Bool) {
+    ///   - edits: changes of the fields by policies.
+    init(
+        _ head: RequestHead, from visitor: Visitor, hostHeader: String?, dropsAuthorization: Bool,
+        edits: [HeaderRules] = []
+    ) {
         self.head = head
         reader = BodyReader(head.body)
         isChunked = head.body == .chunked
@@ -38,6 +44,7 @@ struct RequestForwarding {
         let named = Set(head.block.words(.connection))
         for field in head.fields where Self.passes(field.name) {
             if field.name == .authorization && dropsAuthorization { continue }
+            if !edits.isEmpty, !edits.allSatisfy({ $0.keeps(field, of: head.block) }) { continue }
             if field.name == .other, !named.isEmpty, named.contains(head.block.nameText(field).lowercased()) {
                 continue
             }
@@ -52,6 +59,7 @@ struct RequestForwarding {
             headBytes.writeStaticString("Connection: TE\r\nTE: trailers\r\n")
         }
         writeForwarded(visitor)
+        for edit in edits { headBytes.writeImmutableBuffer(edit.lines) }
         headBytes.writeStaticString("\r\n")
     }
 
@@ -91,6 +99,7 @@ struct RequestForwarding {
         headBytes.writeString(
             "X-Forwarded-For: \(chain)\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: \(visitor.host)\r\n")
         headBytes.writeString("Forwarded: for=\(node);host=\(visitor.host);proto=https\r\n")
+        if let member = visitor.member { headBytes.writeString("X-Postern-User: \(member)\r\n") }
     }
 
     /// Extracts the request's content from the visitor's bytes, in the form that the service gets.
@@ -128,4 +137,8 @@ enum EdgeCookie {
     static let prefix = "__Host-postern-"
     /// The visitor has seen the warning.
     static let seen = "__Host-postern-seen"
+    /// A sign-in that has begun: its state, and the path to return to.
+    static let pending = "__Host-postern-pending"
+    /// The session of a member.
+    static let member = "__Host-postern-member"
 }

@@ -20,6 +20,7 @@ struct ResponseForwarding {
 
     private let method: String
     private let host: String
+    private let edits: [HeaderRules]
     private let isVersion10: Bool
     /// The value with which the service must accept a WebSocket handshake. Nil if none was requested.
     private let expectedAccept: String?
@@ -44,7 +45,9 @@ struct ResponseForwarding {
     /// The number of content bytes for the visitor.
     private(set) var contentBytes = 0
 
-    init(to head: RequestHead, host: String) {
+    /// - Parameter edits: changes of the fields by policies.
+    init(to head: RequestHead, host: String, edits: [HeaderRules] = []) {
+        self.edits = edits
         method = head.method
         self.host = host
         isVersion10 = head.isVersion10
@@ -160,6 +163,7 @@ struct ResponseForwarding {
     private mutating func passing(_ head: ResponseHead) -> [FieldBlock.Field] {
         let named = Set(head.block.words(.connection))
         return head.fields.filter { field in
+            if !edits.isEmpty, !edits.allSatisfy({ $0.keeps(field, of: head.block) }) { return false }
             switch field.name {
             case .setCookie:
                 if ServiceCookie.isForOneHost(head.block.value(field), host: host) { return true }
@@ -179,6 +183,7 @@ struct ResponseForwarding {
         out.writeString("HTTP/1.1 \(head.status) \(head.reason)\r\n")
         for field in fields { head.block.write(field, into: &out) }
         out.writeString(more)
+        if head.status >= 200 { for edit in edits { out.writeImmutableBuffer(edit.lines) } }
         out.writeStaticString("\r\n")
         return out
     }

@@ -47,7 +47,7 @@ extension LinkConnection {
                 number, TunnelRefusal(403, code: "limit_reached", "One connection serves at most 1,000 tunnels."))
         }
         let (bound, loop) = (self.bound, self.loop)
-        let usesLists = options.allow != nil || options.deny != nil
+        let usesLists = options.policy?.usesAddressLists ?? false
         let isTaken = server.background.run {
             let granted = await session.start(tunnel: call.tunnel, usesAddressLists: usesLists)
             loop.execute { bound.value.granted(granted, call.tunnel, options, rules, number) }
@@ -63,15 +63,21 @@ extension LinkConnection {
         _ id: String, _ options: TunnelOptions, _ rules: AccessRules, _ session: any LinkSession, _ number: UInt32
     ) {
         let (bound, loop) = (self.bound, self.loop)
-        let usesLists = options.allow != nil || options.deny != nil
+        let usesLists = options.policy?.usesAddressLists ?? false
         changes &+= 1
         let change = changes
         let isTaken = server.background.run {
             let refusal = await session.refusal(of: id, usesAddressLists: usesLists)
             loop.execute {
                 let connection = bound.value
-                if refusal == nil { connection.tunnels[id]?.live.change(options, rules, number: change) }
-                connection.answer(number, refusal)
+                guard refusal == nil, let live = connection.tunnels[id]?.live else {
+                    return connection.answer(number, refusal)
+                }
+                guard live.grant.kind == .http || !rules.needsRequests else {
+                    return connection.answer(number, TunnelRefusal(400, code: "invalid", AccessRules.onlyForHTTP))
+                }
+                live.change(options, rules, number: change)
+                connection.answer(number, nil)
             }
         }
         if !isTaken {
@@ -88,6 +94,10 @@ extension LinkConnection {
             starting.remove(id)
             if case .failure(let refusal) = result { answer(number, refusal) }
             return
+        }
+        guard grant.kind == .http || !rules.needsRequests else {
+            starting.remove(id)
+            return answer(number, TunnelRefusal(400, code: "invalid", AccessRules.onlyForHTTP))
         }
         let live = LiveTunnel(
             grant, options: options, rules: rules, link: link, loop: loop, metrics: server.metrics)

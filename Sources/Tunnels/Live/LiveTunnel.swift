@@ -1,3 +1,4 @@
+import Limits
 import Link
 import NIOCore
 import Telemetry
@@ -13,7 +14,12 @@ final class LiveTunnel {
 
     let grant: TunnelGrant
     private(set) var options: TunnelOptions
-    private(set) var rules: AccessRules
+    /// The policy of the machine's options.
+    private(set) var gate: PolicyGate
+    /// The stored policies that apply here, by their number.
+    private var storedGates: [Int: PolicyGate] = [:]
+    /// Connections whose requests are made in a member's name.
+    private var memberships: [ObjectIdentifier: EdgeMember] = [:]
     let link: LinkHandler
     let loop: any EventLoop
     let metrics: TunnelMetrics
@@ -35,7 +41,7 @@ final class LiveTunnel {
     ) {
         self.grant = grant
         self.options = options
-        self.rules = rules
+        gate = PolicyGate(rules)
         self.link = link
         self.loop = loop
         self.metrics = metrics
@@ -47,11 +53,44 @@ final class LiveTunnel {
     func change(_ options: TunnelOptions, _ rules: AccessRules, number: Int) {
         guard number > changeNumber else { return }
         changeNumber = number
+        if self.options.policy != options.policy || self.options.path != options.path { gate = PolicyGate(rules) }
         self.options = options
-        self.rules = rules
         let unused = idle
         idle = []
         for service in unused { service.end(.cancelled) }
+    }
+
+    /// The policies for a request: the machine's, and the stored ones.
+    func gates(_ stored: [CompiledPolicy]) -> [PolicyGate] {
+        guard !stored.isEmpty else { return [gate] }
+        return [gate]
+            + stored.map { policy in
+                if let known = storedGates[policy.number] { return known }
+                // Older versions of the policies are not used again.
+                if storedGates.count > 64 { storedGates.removeAll() }
+                let made = PolicyGate(policy.rules)
+                storedGates[policy.number] = made
+                return made
+            }
+    }
+
+    /// Whether a connection that is passed on unread may be opened.
+    func admits(_ client: ClientAddress, _ stored: [CompiledPolicy]) -> Bool {
+        gates(stored).allSatisfy { $0.rules.admits(client) && !$0.rules.needsRequests }
+    }
+
+    /// A visitor's connection makes requests in a member's name.
+    func note(_ member: EdgeMember?, on channel: any Channel) {
+        let id = ObjectIdentifier(channel)
+        guard memberships[id] != member else { return }
+        memberships[id] = member
+    }
+
+    /// Closes the connections of members who may no longer use the tunnel.
+    func closeMembers(where isMeant: (EdgeMember) -> Bool) {
+        for (id, member) in memberships where isMeant(member) {
+            visitors[id]?.pipeline.fireUserInboundEventTriggered(TunnelEnded())
+        }
     }
 
     // MARK: Visitors
@@ -72,6 +111,7 @@ final class LiveTunnel {
 
     /// A visitor's connection has closed, or moved to another tunnel.
     func leave(_ id: ObjectIdentifier) {
+        memberships[id] = nil
         guard visitors.removeValue(forKey: id) != nil else { return }
         metrics.connections.add(-1)
     }
@@ -178,6 +218,9 @@ final class LiveTunnel {
 
     // MARK: The end
 
+    /// Other rules apply from now on: visitors connect again.
+    func policyChanged() { closeVisitors() }
+
     func setPaused(_ isPaused: Bool) {
         self.isPaused = isPaused
         if isPaused { closeVisitors() }
@@ -198,6 +241,7 @@ final class LiveTunnel {
     private func closeVisitors() {
         let open = visitors.values
         visitors = [:]
+        memberships = [:]
         metrics.connections.add(-open.count)
         for channel in open { channel.pipeline.fireUserInboundEventTriggered(TunnelEnded()) }
     }

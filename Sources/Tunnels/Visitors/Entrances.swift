@@ -58,7 +58,9 @@ struct NameEntrance: ClientHelloProtocol {
         let setUp = { @Sendable [self] (channel: any Channel) throws in
             if let handle, handle.grant.kind == .tls {
                 try channel.pipeline.syncOperations.addHandler(
-                    PipeEntrance(handle.live.value, visitor, host: hello.serverName ?? ""))
+                    PipeEntrance(
+                        handle.live.value, visitor, host: hello.serverName ?? "",
+                        policies: server.policies(tunnel: handle.grant.id, host: hello.serverName ?? "")))
             } else {
                 try channel.pipeline.syncOperations.addHandler(TLSHandler.server(tls, onHandshake: events.handshake))
                 try channel.pipeline.syncOperations.addHandler(

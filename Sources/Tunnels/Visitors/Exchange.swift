@@ -18,6 +18,8 @@ final class Exchange {
     private unowned let visitor: VisitorHandler
     private var request: RequestForwarding
     private var response: ResponseForwarding
+    private let edits: [HeaderRules]
+    private let permit: RequestPermit
     private var service: ServiceStream?
     /// All bytes of the request sent so far. Nil if it cannot be sent again.
     private var sent: ByteBuffer?
@@ -28,16 +30,28 @@ final class Exchange {
     private var bytesIn = 0
     private var bytesOut = 0
 
-    init(_ head: RequestHead, on tunnel: LiveTunnel, for visitor: VisitorHandler) {
+    /// - Parameters:
+    ///   - gates: the policies that apply.
+    ///   - permit: ended with the request.
+    ///   - member: who has signed in.
+    init(
+        _ head: RequestHead, on tunnel: LiveTunnel, for visitor: VisitorHandler, gates: [PolicyGate],
+        permit: RequestPermit, member: EdgeMember?
+    ) {
+        self.permit = permit
+        edits = gates.compactMap(\.rules.responseHeaders)
         self.head = head
         self.tunnel = tunnel
         self.visitor = visitor
         host = head.host ?? ""
         var name = RequestForwarding.Visitor(address: visitor.visitor.address, host: host)
         if visitor.visitor.isTrustedProxy { name.forwardedFor = head.block.values(.xForwardedFor) }
+        name.member = member?.username
         request = RequestForwarding(
-            head, from: name, hostHeader: tunnel.options.hostHeader, dropsAuthorization: tunnel.rules.wantsPassword)
-        response = ResponseForwarding(to: head, host: host)
+            head, from: name, hostHeader: tunnel.options.hostHeader,
+            dropsAuthorization: head.sendsPassword && gates.contains(where: \.rules.wantsPassword),
+            edits: gates.compactMap(\.rules.requestHeaders))
+        response = ResponseForwarding(to: head, host: host, edits: edits)
         if Self.idempotent.contains(head.method), !RequestForwarding.isWebSocket(head) { sent = ByteBuffer() }
     }
 
@@ -132,6 +146,7 @@ final class Exchange {
     func cancel() {
         guard !isOver else { return }
         isOver = true
+        permit.end(failed: nil)
         service?.end(.cancelled)
         report(status: response.status)
     }
@@ -139,6 +154,7 @@ final class Exchange {
     private func finish(_ then: () -> Void) {
         guard !isOver else { return }
         isOver = true
+        permit.end(failed: response.status >= 500 || !response.isEnded)
         report(status: response.status)
         then()
     }
@@ -147,6 +163,8 @@ final class Exchange {
     private func answer(_ answer: EdgeAnswer, closes: Bool? = nil) {
         guard !isOver else { return }
         isOver = true
+        // 502 and 504 mean that the service failed. Other answers say nothing about it.
+        permit.end(failed: answer.status == 502 || answer.status == 504 ? true : nil)
         service?.end(.cancelled)
         tunnel.countRequest()
         report(status: answer.status)
@@ -214,6 +232,7 @@ extension Exchange: ServiceStreamUser {
     }
 
     private func switched(_ service: ServiceStream) {
+        visitor.keep(permit.moved())
         finish { visitor.splice(service) }
     }
 
@@ -263,7 +282,7 @@ extension Exchange: ServiceStreamUser {
         isSecondTry = true
         tunnel.metrics.retried.add()
         guard connect(fresh: true) else { return true }
-        response = ResponseForwarding(to: head, host: host)
+        response = ResponseForwarding(to: head, host: host, edits: edits)
         self.service?.write(again)
         visitor.readOn()
         return true
@@ -273,6 +292,9 @@ extension Exchange: ServiceStreamUser {
 }
 
 extension RequestHead {
+    /// RFC 7617.
+    fileprivate var sendsPassword: Bool { block[.authorization]?.lowercased().hasPrefix("basic") ?? false }
+
     /// The credentials apply to the connection (RFC 4559, and NTLM in a similar way).
     fileprivate var signsConnectionIn: Bool {
         guard let text = block[.authorization]?.lowercased() else { return false }

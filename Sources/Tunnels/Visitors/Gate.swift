@@ -6,19 +6,65 @@ import Telemetry
 
 /// The checks between a request and its tunnel. They apply to every request, not only to the first of a connection.
 enum Gate {
-    /// - Returns: nil if the request may continue.
-    static func refusal(of head: RequestHead, from client: ClientAddress, by tunnel: LiveTunnel) -> EdgeAnswer? {
-        guard tunnel.rules.admits(client) else {
+    enum Decision {
+        /// The request may continue. The member has signed in, if any.
+        case allowed(EdgeMember?)
+        case answer(EdgeAnswer)
+        /// A page or a redirect of the edge.
+        case page(ByteBuffer)
+        /// A token has to be verified first.
+        case undecided(token: String, PolicyGate)
+    }
+
+    /// Applies all policies to a request: addresses, path, rate limits, and then the sign-in. Every policy must allow it.
+    /// - Parameters:
+    ///   - client: the visitor's address.
+    ///   - gates: the policies that apply.
+    ///   - members: the sign-ins of members.
+    ///   - publicURL: the server's own address.
+    ///   - isSecond: the request was counted already, and waited for its token.
+    ///   - closes: whether the connection ends after an answer of the edge.
+    static func decide(
+        _ head: RequestHead, from client: ClientAddress, by tunnel: LiveTunnel, _ gates: [PolicyGate],
+        members: MemberSessions, publicURL: String?, isSecond: Bool, closes: Bool
+    ) -> Decision {
+        for gate in gates where !gate.rules.admits(client) {
+            guard !gate.rules.isClosed else { return .answer(.policy) }
             tunnel.metrics.addressesRefused.add()
-            return .address
+            return .answer(.address)
+        }
+        if MemberGate.isCallback(head), gates.contains(where: { $0.rules.members != nil }) {
+            return answered(MemberGate.callback(head, closes: closes, redeem: members.redeem))
         }
         let isWarning = tunnel.grant.warns && isContinue(head)
-        guard isWarning || tunnel.rules.covers(head.target) else { return .path }
-        if tunnel.rules.wantsPassword, !tunnel.rules.accepts(head.block[.authorization]) {
-            tunnel.metrics.passwordsRefused.add()
-            return .password
+        guard isWarning || gates.allSatisfy({ $0.rules.covers(head.target) }) else { return .answer(.path) }
+        if !isSecond {
+            let now = NIODeadline.now()
+            for gate in gates {
+                if let refusal = gate.limit(head, from: client, now: now) { return .answer(refusal) }
+            }
         }
-        return nil
+        var member: EdgeMember?
+        for gate in gates where gate.rules.needsSignIn {
+            let session = gate.rules.members == nil ? nil : members.member(head)
+            switch gate.signIn(head, member: session, organisation: tunnel.grant.organisationId, now: .now()) {
+            case .done(let found): member = member ?? found
+            case .refused(let answer):
+                tunnel.metrics.passwordsRefused.add()
+                return .answer(answer)
+            case .member:
+                return answered(MemberGate.ask(head, publicURL: publicURL, closes: closes))
+            case .undecided(let token): return .undecided(token: token, gate)
+            }
+        }
+        return .allowed(member)
+    }
+
+    private static func answered(_ result: Result<ByteBuffer, EdgeRefusal>) -> Decision {
+        switch result {
+        case .success(let bytes): .page(bytes)
+        case .failure(let refusal): .answer(refusal.answer)
+        }
     }
 
     /// The page that a browser shows once, before the pages of an owner whom nobody has vouched for.

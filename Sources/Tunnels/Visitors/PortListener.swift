@@ -40,7 +40,9 @@ struct PortListener: Sendable {
                     let visitor = VisitorName(channel, proxies: .none)
                     let local = channel.localAddress.map { "\($0.ipAddress ?? "")|\($0.port ?? 0)" } ?? ""
                     try channel.pipeline.syncOperations.addHandler(
-                        PipeEntrance(handle.live.value, visitor, host: local))
+                        PipeEntrance(
+                            handle.live.value, visitor, host: local,
+                            policies: server.policies(tunnel: handle.grant.id, host: "")))
                 }
             }
         return bind(bootstrap, server.configuration.portHost, port).map { PortListener(channel: $0) }
@@ -75,8 +77,10 @@ final class PipeEntrance: ChannelInboundHandler, RemovableChannelHandler {
     private let tunnel: LiveTunnel
     private let visitor: VisitorName
     private let host: String
+    private let policies: [CompiledPolicy]
 
-    init(_ tunnel: LiveTunnel, _ visitor: VisitorName, host: String) {
+    init(_ tunnel: LiveTunnel, _ visitor: VisitorName, host: String, policies: [CompiledPolicy]) {
+        self.policies = policies
         self.tunnel = tunnel
         self.visitor = visitor
         self.host = host
@@ -90,7 +94,7 @@ final class PipeEntrance: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func begin(_ context: ChannelHandlerContext) {
-        guard tunnel.isOpen, tunnel.rules.admits(visitor.client) else {
+        guard tunnel.isOpen, tunnel.admits(visitor.client, policies) else {
             tunnel.metrics.addressesRefused.add()
             return refuse(context)
         }

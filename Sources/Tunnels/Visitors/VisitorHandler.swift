@@ -1,6 +1,8 @@
+import Background
 import HTTP1
 import Limits
 import Link
+import Model
 import NIOCore
 import Sockets
 import Telemetry
@@ -23,6 +25,8 @@ final class VisitorHandler: ChannelDuplexHandler {
         case spliced(ServiceStream)
         /// Moving to another event loop.
         case moving
+        /// Waiting until a token is verified.
+        case deciding
         /// The last response was sent: further input is dropped.
         case closing
     }
@@ -42,6 +46,8 @@ final class VisitorHandler: ChannelDuplexHandler {
     var attached: LiveTunnel?
     /// A connection to the service that identifies this visitor.
     var bound: ServiceStream?
+    /// The place of a WebSocket in policies that count requests.
+    private var permit: RequestPermit?
     var isReadHeld = false
     private var isProcessing = false
     var inputIsFinished = false
@@ -87,8 +93,9 @@ final class VisitorHandler: ChannelDuplexHandler {
         case .exchange(let exchange): exchange.cancel()
         // If both directions ended normally, bytes that are still on their way to the service are sent.
         case .spliced(let service): if !(inputIsFinished && service.isFinished) { service.end(.broken) }
-        case .head, .moving, .closing: break
+        case .head, .moving, .deciding, .closing: break
         }
+        endSplice()
         bound?.end(.cancelled)
         bound = nil
         attached?.leave(ObjectIdentifier(context.channel))
@@ -124,7 +131,7 @@ final class VisitorHandler: ChannelDuplexHandler {
         case .head: true
         case .exchange(let exchange): input.readableBytes < Self.inputBytes && exchange.isWritable
         case .spliced(let service): service.isWritable
-        case .moving: false
+        case .moving, .deciding: false
         case .closing: true
         }
     }
@@ -156,7 +163,7 @@ final class VisitorHandler: ChannelDuplexHandler {
             if service.isFinished { serviceFinished() }
         // The response is still needed. An incomplete request gets none.
         case .exchange(let exchange): if !exchange.isRequestEnded { context.close(promise: nil) }
-        case .moving: break
+        case .moving, .deciding: break
         }
     }
 
@@ -168,7 +175,16 @@ final class VisitorHandler: ChannelDuplexHandler {
             service.end(.stopped)
             abort()
         case .head, .moving, .closing: break
+        case .deciding: close()
         }
+    }
+
+    /// A WebSocket counts as a request until it ends.
+    func keep(_ permit: RequestPermit) { self.permit = permit }
+
+    private func endSplice() {
+        permit?.end(failed: false)
+        permit = nil
     }
 
     // MARK: Requests
@@ -206,7 +222,7 @@ final class VisitorHandler: ChannelDuplexHandler {
         case .closing:
             input.clear()
             return false
-        case .moving: return false
+        case .moving, .deciding: return false
         }
     }
 
@@ -219,26 +235,70 @@ final class VisitorHandler: ChannelDuplexHandler {
         switch server.route(head) {
         case .answer(let answer): self.answer(answer, to: head)
         case .page(let bytes): write(bytes, thenCloses: !endsCleanly(head))
-        case .tunnel(let handle):
+        case .tunnel(let handle, let policies):
             guard handle.loop.inEventLoop else { return move(to: handle, found) }
             guard handle.live.value.isOpen else { return answer(.ended, to: head) }
-            serve(head, handle.live.value)
+            serve(head, handle.live.value, handle.live.value.gates(policies))
         }
     }
 
-    private func serve(_ head: RequestHead, _ tunnel: LiveTunnel) {
+    private func serve(_ head: RequestHead, _ tunnel: LiveTunnel, _ gates: [PolicyGate], isSecond: Bool = false) {
         guard let context else { return }
         let client = server.proxies.client(visitor.address, head.block.values(.xForwardedFor))
         // A refused visitor does not use up a connection slot.
-        if let refusal = Gate.refusal(of: head, from: client, by: tunnel) { return answer(refusal, to: head) }
+        let decision = Gate.decide(
+            head, from: client, by: tunnel, gates, members: server.members,
+            publicURL: server.configuration.publicURL, isSecond: isSecond, closes: !endsCleanly(head))
+        let member: EdgeMember?
+        switch decision {
+        case .answer(let answer): return self.answer(answer, to: head)
+        case .page(let bytes): return write(bytes, thenCloses: !endsCleanly(head))
+        case .undecided(let token, let gate): return verify(token, gate, head, tunnel, gates)
+        case .allowed(let found): member = found
+        }
         guard attach(tunnel, context.channel) else {
             return answer(.tooMany(limit: tunnel.grant.connectionLimit ?? 0, plan: tunnel.grant.plan), to: head)
         }
         if let page = Gate.warning(for: head, by: tunnel) { return write(page, thenCloses: !endsCleanly(head)) }
-        let exchange = Exchange(head, on: tunnel, for: self)
+        tunnel.note(member, on: context.channel)
+        let permit = RequestPermit(gates.filter { $0.rules.countsRequests })
+        if let refusal = permit.begin(now: .now()) { return answer(refusal, to: head) }
+        let exchange = Exchange(head, on: tunnel, for: self, gates: gates, permit: permit, member: member)
         state = .exchange(exchange)
         clock.clear()
         exchange.begin()
+    }
+
+    /// Verifies a token on another thread, and then decides again.
+    private func verify(
+        _ token: String, _ gate: PolicyGate, _ head: RequestHead, _ tunnel: LiveTunnel, _ gates: [PolicyGate]
+    ) {
+        guard let bearer = gate.rules.bearer, let loop = context?.eventLoop else { return }
+        state = .deciding
+        clock.clear()
+        let bound = NIOLoopBound((self, head, tunnel, gate, gates), eventLoop: loop)
+        let isTaken = server.background.run {
+            let end = await bearer.verify(token, now: Double(Timestamp.now().milliseconds) / 1000)
+            loop.execute {
+                let (handler, head, tunnel, gate, gates) = bound.value
+                guard case .deciding = handler.state, handler.context != nil else { return }
+                handler.next()
+                if let end { gate.accept(token, until: end) }
+                if end == nil {
+                    handler.answer(.token, to: head)
+                } else if !tunnel.isOpen {
+                    handler.answer(.ended, to: head)
+                } else {
+                    handler.serve(head, tunnel, gates, isSecond: true)
+                }
+                handler.process()
+                handler.readOn()
+            }
+        }
+        if !isTaken {
+            next()
+            answer(.busy, to: head)
+        }
     }
 
     private func attach(_ tunnel: LiveTunnel, _ channel: any Channel) -> Bool {

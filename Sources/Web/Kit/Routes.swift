@@ -101,7 +101,9 @@ final class Routes {
         let (authenticator, database, changes) = (self.authenticator, self.database, self.changes)
         router.on(RouterPath(path), method: method) { request, context -> Response in
             guard let visit = try await authenticator.visit(of: request, context) else {
-                return .redirect(to: "/sign-in?next=\(FormText.encoded(request.uri.path))", type: .normal)
+                // A form is not sent again after the sign-in: only the address of a page is kept whole.
+                let query = method == .get ? request.uri.query.map { "?\($0)" } ?? "" : ""
+                return .redirect(to: "/sign-in?next=\(FormText.encoded(request.uri.path + query))", type: .normal)
             }
             let member = try await database.member(visit.caller)
             let seen = changes.position
