@@ -96,6 +96,7 @@ bench: binary ## Measure the relay; prints the table of docs/performance.md
 	@POSTERN=$(POSTERN) BENCH=$(CURDIR)/.build/release/postern-bench python3 scripts/bench.py
 	@POSTERN=$(POSTERN) BENCH=$(CURDIR)/.build/release/postern-bench python3 scripts/bench_tls.py
 	@POSTERN=$(POSTERN) $(PYTHON) scripts/bench_tunnels.py
+	@POSTERN=$(POSTERN) $(PYTHON) scripts/bench_names.py
 	@POSTERN=$(POSTERN) $(PYTHON) scripts/bench_machines.py
 	@POSTERN=$(POSTERN) $(PYTHON) scripts/bench_browser.py
 

@@ -160,6 +160,56 @@ def test_from_add_to_a_page_with_a_certificate_with_every_mistake_on_the_way(mak
     assert "No domains" in postern(ana, "list").stdout
 
 
+def routed(server, zone, services, tunnels):
+    """A verified domain that points to the tunnel `demo`; returns the user and the tunnel."""
+    ana = server.user("ana")
+    tunnel = tunnels(ana, "http", str(services().port), "--name", "demo").online()
+    value = proof(ana)
+    zone.set(f'_postern-verify.app TXT "{value}"', "app A 127.0.0.1")
+    assert postern(ana, "verify", HOST).returncode == 0
+    assert postern(ana, "route", HOST, "demo").returncode == 0
+    return ana, tunnel
+
+
+def test_a_closed_port_and_the_authoritys_limits_are_said(make_server, zone, pebble, services, tunnels):
+    """What the authority says is shown with the domain; before its limits are reached, orders wait and say until when."""
+    server = start(make_server, zone, pebble)
+    server.stop()
+    # Port 80, as the authority sees it, is closed.
+    server.options = [one if one != f"127.0.0.1:{pebble.http}" else "off" for one in server.options]
+    server.start()
+    ana, _ = routed(server, zone, services, tunnels)
+    found = wait_for(lambda: (lambda one: one if one["tlsStatus"] == "failed" else None)(
+        json.loads(postern(ana, "show", HOST, "--json").stdout)), "the authority's answer")
+    assert HOST in found["tlsLastError"] and "refused" in found["tlsLastError"], found
+    assert "refused" in postern(ana, "show", HOST).stdout
+    # A failed validation is counted, also across a restart.
+    ledger = Path(f"{server.state}/domains/.account/ledger.json")
+    known = json.loads(ledger.read_text())
+    assert [one["name"] for one in known["failed"]] == [HOST] and [one["name"] for one in known["ordered"]] == [HOST]
+    server.stop()
+    now = known["ordered"][0]["at"]
+    ledger.write_text(json.dumps({"failed": [], "ordered": [{"at": now, "name": f"n{n}.{ZONE}"} for n in range(40)]}))
+    for one in Path(f"{server.state}/domains/{HOST}").iterdir():
+        one.unlink()
+    server.start()
+    found = wait_for(lambda: (lambda one: one if "80 %" in (one["tlsLastError"] or "") else None)(
+        json.loads(postern(ana, "show", HOST, "--json").stdout)), "the limit")
+    assert f"the certificates that the authority issues for {ZONE} in a week" in found["tlsLastError"]
+    assert len(json.loads(ledger.read_text())["ordered"]) == 40
+
+
+def test_a_policy_of_a_domain_is_for_its_name_alone(make_server, zone, services, tunnels):
+    server = start(make_server, zone)
+    ana, tunnel = routed(server, zone, services, tunnels)
+    done = subprocess.run([POSTERN, "access", "set", HOST, "--basic-auth", "guest:correct-horse"], env=ana.environment, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    assert visit(server, HOST)[0] == 401 and visit(server, tunnel.host)[0] == 200
+    assert subprocess.run([POSTERN, "access", "clear", HOST], env=ana.environment).returncode == 0
+    assert visit(server, HOST)[0] == 200
+
+
 def test_a_tls_tunnel_is_passed_through(make_server, zone, services, tunnels, tmp_path):
     server = start(make_server, zone)
     ana = server.user("ana")

@@ -10,12 +10,19 @@ import Synchronization
 import TransportSecurity
 
 /// Keeps a certificate for each domain whose TLS ends here. Each name has its own order and its own delay after a
-/// failure. All names share one account, and one order runs at a time.
+/// failure. All names share one account, its limits, and one task: one order runs at a time.
 final class DomainCertificates: Service, DomainCertificateOrders {
+    /// The longest pause of the task, in seconds: a new domain waits no longer.
+    private static let tickSeconds = 1
+
     private struct Kept {
         let keeper: ACMEKeeper
         let served: ServedDomain
-        let task: Task<Void, Never>
+        var round: ACMEKeeper.Round
+        /// When there is something to do, in epoch seconds.
+        var due = 0
+        /// How near its end the certificate was when it was last said.
+        var urgency = RenewalSchedule.Urgency.good
     }
 
     private struct State {
@@ -34,7 +41,7 @@ final class DomainCertificates: Service, DomainCertificateOrders {
     private let logger: Logger
     /// False where the server's owner has not agreed to the authority's terms.
     private let mayOrder: Bool
-    private let turn = ACMETurn()
+    private let ledger: ACMELedger
     private let state = Mutex(State())
 
     /// - Throws: `TLSError`, ``CommandFailure``.
@@ -49,11 +56,12 @@ final class DomainCertificates: Service, DomainCertificateOrders {
         self.answers = answers
         self.client = client
         self.logger = logger
-        for path in [directory, accountDirectory] {
+        for path in [directory, "\(directory)/.account"] {
             guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
                 throw CommandFailure("cannot create \(path): \(String(cString: strerror(errno)))")
             }
         }
+        ledger = try ACMELedger(directory: "\(directory)/.account")
     }
 
     func want(_ names: [String], generation: Int) {
@@ -63,7 +71,6 @@ final class DomainCertificates: Service, DomainCertificateOrders {
             guard !state.isStopped, generation > state.generation else { return }
             state.generation = generation
             for (name, one) in state.kept where !wanted.contains(name) {
-                one.task.cancel()
                 one.served.end(name: name, store)
                 state.kept[name] = nil
             }
@@ -82,15 +89,53 @@ final class DomainCertificates: Service, DomainCertificateOrders {
         // A name has no slash.
         settings.stateDirectory = "\(directory)/\(name)"
         settings.accountDirectory = accountDirectory
-        settings.turn = turn
+        settings.ledger = ledger
         let store = self.store
         let served = ServedDomain()
         let keeper = try ACMEKeeper(settings, store: store, answers: answers, client: client, logger: logger) {
             try served.serve($0, name: name, store)
         }
         if let pair = keeper.stored() { try served.serve(pair, name: name, store) }
-        // It throws only when it is cancelled.
-        return Kept(keeper: keeper, served: served, task: Task { _ = try? await keeper.run {} })
+        return Kept(keeper: keeper, served: served, round: keeper.begin())
+    }
+
+    // MARK: Orders
+
+    /// Does what is due, the earliest first.
+    private func work() async {
+        while !Task.isCancelled {
+            let now = time(nil)
+            let next = state.withLock { state in state.kept.min { $0.value.due < $1.value.due } }
+            guard let (name, kept) = next, kept.due <= now else {
+                // Cancelled when the server stops.
+                try? await Task.sleep(for: .seconds(Self.tickSeconds))
+                continue
+            }
+            var round = kept.round
+            let due = await kept.keeper.step(&round) {}
+            warn(name, kept)
+            state.withLock { [round] state in
+                // It may have been removed, and added again, meanwhile.
+                guard let current = state.kept[name], current.keeper === kept.keeper else { return }
+                state.kept[name]?.round = round
+                state.kept[name]?.due = max(due, now + Self.tickSeconds)
+            }
+        }
+    }
+
+    /// Logs one line when a quarter of a certificate's lifetime is left, and one when a tenth is left.
+    private func warn(_ name: String, _ kept: Kept) {
+        guard let lifetime = kept.served.lifetime else { return }
+        let urgency = RenewalSchedule.urgency(of: lifetime, now: time(nil))
+        state.withLock { $0.kept[name]?.urgency = urgency }
+        guard urgency != kept.urgency, urgency != .good else { return }
+        let days = (lifetime.notAfter - time(nil)) / 86_400
+        logger.log(
+            level: urgency == .alarm ? .error : .warning,
+            days < 0 ? "certificate of a domain expired" : "certificate of a domain expires soon",
+            metadata: [
+                "domain": "\(name)", "days": "\(days)", "problem": "\(kept.keeper.status.problem ?? "none")",
+            ])
     }
 
     func status(of name: String) -> DomainCertificate? {
@@ -101,7 +146,7 @@ final class DomainCertificates: Service, DomainCertificateOrders {
                     state: "none",
                     problem: "This server does not order certificates: its owner has not set acme-agree to yes.")
         }
-        let notAfter = kept.served.notAfter
+        let notAfter = kept.served.lifetime?.notAfter
         if let problem = kept.keeper.status.problem {
             return DomainCertificate(state: "failed", notAfter: notAfter, problem: problem)
         }
@@ -109,35 +154,31 @@ final class DomainCertificates: Service, DomainCertificateOrders {
     }
 
     func run() async throws {
-        try? await gracefulShutdown()
-        let tasks = state.withLock { state in
+        await cancelWhenGracefulShutdown { await self.work() }
+        state.withLock { state in
             state.isStopped = true
-            defer { state.kept = [:] }
-            return state.kept.values.map(\.task)
+            state.kept = [:]
         }
-        for task in tasks { task.cancel() }
-        for task in tasks { await task.value }
     }
 }
 
 /// The certificate that is served for a domain.
 private final class ServedDomain: Sendable {
     private struct State {
-        /// Epoch seconds.
-        var notAfter: Int?
+        var lifetime: RenewalSchedule.Lifetime?
         /// An order that ends after the domain leads elsewhere is not served.
         var isEnded = false
     }
 
     private let state = Mutex(State())
 
-    var notAfter: Int? { state.withLock { $0.notAfter } }
+    var lifetime: RenewalSchedule.Lifetime? { state.withLock { $0.lifetime } }
 
     func serve(_ pair: CertificatePair, name: String, _ store: ServerCertificates) throws {
         try state.withLock { state in
             guard !state.isEnded else { return }
             try store.serve(pair, name: name)
-            state.notAfter = pair.leaf.notAfter
+            state.lifetime = .init(notBefore: pair.leaf.notBefore, notAfter: pair.leaf.notAfter)
         }
     }
 

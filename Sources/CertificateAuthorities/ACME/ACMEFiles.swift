@@ -133,12 +133,12 @@ public struct ACMEFiles: Sendable {
 
     private func remove(_ name: String) { unlink(path(name)) }
 
-    private func json<Value: Decodable>(_ name: String, _ type: Value.Type) -> Value? {
+    func json<Value: Decodable>(_ name: String, _ type: Value.Type) -> Value? {
         // A file that can no longer be read is treated as missing: the work is done again.
         read(name).flatMap { try? JSONDecoder().decode(type, from: Data($0.utf8)) }
     }
 
-    private func write(_ value: some Encodable, _ name: String) throws {
+    func write(_ value: some Encodable, _ name: String) throws {
         try write(String(decoding: JSONEncoder().encode(value), as: UTF8.self), name)
     }
 

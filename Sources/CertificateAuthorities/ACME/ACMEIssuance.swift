@@ -179,6 +179,7 @@ struct ACMEIssuance: Sendable {
             answer = try await connection.post(directory.newOrder, "{\(fields[0])}")
         }
         guard let url = answer.location else { throw ACMEError("unexpected", "the order has no URL") }
+        try await settings.ledger?.order(settings.names, isRenewal: fields.count > 1)
         // Each certificate has its own key.
         try files.save(order: url, names: settings.names, directoryURL: settings.directory, key: PrivateKey.generate())
         return (url, try answer.value(ACMEOrder.self))
@@ -220,6 +221,7 @@ struct ACMEIssuance: Sendable {
         }
         guard answered.status == "valid" else {
             files.forgetOrder()
+            await settings.ledger?.fail(name)
             let problem = answered.challenges.compactMap(\.error).first
             throw ACMEError(problem?.word ?? "proofFailed", "\(name): \(problem?.sentence ?? "the validation failed")")
         }

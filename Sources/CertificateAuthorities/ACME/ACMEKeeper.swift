@@ -55,13 +55,28 @@ public final class ACMEKeeper: Sendable {
         return pair
     }
 
+    /// What a keeper remembers between two steps.
+    public struct Round: Sendable {
+        fileprivate var schedule: RenewalSchedule
+        fileprivate var nextRenewalInfo = 0
+    }
+
     /// Runs until its task is cancelled.
     /// - Parameter onServed: called when another certificate is in force, before the change is announced.
     public func run(onServed: @Sendable () -> Void) async throws {
+        var round = begin()
+        while !Task.isCancelled {
+            _ = await step(&round, onServed: onServed)
+            try await Task.sleep(for: .seconds(Self.tickSeconds))
+        }
+    }
+
+    /// Reads what the last run has left.
+    public func begin() -> Round {
         let known = status
         // A failure for other names does not apply to the current names.
         let isForThese = known.names == nil || known.names == settings.names
-        var schedule =
+        let schedule =
             isForThese && known.failures > 0
             ? RenewalSchedule(failures: known.failures, earliestAttempt: known.nextAttempt) : RenewalSchedule()
         if !isForThese {
@@ -71,29 +86,49 @@ public final class ACMEKeeper: Sendable {
                     names: settings.names)
             }
         }
-        var nextRenewalInfo = 0
-        while !Task.isCancelled {
-            let now = time(nil)
-            let pair = complete()
-            let lifetime = pair.map {
-                RenewalSchedule.Lifetime(notBefore: $0.leaf.notBefore, notAfter: $0.leaf.notAfter)
-            }
-            if let pair, now >= nextRenewalInfo {
-                nextRenewalInfo = now + Self.renewalInfoSeconds
-                await consult(about: pair.leaf, &schedule, &nextRenewalInfo)
-            }
-            if files.takeRenewalRequest() { schedule.requestNow() }
-            if now >= schedule.next(for: lifetime) {
-                await settings.turn?.take()
-                if !Task.isCancelled { await attempt(&schedule, replacing: pair?.leaf, onServed) }
-                await settings.turn?.giveBack()
-                nextRenewalInfo = 0
-            }
-            announce(
-                next: schedule.next(
-                    for: complete().map { .init(notBefore: $0.leaf.notBefore, notAfter: $0.leaf.notAfter) }))
-            try await Task.sleep(for: .seconds(Self.tickSeconds))
+        return Round(schedule: schedule)
+    }
+
+    /// Does what is due now: asks for renewal information, and orders a certificate.
+    /// - Returns: when there is something to do next, in epoch seconds.
+    public func step(_ round: inout Round, onServed: @Sendable () -> Void) async -> Int {
+        let now = time(nil)
+        let pair = complete()
+        if let pair, now >= round.nextRenewalInfo {
+            round.nextRenewalInfo = now + Self.renewalInfoSeconds
+            await consult(about: pair.leaf, &round.schedule, &round.nextRenewalInfo)
         }
+        if files.takeRenewalRequest() { round.schedule.requestNow() }
+        if now >= round.schedule.next(for: Self.lifetime(pair)), await mayOrder(&round.schedule, pair) {
+            await attempt(&round.schedule, replacing: pair?.leaf, onServed)
+            round.nextRenewalInfo = 0
+        }
+        let after = complete()
+        let next = round.schedule.next(for: Self.lifetime(after))
+        announce(next: next)
+        return after == nil ? next : min(next, round.nextRenewalInfo)
+    }
+
+    private static func lifetime(_ pair: CertificatePair?) -> RenewalSchedule.Lifetime? {
+        pair.map { .init(notBefore: $0.leaf.notBefore, notAfter: $0.leaf.notAfter) }
+    }
+
+    /// Whether the authority's limits leave room for an order. If not, the status says why.
+    private func mayOrder(_ schedule: inout RenewalSchedule, _ pair: CertificatePair?) async -> Bool {
+        guard let ledger = settings.ledger else { return true }
+        for name in settings.names {
+            guard let wait = await ledger.wait(for: name, isRenewal: pair != nil) else { continue }
+            schedule.postpone(until: wait.until)
+            let next = schedule.earliestAttempt
+            update {
+                $0.doing = "waiting for the authority's limits"
+                // The failure that led here is more useful.
+                if $0.failures == 0 { $0.problem = "\(wait.reason); the order continues by itself" }
+                $0.nextAttempt = next
+            }
+            return false
+        }
+        return true
     }
 
     private func attempt(

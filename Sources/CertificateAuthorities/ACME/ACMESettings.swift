@@ -20,8 +20,8 @@ public struct ACMESettings: Sendable {
     /// The directory for the account. Nil for ``stateDirectory``. Several names share one account: authorities limit
     /// new ones.
     public var accountDirectory: String?
-    /// Shared by keepers whose orders run one after the other. Nil if there are no others.
-    public var turn: ACMETurn?
+    /// Counts orders against the authority's limits. Nil if one certificate cannot reach them.
+    public var ledger: ACMELedger?
     /// For dns-01.
     public var prover: (any NameProver)?
 

@@ -44,6 +44,9 @@ public struct RenewalSchedule: Sendable, Equatable {
         earliestAttempt = now + min(max(wait, retryAfter ?? 0), 7 * 86400)
     }
 
+    /// Nothing was tried: the next attempt is later, and no failure is counted.
+    public mutating func postpone(until time: Int) { earliestAttempt = max(earliestAttempt, time) }
+
     public mutating func succeeded() { self = RenewalSchedule() }
 
     /// Makes the next attempt due now; keeps the count of failures.

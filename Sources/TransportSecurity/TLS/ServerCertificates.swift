@@ -17,7 +17,7 @@ public final class ServerCertificates: Sendable {
         /// certificate is pinned, so its name does not matter.
         var servesAnyName = true
         /// Certificates presented for one name each: domains of organisations.
-        var named: [String: Served] = [:]
+        var named = NamedCertificates()
         /// The certificate presented for every name directly below a domain, if no other certificate contains that
         /// name.
         var below: (domain: String, served: Served)?
@@ -69,26 +69,27 @@ public final class ServerCertificates: Sendable {
     /// Presents this certificate for one name, in lower case, from the next handshake on.
     /// - Throws: ``TLSError`` if certificate and key do not belong together. Then nothing changes.
     public func serve(_ pair: CertificatePair, name: String) throws(TLSError) {
-        let staple = Staple()
-        let served = Served(pair: pair, context: try TLSContext.certificate(pair, staple: staple), staple: staple)
-        state.withLock { $0.named[name] = served }
+        let result = state.withLock { state in Result { () throws(TLSError) in try state.named.set(pair, name: name) } }
+        try result.get()
     }
 
-    public func forget(name: String) { state.withLock { $0.named[name] = nil } }
+    public func forget(name: String) { state.withLock { $0.named.forget(name) } }
 
     /// Whether the certificate presented for a name contains that name and was issued by an authority.
     public func isTrusted(for name: String) -> Bool {
-        let leaf = state.withLock { Self.served(for: name, in: $0)?.pair.leaf }
+        let (isNamed, leaf) = state.withLock { state in
+            (state.named.has(name) ? state.named.isTrusted(name) : nil, Self.served(for: name, in: state)?.pair.leaf)
+        }
+        if let isNamed { return isNamed }
         return leaf.map { $0.matches(name: name) && !$0.isSelfIssued } ?? false
     }
 
     /// The expiry of the certificate presented for a name, in epoch seconds.
     public func notAfter(for name: String) -> Int? {
-        state.withLock { Self.served(for: name, in: $0)?.pair.leaf.notAfter }
+        state.withLock { $0.named.notAfter(name) ?? Self.served(for: name, in: $0)?.pair.leaf.notAfter }
     }
 
     private static func served(for name: String, in state: State) -> Served? {
-        if let own = state.named[name] { return own }
         if let named = state.served.first(where: { $0.pair.leaf.matches(name: name) }) { return named }
         if let below = state.below, name.hasSuffix(".\(below.domain)") { return below.served }
         return state.servesAnyName ? state.served.first : nil
@@ -113,13 +114,20 @@ public final class ServerCertificates: Sendable {
 
     public func endChallenge(name: String) { state.withLock { $0.challenges[ChallengeName.text(of: name)] = nil } }
 
+    /// What a connection presents.
+    enum Choice {
+        case context(TLSContext)
+        case pair(ParsedPair)
+    }
+
     /// Looks the certificate up in memory. A handshake never orders a certificate.
-    func context(for hello: ClientHello) -> TLSContext? {
+    func choice(for hello: ClientHello) -> Choice? {
         state.withLock { state in
-            if hello.isChallenge { return hello.serverName.flatMap { state.challenges[$0] } }
+            if hello.isChallenge { return hello.serverName.flatMap { state.challenges[$0] }.map(Choice.context) }
             // Clients that send no name connected by address.
-            guard let name = hello.serverName else { return state.served.first?.context }
-            return Self.served(for: name, in: state)?.context
+            guard let name = hello.serverName else { return state.served.first.map { .context($0.context) } }
+            if let pair = state.named.pair(for: name) { return .pair(pair) }
+            return Self.served(for: name, in: state).map { .context($0.context) }
         }
     }
 }

@@ -141,11 +141,18 @@ public final class TLSContext: @unchecked Sendable {
                 guard let ssl, let argument else { return SSL_CLIENT_HELLO_ERROR }
                 let store = Unmanaged<ServerCertificates>.fromOpaque(argument).takeUnretainedValue()
                 let hello = ClientHello(ssl)
-                guard let chosen = store.context(for: hello) else {
+                switch store.choice(for: hello) {
+                case .context(let chosen): SSL_set_SSL_CTX(ssl, chosen.pointer)
+                // One context serves all of them.
+                case .pair(let pair):
+                    guard pair.use(on: ssl) else {
+                        alert?.pointee = SSL_AD_INTERNAL_ERROR
+                        return SSL_CLIENT_HELLO_ERROR
+                    }
+                case nil:
                     alert?.pointee = SSL_AD_UNRECOGNIZED_NAME
                     return SSL_CLIENT_HELLO_ERROR
                 }
-                SSL_set_SSL_CTX(ssl, chosen.pointer)
                 return SSL_CLIENT_HELLO_SUCCESS
             }, argument)
         return context
