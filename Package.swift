@@ -129,7 +129,7 @@ let package = Package(
                 "Wire", "WebSocket", "HTTP1", "Link", "EndToEnd", "Model", "Outbound", "SessionHost", "Terminal",
                 "CPlatform",
                 "TransportSecurity",
-                nioCore, nioPosix, nioHTTP1, nioTLS, nioWebSocket, unixSignals,
+                nioCore, nioPosix, nioHTTP1, nioTLS, nioWebSocket, unixSignals, crypto,
             ],
             swiftSettings: strict
         ),

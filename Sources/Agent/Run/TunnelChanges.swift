@@ -77,6 +77,7 @@ enum TunnelChanges {
         var words: [String] = []
         let options = tunnel.options
         if let policy = options.policy { words += PolicyText.words(policy, passwords: passwords) }
+        if let verify = tunnel.verify { words.append("verify \(verify)") }
         if let host = options.hostHeader { words.append("host \(host)") }
         if let path = options.path { words.append("path \(path)") }
         if let seconds = options.keepAlive, seconds != 4 { words.append("keepalive \(seconds)") }

@@ -91,6 +91,8 @@ public struct AgentTunnel: Sendable, Equatable {
     public var upstreamCA: String?
     public var upstreamInsecure: Bool
     public var options: TunnelOptions
+    /// `stripe:FILE` and similar: only webhooks that are signed so reach the service.
+    public var verify: String?
 
     /// The request to the server.
     public var wanted: NewTunnel { NewTunnel(kind: kind, name: name, port: port) }
@@ -109,6 +111,26 @@ public struct AgentTunnel: Sendable, Equatable {
                 ? try ClientContexts.context(.anyone)
                 : try ClientContexts.context(upstreamCA.map { .authorities(file: $0) } ?? .system)
         }
-        return .socket(host: address.host, port: address.port, tls: tls, sendsProxyHeader: proxyProtocol)
+        return .socket(
+            host: address.host, port: address.port, tls: tls, sendsProxyHeader: proxyProtocol,
+            signature: try verify.map { try Self.signature($0) })
+    }
+
+    /// The maximum size of a file with a secret, in bytes.
+    private static let secretLimit = 4096
+
+    /// - Throws: ``ClientError`` if the secret cannot be read: then the tunnel is not served.
+    static func signature(_ text: String) throws -> WebhookSignature {
+        guard let (sender, path) = WebhookSignature.parse(text) else {
+            throw ClientError(
+                "must be stripe:FILE, github:FILE, slack:FILE or hmac:HEADER:FILE, not '\(text.prefix(40))'")
+        }
+        do {
+            let bytes = try WholeFile.read(path, limit: secretLimit)
+            let isBlank = { (byte: UInt8) in byte <= 0x20 }
+            let start = bytes.drop(while: isBlank)
+            let end = start.lastIndex { !isBlank($0) }.map { start.index(after: $0) } ?? start.startIndex
+            return try WebhookSignature(sender, secret: String(decoding: start[..<end], as: UTF8.self))
+        } catch let error as WholeFile.Failure { throw ClientError("\(path): \(error.message)") }
     }
 }

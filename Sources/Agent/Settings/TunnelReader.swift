@@ -8,6 +8,7 @@ struct TunnelReader {
     private static let known = [
         "http", "directory", "tcp", "tls", "name", "port", "basic-auth", "basic-auth-file", "allow", "deny",
         "host-header", "path", "keepalive", "timeout", "list", "proxy-protocol", "upstream-ca", "upstream-insecure",
+        "verify",
         "private", "members", "bearer-keys", "bearer-issuer", "bearer-audience", "rate-limit", "rate-by",
         "max-requests",
         "breaker", "request-headers", "remove-request-headers", "response-headers", "remove-response-headers",
@@ -17,7 +18,7 @@ struct TunnelReader {
         "name": ["http", "directory", "tls"], "port": ["tcp"], "basic-auth": ["http", "directory"],
         "basic-auth-file": ["http", "directory"], "host-header": ["http"], "path": ["http", "directory"],
         "keepalive": ["http"], "timeout": ["http"], "list": ["directory"], "proxy-protocol": ["tcp", "tls"],
-        "upstream-ca": ["http"], "upstream-insecure": ["http"],
+        "upstream-ca": ["http"], "upstream-insecure": ["http"], "verify": ["http"],
     ].merging(
         [
             "private", "members", "bearer-keys", "bearer-issuer", "bearer-audience", "rate-limit", "rate-by",
@@ -99,11 +100,17 @@ struct TunnelReader {
             options.keepAlive = number("keepalive", 0...300) ?? 4
             options.headTimeout = number("timeout", 1...3600) ?? 30
         }
+        let verify = text("verify")
+        if let verify {
+            do { _ = try AgentTunnel.signature(verify) } catch {
+                report(values["verify"]?.line ?? line, "'verify': \(error)")
+            }
+        }
         return AgentTunnel(
             label: label, kind: isDirectory ? .http : TunnelKind(rawValue: way) ?? .http, name: text("name"),
             port: number("port", 1...65535), target: target, isDirectory: isDirectory, lists: flag("list"),
             proxyProtocol: flag("proxy-protocol"), upstreamCA: text("upstream-ca"),
-            upstreamInsecure: flag("upstream-insecure"), options: options)
+            upstreamInsecure: flag("upstream-insecure"), options: options, verify: verify)
     }
 
     private mutating func policy() -> AccessPolicy {

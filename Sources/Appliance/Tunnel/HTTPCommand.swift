@@ -52,6 +52,12 @@ struct HTTPCommand: AsyncParsableCommand {
     @Flag(help: "Accept any certificate from an https web server.")
     var upstreamInsecure = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Forward only webhooks signed with the secret in a file, verified on this machine: stripe:FILE, github:FILE, slack:FILE or hmac:HEADER:FILE.",
+            valueName: "sender:file"))
+    var verify: String?
+
     @Flag(help: "Print one JSON object per line, and nothing else, on standard output.")
     var json = false
 
@@ -62,6 +68,13 @@ struct HTTPCommand: AsyncParsableCommand {
         if list && directory == nil { throw ValidationError("--list requires --directory.") }
         if let service, ServiceAddress(service) == nil {
             throw ValidationError("'\(service)' is not a port or an address; use 3000 or http://127.0.0.1:3000.")
+        }
+        if verify != nil && directory != nil {
+            throw ValidationError("--verify is for web servers, not for --directory.")
+        }
+        if let verify, WebhookSignature.parse(verify) == nil {
+            throw ValidationError(
+                "'\(verify)' is not a webhook signature; use stripe:FILE, github:FILE, slack:FILE or hmac:HEADER:FILE.")
         }
         if upstreamCA != nil && upstreamInsecure {
             throw ValidationError("--upstream-ca and --upstream-insecure cannot be combined.")
@@ -96,7 +109,9 @@ struct HTTPCommand: AsyncParsableCommand {
         guard let address = service.flatMap(ServiceAddress.init) else { throw CommandFailure("no service") }
         var request = TunnelRun.Request(
             kind: .http,
-            service: .socket(host: address.host, port: address.port, tls: try tls(address), sendsProxyHeader: false),
+            service: .socket(
+                host: address.host, port: address.port, tls: try tls(address), sendsProxyHeader: false,
+                signature: try signature()),
             title: "\(address.isTLS ? "https" : "http")://\(address.text)")
         if upstreamInsecure {
             request.forewords.append(
@@ -104,6 +119,11 @@ struct HTTPCommand: AsyncParsableCommand {
             )
         }
         return request
+    }
+
+    private func signature() throws -> WebhookSignature? {
+        guard let verify, let (sender, file) = WebhookSignature.parse(verify) else { return nil }
+        return try WebhookSignature(sender, secret: try PolicyFile.text(file).trimmed)
     }
 
     private func tls(_ address: ServiceAddress) throws -> TLSContext? {

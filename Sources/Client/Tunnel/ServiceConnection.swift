@@ -8,9 +8,10 @@ extension TunnelRun.Service {
     /// Connects a stream of a link with a connection to the service, or rejects the stream.
     package func open(_ stream: LinkStream, of link: LinkHandler, on loop: any EventLoop) {
         switch self {
-        case .socket(let host, let port, let tls, let sendsProxyHeader):
+        case .socket(let host, let port, let tls, let sendsProxyHeader, let signature):
             let connection = ServiceConnection(stream, of: link)
             stream.owner = connection
+            connection.signature = signature
             connection.connect(host, port, tls, sendsProxyHeader, loop)
         case .directory(let files):
             link.accept(stream)
@@ -25,6 +26,7 @@ final class ServiceConnection: LinkStreamOwner {
 
     private let stream: LinkStream
     private let link: LinkHandler
+    fileprivate var signature: WebhookSignature?
     private var held: [ByteBuffer] = []
     private var isFinished = false
     private var isGone = false
@@ -65,6 +67,7 @@ final class ServiceConnection: LinkStreamOwner {
             if let tls {
                 try channel.pipeline.syncOperations.addHandler(TLSHandler.client(tls, serverName: host))
             }
+            if let signature { try channel.pipeline.syncOperations.addHandler(WebhookHandler(signature)) }
             try channel.pipeline.syncOperations.addHandler(pipe)
         } catch {
             channel.close(promise: nil)

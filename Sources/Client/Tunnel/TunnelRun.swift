@@ -38,7 +38,9 @@ public enum TunnelRun {
         /// - Parameters:
         ///   - tls: nil speaks plain TCP.
         ///   - sendsProxyHeader: each connection begins with the visitor's address (PROXY protocol, version 2).
-        case socket(host: String, port: Int, tls: TLSContext?, sendsProxyHeader: Bool)
+        ///   - signature: only requests that are signed so reach the service.
+        case socket(
+            host: String, port: Int, tls: TLSContext?, sendsProxyHeader: Bool, signature: WebhookSignature? = nil)
         /// Files below a directory.
         case directory(FileService)
     }
