@@ -11,12 +11,19 @@ public struct Connector: Sendable {
     let group: any EventLoopGroup
     let proxy: Proxy?
     let connectTimeout: TimeAmount
+    /// Whether a connection to an address may be used. Nil for all. Not asked for connections through a proxy.
+    private let allows: (@Sendable (SocketAddress) -> Bool)?
 
     /// - Parameters:
     ///   - group: the event loops that connections run on.
     ///   - proxy: for connections that leave the machine.
     ///   - connectTimeout: for name lookup and TCP connect together. A proxy's tunnel gets the same time again.
-    public init(group: any EventLoopGroup, proxy: Proxy? = nil, connectTimeout: TimeAmount = Connector.connectTimeout) {
+    ///   - allows: whether an address may be used. Checked after the name was resolved, before anything is sent.
+    public init(
+        group: any EventLoopGroup, proxy: Proxy? = nil, connectTimeout: TimeAmount = Connector.connectTimeout,
+        allows: (@Sendable (SocketAddress) -> Bool)? = nil
+    ) {
+        self.allows = allows
         self.group = group
         self.proxy = proxy
         self.connectTimeout = connectTimeout
@@ -65,10 +72,18 @@ public struct Connector: Sendable {
     ) -> EventLoopFuture<Value> {
         let made = HandlerBox<Value>()
         return connect(
-            bootstrap.channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { made.add(try initialize(channel), of: channel) }
+            bootstrap.channelInitializer { [allows] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    // First: nothing behind it learns of a connection that may not be used.
+                    if let allows { try channel.pipeline.syncOperations.addHandler(AddressCheck(allows)) }
+                    made.add(try initialize(channel), of: channel)
+                }
             }
-        ).flatMapThrowing { channel in
+        ).flatMapThrowing { [allows] channel in
+            if let allows, channel.remoteAddress.map(allows) != true {
+                channel.close(promise: nil)
+                throw OutboundError.address
+            }
             guard let value = made.take(channel) else { throw OutboundError.closed }
             return value
         }
@@ -93,5 +108,22 @@ public struct Connector: Sendable {
             promise.futureResult.whenComplete { _ in deadline.cancel() }
         }
         return promise.futureResult
+    }
+}
+
+/// Closes a connection to an address that may not be used, before TLS or a request begins.
+private final class AddressCheck: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let allows: @Sendable (SocketAddress) -> Bool
+
+    init(_ allows: @escaping @Sendable (SocketAddress) -> Bool) { self.allows = allows }
+
+    func channelActive(context: ChannelHandlerContext) {
+        guard context.remoteAddress.map(allows) == true else {
+            context.fireErrorCaught(OutboundError.address)
+            return context.close(promise: nil)
+        }
+        context.fireChannelActive()
     }
 }

@@ -16,6 +16,7 @@ public enum NetworkError {
         case OutboundError.timeout: return "no response within 15 s"
         case OutboundError.tooLong: return "the response is too long"
         case OutboundError.proxy(let line): return "the proxy responded: \(line)"
+        case OutboundError.address: return "the host has an address that is not public"
         case is SocketAddressError: return "the host name cannot be resolved"
         case let error as ChannelError where error == .inputClosed || error == .ioOnClosedChannel || error == .eof:
             return "the connection was closed before a response arrived"

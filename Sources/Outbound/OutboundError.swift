@@ -8,6 +8,8 @@ public enum OutboundError: Error, Sendable, Equatable {
     case closed
     /// The proxy did not open a tunnel; its status line.
     case proxy(String)
+    /// The host's address is not one that may be used.
+    case address
     /// The client was shut down.
     case stopped
 }

@@ -62,7 +62,8 @@ extension Transaction {
 extension StorageFeature {
     /// Add each new feature here.
     static let all: [StorageFeature] = [
-        .sharing, .tunnels, .machines, .domains, .access, .organisations, .plans, .audit, .accounts, .keys, .upkeep,
+        .sharing, .tunnels, .machines, .domains, .access, .singleSignOn, .organisations, .plans, .audit, .accounts,
+        .keys, .upkeep,
     ]
 }
 

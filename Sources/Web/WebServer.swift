@@ -132,6 +132,8 @@ public struct WebServer: Service {
         return WebServices(
             configuration: configuration, parts: parts, authenticator: authenticator, accounts: accounts,
             credentials: CredentialOperations(database: database),
+            signOn: SignOnOperations(
+                database: database, tunnels: tunnels.server, makeProvider: parts.organisationProvider),
             organisations: OrganisationOperations(
                 database: database, authenticator: authenticator, relay: relay, tunnels: tunnels.server, mail: mail),
             shares: ShareOperations(database: database, relay: relay, changes: tunnels.server.changes), relay: relay,
@@ -244,7 +246,8 @@ extension WebFeature {
     /// Add each new feature here. ``openAPI`` is last: it describes the routes before it.
     static let all: [WebFeature] = [
         // In the order of the navigation.
-        .home, .sharing, .tunnels, .domains, .access, .machines, .organisations, .accounts, .administration, .install,
+        .home, .sharing, .tunnels, .domains, .access, .machines, .organisations, .singleSignOn, .accounts,
+        .administration, .install,
         .status,
         .documents, .live, .browser, .openAPI,
     ]
@@ -260,6 +263,8 @@ public struct WebParts: Sendable {
     public var metrics: ServerMetrics
     /// The providers that people can sign in with.
     public var providers: [any Provider] = []
+    /// Makes the provider of an organisation's issuer. Nil if they are not used.
+    public var organisationProvider: SignOnOperations.MakeProvider?
     /// The counters of the rooms' traffic.
     public var relayed = KeptCounters()
     /// The counters of the tunnels' traffic.

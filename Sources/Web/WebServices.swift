@@ -11,6 +11,7 @@ struct WebServices: Sendable {
     let authenticator: Authenticator
     let accounts: AccountOperations
     let credentials: CredentialOperations
+    let signOn: SignOnOperations
     let organisations: OrganisationOperations
     let shares: ShareOperations
     let relay: RelayServer

@@ -13,6 +13,26 @@ def test_health_says_ok_with_version_and_uptime(server):
     assert set(body) == {"status", "timestamp", "version", "uptimeSeconds"}
 
 
+def test_every_error_leads_to_its_explanation(server):
+    """The codes in the source have a section each, and a response names its own."""
+    from pathlib import Path
+    root = Path(__file__).resolve().parents[2]
+    sections = set(re.findall(r"^## (\w+)$", (root / "docs/error-codes.md").read_text(), re.M))
+    codes = set()
+    for file in (root / "Sources").rglob("*.swift"):
+        text = file.read_text()
+        codes |= set(re.findall(r'static let \w+ = Self\("([a-z_]+)", \.\w+\)', text))
+        codes |= set(re.findall(r'APIError\(\s*\.\w+, "([a-z_]+)"', text))
+    assert len(codes) > 40 and codes <= sections, codes - sections
+    import urllib.error
+    import urllib.request
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(server.url + "/sessions")
+    assert refused.value.headers["Link"] == '</docs/error-codes#unauthorized>; rel="help"'
+    with urllib.request.urlopen(server.url + "/docs/error-codes") as page:
+        assert '<h2 id="unauthorized">' in page.read().decode()
+
+
 def test_status_page_is_html(server):
     import urllib.request
     with urllib.request.urlopen(server.url + "/") as answer:

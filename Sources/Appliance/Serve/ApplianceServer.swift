@@ -14,6 +14,7 @@ import Relay
 import ServiceLifecycle
 import Sockets
 import Storage
+import Synchronization
 import Telemetry
 import TransportSecurity
 import Tunnels
@@ -73,6 +74,7 @@ final class ApplianceServer: Sendable {
             certificate: { keeper?.report }, backups: { backups.report }, stateDirectory: state, reserveBytes: reserve,
             logger: logger)
         parts.providers = others.providers
+        parts.organisationProvider = try Self.organisationProvider(configuration, group)
         parts.backUp = { try await backups.backUp() }
         parts.settings = SettingInForce.all(configuration, sockets: Self.sockets(inherited))
         parts.relayed = try await CountsOutlivingAKill.relayed(stateDirectory: state, database, logger)
@@ -129,6 +131,27 @@ final class ApplianceServer: Sendable {
             + (keeper.map { [$0] } ?? []) + (tunnelCertificates.map { [$0] } ?? [])
             + (domainCertificates.map { [$0] } ?? [])
         services = behind + [server, StopNotice()]
+    }
+
+    /// Organisations choose their issuers: requests to them must not lead into this server's own networks.
+    private static func organisationProvider(
+        _ configuration: Configuration, _ group: any EventLoopGroup
+    ) throws -> SignOnOperations.MakeProvider? {
+        let allowed = configuration[Settings.organisationIssuers]
+        guard allowed != .off else { return nil }
+        let proxy = try Proxy.environment(ProcessInfo.processInfo.environment)
+        let onlyPublic: (@Sendable (SocketAddress) -> Bool)? =
+            if allowed == .any { nil } else { { @Sendable address in PublicAddresses.contains(address) } }
+        let connector = Connector(group: group, proxy: proxy, allows: onlyPublic)
+        let client = HTTPClient(connector)
+        let trust: TLSContext.Trust = configuration[Settings.providerCAFile].map { .authorities(file: $0) } ?? .system
+        // The system's authorities need 3 MB: they are loaded when the first issuer is used.
+        let tls = LazyContext(trust)
+        return { (issuer: String, registration: ProviderRegistration) throws -> any Provider in
+            try OpenIDProvider(
+                name: "organisation", title: "The issuer", issuer: issuer, registration, client: client,
+                tls: tls.context())
+        }
     }
 
     /// - Throws: ``CommandFailure`` for a resolver that is not a numeric address.
@@ -259,5 +282,23 @@ private struct StopNotice: Service {
     func run() async throws {
         try? await gracefulShutdown()
         Systemd.stopping(seconds: Int(ServeCommand.shutdownTime.components.seconds) + 5)
+    }
+}
+
+/// A client's TLS settings, made when they are first used.
+private final class LazyContext: Sendable {
+    private let trust: TLSContext.Trust
+    private let made = Mutex<TLSContext?>(nil)
+
+    init(_ trust: TLSContext.Trust) { self.trust = trust }
+
+    /// - Throws: `TLSError`.
+    func context() throws -> TLSContext {
+        try made.withLock { made in
+            if let made { return made }
+            let context = try TLSContext.client(trust: trust)
+            made = context
+            return context
+        }
     }
 }

@@ -51,7 +51,8 @@ public struct AccessOperations: Sendable {
                     policy.basicAuth ?? [], from: Self.policy(of: found.target, in: found.scope))
             }
             do throws(PolicyProblem) { _ = try CompiledPolicy(policy, isHTTP: found.isHTTP, number: 0) } catch {
-                throw Refusal(.invalid, error.message)
+                // Valid JSON of the right form, whose values cannot be used.
+                throw Refusal(.notPossible, error.message)
             }
             let text = String(decoding: try JSONEncoder().encode(policy), as: UTF8.self)
             guard text.utf8.count <= Self.policyBytes else {
@@ -87,7 +88,8 @@ public struct AccessOperations: Sendable {
             let name = pair.prefix { $0 != ":" }
             guard pair.dropFirst(name.count + 1) == hidden else { return pair }
             guard let stored = known.basicAuth?.first(where: { $0.hasPrefix("\(name):") }) else {
-                throw Refusal(.invalid, "There is no stored password for \(name.prefix(64)); give it as NAME:PASSWORD.")
+                throw Refusal(
+                    .notPossible, "There is no stored password for \(name.prefix(64)); give it as NAME:PASSWORD.")
             }
             return stored
         }
@@ -144,16 +146,16 @@ public struct AccessOperations: Sendable {
     /// - Parameters:
     ///   - host: the tunnel's host, as the browser came from it.
     ///   - state: binds the result to that browser.
-    /// - Returns: the address to which the browser goes next.
+    /// - Returns: where the browser goes next.
     /// - Throws: ``Refusal``; ``StorageError``.
-    public func authorize(host: String, state: String, by caller: Caller) async throws -> String {
+    public func authorize(host: String, state: String, by caller: Caller) async throws -> Authorized {
         let host = host.lowercased()
         guard (16...64).contains(state.utf8.count), state.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber) }),
             let id = server.tunnelId(ofHost: host), let credential = caller.credential.id
         else {
             throw Refusal(.notFound, "This address is not the start of a sign-in; open the tunnel's address again.")
         }
-        let member = try await database.write { database in
+        let found = try await database.write { database -> (Member, needsSignOn: Bool) in
             guard let tunnel = try Tunnel.findAnywhere(id: id, in: database),
                 let member = try Self.member(caller.user.id, of: tunnel.organisationId, in: database)
             else {
@@ -168,14 +170,32 @@ public struct AccessOperations: Sendable {
                     "\(member.organisation.name) requires a second factor: turn it on in your account and sign in again."
                 )
             }
-            try Audit.record(
-                .accessSignedIn, target: host, by: caller, now: .now(), in: database.tenant(tunnel.organisationId))
-            return member
+            let scope = database.tenant(tunnel.organisationId)
+            if try Self.needsSignOn(caller, member, in: scope) { return (member, true) }
+            try Audit.record(.accessSignedIn, target: host, by: caller, now: .now(), in: scope)
+            return (member, false)
         }
-        return server.admit(
-            EdgeMember(
-                userId: member.user.id, username: member.user.username.lowercased(),
-                organisationId: member.organisation.id, credentialId: credential), host: host, state: state)
+        let member = found.0
+        guard !found.needsSignOn else { return .signOn(organisationId: member.organisation.id) }
+        return .go(
+            to: server.admit(
+                EdgeMember(
+                    userId: member.user.id, username: member.user.username.lowercased(),
+                    organisationId: member.organisation.id, credentialId: credential), host: host, state: state))
+    }
+
+    /// Where a browser goes after it has asked to use a private tunnel.
+    public enum Authorized: Sendable {
+        case go(to: String)
+        /// First the member signs on with the organisation's issuer.
+        case signOn(organisationId: String)
+    }
+
+    private static func needsSignOn(_ caller: Caller, _ member: Member, in scope: TenantScope) throws -> Bool {
+        guard let issuer = try SingleSignOn.find(in: scope), issuer.isRequired || issuer.isForTunnels else {
+            return false
+        }
+        return try !caller.hasSignedOn(now: .now(), in: scope)
     }
 
     /// The member, unless the account or the organisation is out of use.

@@ -111,7 +111,10 @@ public struct OrganisationOperations: Sendable {
         guard case .signIn(let signInId) = caller.credential else {
             throw Refusal(.signInNeeded, "An API token is for one organisation; create another one for the other.")
         }
-        return try await change(id, .tenantRead, by: caller) { _, scope in
+        return try await database.write { connection in
+            // Before the sign-on of that organisation: its pages lead there.
+            _ = try caller.member(of: id, may: .tenantRead, needsSignOn: false, in: connection)
+            let scope = connection.tenant(id)
             guard let signIn = try SignIn.find(id: signInId, now: .now(), in: scope.transaction) else {
                 throw Refusal.unauthorized
             }

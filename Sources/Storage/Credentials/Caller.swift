@@ -91,9 +91,10 @@ public struct Caller: Sendable, Equatable {
     /// - Parameters:
     ///   - organisationId: nil for the credential's own organisation.
     ///   - whileDeleted: also for an organisation that is deleted and can still be restored.
-    /// - Throws: ``Refusal`` `.notFound` for strangers, `.notAllowed`, `.secondFactor`; ``StorageError``.
+    ///   - needsSignOn: false where an owner corrects the organisation's single sign-on.
+    /// - Throws: ``Refusal`` `.notFound` for strangers, `.notAllowed`, `.secondFactor`, `.signOnNeeded`; ``StorageError``.
     public func member(
-        of organisationId: String? = nil, may key: PermissionKey, whileDeleted: Bool = false,
+        of organisationId: String? = nil, may key: PermissionKey, whileDeleted: Bool = false, needsSignOn: Bool = true,
         in database: Transaction
     ) throws -> Member {
         let id = organisationId ?? self.organisationId
@@ -106,6 +107,14 @@ public struct Caller: Sendable, Equatable {
             throw Refusal(
                 .secondFactor,
                 "\(member.organisation.name) requires a second factor: turn it on in your account and sign in again.")
+        }
+        if needsSignOn, member.organisation.requiresSingleSignOn,
+            try !hasSignedOn(now: .now(), in: database.tenant(id))
+        {
+            throw Refusal(
+                .signOnNeeded,
+                "\(member.organisation.name) requires its single sign-on; open the organisation in a browser and sign on."
+            )
         }
         guard member.may(key) else {
             throw Refusal(.notAllowed, "Your role \(member.role.name) does not have \(key.rawValue); ask an admin.")

@@ -17,6 +17,8 @@ public struct Organisation: Sendable, Equatable {
     public let plan: Plan
     /// Whether members must sign in with a second factor to see anything of it.
     public let requiresSecondFactor: Bool
+    /// Whether members sign on with the organisation's own issuer (``SingleSignOn``).
+    public let requiresSingleSignOn: Bool
     /// Whether its share sessions accept guests without an account, if the plan allows it.
     public let takesGuestsWithoutAccount: Bool
     public let createdAt: Timestamp
@@ -30,6 +32,7 @@ public struct Organisation: Sendable, Equatable {
         personalOf = try row.optionalText("personal_of")
         plan = try row.word("plan")
         requiresSecondFactor = try row.flag("requires_second_factor")
+        requiresSingleSignOn = try row.flag("requires_single_sign_on")
         takesGuestsWithoutAccount = try row.flag("guests_without_account")
         createdAt = try row.time("created_at")
         deleteAfter = try row.optionalTime("delete_after")

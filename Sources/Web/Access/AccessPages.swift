@@ -24,7 +24,13 @@ struct AccessPages: Sendable {
     @Sendable private func authorize(_ page: PageRequest) async throws -> Response {
         let sent = page.request.sentForm
         let host = try sent.require("host")
-        let address = try await access.authorize(host: host, state: try sent.require("state"), by: page.caller)
+        let address: String
+        switch try await access.authorize(host: host, state: try sent.require("state"), by: page.caller) {
+        case .go(let found): address = found
+        case .signOn(let organisation):
+            let next = FormText.encoded("/authorize?\(page.request.uri.query ?? "")")
+            return .redirect(to: "/organisation/sign-on?organisation=\(organisation)&next=\(next)", type: .normal)
+        }
         let body: HTML = """
             <h1>Signed in as \(page.caller.user.username)</h1>
             <p>You are being sent to <a href="\(address)">\(host)</a>.</p>

@@ -17,6 +17,8 @@ struct APIError: Error {
     init(_ status: HTTPResponse.Status, _ code: String, _ message: String) {
         self.status = status
         body = ErrorResource(statusCode: status.code, message: message, code: code)
+        // RFC 8288: what the code means, and what to do.
+        headers[.link] = "</docs/error-codes#\(code)>; rel=\"help\""
     }
 
     static let notFound = APIError(.notFound, "not_found", "Not found; see docs/api.md for the available routes.")
@@ -88,4 +90,9 @@ extension HTTPResponse.Status {
         case .tooMany: self = .tooManyRequests
         }
     }
+}
+
+extension HTTPField.Name {
+    // A valid field name: only an invalid one returns nil.
+    static let link = Self("Link")!
 }

@@ -12,6 +12,8 @@ enum Access: Sendable, Equatable {
     case member(PermissionKey)
     /// Like `.member`, but also while the organisation is deleted and not yet purged.
     case memberEvenIfDeleted(PermissionKey)
+    /// Like `.member`, but also before the single sign-on that the organisation requires.
+    case memberBeforeSignOn(PermissionKey)
     /// Administrators of this server.
     case administrator
 
@@ -20,7 +22,7 @@ enum Access: Sendable, Equatable {
         case .anyone: "anyone"
         case .credential: "credential"
         case .account: "account"
-        case .member(let key), .memberEvenIfDeleted(let key): key.rawValue
+        case .member(let key), .memberEvenIfDeleted(let key), .memberBeforeSignOn(let key): key.rawValue
         case .administrator: "administrator"
         }
     }

@@ -15,6 +15,9 @@ enum Cookies {
     /// tabs. A browser sends all of them with every request, 700 bytes each.
     static let attempts = (1...6).map { "__Host-postern-provider-\($0)" }
 
+    /// Contains a sign-on with an organisation's issuer during the redirect.
+    static let signOn = "__Host-postern-sign-on"
+
     /// The result of the last action, for the next page to show.
     static let notice = "__Host-postern-notice"
 

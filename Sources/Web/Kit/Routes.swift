@@ -119,6 +119,11 @@ final class Routes {
                             request: request, context: context, visit: visit, member: member, form: form, seen: seen))
                 }
             } catch {
+                // The page that was asked for comes after the sign-on.
+                if method == .get, (error as? Refusal)?.code == .signOnNeeded {
+                    let next = FormText.encoded(request.uri.path + (request.uri.query.map { "?\($0)" } ?? ""))
+                    return .redirect(to: "/organisation/sign-on?next=\(next)", type: .normal)
+                }
                 let refusal = APIError(error)
                 if let page, let taken {
                     let wanted = PageRequest(
@@ -170,6 +175,8 @@ extension Database {
         case .member(let key): _ = try await read { try caller.member(of: organisation, may: key, in: $0) }
         case .memberEvenIfDeleted(let key):
             _ = try await read { try caller.member(of: organisation, may: key, whileDeleted: true, in: $0) }
+        case .memberBeforeSignOn(let key):
+            _ = try await read { try caller.member(of: organisation, may: key, needsSignOn: false, in: $0) }
         }
     }
 

@@ -74,7 +74,10 @@ struct OrganisationPages: Sendable {
             + form.check(
                 "guests-without-account", "Guests without an account can join share sessions",
                 isOn: organisation.takesGuestsWithoutAccount) + "<br>"
-        return Panel.html("Settings of \(organisation.name)", form.html("Save", fields))
+        let signOn: HTML =
+            member.may(.signOnManage) && organisation.personalOf == nil
+            ? "<p><a href=\"/organisation/single-sign-on\">Single sign-on</a> with your own provider</p>" : ""
+        return Panel.html("Settings of \(organisation.name)", form.html("Save", fields) + signOn)
     }
 
     /// Exporting data, leaving, deleting.

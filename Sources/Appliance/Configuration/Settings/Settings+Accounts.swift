@@ -4,7 +4,8 @@ import Storage
 extension Settings {
     /// Accounts, and other providers that people sign in with.
     static let accountsGroup: [any AnyTypedSetting] = [
-        registration, adminName, adminPassword, githubClientId, githubClientSecret, githubURL, githubAPIURL,
+        registration, organisationIssuers, adminName, adminPassword, githubClientId, githubClientSecret, githubURL,
+        githubAPIURL,
         googleClientId, googleClientSecret, googleIssuer, oidcIssuer, oidcClientId, oidcClientSecret, oidcTitle,
         providerCAFile, frontendURLs,
     ]
@@ -12,6 +13,10 @@ extension Settings {
     static let registration = TypedSetting<AccountSettings.Registration>.choice(
         "registration", standard: .invited,
         "Who may create an account: anybody, people with an organisation's invitation, or only the owner.")
+    static let organisationIssuers = TypedSetting<OrganisationIssuers>.choice(
+        "organisation-issuers", standard: .public,
+        "Issuers that organisations may use for their single sign-on: none, those at public addresses, or any, also in this server's own networks."
+    )
     static let adminName = TypedSetting.text(
         "admin-name", .text, standard: "admin", "The name of the account that admin-password creates.")
     static let adminPassword = TypedSetting.optionalText(
@@ -53,4 +58,9 @@ extension Settings {
         "frontend-urls", .list, standard: "claudelander://",
         "Programs that may receive a token after a sign-in with a provider; the first is the default."
     )
+}
+
+/// Where the issuers of organisations' single sign-on may be.
+enum OrganisationIssuers: String, CaseIterable, Sendable {
+    case off, `public`, any
 }
