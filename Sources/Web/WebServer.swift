@@ -86,7 +86,8 @@ public struct WebServer: Service {
                 logger: parts.logger))
         machines = MachineOperations(database: database, server: tunnels.server)
         domains = DomainOperations(
-            database: database, server: tunnels.server, lookup: parts.lookup, certificates: parts.domainCertificates)
+            database: database, server: tunnels.server, lookup: parts.lookup, certificates: parts.domainCertificates,
+            mail: mail)
         access = AccessOperations(database: database, server: tunnels.server, logger: parts.logger)
         // RFC 9110, section 9.1: HEAD is supported wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
@@ -265,6 +266,8 @@ public struct WebParts: Sendable {
     public var providers: [any Provider] = []
     /// Makes the provider of an organisation's issuer. Nil if they are not used.
     public var organisationProvider: SignOnOperations.MakeProvider?
+    /// Where `_acme-challenge` of a domain must lead. Nil if its certificate needs no such record.
+    public var challengeTarget: (@Sendable (String) -> String)?
     /// The counters of the rooms' traffic.
     public var relayed = KeptCounters()
     /// The counters of the tunnels' traffic.

@@ -11,7 +11,9 @@ import pytest
 
 from acme import Pebble, free_ports
 from conftest import PATIENCE, POSTERN, wait_for
-from people import Browser, Person, team
+from browser import CHROMIUM
+from browser import Browser as Chromium
+from people import PASSWORD, Browser, Person, team
 from tunnels import DOMAIN, services, tunnels  # noqa: F401
 
 ZONE = "example.test"
@@ -21,17 +23,19 @@ HOST = f"app.{ZONE}"
 class Zone:
     """BIND, an authority for example.test whose records a test changes."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, recursion=False, more="", files={}):
         self.directory = directory
         directory.mkdir()
         self.port, = free_ports(1)
         self.serial = 0
         (directory / "named.conf").write_text(f"""
-            options {{ directory "{directory}"; listen-on port {self.port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no;
-              allow-query {{ any; }}; pid-file "{directory}/pid"; session-keyfile "{directory}/session"; }};
+            options {{ directory "{directory}"; listen-on port {self.port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion {'yes' if recursion else 'no'};
+              dnssec-validation no; max-cache-ttl 1; max-ncache-ttl 1; allow-query {{ any; }}; pid-file "{directory}/pid"; session-keyfile "{directory}/session"; }};
             controls {{ }};
             zone "{ZONE}" {{ type primary; file "zone"; }};
-            zone "box.test" {{ type primary; file "box"; }};""")
+            zone "box.test" {{ type primary; file "box"; }};{more}""")
+        for name, text in files.items():
+            (directory / name).write_text(text)
         (directory / "box").write_text("$TTL 1\n@ SOA ns hostmaster 1 60 60 600 1\n@ NS ns\nns A 127.0.0.1\n@ A 127.0.0.1\n")
         self.write()
         self.process = subprocess.Popen(
@@ -197,6 +201,140 @@ def test_a_closed_port_and_the_authoritys_limits_are_said(make_server, zone, peb
         json.loads(postern(ana, "show", HOST, "--json").stdout)), "the limit")
     assert f"the certificates that the authority issues for {ZONE} in a week" in found["tlsLastError"]
     assert len(json.loads(ledger.read_text())["ordered"]) == 40
+
+
+def test_a_certificate_by_dns_through_a_record_of_the_domain(make_server, tmp_path, children, services, tunnels):
+    """dns-01: the authority follows the domain's CNAME to the server's own name server. Port 80 is closed."""
+    import os
+    worker = int((os.environ.get("PYTEST_XDIST_WORKER") or "gw0")[2:])
+    address = f"127.0.54.{worker + 10}"
+    zone = Zone(tmp_path / "bind", recursion=True, more=f"""
+        zone "{DOMAIN}" {{ type primary; file "tunnels"; }};""", files={
+            "tunnels": f"$TTL 1\n@ SOA ns hostmaster 1 60 60 600 1\n@ NS ns\nns A 127.0.0.1\n* A 127.0.0.1\n"
+                       f"_acme-challenge NS responder\nresponder A {address}\n"})
+    http, tls = free_ports(2)
+    pebble = Pebble(tmp_path / "pebble", http, tls)
+    pebble.http, pebble.tls, pebble.dns = http, tls, zone.port
+    pebble.start()
+    try:
+        server = make_server(
+            "--tunnel-domain", DOMAIN, "--public-url", "https://box.test", "--dns-resolver", f"127.0.0.1:{zone.port}",
+            "--public-calls-per-minute", "100000", "--acme-directory", pebble.directory_url, "--acme-ca-file", pebble.root,
+            "--acme-agree", "yes", "--tunnel-acme", "responder", "--tunnel-dns", f"{address}:53", "--domain-challenge", "dns-01", tls=True)
+        ana = server.user("ana")
+        tunnels(ana, "http", str(services().port), "--name", "demo").online()
+        added = json.loads(postern(ana, "add", HOST, "--json").stdout)
+        proof, _, challenge = added["records"]
+        assert challenge["type"] == "CNAME" and challenge["name"] == f"_acme-challenge.{HOST}"
+        assert challenge["value"].endswith(f"._acme-challenge.{DOMAIN}")
+        zone.set(f'_postern-verify.app TXT "{proof["value"]}"', "app A 127.0.0.1", f"_acme-challenge.app CNAME {challenge['value']}.")
+        assert postern(ana, "verify", HOST).returncode == 0
+        assert postern(ana, "route", HOST, "demo").returncode == 0
+        wait_for(lambda: "Pebble" in shown(server, HOST), lambda: server.log.read_text()[-3000:])
+        assert visit(server, HOST)[0] == 200
+    finally:
+        pebble.close()
+        zone.close()
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_a_newcomer_in_a_browser(make_server, zone, pebble, services, tunnels, tmp_path):
+    """Every step on the pages, from the empty list to the service's own page under the new name."""
+    server = start(make_server, zone, pebble)
+    ana = Person(server, "ana")
+    tunnels(ana.api, "http", str(services().port), "--name", "demo").online()
+    port = server.address.rsplit(":", 1)[1]
+    chromium = Chromium(tmp_path / "profile", f"--host-resolver-rules=MAP {HOST} 127.0.0.1")
+    try:
+        page = chromium.open(f"{server.url}/organisation/domains")
+        text = lambda: page.value("document.body?.innerText") or ""
+        fill = lambda name, value: page.value(f"document.querySelector('[name={name}]').value = {json.dumps(value)}")
+        press = lambda label: page.value(
+            f"[...document.querySelectorAll('main button')].find(one => one.textContent.trim() === {json.dumps(label)}).click()")
+        wait_for(lambda: "Password" in text(), text)
+        fill("username", "ana")
+        fill("password", PASSWORD)
+        page.click("form button")
+        wait_for(lambda: "No domains yet" in text(), text)
+        fill("name", f"https://{HOST}/")
+        press("Add")
+        wait_for(lambda: "rite the name alone" in text(), text)
+        fill("name", HOST)
+        press("Add")
+        wait_for(lambda: "_postern-verify" in text(), text)
+        value = text().split("postern-verify=")[1].split()[0]
+        press("Verify now")
+        wait_for(lambda: "There is no TXT record" in text() and "has no address yet" in text(), text)
+        zone.set(f'_postern-verify.app TXT "postern-verify={value}"', "app A 127.0.0.1", 'app CAA 0 issue "elsewhere.test"')
+        press("Verify now")
+        wait_for(lambda: "allow only elsewhere.test" in text(), text)
+        zone.set(f'_postern-verify.app TXT "postern-verify={value}"', "app A 127.0.0.1")
+        press("Verify now")
+        wait_for(lambda: "All DNS records are correct" in text(), text)
+        fill("tunnel", "demo")
+        press("Save")
+        wait_for(lambda: "It now points to demo" in text(), text)
+        wait_for(lambda: "Pebble" in shown(server, HOST), lambda: server.log.read_text()[-3000:])
+        page.go(page.value("location.href"))
+        wait_for(lambda: "issued" in text(), text)
+        page.go(f"https://{HOST}:{port}/hello")
+        wait_for(lambda: "GET /hello HTTP/1.1" in text(), text)
+    finally:
+        chromium.close()
+
+
+def test_a_lost_name_goes_to_whoever_proves_it(make_server, zone, services, tunnels):
+    """After a week without its record, and not before."""
+    import sqlite3
+    server = start(make_server, zone)
+    ana, ben = server.user("ana"), server.user("ben")
+    first, second = proof(ana), proof(ben)
+    zone.set(f'_postern-verify.app TXT "{first}"', f'_postern-verify.app TXT "{second}"')
+    assert postern(ana, "verify", HOST).returncode == 0
+    for days, status in ((6, 1), (8, 0)):
+        server.stop()
+        with sqlite3.connect(f"{server.state}/postern.db") as database:
+            database.execute("UPDATE domains SET missing_since = checked_at - ? WHERE verified_at IS NOT NULL", (days * 86_400_000,))
+        server.start()
+        assert postern(ben, "verify", HOST).returncode == status, days
+    found = json.loads(postern(ana, "show", HOST, "--json").stdout)
+    assert found["state"] == "unverified" and "Another organisation" in found["tlsLastError"]
+
+
+def test_visitors_who_are_shown_another_certificate_are_noticed(make_server, zone, pebble, services, tunnels, tmp_path):
+    """Something in between that ends TLS: the check of a domain compares what a visitor sees."""
+    server = start(make_server, zone, pebble)
+    server.stop()
+    other, = free_ports(1)
+    server.options[server.options.index("https://box.test")] = f"https://box.test:{other}"
+    server.start()
+    ana, _ = routed(server, zone, services, tunnels)
+    wait_for(lambda: "Pebble" in shown(server, HOST), lambda: server.log.read_text()[-3000:])
+    assert "another certificate" not in postern(ana, "verify", HOST).stdout
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", tmp_path / "k.pem",
+         "-out", tmp_path / "c.pem", "-subj", f"/CN={HOST}", "-days", "2"], check=True, capture_output=True)
+    proxy = subprocess.Popen(
+        ["openssl", "s_server", "-accept", f"127.0.0.1:{other}", "-key", tmp_path / "k.pem", "-cert", tmp_path / "c.pem", "-www"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        found = wait_for(lambda: (lambda done: done if "another certificate" in done.stdout else None)(postern(ana, "verify", HOST)), "the probe")
+        assert f"Visitors of {HOST} at 127.0.0.1 are shown another certificate (sha256:" in found.stdout
+    finally:
+        proxy.kill()
+        proxy.wait(PATIENCE)
+
+
+def test_waiting_for_the_records(make_server, zone):
+    server = start(make_server, zone)
+    ana = server.user("ana")
+    value = proof(ana)
+    waiting = subprocess.Popen([POSTERN, "domain", "verify", HOST, "--wait"], env=ana.environment, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    assert "There is no TXT record" in waiting.stderr.readline()
+    zone.set(f'_postern-verify.app TXT "{value}"', "app A 127.0.0.1")
+    out, _ = waiting.communicate(timeout=PATIENCE)
+    assert waiting.returncode == 0 and f"{HOST} is verified" in out
 
 
 def test_a_policy_of_a_domain_is_for_its_name_alone(make_server, zone, services, tunnels):

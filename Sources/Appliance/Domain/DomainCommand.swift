@@ -62,16 +62,25 @@ struct DomainAdd: AsyncParsableCommand {
 struct DomainVerify: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Checks the DNS records, and lists what is still missing.",
-        discussion: "Example: postern domain verify app.example.org")
+        discussion: """
+            Example: postern domain verify app.example.org
+                     postern domain verify app.example.org --wait
+            """)
+
+    /// The interval between two checks with --wait, in seconds. DNS changes take minutes.
+    private static let pause = 10
 
     @Argument(help: "The domain's name or id.")
     var domain: String
+
+    @Flag(help: "Check again until the domain is verified; Ctrl-C stops.")
+    var wait = false
 
     @Flag(help: "Print one JSON object.")
     var json = false
 
     func run() async throws {
-        let found = try await TunnelCommand.api().verify(domain: domain)
+        let found = try await verified()
         if json {
             Output.json(found)
         } else {
@@ -84,6 +93,29 @@ struct DomainVerify: AsyncParsableCommand {
             }
         }
         if found.state == "unverified" { throw ExitCode.failure }
+    }
+
+    private func verified() async throws -> DomainResource {
+        let api = try TunnelCommand.api()
+        var said: [String] = []
+        while true {
+            let found: DomainResource
+            do { found = try await api.verify(domain: domain) } catch let error as ClientError
+                where wait && error.status == .tryAgain
+            {
+                // The server is busy or restarts.
+                try await Task.sleep(for: .seconds(Self.pause))
+                continue
+            }
+            guard wait, found.state == "unverified" else { return found }
+            let problems = found.problems ?? []
+            if problems != said {
+                for problem in problems { Output.error("\(problem)") }
+                Output.error("Waiting …")
+                said = problems
+            }
+            try await Task.sleep(for: .seconds(Self.pause))
+        }
     }
 }
 

@@ -95,11 +95,16 @@ final class ApplianceServer: Sendable {
             }
             parts.trusts = { keeper.store.isTrusted(for: $0) }
             let domains = try DomainCertificates(
-                configuration, store: keeper.store, answers: answers, client: client, logger: logger)
+                configuration, store: keeper.store, answers: answers, client: client,
+                delegated: tunnelCertificates?.delegated, logger: logger)
             domainCertificates = domains
+            if configuration[Settings.domainChallenge] == .dns, let delegated = tunnelCertificates?.delegated {
+                parts.challengeTarget = { delegated.target(of: $0) }
+            }
             parts.domainCertificates = domains
         }
-        parts.lookup = try Self.lookup(configuration, group)
+        parts.lookup = try Self.lookup(
+            configuration, group, keeper == nil ? nil : CertificateProbe(connector), domainCertificates)
         try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration, keepsOlder: true)
         let summary: @Sendable () -> String = { Self.summary(metrics.relay, keeper) }
@@ -155,14 +160,19 @@ final class ApplianceServer: Sendable {
     }
 
     /// - Throws: ``CommandFailure`` for a resolver that is not a numeric address.
-    private static func lookup(_ configuration: Configuration, _ group: any EventLoopGroup) throws -> DomainNames {
+    private static func lookup(
+        _ configuration: Configuration, _ group: any EventLoopGroup, _ probe: CertificateProbe?,
+        _ certificates: DomainCertificates?
+    ) throws -> DomainNames {
         var resolver: (host: String, port: Int)?
         if case .at(let host, let port) = configuration[Settings.dnsResolver] { resolver = (host, port) }
-        let own = configuration[Settings.publicURL].flatMap { WebAddress($0, scheme: "https")?.host }
+        let url = configuration[Settings.publicURL].flatMap { WebAddress($0, scheme: "https") }
+        let own = url?.host
         do {
             return DomainNames(
                 lookup: try DNSLookup(resolver: resolver, group: group), ownHost: own,
-                authority: DomainNames.authority(of: configuration[Settings.acmeDirectory]))
+                authority: DomainNames.authority(of: configuration[Settings.acmeDirectory]), probe: probe,
+                served: { certificates?.served($0) }, port: url?.port ?? 443)
         } catch { throw CommandFailure("dns-resolver: \(resolver?.host ?? "") is not a numeric address") }
     }
 

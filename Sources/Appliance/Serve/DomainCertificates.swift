@@ -47,9 +47,15 @@ final class DomainCertificates: Service, DomainCertificateOrders {
     /// - Throws: `TLSError`, ``CommandFailure``.
     init(
         _ configuration: Configuration, store: ServerCertificates, answers: ChallengeAnswers, client: HTTPClient,
-        logger: Logger
+        delegated: DelegatedProver?, logger: Logger
     ) throws {
-        settings = try ACMESettings(configuration)
+        var settings = try ACMESettings(configuration)
+        if configuration[Settings.domainChallenge] == .dns {
+            guard let delegated else { throw CommandFailure("domain-challenge is dns-01, but tunnel-acme is off") }
+            settings.challenge = .dns
+            settings.prover = delegated
+        }
+        self.settings = settings
         mayOrder = configuration[Settings.acmeAgree]
         directory = "\(configuration.stateDirectory)/domains"
         self.store = store
@@ -147,11 +153,25 @@ final class DomainCertificates: Service, DomainCertificateOrders {
                     problem: "This server does not order certificates: its owner has not set acme-agree to yes.")
         }
         let notAfter = kept.served.lifetime?.notAfter
+        let urgency = kept.served.lifetime.map { RenewalSchedule.urgency(of: $0, now: time(nil)) } ?? .good
+        let level = urgency == .good ? 0 : urgency == .warning ? 1 : 2
         if let problem = kept.keeper.status.problem {
-            return DomainCertificate(state: "failed", notAfter: notAfter, problem: problem)
+            return DomainCertificate(state: "failed", notAfter: notAfter, problem: problem, urgency: level)
         }
-        return DomainCertificate(state: notAfter == nil ? "ordering" : "issued", notAfter: notAfter)
+        return DomainCertificate(
+            state: notAfter == nil ? "ordering" : "issued", notAfter: notAfter, urgency: level)
     }
+
+    func counts() -> [String: Int] {
+        let names = state.withLock { Array($0.kept.keys) }
+        return names.reduce(into: [:]) { counts, name in
+            guard let status = status(of: name) else { return }
+            counts[status.urgency > 0 ? "ending" : status.state, default: 0] += 1
+        }
+    }
+
+    /// The fingerprint of the certificate that is served for a name.
+    func served(_ name: String) -> Fingerprint? { state.withLock { $0.kept[name]?.served.fingerprint } }
 
     func run() async throws {
         await cancelWhenGracefulShutdown { await self.work() }
@@ -166,6 +186,7 @@ final class DomainCertificates: Service, DomainCertificateOrders {
 private final class ServedDomain: Sendable {
     private struct State {
         var lifetime: RenewalSchedule.Lifetime?
+        var fingerprint: Fingerprint?
         /// An order that ends after the domain leads elsewhere is not served.
         var isEnded = false
     }
@@ -173,11 +194,13 @@ private final class ServedDomain: Sendable {
     private let state = Mutex(State())
 
     var lifetime: RenewalSchedule.Lifetime? { state.withLock { $0.lifetime } }
+    var fingerprint: Fingerprint? { state.withLock { $0.fingerprint } }
 
     func serve(_ pair: CertificatePair, name: String, _ store: ServerCertificates) throws {
         try state.withLock { state in
             guard !state.isEnded else { return }
             try store.serve(pair, name: name)
+            state.fingerprint = pair.leaf.fingerprint
             state.lifetime = .init(notBefore: pair.leaf.notBefore, notAfter: pair.leaf.notAfter)
         }
     }

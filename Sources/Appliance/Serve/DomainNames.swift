@@ -2,6 +2,7 @@ import CertificateAuthorities
 import Model
 import Operations
 import Outbound
+import TransportSecurity
 
 /// Looks up the DNS records of organisations' domains: proof, addresses and CAA.
 struct DomainNames: DomainLookup {
@@ -10,6 +11,12 @@ struct DomainNames: DomainLookup {
     let ownHost: String?
     /// How CAA records name the certificate authority.
     let authority: String
+    /// Finds out what visitors are shown. Nil where no TLS ends here.
+    let probe: CertificateProbe?
+    /// The certificate that is served for a name.
+    let served: @Sendable (String) -> Fingerprint?
+    /// The port that visitors use.
+    let port: Int
 
     /// - Parameter directory: the authority's, as in https://acme-v02.api.letsencrypt.org/directory.
     static func authority(of directory: String) -> String {
@@ -33,8 +40,24 @@ struct DomainNames: DomainLookup {
     }
 
     func problems(of name: String) async -> [String] {
-        let (address, issuing) = (await address(of: name), await issuing(for: name))
-        return [address, issuing].compactMap { $0 }
+        let (address, issuing, shown) = (await address(of: name), await issuing(for: name), await shown(for: name))
+        return [address, issuing, shown].compactMap { $0 }
+    }
+
+    /// Compares what a visitor is shown with what this server serves.
+    private func shown(for name: String) async -> String? {
+        guard let probe, let expected = served(name), case .some(let addresses, _) = await lookup.addresses(of: name)
+        else {
+            return nil
+        }
+        for address in addresses {
+            guard let other = await probe.otherCertificate(than: expected, of: name, at: address, port: port) else {
+                continue
+            }
+            return "Visitors of \(name) at \(address) are shown another certificate (\(other)) than this server's; "
+                + "something in between ends TLS, or the address is another server's."
+        }
+        return nil
     }
 
     private func address(of name: String) async -> String? {

@@ -22,6 +22,8 @@ final class TunnelCertificates: Service {
     private let files: CertificateFiles?
     private let keeper: ACMEKeeper?
     private let responder: DNSResponder?
+    /// Puts proofs of domains below the tunnel domain's own. Nil if nothing does.
+    let delegated: DelegatedProver?
     private let store: ServerCertificates
     private let logger: Logger
     private let seen = Mutex<[Int]>([])
@@ -47,6 +49,7 @@ final class TunnelCertificates: Service {
             let made = try await Self.responder(configuration, domain, group)
             (prover, responder) = (made, made)
         }
+        delegated = prover.map { DelegatedProver($0, zone: "_acme-challenge.\(domain)") }
         keeper = try prover.map { prover in
             var settings = try ACMESettings(configuration)
             settings.names = ["*.\(domain)"]

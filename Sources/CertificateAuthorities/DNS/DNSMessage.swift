@@ -57,6 +57,8 @@ struct DNSZone {
     /// The server's own name, for NS and SOA.
     let server: String
     var texts: [String] = []
+    /// The texts of names below, by name. Domains of organisations lead there by CNAME.
+    var below: [String: [String]] = [:]
 
     /// The time to live of a response, in seconds: a proof is looked up once.
     private static let lifetime: UInt32 = 1
@@ -68,7 +70,13 @@ struct DNSZone {
             return message(question, code: 5, answers: [], authority: [])
         }
         guard question.name == name else {
-            return message(question, code: 3, answers: [], authority: [authority])
+            guard let found = below[question.name] else {
+                return message(question, code: 3, answers: [], authority: [authority])
+            }
+            let wantsTexts = question.type == DNSQuestion.text || question.type == DNSQuestion.any
+            let records =
+                wantsTexts ? found.map { record(DNSQuestion.text, Self.characters($0), of: question.name) } : []
+            return message(question, code: 0, answers: records, authority: records.isEmpty ? [authority] : [])
         }
         var answers: [ByteBuffer] = []
         let wantsAll = question.type == DNSQuestion.any
@@ -95,10 +103,11 @@ struct DNSZone {
         return out
     }
 
-    private func record(_ type: UInt16, _ data: ByteBuffer) -> ByteBuffer {
+    /// - Parameter owner: nil for the zone itself.
+    private func record(_ type: UInt16, _ data: ByteBuffer, of owner: String? = nil) -> ByteBuffer {
         var out = ByteBuffer()
         // For a name below the zone, the response must name the zone itself: the whole name is written.
-        out.writeImmutableBuffer(Self.domain(name))
+        out.writeImmutableBuffer(Self.domain(owner ?? name))
         out.writeMultipleIntegers(type, UInt16(1), Self.lifetime, UInt16(data.readableBytes))
         out.writeImmutableBuffer(data)
         return out

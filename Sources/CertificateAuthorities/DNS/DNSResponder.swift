@@ -48,9 +48,20 @@ public final class DNSResponder: Sendable {
 
     public func close() { for channel in channels.withLock({ $0 }) { channel.close(promise: nil) } }
 
-    func add(_ text: String) { zone.withLock { $0.texts.append(text) } }
+    /// - Parameter name: the zone's name, or one below it.
+    func add(_ text: String, at name: String) {
+        zone.withLock { zone in
+            if name == zone.name { zone.texts.append(text) } else { zone.below[name, default: []].append(text) }
+        }
+    }
 
-    func remove(_ text: String) { zone.withLock { $0.texts.removeAll { $0 == text } } }
+    func remove(_ text: String, at name: String) {
+        zone.withLock { zone in
+            if name == zone.name { return zone.texts.removeAll { $0 == text } }
+            zone.below[name]?.removeAll { $0 == text }
+            if zone.below[name]?.isEmpty == true { zone.below[name] = nil }
+        }
+    }
 
     func answer(_ message: ByteBuffer) -> ByteBuffer? {
         guard message.readableBytes <= Self.questionBytes, let question = DNSQuestion(message) else { return nil }

@@ -126,6 +126,23 @@ public struct AccountMail: Sendable {
             """)
     }
 
+    /// Tells an account's owner of something that needs care.
+    /// - Parameter path: the page of this server that shows it.
+    public func notify(userId: String, subject: String, _ sentence: String, path: String) async {
+        guard isOn else { return }
+        let user = try? await database.read { try User.find(id: userId, in: $0) }
+        guard let user, let address = user.email, user.emailVerifiedAt != nil else { return }
+        await send(
+            to: address, subject,
+            """
+            Hello \(user.username),
+
+            \(sentence)
+
+            More: \(publicURL ?? "")\(path)
+            """)
+    }
+
     private func send(to address: String, _ subject: String, _ text: String) async {
         guard let sender, publicURL != nil else { return }
         do {

@@ -30,6 +30,8 @@ public protocol DomainCertificateOrders: Sendable {
     func want(_ names: [String], generation: Int)
     /// The state of a name's certificate. Nil if none is wanted.
     func status(of name: String) -> DomainCertificate?
+    /// All names with a wanted certificate, by the state.
+    func counts() -> [String: Int]
 }
 
 /// The state of a domain's certificate.
@@ -39,8 +41,11 @@ public struct DomainCertificate: Sendable, Equatable {
     /// Epoch seconds.
     public let notAfter: Int?
     public let problem: String?
+    /// How near its end it is: 0 far, 1 a quarter of its lifetime is left, 2 a tenth.
+    public let urgency: Int
 
-    public init(state: String, notAfter: Int? = nil, problem: String? = nil) {
+    public init(state: String, notAfter: Int? = nil, problem: String? = nil, urgency: Int = 0) {
+        self.urgency = urgency
         self.state = state
         self.notAfter = notAfter
         self.problem = problem
@@ -58,6 +63,7 @@ public struct DomainOperations: Sendable {
     private let server: TunnelServer
     private let lookup: (any DomainLookup)?
     private let certificates: (any DomainCertificateOrders)?
+    private let mail: AccountMail?
     /// Limits the DNS checks that an organisation starts.
     private let asked = AttemptLimiter(Self.looks, per: .minutes(1))
     private static let looks = 20
@@ -68,8 +74,9 @@ public struct DomainOperations: Sendable {
     ///   - certificates: nil where the server ends no TLS.
     public init(
         database: Database, server: TunnelServer, lookup: (any DomainLookup)?,
-        certificates: (any DomainCertificateOrders)?
+        certificates: (any DomainCertificateOrders)?, mail: AccountMail? = nil
     ) {
+        self.mail = mail
         self.database = database
         self.server = server
         self.lookup = lookup
@@ -256,19 +263,50 @@ public struct DomainOperations: Sendable {
         certificates?.want(names, generation: generation)
     }
 
+    /// Tells the owners of certificates that are not renewed: once when a quarter of the lifetime is left, and once at a
+    /// tenth.
+    private func alert() async throws {
+        guard let certificates else { return }
+        let routed = try await database.read { try Domain.routed(in: $0).filter(\.endsTLS).map(\.domain) }
+        for domain in routed {
+            guard let status = certificates.status(of: domain.name), status.urgency != domain.alerted else { continue }
+            let end = status.notAfter.map { Timestamp(milliseconds: Int64($0) * 1000).readable } ?? "soon"
+            let sentence =
+                "The certificate of \(domain.name) ends at \(end) and was not renewed. \(status.problem ?? "The reason is not known.")"
+            let owners = try await database.write(essential: true) { database in
+                let scope = database.tenant(domain.organisationId)
+                try domain.alerted(status.urgency, in: scope)
+                guard status.urgency > domain.alerted else { return [String]() }
+                try Audit.record(
+                    .domainCertificateEnding, target: domain.name, detail: sentence, result: .failed, actor: .server,
+                    now: .now(), in: scope)
+                return try Member.list(in: scope).filter(\.role.isOwner).map(\.user.id)
+            }
+            for owner in owners {
+                await mail?.notify(
+                    userId: owner, subject: "The certificate of \(domain.name) ends soon", sentence,
+                    path: "/organisation/domains/\(domain.id)")
+            }
+        }
+    }
+
     /// Verifies proofs again, the oldest check first.
     /// - Throws: ``StorageError``.
     public func upkeep() async throws {
         // Also for what ended elsewhere: accounts and organisations that are removed, tunnels that are given up.
         try await load()
+        try await alert()
         guard let lookup else { return }
         let before = Timestamp(milliseconds: Timestamp.now().milliseconds - Self.recheck)
         let due = try await database.read { try Domain.due(before: before, limit: Self.perRound, in: $0) }
         for domain in due {
             try Task.checkCancellation()
             let problem: String?
+            var note: String?
             switch await lookup.proof(domain.proof, at: domain.proofName) {
-            case .found: problem = nil
+            case .found:
+                problem = nil
+                note = domain.tunnelId == nil ? nil : await lookup.problems(of: domain.name).first
             case .missing(let sentence): problem = sentence
             case .unknown(let sentence):
                 try await database.write { database in
@@ -277,12 +315,12 @@ public struct DomainOperations: Sendable {
                 }
                 continue
             }
-            try await database.write { database in
+            try await database.write { [note] database in
                 let scope = database.tenant(domain.organisationId)
                 let now = Timestamp.now()
                 // It may have been removed while the name server took its time.
                 guard let domain = try Domain.find(named: domain.id, in: scope) else { return }
-                let checked = try domain.checked(problem: problem, now: now, in: scope)
+                let checked = try domain.checked(problem: problem, note: note, now: now, in: scope)
                 if domain.isServed(now: domain.checkedAt ?? now) && !checked.isServed(now: now) {
                     try Audit.record(
                         .domainPaused, target: domain.name, detail: problem ?? "", actor: .server, now: now, in: scope)

@@ -25,6 +25,8 @@ public struct Domain: Sendable, Equatable {
     /// What was wrong at the last check, in words.
     public let problem: String?
     public let tunnelId: String?
+    /// Of which end of the certificate the owners were told: 0 none, 1 a quarter of its lifetime is left, 2 a tenth.
+    public let alerted: Int
 
     init(_ row: Row) throws {
         id = try row.text("id")
@@ -37,6 +39,7 @@ public struct Domain: Sendable, Equatable {
         missingSince = try row.optionalTime("missing_since")
         problem = try row.optionalText("problem")
         tunnelId = try row.optionalText("tunnel_id")
+        alerted = try row.integer("alerted")
     }
 
     /// Whether visitors are let in.
@@ -96,8 +99,9 @@ public struct Domain: Sendable, Equatable {
         let other = try database.across(.sharedNames).first(
             """
             SELECT 1 AS found FROM domains WHERE name = ? AND organisation_id <> ? AND verified_at IS NOT NULL
-            AND (released_at IS NULL OR released_at > ?)
-            """, name, organisation, now.advanced(bySeconds: -reservedSeconds)
+            AND (released_at IS NULL OR released_at > ?) AND (missing_since IS NULL OR missing_since > ?)
+            """, name, organisation, now.advanced(bySeconds: -reservedSeconds),
+            now.advanced(bySeconds: -patience)
         ) { try $0.integer("found") }
         guard other == nil else {
             throw Refusal(
@@ -165,11 +169,22 @@ public struct Domain: Sendable, Equatable {
     // MARK: Changing
 
     /// Stores the result of checking the proof.
-    /// - Parameter problem: nil where the proof is there.
+    /// - Parameters:
+    ///   - problem: nil where the proof is there.
+    ///   - note: what else is wrong, if the proof is there.
     /// - Throws: ``Refusal`` `.domainTaken`; ``StorageError``.
-    public func checked(problem: String?, now: Timestamp, in scope: TenantScope) throws -> Domain {
+    public func checked(
+        problem: String?, note: String? = nil, now: Timestamp, in scope: TenantScope
+    ) throws -> Domain {
         if problem == nil && verifiedAt == nil {
             try Self.checkFree(name, for: organisationId, now: now, in: scope.transaction)
+            // An organisation that has lost its proof for a week loses the name to whoever proves it.
+            try scope.transaction.across(.sharedNames).run(
+                """
+                UPDATE domains SET verified_at = NULL, missing_since = NULL, tunnel_id = NULL,
+                problem = 'Another organisation has verified this name.'
+                WHERE name = ? AND organisation_id <> ? AND verified_at IS NOT NULL AND released_at IS NULL
+                """, name, organisationId)
         }
         let verified = problem == nil ? verifiedAt ?? now : verifiedAt
         let missing = problem == nil || verifiedAt == nil ? nil : missingSince ?? now
@@ -177,7 +192,7 @@ public struct Domain: Sendable, Equatable {
             """
             UPDATE domains SET checked_at = ?, problem = ?, verified_at = ?, missing_since = ?
             WHERE organisation_id = :organisation AND id = ?
-            """, now, problem, verified, missing, id)
+            """, now, problem ?? note, verified, missing, id)
         return try Self.find(named: id, in: scope) ?? self
     }
 
@@ -186,6 +201,11 @@ public struct Domain: Sendable, Equatable {
         try scope.run(
             "UPDATE domains SET checked_at = ?, problem = ? WHERE organisation_id = :organisation AND id = ?", now,
             problem, id)
+    }
+
+    /// Stores of which end of the certificate the owners were told.
+    public func alerted(_ level: Int, in scope: TenantScope) throws {
+        try scope.run("UPDATE domains SET alerted = ? WHERE organisation_id = :organisation AND id = ?", level, id)
     }
 
     public func route(to tunnelId: String?, in scope: TenantScope) throws -> Domain {

@@ -4,7 +4,8 @@ import Model
 extension StorageFeature {
     /// Organisations' own host names for their tunnels.
     static let domains = StorageFeature(
-        name: "domains", tenantTables: ["domains"], migrations: [.domains], permissions: [.domainRead, .domainManage],
+        name: "domains", tenantTables: ["domains"], migrations: [.domains, .domainAlerts],
+        permissions: [.domainRead, .domainManage],
         limits: [.customDomains],
         clearAway: { _, database in
             try Domain.clearAway(now: .now(), in: database)
@@ -39,6 +40,11 @@ extension Migration {
             """)
 }
 
+extension Migration {
+    static let domainAlerts = Migration(
+        number: 15, script: "ALTER TABLE domains ADD COLUMN alerted INTEGER NOT NULL DEFAULT 0;")
+}
+
 extension PermissionKey {
     public static let domainRead = PermissionKey(
         "domain:read", "see the organisation's domains", [.owner, .admin, .support, .member])
@@ -55,6 +61,7 @@ extension AuditAction {
     public static let domainAdded = AuditAction("domain.added")
     public static let domainVerified = AuditAction("domain.verified")
     public static let domainRouted = AuditAction("domain.routed")
+    public static let domainCertificateEnding = AuditAction("domain.certificate_ending")
     public static let domainPaused = AuditAction("domain.paused")
     public static let domainRemoved = AuditAction("domain.removed")
 }

@@ -10,6 +10,8 @@ struct DomainResources: Sendable {
     let publicURL: String?
     /// The names of the server's own certificate.
     let names: [String]
+    /// Where `_acme-challenge` of a domain must lead; nil where no such record is needed.
+    let challengeTarget: (@Sendable (String) -> String)?
 
     /// The server's own host, the target of domains' CNAME records.
     func host(_ request: Request) -> String {
@@ -40,10 +42,15 @@ struct DomainResources: Sendable {
             records: [
                 .init(type: "TXT", name: domain.proofName, value: domain.proof),
                 .init(type: "CNAME", name: domain.name, value: host(request)),
-            ], tunnel: one.tunnel?.name, tlsMode: one.tunnel.map { _ in passesThrough ? "passthrough" : "termination" },
+            ]
+                + (challengeTarget.map {
+                    [.init(type: "CNAME", name: "_acme-challenge.\(domain.name)", value: $0(domain.name))]
+                } ?? []), tunnel: one.tunnel?.name,
+            tlsMode: one.tunnel.map { _ in passesThrough ? "passthrough" : "termination" },
             tlsStatus: passesThrough ? "none" : one.certificate?.state ?? "none",
             tlsNotAfter: one.certificate?.notAfter.map { Timestamp(milliseconds: Int64($0) * 1000).iso },
-            tlsLastError: one.certificate?.problem ?? domain.problem, createdAt: domain.createdAt.iso,
+            tlsLastError: domain.verifiedAt == nil
+                ? domain.problem : one.certificate?.problem ?? domain.problem, createdAt: domain.createdAt.iso,
             verifiedAt: domain.verifiedAt?.iso, checkedAt: domain.checkedAt?.iso)
     }
 }

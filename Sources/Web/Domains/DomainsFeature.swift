@@ -1,6 +1,7 @@
 import Model
 import Operations
 import Storage
+import Telemetry
 import Wire
 
 extension WebFeature {
@@ -14,9 +15,17 @@ extension WebFeature {
         exports: [
             .once("domain") { scope in try Domain.list(in: scope).map(ExportedDomain.init) }
         ],
+        metrics: { services, out in
+            for (state, count) in (services.parts.domainCertificates?.counts() ?? [:]).sorted(by: { $0.key < $1.key }) {
+                out.gauge(
+                    "postern_domain_certificates", "Certificates of domains by state.", Double(count),
+                    labels: [("state", state)])
+            }
+        },
         routes: { services, routes in
             let resources = DomainResources(
-                publicURL: services.configuration.accounts.publicURL, names: services.configuration.names)
+                publicURL: services.configuration.accounts.publicURL, names: services.configuration.names,
+                challengeTarget: services.parts.challengeTarget)
             DomainRoutes(domains: services.domains, resources: resources).add(to: routes)
             DomainPages(domains: services.domains, tunnels: services.tunnels, resources: resources).add(to: routes)
         })

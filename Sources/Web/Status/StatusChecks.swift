@@ -1,6 +1,7 @@
 import Database
 import Glibc
 import NIOCore
+import Operations
 import Relay
 import Storage
 import Synchronization
@@ -72,7 +73,7 @@ final class StatusChecks: Sendable {
             if let known = self.fresh { return known }
             let components = [
                 await self.database(), await self.relay(), self.certificate(), self.acme(), self.disk(),
-                self.backups(), self.tunnels(),
+                self.backups(), self.tunnels(), self.domains(),
             ].compactMap { $0 }
             let report = StatusReport(components: components, checkedAt: .now)
             self.last.withLock { $0 = report }
@@ -88,6 +89,16 @@ final class StatusChecks: Sendable {
     private func tunnels() -> Component? {
         let metrics = parts.metrics.tunnels
         return parts.tunnelCertificate()?.component(tunnels: metrics.tunnels.value, now: time(nil))
+    }
+
+    /// The certificates of domains. Nil if there are none. The page is public: it names none of them.
+    private func domains() -> Component? {
+        guard let counts = parts.domainCertificates?.counts(), !counts.isEmpty else { return nil }
+        let all = counts.values.reduce(0, +)
+        let bad = counts["failed", default: 0] + counts["ending", default: 0]
+        guard bad > 0 else { return Component("domains", .ok, "\(all) certificates of domains.") }
+        return Component(
+            "domains", .warning, "\(bad) of \(all) certificates of domains need attention; 'All domains' names them.")
     }
 
     private func database() async -> Component {

@@ -2,7 +2,7 @@ extension Settings {
     /// Tunnels of people's machines.
     static let tunnelsGroup: [any AnyTypedSetting] = [
         tunnelDomain, tunnelCertificate, tunnelKey, tunnelACME, tunnelDNSHook, tunnelDNS, tunnelPorts,
-        tunnelPortAddress, tunnelMemoryMiB, abuseContact, dnsResolver,
+        tunnelPortAddress, tunnelMemoryMiB, abuseContact, dnsResolver, domainChallenge,
     ]
 
     static let tunnelDomain = TypedSetting.optionalText(
@@ -33,12 +33,22 @@ extension Settings {
     static let tunnelMemoryMiB = TypedSetting.number(
         "tunnel-memory-mib", 16...1_000_000, standard: 256,
         "Memory limit for the connections of all tunnels together, in MiB.")
+    static let domainChallenge = TypedSetting<DomainChallenge>.choice(
+        "domain-challenge", standard: .same,
+        "How certificates of organisations' domains are validated: as acme-challenge says, or by dns-01 with a CNAME record that each domain's owner sets; dns-01 needs tunnel-acme."
+    )
     static let dnsResolver = TypedSetting.address(
         "dns-resolver", standard: "off",
         "Name server for checking organisations' domains, as in 192.0.2.53:53; off uses the system's.")
     static let abuseContact = TypedSetting.optionalText(
         "abuse-contact", .text,
         "Mail address for reports about tunnels; used in the report link of every error page.")
+}
+
+/// How domains of organisations are validated.
+enum DomainChallenge: String, Sendable, CaseIterable {
+    case same
+    case dns = "dns-01"
 }
 
 /// How proofs for the tunnel domain's certificate are added to DNS.
