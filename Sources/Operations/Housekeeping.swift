@@ -24,6 +24,7 @@ public struct Housekeeping: Service {
     private let machines: MachineOperations?
     private let domains: DomainOperations?
     private let access: AccessOperations?
+    private let mail: AccountMail?
     private let historyDays: Int
     public let logger: Logger
     /// A failing database is logged at intervals, not for each of the two checks per second.
@@ -32,10 +33,12 @@ public struct Housekeeping: Service {
     /// - Parameter historyDays: how long ended share sessions are kept. 0 keeps them without limit.
     public init(
         database: Database, relay: RelayServer, tunnels: TunnelOperations?, machines: MachineOperations?,
-        domains: DomainOperations? = nil, access: AccessOperations? = nil, historyDays: Int, logger: Logger
+        domains: DomainOperations? = nil, access: AccessOperations? = nil,
+        mail: AccountMail? = nil, historyDays: Int, logger: Logger
     ) {
         self.domains = domains
         self.access = access
+        self.mail = mail
         self.machines = machines
         self.tunnels = tunnels
         self.database = database
@@ -98,13 +101,23 @@ public struct Housekeeping: Service {
     private func meter() async {
         var round = 0
         var last = Timestamp.now()
+        await watchTunnels()
         while !Task.isCancelled {
             let pausedSince = Timestamp.now()
             try? await Task.sleep(for: Self.meterPause)
             await writeUsage(pausedSince: pausedSince)
             last = await revokeExpired(since: last)
             round += 1
-            if round % Self.roundsBetweenClearing == 0 { await clearAway() }
+            if round % Self.roundsBetweenClearing == 0 {
+                await clearAway()
+                await watchTunnels()
+            }
+        }
+    }
+
+    private func watchTunnels() async {
+        do { try await tunnels?.watch(mail) } catch {
+            logger.error("cannot compare tunnels with their last week", metadata: ["error": "\(error)"])
         }
     }
 

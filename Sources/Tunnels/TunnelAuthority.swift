@@ -72,8 +72,11 @@ public struct TunnelTotals: Sendable, Equatable {
     public var requests: Int
     public var bytes: Int
     public var connections: Int
+    /// Requests that failed: statuses from 500 on.
+    public var errors: Int
 
-    public init(requests: Int, bytes: Int, connections: Int) {
+    public init(requests: Int, bytes: Int, connections: Int, errors: Int = 0) {
+        self.errors = errors
         self.requests = requests
         self.bytes = bytes
         self.connections = connections
@@ -83,7 +86,7 @@ public struct TunnelTotals: Sendable, Equatable {
     func atLeast(_ other: TunnelTotals) -> TunnelTotals {
         TunnelTotals(
             requests: max(requests, other.requests), bytes: max(bytes, other.bytes),
-            connections: max(connections, other.connections))
+            connections: max(connections, other.connections), errors: max(errors, other.errors))
     }
 }
 

@@ -102,6 +102,7 @@ public struct WebServer: Service {
         recorder = AvailabilityRecorder(board: board, database: database, logger: parts.logger)
         upkeep = Housekeeping(
             database: database, relay: relay, tunnels: tunnels, machines: machines, domains: domains, access: access,
+            mail: mail,
             historyDays: configuration.historyDays,
             logger: parts.logger)
         let routes = Routes(

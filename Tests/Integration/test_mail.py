@@ -173,6 +173,32 @@ def test_whoever_invites_has_proved_an_address(make_server, box):
     assert root.call("POST", f"/organisations/{own['id']}/invitations", {"role": "member"})[0] == 201
 
 
+def test_an_unusual_tunnel_is_reported_to_its_owner(make_server, box):
+    """A week of 100 requests an hour with 1 % of errors, and then an hour in which half of them fail."""
+    import sqlite3
+    import time
+    server = serve(make_server, box, "--tunnel-domain", "t.test", tls=True)
+    ana = Person(server, "ana")
+    prove(box, ana, "ana@box.test")
+    status, tunnel = ana.call("POST", "/tunnels", {"kind": "http", "name": "demo"})
+    assert status == 201, tunnel
+    server.stop()
+    hour = int(time.time() // 3600)
+    with sqlite3.connect(f"{server.state}/postern.db") as database:
+        database.executemany("INSERT INTO tunnel_hours (organisation_id, tunnel_id, hour, requests, errors) VALUES (?, ?, ?, ?, ?)",
+                             [(ana.id, tunnel["id"], hour - ago, 100, 50 if ago == 1 else 1) for ago in range(1, 170)])
+    server.start()
+    wait_for(lambda: box.mails, "the mail")
+    mail = box.mails[-1][3]
+    assert "demo" in mail["Subject"] and "50 % of its 100 requests in an hour failed" in mail.get_content()
+    assert "https://box.test/organisation/tunnels" in mail.get_content()
+    # Once, and it is in the audit log.
+    server.restart()
+    done = subprocess.run([POSTERN, "audit", "list", "--organisation", "ana", "--action", "tunnel.unusual", "--state", server.state],
+                          capture_output=True, text=True)
+    assert done.stdout.count("tunnel.unusual") == 1 and len(box.mails) == 1, done
+
+
 def test_an_invitation_goes_to_its_address_and_is_for_nobody_else(make_server, box):
     server = serve(make_server, box)
     ana, ben = Person(server, "ana"), Person(server, "ben")

@@ -115,6 +115,42 @@ import Testing
         #expect(sums.first { $0.unit == .tunnelConnections }?.amount == 1)
     }
 
+    @Test func anHourIsComparedWithTheWeekBeforeIt() {
+        func week(_ hours: Int, _ requests: Int, _ errors: Int = 0) -> [TunnelHour] {
+            (1000 - hours..<1000).map { TunnelHour(hour: $0, requests: requests, errors: errors) }
+        }
+        func unusual(_ requests: Int, _ errors: Int, _ week: [TunnelHour]) -> String? {
+            TunnelHour.unusual(TunnelHour(hour: 1000, requests: requests, errors: errors), week: week)
+        }
+        // Too little is known, too little happens, or it is as always.
+        #expect(unusual(10_000, 0, week(71, 100)) == nil && unusual(10_000, 0, []) == nil)
+        #expect(unusual(99, 99, week(168, 10)) == nil && unusual(200, 10, week(168, 150, 10)) == nil)
+        #expect(unusual(1000, 0, week(168, 400))?.contains("the busiest hour of the week before had 400") == true)
+        #expect(unusual(10, 0, week(168, 400))?.contains("only 10 requests") == true)
+        // An hour without requests belongs to this week: silence is nothing new.
+        #expect(unusual(0, 0, Array(week(168, 400).dropLast(1).dropFirst(1)) + []) == nil)
+        #expect(unusual(150, 30, week(168, 150, 3))?.hasPrefix("20 % of its 150 requests") == true)
+        #expect(unusual(150, 17, week(168, 150, 3)) == nil)
+    }
+
+    @Test func unusualTunnelsAreReportedOnceADay() async throws {
+        let ana = try await temporary.account("ana", .enterprise, now: now)
+        let tunnel = try await claim(ana, name: "demo")
+        var total = TunnelUsage()
+        for hour in 0..<80 {
+            total.requests += hour < 79 ? 100 : 1000
+            let (total, now) = (total, now.advanced(bySeconds: Int64(hour) * 3600))
+            try await database.write { try UsageLedger.settleTunnels([tunnel.id: total], now: now, in: $0) }
+        }
+        func take(_ hour: Int64) async throws -> [String] {
+            let now = now.advanced(bySeconds: hour * 3600)
+            return try await database.write { try TunnelHour.takeUnusual(now: now, in: $0).map(\.sentence) }
+        }
+        #expect(try await take(79).isEmpty)
+        #expect(try await take(80).count == 1)
+        #expect(try await take(80).isEmpty)
+    }
+
     @Test func whatNoCommandServesAnyMoreIsReleasedAndWhatWasChosenStays() async throws {
         let ana = try await temporary.account("ana", .enterprise, now: now)
         let kept = try await claim(ana, name: "demo"), random = try await claim(ana)

@@ -207,13 +207,15 @@ struct DatabaseLinkSession: LinkSession {
 
 extension TunnelTotals {
     init(_ usage: TunnelUsage) {
-        self.init(requests: usage.requests, bytes: usage.bytes, connections: usage.connections)
+        self.init(
+            requests: usage.requests, bytes: usage.bytes, connections: usage.connections, errors: usage.errors)
     }
 }
 
 extension TunnelUsage {
     public init(_ totals: TunnelTotals) {
-        self.init(requests: totals.requests, bytes: totals.bytes, connections: totals.connections)
+        self.init(
+            requests: totals.requests, bytes: totals.bytes, connections: totals.connections, errors: totals.errors)
     }
 }
 

@@ -246,6 +246,28 @@ public struct TunnelOperations: Sendable {
 
     // MARK: Upkeep
 
+    /// Tells owners of tunnels whose request rate or share of errors left the range of the week before.
+    /// - Throws: ``StorageError``.
+    public func watch(_ mail: AccountMail?) async throws {
+        let found = try await database.write { database in
+            let now = Timestamp.now()
+            let found = try TunnelHour.takeUnusual(now: now, in: database)
+            for (tunnel, sentence) in found {
+                try Audit.record(
+                    .tunnelUnusual, target: tunnel.id, detail: "\(tunnel.place): \(sentence)", result: .failed,
+                    actor: .server,
+                    now: now, in: database.tenant(tunnel.organisationId))
+            }
+            return found
+        }
+        for (tunnel, sentence) in found {
+            guard let owner = tunnel.userId else { continue }
+            await mail?.notify(
+                userId: owner, subject: "Your tunnel \(tunnel.place) is unusually used", sentence,
+                path: "/organisation/tunnels")
+        }
+    }
+
     private func know(_ tunnel: Tunnel) {
         guard let name = tunnel.name else { return }
         server.know(

@@ -51,7 +51,7 @@ public struct Tunnel: Sendable, Equatable {
         label = try row.optionalText("label")
         usage = TunnelUsage(
             requests: try row.integer("requests"), bytes: try row.integer("bytes"),
-            connections: try row.integer("connections"))
+            connections: try row.integer("connections"), errors: try row.integer("errors"))
     }
 
     // MARK: Looking
@@ -195,8 +195,11 @@ public struct TunnelUsage: Sendable, Equatable {
     /// Both directions, as counted on the visitor's side without TLS.
     public var bytes: Int
     public var connections: Int
+    /// Requests that failed: statuses from 500 on.
+    public var errors: Int
 
-    public init(requests: Int = 0, bytes: Int = 0, connections: Int = 0) {
+    public init(requests: Int = 0, bytes: Int = 0, connections: Int = 0, errors: Int = 0) {
+        self.errors = errors
         self.requests = requests
         self.bytes = bytes
         self.connections = connections

@@ -13,9 +13,15 @@ extension UsageLedger {
             guard let tunnel = found, total != tunnel.usage else { continue }
             let settled = tunnel.usage
             try database.across(.upkeep).run(
-                "UPDATE tunnels SET requests = ?, bytes = ?, connections = ? WHERE id = ?",
+                "UPDATE tunnels SET requests = ?, bytes = ?, connections = ?, errors = ? WHERE id = ?",
                 max(total.requests, settled.requests), max(total.bytes, settled.bytes),
-                max(total.connections, settled.connections), id)
+                max(total.connections, settled.connections), max(total.errors, settled.errors), id)
+            let (requests, errors) = (total.requests - settled.requests, total.errors - settled.errors)
+            if requests > 0 || errors > 0 {
+                try TunnelHour.add(
+                    id, requests: max(0, requests), errors: max(0, errors), now: now,
+                    in: database.tenant(tunnel.organisationId))
+            }
             var sum = sums[tunnel.organisationId] ?? TunnelUsage()
             sum.requests += max(0, total.requests - settled.requests)
             sum.bytes += max(0, total.bytes - settled.bytes)

@@ -4,7 +4,7 @@ import Model
 extension StorageFeature {
     /// Names and ports that lead to a machine behind a link.
     static let tunnels = StorageFeature(
-        name: "tunnels", tenantTables: ["tunnels"], migrations: [.tunnels],
+        name: "tunnels", tenantTables: ["tunnels", "tunnel_hours"], migrations: [.tunnels, .tunnelHours],
         permissions: [.tunnelCreate, .tunnelRead, .tunnelManage], limits: [.tunnels, .connections],
         endAccount: { userId, now, database in
             // Also those of other organisations. An account's own tunnels are deleted with it.
@@ -16,7 +16,8 @@ extension StorageFeature {
             }
         },
         clearAway: { cutoffs, database in
-            try database.across(.upkeep).run(
+            try TunnelHour.clearAway(now: .now(), in: database)
+            return try database.across(.upkeep).run(
                 "DELETE FROM tunnels WHERE id IN (SELECT id FROM tunnels WHERE released_at < ? LIMIT ?)",
                 cutoffs.names, batch)
         })

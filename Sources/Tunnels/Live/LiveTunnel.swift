@@ -147,6 +147,9 @@ final class LiveTunnel {
         metrics.requests.add()
     }
 
+    /// A request has failed, by its status.
+    func countError() { count { $0.errors.add(1) } }
+
     /// A request has ended.
     func answered(_ request: TunnelRequest) {
         guard options.reportsRequests == true else { return }
@@ -252,7 +255,7 @@ struct TunnelEnded: Sendable {}
 
 /// The traffic of one tunnel, counted in memory that survives a killed process.
 struct TunnelCounters {
-    let requests, bytes, connections: KeptCounters.Counter
+    let requests, bytes, connections, errors: KeptCounters.Counter
     private let file: KeptCounters
 
     init(_ id: String, in file: KeptCounters, from totals: TunnelTotals) {
@@ -260,14 +263,16 @@ struct TunnelCounters {
         requests = file.open("\(id) r", from: totals.requests)
         bytes = file.open("\(id) b", from: totals.bytes)
         connections = file.open("\(id) c", from: totals.connections)
+        errors = file.open("\(id) e", from: totals.errors)
     }
 
     var totals: TunnelTotals {
-        TunnelTotals(requests: requests.value, bytes: bytes.value, connections: connections.value)
+        TunnelTotals(
+            requests: requests.value, bytes: bytes.value, connections: connections.value, errors: errors.value)
     }
 
     /// The counts are stored elsewhere.
-    func close() { for counter in [requests, bytes, connections] { file.close(counter.place) } }
+    func close() { for counter in [requests, bytes, connections, errors] { file.close(counter.place) } }
 }
 
 extension TunnelTotals {
@@ -283,6 +288,7 @@ extension TunnelTotals {
             case "r": totals.requests = value
             case "b": totals.bytes = value
             case "c": totals.connections = value
+            case "e": totals.errors = value
             default: continue
             }
             found[String(parts[0])] = totals

@@ -172,6 +172,7 @@ final class Exchange {
     }
 
     private func report(status: Int) {
+        if status >= 500 { tunnel.countError() }
         let path = head.target.prefix { $0 != "?" }
         let now = timeNow()
         let took = Int((NIODeadline.now() - startedAt).nanoseconds / 1_000_000)
