@@ -78,8 +78,8 @@ public struct Housekeeping: Service {
     private func prove(_ domains: DomainOperations) async {
         while !Task.isCancelled {
             do {
-                try await Task.sleep(for: Self.meterPause)
                 try await domains.upkeep()
+                try await Task.sleep(for: Self.meterPause)
             } catch is CancellationError { return } catch {
                 logger.error("cannot verify domains", metadata: ["error": "\(error)"])
             }
@@ -110,6 +110,9 @@ public struct Housekeeping: Service {
             round += 1
             if round % Self.roundsBetweenClearing == 0 {
                 await clearAway()
+                do { try await access?.load() } catch {
+                    logger.error("cannot load access policies", metadata: ["error": "\(error)"])
+                }
                 await watchTunnels()
             }
         }

@@ -55,6 +55,7 @@ public final class TunnelServer: Sendable {
     let connections: ConnectionCounter
     let state = Mutex(State())
     let members = MemberSessions()
+    let identities = MemberIdentities()
     /// The port of the HTTPS listener.
     private let httpsPort = Atomic<Int>(443)
     private let budgets = Mutex<[String: CreditBudget]>([:])

@@ -111,7 +111,14 @@ def test_only_browsers_are_sent_to_the_sign_in(edge, ana, tunnels, services):
         assert code(get(edge, tunnel.host, "/", method, headers=headers)) == "SIGN-IN", (method, headers)
     assert not service.requests
     signed = sign_in(edge, ana, tunnel.host)
-    body = get(edge, tunnel.host, "/x", headers={"Cookie": f"a=1; {signed['Cookie']}; b=2", "X-Postern-User": "root"})[2]
+    body = get(edge, tunnel.host, "/x", headers={
+        "Cookie": f"a=1; {signed['Cookie']}; b=2", "X-Postern-User": "root", "X-Postern-Identity": "root"})[2]
+    token = re.search(rb"X-Postern-Identity: (\S+)", body).group(1).decode()
+    status, keys = edge.call("GET", "/.well-known/jwks.json")
+    assert status == 200
+    claims = jwt.decode(token, jwk.KeySet.import_key_set(keys), algorithms=["EdDSA", "Ed25519"]).claims
+    assert claims["name"] == "ana" and claims["sub"] == ana.id and claims["org"] == ana.id and claims["aud"] == tunnel.host
+    assert claims["iss"] == f"https://box.test:{edge.port}" and 0 < claims["exp"] - time.time() <= 61
     assert b"X-Postern-User: ana\r\n" in body + b"\r\n" and b"root" not in body and b"Cookie: a=1; b=2" in body
 
 

@@ -199,6 +199,39 @@ def test_an_unusual_tunnel_is_reported_to_its_owner(make_server, box):
     assert done.stdout.count("tunnel.unusual") == 1 and len(box.mails) == 1, done
 
 
+def test_owners_hear_of_a_certificate_that_is_not_renewed(make_server, box, tmp_path):
+    """A twentieth of the lifetime is left, and the authority does not respond: one mail, the log, the status page."""
+    import sqlite3
+    import time
+    from pathlib import Path
+    server = serve(make_server, box, "--tunnel-domain", "t.test", "--acme-agree", "yes", "--acme-directory", "https://127.0.0.1:1/", tls=True)
+    ana = Person(server, "ana")
+    prove(box, ana, "ana@box.test")
+    status, tunnel = ana.call("POST", "/tunnels", {"kind": "http", "name": "demo"})
+    assert status == 201, tunnel
+    server.stop()
+    now = int(time.time() * 1000)
+    with sqlite3.connect(f"{server.state}/postern.db") as database:
+        database.execute(
+            "INSERT INTO domains (id, organisation_id, user_id, name, proof, created_at, verified_at, checked_at, tunnel_id)"
+            " VALUES ('d', ?, ?, 'app.example.test', 'p', ?, ?, ?, ?)", (ana.id, ana.id, now, now, now, tunnel["id"]))
+    pair = tmp_path / "pair"
+    pair.mkdir()
+    make_pair(pair, "app.example.test", days=100, since=95)
+    directory = Path(server.state) / "domains/app.example.test"
+    directory.mkdir(parents=True)
+    (directory / "certificate.pem").write_text((pair / "cert.pem").read_text() + (pair / "key.pem").read_text())
+    server.start()
+    wait_for(lambda: box.mails, lambda: server.log.read_text()[-2000:])
+    mail = box.mails[-1][3]
+    assert mail["Subject"] == "The certificate of app.example.test ends soon" and "was not renewed" in mail.get_content()
+    wait_for(lambda: "certificate of a domain expires soon" in server.log.read_text(), lambda: server.log.read_text()[-2000:])
+    wait_for(lambda: any(one["name"] == "domains" and "1 of 1 certificates" in one["message"]
+                         for one in server.call("GET", "/ready")[1]["components"]), lambda: server.call("GET", "/ready"))
+    server.restart()
+    assert server.call("GET", "/health")[0] == 200 and len(box.mails) == 1
+
+
 def test_an_invitation_goes_to_its_address_and_is_for_nobody_else(make_server, box):
     server = serve(make_server, box)
     ana, ben = Person(server, "ana"), Person(server, "ben")

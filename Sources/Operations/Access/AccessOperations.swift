@@ -16,8 +16,11 @@ public struct AccessOperations: Sendable {
     private let database: Database
     private let server: TunnelServer
     private let logger: Logger
+    private let publicURL: String?
 
-    public init(database: Database, server: TunnelServer, logger: Logger) {
+    /// - Parameter publicURL: the server's own address, as services know it.
+    public init(database: Database, server: TunnelServer, publicURL: String?, logger: Logger) {
+        self.publicURL = publicURL
         self.database = database
         self.server = server
         self.logger = logger
@@ -208,9 +211,10 @@ public struct AccessOperations: Sendable {
 
     // MARK: Upkeep
 
-    /// Gives all policies to the edge.
+    /// Gives all policies to the edge, and the key that signs members' identities.
     /// - Throws: ``StorageError``.
     public func load() async throws {
+        try await loadKey()
         try await database.write(essential: true) { database in
             var tunnels: [String: CompiledPolicy] = [:]
             var domains: [String: CompiledPolicy] = [:]
@@ -224,6 +228,21 @@ public struct AccessOperations: Sendable {
             // Here, where one transaction follows the other: older policies never come after newer ones.
             server.apply(tunnels: tunnels, domains: domains)
         }
+    }
+
+    /// The keys rotate: called from time to time.
+    private func loadKey() async throws {
+        let issuer = publicURL ?? ""
+        let signer = try await database.write(essential: true) {
+            try IdentityKeys.signer(issuer: issuer, now: .now(), in: $0)
+        }
+        if let signer { server.use(signer) }
+    }
+
+    /// The public keys of members' identities, by their ids.
+    /// - Throws: ``StorageError``.
+    public func publicKeys() async throws -> [(id: String, bytes: [UInt8])] {
+        try await database.read { try IdentityKeys.publicKeys(now: .now(), in: $0) }
     }
 
     private func compiled(_ stored: StoredPolicy) -> CompiledPolicy {

@@ -11,6 +11,8 @@ struct RequestForwarding {
         var host: String
         /// The member who has signed in, for the service.
         var member: String?
+        /// The same, signed.
+        var identity: String?
         /// The addresses that trusted proxies have forwarded, in order. Empty if the visitor is connected directly.
         var forwardedFor: [String] = []
     }
@@ -100,6 +102,7 @@ struct RequestForwarding {
             "X-Forwarded-For: \(chain)\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: \(visitor.host)\r\n")
         headBytes.writeString("Forwarded: for=\(node);host=\(visitor.host);proto=https\r\n")
         if let member = visitor.member { headBytes.writeString("X-Postern-User: \(member)\r\n") }
+        if let identity = visitor.identity { headBytes.writeString("X-Postern-Identity: \(identity)\r\n") }
     }
 
     /// Extracts the request's content from the visitor's bytes, in the form that the service gets.

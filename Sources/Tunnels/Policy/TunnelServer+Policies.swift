@@ -41,6 +41,9 @@ extension TunnelServer {
         return "https://\(host)\(portSuffix)\(MemberGate.callbackPath)?code=\(code)&state=\(state)"
     }
 
+    /// Signs members' identities for services from now on.
+    public func use(_ signer: IdentitySigner) { identities.use(signer) }
+
     /// Members with a sign-in on some private tunnel, for checking them again.
     public var signedInMembers: [EdgeMember] { members.members }
 

@@ -46,7 +46,10 @@ final class Exchange {
         host = head.host ?? ""
         var name = RequestForwarding.Visitor(address: visitor.visitor.address, host: host)
         if visitor.visitor.isTrustedProxy { name.forwardedFor = head.block.values(.xForwardedFor) }
-        name.member = member?.username
+        if let member {
+            name.member = member.username
+            name.identity = visitor.server.identities.token(for: member, host: host)
+        }
         request = RequestForwarding(
             head, from: name, hostHeader: tunnel.options.hostHeader,
             dropsAuthorization: head.sendsPassword && gates.contains(where: \.rules.wantsPassword),

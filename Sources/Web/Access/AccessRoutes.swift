@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import Model
 import Operations
 import Storage
 import Wire
@@ -9,8 +10,20 @@ struct AccessRoutes: Sendable {
     let access: AccessOperations
 
     func add(to routes: Routes) {
+        routes.open(
+            .get, "/.well-known/jwks.json", limit: .none,
+            about: RouteText(
+                "The keys that sign X-Postern-Identity for services of private tunnels (RFC 7517)",
+                .ok(KeySet.self, "A JSON Web Key Set.")), use: keys)
         add("/tunnels/:id/policy", "a tunnel", to: routes, .credential, .credential) { .tunnel($0) }
         add("/domains/:id/policy", "a domain", to: routes, .member(.domainRead), .member(.domainManage)) { .domain($0) }
+    }
+
+    @Sendable private func keys(_ request: Request, _ context: WebContext) async throws -> Response {
+        let keys = try await access.publicKeys().map { KeySet.Key(kid: $0.id, x: Base64.url($0.bytes)) }
+        var response = Response.json(KeySet(keys: keys))
+        response.headers[.cacheControl] = "public, max-age=3600"
+        return response
     }
 
     private func add(
@@ -43,4 +56,26 @@ struct AccessRoutes: Sendable {
             return .done
         }
     }
+}
+
+/// RFC 7517, with keys of RFC 8037.
+struct KeySet: Encodable, Described {
+    struct Key: Encodable {
+        let kty = "OKP", crv = "Ed25519", use = "sig", alg = "EdDSA", kid: String
+        let x: String
+    }
+
+    let keys: [Key]
+
+    static let schema = Schema.named(
+        "KeySet",
+        [
+            .field(
+                "keys",
+                .list(
+                    .object([
+                        .field("kty", .string), .field("crv", .string), .field("use", .string), .field("alg", .string),
+                        .field("kid", .string), .field("x", .string),
+                    ])))
+        ])
 }
