@@ -89,7 +89,8 @@ public struct WebServer: Service {
             database: database, server: tunnels.server, lookup: parts.lookup, certificates: parts.domainCertificates,
             mail: mail)
         access = AccessOperations(
-            database: database, server: tunnels.server, publicURL: configuration.accounts.publicURL, logger: parts.logger)
+            database: database, server: tunnels.server, publicURL: configuration.accounts.publicURL,
+            logger: parts.logger)
         // RFC 9110, section 9.1: HEAD is supported wherever GET is.
         let router = Router(context: WebContext.self, options: .autoGenerateHeadEndpoints)
         table = RouteTable()

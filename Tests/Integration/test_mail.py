@@ -226,7 +226,7 @@ def test_owners_hear_of_a_certificate_that_is_not_renewed(make_server, box, tmp_
     mail = box.mails[-1][3]
     assert mail["Subject"] == "The certificate of app.example.test ends soon" and "was not renewed" in mail.get_content()
     wait_for(lambda: "certificate of a domain expires soon" in server.log.read_text(), lambda: server.log.read_text()[-2000:])
-    wait_for(lambda: any(one["name"] == "domains" and "1 of 1 certificates" in one["message"]
+    wait_for(lambda: any(one["name"] == "domains" and "1 of 1 certificates" in one["text"]
                          for one in server.call("GET", "/ready")[1]["components"]), lambda: server.call("GET", "/ready"))
     server.restart()
     assert server.call("GET", "/health")[0] == 200 and len(box.mails) == 1
