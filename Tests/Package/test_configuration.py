@@ -43,7 +43,7 @@ def test_what_the_unit_forbids_is_said_and_applied(machine, deb):
     status, text = check(machine)
     assert status == 1 and "line 1: postern.service may not write to /srv/safe/backups; run 'sudo postern config apply' to allow it" in text, text
     applied = apply_and_restart(machine)
-    assert "made /srv/safe/backups for the user postern" in applied and "systemctl restart postern" in applied, applied
+    assert "created /srv/safe/backups for the user postern" in applied and "systemctl restart postern" in applied, applied
     assert machine.out("stat", "-c", "%U:%G %a", "/srv/safe/backups") == "postern:postern 700"
     wait_for(lambda: machine.run("sh", "-c", "ls /srv/safe/backups/*.db", check=False).returncode == 0, "a backup there")
 

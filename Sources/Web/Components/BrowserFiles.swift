@@ -10,10 +10,13 @@ public struct BrowserFiles: Sendable {
     public struct File: Sendable {
         public let name: String
         let contentType: String
-        /// Uncompressed, and compressed with gzip.
-        let plain, packed: ByteBuffer
+        /// Compressed with gzip.
+        let packed: ByteBuffer
         /// SHA-256 of the uncompressed file, in hexadecimal. `postern version --web` prints it, so that a guest can compare.
         public let digest: String
+
+        /// Uncompressed, for the rare client that does not take gzip.
+        var plain: ByteBuffer { Gzip.unpacked(packed) ?? ByteBuffer() }
     }
 
     public static let all = BrowserFiles()
@@ -30,7 +33,7 @@ public struct BrowserFiles: Sendable {
             let packed = ByteBuffer(bytes: UnsafeRawBufferPointer(start: file.packed, count: file.packed_count))
             guard let plain = Gzip.unpacked(packed) else { preconditionFailure("\(name) is damaged in the binary") }
             return File(
-                name: name, contentType: Self.contentType(name), plain: plain, packed: packed,
+                name: name, contentType: Self.contentType(name), packed: packed,
                 digest: Hexadecimal.text(SHA256.hash(data: plain.readableBytesView)))
         }
         let summary = files.map { "\($0.name) \($0.digest)\n" }.joined()

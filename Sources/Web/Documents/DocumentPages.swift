@@ -10,7 +10,8 @@ struct DocumentPages: Sendable {
     /// The length of the text around the first match, in characters.
     private static let excerpt = 220
 
-    private let files = DocumentFiles.all
+    /// Unpacked when somebody reads the first page: most servers are idle for days.
+    private var files: DocumentFiles { .all }
 
     func add(to routes: Routes) {
         routes.openPage(.get, "/docs", limit: .none) { request, _ in try show("README", request) }
