@@ -83,8 +83,15 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
 
     /// - Parameter bytes: a field's name in any case.
     static func of(_ bytes: UnsafeRawBufferPointer) -> FieldName {
-        if bytes.count > ourPrefix.utf8CodeUnitCount, isEqual(bytes, ourPrefix, count: ourPrefix.utf8CodeUnitCount) {
+        // CGI and its successors write `-` as `_`: for them, a name with `_` is the same field.
+        if bytes.count > ourPrefix.utf8CodeUnitCount,
+            isEqual(bytes, ourPrefix, count: ourPrefix.utf8CodeUnitCount, takesUnderscores: true)
+        {
             return .ours
+        }
+        for name in [FieldName.forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto] {
+            guard let text = name.text, text.utf8CodeUnitCount == bytes.count else { continue }
+            if isEqual(bytes, text, count: bytes.count, takesUnderscores: true) { return name }
         }
         guard bytes.count < byLength.count else { return .other }
         for name in byLength[bytes.count] {
@@ -94,9 +101,15 @@ public enum FieldName: UInt8, Sendable, CaseIterable {
     }
 
     /// - Parameter text: in lower case.
-    private static func isEqual(_ bytes: UnsafeRawBufferPointer, _ text: StaticString, count: Int) -> Bool {
+    private static func isEqual(
+        _ bytes: UnsafeRawBufferPointer, _ text: StaticString, count: Int, takesUnderscores: Bool = false
+    ) -> Bool {
         let wanted = UnsafeRawBufferPointer(start: text.utf8Start, count: count)
-        for index in 0..<count where lowercased(bytes[index]) != wanted[index] { return false }
+        for index in 0..<count where lowercased(bytes[index]) != wanted[index] {
+            guard takesUnderscores, bytes[index] == UInt8(ascii: "_"), wanted[index] == UInt8(ascii: "-") else {
+                return false
+            }
+        }
         return true
     }
 }

@@ -25,7 +25,7 @@ public final class TunnelServer: Sendable {
         /// By the machine's id.
         var machines: [String: LiveMachine] = [:]
         var takeovers = LinkTakeovers()
-        /// The stored policies by the tunnel's id, and by a domain's name.
+        /// The stored policies by the tunnel's id, and by the domain's id. A name may have rows of several organisations.
         var tunnelPolicies: [String: CompiledPolicy] = [:]
         var domainPolicies: [String: CompiledPolicy] = [:]
         var isStopping = false
@@ -155,7 +155,8 @@ public final class TunnelServer: Sendable {
 
     private static func policies(_ tunnel: String, _ host: String, _ state: borrowing State) -> [CompiledPolicy] {
         guard !state.tunnelPolicies.isEmpty || !state.domainPolicies.isEmpty else { return [] }
-        return [state.tunnelPolicies[tunnel], state.domainPolicies[host]].compactMap { $0 }
+        let domain = state.domains[host].flatMap { state.domainPolicies[$0.domainId] }
+        return [state.tunnelPolicies[tunnel], domain].compactMap { $0 }
     }
 
     /// The stored policies for connections that are passed on unread.
@@ -187,8 +188,26 @@ public final class TunnelServer: Sendable {
         state.withLock { $0.known[name] = tunnel }
     }
 
-    /// Replaces all known hosts with these. The hosts are in lower case.
-    public func route(domains: [String: DomainTarget]) { state.withLock { $0.domains = domains } }
+    /// Replaces all known hosts with these. The hosts are in lower case. Connections to tunnels that lose a host end.
+    public func route(domains: [String: DomainTarget]) {
+        let lost = state.withLock { state in
+            let old = state.domains
+            state.domains = domains
+            let tunnels = Set(old.filter { domains[$0.key] != $0.value }.map(\.value.tunnelId))
+            return tunnels.compactMap { id in state.tunnels[id].map { ($0, Self.numbers(id, state)) } }
+        }
+        for (handle, numbers) in lost { handle.loop.execute { handle.live.value.policyChanged(keeping: numbers) } }
+    }
+
+    /// The versions of all policies that apply to a tunnel, under any of its hosts.
+    static func numbers(_ tunnel: String, _ state: borrowing State) -> Set<Int> {
+        var numbers: Set<Int> = []
+        if let own = state.tunnelPolicies[tunnel] { numbers.insert(own.number) }
+        for target in state.domains.values where target.tunnelId == tunnel {
+            if let policy = state.domainPolicies[target.domainId] { numbers.insert(policy.number) }
+        }
+        return numbers
+    }
 
     public func forget(name: String) { state.withLock { $0.known[name] = nil } }
 
@@ -361,10 +380,12 @@ public final class TunnelServer: Sendable {
 
 /// The tunnel that an organisation's host name leads to.
 public struct DomainTarget: Sendable, Equatable {
+    let domainId: String
     let tunnelName: String
     let tunnelId: String
 
-    public init(tunnelName: String, tunnelId: String) {
+    public init(domainId: String, tunnelName: String, tunnelId: String) {
+        self.domainId = domainId
         self.tunnelName = tunnelName
         self.tunnelId = tunnelId
     }

@@ -84,9 +84,9 @@ def test_a_private_tunnel_in_a_browser(edge, ana, tunnels, services, tmp_path):
         for person, seen in ((ana, "GET /report?day=7 HTTP/1.1"), (ben, "only for members")):
             page = chromium.open(f"{tunnel.url}/report?day=7")
             text = lambda: page.value("document.body?.innerText") or ""
-            wait_for(lambda: "Password" in text(), text)
+            wait_for(lambda: "Password" in text() and page.value("document.readyState") == "complete", text)
             page.value(f"document.getElementById('username').value = '{person.name}'; document.getElementById('password').value = '{PASSWORD}'")
-            page.click("form button")
+            page.value("document.querySelector('form').requestSubmit()")
             wait_for(lambda: seen in text(), text)
             if person is ana:
                 assert page.value("location.href") == f"{tunnel.url}/report?day=7"
@@ -112,7 +112,8 @@ def test_only_browsers_are_sent_to_the_sign_in(edge, ana, tunnels, services):
     assert not service.requests
     signed = sign_in(edge, ana, tunnel.host)
     body = get(edge, tunnel.host, "/x", headers={
-        "Cookie": f"a=1; {signed['Cookie']}; b=2", "X-Postern-User": "root", "X-Postern-Identity": "root"})[2]
+        "Cookie": f"a=1; {signed['Cookie']}; b=2", "X-Postern-User": "root", "X-Postern-Identity": "root", "X_Postern_User": "root",
+        "x_forwarded-for": "root"})[2]
     token = re.search(rb"X-Postern-Identity: (\S+)", body).group(1).decode()
     status, keys = edge.call("GET", "/.well-known/jwks.json")
     assert status == 200
@@ -214,6 +215,8 @@ def test_members_by_name_and_the_end_of_a_membership(edge, ana, tunnels, service
     with pytest.raises(Exception):
         answer.read()
     assert code(get(edge, tunnel.host, headers=inside)) == "SIGN-IN"
+    # The connection that was cut counts no more.
+    wait_for(lambda: edge.call("GET", f"/tunnels/{tunnel.host.split('.')[0]}", token=token)[1]["connections"] == 0, "its place")
     held.set()
     visitor.close()
 
@@ -337,6 +340,41 @@ def test_the_breaker_opens_after_failures_and_tries_again(edge, ana, tunnels, se
     assert [get(edge, tunnel.host)[0] for _ in range(3)] == [200] * 3
 
 
+def test_a_long_answer_neither_keeps_the_breaker_open_nor_opens_it(edge, ana, tunnels, services):
+    """The breaker learns from an answer's head: a stream that goes on for hours, or a visitor that leaves it, says nothing more."""
+    state = {"status": 500}
+    go = threading.Event()
+
+    def answer(service, connection):
+        while True:
+            head, _ = service.head(connection)
+            if head is None:
+                return
+            if "/stream" in head:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nbegin")
+                go.wait(PATIENCE)
+                return
+            connection.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % state["status"])
+
+    tunnel = tunnels(ana.api, "http", str(services(answer).port), "--breaker", "2/1").online()
+    assert [get(edge, tunnel.host)[0] for _ in range(2)] == [500] * 2 and code(get(edge, tunnel.host)) == "BREAKER"
+    state["status"] = 200
+
+    def stream():
+        visitor = Visitor(edge, tunnel.host)
+        visitor.request("GET", "/stream", headers={"Host": tunnel.host})
+        answer = visitor.getresponse()
+        return (visitor, answer) if answer.status == 200 and answer.read(5) == b"begin" else None
+
+    visitor, _ = wait_for(stream, "the breaker to try")
+    assert [get(edge, tunnel.host)[0] for _ in range(3)] == [200] * 3
+    visitor.close()
+    for _ in range(4):
+        stream()[0].close()
+    assert [get(edge, tunnel.host)[0] for _ in range(3)] == [200] * 3
+    go.set()
+
+
 def test_headers_are_set_and_removed(edge, ana, tunnels, services):
     def answer(service, connection):
         while True:
@@ -354,7 +392,8 @@ def test_headers_are_set_and_removed(edge, ana, tunnels, services):
     assert headers["X-Frame-Options"] == "DENY" and "Server" not in headers and headers["X-Old"] == "1"
     for option, value, said in (("--request-header", "Host: x", "cannot be changed"), ("--response-header", "Transfer-Encoding: x", "cannot be changed"),
                                 ("--request-header", "nonsense", "Name: value"), ("--remove-request-header", "X-Postern-User", "cannot be changed"),
-                                ("--request-header", "A b: c", "Name: value"), ("--request-header", "X: a\rb", "control characters")):
+                                ("--request-header", "A b: c", "Name: value"),
+                                ("--response-header", "set-cookie: a=b; Domain=t.test", "cannot be set"), ("--request-header", "X: a\rb", "control characters")):
         done = run(ana.api, "http", "1", option, value)
         assert done.returncode != 0 and said in done.stderr, (value, done)
 

@@ -80,7 +80,9 @@ import Wire
         #expect(table.member(token ?? "", host: "x", now: now) == nil && table.member("x", host: "h", now: now) == nil)
         let end = now.advanced(bySeconds: 59 + MemberTable.sessionSeconds)
         #expect(table.member(token ?? "", host: "h", now: end) == nil)
-        #expect(!table.remove { $0.userId == "2" } && table.remove { $0.userId == "1" })
+        table.remove { $0.userId == "2" }
+        #expect(table.member(token ?? "", host: "h", now: now) == ana)
+        table.remove { $0.userId == "1" }
         #expect(table.member(token ?? "", host: "h", now: now) == nil)
     }
 
@@ -88,13 +90,33 @@ import Wire
         var table = MemberTable()
         let now = Timestamp(milliseconds: 1_000_000)
         var tokens: [String] = []
-        for _ in 0...MemberTable.capacity {
-            let code = table.makeCode(for: ben, host: "h", state: "s", now: now)
+        for number in 0...MemberTable.capacity {
+            let one = EdgeMember(userId: "\(number)", username: "x", organisationId: "o", credentialId: "c")
+            let code = table.makeCode(for: one, host: "h", state: "s", now: now)
             if let token = table.redeem(code, host: "h", state: "s", now: now) { tokens.append(token) }
         }
         #expect(table.members.count <= MemberTable.capacity)
         #expect(table.member(tokens[0], host: "h", now: now) == nil)
-        #expect(table.member(tokens[tokens.count - 1], host: "h", now: now) == ben)
+        #expect(table.member(tokens[tokens.count - 1], host: "h", now: now) != nil)
+    }
+
+    /// One person cannot push others out, and a session ends with the proof that it needs.
+    @Test func sessionsOfOnePersonAreFewAndEndWithTheirProof() {
+        var table = MemberTable()
+        let now = Timestamp(milliseconds: 1_000_000)
+        func enter(_ member: EdgeMember) -> String? {
+            let code = table.makeCode(for: member, host: "h", state: "s", now: now)
+            return table.redeem(code, host: "h", state: "s", now: now)
+        }
+        let first = enter(ana)
+        for _ in 0..<200 { _ = enter(ben) }
+        #expect(table.members.count == MemberTable.perUser + 1)
+        #expect(table.member(first ?? "", host: "h", now: now) == ana)
+        let proved = EdgeMember(
+            userId: "3", username: "cy", organisationId: "o", credentialId: "e", endsAt: now.advanced(bySeconds: 60))
+        let short = enter(proved)
+        #expect(table.member(short ?? "", host: "h", now: now.advanced(bySeconds: 59)) == proved)
+        #expect(table.member(short ?? "", host: "h", now: now.advanced(bySeconds: 60)) == nil)
     }
 
     @Test func pathsToReturnToStayOnTheHost() {

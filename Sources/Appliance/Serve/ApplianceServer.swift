@@ -104,7 +104,9 @@ final class ApplianceServer: Sendable {
             parts.domainCertificates = domains
         }
         parts.lookup = try Self.lookup(
-            configuration, group, keeper == nil ? nil : CertificateProbe(connector), domainCertificates)
+            configuration, group,
+            keeper == nil ? nil : CertificateProbe(Connector(group: group, connectTimeout: .seconds(5))),
+            domainCertificates)
         try await FirstAdministrator.make(database: database, hasher: hasher, configuration, logger: logger)
         let setup = try await SetupLink.offer(database: database, configuration, keepsOlder: true)
         let summary: @Sendable () -> String = { Self.summary(metrics.relay, keeper) }
@@ -144,7 +146,8 @@ final class ApplianceServer: Sendable {
     ) throws -> SignOnOperations.MakeProvider? {
         let allowed = configuration[Settings.organisationIssuers]
         guard allowed != .off else { return nil }
-        let proxy = try Proxy.environment(ProcessInfo.processInfo.environment)
+        // A proxy would resolve names itself, and could not be kept from private addresses.
+        let proxy = allowed == .any ? try Proxy.environment(ProcessInfo.processInfo.environment) : nil
         let onlyPublic: (@Sendable (SocketAddress) -> Bool)? =
             if allowed == .any { nil } else { { @Sendable address in PublicAddresses.contains(address) } }
         let connector = Connector(group: group, proxy: proxy, allows: onlyPublic)

@@ -1,5 +1,6 @@
 import CertificateAuthorities
 import Model
+import NIOCore
 import Operations
 import Outbound
 import TransportSecurity
@@ -44,13 +45,23 @@ struct DomainNames: DomainLookup {
         return [address, issuing, shown].compactMap { $0 }
     }
 
-    /// Compares what a visitor is shown with what this server serves.
+    /// The maximum number of addresses that are probed.
+    private static let probed = 2
+
+    /// Compares what a visitor is shown with what this server serves. Only public addresses and the server's own are
+    /// connected to: whoever owns the domain chooses them.
     private func shown(for name: String) async -> String? {
         guard let probe, let expected = served(name), case .some(let addresses, _) = await lookup.addresses(of: name)
         else {
             return nil
         }
-        for address in addresses {
+        var own: [String] = []
+        if let ownHost, case .some(let here, _) = await lookup.addresses(of: ownHost) { own = here }
+        let allowed = addresses.filter { address in
+            own.contains(address)
+                || (try? SocketAddress(ipAddress: address, port: port)).map(PublicAddresses.contains) ?? false
+        }
+        for address in allowed.prefix(Self.probed) {
             guard let other = await probe.otherCertificate(than: expected, of: name, at: address, port: port) else {
                 continue
             }

@@ -172,14 +172,16 @@ struct ACMEIssuance: Sendable {
             fields.append(#""replaces":"\#(RenewalIdentifier.text(of: replacing))""#)
         }
         let answer: ACMEConnection.Answer
+        var isRenewal = fields.count > 1
         do {
             answer = try await connection.post(directory.newOrder, "{\(fields.joined(separator: ","))}")
         } catch let error as ACMEError where fields.count > 1 && !Self.isUnrelatedToOrder(error) {
             // The certificate was already replaced, or belongs to another account or authority. Retry without the hint.
+            isRenewal = false
             answer = try await connection.post(directory.newOrder, "{\(fields[0])}")
         }
         guard let url = answer.location else { throw ACMEError("unexpected", "the order has no URL") }
-        try await settings.ledger?.order(settings.names, isRenewal: fields.count > 1)
+        try await settings.ledger?.order(settings.names, isRenewal: isRenewal)
         // Each certificate has its own key.
         try files.save(order: url, names: settings.names, directoryURL: settings.directory, key: PrivateKey.generate())
         return (url, try answer.value(ACMEOrder.self))

@@ -59,6 +59,8 @@ public final class ACMEKeeper: Sendable {
     public struct Round: Sendable {
         fileprivate var schedule: RenewalSchedule
         fileprivate var nextRenewalInfo = 0
+        /// The authority takes renewals apart from new orders (RFC 9773).
+        fileprivate var knowsRenewals = false
     }
 
     /// Runs until its task is cancelled.
@@ -96,10 +98,12 @@ public final class ACMEKeeper: Sendable {
         let pair = complete()
         if let pair, now >= round.nextRenewalInfo {
             round.nextRenewalInfo = now + Self.renewalInfoSeconds
-            await consult(about: pair.leaf, &round.schedule, &round.nextRenewalInfo)
+            round.knowsRenewals = await consult(about: pair.leaf, &round.schedule, &round.nextRenewalInfo)
         }
         if files.takeRenewalRequest() { round.schedule.requestNow() }
-        if now >= round.schedule.next(for: Self.lifetime(pair)), await mayOrder(&round.schedule, pair) {
+        if now >= round.schedule.next(for: Self.lifetime(pair)),
+            await mayOrder(&round.schedule, isRenewal: pair != nil && round.knowsRenewals)
+        {
             await attempt(&round.schedule, replacing: pair?.leaf, onServed)
             round.nextRenewalInfo = 0
         }
@@ -114,10 +118,10 @@ public final class ACMEKeeper: Sendable {
     }
 
     /// Whether the authority's limits leave room for an order. If not, the status says why.
-    private func mayOrder(_ schedule: inout RenewalSchedule, _ pair: CertificatePair?) async -> Bool {
+    private func mayOrder(_ schedule: inout RenewalSchedule, isRenewal: Bool) async -> Bool {
         guard let ledger = settings.ledger else { return true }
         for name in settings.names {
-            guard let wait = await ledger.wait(for: name, isRenewal: pair != nil) else { continue }
+            guard let wait = await ledger.wait(for: name, isRenewal: isRenewal) else { continue }
             schedule.postpone(until: wait.until)
             let next = schedule.earliestAttempt
             update {
@@ -178,20 +182,25 @@ public final class ACMEKeeper: Sendable {
 
     /// Asks the authority when the certificate should be renewed (RFC 9773). Without a response, it is renewed when a
     /// third of its lifetime is left.
-    private func consult(about certificate: Certificate, _ schedule: inout RenewalSchedule, _ next: inout Int) async {
+    /// - Returns: whether the authority offers such information.
+    private func consult(
+        about certificate: Certificate, _ schedule: inout RenewalSchedule, _ next: inout Int
+    ) async -> Bool {
         do {
             let trust: TLSContext.Trust = settings.authorities.map { .authorities(file: $0) } ?? .system
             let connection = ACMEConnection(
                 directoryURL: settings.directory, client: client, tls: try TLSContext.client(trust: trust),
                 key: try files.accountKey(), account: nil)
-            guard let base = try await connection.directory().renewalInfo else { return }
+            guard let base = try await connection.directory().renewalInfo else { return false }
             let answer = try await connection.get("\(base)/\(RenewalIdentifier.text(of: certificate))")
             let window = try answer.value(ACMERenewalInfo.self).suggestedWindow
-            guard let start = Self.seconds(window.start), let end = Self.seconds(window.end) else { return }
+            guard let start = Self.seconds(window.start), let end = Self.seconds(window.end) else { return true }
             schedule.suggest(start: start, end: end, random: Double.random(in: 0..<1))
             if let seconds = answer.retryAfter { next = time(nil) + min(max(seconds, 60), 86400) }
+            return true
         } catch {
             logger.debug("acme: no renewal information", metadata: ["error": "\(error)"])
+            return false
         }
     }
 

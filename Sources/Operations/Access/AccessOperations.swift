@@ -158,7 +158,7 @@ public struct AccessOperations: Sendable {
         else {
             throw Refusal(.notFound, "This address is not the start of a sign-in; open the tunnel's address again.")
         }
-        let found = try await database.write { database -> (Member, needsSignOn: Bool) in
+        let found = try await database.write { database -> (Member, needsSignOn: Bool, proofEnd: Timestamp?) in
             guard let tunnel = try Tunnel.findAnywhere(id: id, in: database),
                 let member = try Self.member(caller.user.id, of: tunnel.organisationId, in: database)
             else {
@@ -174,9 +174,14 @@ public struct AccessOperations: Sendable {
                 )
             }
             let scope = database.tenant(tunnel.organisationId)
-            if try Self.needsSignOn(caller, member, in: scope) { return (member, true) }
+            var proofEnd: Timestamp?
+            if let issuer = try SingleSignOn.find(in: scope), issuer.isRequired || issuer.isForTunnels {
+                proofEnd = try SingleSignOn.proofEnd(
+                    signInId: credential, userId: caller.user.id, now: .now(), in: scope)
+                if proofEnd == nil { return (member, true, nil) }
+            }
             try Audit.record(.accessSignedIn, target: host, by: caller, now: .now(), in: scope)
-            return (member, false)
+            return (member, false, proofEnd)
         }
         let member = found.0
         guard !found.needsSignOn else { return .signOn(organisationId: member.organisation.id) }
@@ -184,7 +189,8 @@ public struct AccessOperations: Sendable {
             to: server.admit(
                 EdgeMember(
                     userId: member.user.id, username: member.user.username.lowercased(),
-                    organisationId: member.organisation.id, credentialId: credential), host: host, state: state))
+                    organisationId: member.organisation.id, credentialId: credential, endsAt: found.proofEnd),
+                host: host, state: state))
     }
 
     /// Where a browser goes after it has asked to use a private tunnel.
@@ -192,13 +198,6 @@ public struct AccessOperations: Sendable {
         case go(to: String)
         /// First the member signs on with the organisation's issuer.
         case signOn(organisationId: String)
-    }
-
-    private static func needsSignOn(_ caller: Caller, _ member: Member, in scope: TenantScope) throws -> Bool {
-        guard let issuer = try SingleSignOn.find(in: scope), issuer.isRequired || issuer.isForTunnels else {
-            return false
-        }
-        return try !caller.hasSignedOn(now: .now(), in: scope)
     }
 
     /// The member, unless the account or the organisation is out of use.
@@ -218,11 +217,11 @@ public struct AccessOperations: Sendable {
         try await database.write(essential: true) { database in
             var tunnels: [String: CompiledPolicy] = [:]
             var domains: [String: CompiledPolicy] = [:]
-            for (stored, name) in try StoredPolicy.all(in: database) {
+            for stored in try StoredPolicy.all(in: database) {
                 let compiled = compiled(stored)
                 switch stored.target {
                 case .tunnel(let id): tunnels[id] = compiled
-                case .domain: if let name { domains[name] = compiled }
+                case .domain(let id): domains[id] = compiled
                 }
             }
             // Here, where one transaction follows the other: older policies never come after newer ones.
@@ -262,10 +261,11 @@ public struct AccessOperations: Sendable {
     /// Ends the sign-ins of people who are no longer members, or whose sign-in has ended.
     /// - Throws: ``StorageError``.
     public func upkeep() async throws {
-        let signedIn = server.signedInMembers
+        let signedIn = server.signedInMembers + (await server.visitingMembers())
         guard !signedIn.isEmpty else { return }
         let gone = try await database.read { database in
             try signedIn.filter { one in
+                if let end = one.endsAt, end <= .now() { return true }
                 if try SignIn.find(id: one.credentialId, now: .now(), in: database) == nil { return true }
                 return try Self.member(one.userId, of: one.organisationId, in: database) == nil
             }

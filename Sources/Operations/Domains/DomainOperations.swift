@@ -255,7 +255,11 @@ public struct DomainOperations: Sendable {
             server.route(
                 domains: Dictionary(
                     routed.map {
-                        ($0.domain.name, DomainTarget(tunnelName: $0.tunnelName, tunnelId: $0.domain.tunnelId ?? ""))
+                        (
+                            $0.domain.name,
+                            DomainTarget(
+                                domainId: $0.domain.id, tunnelName: $0.tunnelName, tunnelId: $0.domain.tunnelId ?? "")
+                        )
                     }
                 ) { first, _ in first })
             return (routed.filter(\.endsTLS).map(\.domain.name), generations.next())

@@ -55,28 +55,23 @@ public struct StoredPolicy: Sendable {
             """, Identifier.make(now: now), target.tunnelId, target.domainId, sealed, Int.random(in: 1...Int.max), now)
     }
 
-    /// The policies of all tunnels and domains that exist, for the edge; domains with their names.
-    public static func all(in database: Transaction) throws -> [(policy: StoredPolicy, domainName: String?)] {
+    /// The policies of all tunnels and domains that exist, for the edge.
+    public static func all(in database: Transaction) throws -> [StoredPolicy] {
         let rows = try database.across(.upkeep).rows(
-            """
-            SELECT access_policies.*, domains.name AS domain_name FROM access_policies
-            LEFT JOIN domains ON domains.id = access_policies.domain_id
-            """
+            "SELECT * FROM access_policies"
         ) { row in
             (
                 try row.optionalText("tunnel_id"), try row.optionalText("domain_id"), try row.text("organisation_id"),
-                try row.integer("revision"), try row.blob("sealed"), try row.optionalText("domain_name")
+                try row.integer("revision"), try row.blob("sealed")
             )
         }
-        return rows.compactMap { tunnel, domain, organisation, revision, sealed, name in
+        return rows.compactMap { tunnel, domain, organisation, revision, sealed in
             guard let target = tunnel.map(Target.tunnel) ?? domain.map(Target.domain) else { return nil }
             // The edge refuses everybody where the policy cannot be opened.
             let text = try? Vault.open(sealed, at: place(target), in: database.tenant(organisation))
-            return (
-                StoredPolicy(
-                    target: target, organisationId: organisation, revision: revision,
-                    text: text.map { String(decoding: $0, as: UTF8.self) }), name
-            )
+            return StoredPolicy(
+                target: target, organisationId: organisation, revision: revision,
+                text: text.map { String(decoding: $0, as: UTF8.self) })
         }
     }
 }

@@ -215,6 +215,8 @@ public struct Domain: Sendable, Equatable {
 
     /// Removes the domain. The name stays reserved for the organisation if it was verified.
     public func remove(now: Timestamp, in scope: TenantScope) throws {
+        // Whoever adds the name again decides anew who gets in.
+        try StoredPolicy.set(.domain(id), nil, now: now, in: scope)
         // Decided by the row: it may have been verified after this value was read.
         try scope.run(
             "DELETE FROM domains WHERE organisation_id = :organisation AND id = ? AND verified_at IS NULL", id)

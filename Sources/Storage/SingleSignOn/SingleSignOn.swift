@@ -120,6 +120,18 @@ public struct SingleSignOn: Sendable, Equatable {
             """, signInId, userId, now.advanced(bySeconds: seconds))
     }
 
+    /// When the proof of a sign-in ends; nil if there is none.
+    public static func proofEnd(
+        signInId: String, userId: String, now: Timestamp, in scope: TenantScope
+    ) throws -> Timestamp? {
+        try scope.first(
+            """
+            SELECT ends_at FROM organisation_proofs
+            WHERE organisation_id = :organisation AND sign_in_id = ? AND user_id = ? AND ends_at > ?
+            """, signInId, userId, now
+        ) { try $0.time("ends_at") }
+    }
+
     /// Whether a caller has proved who they are. A token or a machine counts if its owner ever has, and is still known.
     static func isProved(_ caller: Caller, now: Timestamp, in scope: TenantScope) throws -> Bool {
         switch caller.credential {
@@ -130,12 +142,7 @@ public struct SingleSignOn: Sendable, Equatable {
                 caller.user.id
             ) { try $0.integer("found") } != nil
         case .signIn(let id):
-            return try scope.first(
-                """
-                SELECT 1 AS found FROM organisation_proofs
-                WHERE organisation_id = :organisation AND sign_in_id = ? AND user_id = ? AND ends_at > ?
-                """, id, caller.user.id, now
-            ) { try $0.integer("found") } != nil
+            return try proofEnd(signInId: id, userId: caller.user.id, now: now, in: scope) != nil
         }
     }
 

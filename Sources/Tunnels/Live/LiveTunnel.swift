@@ -53,7 +53,11 @@ final class LiveTunnel {
     func change(_ options: TunnelOptions, _ rules: AccessRules, number: Int) {
         guard number > changeNumber else { return }
         changeNumber = number
-        if self.options.policy != options.policy || self.options.path != options.path { gate = PolicyGate(rules) }
+        if self.options.policy != options.policy || self.options.path != options.path {
+            gate = PolicyGate(rules)
+            // Connections that the new rules would refuse do not go on.
+            closeVisitors()
+        }
         self.options = options
         let unused = idle
         idle = []
@@ -66,8 +70,6 @@ final class LiveTunnel {
         return [gate]
             + stored.map { policy in
                 if let known = storedGates[policy.number] { return known }
-                // Older versions of the policies are not used again.
-                if storedGates.count > 64 { storedGates.removeAll() }
                 let made = PolicyGate(policy.rules)
                 storedGates[policy.number] = made
                 return made
@@ -89,7 +91,10 @@ final class LiveTunnel {
     /// Closes the connections of members who may no longer use the tunnel.
     func closeMembers(where isMeant: (EdgeMember) -> Bool) {
         for (id, member) in memberships where isMeant(member) {
-            visitors[id]?.pipeline.fireUserInboundEventTriggered(TunnelEnded())
+            guard let channel = visitors[id] else { continue }
+            // First: the connection does not leave by itself after the event.
+            leave(id)
+            channel.pipeline.fireUserInboundEventTriggered(TunnelEnded())
         }
     }
 
@@ -222,7 +227,14 @@ final class LiveTunnel {
     // MARK: The end
 
     /// Other rules apply from now on: visitors connect again.
-    func policyChanged() { closeVisitors() }
+    /// - Parameter numbers: the versions of the stored policies that still apply.
+    func policyChanged(keeping numbers: Set<Int>) {
+        storedGates = storedGates.filter { numbers.contains($0.key) }
+        closeVisitors()
+    }
+
+    /// Members whose connections are open.
+    var members: [EdgeMember] { Array(memberships.values) }
 
     func setPaused(_ isPaused: Bool) {
         self.isPaused = isPaused

@@ -30,6 +30,10 @@ struct HeaderRules: Sendable {
         for name in edits.remove ?? [] { names.insert(try Self.checked(name)) }
         for (name, value) in set {
             names.insert(try Self.checked(name))
+            // A cookie for a whole domain would reach other tunnels. Services set their own cookies, which are checked.
+            guard name.lowercased() != "set-cookie" else {
+                throw AccessRules.Problem(message: "Set-Cookie cannot be set by a policy; let the service set it.")
+            }
             guard value.utf8.count <= Self.valueBytes, value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
                 throw AccessRules.Problem(
                     message: "The value of \(name) has control characters, or more than \(Self.valueBytes) bytes.")

@@ -23,6 +23,5 @@ final class MemberSessions: Sendable {
 
     var members: [EdgeMember] { table.withLock { $0.members } }
 
-    /// - Returns: whether any session was ended.
-    func remove(where isMeant: (EdgeMember) -> Bool) -> Bool { table.withLock { $0.remove(where: isMeant) } }
+    func remove(where isMeant: (EdgeMember) -> Bool) { table.withLock { $0.remove(where: isMeant) } }
 }

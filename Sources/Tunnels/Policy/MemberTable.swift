@@ -1,12 +1,17 @@
-import Model
+public import Model
 
 /// A member of an organisation who has signed in at the server's own pages.
 public struct EdgeMember: Sendable, Equatable {
     public let userId, username, organisationId: String
     /// The sign-in, as a revocation names it.
     public let credentialId: String
+    /// When the proof of an organisation's single sign-on ends; nil if none is needed.
+    public let endsAt: Timestamp?
 
-    public init(userId: String, username: String, organisationId: String, credentialId: String) {
+    public init(
+        userId: String, username: String, organisationId: String, credentialId: String, endsAt: Timestamp? = nil
+    ) {
+        self.endsAt = endsAt
         self.userId = userId
         self.username = username
         self.organisationId = organisationId
@@ -24,6 +29,8 @@ struct MemberTable {
     static let sessionSeconds: Int64 = 12 * 3600
     /// The maximum number of codes, and of sessions. Above this, the oldest ones are dropped.
     static let capacity = 10_000
+    /// The maximum number of codes, and of sessions, of one person. Above this, the person's oldest are dropped.
+    static let perUser = 50
 
     private struct Entry {
         let member: EdgeMember
@@ -54,9 +61,10 @@ struct MemberTable {
         guard let entry = codes.removeValue(forKey: code), entry.host == host, entry.state == state, now < entry.endsAt
         else { return nil }
         let token = RandomText.makeReadable(letters: 40)
+        let end = now.advanced(bySeconds: Self.sessionSeconds)
         insert(
             Entry(
-                member: entry.member, host: host, state: "", endsAt: now.advanced(bySeconds: Self.sessionSeconds),
+                member: entry.member, host: host, state: "", endsAt: min(end, entry.member.endsAt ?? end),
                 number: nextNumber()), token, into: &sessions, now)
         return token
     }
@@ -71,12 +79,9 @@ struct MemberTable {
     var members: [EdgeMember] { sessions.values.map(\.member) + codes.values.map(\.member) }
 
     /// Ends codes and sessions.
-    /// - Returns: whether any session was ended.
-    mutating func remove(where isMeant: (EdgeMember) -> Bool) -> Bool {
-        let before = sessions.count
+    mutating func remove(where isMeant: (EdgeMember) -> Bool) {
         codes = codes.filter { !isMeant($0.value.member) }
         sessions = sessions.filter { !isMeant($0.value.member) }
-        return sessions.count < before
     }
 
     private mutating func nextNumber() -> Int {
@@ -93,6 +98,10 @@ struct MemberTable {
                     table[key] = nil
                 }
             }
+        }
+        let own = table.filter { $0.value.member.userId == entry.member.userId }
+        if own.count >= Self.perUser, let oldest = own.min(by: { $0.value.number < $1.value.number }) {
+            table[oldest.key] = nil
         }
         table[key] = entry
     }

@@ -83,7 +83,7 @@ final class PolicyGate {
 
     // MARK: During the request
 
-    /// Counts a request that is about to be forwarded, until ``ended(failed:now:)``.
+    /// Counts a request that is about to be forwarded, until ``ended()``.
     func begin(now: NIODeadline) -> EdgeAnswer? {
         if let limit = rules.concurrency, active >= limit { return .concurrency(limit) }
         if let seconds = breaker?.begin(now: now) { return .breaker(retryAfter: seconds) }
@@ -91,11 +91,12 @@ final class PolicyGate {
         return nil
     }
 
-    /// - Parameter failed: whether the service failed; nil if the request says nothing about it.
-    func ended(failed: Bool?, now: NIODeadline) {
-        active -= 1
-        breaker?.ended(failed: failed, now: now)
-    }
+    /// How the service has answered.
+    /// - Parameter failed: whether it failed; nil if the request says nothing about it.
+    func settled(failed: Bool?, now: NIODeadline) { breaker?.ended(failed: failed, now: now) }
+
+    /// The request no longer counts.
+    func ended() { active -= 1 }
 }
 
 /// A checked policy, as all threads may use it.

@@ -7,7 +7,7 @@ extension TunnelServer {
     /// Replaces all stored policies. Open connections to what they concern are closed if the policy has changed.
     /// - Parameters:
     ///   - tunnels: by the tunnel's id.
-    ///   - domains: by the domain's name, in lower case.
+    ///   - domains: by the domain's id.
     public func apply(tunnels: [String: CompiledPolicy], domains: [String: CompiledPolicy]) {
         let changed = state.withLock { state in
             let old = (state.tunnelPolicies, state.domainPolicies)
@@ -16,12 +16,14 @@ extension TunnelServer {
             return state.tunnels.values.filter { handle in
                 let id = handle.grant.id
                 if old.0[id]?.number != tunnels[id]?.number { return true }
-                return state.domains.contains { host, target in
-                    target.tunnelId == id && old.1[host]?.number != domains[host]?.number
+                return state.domains.values.contains { target in
+                    target.tunnelId == id && old.1[target.domainId]?.number != domains[target.domainId]?.number
                 }
-            }
+            }.map { ($0, Self.numbers($0.grant.id, state)) }
         }
-        for handle in changed { handle.loop.execute { handle.live.value.policyChanged() } }
+        for (handle, numbers) in changed {
+            handle.loop.execute { handle.live.value.policyChanged(keeping: numbers) }
+        }
     }
 
     /// The id of the tunnel that a host leads to; nil if there is none.
@@ -47,9 +49,19 @@ extension TunnelServer {
     /// Members with a sign-in on some private tunnel, for checking them again.
     public var signedInMembers: [EdgeMember] { members.members }
 
+    /// Members whose connections are open now.
+    public func visitingMembers() async -> [EdgeMember] {
+        var found: [EdgeMember] = []
+        for handle in state.withLock({ Array($0.tunnels.values) }) {
+            found += (try? await handle.loop.submit { handle.live.value.members }.get()) ?? []
+        }
+        return found
+    }
+
     /// Ends sign-ins of members, and closes their connections.
     public func endMembers(where isMeant: @escaping @Sendable (EdgeMember) -> Bool) {
-        guard members.remove(where: isMeant) else { return }
+        // Also without a session here: it may have been dropped while its connections go on.
+        members.remove(where: isMeant)
         for handle in state.withLock({ Array($0.tunnels.values) }) {
             handle.loop.execute { handle.live.value.closeMembers(where: isMeant) }
         }

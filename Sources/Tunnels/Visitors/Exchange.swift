@@ -149,7 +149,7 @@ final class Exchange {
     func cancel() {
         guard !isOver else { return }
         isOver = true
-        permit.end(failed: nil)
+        permit.end()
         service?.end(.cancelled)
         report(status: response.status)
     }
@@ -157,7 +157,7 @@ final class Exchange {
     private func finish(_ then: () -> Void) {
         guard !isOver else { return }
         isOver = true
-        permit.end(failed: response.status >= 500 || !response.isEnded)
+        permit.end()
         report(status: response.status)
         then()
     }
@@ -209,6 +209,7 @@ extension Exchange: ServiceStreamUser {
         }
         if response.hasHead && !hasAnswer {
             hasAnswer = true
+            permit.settle(failed: response.status >= 500)
             tunnel.countRequest()
             if request.isEnded { visitor.clearDeadline() }
             if response.droppedCookies > 0 { tunnel.metrics.cookiesDropped.add(response.droppedCookies) }

@@ -183,7 +183,7 @@ final class VisitorHandler: ChannelDuplexHandler {
     func keep(_ permit: RequestPermit) { self.permit = permit }
 
     private func endSplice() {
-        permit?.end(failed: false)
+        permit?.end()
         permit = nil
     }
 
@@ -231,18 +231,21 @@ final class VisitorHandler: ChannelDuplexHandler {
         if input.getInteger(at: input.readerIndex, as: UInt16.self) == 0x0D0A { input.moveReaderIndex(forwardBy: 2) }
     }
 
-    private func begin(_ head: RequestHead, _ found: ByteBuffer) {
+    /// - Parameter isSecond: the request was counted already, and waited for its token.
+    private func begin(_ head: RequestHead, _ found: ByteBuffer, isSecond: Bool = false) {
         switch server.route(head) {
         case .answer(let answer): self.answer(answer, to: head)
         case .page(let bytes): write(bytes, thenCloses: !endsCleanly(head))
         case .tunnel(let handle, let policies):
             guard handle.loop.inEventLoop else { return move(to: handle, found) }
             guard handle.live.value.isOpen else { return answer(.ended, to: head) }
-            serve(head, handle.live.value, handle.live.value.gates(policies))
+            serve(head, found, handle.live.value, handle.live.value.gates(policies), isSecond: isSecond)
         }
     }
 
-    private func serve(_ head: RequestHead, _ tunnel: LiveTunnel, _ gates: [PolicyGate], isSecond: Bool = false) {
+    private func serve(
+        _ head: RequestHead, _ found: ByteBuffer, _ tunnel: LiveTunnel, _ gates: [PolicyGate], isSecond: Bool
+    ) {
         guard let context else { return }
         let client = server.proxies.client(visitor.address, head.block.values(.xForwardedFor))
         // A refused visitor does not use up a connection slot.
@@ -253,7 +256,7 @@ final class VisitorHandler: ChannelDuplexHandler {
         switch decision {
         case .answer(let answer): return self.answer(answer, to: head)
         case .page(let bytes): return write(bytes, thenCloses: !endsCleanly(head))
-        case .undecided(let token, let gate): return verify(token, gate, head, tunnel, gates)
+        case .undecided(let token, let gate): return verify(token, gate, head, found)
         case .allowed(let found): member = found
         }
         guard attach(tunnel, context.channel) else {
@@ -271,25 +274,24 @@ final class VisitorHandler: ChannelDuplexHandler {
 
     /// Verifies a token on another thread, and then decides again.
     private func verify(
-        _ token: String, _ gate: PolicyGate, _ head: RequestHead, _ tunnel: LiveTunnel, _ gates: [PolicyGate]
+        _ token: String, _ gate: PolicyGate, _ head: RequestHead, _ found: ByteBuffer
     ) {
         guard let bearer = gate.rules.bearer, let loop = context?.eventLoop else { return }
         state = .deciding
         clock.clear()
-        let bound = NIOLoopBound((self, head, tunnel, gate, gates), eventLoop: loop)
+        let bound = NIOLoopBound((self, head, found, gate), eventLoop: loop)
         let isTaken = server.background.run {
             let end = await bearer.verify(token, now: Double(Timestamp.now().milliseconds) / 1000)
             loop.execute {
-                let (handler, head, tunnel, gate, gates) = bound.value
+                let (handler, head, found, gate) = bound.value
                 guard case .deciding = handler.state, handler.context != nil else { return }
                 handler.next()
                 if let end { gate.accept(token, until: end) }
                 if end == nil {
                     handler.answer(.token, to: head)
-                } else if !tunnel.isOpen {
-                    handler.answer(.ended, to: head)
                 } else {
-                    handler.serve(head, tunnel, gates, isSecond: true)
+                    // By the rules of now: they may have changed meanwhile.
+                    handler.begin(head, found, isSecond: true)
                 }
                 handler.process()
                 handler.readOn()

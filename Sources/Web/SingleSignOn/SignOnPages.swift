@@ -111,12 +111,17 @@ struct SignOnPages: Sendable {
 
     @Sendable private func settings(_ page: PageRequest) async throws -> Response {
         let known = try await signOn.show(of: page.caller.organisationId, by: page.caller)
+        let removal = Panel.html(
+            "Remove",
+            Action("/organisation/single-sign-on/remove", "Remove", page.token)
+                .asks("Members need only their accounts from now on."))
         guard signOn.isOn else {
             return page.page(
                 "Single sign-on",
                 Panel.empty(
                     "Not available on this server",
-                    "<p>The administrator turns it on with <code>organisation-issuers</code>.</p>"))
+                    "<p>The administrator turns it on with <code>organisation-issuers</code>.</p>")
+                    + (known == nil ? "" : removal))
         }
         let form = page.form("/organisation/single-sign-on")
         let callback = "\(publicURL ?? page.request.ownURL ?? "")\(Self.callbackPath)"
@@ -146,10 +151,7 @@ struct SignOnPages: Sendable {
                     <p>Before you can require it, sign on yourself: a mistake would lock everybody out.</p>
                     <p><a class="button" href="/organisation/sign-on?next=/organisation/single-sign-on">Sign on now</a></p>
                     """)
-                + Panel.html(
-                    "Remove",
-                    Action("/organisation/single-sign-on/remove", "Remove", page.token)
-                        .asks("Members need only their accounts from now on."))
+                + removal
         }
         return page.page(
             "Single sign-on", parts,
