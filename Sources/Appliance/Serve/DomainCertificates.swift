@@ -101,8 +101,10 @@ final class DomainCertificates: Service, DomainCertificateOrders {
         let keeper = try ACMEKeeper(settings, store: store, answers: answers, client: client, logger: logger) {
             try served.serve($0, name: name, store)
         }
-        if let pair = keeper.stored() { try served.serve(pair, name: name, store) }
-        return Kept(keeper: keeper, served: served, round: keeper.begin())
+        let pair = keeper.stored()
+        if let pair { try served.serve(pair, name: name, store) }
+        let round = keeper.begin()
+        return Kept(keeper: keeper, served: served, round: round, due: keeper.firstDue(round, pair))
     }
 
     // MARK: Orders

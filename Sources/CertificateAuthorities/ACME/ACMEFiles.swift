@@ -100,7 +100,7 @@ public struct ACMEFiles: Sendable {
     /// The newest certificate with its key.
     public func certificate() -> CertificatePair? {
         guard let text = read("certificate.pem") else { return nil }
-        return try? CertificatePair(certificatePEM: text, keyPEM: text)
+        return try? CertificatePair(storedCertificatePEM: text, keyPEM: text)
     }
 
     func save(certificate pair: CertificatePair) throws {

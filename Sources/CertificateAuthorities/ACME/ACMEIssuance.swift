@@ -43,8 +43,7 @@ struct ACMEIssuance: Sendable {
     // MARK: Account
 
     private func connect() async throws -> ACMEConnection {
-        let trust: TLSContext.Trust = settings.authorities.map { .authorities(file: $0) } ?? .system
-        let tls = try TLSContext.client(trust: trust)
+        let tls = try settings.tls()
         let key = try files.accountKey()
         let connection = ACMEConnection(
             directoryURL: settings.directory, client: client, tls: tls, key: key,

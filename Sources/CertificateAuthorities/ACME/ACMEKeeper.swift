@@ -91,6 +91,15 @@ public final class ACMEKeeper: Sendable {
         return Round(schedule: schedule)
     }
 
+    /// When the first step is due, in epoch seconds. Steps of thousands of names are spread over the time between two
+    /// requests for renewal information.
+    /// - Parameter pair: the certificate that ``stored()`` returned.
+    public func firstDue(_ round: Round, _ pair: CertificatePair?) -> Int {
+        guard let pair, settings.names.allSatisfy(pair.leaf.matches) else { return 0 }
+        return min(
+            round.schedule.next(for: Self.lifetime(pair)), time(nil) + Int.random(in: 0..<Self.renewalInfoSeconds))
+    }
+
     /// Does what is due now: asks for renewal information, and orders a certificate.
     /// - Returns: when there is something to do next, in epoch seconds.
     public func step(_ round: inout Round, onServed: @Sendable () -> Void) async -> Int {
@@ -187,9 +196,8 @@ public final class ACMEKeeper: Sendable {
         about certificate: Certificate, _ schedule: inout RenewalSchedule, _ next: inout Int
     ) async -> Bool {
         do {
-            let trust: TLSContext.Trust = settings.authorities.map { .authorities(file: $0) } ?? .system
             let connection = ACMEConnection(
-                directoryURL: settings.directory, client: client, tls: try TLSContext.client(trust: trust),
+                directoryURL: settings.directory, client: client, tls: try settings.tls(),
                 key: try files.accountKey(), account: nil)
             guard let base = try await connection.directory().renewalInfo else { return false }
             let answer = try await connection.get("\(base)/\(RenewalIdentifier.text(of: certificate))")

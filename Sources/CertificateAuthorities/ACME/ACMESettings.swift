@@ -1,4 +1,5 @@
 import Model
+import Synchronization
 public import TransportSecurity
 
 /// The owner's settings for the certificate authority.
@@ -24,6 +25,8 @@ public struct ACMESettings: Sendable {
     public var ledger: ACMELedger?
     /// For dns-01.
     public var prover: (any NameProver)?
+    /// Shared by copies of these settings: the system's authorities take milliseconds to read.
+    private let trust = SharedTrust()
 
     public init(
         directory: String, names: [String], email: String?, challenge: Challenge, authorities: String?,
@@ -43,5 +46,26 @@ public struct ACMESettings: Sendable {
             throw TLSError(.failed, "the external account's HMAC key is not base64url")
         }
         binding = (keyId, key)
+    }
+
+    /// The TLS settings for the directory's HTTPS.
+    /// - Throws: ``TLSError``.
+    func tls() throws(TLSError) -> TLSContext { try trust.context(authorities) }
+}
+
+/// A client's TLS settings, made when they are first used.
+private final class SharedTrust: Sendable {
+    private let made = Mutex<(authorities: String?, context: TLSContext)?>(nil)
+
+    func context(_ authorities: String?) throws(TLSError) -> TLSContext {
+        let result = made.withLock { made -> Result<TLSContext, TLSError> in
+            if let made, made.authorities == authorities { return .success(made.context) }
+            return Result { () throws(TLSError) in
+                let context = try TLSContext.client(trust: authorities.map { .authorities(file: $0) } ?? .system)
+                made = (authorities, context)
+                return context
+            }
+        }
+        return try result.get()
     }
 }
