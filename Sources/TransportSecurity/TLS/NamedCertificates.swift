@@ -1,7 +1,7 @@
 import COpenSSL
 
-/// Certificates for one name each, for thousands of names. They are kept as DER, about 3 KiB each. Those that handshakes
-/// used last are kept parsed. A value type: ``ServerCertificates`` guards it.
+/// Certificates for one name each, for thousands of names. They are kept as DER with their key, some KiB each. Those that
+/// handshakes used last are kept parsed. A value type: ``ServerCertificates`` guards it.
 struct NamedCertificates {
     /// The number of parsed certificates.
     static let parsedLimit = 512
@@ -9,7 +9,8 @@ struct NamedCertificates {
     private struct Stored {
         /// DER, the leaf first.
         let chain: [[UInt8]]
-        let key: [UInt8]
+        /// Parsed: OpenSSL takes longer to decode a key than all the rest of a handshake.
+        let key: PrivateKey
         let notAfter: Int
         let isSelfIssued: Bool
     }
@@ -32,8 +33,7 @@ struct NamedCertificates {
         var chain: [[UInt8]] = []
         for one in pair.chain { chain.append(try Self.bytes { i2d_X509(one.pointer, $0) }) }
         stored[name] = Stored(
-            chain: chain, key: try Self.bytes { i2d_PrivateKey(pair.key.pointer, $0) }, notAfter: pair.leaf.notAfter,
-            isSelfIssued: pair.leaf.isSelfIssued)
+            chain: chain, key: pair.key, notAfter: pair.leaf.notAfter, isSelfIssued: pair.leaf.isSelfIssued)
         parsed[name] = nil
     }
 
@@ -93,9 +93,9 @@ final class ParsedPair: @unchecked Sendable {
     private let key: PrivateKey
 
     /// - Parameter chain: DER, the leaf first.
-    init?(chain: [[UInt8]], key: [UInt8]) {
+    init?(chain: [[UInt8]], key: PrivateKey) {
         let certificates = chain.compactMap(Self.certificate)
-        guard let leaf = certificates.first, certificates.count == chain.count, let key = Self.key(key),
+        guard let leaf = certificates.first, certificates.count == chain.count,
             let stack = postern_certificates_new()
         else { return nil }
         self.leaf = leaf
@@ -117,13 +117,6 @@ final class ParsedPair: @unchecked Sendable {
         bytes.withUnsafeBufferPointer { buffer in
             var place = buffer.baseAddress
             return d2i_X509(nil, &place, buffer.count).map(Certificate.init)
-        }
-    }
-
-    private static func key(_ bytes: [UInt8]) -> PrivateKey? {
-        bytes.withUnsafeBufferPointer { buffer in
-            var place = buffer.baseAddress
-            return d2i_AutoPrivateKey(nil, &place, buffer.count).map(PrivateKey.init)
         }
     }
 }
