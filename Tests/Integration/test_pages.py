@@ -139,7 +139,8 @@ def test_every_page_is_whole_at_every_size_in_light_and_dark(house, browser):
         page = signed_in(browser, house.url, "mia", width=1280, height=900, dark=dark)
         stranger = browser.open(house.url + "/status", dark=dark)
         machine = house.mia.call("GET", "/machines")[1][0]["id"]
-        own = [*OWN, *ADMINISTRATION, f"/organisation/machines/{machine}", f"/organisation/machines/{machine}/change"]
+        own = [*OWN, *ADMINISTRATION, f"/organisation/machines/{machine}", f"/organisation/machines/{machine}/change",
+               "/organisation/tunnels/demo/access"]
         for reader, paths in ((stranger, PUBLIC), (page, own)):
             for width, height in SIZES:
                 for path in paths:

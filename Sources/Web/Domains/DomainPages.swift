@@ -124,6 +124,12 @@ struct DomainPages: Sendable {
         return Panel.columns([
             Panel.html("Tunnel", routing),
             Panel.html(
+                "Access",
+                """
+                <p>Who may use this name, and how its requests are limited and changed.</p>
+                <p><a class="button" href="\(path)/access">Access rules</a></p>
+                """),
+            Panel.html(
                 "Remove",
                 Action("\(path)/remove", "Remove", page.token)
                     .asks(

@@ -86,7 +86,7 @@ struct TunnelPages: Sendable {
         }
         if path.hasPrefix("/organisation") {
             actions =
-                actions
+                "<a class=\"button\" href=\"/organisation/tunnels/\(one.tunnel.id)/access\">Access</a>" + actions
                 + action("remove", "Remove").asks(
                     "The address stops working. Its name or port stays reserved for 90 days.")
         }
