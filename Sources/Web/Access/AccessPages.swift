@@ -72,20 +72,21 @@ struct AccessPages: Sendable {
             form.check("private", "Members of this organisation only", isOn: policy.members != nil)
             + form.lines(
                 "members", "Only these members", value: lines(policy.members), isRequired: false,
-                hint: "User names, one per line. Empty allows all members.")
+                hint: "User names, one per line. Empty allows all members.", more: "class=\"short\"")
             + form.lines(
                 "basicAuth", "Passwords", value: lines(policy.basicAuth), isRequired: false,
-                hint: "NAME:PASSWORD, one per line. Leave the asterisks to keep a password.")
+                hint: "NAME:PASSWORD, one per line. Leave the asterisks to keep a password.", more: "class=\"short\"")
             + form.lines(
                 "bearerKeys", "Keys of bearer tokens", value: policy.bearer?.keys ?? "", isRequired: false,
-                hint: "A JSON Web Key Set with the public keys that sign tokens.")
+                hint: "A JSON Web Key Set with the public keys that sign tokens.", more: "class=\"short\"")
             + form.text("bearerIssuer", "Issuer", value: policy.bearer?.issuer ?? "", isRequired: false)
             + form.text("bearerAudience", "Audience", value: policy.bearer?.audience ?? "", isRequired: false)
         let addresses: HTML =
             form.lines(
                 "allow", "Allowed networks", value: lines(policy.allow), isRequired: false,
-                hint: "As in 203.0.113.0/24, one per line. Empty allows all.")
-            + form.lines("deny", "Refused networks", value: lines(policy.deny), isRequired: false)
+                hint: "As in 203.0.113.0/24, one per line. Empty allows all.", more: "class=\"short\"")
+            + form.lines(
+                "deny", "Refused networks", value: lines(policy.deny), isRequired: false, more: "class=\"short\"")
         let limits: HTML =
             form.text(
                 "rate", "Requests per minute and visitor", value: policy.rate.map { "\($0.perMinute)" } ?? "",
@@ -103,15 +104,16 @@ struct AccessPages: Sendable {
         let headers: HTML =
             form.lines(
                 "requestSet", "Set in requests", value: lines(PolicyText.lines(policy.requestHeaders)),
-                isRequired: false, hint: "Name: value, one per line.")
+                isRequired: false, hint: "Name: value, one per line.", more: "class=\"short\"")
             + form.lines(
-                "requestRemove", "Remove from requests", value: lines(policy.requestHeaders?.remove), isRequired: false)
+                "requestRemove", "Remove from requests", value: lines(policy.requestHeaders?.remove), isRequired: false,
+                more: "class=\"short\"")
             + form.lines(
                 "responseSet", "Set in responses", value: lines(PolicyText.lines(policy.responseHeaders)),
-                isRequired: false)
+                isRequired: false, more: "class=\"short\"")
             + form.lines(
                 "responseRemove", "Remove from responses", value: lines(policy.responseHeaders?.remove),
-                isRequired: false)
+                isRequired: false, more: "class=\"short\"")
         let words = PolicyText.words(policy)
         let now: HTML =
             words.isEmpty ? "Everybody who knows the address may use it." : "\(words.joined(separator: ", "))"
