@@ -266,7 +266,8 @@ let package = Package(
         .testTarget(name: "LinkTests", dependencies: ["Link", "Wire", nioCore], swiftSettings: strict),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "TestSupport", nioCore], swiftSettings: strict),
         .testTarget(
-            name: "TunnelsTests", dependencies: ["Tunnels", "HTTP1", "Limits", "Wire", nioCore], swiftSettings: strict),
+            name: "TunnelsTests", dependencies: ["Tunnels", "HTTP1", "Limits", "Model", "Wire", nioCore, crypto],
+            swiftSettings: strict),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "TerminalTests", dependencies: ["Terminal"], swiftSettings: strict),

@@ -48,12 +48,53 @@ import Wire
         #expect(settings.tunnels["vault"]?.kind == .tls)
     }
 
+    @Test func policiesAreReadAsOptionsAre() throws {
+        let settings = try AgentSettings.parse(
+            """
+            tunnels:
+              web:
+                http: 3000
+                private: true
+                members: [ana, ben]
+                rate-limit: 60
+                rate-by: X-Key
+                max-requests: 5
+                breaker: 5/30
+                request-headers: ["X-Env: test"]
+                remove-request-headers: [User-Agent]
+                response-headers: ["X-Frame-Options: DENY"]
+                remove-response-headers: [Server]
+            """)
+        let policy = try #require(settings.tunnels["web"]?.options.policy)
+        #expect(policy.members == ["ana", "ben"] && policy.rate == RatePolicy(perMinute: 60, header: "X-Key"))
+        #expect(policy.concurrency == 5 && policy.breaker == BreakerPolicy(failures: 5, seconds: 30))
+        #expect(policy.requestHeaders == HeaderEdits(set: ["X-Env": "test"], remove: ["User-Agent"]))
+        #expect(policy.responseHeaders == HeaderEdits(set: ["X-Frame-Options": "DENY"], remove: ["Server"]))
+    }
+
     @Test(arguments: ["", "# nothing yet", "tunnels:", "tunnels: {}", "---\n"])
     func nothingIsNoTunnels(yaml: String) throws {
         #expect(try AgentSettings.parse(yaml).tunnels.isEmpty)
     }
 
     @Test(arguments: [
+        (
+            "tunnels:\n  ssh: {tcp: 22, private: true}",
+            "line 2: ssh: 'private' goes with directory and http, not with tcp"
+        ),
+        (
+            "tunnels:\n  web:\n    http: 1\n    breaker: x",
+            "line 4: web: 'breaker' must be FAILURES/SECONDS, as in 5/30, not 'x'"
+        ),
+        ("tunnels:\n  web:\n    http: 1\n    rate-by: X", "line 4: web: 'rate-by' needs 'rate-limit'"),
+        (
+            "tunnels:\n  web:\n    http: 1\n    bearer-keys: /nowhere",
+            "line 4: web: /nowhere: no such file or directory"
+        ),
+        (
+            "tunnels:\n  web:\n    http: 1\n    verify: gitlab:x",
+            "line 4: web: 'verify': must be stripe:FILE, github:FILE, slack:FILE or hmac:HEADER:FILE, not 'gitlab:x'"
+        ),
         ("web: 3000", "line 1: unknown key 'web'; only 'tunnels' is allowed"),
         ("- a", "line 1: the file must begin with 'tunnels:'"),
         ("tunnels: [a]", "line 1: 'tunnels' must contain labels, each with its settings"),

@@ -186,6 +186,7 @@ def test_a_closed_port_and_the_authoritys_limits_are_said(make_server, zone, peb
     found = wait_for(lambda: (lambda one: one if one["tlsStatus"] == "failed" else None)(
         json.loads(postern(ana, "show", HOST, "--json").stdout)), "the authority's answer")
     assert HOST in found["tlsLastError"] and "refused" in found["tlsLastError"], found
+    assert found["tlsLastError"].endswith("Open port 80 of this server to the authority, or port 443 for tls-alpn-01")
     assert "refused" in postern(ana, "show", HOST).stdout
     # A failed validation is counted, also across a restart.
     ledger = Path(f"{server.state}/domains/.account/ledger.json")
@@ -201,6 +202,14 @@ def test_a_closed_port_and_the_authoritys_limits_are_said(make_server, zone, peb
         json.loads(postern(ana, "show", HOST, "--json").stdout)), "the limit")
     assert f"the certificates that the authority issues for {ZONE} in a week" in found["tlsLastError"]
     assert len(json.loads(ledger.read_text())["ordered"]) == 40
+
+
+def test_a_certificate_by_tls_alone(make_server, zone, pebble, services, tunnels):
+    """tls-alpn-01: the authority asks on port 443, under the domain's own name."""
+    server = start(make_server, zone, pebble, "--acme-challenge", "tls-alpn-01")
+    routed(server, zone, services, tunnels)
+    wait_for(lambda: "Pebble" in shown(server, HOST), lambda: server.log.read_text()[-3000:])
+    assert visit(server, HOST)[0] == 200
 
 
 def test_a_certificate_by_dns_through_a_record_of_the_domain(make_server, tmp_path, children, services, tunnels):

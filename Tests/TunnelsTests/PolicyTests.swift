@@ -1,3 +1,4 @@
+import Crypto
 import FoundationEssentials
 import HTTP1
 import Limits
@@ -117,6 +118,28 @@ import Wire
         let short = enter(proved)
         #expect(table.member(short ?? "", host: "h", now: now.advanced(bySeconds: 59)) == proved)
         #expect(table.member(short ?? "", host: "h", now: now.advanced(bySeconds: 60)) == nil)
+    }
+
+    /// The token that the edge itself signs is taken in its time, and by a clock that is wrong it is not.
+    @Test func aWrongClockAndAWrongKeyRefuseTokens() async throws {
+        let key = Curve25519.Signing.PrivateKey()
+        let signer = IdentitySigner(keyId: "one", key: key, issuer: "https://box.example")
+        let now = Timestamp(milliseconds: 1_700_000_000_000)
+        let token = try #require(signer.token(for: ana, host: "h", now: now))
+        func rules(_ key: Curve25519.Signing.PrivateKey, audience: String? = nil) throws -> BearerRules {
+            let x = Base64.url(Array(key.publicKey.rawRepresentation))
+            return try BearerRules(
+                BearerPolicy(
+                    audience: audience, keys: #"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one","x":"\#(x)"}]}"#))
+        }
+        let (seconds, right) = (1_700_000_000.0, try rules(key))
+        #expect(await right.verify(token, now: seconds) == seconds + 120)
+        // A minute of difference is allowed.
+        #expect(await right.verify(token, now: seconds + 119) != nil)
+        for wrong in [121.0, 86_400] { #expect(await right.verify(token, now: seconds + wrong) == nil) }
+        #expect(try await rules(Curve25519.Signing.PrivateKey()).verify(token, now: seconds) == nil)
+        #expect(try await rules(key, audience: "h").verify(token, now: seconds) != nil)
+        #expect(try await rules(key, audience: "x").verify(token, now: seconds) == nil)
     }
 
     @Test func pathsToReturnToStayOnTheHost() {

@@ -12,7 +12,19 @@ public struct ACMEError: Error, Sendable, CustomStringConvertible {
         self.retryAfter = retryAfter
     }
 
-    public var description: String { "\(type): \(detail)" }
+    public var description: String { "\(type): \(detail)\(remedy.map { ". \($0)" } ?? "")" }
+
+    /// What the server's or the domain's owner can do (the types of RFC 8555, section 6.7).
+    private var remedy: String? {
+        switch type {
+        case "connection": "Open port 80 of this server to the authority, or port 443 for tls-alpn-01"
+        case "dns": "Check the name's A, AAAA and CNAME records"
+        case "caa": "Add the authority to the name's CAA records"
+        case "unauthorized", "incorrectResponse": "Point the name at this server: another one has answered"
+        case "rateLimited": "The order is repeated by itself; until then nothing has to be done"
+        default: nil
+        }
+    }
 }
 
 /// `application/problem+json` (RFC 7807) as ACME uses it.

@@ -99,9 +99,10 @@ struct MemberTable {
                 }
             }
         }
-        let own = table.filter { $0.value.member.userId == entry.member.userId }
-        if own.count >= Self.perUser, let oldest = own.min(by: { $0.value.number < $1.value.number }) {
-            table[oldest.key] = nil
+        let user = entry.member.userId
+        if table.values.count(where: { $0.member.userId == user }) >= Self.perUser {
+            let own = table.filter { $0.value.member.userId == user }
+            if let oldest = own.min(by: { $0.value.number < $1.value.number }) { table[oldest.key] = nil }
         }
         table[key] = entry
     }
