@@ -164,6 +164,12 @@ public final class TunnelServer: Sendable {
         state.withLock { Self.policies(tunnel, host, $0) }
     }
 
+    /// Whether two hosts are served with the same certificate: names below the tunnel domain share its wildcard, and each
+    /// domain has its own.
+    func hasOneCertificate(_ one: String, _ other: String) -> Bool {
+        one == other || (configuration.name(in: one) != nil && configuration.name(in: other) != nil)
+    }
+
     /// Whether the host belongs to a tunnel.
     public func isTunnels(_ host: String) -> Bool { place(of: host) != nil }
 

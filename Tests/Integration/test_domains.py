@@ -355,6 +355,12 @@ def test_a_policy_of_a_domain_is_for_its_name_alone(make_server, zone, services,
                           text=True)
     assert done.returncode == 0, done.stderr
     assert visit(server, HOST)[0] == 401 and visit(server, tunnel.host)[0] == 200
+    # A connection whose certificate is for other names is not used for this one.
+    port = int(server.address.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
+        with ssl._create_unverified_context().wrap_socket(plain, server_hostname=tunnel.host) as tls:
+            tls.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            assert tls.recv(100).startswith(b"HTTP/1.1 421")
     # Another organisation has added the name too, and its policy is for nobody.
     assert ben.call("PUT", f"/domains/{HOST}/policy", {"rate": {"perMinute": 1000}})[0] == 200
     assert visit(server, HOST)[0] == 401

@@ -53,7 +53,9 @@ struct NameEntrance: ClientHelloProtocol {
     }
 
     func install(on channel: any Channel, for connection: ConnectionTransfer, hello: ClientHello) throws {
-        let visitor = VisitorName(channel, proxies: server.proxies)
+        var named = VisitorName(channel, proxies: server.proxies)
+        named.serverName = hello.serverName
+        let visitor = named
         let handle = hello.serverName.flatMap { server.live(host: $0) }
         let setUp = { @Sendable [self] (channel: any Channel) throws in
             if let handle, handle.grant.kind == .tls {

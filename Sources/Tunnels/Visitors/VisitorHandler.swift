@@ -233,6 +233,10 @@ final class VisitorHandler: ChannelDuplexHandler {
 
     /// - Parameter isSecond: the request was counted already, and waited for its token.
     private func begin(_ head: RequestHead, _ found: ByteBuffer, isSecond: Bool = false) {
+        // RFC 9110, section 7.4: the connection's certificate must be for the host of each request.
+        if let host = head.host, let name = visitor.serverName, !server.hasOneCertificate(name, host) {
+            return answer(.misdirected, to: head)
+        }
         switch server.route(head) {
         case .answer(let answer): self.answer(answer, to: head)
         case .page(let bytes): write(bytes, thenCloses: !endsCleanly(head))

@@ -9,6 +9,8 @@ struct VisitorName: Sendable {
     let client: ClientAddress
     /// The peer's address with its port.
     let peer: String
+    /// The name in the TLS client hello, for which the certificate was chosen.
+    var serverName: String?
     /// Whether its forwarded addresses are trusted.
     let isTrustedProxy: Bool
 
