@@ -64,7 +64,7 @@ def test_what_the_unit_forbids_is_said_and_applied(machine, deb):
     machine.run("sh", "-c", SELF_MADE)
     configure(machine, FILES)
     status, text = check(machine)
-    assert status == 1 and "permission denied for the user postern; 'sudo postern config apply'" in text, text
+    assert status == 1 and "permission denied for the user postern; run 'sudo postern config apply'" in text, text
     assert "deploy-hook" in apply_and_restart(machine)
     wait_for(lambda: machine.run("curl", "-fsk", "https://127.0.0.1/health", check=False).returncode == 0, "an answer")
     assert "CN = box.test" in machine.out("sh", "-c", "openssl s_client -connect 127.0.0.1:443 </dev/null 2>/dev/null | openssl x509 -noout -subject")
@@ -72,7 +72,7 @@ def test_what_the_unit_forbids_is_said_and_applied(machine, deb):
     configure(machine, FILES.replace("live/box/privkey", "live/box/other"))
     machine.run("cp", "/etc/letsencrypt/live/box/privkey.pem", "/etc/letsencrypt/live/box/other.pem")
     status, text = check(machine)
-    assert status == 1 and "tls-key has changed, and postern.service still gets" in text, text
+    assert status == 1 and "tls-key has changed, and postern.service still uses" in text, text
 
     # A service that does not start says why in `doctor`, in the journal's words.
     configure(machine, "backup-directory: /srv/gone\n")
