@@ -480,7 +480,7 @@ def test_policies_of_connections_and_of_others(edge, ana, tunnels, services):
     cy = Person(edge, "cy", "--plan", "free")
     http = tunnels(cy.api, "http", str(services().port), "--name", "cys").online()
     status, refused = cy.call("PUT", "/tunnels/cys/policy", {"allow": ["203.0.113.0/24"]})
-    assert status == 403 and refused["code"] == "address_lists_not_in_plan" or "addresses" in refused["message"], refused
+    assert status == 403 and refused["code"] == "ip_allowlist_not_allowed", refused
     assert cy.call("PUT", "/tunnels/cys/policy", {"members": []})[0] == 200
     assert code(get(edge, http.host)) == "SIGN-IN"
     for wrong in ({"allow": ["x"]}, {"basicAuth": []}, {"basicAuth": ["a:b"]}, {"rate": {"perMinute": 0}}, {"concurrency": -1},
